@@ -1,0 +1,162 @@
+"""The attribute entry of a catalog template: types, closed lists, ranges, evidence, filling."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+PATH_SEPARATOR = " > "
+
+
+class Strict(BaseModel):
+    """Every part of a template: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class AttributeType(StrEnum):
+    """What kind of value an attribute holds; decides its Arrow type, its checks and how it is filled."""
+
+    STRING = "string"
+    ENUM = "enum"
+    MULTI_ENUM = "multi_enum"
+    CATEGORY = "category"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    IDENTIFIER = "identifier"
+    LOCALIZED = "localized"
+
+    @property
+    def has_closed_list(self) -> bool:
+        return self in (AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY)
+
+
+class Choice(Strict):
+    """One value of a closed list. For a category the value is a path, `Food > Dairy > Milk`."""
+
+    value: Annotated[str, Field(min_length=1)]
+    synonyms: tuple[str, ...] = ()
+
+
+def _as_list(given: Any) -> Any:
+    return given if isinstance(given, list | tuple) else [given]
+
+
+def _as_choice(given: Any) -> Any:
+    return {"value": given} if isinstance(given, str | int | float) and not isinstance(given, bool) else given
+
+
+OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
+class Expectation(Strict):
+    """What the gate expects of an attribute over the whole snapshot."""
+
+    min_coverage: Annotated[float, Field(ge=0, le=1)] = 0.0
+    severity: Literal["critical", "warning"] = "warning"
+
+
+class Attribute(Strict):
+    """One attribute of the catalog: the only place where anything about it is written down.
+
+    from_: raw columns that feed it, the first with a value wins; `column.key` reaches into a cell of
+      `key=value` pairs or a JSON object.
+    evidence: where a missing value may be looked for.
+    min_confidence: below it a found value stays unknown.
+    """
+
+    name: Annotated[str, Field(pattern=NAME)]
+    type: AttributeType
+    from_: Annotated[OneOrMany, Field(alias="from")] = ()
+    label: str = ""
+    description: str = ""
+    role: Literal["title", "text"] | None = None
+    values: Annotated[tuple[Annotated[Choice, BeforeValidator(_as_choice)], ...], BeforeValidator(_as_list)] = ()
+    unit: str | None = None
+    min: float | None = None
+    max: float | None = None
+    integer: bool = False
+    pattern: str | None = None
+    max_length: Annotated[int, Field(gt=0)] = 20_000
+    scheme: Literal["gtin", "isbn", "issn"] | None = None
+    true_terms: tuple[str, ...] = ("yes", "true", "1")
+    false_terms: tuple[str, ...] = ("no", "false", "0")
+    languages: tuple[str, ...] = ()
+    evidence: tuple[Literal["text", "image"], ...] = ("text",)
+    fill: bool = False
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.8
+    required: bool = False
+    on_invalid: Literal["flag", "quarantine"] = "flag"
+    in_text: bool = True
+    expect: Expectation = Expectation()
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return pattern
+
+    @field_validator("unit")
+    @classmethod
+    def _unit_is_known(cls, unit: str | None) -> str | None:
+        if unit is not None:
+            from schemas.units import is_unit
+
+            if not is_unit(unit):
+                raise ValueError(f"{unit!r} is not a unit; write for example g, ml, cm, minute, W")
+        return unit
+
+    @field_validator("values")
+    @classmethod
+    def _values_are_distinct(cls, values: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        seen: dict[str, str] = {}
+        for choice in values:
+            for term in (choice.value, *choice.synonyms):
+                owner = seen.setdefault(term.casefold(), choice.value)
+                if owner != choice.value:
+                    raise ValueError(
+                        f"{term!r} stands for both {owner!r} and {choice.value!r}; keep it with one of them"
+                    )
+        if len({choice.value for choice in values}) < len(values):
+            raise ValueError("the same value stands in the list twice; remove one")
+        return values
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Attribute:
+        problems = self._type_problems()
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _type_problems(self) -> list[str]:
+        problems = []
+        if self.type.has_closed_list and not self.values:
+            problems.append(f"type {self.type} needs a closed list; add values: [...]")
+        if self.values and not self.type.has_closed_list:
+            problems.append(f"type {self.type} takes no values; use type enum or multi_enum, or remove values")
+        if (
+            self.unit or self.integer or self.min is not None or self.max is not None
+        ) and self.type is not AttributeType.NUMBER:
+            problems.append(f"unit, integer, min and max belong to type number, not {self.type}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            problems.append(f"min {self.min:g} is above max {self.max:g}; swap them")
+        if self.scheme and self.type is not AttributeType.IDENTIFIER:
+            problems.append(f"scheme belongs to type identifier, not {self.type}")
+        if self.role and self.type not in (AttributeType.STRING, AttributeType.LOCALIZED):
+            problems.append(f"role {self.role} needs type string or localized, not {self.type}")
+        if self.fill and self.type in (AttributeType.STRING, AttributeType.LOCALIZED):
+            problems.append(f"type {self.type} has no rule that fills it; set fill: false")
+        return problems
+
+    @property
+    def title(self) -> str:
+        """The label shown to people: `label`, or the name in words."""
+        return self.label or self.name.replace("_", " ").capitalize()

@@ -1,0 +1,127 @@
+"""The columns that every table has whatever the template says, each with its description.
+
+The data dictionary (`docs/tables.md`), the writers and the template loader all read this one list.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+
+def column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
+    """An Arrow field that carries its description in its metadata."""
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+EVIDENCE = pa.struct(
+    [
+        column(
+            "field",
+            pa.string(),
+            "column of this table whose text holds the span; `image_text`; or `column:<raw column>`",
+        ),
+        column("begin", pa.int32(), "first code point of the span"),
+        column("end", pa.int32(), "code point after the span"),
+        column("text", pa.string(), "the span itself"),
+        column("image", pa.string(), "SHA-256 of the picture that shows it"),
+    ]
+)
+
+PROVENANCE = pa.struct(
+    [
+        column("source", pa.string(), "record, text, image, neighbour or model; null when unknown"),
+        column("method", pa.string(), "given, rule:<kind>, probe or mllm:<model>"),
+        column("confidence", pa.float32(), "0 to 1"),
+        column("evidence", EVIDENCE, "where the value was seen"),
+        column("model", pa.string(), "model and revision, for values that a model gave"),
+        column("prompt_hash", pa.string(), "SHA-256 of the prompt, for values that a model gave"),
+        column("fingerprint", pa.string(), "SHA-256 of everything that the value was derived from"),
+        column("reason", pa.string(), "why the value is unknown; null when there is one"),
+    ]
+)
+
+_SCORED = pa.struct([pa.field("name", pa.string()), pa.field("score", pa.float32())])
+
+IMAGE = pa.struct(
+    [
+        column("path", pa.string(), "the picture reference, relative to --images-root"),
+        column("digest", pa.string(), "SHA-256 of the file's bytes"),
+        column("phash", pa.string(), "64-bit perceptual hash (DCT), 16 hexadecimal digits"),
+        column("width_px", pa.int32(), "width after EXIF rotation"),
+        column("height_px", pa.int32(), "height after EXIF rotation"),
+        column("format", pa.string(), "JPEG, PNG, WEBP, GIF, BMP or TIFF"),
+        column("frames", pa.int32(), "frames in the file; the first one is used"),
+        column("labels", pa.list_(_SCORED), "labels of the image encoder with their probability"),
+        column("colors", pa.list_(_SCORED), "dominant colours with their share of the foreground"),
+        column("text", pa.string(), "text read off the picture"),
+        column("description", pa.string(), "description of this picture"),
+        column("reason", pa.string(), "why the picture, or its description, is missing; null when all went well"),
+        column("message", pa.string(), "details of the reason"),
+    ]
+)
+
+FLAG = pa.struct(
+    [
+        column("reason", pa.string(), "reason id, see docs/reasons.md"),
+        column("field", pa.string(), "attribute, column or picture concerned"),
+        column("detail", pa.string(), "the value, what is allowed, what to do"),
+    ]
+)
+
+ITEM_HEAD = [column("item_id", pa.string(), "the record's id; unique, sorted within a file", nullable=False)]
+
+ITEM_TAIL = [
+    column("image_description", pa.string(), "what the pictures show, by the describe backend"),
+    column("image_description__provenance", PROVENANCE, "where image_description came from"),
+    column("images", pa.list_(IMAGE), "every picture reference in the record's order"),
+    column("image_count", pa.int32(), "pictures that could be used", nullable=False),
+    column("text_source", pa.string(), "key-value sentence of the source's values only", nullable=False),
+    column(
+        "text_enriched",
+        pa.string(),
+        "the same with filled values and image_description; this text is embedded",
+        nullable=False,
+    ),
+    column("flags", pa.list_(FLAG), "what a reader should know of this row", nullable=False),
+    column("event_ts", TIMESTAMP, "when the source changed, if the catalog says so"),
+    column("created_ts", TIMESTAMP, "when this row was produced", nullable=False),
+    column(
+        "fingerprint", pa.string(), "SHA-256 of the record's content, its pictures and the template", nullable=False
+    ),
+]
+
+FIXED_ITEM_COLUMNS = frozenset(field.name for field in (*ITEM_HEAD, *ITEM_TAIL))
+
+QUARANTINE = [
+    column("item_id", pa.string(), "the record's id, where it could be read"),
+    column("stage", pa.string(), "stage that set the record aside", nullable=False),
+    column("reason", pa.string(), "reason id, see docs/reasons.md", nullable=False),
+    column("field", pa.string(), "attribute or column concerned"),
+    column("message", pa.string(), "the value, what is allowed, what to do", nullable=False),
+    column("input", pa.string(), "catalog or image-table", nullable=False),
+    column("raw", pa.large_binary(), "the record's bytes as they came", nullable=False),
+    column("raw_format", pa.string(), "jsonl, csv, tsv or parquet (one Arrow IPC record batch)", nullable=False),
+    column("raw_header", pa.binary(), "what reading `raw` alone needs: CSV header line or Arrow schema"),
+    column(
+        "raw_size_bytes",
+        pa.int64(),
+        "length of the whole record, also where `raw` holds only its beginning",
+        nullable=False,
+    ),
+    column("raw_digest", pa.string(), "SHA-256 of `raw`", nullable=False),
+    column("source_file", pa.string(), "input file", nullable=False),
+    column("source_begin", pa.int64(), "byte offset or row group at which the part of the file starts", nullable=False),
+    column("source_position", pa.int64(), "line within that part, or row", nullable=False),
+    column("run_id", pa.string(), "run that set the record aside", nullable=False),
+    column("quarantined_ts", TIMESTAMP, "when it was set aside", nullable=False),
+]
+
+
+def embedding(kind: str, dimension: int, description: str) -> list[pa.Field]:
+    """Columns of one embeddings table: items without a vector have no row."""
+    return [
+        column("item_id", pa.string(), "joins with items", nullable=False),
+        column(f"{kind}_vector", pa.list_(pa.float32(), dimension), description, nullable=False),
+    ]

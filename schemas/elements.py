@@ -1,0 +1,254 @@
+"""The frozen elements that travel between stages, and their compact serial form.
+
+Image bytes and vectors never travel with a record: references, digests and per-picture results do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from schemas.reasons import Effect, check_registered
+
+# A normalised value. A number is always a float, a closed list with several answers a list,
+# a localized text a mapping from language code to text.
+Value = str | float | bool | list[str] | dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """One record as it came.
+
+    data: the record's own bytes (a JSON line or CSV row with its line end; for Parquet an Arrow IPC
+      record batch of one row, whose schema message is `header`).
+    header: what is needed to read `data` alone: the CSV header line, the Arrow schema, or nothing.
+    position: 1-based line of the record's first byte, counted from `begin`; 0-based row for Parquet.
+    begin: byte offset (JSON lines) or row group (Parquet) at which the part of the file starts.
+    size_bytes: length of the whole record, also when `data` was cut.
+    kind: `catalog` or `image-table`, the input that the record belongs to.
+    """
+
+    data: bytes
+    format: str
+    file: str
+    position: int
+    begin: int = 0
+    header: bytes = b""
+    size_bytes: int = -1
+    kind: str = "catalog"
+
+    @property
+    def true_size_bytes(self) -> int:
+        return len(self.data) if self.size_bytes < 0 else self.size_bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the kept bytes, hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that was set aside: the raw record with a registered reason."""
+
+    raw: RawRecord
+    reason: str
+    stage: str
+    message: str
+    item_id: str | None = None
+    field: str | None = None
+
+    def __post_init__(self) -> None:
+        check_registered(self.reason, Effect.QUARANTINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something a reader of the row should know; the item itself goes on."""
+
+    reason: str
+    field: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        check_registered(self.reason, Effect.FLAG)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A normalised record.
+
+    values: attribute name to the source's value in normalised form; absent when missing or invalid.
+    given: attribute name to the cell as the source wrote it; present whenever the source gave anything.
+    event_ts_us: when the source changed, microseconds since the epoch in UTC.
+    """
+
+    item_id: str
+    values: dict[str, Value]
+    given: dict[str, str]
+    image_refs: tuple[str, ...]
+    flags: tuple[Flag, ...]
+    raw: RawRecord
+    event_ts_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One row of an image table: a further picture of an item."""
+
+    item_id: str
+    path: str
+    raw: RawRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """A picture reference and the bucket of an item that holds it."""
+
+    path: str
+    item_bucket: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedImage:
+    """A picture file that may be decoded: where it lies and the SHA-256 of its bytes."""
+
+    path: str
+    digest: str
+    item_buckets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """What is known of one picture, computed once for each distinct content.
+
+    phash: 64-bit perceptual hash, 16 hexadecimal digits.
+    labels: (label, probability) from the image encoder, best first.
+    colors: (colour name, share of the foreground), largest first.
+    text: text read off the picture.
+    vector: float32 little-endian bytes, empty when the image encoder failed.
+    """
+
+    digest: str
+    phash: str
+    width_px: int
+    height_px: int
+    format: str
+    frames: int
+    labels: tuple[tuple[str, float], ...] = ()
+    colors: tuple[tuple[str, float], ...] = ()
+    text: str = ""
+    description: str = ""
+    method: str = ""
+    model: str = ""
+    prompt_hash: str = ""
+    vector: bytes = b""
+    failure: str | None = None
+    failure_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """One picture reference, resolved: features, or the reason why there are none."""
+
+    path: str
+    features: ImageFeatures | None = None
+    reason: str | None = None
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reason is not None:
+            check_registered(self.reason, Effect.FLAG)
+        elif self.features is None:
+            raise ValueError(f"image {self.path!r} has neither features nor a reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a value was seen.
+
+    field: the attribute whose text holds the span, `image_text` for text read off a picture,
+      or `column:<name>` for a value that the source gave.
+    begin, end: code point offsets into that text, end exclusive; None where there is no span.
+    """
+
+    field: str
+    begin: int | None = None
+    end: int | None = None
+    text: str = ""
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeValue:
+    """A value with its provenance; `value` is None exactly when `reason` says why it is unknown.
+
+    source: record | text | image | neighbour | model.
+    confidence: 0 to 1.
+    """
+
+    value: Value | None
+    source: str | None = None
+    method: str | None = None
+    confidence: float | None = None
+    evidence: Evidence | None = None
+    model: str | None = None
+    prompt_hash: str | None = None
+    fingerprint: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) != (self.reason is not None):
+            raise ValueError(f"a value needs a source, an unknown a reason: {self!r}")
+        if self.reason is not None:
+            check_registered(self.reason, Effect.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A record on its way through the enrichment stages.
+
+    text_vector, image_vector: float32 arrays of shape (dimension,), or None.
+    """
+
+    record: Record
+    images: tuple[ImageResult, ...] = ()
+    values: dict[str, AttributeValue] = field(default_factory=dict)
+    flags: tuple[Flag, ...] = ()
+    image_description: str | None = None
+    text_source: str = ""
+    text_enriched: str = ""
+    text_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    image_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
+
+    @property
+    def item_id(self) -> str:
+        return self.record.item_id
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """All items whose id hashes to one bucket, sorted by id: the unit of state, memory and files."""
+
+    number: int
+    items: tuple[Item, ...]
+    rejects: tuple[Reject, ...] = ()
+
+
+Spooled = Record | Reject | ImageRow | ImageRef | ImageResult | LocatedImage
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(element: Spooled) -> bytes:
+    """Serialise an element for a spool file."""
+    return _encoder.encode(element)
+
+
+def decoder(element_type: type[Any]) -> msgspec.msgpack.Decoder[Any]:
+    """A reusable decoder that checks types while it reads."""
+    return msgspec.msgpack.Decoder(element_type)

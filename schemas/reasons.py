@@ -1,0 +1,345 @@
+"""Every reason why a record is set aside, a picture is skipped or a value stays unknown.
+
+A reason id is stable: it is a counter, a column value, a documentation row and a test assertion.
+`docs/reasons.md` is generated from this registry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """What a reason does to the record it is raised for."""
+
+    QUARANTINE = "quarantine"  # the whole record is set aside
+    FLAG = "flag"  # the item goes on; the row carries the reason in `flags`
+    UNKNOWN = "unknown"  # one attribute stays null, the reason stands in its provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One stable reason id with what it means and what to do about it."""
+
+    id: str
+    stage: str
+    effect: Effect
+    meaning: str
+    fix: str
+
+
+_Q, _F, _U = Effect.QUARANTINE, Effect.FLAG, Effect.UNKNOWN
+
+_ALL = (
+    # read: bytes that never became a record
+    Reason(
+        "file-unreadable",
+        "read",
+        _Q,
+        "An input file vanished, may not be read, or breaks off (corrupt gzip or Parquet).",
+        "Restore the file and run again; the snapshot is refused until every file was read whole.",
+    ),
+    Reason(
+        "invalid-utf8",
+        "read",
+        _Q,
+        "The record holds bytes that are not UTF-8.",
+        "Export the catalog as UTF-8 (UTF-16 and Latin-1 are not guessed).",
+    ),
+    Reason(
+        "malformed-json",
+        "read",
+        _Q,
+        "The line is not one JSON value (truncated, trailing text, NaN, nested too deeply).",
+        "Mend the exporter: one complete JSON object a line.",
+    ),
+    Reason(
+        "not-an-object",
+        "read",
+        _Q,
+        "The line is valid JSON but not an object.",
+        "Write one JSON object a line; a file that is one big array has to be split into lines.",
+    ),
+    Reason(
+        "malformed-csv",
+        "read",
+        _Q,
+        "The row breaks CSV quoting rules, for example a quote that is never closed.",
+        "Double the quotes inside a quoted cell.",
+    ),
+    Reason(
+        "csv-column-count",
+        "read",
+        _Q,
+        "The row has more or fewer cells than the header.",
+        "Quote cells that hold the delimiter or a line break.",
+    ),
+    Reason(
+        "record-too-large",
+        "read",
+        _Q,
+        "The record is larger than --max-record-bytes.",
+        "Raise --max-record-bytes, or drop the oversized cell at the source.",
+    ),
+    # normalise: identity
+    Reason(
+        "missing-id",
+        "normalise",
+        _Q,
+        "No id column of the template holds a value.",
+        "Fill the id at the source, or name the right column under record.id.",
+    ),
+    Reason(
+        "id-wrong-type",
+        "normalise",
+        _Q,
+        "The id is neither text nor a whole number (a list, an object, a boolean, a fraction).",
+        "Export ids as text.",
+    ),
+    Reason(
+        "id-invalid",
+        "normalise",
+        _Q,
+        "The id is longer than 512 characters or holds control characters.",
+        "Use short printable ids.",
+    ),
+    Reason(
+        "duplicate-id",
+        "normalise",
+        _Q,
+        "Another record with this id was kept: the latest event time, then the most values, then the smaller content hash wins.",
+        "Make ids unique at the source, or merge the records.",
+    ),
+    Reason(
+        "image-table-row-invalid",
+        "normalise",
+        _Q,
+        "A row of the image table lacks its item id or its image path.",
+        "Fill both columns named under record.images.table.",
+    ),
+    Reason(
+        "image-table-orphan",
+        "validate",
+        _Q,
+        "The item that a row of the image table names is not in the catalog.",
+        "Remove the row, or add the item.",
+    ),
+    # normalise: values the source gave that do not fit the template
+    Reason(
+        "value-wrong-type",
+        "normalise",
+        _F,
+        "The cell cannot be read as the attribute's type.",
+        "Mend the cell; what the source gave stays in the __given column.",
+    ),
+    Reason(
+        "value-not-in-list",
+        "normalise",
+        _F,
+        "The source's value is not in the attribute's closed list.",
+        "Add the value or a synonym to the template, or mend the source.",
+    ),
+    Reason(
+        "value-out-of-range",
+        "normalise",
+        _F,
+        "The number lies outside the attribute's min and max.",
+        "Mend the source, or widen the range in the template.",
+    ),
+    Reason(
+        "value-bad-check-digit",
+        "normalise",
+        _F,
+        "The identifier's check digit is wrong.",
+        "Mend the identifier at the source.",
+    ),
+    Reason(
+        "value-pattern-mismatch",
+        "normalise",
+        _F,
+        "The text does not match the attribute's pattern.",
+        "Mend the source, or the pattern in the template.",
+    ),
+    Reason(
+        "value-too-long",
+        "normalise",
+        _F,
+        "The text is longer than the attribute's max_length.",
+        "Shorten the text, or raise max_length in the template.",
+    ),
+    Reason(
+        "event-ts-invalid",
+        "normalise",
+        _F,
+        "The record's event time cannot be read as a date or time.",
+        "Write ISO 8601, for example 2026-01-31T12:00:00Z.",
+    ),
+    Reason(
+        "no-content",
+        "normalise",
+        _F,
+        "The record holds an id and nothing else.",
+        "Nothing to do here; the item is kept with unknown values.",
+    ),
+    # images
+    Reason(
+        "image-missing",
+        "images",
+        _F,
+        "The picture's file does not exist.",
+        "Add the file below --images-root, or remove the reference.",
+    ),
+    Reason(
+        "image-outside-root",
+        "images",
+        _F,
+        "The picture's path is absolute, climbs with '..', or leads out of --images-root by a symbolic link.",
+        "Keep pictures below --images-root; set record.images.strip_prefix for paths written with a leading slash.",
+    ),
+    Reason(
+        "image-path-invalid",
+        "images",
+        _F,
+        "The picture reference is not a usable path (a URL, control characters, too long).",
+        "Download pictures first; references are paths relative to --images-root.",
+    ),
+    Reason("image-not-a-file", "images", _F, "The path names a directory, device or pipe.", "Name a picture file."),
+    Reason("image-unreadable", "images", _F, "The file exists but may not be read.", "Give the job read permission."),
+    Reason("image-empty", "images", _F, "The file has zero bytes.", "Export the picture again."),
+    Reason(
+        "image-too-many-bytes",
+        "images",
+        _F,
+        "The file is larger than --max-image-bytes.",
+        "Shrink the picture, or raise the limit.",
+    ),
+    Reason(
+        "image-not-an-image",
+        "images",
+        _F,
+        "The bytes are no picture, whatever the name says (an HTML error page, text).",
+        "Download the picture again.",
+    ),
+    Reason(
+        "image-unsupported",
+        "images",
+        _F,
+        "A picture format that is not read here (SVG, HEIC, PDF, PSD, ICO ...).",
+        "Convert to JPEG, PNG, WebP, GIF, BMP or TIFF.",
+    ),
+    Reason(
+        "image-too-many-pixels",
+        "images",
+        _F,
+        "The header announces more pixels than --max-image-pixels; nothing was decoded.",
+        "Shrink the picture, or raise the limit.",
+    ),
+    Reason(
+        "image-side-ratio",
+        "images",
+        _F,
+        "One side is more than --max-image-side-ratio times the other.",
+        "Crop the picture.",
+    ),
+    Reason(
+        "image-too-many-frames",
+        "images",
+        _F,
+        "The animation has more than --max-image-frames frames.",
+        "Keep the first frame.",
+    ),
+    Reason("image-truncated", "images", _F, "The picture's data ends early.", "Export the picture again."),
+    Reason("image-decode-failed", "images", _F, "The decoder refused the picture's data.", "Export the picture again."),
+    Reason(
+        "image-required",
+        "validate",
+        _Q,
+        "The template requires a picture and none could be used.",
+        "Supply a picture, or set record.images.required to false.",
+    ),
+    # models
+    Reason(
+        "backend-failed",
+        "describe",
+        _F,
+        "The model backend refused or failed on this picture; its neighbours are untouched.",
+        "Look at the message; run again when the backend is well.",
+    ),
+    Reason(
+        "embed-failed",
+        "embed",
+        _F,
+        "The text encoder failed on this item; it has no text vector.",
+        "Look at the message; run again.",
+    ),
+    # fill
+    Reason(
+        "not-stated",
+        "fill",
+        _U,
+        "Nothing in the record states a value.",
+        "Nothing to do: a later rung of the cascade may fill it.",
+    ),
+    Reason(
+        "ambiguous", "fill", _U, "The text states several different values.", "Nothing to do: guessing is not allowed."
+    ),
+    Reason(
+        "below-threshold",
+        "fill",
+        _U,
+        "A value was found with less confidence than the attribute's min_confidence.",
+        "Lower min_confidence in the template if the precision suffices.",
+    ),
+    Reason(
+        "given-invalid",
+        "fill",
+        _U,
+        "The source gave a value that does not fit the template; it is not replaced.",
+        "See the row's flags and the __given column.",
+    ),
+    Reason(
+        "not-fillable",
+        "fill",
+        _U,
+        "The template says that this attribute is never filled.",
+        "Set fill: true in the template.",
+    ),
+    # validate
+    Reason(
+        "required-missing",
+        "validate",
+        _Q,
+        "An attribute that the template requires has no value, not even after filling.",
+        "Fill it at the source, or set required to false.",
+    ),
+    Reason(
+        "value-rejected",
+        "validate",
+        _Q,
+        "A value does not fit the template and the attribute says on_invalid: quarantine.",
+        "Mend the source; see the message for the value and what is allowed.",
+    ),
+    Reason(
+        "internal-error",
+        "any",
+        _Q,
+        "This program failed on the record; the run went on without it.",
+        "Report it with the message; replay after the fix.",
+    ),
+)
+
+REASONS: dict[str, Reason] = {reason.id: reason for reason in _ALL}
+
+
+def reason(reason_id: str) -> Reason:
+    """The registered reason; KeyError names the id when it is not registered."""
+    return REASONS[reason_id]
+
+
+def check_registered(reason_id: str, *effects: Effect) -> None:
+    """Raise ValueError unless `reason_id` is registered, with one of `effects` if any are named."""
+    known = REASONS.get(reason_id)
+    if known is None or (effects and known.effect not in effects):
+        wanted = " or ".join(effects) if effects else "any"
+        raise ValueError(f"reason {reason_id!r} is not registered with effect {wanted}; add it to schemas/reasons.py")

@@ -1,0 +1,54 @@
+"""Arrow schemas of the tables, derived from a template."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from schemas.attributes import Attribute, AttributeType
+from schemas.columns import ITEM_HEAD, ITEM_TAIL, PROVENANCE, QUARANTINE, column, embedding
+from schemas.template import Template
+
+GIVEN_SUFFIX = "__given"
+PROVENANCE_SUFFIX = "__provenance"
+TABLES = ("items", "embeddings/text", "embeddings/image", "quarantine")
+
+
+def value_type(attribute: Attribute) -> pa.DataType:
+    """Arrow type of an attribute's value."""
+    match attribute.type:
+        case AttributeType.NUMBER:
+            return pa.int64() if attribute.integer else pa.float64()
+        case AttributeType.BOOLEAN:
+            return pa.bool_()
+        case AttributeType.MULTI_ENUM:
+            return pa.list_(pa.string())
+        case AttributeType.LOCALIZED:
+            return pa.map_(pa.string(), pa.string())
+        case _:
+            return pa.string()
+
+
+def attribute_fields(attribute: Attribute) -> list[pa.Field]:
+    """The three columns of an attribute: value, what the source wrote, provenance."""
+    unit = f" [{attribute.unit}]" if attribute.unit else ""
+    about = attribute.description or attribute.title
+    return [
+        column(attribute.name, value_type(attribute), about + unit),
+        column(attribute.name + GIVEN_SUFFIX, pa.string(), f"{attribute.title} as the source wrote it; never changed"),
+        column(attribute.name + PROVENANCE_SUFFIX, PROVENANCE, f"where the value of {attribute.name} came from"),
+    ]
+
+
+def items_schema(template: Template) -> pa.Schema:
+    fields = [field for attribute in template.attributes for field in attribute_fields(attribute)]
+    return pa.schema([*ITEM_HEAD, *fields, *ITEM_TAIL])
+
+
+def embeddings_schema(kind: str, dimension: int) -> pa.Schema:
+    """kind: text or image."""
+    of = {"text": "unit vector of text_enriched", "image": "unit mean of the unit vectors of the item's pictures"}
+    return pa.schema(embedding(kind, dimension, of[kind]))
+
+
+def quarantine_schema() -> pa.Schema:
+    return pa.schema(QUARANTINE)
