@@ -1,0 +1,137 @@
+"""From names and patterns to splits: what is found, what is refused, all problems at once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from transforms.readers import InputRefusedError, InputSplit, plan_splits
+
+LINE = b'{"id":1}\n'
+
+
+def touch(folder: Path, *names: str, data: bytes = b"") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def names(splits: list[InputSplit], folder: Path) -> list[str]:
+    return [str(Path(split.path).relative_to(folder)) for split in splits]
+
+
+def problems_of(*patterns: str, **plan) -> list[str]:
+    with pytest.raises(InputRefusedError) as caught:
+        plan_splits(patterns, **plan)
+    assert all(problem in str(caught.value) for problem in caught.value.problems)
+    return caught.value.problems
+
+
+def test_several_files_and_globs(tmp_path):
+    """Files and globs together give each file once, sorted by path."""
+    touch(tmp_path, "b.jsonl", "a.jsonl", "c.csv", "deep/er/d.jsonl", "deep/x.png")
+    patterns = [f"{tmp_path}/{name}" for name in ("b.jsonl", "*.jsonl", "c.csv", "deep/../a.jsonl", "**/d.jsonl")]
+    assert names(plan_splits(patterns), tmp_path) == ["a.jsonl", "b.jsonl", "c.csv", "deep/er/d.jsonl"]
+    assert plan_splits(patterns) == plan_splits(patterns[::-1])
+
+
+def test_relative_paths(tmp_path, monkeypatch):
+    """Relative names and globs work without a folder in front, and the path stays as it was written."""
+    touch(tmp_path, "a.jsonl", "sub/b.jsonl", data=LINE)
+    monkeypatch.chdir(tmp_path)
+    found = plan_splits(["*.jsonl", "./a.jsonl", "s*/b.jsonl", f"{tmp_path}/sub/b.jsonl"])
+    assert sorted(split.path for split in found) == sorted(["a.jsonl", min("sub/b.jsonl", f"{tmp_path}/sub/b.jsonl")])
+
+
+def test_linked_file_is_read_once(tmp_path):
+    """A symbolic link and the file it points to are one file."""
+    touch(tmp_path, "2026-01.jsonl", data=LINE)
+    (tmp_path / "latest.jsonl").symlink_to(tmp_path / "2026-01.jsonl")
+    assert names(plan_splits([f"{tmp_path}/*.jsonl"]), tmp_path) == ["2026-01.jsonl"]
+
+
+def test_brackets_in_a_name(tmp_path):
+    """A file whose own name looks like a pattern is found by that name."""
+    touch(tmp_path, "export [1].jsonl", data=LINE)
+    assert len(plan_splits([f"{tmp_path}/export [1].jsonl"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "gzipped"),
+    [
+        ("a.jsonl", "jsonl", False),
+        ("a.ndjson", "jsonl", False),
+        ("a.json", "jsonl", False),
+        ("a.csv", "csv", False),
+        ("a.tsv", "tsv", False),
+        ("a.parquet", "parquet", False),
+        ("a.pq", "parquet", False),
+        ("A.JSONL.GZ", "jsonl", True),
+        ("a.b.csv.gz", "csv", True),
+        ("a.tsv.gz", "tsv", True),
+    ],
+)
+def test_format_from_extension(tmp_path, name, expected, gzipped):
+    """The format and the compression come from the extension, in any case."""
+    touch(tmp_path, name)
+    (split,) = plan_splits([str(tmp_path / name)], kind="image-table")
+    assert (split.format, split.gzipped, split.kind) == (expected, gzipped, "image-table")
+
+
+def test_given_format(tmp_path):
+    """A given format overrides the extension; .gz still says that the file is compressed."""
+    touch(tmp_path, "export.txt", "export.csv", "export.dat.gz")
+    found = plan_splits([f"{tmp_path}/*"], input_format="jsonl")
+    assert [(split.format, split.gzipped) for split in found] == [("jsonl", False), ("jsonl", True), ("jsonl", False)]
+
+
+def test_byte_ranges(tmp_path):
+    """A plain JSON lines file is planned in ranges that touch; gzip and CSV stay whole."""
+    touch(tmp_path, "a.jsonl", "a.jsonl.gz", data=LINE * 10)
+    touch(tmp_path, "a.csv", data=b"id,name\n" * 10)
+    found = plan_splits([f"{tmp_path}/*"], split_bytes=40)
+    assert [(split.begin, split.end, split.size_bytes) for split in found] == [
+        (0, 80, 80),
+        (0, 40, 40),
+        (40, 80, 40),
+        (80, 90, 10),
+        (0, 90, 90),
+    ]
+
+
+def test_nothing_given():
+    """No patterns, no splits."""
+    assert plan_splits([]) == []
+
+
+def test_all_problems_at_once(tmp_path):
+    """Every problem of every pattern is told in one message, with what to do about it."""
+    touch(tmp_path, "a.xml", "b.xml", "LICENSE", "d.parquet.gz")
+    touch(tmp_path, "c.csv", data=b"id,id\n")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    folder = str(tmp_path)
+    assert problems_of(folder, f"{folder}/", "", f"{folder}/none-*.csv", "foo://x/y.csv", f"{folder}/[a-zL]*") == [
+        f"'{folder}' names a directory, not files; write for example {folder}/*.jsonl",
+        f"'{folder}/' names a directory, not files; write for example {folder}/*.jsonl",
+        "'' names a directory, not files; write for example ./*.jsonl",
+        f"'{folder}/none-*.csv' matches no file; check the path, for a directory write {folder}/none-*.csv/*.jsonl",
+        problems_of("foo://x/y.csv")[0],
+        f"'{folder}/pipe.jsonl' is not a regular file; name a file with records",
+        f"{folder}/LICENSE: no extension says nothing of the format; known are .jsonl, .ndjson, .json, .csv, .tsv, "
+        ".parquet, .pq (and .gz behind all but Parquet's); rename, or set --input-format to one of jsonl, csv, tsv, "
+        "parquet",
+        f"{folder}/a.xml and 1 more: the extension '.xml' says nothing of the format; known are .jsonl, .ndjson, "
+        ".json, .csv, .tsv, .parquet, .pq (and .gz behind all but Parquet's); rename, or set --input-format to one of "
+        "jsonl, csv, tsv, parquet",
+        f"{folder}/c.csv: the header names 'id' 2 times (columns 1, 2); give each column its own name",
+        f"{folder}/d.parquet.gz: parquet is compressed inside and not read from .gz; gunzip it",
+    ]
+
+
+def test_unknown_format_and_size():
+    """A format that does not exist and a part of no size are refused with what is allowed."""
+    assert problems_of("a.csv", input_format="xlsx") == [
+        "--input-format 'xlsx' is not known; allowed are jsonl, csv, tsv, parquet"
+    ]
+    with pytest.raises(ValueError, match="split_bytes is 0; give a positive number of bytes"):
+        plan_splits(["a.csv"], split_bytes=0)

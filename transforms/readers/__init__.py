@@ -1,0 +1,26 @@
+"""Reading raw catalogs: JSON lines, CSV, TSV and Parquet from any file system, each record with its own bytes."""
+
+from transforms.readers.contract import (
+    InputSplit,
+    ParsedRecord,
+    ReadLimits,
+    RecordRefusedError,
+    SplitReport,
+)
+from transforms.readers.registry import FORMATS, Peek, peek, read_split, rebuild
+from transforms.readers.splits import InputRefusedError, plan_splits
+
+__all__ = [
+    "FORMATS",
+    "InputRefusedError",
+    "InputSplit",
+    "ParsedRecord",
+    "Peek",
+    "ReadLimits",
+    "RecordRefusedError",
+    "SplitReport",
+    "peek",
+    "plan_splits",
+    "read_split",
+    "rebuild",
+]

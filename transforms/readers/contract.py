@@ -1,0 +1,165 @@
+"""What all readers share: the part of a file to read, the limits, what a part yields, and a format's entry."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.elements import RawRecord, Reject
+
+STAGE = "read"
+TO_THE_END = -1
+
+
+@dataclass(frozen=True, slots=True)
+class InputSplit:
+    """A part of one file, the unit of reading.
+
+    begin, end: bytes for a plain text file, which owns the lines that begin in [begin, end); row groups for
+      Parquet; 0 and the stored size for a gzipped file. `end` is TO_THE_END where the footer could not be read.
+    size_bytes: of the part as stored, when the run was planned; for Parquet an estimate. The parts of a file
+      add up to no more than the file.
+    kind: `catalog` or `image-table`.
+    """
+
+    path: str
+    format: str
+    gzipped: bool
+    begin: int
+    end: int
+    size_bytes: int
+    kind: str = "catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """max_record_bytes: a larger record is rejected; max_raw_bytes: so many of its first bytes are kept."""
+
+    max_record_bytes: int = 8 << 20
+    max_raw_bytes: int = 64 << 20
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_record_bytes <= self.max_raw_bytes:
+            raise ValueError(
+                f"max_record_bytes is {self.max_record_bytes} and max_raw_bytes {self.max_raw_bytes}; the first must "
+                f"be positive and no larger than the second: lower max_record_bytes or raise max_raw_bytes"
+            )
+
+
+DEFAULT_LIMITS = ReadLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRecord:
+    """A record as read. cells: column to text (CSV, TSV), JSON value (JSON lines) or Python value (Parquet)."""
+
+    raw: RawRecord
+    cells: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """What became of a split; the last element that reading it yields.
+
+    size_bytes, sha256: length and SHA-256 of the stored bytes that the split stands for: its own lines, the whole
+      file for CSV, TSV and gzip, and for Parquet the whole file on its first split and nothing on the others.
+      `sha256` is empty where the split stands for no bytes, or was not read to its end.
+    """
+
+    path: str
+    kind: str
+    begin: int
+    end: int
+    size_bytes: int
+    sha256: str
+    records: int
+    rejects: int
+
+
+class UnreadableError(Exception):
+    """Reading a file cannot go on. position: the line or row where it stopped, counted from the split's begin."""
+
+    def __init__(self, position: int, message: str) -> None:
+        self.position = position
+        super().__init__(message)
+
+
+class RecordRefusedError(ValueError):
+    """The bytes of one record give no cells. reason: a registered reason id."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class FileRefusedError(ValueError):
+    """A file cannot be read with any sense; its problems, all at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class SplitDigest:
+    """SHA-256 and length of the stored bytes that a reader went through."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    def update(self, data: bytes) -> None:
+        self._sha256.update(data)
+        self.size_bytes += len(data)
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """An input format.
+
+    extensions: of file names, lower case, with the dot.
+    read: yields the records and rejects of a split and digests its bytes; raises UnreadableError.
+    rebuild: the cells of a raw record; raises RecordRefusedError with the reason that `read` gives.
+    plan: a whole file and a part's wanted size in bytes, to its splits; raises FileRefusedError.
+    may_be_gzipped: whether `.gz` behind the extension is understood.
+    """
+
+    extensions: tuple[str, ...]
+    read: Callable[[InputSplit, ReadLimits, SplitDigest], Iterator[ParsedRecord | Reject]]
+    rebuild: Callable[[RawRecord], dict[str, Any]]
+    plan: Callable[[InputSplit, int], list[InputSplit]]
+    may_be_gzipped: bool = True
+
+
+def check_size(size_bytes: int, limits: ReadLimits) -> None:
+    """Raises RecordRefusedError for a record above the limit."""
+    if size_bytes > limits.max_record_bytes:
+        raise RecordRefusedError(
+            "record-too-large",
+            f"the record has {size_bytes:,} bytes, allowed are {limits.max_record_bytes:,}; "
+            f"raise --max-record-bytes or drop the oversized cell",
+        )
+
+
+def check_uncut(raw: RawRecord) -> None:
+    """Raises RecordRefusedError when only the first bytes of a record were kept."""
+    if raw.true_size_bytes > len(raw.data):
+        raise RecordRefusedError(
+            "record-too-large",
+            f"only the first {len(raw.data):,} of {raw.true_size_bytes:,} bytes were kept; read {raw.file} again",
+        )
+
+
+def utf8_problem(data: bytes) -> str | None:
+    """What keeps bytes from being UTF-8 text, or None."""
+    looks_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff")) or data.count(0) * 4 >= max(1, len(data))
+    hint = "; this looks like UTF-16" if looks_utf16 else ""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"byte 0x{data[error.start]:02X} at offset {error.start} is not UTF-8{hint}; export as UTF-8"
+    return f"zero bytes between the characters{hint}; export as UTF-8" if looks_utf16 else None

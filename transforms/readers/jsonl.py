@@ -1,0 +1,87 @@
+"""JSON lines: one object a line, read in byte ranges. InputSplit → ParsedRecord | Reject."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from schemas.elements import RawRecord, Reject
+from transforms.readers.contract import (
+    STAGE,
+    Format,
+    InputSplit,
+    ParsedRecord,
+    ReadLimits,
+    RecordRefusedError,
+    SplitDigest,
+    check_size,
+    check_uncut,
+    utf8_problem,
+)
+from transforms.readers.lines import open_lines
+
+_EXCERPT_CHARACTERS = 20
+_MAX_EXACT = float(1 << 63)
+_JSON_TYPES = {list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """The JSON object of one line; raises RecordRefusedError."""
+    try:
+        cells = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise _explain(data, error) from error
+    if not isinstance(cells, dict):
+        raise RecordRefusedError("not-an-object", f"the line is {_JSON_TYPES.get(type(cells), 'null')}, not an object")
+    for value in cells.values():
+        if type(value) is float and not -_MAX_EXACT < value < _MAX_EXACT:
+            # orjson rounds integers beyond 64 bits, which would make different ids equal.
+            with suppress(RecursionError):
+                cells = json.loads(data)
+            break
+    return cells
+
+
+def _explain(data: bytes, error: orjson.JSONDecodeError) -> RecordRefusedError:
+    if problem := utf8_problem(data):
+        return RecordRefusedError("invalid-utf8", problem)
+    text = data.decode("utf-8")
+    around = text[max(0, error.pos - _EXCERPT_CHARACTERS) : error.pos + _EXCERPT_CHARACTERS]
+    return RecordRefusedError("malformed-json", f"{error.msg} at character {error.pos + 1}, near {around!r}")
+
+
+def _read(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[ParsedRecord | Reject]:
+    with open_lines(split, limits, digest) as lines:
+        while (line := lines.read()) is not None:
+            if line.data.isspace() and line.size_bytes == len(line.data):
+                continue
+            raw = RawRecord(
+                line.data, split.format, split.path, line.number, split.begin, b"", line.size_bytes, split.kind
+            )
+            try:
+                check_size(line.size_bytes, limits)
+                record = ParsedRecord(raw, parse_object(line.data))
+            except RecordRefusedError as refused:
+                yield Reject(raw, refused.reason, STAGE, str(refused))
+            else:
+                yield record
+
+
+def _rebuild(raw: RawRecord) -> dict[str, Any]:
+    check_uncut(raw)
+    return parse_object(raw.data)
+
+
+def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
+    if whole.gzipped or not whole.size_bytes:
+        return [whole]
+    ranges = ((begin, min(begin + split_bytes, whole.end)) for begin in range(0, whole.end, split_bytes))
+    return [replace(whole, begin=begin, end=end, size_bytes=end - begin) for begin, end in ranges]
+
+
+JSONL = Format((".jsonl", ".ndjson", ".json"), _read, _rebuild, _plan)

@@ -1,0 +1,131 @@
+"""Physical lines of a split: any file system, gzip, byte ranges; never more than one line in memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from transforms.readers.contract import InputSplit, ReadLimits, SplitDigest, UnreadableError
+
+_BOM = b"\xef\xbb\xbf"
+_SKIP_BYTES = 1 << 20
+_READ_AHEAD_BYTES = 128 << 10
+
+
+class Line(NamedTuple):
+    """number: 1-based, counted from the split's begin; data: with its line end; size_bytes: also when data is cut."""
+
+    number: int
+    data: bytes
+    size_bytes: int
+
+
+def open_stored(path: str) -> BinaryIO:
+    """The file's stored bytes, seekable, from whatever file system the path names."""
+    return cast(BinaryIO, FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+
+
+@contextmanager
+def open_lines(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Lines]:
+    """The lines that begin in a split of a text file; raises UnreadableError."""
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(open_stored(split.path))
+            if split.gzipped:
+                # The stored bytes are digested, so that `sha256sum` of the file gives the same.
+                digesting = io.BufferedReader(_DigestingReader(stream, digest), _READ_AHEAD_BYTES)
+                stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=digesting, mode="rb")))
+            lines = Lines(stream, split, limits.max_raw_bytes, digest)
+        except Exception as error:  # an object store raises whatever its client raises
+            raise UnreadableError(0, f"{split.path} cannot be opened: {_describe(error)}") from error
+        yield lines
+
+
+class Lines:
+    """Reads the lines of a split one by one, keeping at most `max_raw_bytes` of each."""
+
+    def __init__(self, stream: BinaryIO, split: InputSplit, max_raw_bytes: int, digest: SplitDigest) -> None:
+        self._stream = stream
+        self._split = split
+        self._max_raw_bytes = max_raw_bytes
+        self._digest = None if split.gzipped else digest
+        self._end = None if split.gzipped else split.end
+        self._offset = split.begin
+        self._number = 0
+        if split.begin:
+            # Starting one byte early tells a line that begins at `begin` from one that reaches into the split.
+            stream.seek(split.begin - 1)
+            self._offset += self._skip_line(None) - 1
+
+    def read(self) -> Line | None:
+        """The next line, or None at the end; raises UnreadableError when the file breaks off."""
+        try:
+            return self._read()
+        except UnreadableError:
+            raise
+        except Exception as error:  # gzip, zlib, and whatever an object store's client raises
+            message = f"{self._split.path} breaks off after line {self._number}: {_describe(error)}"
+            raise UnreadableError(self._number, message) from error
+
+    def _read(self) -> Line | None:
+        if self._end is not None and self._offset >= self._end:
+            return None
+        data = self._stream.readline(self._max_raw_bytes)
+        if not data:
+            self._check_length()
+            return None
+        if self._digest is not None:
+            self._digest.update(data)
+        size_bytes = len(data)
+        if size_bytes == self._max_raw_bytes and not data.endswith(b"\n"):
+            size_bytes += self._skip_line(self._digest)
+        starts_file = self._offset == 0
+        self._offset += size_bytes
+        if starts_file and data.startswith(_BOM):
+            data, size_bytes = data[len(_BOM) :], size_bytes - len(_BOM)
+            if not data:
+                return None
+        self._number += 1
+        return Line(self._number, data, size_bytes)
+
+    def _skip_line(self, digest: SplitDigest | None) -> int:
+        skipped_bytes = 0
+        while data := self._stream.readline(_SKIP_BYTES):
+            skipped_bytes += len(data)
+            if digest is not None:
+                digest.update(data)
+            if data.endswith(b"\n"):
+                break
+        return skipped_bytes
+
+    def _check_length(self) -> None:
+        if self._end is not None:
+            message = f"{self._split.path} has become shorter: it reached to byte {self._end:,} at the start"
+            raise UnreadableError(self._number, f"{message}, now to {self._offset:,}")
+
+
+class _DigestingReader(io.RawIOBase):
+    """Passes bytes on and digests them."""
+
+    def __init__(self, stream: BinaryIO, digest: SplitDigest) -> None:
+        self._stream = stream
+        self._digest = digest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        self._digest.update(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,95 @@
+"""The input formats by name, and what they have in common: reading, rebuilding, a first look."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from schemas.elements import RawRecord, Reject
+from transforms.readers.columnar import PARQUET
+from transforms.readers.contract import (
+    DEFAULT_LIMITS,
+    STAGE,
+    Format,
+    InputSplit,
+    ParsedRecord,
+    ReadLimits,
+    SplitDigest,
+    SplitReport,
+    UnreadableError,
+)
+from transforms.readers.delimited import CSV, TSV
+from transforms.readers.jsonl import JSONL
+
+FORMATS: dict[str, Format] = {"jsonl": JSONL, "csv": CSV, "tsv": TSV, "parquet": PARQUET}
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """A first look at a catalog.
+
+    columns: name, in order of appearance, to the number of records that hold a value in it.
+    records: read; rejects: reason to count.
+    """
+
+    columns: dict[str, int]
+    records: int
+    rejects: dict[str, int]
+
+
+def read_split(
+    split: InputSplit, limits: ReadLimits = DEFAULT_LIMITS
+) -> Generator[ParsedRecord | Reject | SplitReport, None, None]:
+    """The records of a split in order, those that cannot be read as rejects, and its report as the last element.
+
+    A file that vanished, may not be read or breaks off ends in one reject `file-unreadable` without bytes, whose
+    position says how many lines or rows came before.
+    """
+    digest, records, rejects, sha256 = SplitDigest(), 0, 0, ""
+    try:
+        for element in FORMATS[split.format].read(split, limits, digest):
+            if isinstance(element, Reject):
+                rejects += 1
+            else:
+                records += 1
+            yield element
+        if digest.size_bytes or not split.begin:
+            sha256 = digest.hexdigest()
+    except UnreadableError as error:
+        rejects += 1
+        raw = RawRecord(b"", split.format, split.path, error.position, split.begin, kind=split.kind)
+        yield Reject(raw, "file-unreadable", STAGE, str(error))
+    yield SplitReport(split.path, split.kind, split.begin, split.end, digest.size_bytes, sha256, records, rejects)
+
+
+def rebuild(raw: RawRecord) -> dict[str, Any]:
+    """The cells of a raw record, equal to those it was read with; of one that was only too large, too.
+
+    Raises RecordRefusedError when its bytes give no cells, with the reason that it was refused for.
+    """
+    return FORMATS[raw.format].rebuild(raw)
+
+
+def peek(splits: Sequence[InputSplit], limit: int = 200) -> Peek:
+    """The columns of the first records, about `limit` in all, an equal share from the beginning of each file."""
+    columns: Counter[str] = Counter()
+    rejects: Counter[str] = Counter()
+    records = 0
+    beginnings = [split for split in splits if split.begin == 0][:limit]
+    for split in beginnings:
+        with closing(read_split(split)) as elements:
+            for element in islice(elements, limit // len(beginnings)):
+                if isinstance(element, ParsedRecord):
+                    records += 1
+                    columns.update({name: int(_holds_value(cell)) for name, cell in element.cells.items()})
+                elif isinstance(element, Reject):
+                    rejects[element.reason] += 1
+    return Peek(dict(columns), records, dict(rejects))
+
+
+def _holds_value(cell: Any) -> bool:
+    return cell not in (None, "", [], {}) and not (isinstance(cell, str) and cell.isspace())
