@@ -1,0 +1,1 @@
+"""Prompts as data: one file a version, rendered strictly, hashed in a lock file."""

@@ -1,0 +1,158 @@
+"""The main colours of a picture by name: decoded picture -> ((colour name, share of the foreground), ...).
+
+Pixels are compared in CIE 1976 L*a*b* (CIE 15:2004, section 8.2.1) under D65, reached from sRGB by
+IEC 61966-2-1. Distances are ΔE*ab, in which about 2.3 is just noticeable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import orjson
+from PIL import Image
+
+Lab = np.ndarray[Any, np.dtype[np.float32]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+WORK_SIDE_PX = 96
+MIN_SHARE = 0.08
+BACKGROUND_DELTA_E = 9.0
+UNIFORM_BORDER_SHARE = 0.6
+MIN_FOREGROUND_SHARE = 0.02
+
+# sRGB anchors. Most names need several: people call light, full and dark shades by one name.
+PALETTE: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "black": ((0, 0, 0), (28, 28, 30), (45, 45, 47)),
+    "gray": ((75, 76, 78), (110, 111, 113), (145, 146, 148), (180, 181, 183)),
+    "white": ((255, 255, 255), (235, 236, 238)),
+    "red": ((215, 25, 35), (170, 20, 30), (225, 65, 65)),
+    "burgundy": ((105, 18, 38), (80, 15, 28), (128, 0, 20)),
+    "orange": ((250, 125, 15), (230, 95, 30), (250, 160, 70)),
+    "yellow": ((250, 225, 30), (235, 200, 50), (250, 238, 130)),
+    "green": ((40, 150, 60), (25, 95, 45), (110, 185, 75), (150, 205, 120), (15, 60, 35), (120, 205, 160)),
+    "olive": ((110, 110, 40), (80, 82, 40), (140, 140, 80)),
+    "teal": ((0, 128, 128), (20, 95, 100), (60, 165, 160)),
+    "turquoise": ((70, 205, 200), (140, 225, 215)),
+    "blue": (
+        (25, 90, 190),
+        (60, 130, 210),
+        (30, 60, 150),
+        (115, 170, 220),
+        (165, 200, 230),
+        (90, 125, 165),
+        (0, 0, 255),
+        (60, 75, 185),
+    ),
+    "navy": ((18, 28, 70), (30, 42, 90), (35, 45, 70), (0, 0, 128), (25, 25, 112)),
+    "purple": (
+        (110, 45, 140),
+        (75, 30, 95),
+        (150, 90, 180),
+        (180, 145, 205),
+        (95, 60, 105),
+        (75, 50, 150),
+        (155, 150, 215),
+        (75, 0, 130),
+    ),
+    "pink": ((245, 120, 170), (250, 185, 205), (225, 40, 130), (215, 110, 140)),
+    "brown": ((105, 65, 35), (75, 48, 32), (140, 92, 58), (60, 38, 28)),
+    "beige": ((225, 205, 170), (205, 180, 145), (238, 225, 203), (185, 160, 130)),
+}
+
+_NAMES = tuple(PALETTE)
+_ANCHOR_NAME = np.array([_NAMES.index(name) for name, anchors in PALETTE.items() for _ in anchors])
+_ANCHOR_RGB = np.array([anchor for anchors in PALETTE.values() for anchor in anchors], dtype=np.uint8)
+
+# What shapes the answer, for the content address of descriptions.
+PARAMETERS: dict[str, Any] = {
+    "side_px": WORK_SIDE_PX,
+    "min_share": MIN_SHARE,
+    "background_delta_e": BACKGROUND_DELTA_E,
+    "uniform_border_share": UNIFORM_BORDER_SHARE,
+    "min_foreground_share": MIN_FOREGROUND_SHARE,
+    "palette": hashlib.sha256(orjson.dumps(PALETTE)).hexdigest()[:16],
+}
+
+_LINEAR_TO_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], dtype=np.float32
+)
+_WHITE_D65 = _LINEAR_TO_XYZ.sum(axis=1)
+_SRGB_STEPS = np.arange(256, dtype=np.float32) / 255
+_SRGB_TO_LINEAR = np.where(_SRGB_STEPS <= 0.04045, _SRGB_STEPS / 12.92, ((_SRGB_STEPS + 0.055) / 1.055) ** 2.4)
+
+
+def dominant_colors(image: Image.Image, limit: int = 4) -> tuple[tuple[str, float], ...]:
+    """Named colours of the thing shown with their share of it, largest first; at least one.
+
+    image: any mode; converted to RGB. Where most of the border has one colour, what is connected to it is
+    background and left out, unless nothing but background would remain. Colours below 8 % are dropped,
+    so the shares (0 to 1, rounded to 3 digits) need not add up to 1.
+    """
+    small = image.convert("RGB")
+    small.thumbnail((WORK_SIDE_PX, WORK_SIDE_PX), Image.Resampling.BOX)
+    lab = srgb_to_lab(np.asarray(small))
+    names = nearest_names(lab[foreground(lab)])
+    shares = np.bincount(names, minlength=len(_NAMES)) / len(names)
+    ranked = np.argsort(-shares, kind="stable")[:limit]
+    kept = tuple((_NAMES[i], round(float(shares[i]), 3)) for i in ranked if shares[i] >= MIN_SHARE)
+    return kept or ((_NAMES[ranked[0]], round(float(shares[ranked[0]]), 3)),)
+
+
+def srgb_to_lab(rgb: np.ndarray[Any, np.dtype[np.uint8]]) -> Lab:
+    """uint8 sRGB of shape (..., 3) to float32 L*a*b* of the same shape.
+
+    >>> srgb_to_lab(np.array([[255, 0, 0]], dtype=np.uint8)).round().astype(int).tolist()
+    [[53, 80, 67]]
+    """
+    xyz = _SRGB_TO_LINEAR[rgb] @ _LINEAR_TO_XYZ.T / _WHITE_D65
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
+
+
+def nearest_names(lab: Lab) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Index into the palette's names of the nearest anchor for each pixel of shape (n, 3)."""
+    anchors = srgb_to_lab(_ANCHOR_RGB)
+    # |p - a|² without |p|², which is the same for every anchor
+    distance = (anchors**2).sum(axis=1) - 2 * (lab @ anchors.T)
+    return _ANCHOR_NAME[distance.argmin(axis=1)]
+
+
+def foreground(lab: Lab) -> Mask:
+    """Which pixels of shape (height, width, 3) belong to the thing shown: bool of shape (height, width)."""
+    edge = np.zeros(lab.shape[:2], dtype=np.bool_)
+    edge[[0, -1], :] = edge[:, [0, -1]] = True
+    border = np.median(lab[edge], axis=0)
+    near = ((lab - border) ** 2).sum(axis=-1) < BACKGROUND_DELTA_E**2
+    everything = np.ones_like(edge)
+    if near[edge].mean() < UNIFORM_BORDER_SHARE:
+        return everything
+    background = _connected(near & edge, near)
+    # the rim is a mixture of both sides, a colour that nothing shown has
+    rim = _grown(background)
+    for kept in (~rim, ~background):
+        if kept.mean() >= MIN_FOREGROUND_SHARE:
+            return kept
+    return everything
+
+
+def _connected(seed: Mask, allowed: Mask) -> Mask:
+    """All allowed pixels that a path of allowed neighbours joins to the seed."""
+    reached = seed
+    while True:
+        grown = _grown(reached) & allowed
+        if np.array_equal(grown, reached):
+            return reached
+        reached = grown
+
+
+def _grown(mask: Mask) -> Mask:
+    """The mask with its four-neighbours."""
+    grown = mask.copy()
+    grown[1:] |= mask[:-1]
+    grown[:-1] |= mask[1:]
+    grown[:, 1:] |= mask[:, :-1]
+    grown[:, :-1] |= mask[:, 1:]
+    return grown

@@ -1,0 +1,186 @@
+"""The contract between stages and models: a batch of requests in, one result or one Failure per request out.
+
+A backend never fails a batch for the sake of one request; `call_each` holds it to that, also when it raises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import orjson
+from PIL import Image
+
+Vector = np.ndarray[Any, np.dtype[np.float32]]
+
+MAX_MESSAGE_CHARS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture on its way to a model.
+
+    image: RGB, EXIF-rotated, transparency on white, no side longer than the decoder's limit.
+    digest: SHA-256 of the file's bytes, hexadecimal.
+    """
+
+    digest: str
+    image: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One request that got no answer: a registered reason id and a message for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEncoding:
+    """vector: float32 array of shape (dimension,); labels: (label, probability), best first."""
+
+    vector: Vector
+    labels: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeRequest:
+    """What a description is asked for: pictures, with what is already known of them, and the record's text.
+
+    labels: the image encoder's labels of the first picture.
+    """
+
+    pictures: tuple[Picture, ...]
+    labels: tuple[tuple[str, float], ...] = ()
+    text: str = ""
+
+    def fingerprint(self, backend: Describer) -> str:
+        """Content address of the answer: model, prompt, parameters, picture digests and text."""
+        content = [
+            backend.model,
+            backend.prompt_hash,
+            backend.parameters,
+            [p.digest for p in self.pictures],
+            self.labels,
+            self.text,
+        ]
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a backend says of a picture.
+
+    colors: (colour name, share of the foreground), largest first; text: read off the picture.
+    """
+
+    description: str
+    colors: tuple[tuple[str, float], ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Choices of the command line that models are built from; each backend reads what concerns it.
+
+    threads: for each worker process; fake_script: YAML file with scripted answers and failures.
+    """
+
+    describe_backend: str = "embedded"
+    image_encoder: str = "embedded"
+    text_encoder: str = "embedded"
+    ocr: bool = True
+    threads: int = 1
+    fake_script: str | None = None
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What all models share. Constructing one is cheap; `load` reads weights, once a worker process.
+
+    model: id and revision; requires: importable modules, checked before the graph is built.
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def requires(self) -> tuple[str, ...]: ...
+
+    def load(self) -> None: ...
+
+
+class ImageEncoder(Model, Protocol):
+    """Pictures to vectors of length one, and labels."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    def encode_images(self, pictures: Sequence[Picture]) -> list[ImageEncoding | Failure]: ...
+
+
+class TextEncoder(Model, Protocol):
+    """Texts to vectors of length one."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]: ...
+
+
+class Describer(Model, Protocol):
+    """Pictures to descriptions.
+
+    method: how the description was made, as the tables state it; prompt_hash: empty without a prompt;
+    parameters: everything else that shapes an answer, as JSON values.
+    """
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def prompt_hash(self) -> str: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    def describe(self, requests: Sequence[DescribeRequest]) -> list[Description | Failure]: ...
+
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+def call_each(
+    call: Callable[[Sequence[Request]], list[Answer | Failure]], requests: Sequence[Request], reason: str
+) -> list[Answer | Failure]:
+    """One answer or Failure per request, in order, whatever `call` does.
+
+    A batch that makes `call` raise, or answer for another number of requests, is halved until the request
+    that it cannot take stands alone and fails with `reason`.
+    """
+    if not requests:
+        return []
+    try:
+        answers = call(requests)
+        if len(answers) == len(requests):
+            return answers
+        problem = f"{len(answers)} answers for {len(requests)} requests"
+    except Exception as error:  # whatever a model library raises concerns this batch only
+        problem = f"{type(error).__name__}: {error}"
+    if len(requests) == 1:
+        return [Failure(reason, textwrap.shorten(problem, MAX_MESSAGE_CHARS, placeholder=" ..."))]
+    middle = len(requests) // 2
+    return [*call_each(call, requests[:middle], reason), *call_each(call, requests[middle:], reason)]
+
+
+def answer_each(
+    answer: Callable[[Request], Answer], requests: Sequence[Request], reason: str
+) -> list[Answer | Failure]:
+    """For a backend that takes requests one by one: the answers in order, a Failure with `reason` for what raises."""
+    return [result for request in requests for result in call_each(lambda batch: [answer(batch[0])], [request], reason)]

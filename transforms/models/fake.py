@@ -1,0 +1,204 @@
+"""Fake models: the same answer for the same content, scripted answers and failures, counted calls.
+
+They load nothing, so whole runs can be rehearsed and tested without a model. A script for the describer
+is a YAML list, of which the first entry that matches a request's picture digests or text answers it:
+
+    - match: ^3f2a           # regular expression, searched in each digest and in the text
+      description: A red shirt.
+      colors: {red: 0.8, white: 0.2}
+      text: SALE
+    - match: broken
+      failure: backend-failed  # a reason id: this request fails
+    - match: poison
+      raise: true              # the call raises, for all requests in the batch
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from schemas.reasons import Effect, check_registered
+from transforms.models.contract import (
+    DescribeRequest,
+    Description,
+    Failure,
+    ImageEncoding,
+    ModelOptions,
+    Picture,
+    Vector,
+)
+
+DIMENSION = 64
+
+
+class ScriptEntry(BaseModel):
+    """One entry of a script: whom it answers, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    match: str
+    description: str | None = None
+    colors: dict[str, Annotated[float, Field(ge=0, le=1, strict=False)]] = {}
+    text: str = ""
+    failure: str | None = None
+    raises: Annotated[bool, Field(alias="raise")] = False
+
+    @field_validator("match")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return pattern
+
+    @field_validator("failure")
+    @classmethod
+    def _registered(cls, reason: str | None) -> str | None:
+        if reason is not None:
+            check_registered(reason, Effect.FLAG)
+        return reason
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> ScriptEntry:
+        if (self.description is not None) + (self.failure is not None) + self.raises != 1:
+            raise ValueError("has to say exactly one of description, failure and raise: true")
+        return self
+
+    def matches(self, request: DescribeRequest) -> bool:
+        return any(re.search(self.match, text) for text in (*(p.digest for p in request.pictures), request.text))
+
+
+def parse_script(text: str, source: str) -> tuple[ScriptEntry, ...]:
+    """The entries of a script; `source` names it in errors.
+
+    Raises ValueError naming every wrong entry and key.
+    """
+    try:
+        entries = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(f"fake script {source} is not YAML: {error}") from error
+    if not isinstance(entries, list):
+        raise ValueError(f"fake script {source} is not a list; write - match: ... for each entry")  # noqa: TRY004
+    script, problems = [], []
+    for number, entry in enumerate(entries, start=1):
+        try:
+            script.append(ScriptEntry.model_validate(entry))
+        except ValidationError as error:
+            problems += [f"entry {number}: {_explain(finding)}" for finding in error.errors()]
+    if problems:
+        raise ValueError(f"fake script {source}: " + "; ".join(problems))
+    return tuple(script)
+
+
+def _explain(finding: Any) -> str:
+    key = ".".join(str(part) for part in finding["loc"])
+    if finding["type"] == "extra_forbidden":
+        allowed = ", ".join(field.alias or name for name, field in ScriptEntry.model_fields.items())
+        return f"{key}: unknown key; allowed: {allowed}"
+    message = finding["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+class FakeImageEncoder:
+    """Vectors from the picture's digest. calls, requests: how often it was called, with how many pictures."""
+
+    model = "fake-image 1"
+    requires: tuple[str, ...] = ()
+    dimension = DIMENSION
+
+    def __init__(self, options: ModelOptions) -> None:
+        del options  # nothing to choose
+        self.calls = self.requests = 0
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def encode_images(self, pictures: Sequence[Picture]) -> list[ImageEncoding | Failure]:
+        self.calls += 1
+        self.requests += len(pictures)
+        return [ImageEncoding(hash_vector(picture.digest)) for picture in pictures]
+
+
+class FakeTextEncoder:
+    """Vectors from the text. calls, requests: how often it was called, with how many texts."""
+
+    model = "fake-text 1"
+    requires: tuple[str, ...] = ()
+    dimension = DIMENSION
+
+    def __init__(self, options: ModelOptions) -> None:
+        del options  # nothing to choose
+        self.calls = self.requests = 0
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
+        self.calls += 1
+        self.requests += len(texts)
+        return [hash_vector(text) for text in texts]
+
+
+class FakeDescriber:
+    """Scripted answers, and a description from the digests where the script is silent.
+
+    calls, requests: how often it was called, with how many requests, batches that raised included.
+    Raises ValueError for a script that cannot be used.
+    """
+
+    method = "fake"
+    model = "fake 1"
+    prompt_hash = ""
+    requires: tuple[str, ...] = ()
+
+    def __init__(self, options: ModelOptions) -> None:
+        text = _read_script(options.fake_script) if options.fake_script else "[]"
+        self._script = parse_script(text, options.fake_script or "")
+        self.parameters: dict[str, Any] = {"script": hashlib.sha256(text.encode()).hexdigest()}
+        self.calls = self.requests = 0
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def describe(self, requests: Sequence[DescribeRequest]) -> list[Description | Failure]:
+        """One scripted or derived answer per request. Raises RuntimeError where the script says so."""
+        self.calls += 1
+        self.requests += len(requests)
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: DescribeRequest) -> Description | Failure:
+        entry = next((entry for entry in self._script if entry.matches(request)), None)
+        if entry is None:
+            digests = ", ".join(picture.digest[:12] for picture in request.pictures) or "none"
+            return Description(f"Fake description of picture {digests}.")
+        if entry.raises:
+            raise RuntimeError(f"the fake script raises for match {entry.match!r}")
+        if entry.failure is not None:
+            return Failure(entry.failure, f"the fake script fails match {entry.match!r}")
+        return Description(entry.description or "", tuple(entry.colors.items()), entry.text)
+
+
+def hash_vector(content: str) -> Vector:
+    """A float32 vector of shape (64,) and length one, from a hash of `content`."""
+    steps = np.frombuffer(
+        hashlib.shake_256(content.encode("utf-8", "surrogatepass")).digest(2 * DIMENSION), dtype="<i2"
+    )
+    vector = steps.astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def _read_script(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"fake script {path} cannot be read: {error}; name a YAML file") from error
