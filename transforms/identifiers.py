@@ -1,0 +1,97 @@
+"""Identifiers with a check digit: (scheme, text) → compact form, and labelled identifiers in running text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from stdnum import ean, isbn, issn
+
+Scheme = Literal["gtin", "isbn", "issn"]
+
+_MODULES: dict[str, Any] = {"gtin": ean, "isbn": isbn, "issn": issn}
+_LENGTHS = {"gtin": (14, 13, 12, 8), "isbn": (13, 10), "issn": (8,)}
+
+# Capitals are found inside a word too: shop texts run lines together ("106R01409UPC: 095205742466").
+_LABEL_WORDS = {
+    "gtin": r"GTIN|EAN|UPC|JAN|\b(?i:gtin|ean|upc|jan|bar\s?code)",
+    "isbn": r"ISBN|\b(?i:isbn)",
+    "issn": r"ISSN|\b(?i:issn)",
+}
+_LABEL = {
+    scheme: re.compile(rf"(?:{words})(?:s\b|-?A\b)?(?:-?(?:8|1[0-4])(?=[\s:]))?")
+    for scheme, words in _LABEL_WORDS.items()
+}
+_RUN = re.compile(r"\d[\d \-\u2010-\u2013]*\d(?:[ -]?[Xx](?![^\W_]))?|\d")
+_BETWEEN = re.compile(r"[\s,;/&|]*(?:and|or|und|och)?\s*")
+_MAX_LABEL_DISTANCE = 20
+_MAX_LIST_GAP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierMention:
+    """An identifier in a text. begin, end: code point offsets, end exclusive; text: as it stands there."""
+
+    value: str
+    begin: int
+    end: int
+    text: str
+
+
+def normalise_identifier(scheme: Scheme, text: str) -> str | None:
+    """The identifier in compact form (no spaces, no hyphens), or None when it is none or its check digit is wrong.
+
+    scheme: `gtin` (GTIN-8, -12, -13, -14), `isbn` (ISBN-10, ISBN-13) or `issn`. A label in front is allowed.
+
+    >>> normalise_identifier("isbn", "ISBN 978-0-306-40615-7"), normalise_identifier("gtin", "4006381333932")
+    ('9780306406157', None)
+    """
+    module = _MODULES[scheme]
+    bare = re.sub(r"\.0+$", "", text.strip())  # an integer that a spreadsheet wrote as a float
+    label = _LABEL[scheme].match(bare)
+    if label:
+        bare = bare[label.end() :].lstrip(" :.#")
+    if not module.is_valid(bare):
+        return None
+    compact = str(module.compact(bare))
+    return compact if set(compact) != {"0"} else None
+
+
+def find_identifiers(scheme: Scheme, text: str) -> list[IdentifierMention]:
+    """Identifiers in `text` whose check digit fits and that a label (EAN, UPC, ISBN …) announces.
+
+    The label stands at most 20 characters before; a text that is nothing but the identifier needs none.
+    """
+    bare = text.strip()
+    whole = normalise_identifier(scheme, bare) if bare[:1].isdigit() else None
+    if whole is not None:
+        begin = text.index(bare)
+        return [IdentifierMention(whole, begin, begin + len(bare), bare)]
+    found = {m.begin: m for label in _LABEL[scheme].finditer(text) for m in _after(scheme, text, label.end())}
+    return [found[begin] for begin in sorted(found)]
+
+
+def _after(scheme: Scheme, text: str, label_end: int) -> Iterator[IdentifierMention]:
+    """The identifiers behind one label: "EAN a / b" announces both."""
+    end, reach = label_end, _MAX_LABEL_DISTANCE
+    while (run := _RUN.search(text, end)) is not None and run.start() - end <= reach:
+        mention = _at_start(scheme, run)
+        if mention is None or (end != label_end and not _BETWEEN.fullmatch(text, end, run.start())):
+            return
+        yield mention
+        end, reach = mention.end, _MAX_LIST_GAP
+
+
+def _at_start(scheme: Scheme, run: re.Match[str]) -> IdentifierMention | None:
+    digits = [match.end() for match in re.finditer(r"[\dXx]", run.group())]
+    for length in _LENGTHS[scheme]:
+        size = digits[length - 1] if length <= len(digits) else 0
+        # the identifier ends where the digits do, or at a gap: never inside a longer number
+        if size and not run.group()[size : size + 1].isdigit():
+            text = run.group()[:size]
+            value = normalise_identifier(scheme, text)
+            if value is not None:
+                return IdentifierMention(value, run.start(), run.start() + size, text)
+    return None

@@ -1,0 +1,268 @@
+"""Numbers and quantities in text: cell → float, text → amounts in an attribute's unit.
+
+Only a plain amount counts. A range ("5–7 cm"), a product ("6 x 330 ml", "20 x 30 cm"), a bound ("up to 5 kg"), a rate
+("5 g/100 ml") and a part of a model number ("GSR-120") state something else and are left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Literal
+
+from schemas.units import convert, text_spellings
+
+DecimalMark = Literal[",", "."]
+
+_FRACTION_CHARS = "¼½¾⅐-⅞"
+# A plain space groups digits in a cell of its own only: in running text "2 500 ml" may be two bottles.
+_GROUPS_IN_TEXT = ",.'’\u00a0\u202f"
+
+
+def _number_pattern(group_marks: str) -> str:
+    return (
+        rf"(?:\d{{1,3}}(?:[{group_marks}]\d{{3}})+(?:[.,]\d+)?(?![.,]?\d)"
+        rf"|\d{{1,4}}[ \u00a0-]\d{{1,2}}[/⁄]\d{{1,3}}(?!\d)|\d{{1,2}}[/⁄]\d{{1,3}}(?!\d)"
+        rf"|(?:\d{{1,4}}\s?)?[{_FRACTION_CHARS}]|\d+(?:[.,]\d+)?(?![.,]?\d)|\.\d+)"
+    )
+
+
+_NUMBER = _number_pattern(_GROUPS_IN_TEXT)
+_CELL_NUMBER = _number_pattern(_GROUPS_IN_TEXT + " ")
+_SIGN = r"[-+−]?\s?"
+_APPROXIMATELY = r"(?:(?:ca|c|circa|approx|approximately|about|around|ungefähr|etwa|environ)\b\.?|[~≈±])\s*"
+_WHOLE_NUMBER = re.compile(
+    rf"\s*(?:{_APPROXIMATELY})?[$€£¥₹]?\s?(?P<number>{_SIGN}(?:{_CELL_NUMBER}|\d+(?:\.\d+)?[eE][-+]?\d+))\s?[$€£¥₹]?\s*",
+    re.IGNORECASE,
+)
+_WHOLE_QUANTITY = re.compile(
+    rf"\s*(?:{_APPROXIMATELY})?(?P<number>{_SIGN}{_CELL_NUMBER})[\s-]?(?P<unit>[^\d\s,;:].{{0,30}}?)\s*", re.IGNORECASE
+)
+# no digit, letter, hyphen or slash before: that is the rest of a number, a range or a model name
+_NOT_INSIDE = rf"(?=[.\d{_FRACTION_CHARS}])(?<![\w.,/'’\-–—⁄])"
+_DIGIT = re.compile(rf"[\d{_FRACTION_CHARS}]")
+_SINGLE_MARK = re.compile(r"(?<![\d.,])\d+([.,])(\d+)(?![.,]?\d)")
+
+# What stands before or after a number that is not a plain amount.
+_WORD_BEFORE = r"(?<![^\W\d_])"
+_NOT_PLAIN_BEFORE = re.compile(
+    rf"(?:{_WORD_BEFORE}[x×*]\s?|\d\s*(?:[-–—]|to|bis|till|by|and|und|och|or|oder|eller)\s*|\d\s?[^\W\d_]{{1,6}}\s?[-–—]\s?"
+    rf"|{_WORD_BEFORE}(?:per|pro|up to|at least|at most|more than|less than|over|under|below|above"
+    r"|max|min|maximum|minimum|bis zu|mindestens|höchstens|upp till|minst|högst)\.?\s*|[<>≤≥±]\s*)$",
+    re.IGNORECASE,
+)
+_NOT_PLAIN_AFTER = re.compile(
+    r"(?:\s?(?:[A-Za-z]{1,2}\.?\s?)?[x×*]\s?\d|\s?[-–—]\s?\d|\s(?:to|bis|till|by)\s\d|/\S|\s?/\s?[^\W\d_]|\s(?:per|pro)\b)",
+    re.IGNORECASE,
+)
+_INCH_WORD_AFTER = re.compile(
+    r"\s*(?:$|[^\w\s]|(?:long|wide|high|tall|deep|thick|diameter|dia|[hwldx])\b)", re.IGNORECASE
+)
+
+# Two amounts that make one: larger unit, smaller unit.
+_COMPOUNDS = (
+    ("foot", r"'|′|ft\.?|feet|foot", "inch", r"''|\"|″|”|inches|inch|in(?!\w)\.?"),
+    ("hour", r"h|hrs?\.?|hours?|std\.?|stunden?|timm?ar?", "minute", r"minutes?|minuten|minuter|mins?\.?|m"),
+    ("minute", r"minutes?|minuten|minuter|mins?\.?|m", "second", r"seconds?|sekunden|secs?\.?|s"),
+    ("pound", r"pounds?|lbs?\.?", "ounce", r"ounces?|oz\.?"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A stated amount, in the unit that was asked for. begin, end: code point offsets, end exclusive."""
+
+    amount: float
+    begin: int
+    end: int
+    text: str
+
+
+def parse_number(text: str) -> float | None:
+    """The number that a whole cell holds, or None.
+
+    A mark that stands alone before exactly three digits groups thousands when it is a comma, and is a decimal
+    point when it is a dot.
+
+    >>> [parse_number(t) for t in ("1,234.5", "1.234,5", "1,01", "1,234", "1 1/2", "ca ½", "12 apples")]
+    [1234.5, 1234.5, 1.01, 1234.0, 1.5, 0.5, None]
+    """
+    match = _WHOLE_NUMBER.fullmatch(text)
+    return None if match is None else _to_float(match["number"], None)
+
+
+def parse_quantity(cell_text: str, unit: str) -> float | None:
+    """The amount, in `unit`, that a whole cell holds; a bare number is already in `unit`.
+
+    None when the cell is no single amount, or measures something else.
+
+    >>> [parse_quantity(t, "g") for t in ("ca 180g", "1,01 kg", "75", "1l", "6 x 20 g", "5-7 g")]
+    [180.0, 1010.0, 75.0, None, None, None]
+    """
+    number = parse_number(cell_text)
+    if number is not None:
+        return number
+    for pattern, larger, smaller in _compound_patterns():
+        match = pattern.fullmatch(cell_text.strip())
+        amount = _compound_amount(match, larger, smaller, unit) if match else None
+        if amount is not None:
+            return amount
+    match = _WHOLE_QUANTITY.fullmatch(cell_text)
+    amount = _to_float(match["number"], None) if match else None
+    return convert(amount, match["unit"], unit) if match and amount is not None else None
+
+
+def find_quantities(text: str, unit: str) -> list[Quantity]:
+    """The plain amounts that `text` states in units of `unit`'s kind, in order, converted to `unit`.
+
+    >>> [q.amount for q in find_quantities("Oat drink 1,5 l (6 x 330 ml: another pack), 180g oats", "ml")]
+    [1500.0]
+    """
+    if _DIGIT.search(text) is None:
+        return []
+    found = list(_find_compounds(text, unit))
+    taken = [(quantity.begin, quantity.end) for quantity in found]
+    mark = decimal_mark(text)
+    for match in _quantity_pattern(unit).finditer(text):
+        if _overlaps(match.span(), taken) or not _is_plain(text, match):
+            continue
+        number = _to_float(match["number"], mark)
+        amount = None if number is None else convert(number, match["unit"], unit)
+        if amount is not None:
+            found.append(Quantity(amount, match.start(), match.end(), match.group()))
+    return sorted(found, key=lambda quantity: quantity.begin)
+
+
+def find_numbers(text: str) -> list[Quantity]:
+    """The plain numbers without a unit that `text` states, in order.
+
+    >>> [n.amount for n in find_numbers("Hardcover, 1,320 pages, 2nd edition, 5-7 plates, 24 cm")]
+    [1320.0]
+    """
+    mark = decimal_mark(text)
+    plain = (match for match in _lone_number_pattern().finditer(text) if _is_plain(text, match))
+    numbers = ((match, _to_float(match["number"], mark)) for match in plain)
+    return [Quantity(n, match.start(), match.end(), match.group()) for match, n in numbers if n is not None]
+
+
+@lru_cache(maxsize=16)
+def decimal_mark(text: str) -> DecimalMark | None:
+    """The decimal mark that the unambiguous numbers of a text agree on, or None.
+
+    >>> decimal_mark("Fett 3,2 g, 1.015 ml"), decimal_mark("1,000 sheets")
+    (',', None)
+    """
+    marks = {mark for mark, decimals in _SINGLE_MARK.findall(text) if len(decimals) != 3}
+    return marks.pop() if len(marks) == 1 else None
+
+
+def _to_float(number: str, mark: DecimalMark | None) -> float | None:
+    """mark: the decimal mark where the number alone does not tell; None follows `parse_number`'s rule."""
+    bare = number.strip().replace("−", "-").replace("⁄", "/")
+    sign = -1.0 if bare.startswith("-") else 1.0
+    bare = bare.lstrip("+-").strip()
+    if bare[-1:].isnumeric() and not bare[-1].isdecimal():
+        return sign * (float(bare[:-1].strip() or 0) + unicodedata.numeric(bare[-1]))
+    if "/" in bare:
+        *whole, fraction = re.split(r"[\s-]", bare)
+        numerator, denominator = (int(part) for part in fraction.split("/"))
+        if numerator >= denominator:
+            return None
+        return sign * (sum(map(float, whole)) + numerator / denominator)
+    value = sign * float(_plain_digits(re.sub(r"[\s'’]", "", bare), mark))
+    return value if math.isfinite(value) else None
+
+
+def _plain_digits(bare: str, mark: DecimalMark | None) -> str:
+    """The digits with at most a decimal point."""
+    marks = re.findall(r"[.,]", bare)
+    if not marks:
+        return bare
+    last = marks[-1]
+    if len(set(marks)) == 2:
+        decimal = last
+    elif len(marks) > 1:
+        decimal = ""
+    elif re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", bare):
+        decimal = mark or "."
+    else:
+        decimal = last
+    grouping = {",", "."} - {decimal}
+    return "".join("." if c == decimal else c for c in bare if c not in grouping)
+
+
+@cache
+def _quantity_pattern(unit: str) -> re.Pattern[str]:
+    return re.compile(rf"{_NOT_INSIDE}(?P<number>{_NUMBER})[\s\u00a0-]?(?P<unit>{_unit_pattern(unit)})")
+
+
+@cache
+def _lone_number_pattern() -> re.Pattern[str]:
+    return re.compile(rf"{_NOT_INSIDE}(?P<number>{_NUMBER})(?![^\W_]|[\s\u00a0-]?(?:{_unit_pattern(None)}))")
+
+
+def _unit_pattern(unit: str | None) -> str:
+    any_case, same_case = text_spellings(unit)
+    parts = [f"(?i:{_alternatives(any_case)})"] if any_case else []
+    parts += [_alternatives(same_case)] if same_case else []
+    return rf"(?:{'|'.join(parts)})(?![^\W_]|\^|['′\"]?\d)"
+
+
+def _alternatives(spellings: Iterable[str]) -> str:
+    longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+    return "|".join(re.escape(spelling).replace(r"\ ", r"\.?\s?") for spelling in longest_first)
+
+
+def _is_plain(text: str, match: re.Match[str]) -> bool:
+    if _NOT_PLAIN_BEFORE.search(text, max(0, match.start() - 20), match.start()):
+        return False
+    if _NOT_PLAIN_AFTER.match(text, match.end()):
+        return False
+    unit = match.groupdict().get("unit", "")
+    if unit == "s" and text[match.end() - 2].isdigit():  # "the 80s"
+        return False
+    return unit.casefold() != "in" or _INCH_WORD_AFTER.match(text, match.end()) is not None
+
+
+@cache
+def _compound_patterns() -> tuple[tuple[re.Pattern[str], str, str], ...]:
+    return tuple(
+        (
+            re.compile(
+                rf"(?<![\w.,/–-])(?P<large>\d{{1,6}})\s?(?:{large})[\s,-]{{0,2}}(?:(?:and|und|och)\s)?"
+                rf"(?P<small>{_NUMBER})\s?(?:{small})(?![^\W_])",
+                re.IGNORECASE,
+            ),
+            large_unit,
+            small_unit,
+        )
+        for large_unit, large, small_unit, small in _COMPOUNDS
+    )
+
+
+def _find_compounds(text: str, unit: str) -> Iterator[Quantity]:
+    for pattern, larger, smaller in _compound_patterns():
+        if convert(1.0, larger, unit) is None:
+            continue
+        for match in pattern.finditer(text):
+            amount = _compound_amount(match, larger, smaller, unit)
+            if amount is not None:
+                yield Quantity(amount, match.start(), match.end(), match.group())
+
+
+def _compound_amount(match: re.Match[str], larger: str, smaller: str, unit: str) -> float | None:
+    small = _to_float(match["small"], None)
+    large = convert(float(match["large"]), larger, unit)
+    rest = None if small is None else convert(small, smaller, unit)
+    one = convert(1.0, larger, unit)
+    if large is None or rest is None or one is None or rest >= one:
+        return None
+    return round(large + rest, 9)
+
+
+def _overlaps(span: tuple[int, int], taken: Iterable[tuple[int, int]]) -> bool:
+    return any(span[0] < end and begin < span[1] for begin, end in taken)
