@@ -1,0 +1,145 @@
+"""Records, their pictures and what was set aside come together, one bucket at a time.
+
+PCollection[KV[bucket, {records, images, image_rows, rejects: SpoolRefs}]] → PCollection[Bucket].
+Every record that was read ends in the bucket exactly once: as an item, or among the rejects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import apache_beam as beam
+import numpy as np
+
+from schemas.elements import Bucket, Flag, ImageFeatures, ImageResult, ImageRow, Item, Record, Reject
+from transforms.meter import Meter
+from transforms.models.contract import Vector
+from transforms.normalise import choose_record
+from transforms.spool import SpoolRef, read_spool
+
+INPUTS = ("records", "images", "image_rows", "rejects")
+
+
+def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
+    """Unit mean of the pictures' unit vectors, each distinct picture once; None without any."""
+    by_digest = {f.digest: np.frombuffer(f.vector, "<f4") for f in features if f.vector}
+    if not by_digest:
+        return None
+    mean = np.mean(np.stack(list(by_digest.values())), axis=0, dtype=np.float64)
+    norm = float(np.linalg.norm(mean))
+    if norm == 0:
+        return None
+    unit: Vector = np.asarray(mean / norm, np.float32)
+    return unit
+
+
+def describe_item(images: Sequence[ImageResult]) -> str | None:
+    """The descriptions of an item's distinct pictures, numbered when there are several."""
+    texts = list(dict.fromkeys(i.features.description for i in images if i.features and i.features.description))
+    if len(texts) < 2:
+        return texts[0] if texts else None
+    return " ".join(f"Picture {number}: {text}" for number, text in enumerate(texts, start=1))
+
+
+def attach_images(record: Record, rows: Iterable[ImageRow], results: dict[str, ImageResult]) -> Item:
+    """The item with its pictures: the record's own in their order, then the image table's in path order.
+
+    Rows have no order of their own, or a shuffled table would give another snapshot.
+    """
+    more = sorted(row.path for row in rows)
+    images = tuple(results[path] for path in dict.fromkeys((*record.image_refs, *more)))
+    flags = []
+    for image in images:
+        if image.reason is not None:
+            flags.append(Flag(image.reason, image.path, image.message))
+        elif image.features is not None and image.features.failure is not None:
+            flags.append(Flag(image.features.failure, image.path, image.features.failure_message))
+    return Item(
+        record,
+        images,
+        flags=(*record.flags, *flags),
+        image_description=describe_item(images),
+        image_vector=combine_vectors([image.features for image in images if image.features]),
+    )
+
+
+def assemble_bucket(
+    number: int,
+    records: Iterable[Record],
+    images: Iterable[ImageResult],
+    image_rows: Iterable[ImageRow],
+    rejects: Iterable[Reject],
+) -> Bucket:
+    """The bucket's items sorted by id; duplicates and rows without an item join the rejects."""
+    results = _shared(images)
+    rows: dict[str, list[ImageRow]] = {}
+    for row in image_rows:
+        rows.setdefault(row.item_id, []).append(row)
+    items, set_aside = [], list(rejects)
+    for item_id, same_id in groupby(sorted(records, key=lambda record: record.item_id), key=lambda r: r.item_id):
+        chosen, duplicates = choose_record(list(same_id))
+        set_aside += duplicates
+        items.append(attach_images(chosen, rows.pop(item_id, ()), results))
+    for orphans in rows.values():
+        set_aside += [_orphan(row) for row in orphans]
+    return Bucket(number, tuple(items), tuple(set_aside))
+
+
+def _shared(images: Iterable[ImageResult]) -> dict[str, ImageResult]:
+    """Results by path, with one features object for each distinct picture."""
+    features: dict[str, ImageFeatures] = {}
+    results = {}
+    for image in images:
+        if image.features is not None:
+            image = replace(image, features=features.setdefault(image.features.digest, image.features))
+        results[image.path] = image
+    return results
+
+
+def _orphan(row: ImageRow) -> Reject:
+    message = f"no record with id {row.item_id!r} in the catalog; remove the row or add the item"
+    return Reject(row.raw, "image-table-orphan", "validate", message, row.item_id)
+
+
+class _Assemble(beam.DoFn):
+    def __init__(self, heartbeat_dir: str) -> None:
+        self._heartbeat_dir = heartbeat_dir
+
+    def setup(self) -> None:
+        self._meter = Meter("assemble", self._heartbeat_dir)
+
+    def process(self, grouped: tuple[int, dict[str, Iterable[SpoolRef]]]) -> Iterator[Bucket]:
+        number, refs = grouped
+        with self._meter.timed():
+            bucket = assemble_bucket(
+                number,
+                read_spool(refs["records"], Record),
+                read_spool(refs["images"], ImageResult),
+                read_spool(refs["image_rows"], ImageRow),
+                read_spool(refs["rejects"], Reject),
+            )
+        self._meter.add("items", len(bucket.items))
+        self._meter.beat()
+        yield bucket
+
+
+@dataclass(eq=False)
+class AssembleBuckets(beam.PTransform):
+    """Spooled elements by bucket, one PCollection per name in INPUTS → whole buckets.
+
+    Every bucket number is emitted, also an empty one, so that a snapshot always has all its tables.
+    """
+
+    num_buckets: int
+    heartbeat_dir: str = ""
+
+    def expand(self, spooled: dict[str, beam.PCollection]) -> beam.PCollection:
+        pipeline = spooled["records"].pipeline
+        numbers = pipeline | "BucketNumbers" >> beam.Create([(number, None) for number in range(self.num_buckets)])
+        return (
+            {**{name: spooled[name] for name in INPUTS}, "numbers": numbers}
+            | "ByBucket" >> beam.CoGroupByKey()
+            | "Assemble" >> beam.ParDo(_Assemble(self.heartbeat_dir)).with_output_types(Bucket)
+        )

@@ -1,0 +1,202 @@
+"""Pictures, once for each distinct content: references → files with digests → features → item buckets.
+
+PCollection[KV[path bucket, SpoolRef of ImageRef]] → PCollection[KV[item bucket, ImageResult]].
+A file is opened once for its digest, and one file of each distinct content is decoded and described,
+however many items and paths share it. Bytes and pixels never leave the stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import apache_beam as beam
+
+from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
+from transforms.meter import Meter
+from transforms.models import build_describer, build_image_encoder
+from transforms.models.contract import (
+    Describer,
+    DescribeRequest,
+    Failure,
+    ImageEncoder,
+    ImageEncoding,
+    ModelOptions,
+    call_each,
+)
+from transforms.picture_files import ImageLimits, PictureProblem, locate, read_picture
+from transforms.pictures import DecodedPicture, decode
+from transforms.spool import Spool, SpoolRef, bucket_of, read_spool
+
+BATCH_PICTURES = 16
+_PROBLEMS = "problems"
+
+KeyedResult = tuple[int, ImageResult]
+
+
+def locate_references(
+    root: str, references: Iterable[ImageRef], limits: ImageLimits
+) -> Iterator[tuple[LocatedImage | ImageResult, tuple[int, ...]]]:
+    """For each distinct path, in path order: where it lies or why it cannot be used, and the item buckets that ask."""
+    buckets: dict[str, set[int]] = {}
+    for reference in references:
+        buckets.setdefault(reference.path, set()).add(reference.item_bucket)
+    for path, asking in sorted(buckets.items()):
+        item_buckets = tuple(sorted(asking))
+        found = locate(root, path, limits)
+        if isinstance(found, PictureProblem):
+            yield ImageResult(path, reason=found.reason, message=found.message), item_buckets
+        else:
+            yield LocatedImage(path, found, item_buckets), item_buckets
+
+
+def load_picture(root: str, copies: Sequence[LocatedImage], limits: ImageLimits) -> DecodedPicture | PictureProblem:
+    """The decoded picture from the first of its copies that can still be read as it was located."""
+    problem = PictureProblem("image-missing", "no copy of the picture is left")
+    for copy in copies:
+        data = read_picture(root, copy.path, limits)
+        if isinstance(data, PictureProblem):
+            problem = data
+        elif hashlib.sha256(data).hexdigest() != copy.digest:
+            problem = PictureProblem("image-unreadable", f"{copy.path} changed while the run was reading it")
+        else:
+            return decode(data, copy.digest, limits)
+    return problem
+
+
+def describe_pictures(
+    pictures: Sequence[DecodedPicture], encoder: ImageEncoder, describer: Describer
+) -> list[ImageFeatures]:
+    """Features of each picture, in order; a model that fails on one leaves its mark on that one only."""
+    encodings = call_each(encoder.encode_images, [p.picture for p in pictures], "backend-failed")
+    labels = [e.labels if isinstance(e, ImageEncoding) else () for e in encodings]
+    requests = [DescribeRequest((p.picture,), found) for p, found in zip(pictures, labels, strict=True)]
+    descriptions = call_each(describer.describe, requests, "backend-failed")
+    features = []
+    for picture, encoding, found, description in zip(pictures, encodings, labels, descriptions, strict=True):
+        known = ImageFeatures(
+            digest=picture.picture.digest,
+            phash=picture.phash,
+            width_px=picture.width_px,
+            height_px=picture.height_px,
+            format=picture.format,
+            frames=picture.frames,
+            labels=found,
+        )
+        if isinstance(encoding, ImageEncoding):
+            known = replace(known, vector=encoding.vector.astype("<f4").tobytes())
+        if not isinstance(description, Failure):
+            known = replace(
+                known,
+                colors=description.colors,
+                text=description.text,
+                description=description.description,
+                method=describer.method,
+                model=describer.model,
+                prompt_hash=describer.prompt_hash,
+            )
+        failures = [answer for answer in (encoding, description) if isinstance(answer, Failure)]
+        if failures:
+            known = replace(known, failure=failures[0].reason, failure_message="; ".join(f.message for f in failures))
+        features.append(known)
+    return features
+
+
+class _Locate(beam.DoFn):
+    def __init__(self, root: str, limits: ImageLimits, num_buckets: int, heartbeat_dir: str) -> None:
+        self._root, self._limits, self._num_buckets = root, limits, num_buckets
+        self._heartbeat_dir = heartbeat_dir
+
+    def setup(self) -> None:
+        self._meter = Meter("locate", self._heartbeat_dir)
+
+    def process(
+        self, spooled: tuple[int, Iterable[SpoolRef]]
+    ) -> Iterator[tuple[int, LocatedImage] | beam.pvalue.TaggedOutput]:
+        _, refs = spooled
+        with self._meter.timed():
+            for found, item_buckets in locate_references(self._root, read_spool(refs, ImageRef), self._limits):
+                self._meter.add("pictures")
+                if isinstance(found, LocatedImage):
+                    yield bucket_of(found.digest, self._num_buckets), found
+                else:
+                    self._meter.add("unusable")
+                    for bucket in item_buckets:
+                        yield beam.pvalue.TaggedOutput(_PROBLEMS, (bucket, found))
+        self._meter.beat()
+
+
+class _Describe(beam.DoFn):
+    """Loads the models once a worker process and describes a bucket of digests in batches."""
+
+    def __init__(self, root: str, limits: ImageLimits, options: ModelOptions, heartbeat_dir: str) -> None:
+        self._root, self._limits, self._options, self._heartbeat_dir = root, limits, options, heartbeat_dir
+        self._models: tuple[ImageEncoder, Describer] | None = None
+
+    def setup(self) -> None:
+        self._meter = Meter("describe", self._heartbeat_dir)
+
+    def _load(self) -> tuple[ImageEncoder, Describer]:
+        # Not in setup: a worker that gets no picture need not load a model.
+        if self._models is None:
+            self._models = build_image_encoder(self._options), build_describer(self._options)
+            for model in self._models:
+                model.load()
+        return self._models
+
+    def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[KeyedResult]:
+        _, refs = spooled
+        by_digest: dict[str, list[LocatedImage]] = {}
+        for located in read_spool(refs, LocatedImage):
+            by_digest.setdefault(located.digest, []).append(located)
+        contents = [sorted(copies, key=lambda copy: copy.path) for _, copies in sorted(by_digest.items())]
+        for begin in range(0, len(contents), BATCH_PICTURES):
+            with self._meter.timed():
+                results = list(self._describe(contents[begin : begin + BATCH_PICTURES]))
+            yield from results
+        self._meter.beat()
+
+    def _describe(self, contents: Sequence[Sequence[LocatedImage]]) -> Iterator[KeyedResult]:
+        loaded = [load_picture(self._root, copies, self._limits) for copies in contents]
+        pictures = [picture for picture in loaded if isinstance(picture, DecodedPicture)]
+        described = iter(describe_pictures(pictures, *self._load()) if pictures else [])
+        for copies, picture in zip(contents, loaded, strict=True):
+            self._meter.add("pictures")
+            features = next(described) if isinstance(picture, DecodedPicture) else None
+            problem = picture if isinstance(picture, PictureProblem) else None
+            for copy in copies:
+                result = ImageResult(copy.path, features, *((problem.reason, problem.message) if problem else ()))
+                yield from ((bucket, result) for bucket in copy.item_buckets)
+
+
+@dataclass(eq=False)
+class DescribeImages(beam.PTransform):
+    """Picture references of all items → one ImageResult per path and item bucket.
+
+    root: folder (or object-store prefix) below which every picture lies.
+    spool_dir: where intermediate elements lie; num_buckets: of digests, as of items.
+    """
+
+    root: str
+    limits: ImageLimits
+    options: ModelOptions
+    spool_dir: str
+    num_buckets: int
+    heartbeat_dir: str = ""
+
+    def expand(self, references: beam.PCollection) -> beam.PCollection:
+        locating = beam.ParDo(_Locate(self.root, self.limits, self.num_buckets, self.heartbeat_dir))
+        located = (
+            references
+            | "SpoolReferences" >> Spool(self.spool_dir)
+            | "ByPath" >> beam.GroupByKey()
+            | "Locate" >> locating.with_outputs(_PROBLEMS, main="located")
+        )
+        described = (
+            located.located
+            | "SpoolLocated" >> Spool(self.spool_dir)
+            | "ByDigest" >> beam.GroupByKey()
+            | "Describe" >> beam.ParDo(_Describe(self.root, self.limits, self.options, self.heartbeat_dir))
+        )
+        return (described, located[_PROBLEMS]) | "AllPictures" >> beam.Flatten()

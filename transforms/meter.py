@@ -1,0 +1,78 @@
+"""Counting and timing of stages: Beam counters for any runner, heartbeat files for a live view.
+
+Counter names are `<stage>_<what>` in the namespace `catalog_enrich`; `<stage>_msecs` is the time spent in
+the stage summed over workers. Counters are for watching a run; the manifest counts what was written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from apache_beam.metrics import Metrics
+
+NAMESPACE = "catalog_enrich"
+HEARTBEAT_SECS = 0.5
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts for one stage in one worker.
+
+    heartbeat_dir: local folder that a live view reads, or empty for none.
+    """
+
+    stage: str
+    heartbeat_dir: str = ""
+    _counts: Counter[str] = field(default_factory=Counter)
+    _beat_at: float = 0.0
+    _name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+
+    def add(self, what: str, count: int = 1) -> None:
+        Metrics.counter(NAMESPACE, f"{self.stage}_{what}").inc(count)
+        self._counts[what] += count
+        if self.heartbeat_dir and time.monotonic() - self._beat_at > HEARTBEAT_SECS:
+            self.beat()
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            msecs = round((time.monotonic() - begin) * 1000)
+            Metrics.counter(NAMESPACE, f"{self.stage}_msecs").inc(msecs)
+            self._counts["msecs"] += msecs
+
+    def beat(self) -> None:
+        """Write this worker's counts where the live view finds them."""
+        if not self.heartbeat_dir:
+            return
+        self._beat_at = time.monotonic()
+        path = Path(self.heartbeat_dir) / f"{self.stage}-{os.getpid()}-{self._name}.json"
+        half = path.with_suffix(".tmp")
+        try:
+            half.write_text(json.dumps(self._counts))
+            half.replace(path)
+        except OSError:
+            # A live view is a courtesy: a full or vanished disk is reported by the stage that needs it.
+            self.heartbeat_dir = ""
+
+
+def read_heartbeats(heartbeat_dir: str) -> dict[str, Counter[str]]:
+    """Counts by stage, summed over workers, as far as they got."""
+    stages: dict[str, Counter[str]] = {}
+    for path in Path(heartbeat_dir).glob("*.json"):
+        try:
+            counts = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        stages.setdefault(path.name.split("-")[0], Counter()).update(counts)
+    return stages

@@ -1,0 +1,104 @@
+"""Catalog files → normalised records, rows of image tables, picture references, rejects.
+
+Splits → KV[item bucket, Record], KV[item bucket, ImageRow], KV[path bucket, ImageRef], KV[bucket, Reject],
+and one SplitReport a split. Everything leaves keyed by bucket, ready to be spooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+
+from schemas.elements import ImageRef, ImageRow, Record, Reject
+from schemas.template import Template
+from transforms.meter import Meter
+from transforms.normalise import Normaliser, normalise_image_row
+from transforms.readers import InputSplit, ParsedRecord, ReadLimits, SplitReport, read_split
+from transforms.spool import bucket_of
+
+_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS = "image_rows", "image_refs", "rejects", "reports"
+
+
+class ReadOutputs(NamedTuple):
+    """What ReadCatalog gives."""
+
+    records: beam.PCollection
+    image_rows: beam.PCollection
+    image_refs: beam.PCollection
+    rejects: beam.PCollection
+    reports: beam.PCollection
+
+
+def normalise_parsed(parsed: ParsedRecord, normaliser: Normaliser, template: Template) -> Record | ImageRow | Reject:
+    """One element for one parsed record; a fault of this program becomes a reject too."""
+    raw = parsed.raw
+    try:
+        if raw.kind == "image-table":
+            return normalise_image_row(template, raw, parsed.cells)
+        return normaliser.normalise(raw, parsed.cells)
+    except Exception as error:  # any record may show a fault nobody thought of; the others go on
+        return Reject(raw, "internal-error", "normalise", f"{type(error).__name__}: {error}")
+
+
+class _ReadSplit(beam.DoFn):
+    def __init__(self, template: Template, limits: ReadLimits, num_buckets: int, heartbeat_dir: str) -> None:
+        self._template, self._limits, self._num_buckets = template, limits, num_buckets
+        self._heartbeat_dir = heartbeat_dir
+
+    def setup(self) -> None:
+        self._normaliser = Normaliser(self._template)
+        self._meter = Meter("read", self._heartbeat_dir)
+
+    def process(self, split: InputSplit) -> Iterator[Any]:
+        with self._meter.timed():
+            for element in read_split(split, self._limits):
+                if isinstance(element, SplitReport):
+                    yield beam.pvalue.TaggedOutput(_REPORTS, element)
+                    continue
+                self._meter.add("records" if split.kind == "catalog" else "image_rows")
+                if isinstance(element, Reject):
+                    yield from self._route(element)
+                else:
+                    yield from self._route(normalise_parsed(element, self._normaliser, self._template))
+        self._meter.beat()
+
+    def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
+        if isinstance(element, Reject):
+            # By content, so that a reject's place does not depend on how the input was cut into files.
+            bucket = bucket_of(element.raw.digest, self._num_buckets)
+            yield beam.pvalue.TaggedOutput(_REJECTS, (bucket, element))
+            return
+        bucket = bucket_of(element.item_id, self._num_buckets)
+        if isinstance(element, Record):
+            yield bucket, element
+            paths = element.image_refs
+        else:
+            yield beam.pvalue.TaggedOutput(_IMAGE_ROWS, (bucket, element))
+            paths = (element.path,)
+        for path in paths:
+            reference = bucket_of(path, self._num_buckets), ImageRef(path, bucket)
+            yield beam.pvalue.TaggedOutput(_IMAGE_REFS, reference)
+
+
+@dataclass(eq=False)
+class ReadCatalog(beam.PTransform):
+    """Reads and normalises all splits of a run."""
+
+    splits: Sequence[InputSplit]
+    template: Template
+    limits: ReadLimits
+    num_buckets: int
+    heartbeat_dir: str = ""
+
+    def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
+        reading = beam.ParDo(_ReadSplit(self.template, self.limits, self.num_buckets, self.heartbeat_dir))
+        outputs = (
+            root
+            | "Splits" >> beam.Create(list(self.splits))
+            | "Spread" >> beam.Reshuffle()
+            | "ReadSplit" >> reading.with_outputs(_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, main="records")
+        )
+        return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))

@@ -1,0 +1,150 @@
+"""Buckets as Parquet files, one file a table and bucket, and an exact account of what was written.
+
+PCollection[Bucket] → PCollection[BucketReport]. File names depend on the bucket only, so a retried bundle
+writes the same file again; readers see nothing of it until the snapshot is published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from schemas.elements import Bucket
+from schemas.template import Template
+from transforms.meter import Meter
+from transforms.tabulate import RunInfo, embeddings_table, items_table, quarantine_table
+
+ROW_GROUP_ROWS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One Parquet file of a snapshot. path: relative to the snapshot; digest: SHA-256."""
+
+    table: str
+    path: str
+    rows: int
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BucketReport:
+    """What one bucket holds, counted from what was written.
+
+    values: (attribute, source or `unknown:<reason>`) → items; images: `usable` or a reason id → references.
+    """
+
+    bucket: int
+    items: int = 0
+    quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
+    values: dict[str, dict[str, int]] = field(default_factory=dict)
+    flags: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    files: tuple[DataFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoders:
+    """What the vectors were made with: model names and dimensions, by kind."""
+
+    models: dict[str, str]
+    dimensions: dict[str, int]
+
+
+def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) -> DataFile:
+    """Write one file: zstd, dictionary-encoded, with statistics, sorted by its first column."""
+    sink = io.BytesIO()
+    embeddings = table_name.startswith("embeddings/")
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        use_dictionary=["item_id"] if embeddings else True,
+        use_byte_stream_split=[f"{table.column_names[1]}.list.element"] if embeddings else False,
+        row_group_size=ROW_GROUP_ROWS,
+        sorting_columns=[pq.SortingColumn(0)],
+        store_schema=True,
+    )
+    data = sink.getbuffer()
+    path = f"{table_name}/bucket-{bucket:05d}.parquet"
+    with FileSystems.create(
+        FileSystems.join(snapshot, *path.split("/")), compression_type=CompressionTypes.UNCOMPRESSED
+    ) as file:
+        file.write(data)
+    return DataFile(table_name, path, table.num_rows, len(data), hashlib.sha256(data).hexdigest())
+
+
+def write_bucket(snapshot: str, template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo) -> BucketReport:
+    """Write the bucket's tables. Empty ones are left out, but bucket 0 always has all, so that globs match."""
+    tables = {"items": items_table(template, bucket.items, run), "quarantine": quarantine_table(bucket.rejects, run)}
+    for kind, dimension in encoders.dimensions.items():
+        tables[f"embeddings/{kind}"] = embeddings_table(kind, bucket.items, dimension, encoders.models[kind], run)
+    files = [
+        write_parquet(snapshot, name, bucket.number, table)
+        for name, table in tables.items()
+        if table.num_rows or bucket.number == 0
+    ]
+    return count_bucket(bucket, tuple(files))
+
+
+def count_bucket(bucket: Bucket, files: tuple[DataFile, ...]) -> BucketReport:
+    """The account of a bucket."""
+    quarantined: dict[str, Counter[str]] = {}
+    for reject in bucket.rejects:
+        quarantined.setdefault(reject.raw.kind, Counter())[reject.reason] += 1
+    values: dict[str, Counter[str]] = {}
+    for item in bucket.items:
+        for name, value in item.values.items():
+            values.setdefault(name, Counter())[value.source or f"unknown:{value.reason}"] += 1
+    images = [image for item in bucket.items for image in item.images]
+    return BucketReport(
+        bucket=bucket.number,
+        items=len(bucket.items),
+        quarantined={kind: dict(counts) for kind, counts in quarantined.items()},
+        values={name: dict(counts) for name, counts in values.items()},
+        flags=dict(Counter(flag.reason for item in bucket.items for flag in item.flags)),
+        images=dict(Counter(image.reason or "usable" for image in images)),
+        files=files,
+    )
+
+
+class _Write(beam.DoFn):
+    def __init__(self, transform: WriteTables) -> None:
+        self._snapshot, self._template = transform.snapshot, transform.template
+        self._encoders, self._run = transform.encoders, transform.run
+        self._heartbeat_dir = transform.heartbeat_dir
+
+    def setup(self) -> None:
+        self._meter = Meter("write", self._heartbeat_dir)
+
+    def process(self, bucket: Bucket) -> Iterator[BucketReport]:
+        with self._meter.timed():
+            report = write_bucket(self._snapshot, self._template, self._encoders, bucket, self._run)
+        self._meter.add("items", report.items)
+        self._meter.add("quarantined", len(bucket.rejects))
+        self._meter.beat()
+        yield report
+
+
+@dataclass(eq=False)
+class WriteTables(beam.PTransform):
+    """Writes each bucket below `snapshot` and reports what it wrote."""
+
+    snapshot: str
+    template: Template
+    encoders: Encoders
+    run: RunInfo
+    heartbeat_dir: str = ""
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        return buckets | beam.ParDo(_Write(self)).with_output_types(BucketReport)
