@@ -1,0 +1,177 @@
+"""The configuration of a run: one frozen dataclass, whole and checked before any graph exists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+
+from schemas.template import Template, load_template
+from transforms.models import build_describer, build_image_encoder, build_text_encoder, missing_requirements
+from transforms.models.contract import ModelOptions
+from transforms.picture_files import ImageLimits
+from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, peek, plan_splits
+
+BUCKET_BYTES = 4 * 2**20
+MIN_BUCKETS = 4
+MAX_BUCKETS = 4096
+# Catalogs smaller than this are done before a second process has loaded its models.
+PARALLEL_BYTES = 24 * 2**10
+PARALLEL_BYTES_WITHOUT_PICTURES = 512 * 2**10
+
+
+class ConfigError(ValueError):
+    """Raised with everything that is wrong with the arguments at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichConfig:
+    """What a run is asked to do. Field names are the long options with `_` for `-`.
+
+    workers, buckets: 0 means: chosen from the input.
+    """
+
+    template: str
+    input: tuple[str, ...]
+    output: str
+    images_root: str = ""
+    image_table: tuple[str, ...] = ()
+    input_format: str | None = None
+    models: ModelOptions = field(default_factory=ModelOptions)
+    image_limits: ImageLimits = field(default_factory=ImageLimits)
+    read_limits: ReadLimits = field(default_factory=ReadLimits)
+    workers: int = 0
+    buckets: int = 0
+    work_dir: str = ""
+    keep_work: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration made concrete: template loaded, input found, sizes chosen."""
+
+    config: EnrichConfig
+    template: Template
+    splits: tuple[InputSplit, ...]
+    seen: Peek
+    workers: int
+    buckets: int
+
+    @property
+    def models(self) -> ModelOptions:
+        """Model options with the processor's cores shared among the workers."""
+        return replace(self.config.models, threads=max(1, _cores() // self.workers))
+
+    @property
+    def input_bytes(self) -> int:
+        return sum(split.size_bytes for split in self.splits)
+
+    def unmapped_columns(self) -> list[str]:
+        """Raw columns that hold values and that the template does not read."""
+        mapped = self.template.mapped_columns
+        return [column for column, filled in self.seen.columns.items() if filled and column not in mapped]
+
+
+def make_plan(config: EnrichConfig) -> Plan:
+    """Check everything that can be checked before work begins.
+
+    Raises TemplateRefusedError, or ConfigError with all problems at once.
+    """
+    template = load_template(config.template)
+    problems = [*_option_problems(config, template), *_model_problems(config.models)]
+    splits: list[InputSplit] = []
+    for patterns, kind, form in (
+        (config.input, "catalog", config.input_format),
+        (config.image_table, "image-table", None),
+    ):
+        try:
+            splits += plan_splits(patterns, input_format=form, kind=kind) if patterns else []
+        except InputRefusedError as error:
+            problems += str(error).splitlines()
+    if problems:
+        raise ConfigError(problems)
+    seen = peek([split for split in splits if split.kind == "catalog"])
+    misfit = _misfit(template, config.template, seen)
+    if misfit:
+        raise ConfigError([misfit])
+    workers = config.workers or _choose_workers(template, splits)
+    return Plan(config, template, tuple(splits), seen, workers, config.buckets or _choose_buckets(splits))
+
+
+def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
+    images = template.record.images
+    if (images.columns or config.image_table) and not config.images_root:
+        yield f"--images-root is missing: template {template.name} reads pictures; name their folder"
+    if config.images_root and not _is_folder(config.images_root):
+        yield f"--images-root {config.images_root!r} is no folder; name the one that picture paths are relative to"
+    if config.image_table and images.table is None:
+        entry = "table: {id: <column>, image: <column>}"
+        yield f"--image-table needs record.images.table in template {template.name}; add {entry}"
+    if config.workers < 0:
+        yield f"--workers {config.workers} is negative; write 0 for automatic, or the number of processes"
+    if config.buckets < 0 or config.buckets > MAX_BUCKETS:
+        yield f"--buckets {config.buckets} is not between 0 (automatic) and {MAX_BUCKETS}"
+    local = "://" not in config.output
+    if local and os.path.exists(config.output) and not os.path.isdir(config.output):  # noqa: PTH110, PTH112
+        yield f"--output {config.output!r} is a file; name a folder"
+
+
+def _model_problems(options: ModelOptions) -> Iterator[str]:
+    for option, name, build in (
+        ("--describe-backend", options.describe_backend, build_describer),
+        ("--image-encoder", options.image_encoder, build_image_encoder),
+        ("--text-encoder", options.text_encoder, build_text_encoder),
+    ):
+        try:
+            missing = missing_requirements(build(options))
+        except ValueError as error:
+            yield f"{option} {name}: {error}"
+            continue
+        if missing:
+            yield f"{option} {name} needs {', '.join(missing)}; pip install 'catalog-enrich[{name}]'"
+    if find_spec("great_expectations") is None:
+        yield "the gate needs great_expectations; pip install 'catalog-enrich[checks]'"
+
+
+def _misfit(template: Template, named: str, seen: Peek) -> str | None:
+    """A message when the template cannot be meant for this input."""
+    if not seen.records or any(seen.columns.get(column) for column in template.record.id):
+        return None
+    return (
+        f"template {named} does not fit the input: none of its id columns ({', '.join(template.record.id)}) holds "
+        f"a value in the first {seen.records} records, whose columns are: {', '.join(seen.columns) or 'none'}. "
+        "Choose another template, or set record.id"
+    )
+
+
+def _is_folder(path: str) -> bool:
+    return "://" in path or os.path.isdir(path)  # noqa: PTH112
+
+
+def _choose_buckets(splits: list[InputSplit]) -> int:
+    """A power of two, so that a bucket holds about BUCKET_BYTES of input."""
+    wanted = sum(_plain_bytes(split) for split in splits) / BUCKET_BYTES
+    buckets = MIN_BUCKETS
+    while buckets < wanted and buckets < MAX_BUCKETS:
+        buckets *= 2
+    return buckets
+
+
+def _plain_bytes(split: InputSplit) -> int:
+    # gzip of catalog text is about a fifth of it, Parquet with zstd about a third.
+    return split.size_bytes * (5 if split.gzipped else 3 if split.format == "parquet" else 1)
+
+
+def _choose_workers(template: Template, splits: list[InputSplit]) -> int:
+    """As many processes as pay off: one for a small catalog, one a core for others."""
+    least = PARALLEL_BYTES if template.record.images.columns else PARALLEL_BYTES_WITHOUT_PICTURES
+    return _cores() if sum(_plain_bytes(split) for split in splits) >= least else 1
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

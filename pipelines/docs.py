@@ -1,0 +1,174 @@
+"""Reference pages that are written from the code: tables, reasons, options. `make docs` writes them anew."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipelines.options import EXIT_CODES, add_run_options
+from schemas.attributes import Attribute, AttributeType, Choice
+from schemas.columns import ITEM_HEAD, ITEM_TAIL
+from schemas.reasons import REASONS, Effect
+from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, value_type
+from schemas.template import load_template, packaged_templates
+
+NOTE = "<!-- Written by `make docs`; a test compares it with the code. -->"
+# Stands for whatever dimension the chosen encoder has.
+DIMENSION = 384
+
+
+def reasons_page() -> str:
+    """Every reason id, by what it does to the record."""
+    titles = {
+        Effect.QUARANTINE: "Records that are set aside (`quarantine.reason`)",
+        Effect.FLAG: "Flags on items that go on (`items.flags`, `items.images[].reason`)",
+        Effect.UNKNOWN: "Why a value is unknown (`items.<attribute>__provenance.reason`)",
+    }
+    lines = ["# Reason ids", NOTE, "", "A reason id is stable: queries, alerts and replays may rely on it."]
+    for effect, title in titles.items():
+        rows = [(f"`{r.id}`", r.stage, r.meaning, r.fix) for r in REASONS.values() if r.effect is effect]
+        lines += ["", f"## {title}", "", *_table(("reason", "stage", "what it means", "what to do"), rows)]
+    return "\n".join(lines) + "\n"
+
+
+def tables_page() -> str:
+    """The data dictionary of all tables."""
+    about = "an attribute of the template, here `color`"
+    example = Attribute(name="color", type=AttributeType.ENUM, values=(Choice(value="Red"),), description=about)
+    lines = [
+        "# Tables",
+        NOTE,
+        "",
+        "Plain Parquet (zstd), one file a table and bucket, sorted by `item_id` within a file. Every file's schema",
+        "metadata holds run id, template name, version and hash, model ids and prompt hashes.",
+        "",
+        "## items",
+        "",
+        "One row an item. Each attribute of the template has three columns.",
+        "",
+        *_fields([*ITEM_HEAD, *attribute_fields(example), *ITEM_TAIL]),
+    ]
+    for kind in ("text", "image"):
+        schema = embeddings_schema(kind, DIMENSION)
+        lines += [
+            "",
+            f"## embeddings/{kind}",
+            "",
+            "Items without a vector have no row. The vector's length is the encoder's",
+            "dimension; the schema metadata names the encoder that a query must use.",
+            "",
+            *_fields(schema),
+        ]
+    lines += ["", "## quarantine", "", "One row for each record that was set aside.", "", *_fields(quarantine_schema())]
+    lines += ["", "## Attributes of the packaged templates"]
+    for name in packaged_templates():
+        template = load_template(name)
+        rows = [
+            (
+                f"`{a.name}`",
+                str(a.type),
+                _type_name(value_type(a)),
+                a.unit or "",
+                "yes" if a.fill else "",
+                a.description,
+            )
+            for a in template.attributes
+        ]
+        head = ("attribute", "type", "Arrow type", "unit", "filled", "description")
+        lines += ["", f"### {name} {template.version}", "", template.description.strip(), "", *_table(head, rows)]
+    return "\n".join(lines) + "\n"
+
+
+def options_page() -> str:
+    """Every option of `catalog-enrich run`."""
+    parser = argparse.ArgumentParser(prog="catalog-enrich run")
+    add_run_options(parser)
+    lines = [
+        "# Options of `catalog-enrich run`",
+        NOTE,
+        "",
+        "`python -m pipelines.enrich` takes the same, and both take every Apache Beam option.",
+    ]
+    for group in parser._action_groups:
+        rows = [
+            (
+                f"`{action.option_strings[-1]}`",
+                _default(action),
+                (action.help or "").replace("%(default)s", str(action.default)),
+            )
+            for action in group._group_actions
+            if action.dest != "help"
+        ]
+        if rows:
+            lines += ["", f"## {group.title}", "", *_table(("option", "default", "meaning"), rows)]
+    lines += ["", "## Exit codes", "", "```", *EXIT_CODES.splitlines()[1:], "```"]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"reasons.md": reasons_page, "tables.md": tables_page, "options.md": options_page}
+
+
+def _default(action: argparse.Action) -> str:
+    if action.required:
+        return "required"
+    if isinstance(action, argparse._StoreTrueAction | argparse._StoreFalseAction):
+        return "off"
+    return "" if action.default in (None, "", ()) else f"`{action.default}`"
+
+
+def _fields(fields: Iterable[pa.Field], prefix: str = "") -> list[str]:
+    return _table(("column", "type", "null", "description"), list(_field_rows(fields, prefix)))
+
+
+def _field_rows(fields: Iterable[pa.Field], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    for field in fields:
+        about = (field.metadata or {}).get(b"description", b"").decode()
+        yield f"`{prefix}{field.name}`", _type_name(field.type), "yes" if field.nullable else "", about
+        inner = field.type.value_type if pa.types.is_list(field.type) else field.type
+        # Provenance is the same for every attribute: described once, under the first.
+        if pa.types.is_struct(inner) and not field.name.startswith("image_description"):
+            described = [child for child in inner if child.metadata]
+            step = "[]." if pa.types.is_list(field.type) else "."
+            yield from _field_rows(described, f"{prefix}{field.name}{step}")
+
+
+def _type_name(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return "struct"
+    if pa.types.is_list(kind):
+        return f"list of {_type_name(kind.value_type)}"
+    if pa.types.is_fixed_size_list(kind):
+        return "fixed-size list of float32"
+    return str(kind)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    return [f"| {' | '.join(head)} |", "|" + " --- |" * len(head), *(f"| {' | '.join(row)} |" for row in escaped)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write all pages below docs/, or with --check say which are out of date."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.docs", description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", default="docs", metavar="DIR")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is out of date")
+    options = parser.parse_args(argv)
+    stale = []
+    for name, page in PAGES.items():
+        path = Path(options.folder) / name
+        if options.check:
+            stale += [str(path)] if not path.exists() or path.read_text("utf-8") != page() else []
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(page(), "utf-8")
+    if stale:
+        print(f"out of date: {', '.join(stale)}; run make docs", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""The main job: a raw catalog with pictures in, a checked and published snapshot of feature tables out.
+
+Started as `catalog-enrich run` or `python -m pipelines.enrich`, with the same options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import platform
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.account import Account, add_up, data_files
+from pipelines.config import ConfigError, Plan, make_plan
+from pipelines.graph import build_graph
+from pipelines.options import EPILOG, LOCAL_RUNNER, Parser, add_run_options, beam_options, config_from
+from pipelines.progress import live_view
+from pipelines.quiet import quiet_libraries, stderr_to
+from pipelines.snapshots import Layout, new_run_id
+from pipelines.summary import print_summary
+from schemas.template import TemplateRefusedError
+from transforms.gate import CheckResult, run_gate
+from transforms.meter import NAMESPACE
+from transforms.models import build_describer, build_image_encoder, build_text_encoder
+from transforms.readers import SplitReport
+from transforms.report import read_reports
+from transforms.tabulate import RunInfo
+from transforms.write import BucketReport, Encoders
+
+PUBLISHED, REFUSED, BAD_ARGUMENTS, BROKEN_OFF = 0, 1, 2, 3
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. manifest: as written beside the tables."""
+
+    published: bool
+    manifest: dict[str, Any]
+    manifest_path: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job with these arguments; returns the exit code."""
+    parser = Parser(
+        prog="python -m pipelines.enrich",
+        description="Enrich a catalog and publish a snapshot.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_run_options(parser)
+    try:
+        options, passed = parser.parse_known_args(argv)
+        return run_command(options, passed)
+    except ConfigError as error:
+        return report_bad_arguments(error)
+
+
+def run_command(options: Any, passed: Sequence[str]) -> int:
+    """Plan, run and report; `options` are ours, `passed` is for Beam."""
+    quiet_libraries()
+    try:
+        plan = make_plan(config_from(options))
+        beam_flags = beam_options(options.runner, plan.workers, passed)
+    except (ConfigError, TemplateRefusedError) as error:
+        return report_bad_arguments(error)
+    try:
+        with _stopped_by_signals():
+            outcome = run(plan, beam_flags, options.progress, local=options.runner == LOCAL_RUNNER)
+    except (Exception, KeyboardInterrupt) as error:
+        return _report_broken_off(error)
+    print_summary(outcome.manifest, outcome.manifest_path)
+    return PUBLISHED if outcome.published else REFUSED
+
+
+def run(plan: Plan, options: PipelineOptions, progress: str = "never", *, local: bool = True) -> Outcome:
+    """Run a plan to its end: written, gated and, if the gate lets it through, published.
+
+    Raises whatever broke the run off; what was half written is removed and the previous snapshot stays.
+    """
+    started = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
+    encoders = chosen_encoders(plan)
+    info = RunInfo(layout.run_id, started, table_metadata(plan))
+    try:
+        places = layout.create()
+        with stderr_to(places.log if local else "") as stderr, live_view(progress, places.heartbeats, stderr):
+            pipeline = beam.Pipeline(options=options)
+            build_graph(pipeline, plan, info, encoders, places)
+            result = pipeline.run()
+            result.wait_until_finish()
+        splits = read_reports(f"{places.reports}/splits.json", SplitReport)
+        buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
+        account = add_up(splits, buckets)
+        checks = run_gate(layout.snapshot, plan.template, data_files(buckets), account.as_row())
+        published = not any(check.refuses for check in checks)
+        manifest = build_manifest(plan, info, account, splits, buckets, checks, stage_metrics(result), published)
+        path = layout.write_manifest(manifest)
+        if published:
+            layout.publish()
+        return Outcome(published, manifest, path)
+    except BaseException:
+        layout.remove_snapshot()
+        raise
+    finally:
+        if not plan.config.keep_work:
+            layout.remove_work()
+
+
+def chosen_encoders(plan: Plan) -> Encoders:
+    """Model names and dimensions of the vectors that this plan makes."""
+    text, image = build_text_encoder(plan.models), build_image_encoder(plan.models)
+    return Encoders({"text": text.model, "image": image.model}, {"text": text.dimension, "image": image.dimension})
+
+
+def table_metadata(plan: Plan) -> dict[str, str]:
+    """What every Parquet file says of its making."""
+    describer = build_describer(plan.models)
+    return {
+        "catalog_enrich_version": metadata.version("catalog-enrich"),
+        "template": plan.template.name,
+        "template_version": plan.template.version,
+        "template_hash": plan.template.hash,
+        "describe_model": describer.model,
+        "describe_prompt_hash": describer.prompt_hash,
+        "text_encoder": build_text_encoder(plan.models).model,
+        "image_encoder": build_image_encoder(plan.models).model,
+    }
+
+
+def build_manifest(
+    plan: Plan,
+    info: RunInfo,
+    account: Account,
+    splits: Sequence[SplitReport],
+    buckets: Sequence[BucketReport],
+    checks: Sequence[CheckResult],
+    stages: dict[str, dict[str, int]],
+    published: bool,
+) -> dict[str, Any]:
+    """Everything that shaped the snapshot and everything that it holds."""
+    finished = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "run_id": info.run_id,
+        "published": published,
+        "started": info.started,
+        "finished": finished,
+        "seconds": (finished - info.started).total_seconds(),
+        "versions": {**info.metadata, **_versions()},
+        "inputs": [asdict(split) for split in splits],
+        "unmapped_columns": plan.unmapped_columns(),
+        "workers": plan.workers,
+        "buckets": plan.buckets,
+        "counts": {
+            **asdict(account),
+            "records_quarantined": account.records_quarantined,
+            "unaccounted": account.unaccounted,
+        },
+        "stages": stages,
+        "checks": [
+            {
+                "check": check.check.meaning,
+                "column": f"{check.check.frame}.{check.check.column}",
+                "severity": check.check.severity,
+                "passed": check.passed,
+                "values": check.values,
+                "unexpected": check.unexpected,
+                "examples": [str(example) for example in check.examples],
+            }
+            for check in checks
+        ],
+        "files": [asdict(file) for file in data_files(buckets)],
+    }
+
+
+def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
+    """Stage → counter → value, from the counters that the stages kept; empty where the runner has none."""
+    stages: dict[str, dict[str, int]] = {}
+    for counter in result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))["counters"]:
+        stage, what = counter.key.metric.name.rsplit("_", 1)
+        # Some runners report attempted values only.
+        value = counter.committed if counter.committed is not None else counter.attempted
+        stages.setdefault(stage, {})[what] = value or 0
+    return dict(sorted(stages.items()))
+
+
+def report_bad_arguments(error: Exception) -> int:
+    for line in str(error).splitlines():
+        print(line if line.startswith(" ") else f"catalog-enrich: error: {line}", file=sys.stderr)
+    return BAD_ARGUMENTS
+
+
+def _report_broken_off(error: BaseException) -> int:
+    import traceback
+
+    if not isinstance(error, KeyboardInterrupt):
+        traceback.print_exception(error, file=sys.stderr)
+    what = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}".splitlines()[0]
+    print(f"catalog-enrich: the run broke off: {what}. Readers keep the previous snapshot.", file=sys.stderr)
+    return BROKEN_OFF
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM end a run like Ctrl-C does, with its half-written files removed."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread, as in some tests and schedulers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _versions() -> dict[str, str]:
+    packages = ("apache-beam", "pyarrow", "pillow", "great-expectations")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""Command-line options of a run: ours are declared here, Beam's are passed through, typos are refused."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.config import ConfigError, EnrichConfig
+from schemas.template import packaged_templates
+from transforms.models import DESCRIBERS, IMAGE_ENCODERS, TEXT_ENCODERS
+from transforms.models.contract import ModelOptions
+from transforms.picture_files import ImageLimits
+from transforms.readers import FORMATS, ReadLimits
+
+LOCAL_RUNNER = "FnApiRunner"
+
+EXIT_CODES = """exit codes:
+  0  the snapshot was published
+  1  the gate refused the snapshot, or a record could not be accounted for; readers keep the previous snapshot
+  2  bad arguments, template or input; nothing was run
+  3  the run broke off (disk full, killed worker, runner failure); readers keep the previous snapshot"""
+
+EPILOG = f"""examples:
+  catalog-enrich run --template grocery --input 'catalog/*.jsonl' --images-root catalog --output out
+  catalog-enrich run --template my.yaml --input items.csv.gz --images-root images --output out --workers 1
+
+Every Apache Beam option is accepted as well, for example --runner DataflowRunner --project P --region R
+--temp_location gs://B/tmp --setup_file ./setup.py.
+
+{EXIT_CODES}"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that reports through ConfigError, so that all front ends fail alike."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([f"{message}; {self.prog} --help lists the options"])
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of a run on `parser`. Defaults come from the dataclasses that carry them."""
+    models, images, read = ModelOptions(), ImageLimits(), ReadLimits()
+    job = parser.add_argument_group("what to run on")
+    job.add_argument(
+        "--template",
+        required=True,
+        metavar="NAME|FILE",
+        help=f"catalog template: one of {', '.join(packaged_templates())}, or the path of a YAML file",
+    )
+    job.add_argument(
+        "--input",
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="catalog files or globs: .jsonl .csv .tsv .parquet, text also .gz",
+    )
+    job.add_argument(
+        "--input-format", choices=sorted(FORMATS), help="format of all inputs, for names without a known ending"
+    )
+    job.add_argument(
+        "--images-root",
+        default="",
+        metavar="DIR",
+        help="folder that picture paths are relative to; nothing outside it is read",
+    )
+    job.add_argument(
+        "--image-table",
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="tables that list further pictures of items (template: record.images.table)",
+    )
+    job.add_argument(
+        "--output", required=True, metavar="DIR", help="where snapshots are kept; current.json names the published one"
+    )
+
+    model = parser.add_argument_group("models")
+    model.add_argument(
+        "--describe-backend",
+        choices=sorted(DESCRIBERS),
+        default=models.describe_backend,
+        help="what describes the pictures (default: %(default)s)",
+    )
+    model.add_argument(
+        "--image-encoder",
+        choices=sorted(IMAGE_ENCODERS),
+        default=models.image_encoder,
+        help="what makes picture vectors and labels (default: %(default)s)",
+    )
+    model.add_argument(
+        "--text-encoder",
+        choices=sorted(TEXT_ENCODERS),
+        default=models.text_encoder,
+        help="what makes text vectors (default: %(default)s)",
+    )
+    model.add_argument(
+        "--no-ocr",
+        dest="ocr",
+        action="store_false",
+        help="do not read text off pictures (saves most of the time per picture)",
+    )
+    model.add_argument("--fake-script", metavar="FILE", help="YAML file with answers and failures for the fake backend")
+
+    limits = parser.add_argument_group("limits (what is over them is set aside or skipped, with a reason)")
+    limits.add_argument(
+        "--max-record-bytes",
+        type=int,
+        default=read.max_record_bytes,
+        metavar="N",
+        help="largest record (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--max-image-bytes",
+        type=int,
+        default=images.max_bytes,
+        metavar="N",
+        help="largest picture file (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--max-image-pixels",
+        type=int,
+        default=images.max_pixels,
+        metavar="N",
+        help="most pixels, by the header (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--max-image-side-ratio",
+        type=float,
+        default=images.max_side_ratio,
+        metavar="X",
+        help="longer side by shorter side (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--max-image-frames",
+        type=int,
+        default=images.max_frames,
+        metavar="N",
+        help="most frames of an animation (default: %(default)s)",
+    )
+
+    how = parser.add_argument_group("how to run")
+    how.add_argument("--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)")
+    how.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="local processes; 0 chooses as many as pay off (default: %(default)s)",
+    )
+    how.add_argument(
+        "--buckets",
+        type=int,
+        default=0,
+        metavar="N",
+        help="parts that items are divided into by a hash of their id: each is one file a table and is held in "
+        "memory as a whole; 0 chooses about 4 MiB of input each (default: %(default)s)",
+    )
+    how.add_argument(
+        "--work-dir",
+        default="",
+        metavar="DIR",
+        help="for intermediate files (default: OUTPUT/_work); remote runners need a shared one",
+    )
+    how.add_argument("--keep-work", action="store_true", help="keep the intermediate files after the run")
+    how.add_argument(
+        "--progress",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="live view on stderr; auto: only on a terminal (default: %(default)s)",
+    )
+
+
+def config_from(options: argparse.Namespace) -> EnrichConfig:
+    """The configuration that parsed options describe. Raises ConfigError for limits that make no sense."""
+    try:
+        return EnrichConfig(
+            template=options.template,
+            input=tuple(options.input),
+            output=options.output,
+            images_root=options.images_root,
+            image_table=tuple(options.image_table),
+            input_format=options.input_format,
+            models=ModelOptions(
+                describe_backend=options.describe_backend,
+                image_encoder=options.image_encoder,
+                text_encoder=options.text_encoder,
+                ocr=options.ocr,
+                fake_script=options.fake_script,
+            ),
+            image_limits=ImageLimits(
+                max_bytes=options.max_image_bytes,
+                max_pixels=options.max_image_pixels,
+                max_side_ratio=options.max_image_side_ratio,
+                max_frames=options.max_image_frames,
+            ),
+            read_limits=ReadLimits(max_record_bytes=options.max_record_bytes),
+            workers=options.workers,
+            buckets=options.buckets,
+            work_dir=options.work_dir,
+            keep_work=options.keep_work,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error).splitlines()) from error
+
+
+def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:
+    """Beam's options from the arguments that are not ours.
+
+    Raises ConfigError for an argument that neither knows: Beam itself would only log it.
+    """
+    _refuse_unknown(passed)
+    flags = [f"--runner={runner}", *passed]
+    if runner == LOCAL_RUNNER:
+        mode = "in_memory" if workers == 1 else "multi_processing"
+        flags += [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
+    return PipelineOptions(flags)
+
+
+def _refuse_unknown(passed: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    pending = [PipelineOptions]
+    while pending:
+        options = pending.pop()
+        pending += options.__subclasses__()
+        if "_add_argparse_args" in options.__dict__:
+            options._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(passed))
+    if unknown:
+        ours = Parser(add_help=False)
+        add_run_options(ours)
+        known = [flag for each in (parser, ours) for action in each._actions for flag in action.option_strings]
+        problems = []
+        for argument in unknown:
+            close = difflib.get_close_matches(argument.split("=")[0], known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            problems.append(f"unknown argument {argument}{hint}")
+        raise ConfigError(problems)

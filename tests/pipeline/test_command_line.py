@@ -1,0 +1,231 @@
+"""The command line: exit codes, all problems at once, help that suffices, what a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines import cli
+from tests.support import FAKE_MODELS, TEMPLATE, Shop
+
+GOOD = [{"sku": f"g{n}", "name": f"Red thing {n}"} for n in range(4)]
+
+
+def test_a_published_run_says_where_to_look(shop: Shop) -> None:
+    """A good run ends with 0, prints counts that close, fills and paths, and leaves no work files."""
+    run = shop.run(shop.file("in.jsonl", GOOD))
+    assert run.code == 0
+    for expected in ("records in", "unaccounted", "color", "published", "manifest.json"):
+        assert expected in run.out
+    assert json.loads((run.output / "current.json").read_text())["run_id"] == run.manifest["run_id"]
+    assert (run.output / "current").resolve() == run.snapshot
+    assert not (run.output / "_work").exists()
+    assert run.err == ""
+
+
+def test_every_file_is_in_the_manifest_with_its_digest(shop: Shop) -> None:
+    """The manifest names each data file with rows, bytes and SHA-256, and each input with its digest."""
+    import hashlib
+
+    source = shop.file("in.jsonl", GOOD)
+    run = shop.run(source)
+    listed = {file["path"]: file for file in run.manifest["files"]}
+    found = {str(path.relative_to(run.snapshot)): path for path in run.snapshot.rglob("*.parquet")}
+    assert listed.keys() == found.keys()
+    for name, path in found.items():
+        assert listed[name]["digest"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert listed[name]["bytes"] == path.stat().st_size
+    assert run.manifest["inputs"][0]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def test_a_refused_snapshot_never_becomes_current(shop: Shop) -> None:
+    """Exit code 1 keeps the previous snapshot current and the refused one for inspection."""
+    first = shop.run(shop.file("in.jsonl", GOOD))
+    bad = shop.file("bad.jsonl", [{"sku": None, "name": "x"}, {"sku": "a", "name": "y"}, {"sku": "", "name": "z"}])
+    second = shop.run(bad)
+    assert second.code == 1
+    assert "REFUSED" in second.out
+    assert second.manifest["published"] is False
+    assert (first.output / "current").resolve() != second.snapshot
+    assert json.loads((first.output / "current.json").read_text())["run_id"] != second.manifest["run_id"]
+
+
+def test_all_bad_arguments_are_named_at_once(shop: Shop) -> None:
+    """Exit code 2 lists every problem, each with what to write instead."""
+    options = ("--workers", "-3", "--buckets", "99999", "--describe-backend", "fake")
+    run = shop.run(shop.folder / "none-*.jsonl", shop.folder, options=options)
+    assert run.code == 2
+    for expected in ("--workers -3", "--buckets 99999", "none-*.jsonl", "director"):
+        assert expected in run.err
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"), [("--worker", "--workers"), ("--direct_num_worker=3", "--direct_num_workers")]
+)
+def test_a_mistyped_option_is_refused_with_the_right_one(shop: Shop, typo: str, meant: str) -> None:
+    """An option that neither this program nor Beam knows is an error, not a silent default."""
+    run = shop.run(shop.file("in.jsonl", GOOD), options=(typo,))
+    assert run.code == 2
+    assert f"did you mean {meant}?" in run.err
+
+
+def test_a_wrong_template_is_refused_with_lines(shop: Shop) -> None:
+    """A template with errors ends with 2 and names each with its line."""
+    shop.template = TEMPLATE.replace("type: number", "type: numbr").replace("id: sku\n", "idd: sku\n")
+    run = shop.run(shop.file("in.jsonl", GOOD))
+    assert run.code == 2
+    assert "line 5" in run.err
+    assert "line 12" in run.err
+
+
+def test_a_limit_that_makes_no_sense_is_refused(shop: Shop) -> None:
+    """Limits are checked before work begins."""
+    run = shop.run(shop.file("in.jsonl", GOOD), options=("--max-image-pixels", "0"))
+    assert run.code == 2
+    assert "--max-image-pixels" in run.err
+
+
+def test_an_output_that_cannot_be_written_breaks_off_cleanly(shop: Shop) -> None:
+    """When the output folder cannot be made the run ends with 3 and says why."""
+    shop.file("taken", "a file where a folder should be")
+    run = shop.run(shop.file("in.jsonl", GOOD), output="taken/below")
+    assert run.code == 3
+    assert "the run broke off" in run.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_keeps_the_previous_snapshot(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A write that fails for lack of space ends with 3, removes what was half written, and changes nothing for readers."""
+    path = shop.file("in.jsonl", [{"sku": f"s{n}", "name": os.urandom(4_000).hex()} for n in range(500)])
+    first = shop.run(shop.file("small.jsonl", GOOD))
+    current = (first.output / "current.json").read_text()
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(shop.folder / "template.yaml"),
+        "--workers",
+        "1",
+    ]
+    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(path), "--output", str(first.output)]
+    # A file size limit stands for a full disk: the same OSError, at a place that no test can choose otherwise.
+    limited = ["sh", "-c", 'trap "" XFSZ; ulimit -f 1000; exec "$@"', "sh", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3, done.stderr[-2000:]
+    assert "the run broke off" in done.stderr
+    assert (first.output / "current.json").read_text() == current
+    assert len(list((first.output / "snapshots").iterdir())) == 1
+    assert not (first.output / "_work").exists()
+
+
+def test_sigterm_ends_a_run_cleanly(shop: Shop) -> None:
+    """SIGTERM removes what was half written, ends with 3 and leaves no worker behind."""
+    path = shop.file("in.jsonl", [{"sku": f"s{n}", "name": f"Thing {n}"} for n in range(30_000)])
+    (shop.folder / "template.yaml").write_text(TEMPLATE)
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(shop.folder / "template.yaml"),
+        "--workers",
+        "2",
+    ]
+    command += [
+        "--images-root",
+        str(shop.images),
+        *FAKE_MODELS,
+        "--input",
+        str(path),
+        "--output",
+        str(shop.folder / "out"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list((shop.folder / "out").glob("_work/*/spool/*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert "interrupted" in err
+    assert list((shop.folder / "out" / "snapshots").iterdir()) == []
+    assert _session_is_empty(process.pid), "a worker process was left behind"
+
+
+def _session_is_empty(session: int) -> bool:
+    for _ in range(100):
+        if not _session_members(session):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _session_members(session: int) -> list[str]:
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            members.append(stat.parent.name)
+    return members
+
+
+def test_help_names_every_option_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """`run --help` suffices: every option with its meaning, examples, exit codes."""
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    out = capsys.readouterr().out
+    for expected in ("--template", "--images-root", "--describe-backend", "exit codes", "examples", "(default: "):
+        assert expected in out
+
+
+def test_template_commands(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """list names the packaged templates, show prints one that check accepts."""
+    assert cli.main(["template", "list"]) == 0
+    assert "grocery" in capsys.readouterr().out
+    assert cli.main(["template", "show", "product"]) == 0
+    copy = tmp_path / "mine.yaml"
+    copy.write_text(capsys.readouterr().out)
+    assert cli.main(["template", "check", str(copy)]) == 0
+    assert "is sound" in capsys.readouterr().out
+    assert cli.main(["template", "check", "grocer"]) == 2
+    assert "did you mean 'grocery'?" in capsys.readouterr().err
+
+
+def test_both_front_ends_take_the_same_options(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """`catalog-enrich run` and `python -m pipelines.enrich` are one job."""
+    (shop.folder / "template.yaml").write_text(TEMPLATE)
+    arguments = ["--template", str(shop.folder / "template.yaml"), "--images-root", str(shop.images), *FAKE_MODELS]
+    arguments += ["--workers", "1", "--input", str(shop.file("in.jsonl", GOOD)), "--output", str(shop.folder / "out")]
+    assert cli.main(["run", *arguments]) == 0
+    assert "published" in capsys.readouterr().out
+
+
+def test_a_run_in_a_log_is_quiet(shop: Shop) -> None:
+    """Without a terminal nothing is written to stderr by a good run, also from its worker processes."""
+    (shop.folder / "template.yaml").write_text(TEMPLATE)
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(shop.folder / "template.yaml"),
+        "--workers",
+        "2",
+    ]
+    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(shop.file("in.jsonl", GOOD))]
+    done = subprocess.run(
+        [*command, "--output", str(shop.folder / "out")], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

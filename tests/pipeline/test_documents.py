@@ -1,0 +1,169 @@
+"""Documents are tests: generated pages are up to date, runbook commands run, the package installs and imports fast."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipelines import cli, docs
+from schemas.reasons import REASONS
+from tests.support import FAKE_MODELS, Shop
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", docs.PAGES)
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    """docs/ says what the code says; `make docs` writes it anew."""
+    assert (ROOT / "docs" / name).read_text("utf-8") == docs.PAGES[name](), "run make docs"
+
+
+def test_every_reason_has_its_test() -> None:
+    """No reason id exists that no test names."""
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    assert [reason for reason in REASONS if f'"{reason}"' not in tests] == []
+
+
+def test_every_option_of_the_run_is_documented() -> None:
+    """docs/options.md has each option that the parser knows."""
+    page = (ROOT / "docs" / "options.md").read_text("utf-8")
+    run = next(a for a in cli.build_parser()._actions if a.dest == "command").choices["run"]  # type: ignore[index,union-attr]
+    flags = [flag for action in run._actions for flag in action.option_strings if flag not in ("-h", "--help")]
+    assert [flag for flag in flags if f"`{flag}`" not in page] == []
+
+
+def code_blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def test_the_runbooks_commands_run(shop: Shop) -> None:
+    """Each sh block of the runbooks ends with 0 in a folder with a catalog."""
+    shutil.copyfile(shop.images / shop.picture("a.png"), shop.images / "b.png")
+    (shop.folder / "catalog" / "images").mkdir(parents=True)
+    records = [{"id": f"p{n}", "title": f"Red mug {n}", "images": ["a.png"]} for n in range(5)]
+    shop.file("catalog/items.jsonl", [*records, {"id": None, "title": "nobody"}])
+    shutil.copyfile(ROOT / "schemas" / "templates" / "product.yaml", shop.folder / "my.yaml")
+    bin_folder = Path(sys.executable).parent
+    for page in ("runbooks/scheduled-run.md", "runbooks/quarantine.md"):
+        for block in code_blocks(page, "sh"):
+            command = block.replace("--output features", f"--output features {' '.join(FAKE_MODELS)}")
+            done = subprocess.run(
+                ["bash", "-euc", command],
+                cwd=shop.folder,
+                env={"PATH": f"{bin_folder}:/usr/bin:/bin", "HOME": str(shop.folder)},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 0, f"{page}: {command}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_readmes_template_is_sound() -> None:
+    """The template in the README loads."""
+    from schemas.template import parse_template
+
+    (block,) = code_blocks("README.md", "yaml")
+    assert parse_template(block.replace("\n   ", "\n").strip(), "README").name == "my-shop"
+
+
+def test_heavy_libraries_are_imported_late() -> None:
+    """Importing the command line loads no model library and no Great Expectations."""
+    program = "import sys, pipelines.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {
+        "torch",
+        "sentence_transformers",
+        "transformers",
+        "great_expectations",
+        "rapidocr",
+        "onnxruntime",
+        "scipy",
+        "pint",
+    }
+    assert heavy & set(loaded) == set()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheel and sdist, built from a copy of the tracked tree so that nothing lies in the way."""
+    copy, dist = tmp_path_factory.mktemp("tree") / "tree", tmp_path_factory.mktemp("dist")
+    ignored = shutil.ignore_patterns(
+        ".venv", ".git", "*.egg-info", "build", "dist", "__pycache__", "demo-output", ".*_cache"
+    )
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return dist
+
+
+def test_wheel_and_sdist_are_complete(built: Path) -> None:
+    """Both hold every module, template and prompt, and no tests."""
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    in_wheel = set(zipfile.ZipFile(wheel).namelist())
+    with tarfile.open(sdist) as archive:
+        in_sdist = {name.split("/", 1)[-1] for name in archive.getnames()}
+    needed = [
+        str(path.relative_to(ROOT))
+        for package in ("pipelines", "prompts", "schemas", "transforms")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert [name for name in needed if name not in in_wheel] == []
+    assert [name for name in needed if name not in in_sdist] == []
+    assert [name for name in in_wheel if name.startswith("tests/")] == []
+
+
+def test_the_wheel_runs_outside_the_tree(built: Path, shop: Shop, tmp_path: Path) -> None:
+    """Installed into an environment of its own, away from the sources, the command runs a catalog."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    site = next(venv.glob("lib/python*/site-packages"))
+    # Dependencies come from this environment; the project itself must come from the wheel alone.
+    outer = Path(next(p for p in sys.path if p.endswith("site-packages")))
+    (wheel,) = built.glob("*.whl")
+    target = tmp_path / "installed"
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+        str(wheel),
+    ]
+    subprocess.run(install, check=True)
+    (site / "project.pth").write_text(f"{target}\n")
+    (site / "dependencies.pth").write_text(f"{outer}\n")
+    source = shop.file(
+        "in.jsonl", [{"id": f"p{n}", "title": f"Red mug {n}", "images": [shop.picture("a.png")]} for n in range(3)]
+    )
+    arguments = [
+        "run",
+        "--template",
+        "product",
+        "--input",
+        str(source),
+        "--images-root",
+        str(shop.images),
+        *FAKE_MODELS,
+    ]
+    program = (
+        "import pipelines, sys; from pipelines.cli import main; print(pipelines.__file__); sys.exit(main(sys.argv[1:]))"
+    )
+    command = [str(venv / "bin" / "python"), "-c", program, *arguments, "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert str(target) in done.stdout, "the sources were used, not the wheel"
+    assert "published" in done.stdout

@@ -1,0 +1,70 @@
+"""Faults of models and of this program itself: each stays with its own record."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.elements import Bucket, Item, RawRecord, Record
+from tests.support import Shop, flags, reasons
+from transforms.buckets import each_item
+
+
+def test_one_poisoned_picture_costs_exactly_itself(shop: Shop) -> None:
+    """A picture that makes the backend raise for its whole batch loses its description; its neighbours keep theirs."""
+    names = [shop.picture(f"{n:02}.png", f"rgb({n * 3}, 0, 0)") for n in range(64)]
+    records = [{"sku": f"s{n:02}", "name": "x", "photos": [name]} for n, name in enumerate(names)]
+    whole = shop.run(shop.file("in.jsonl", records), output="whole")
+    digest = whole.rows("items")[17]["images"][0]["digest"]
+    script = shop.file("script.yaml", f"- {{match: '{digest}', raise: true}}\n")
+    run = shop.run(shop.folder / "in.jsonl", options=("--fake-script", str(script)), output="poisoned")
+    poisoned = [row["item_id"] for row in run.rows("items") if "backend-failed" in flags(row)]
+    assert poisoned == [row["item_id"] for row in whole.rows("items") if row["images"][0]["digest"] == digest]
+    assert len(poisoned) == 1
+    assert sum(row["image_description"] is not None for row in run.rows("items")) == 63
+    assert len(run.rows("embeddings/image")) == 64, "the image encoder did not fail"
+
+
+def test_a_scripted_failure_keeps_its_reason(shop: Shop) -> None:
+    """A failure that the backend answers for one picture is flagged on the items that share it."""
+    script = shop.file("script.yaml", "- {match: '.*', failure: backend-failed}\n")
+    shop.picture("a.png")
+    records = [{"sku": f"s{n}", "name": "x", "photos": ["a.png"]} for n in range(3)]
+    run = shop.run(shop.file("in.jsonl", records), options=("--fake-script", str(script)))
+    assert run.code == 0
+    assert [flags(row) for row in run.rows("items")] == [{"backend-failed"}] * 3
+
+
+def test_a_template_may_require_pictures_and_values(shop: Shop) -> None:
+    """With required pictures, items without a usable one go to quarantine; the others are published."""
+    shop.template = shop.template.replace("columns: photos", "columns: photos, required: true")
+    good = [{"sku": f"g{n}", "name": "x", "photos": [shop.picture("a.png")]} for n in range(3)]
+    bad = [{"sku": "b1", "name": "x"}, {"sku": "b2", "name": "x", "photos": ["gone.png"]}]
+    run = shop.run(shop.file("in.jsonl", [*good, *bad]))
+    assert run.code == 0, run.out
+    assert reasons(run) == {"image-required": 2}
+
+
+def test_a_fault_of_this_program_sets_one_record_aside() -> None:
+    """When a stage raises for one item, that record is quarantined as internal-error and the others go on."""
+    raw = RawRecord(b"raw", "jsonl", "f", 1)
+    items = tuple(Item(Record(str(n), {}, {}, (), (), raw)) for n in range(3))
+
+    def fails_on_one(item: Item) -> Item:
+        if item.item_id == "1":
+            raise KeyError("nobody thought of this")
+        return item
+
+    bucket = each_item(Bucket(0, items), "fill", fails_on_one)
+    assert [item.item_id for item in bucket.items] == ["0", "2"]
+    (reject,) = bucket.rejects
+    assert (reject.reason, reject.stage, reject.item_id, reject.raw) == ("internal-error", "fill", "1", raw)
+    assert "nobody thought of this" in reject.message
+
+
+@pytest.mark.parametrize(("script", "problem"), [("- {mach: x}", "mach"), ("- {match: '('}", "match"), ("{}", "list")])
+def test_a_wrong_script_is_refused_before_any_work(shop: Shop, script: str, problem: str) -> None:
+    """A fake script with a mistake ends with exit code 2 and names the mistake."""
+    options = ("--fake-script", str(shop.file("script.yaml", script)))
+    run = shop.run(shop.file("in.jsonl", [{"sku": "a"}]), options=options)
+    assert run.code == 2
+    assert problem in run.err

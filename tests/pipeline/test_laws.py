@@ -1,0 +1,146 @@
+"""Laws of the whole job: accounting, order independence, repeatability, source values untouched."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support import PLACE_COLUMNS, RUN_COLUMNS, Shop, all_rows, flags, reasons
+
+ANYWHERE = RUN_COLUMNS | PLACE_COLUMNS
+
+
+def catalog(shop: Shop) -> list[dict[str, Any]]:
+    """Forty records with shared, missing and broken pictures, duplicates and gaps."""
+    shop.picture("red.png", "red")
+    shop.picture("blue.jpg", "blue")
+    (shop.images / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnope")
+    photos = [["red.png"], ["red.png", "blue.jpg"], ["gone.png"], ["broken.png", "blue.jpg"], []]
+    records: list[dict[str, Any]] = [
+        {
+            "sku": f"s{n:02}",
+            "name": f"<b>Thing</b> {n} in {'red' if n % 3 else 'navy'}",
+            "text": f"Weighs {n} kg &amp; more." if n % 2 else None,
+            "color": "Green" if n % 7 == 0 else None,
+            "tags": ["new", "eco"] if n % 5 == 0 else None,
+            "photos": photos[n % len(photos)],
+        }
+        for n in range(38)
+    ]
+    records.append({"sku": "s05", "name": "Thing 5 again", "photos": []})
+    records.append({"sku": None, "name": "nobody"})
+    return records
+
+
+def test_order_and_files_do_not_matter(shop: Shop) -> None:
+    """The same records shuffled, in ten files, gzipped, give the same rows."""
+    records = catalog(shop)
+    plain = shop.run(shop.file("in.jsonl", records), output="plain")
+    random.Random(7).shuffle(records)
+    files = [shop.file(f"part{n}.jsonl{'.gz' if n % 2 else ''}", records[n::10]) for n in range(10)]
+    parts = shop.run(*files, output="parts")
+    assert plain.code == parts.code == 0, plain.err + parts.err
+    assert all_rows(plain, ANYWHERE) == all_rows(parts, ANYWHERE)
+
+
+def test_formats_give_the_same_items(shop: Shop) -> None:
+    """JSON lines, CSV and Parquet of the same records give the same items."""
+    records = [{"sku": f"s{n}", "name": f"Thing {n}, red", "weight": f"{n} kg"} for n in range(6)]
+    csv = "sku,name,weight\n" + "".join(f'{r["sku"]},"{r["name"]}",{r["weight"]}\n' for r in records)
+    pq.write_table(pa.Table.from_pylist(records), shop.folder / "in.parquet")
+    inputs = [shop.file("in.jsonl", records), shop.file("in.csv", csv), shop.folder / "in.parquet"]
+    runs = [shop.run(path, output=path.suffix[1:]) for path in inputs]
+    first, *others = [all_rows(run, ANYWHERE)["items"] for run in runs]
+    assert all(rows == first for rows in others)
+
+
+def test_two_runs_are_identical(shop: Shop) -> None:
+    """Running twice gives identical tables, apart from run id and times."""
+    path = shop.file("in.jsonl", catalog(shop))
+    once, again = shop.run(path, output="once"), shop.run(path, output="again")
+    for table in ("items", "embeddings/text", "embeddings/image", "quarantine"):
+        assert once.rows(table, RUN_COLUMNS) == again.rows(table, RUN_COLUMNS)
+
+
+@pytest.mark.parametrize("options", [("--workers", "2"), ("--buckets", "16")])
+def test_workers_and_buckets_do_not_matter(shop: Shop, options: tuple[str, ...]) -> None:
+    """Two processes, or other buckets, give the same rows as one process."""
+    path = shop.file("in.jsonl", catalog(shop))
+    assert all_rows(shop.run(path, output="one")) == all_rows(shop.run(path, options=options, output="other"))
+
+
+def test_bad_pictures_never_kill_an_item(shop: Shop) -> None:
+    """Every item stays, with the reason of each bad picture; quarantine holds only duplicate and id-less records."""
+    run = shop.run(shop.file("in.jsonl", catalog(shop)))
+    rows = {row["item_id"]: row for row in run.rows("items")}
+    assert len(rows) == 38
+    assert "image-missing" in flags(rows["s02"])
+    assert rows["s03"]["image_count"] == 1
+    assert [image["reason"] for image in rows["s03"]["images"]][1] is None
+    assert reasons(run) == {"duplicate-id": 1, "missing-id": 1}
+
+
+def test_equal_bytes_are_described_once(shop: Shop) -> None:
+    """However many items and paths share a picture's bytes, one description is made."""
+    shop.picture("a.png")
+    (shop.images / "copy.png").write_bytes((shop.images / "a.png").read_bytes())
+    records = [{"sku": f"s{n}", "name": "x", "photos": ["a.png" if n % 2 else "copy.png"]} for n in range(30)]
+    run = shop.run(shop.file("in.jsonl", records))
+    assert run.manifest["stages"]["describe"]["pictures"] == 1
+    assert {row["images"][0]["digest"] for row in run.rows("items")} == {run.rows("items")[0]["images"][0]["digest"]}
+    assert len(run.rows("embeddings/image")) == 30
+
+
+def test_an_image_table_adds_pictures(shop: Shop) -> None:
+    """Rows of an image table join their items; rows without an item or a path go to quarantine."""
+    shop.picture("a.png")
+    shop.picture("b.png", "blue")
+    catalog_file = shop.file("in.jsonl", [{"sku": "s1", "name": "x", "photos": ["a.png"]}, {"sku": "s2", "name": "y"}])
+    table = shop.file("more.csv", "sku,photo\ns1,b.png\ns2,b.png\nghost,a.png\n,a.png\n")
+    run = shop.run(catalog_file, options=("--image-table", str(table)))
+    assert [[i["path"] for i in row["images"]] for row in run.rows("items")] == [["a.png", "b.png"], ["b.png"]]
+    assert reasons(run) == {"image-table-orphan": 1, "image-table-row-invalid": 1}
+    assert run.manifest["counts"]["records_in"] == 2
+    assert run.manifest["counts"]["image_rows_in"] == 4
+
+
+cells = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**6)
+    | st.text(max_size=12)
+    | st.lists(st.text(max_size=5), max_size=3)
+)
+records = st.lists(
+    st.fixed_dictionaries(
+        {"sku": st.none() | st.integers(0, 9) | st.text(max_size=3)},
+        optional=dict.fromkeys(("name", "text", "color", "weight", "tags", "photos", "changed"), cells),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records)
+def test_the_account_closes_for_any_records(shop: Shop, generated: list[dict[str, Any]]) -> None:
+    """For arbitrary records: records in = items + quarantine, and every given cell is kept as it was."""
+    lines = [record for record in generated if record]
+    run = shop.run(shop.file("in.jsonl", lines))
+    if run.code == 2:  # no record has an id column at all
+        return
+    counts = run.manifest["counts"]
+    assert counts["records_in"] == len(lines) == counts["items"] + counts["records_quarantined"]
+    assert counts["items"] == len(run.rows("items"))
+    assert counts["records_quarantined"] == len(run.rows("quarantine"))
+    for row in run.rows("items"):
+        for name in ("title", "about", "color", "weight", "tags"):
+            value, provenance, given_cell = row[name], row[f"{name}__provenance"], row[f"{name}__given"]
+            assert (value is None) == (provenance["reason"] is not None)
+            assert given_cell is None or provenance["source"] in ("record", None), "a source value is never replaced"
+            assert value is None or (provenance["source"] and provenance["confidence"] is not None)

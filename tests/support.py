@@ -1,0 +1,132 @@
+"""What tests share: small catalogs, runs of the real job through main([...]), tables as plain rows."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipelines import enrich
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real catalogs (../shared/data) are not here")
+
+FAKE_MODELS = ("--describe-backend", "fake", "--image-encoder", "fake", "--text-encoder", "fake")
+TABLES = ("items", "embeddings/text", "embeddings/image", "quarantine")
+# What may differ between two runs on the same input.
+RUN_COLUMNS = frozenset({"run_id", "quarantined_ts", "created_ts"})
+PLACE_COLUMNS = frozenset({"source_file", "source_begin", "source_position"})
+
+TEMPLATE = """
+name: shop
+version: 1.0.0
+record:
+  id: sku
+  event_ts: changed
+  images: {columns: photos, table: {id: sku, image: photo}}
+attributes:
+  - {name: title, type: string, role: title, from: name, description: What it is called.}
+  - {name: about, type: string, role: text, from: text, description: What the shop says of it.}
+  - {name: color, type: enum, from: color, values: [Red, {value: Blue, synonyms: [navy]}, Green], fill: true, description: Its colour.}
+  - {name: weight, type: number, unit: g, min: 0, max: 100000, from: weight, fill: true, description: What it weighs.}
+  - {name: tags, type: multi_enum, from: tags, values: [new, sale, eco], description: Labels of the shop.}
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. out, err: what it printed."""
+
+    code: int
+    output: Path
+    out: str
+    err: str
+
+    @property
+    def snapshot(self) -> Path:
+        """The newest snapshot, published or not."""
+        return max((self.output / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.snapshot / "manifest.json").read_text())
+        return content
+
+    def rows(self, table: str, without: Iterable[str] = ()) -> list[dict[str, Any]]:
+        """The rows of a table of the newest snapshot, in the order of its files."""
+        return read_rows(self.snapshot / table, without)
+
+
+def read_rows(folder: Path, without: Iterable[str] = ()) -> list[dict[str, Any]]:
+    dropped = set(without)
+    rows = [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return [{name: value for name, value in row.items() if name not in dropped} for row in rows]
+
+
+def all_rows(run: Run, without: Iterable[str] = RUN_COLUMNS) -> dict[str, list[str]]:
+    """Every table as sorted texts, to compare runs with."""
+    return {table: sorted(repr(row) for row in run.rows(table, without)) for table in TABLES}
+
+
+def start(arguments: Sequence[str], output: Path) -> Run:
+    """Call the job's own main with these arguments."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = enrich.main([*arguments, "--output", str(output)])
+    return Run(code, output, out.getvalue(), err.getvalue())
+
+
+@dataclass
+class Shop:
+    """A catalog under construction in a folder: files, pictures, template."""
+
+    folder: Path
+    template: str = TEMPLATE
+
+    @property
+    def images(self) -> Path:
+        folder = self.folder / "images"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def picture(self, name: str, color: str = "red", size: tuple[int, int] = (48, 32)) -> str:
+        path = self.images / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, color).save(path)
+        return name
+
+    def file(self, name: str, content: bytes | str | Iterable[Mapping[str, Any]]) -> Path:
+        """Write bytes, text, or records as JSON lines; gzipped when the name ends in .gz."""
+        if not isinstance(content, bytes | str):
+            content = "".join(json.dumps(record) + "\n" for record in content)
+        data = content.encode() if isinstance(content, str) else content
+        path = self.folder / name
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    def run(self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out") -> Run:
+        template = self.folder / "template.yaml"
+        template.write_text(self.template)
+        arguments = ["--template", str(template), "--images-root", str(self.images), "--workers", "1", *FAKE_MODELS]
+        return start([*arguments, "--input", *map(str, inputs), *options], self.folder / output)
+
+
+def reasons(run: Run) -> dict[str, int]:
+    """Quarantine reason → records."""
+    counts: dict[str, int] = {}
+    for row in run.rows("quarantine"):
+        counts[row["reason"]] = counts.get(row["reason"], 0) + 1
+    return counts
+
+
+def flags(row: Mapping[str, Any]) -> set[str]:
+    return {flag["reason"] for flag in row["flags"]}
