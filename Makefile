@@ -35,7 +35,7 @@ types: install
 	$(BIN)/mypy
 
 unit: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --durations 15
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --durations 15
 
 docs: install  ## write docs/ anew from the template, tables and reasons
 	$(BIN)/python -m pipelines.docs

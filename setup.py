@@ -50,6 +50,7 @@ setup(
         "inflect>=7.5",
         "inscriptis>=2.6",
         "jinja2>=3.1",
+        "lxml>=5",
         "msgspec>=0.19",
         "numpy>=2",
         "orjson>=3.10",

@@ -71,7 +71,7 @@ def demo_catalog(folder: Path) -> tuple[str, Path, Path]:
 
 def repeat(template_name: str, catalog: Path, count: int, target: Path) -> None:
     """`count` records: the catalog over and over with new ids, and titles that say which copy it is."""
-    from schemas.template import load_template
+    from schemas.loading import load_template
 
     template = load_template(template_name)
     id_column = template.record.id[0]
@@ -95,7 +95,7 @@ def plain_loop(arguments: argparse.Namespace) -> None:
     import torch
 
     from schemas.elements import ImageResult, Reject
-    from schemas.template import load_template
+    from schemas.loading import load_template
     from transforms.assemble import attach_images
     from transforms.embed import embed_items
     from transforms.fill import fill_item

@@ -10,7 +10,7 @@ from importlib import metadata
 from pipelines.config import ConfigError
 from pipelines.enrich import report_bad_arguments, run_command
 from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options
-from schemas.template import TemplateRefusedError, load_template, packaged_templates
+from schemas.loading import TemplateRefusedError, load_template, packaged_templates
 
 
 def build_parser() -> Parser:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
-from schemas.template import Template, load_template
+from schemas.loading import load_template
+from schemas.template import Template
 from transforms.models import build_describer, build_image_encoder, build_text_encoder, missing_requirements
 from transforms.models.contract import ModelOptions
 from transforms.picture_files import ImageLimits

@@ -12,9 +12,9 @@ import pyarrow as pa
 from pipelines.options import EXIT_CODES, add_run_options
 from schemas.attributes import Attribute, AttributeType, Choice
 from schemas.columns import ITEM_HEAD, ITEM_TAIL
+from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
 from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, value_type
-from schemas.template import load_template, packaged_templates
 
 NOTE = "<!-- Written by `make docs`; a test compares it with the code. -->"
 # Stands for whatever dimension the chosen encoder has.

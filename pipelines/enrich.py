@@ -10,6 +10,7 @@ import datetime as dt
 import platform
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,7 +28,8 @@ from pipelines.progress import live_view
 from pipelines.quiet import quiet_libraries, stderr_to
 from pipelines.snapshots import Layout, new_run_id
 from pipelines.summary import print_summary
-from schemas.template import TemplateRefusedError
+from pipelines.terminal import printable
+from schemas.loading import TemplateRefusedError
 from transforms.gate import CheckResult, run_gate
 from transforms.meter import NAMESPACE
 from transforms.models import build_describer, build_image_encoder, build_text_encoder
@@ -102,9 +104,11 @@ def run(plan: Plan, options: PipelineOptions, progress: str = "never", *, local:
         splits = read_reports(f"{places.reports}/splits.json", SplitReport)
         buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
         account = add_up(splits, buckets)
+        gate_began = time.monotonic()
         checks = run_gate(layout.snapshot, plan.template, data_files(buckets), account.as_row())
+        stages = stage_metrics(result) | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
         published = not any(check.refuses for check in checks)
-        manifest = build_manifest(plan, info, account, splits, buckets, checks, stage_metrics(result), published)
+        manifest = build_manifest(plan, info, account, splits, buckets, checks, stages, published)
         path = layout.write_manifest(manifest)
         if published:
             layout.publish()
@@ -197,7 +201,7 @@ def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
 
 def report_bad_arguments(error: Exception) -> int:
     for line in str(error).splitlines():
-        print(line if line.startswith(" ") else f"catalog-enrich: error: {line}", file=sys.stderr)
+        print(printable(line if line.startswith(" ") else f"catalog-enrich: error: {line}"), file=sys.stderr)
     return BAD_ARGUMENTS
 
 

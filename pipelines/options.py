@@ -10,7 +10,7 @@ from typing import NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.config import ConfigError, EnrichConfig
-from schemas.template import packaged_templates
+from schemas.loading import packaged_templates
 from transforms.models import DESCRIBERS, IMAGE_ENCODERS, TEXT_ENCODERS
 from transforms.models.contract import ModelOptions
 from transforms.picture_files import ImageLimits

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.terminal import printable
 from schemas.reasons import REASONS
+from schemas.tables import TABLES
+
+MAX_NAMES = 12
 
 
 def print_summary(manifest: dict[str, Any], manifest_path: str) -> None:
@@ -18,26 +22,28 @@ def print_summary(manifest: dict[str, Any], manifest_path: str) -> None:
     for table in (_records(counts), _filled(counts), _set_aside(counts), _stages(manifest)):
         if table.row_count:
             console.print(table)
-    snapshot = (
-        str(PurePosixPath(manifest_path).parent) if "://" not in manifest_path else manifest_path.rsplit("/", 1)[0]
-    )
+
+    def say(line: str, style: str = "") -> None:
+        console.print(printable(line), style=style, soft_wrap=True, markup=False)
+
     if manifest["unmapped_columns"]:
-        names = ", ".join(manifest["unmapped_columns"])
-        console.print(f"[dim]columns that the template does not read: {names}[/]", soft_wrap=True)
+        say(f"columns that the template does not read: {_named(manifest['unmapped_columns'])}", "dim")
     for check in manifest["checks"]:
         if not check["passed"]:
-            style = "red" if check["severity"] == "critical" else "yellow"
-            console.print(check_line(check), soft_wrap=True, style=style, markup=False)
+            say(check_line(check), "red" if check["severity"] == "critical" else "yellow")
+    snapshot = manifest_path.rpartition("/")[0]
     if manifest["published"]:
-        console.print(f"published  {snapshot}", soft_wrap=True)
+        say(f"published  {snapshot}")
     else:
-        console.print(
-            f"REFUSED by the gate, kept for inspection: {snapshot}\nReaders keep the previous snapshot.", soft_wrap=True
-        )
-    console.print(
-        f"tables     {snapshot}/{{items,embeddings/text,embeddings/image,quarantine}}/*.parquet", soft_wrap=True
-    )
-    console.print(f"report     {manifest_path}", soft_wrap=True)
+        say(f"REFUSED    by the gate and kept for inspection: {snapshot}")
+        say("           readers keep the previous snapshot")
+    say(f"tables     {snapshot}/{{{','.join(TABLES)}}}/*.parquet")
+    say(f"report     {manifest_path}")
+
+
+def _named(names: Sequence[str]) -> str:
+    rest = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more (see the report)" if rest > 0 else "")
 
 
 def check_line(check: dict[str, Any]) -> str:
@@ -77,7 +83,7 @@ def _filled(counts: dict[str, Any]) -> Table:
         unknown = sum(count for source, count in by_source.items() if source.startswith("unknown:"))
         table.add_row(name, *(f"{by_source.get(source, 0):,}" for source in sources), f"{unknown:,}")
     if never:
-        table.caption, table.caption_justify = f"never known: {', '.join(never)}", "left"
+        table.caption, table.caption_justify = f"never known: {_named(never)}", "left"
     return table
 
 

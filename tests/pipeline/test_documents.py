@@ -68,7 +68,7 @@ def test_the_runbooks_commands_run(shop: Shop) -> None:
 
 def test_the_readmes_template_is_sound() -> None:
     """The template in the README loads."""
-    from schemas.template import parse_template
+    from schemas.loading import parse_template
 
     (block,) = code_blocks("README.md", "yaml")
     assert parse_template(block.replace("\n   ", "\n").strip(), "README").name == "my-shop"
@@ -105,6 +105,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dist
 
 
+@pytest.mark.xdist_group("built")
 def test_wheel_and_sdist_are_complete(built: Path) -> None:
     """Both hold every module, template and prompt, and no tests."""
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
@@ -122,6 +123,7 @@ def test_wheel_and_sdist_are_complete(built: Path) -> None:
     assert [name for name in in_wheel if name.startswith("tests/")] == []
 
 
+@pytest.mark.xdist_group("built")
 def test_the_wheel_runs_outside_the_tree(built: Path, shop: Shop, tmp_path: Path) -> None:
     """Installed into an environment of its own, away from the sources, the command runs a catalog."""
     venv = tmp_path / "venv"

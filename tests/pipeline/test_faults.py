@@ -34,6 +34,16 @@ def test_a_scripted_failure_keeps_its_reason(shop: Shop) -> None:
     assert [flags(row) for row in run.rows("items")] == [{"backend-failed"}] * 3
 
 
+def test_a_text_encoder_that_fails_costs_one_vector(shop: Shop) -> None:
+    """An item that the text encoder fails on is published without a vector and says embed-failed."""
+    script = shop.file("script.yaml", "- {match: Poison, model: text-encoder, raise: true}\n")
+    records = [{"sku": f"s{n}", "name": "Poison" if n == 3 else f"Mug {n}"} for n in range(8)]
+    run = shop.run(shop.file("in.jsonl", records), options=("--fake-script", str(script)))
+    assert run.code == 0
+    assert [row["item_id"] for row in run.rows("items") if "embed-failed" in flags(row)] == ["s3"]
+    assert {row["item_id"] for row in run.rows("embeddings/text")} == {f"s{n}" for n in range(8) if n != 3}
+
+
 def test_a_template_may_require_pictures_and_values(shop: Shop) -> None:
     """With required pictures, items without a usable one go to quarantine; the others are published."""
     shop.template = shop.template.replace("columns: photos", "columns: photos, required: true")

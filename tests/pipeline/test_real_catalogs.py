@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from schemas.attributes import AttributeType
-from schemas.template import load_template
+from schemas.loading import load_template
 from tests.support import DATA, FAKE_MODELS, TABLES, Run, needs_data, read_rows, start
 
 HERE = Path(__file__).resolve().parents[1]
@@ -61,7 +61,7 @@ def arguments(name: str, *options: str) -> list[str]:
     return command
 
 
-@pytest.fixture(scope="module", params=CATALOGS)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CATALOGS])
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Run]:
     """Each whole catalog, with fake models: every stage but the weights is the real one."""
     name = request.param

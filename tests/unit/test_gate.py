@@ -12,7 +12,7 @@ import pytest
 
 from schemas.elements import AttributeValue, Bucket, Evidence, Item, RawRecord, Record
 from schemas.expectations import derive_checks
-from schemas.template import parse_template
+from schemas.loading import parse_template
 from tests.support import TEMPLATE
 from transforms.gate import CheckResult, run_gate
 from transforms.tabulate import RunInfo

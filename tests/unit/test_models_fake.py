@@ -77,7 +77,7 @@ def test_script_is_part_of_the_content_address(scripted):
     [
         (
             "- {match: a, describtion: x}",
-            "entry 1: describtion: unknown key; allowed: match, description, colors, text, f",
+            "entry 1: describtion: unknown key; allowed: match, model, description, colors, text, f",
         ),
         ("- {match: a, description: x}\n- {description: x}", "entry 2: match: Field required"),
         ("- {match: '(', description: x}", r"entry 1: match: '\(' is no regular expression"),

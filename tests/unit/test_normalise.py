@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.elements import Flag, ImageRow, RawRecord, Record, Reject, decoder, encode
+from schemas.loading import parse_template
 from schemas.reasons import Effect, reason
-from schemas.template import parse_template
 from transforms.cells import given_text, is_null
 from transforms.normalise import Normaliser, choose_record, content_digest, normalise_image_row
 

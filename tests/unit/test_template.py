@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.template import TemplateRefusedError, load_template, parse_template, split_source
+from schemas.loading import TemplateRefusedError, load_template, parse_template
+from schemas.template import split_source
 
 SMALL = """
 name: shop

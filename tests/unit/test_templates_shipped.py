@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from schemas.attributes import AttributeType
 from schemas.elements import ImageRow, RawRecord, Record
-from schemas.template import Template, load_template, packaged_templates, parse_template
+from schemas.loading import load_template, packaged_templates, parse_template
+from schemas.template import Template
 from tests.support import DATA, needs_data
 from transforms.matching import Gazetteer
 from transforms.normalise import Normaliser, normalise_image_row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.elements import AttributeValue, Item, RawRecord, Record
-from schemas.template import parse_template
+from schemas.loading import parse_template
 from tests.support import TEMPLATE
 from transforms.text import compose_item, compose_text
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from schemas.elements import AttributeValue, Flag, ImageFeatures, ImageResult, Item, RawRecord, Record, Reject
-from schemas.template import Template, parse_template
+from schemas.loading import parse_template
+from schemas.template import Template
 from tests.support import TEMPLATE
 from transforms.validate import check_item
 

@@ -1,7 +1,7 @@
 """Fake models: the same answer for the same content, scripted answers and failures, counted calls.
 
-They load nothing, so whole runs can be rehearsed and tested without a model. A script for the describer
-is a YAML list, of which the first entry that matches a request's picture digests or text answers it:
+They load nothing, so whole runs can be rehearsed and tested without a model. A script is a YAML list, of
+which the first entry for the model that matches a request's picture digests or text answers it:
 
     - match: ^3f2a           # regular expression, searched in each digest and in the text
       description: A red shirt.
@@ -11,6 +11,9 @@ is a YAML list, of which the first entry that matches a request's picture digest
       failure: backend-failed  # a reason id: this request fails
     - match: poison
       raise: true              # the call raises, for all requests in the batch
+    - match: Mug
+      model: text-encoder      # describer (the default), image-encoder or text-encoder
+      failure: embed-failed
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -46,6 +49,7 @@ class ScriptEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     match: str
+    model: Literal["describer", "image-encoder", "text-encoder"] = "describer"
     description: str | None = None
     colors: dict[str, Annotated[float, Field(ge=0, le=1, strict=False)]] = {}
     text: str = ""
@@ -72,10 +76,29 @@ class ScriptEntry(BaseModel):
     def _one_outcome(self) -> ScriptEntry:
         if (self.description is not None) + (self.failure is not None) + self.raises != 1:
             raise ValueError("has to say exactly one of description, failure and raise: true")
+        if self.model != "describer" and self.description is not None:
+            raise ValueError(f"has a description, which an {self.model} does not give; say failure or raise: true")
         return self
 
-    def matches(self, request: DescribeRequest) -> bool:
-        return any(re.search(self.match, text) for text in (*(p.digest for p in request.pictures), request.text))
+    def matches(self, texts: Sequence[str]) -> bool:
+        return any(re.search(self.match, text) for text in texts)
+
+
+class Script:
+    """The scripted outcomes of one model. text: as written, for content addressing."""
+
+    def __init__(self, options: ModelOptions, model: str) -> None:
+        self.text = _read_script(options.fake_script) if options.fake_script else "[]"
+        self._entries = [e for e in parse_script(self.text, options.fake_script or "") if e.model == model]
+
+    def outcome(self, texts: Sequence[str]) -> ScriptEntry | Failure | None:
+        """What the script says of a request with these texts. Raises RuntimeError where it says so."""
+        entry = next((entry for entry in self._entries if entry.matches(texts)), None)
+        if entry is not None and entry.raises:
+            raise RuntimeError(f"the fake script raises for match {entry.match!r}")
+        if entry is not None and entry.failure is not None:
+            return Failure(entry.failure, f"the fake script fails match {entry.match!r}")
+        return entry
 
 
 def parse_script(text: str, source: str) -> tuple[ScriptEntry, ...]:
@@ -117,7 +140,7 @@ class FakeImageEncoder:
     dimension = DIMENSION
 
     def __init__(self, options: ModelOptions) -> None:
-        del options  # nothing to choose
+        self._script = Script(options, "image-encoder")
         self.calls = self.requests = 0
 
     def load(self) -> None:
@@ -126,7 +149,11 @@ class FakeImageEncoder:
     def encode_images(self, pictures: Sequence[Picture]) -> list[ImageEncoding | Failure]:
         self.calls += 1
         self.requests += len(pictures)
-        return [ImageEncoding(hash_vector(picture.digest)) for picture in pictures]
+        return [self._encode(picture) for picture in pictures]
+
+    def _encode(self, picture: Picture) -> ImageEncoding | Failure:
+        scripted = self._script.outcome([picture.digest])
+        return scripted if isinstance(scripted, Failure) else ImageEncoding(hash_vector(picture.digest))
 
 
 class FakeTextEncoder:
@@ -137,7 +164,7 @@ class FakeTextEncoder:
     dimension = DIMENSION
 
     def __init__(self, options: ModelOptions) -> None:
-        del options  # nothing to choose
+        self._script = Script(options, "text-encoder")
         self.calls = self.requests = 0
 
     def load(self) -> None:
@@ -146,7 +173,11 @@ class FakeTextEncoder:
     def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
         self.calls += 1
         self.requests += len(texts)
-        return [hash_vector(text) for text in texts]
+        return [self._encode(text) for text in texts]
+
+    def _encode(self, text: str) -> Vector | Failure:
+        scripted = self._script.outcome([text])
+        return scripted if isinstance(scripted, Failure) else hash_vector(text)
 
 
 class FakeDescriber:
@@ -162,9 +193,8 @@ class FakeDescriber:
     requires: tuple[str, ...] = ()
 
     def __init__(self, options: ModelOptions) -> None:
-        text = _read_script(options.fake_script) if options.fake_script else "[]"
-        self._script = parse_script(text, options.fake_script or "")
-        self.parameters: dict[str, Any] = {"script": hashlib.sha256(text.encode()).hexdigest()}
+        self._script = Script(options, "describer")
+        self.parameters: dict[str, Any] = {"script": hashlib.sha256(self._script.text.encode()).hexdigest()}
         self.calls = self.requests = 0
 
     def load(self) -> None:
@@ -177,15 +207,13 @@ class FakeDescriber:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: DescribeRequest) -> Description | Failure:
-        entry = next((entry for entry in self._script if entry.matches(request)), None)
-        if entry is None:
-            digests = ", ".join(picture.digest[:12] for picture in request.pictures) or "none"
-            return Description(f"Fake description of picture {digests}.")
-        if entry.raises:
-            raise RuntimeError(f"the fake script raises for match {entry.match!r}")
-        if entry.failure is not None:
-            return Failure(entry.failure, f"the fake script fails match {entry.match!r}")
-        return Description(entry.description or "", tuple(entry.colors.items()), entry.text)
+        digests = [picture.digest for picture in request.pictures]
+        scripted = self._script.outcome([*digests, request.text])
+        if scripted is None:
+            return Description(f"Fake description of picture {', '.join(d[:12] for d in digests) or 'none'}.")
+        if isinstance(scripted, Failure):
+            return scripted
+        return Description(scripted.description or "", tuple(scripted.colors.items()), scripted.text)
 
 
 def hash_vector(content: str) -> Vector:

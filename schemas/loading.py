@@ -1,0 +1,241 @@
+"""Loading a template from YAML: every error at once, each with its line and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.attributes import NAME, Attribute, OneOrMany, Strict
+from schemas.columns import FIXED_ITEM_COLUMNS
+from schemas.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateError:
+    """One thing that is wrong with a template: where, what, and how to mend it."""
+
+    line: int
+    where: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.where}: {self.problem}"
+
+
+class TemplateRefusedError(ValueError):
+    """Raised with every error of a template at once."""
+
+    def __init__(self, source: str, errors: list[TemplateError]) -> None:
+        self.source = source
+        self.errors = sorted(errors, key=lambda error: (error.line, error.where))
+        listing = "\n".join(f"  {error}" for error in self.errors)
+        plural = "error" if len(errors) == 1 else "errors"
+        super().__init__(f"template {source} has {len(errors)} {plural}:\n{listing}")
+
+
+def packaged_templates() -> dict[str, str]:
+    """Name to text of the templates that ship with the product."""
+    folder = resources.files("schemas") / "templates"
+    return {
+        entry.name.removesuffix(".yaml"): entry.read_text("utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda e: e.name)
+        if entry.name.endswith(".yaml")
+    }
+
+
+def load_template(name_or_path: str) -> Template:
+    """The template of that packaged name or file path.
+
+    Raises TemplateRefusedError with all its errors, each with line and fix.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TemplateRefusedError(name_or_path, [TemplateError(1, "file", f"cannot be read: {error}")]) from error
+        return parse_template(text, name_or_path)
+    packaged = packaged_templates()
+    if name_or_path not in packaged:
+        close = difflib.get_close_matches(name_or_path, packaged, n=1)
+        hint = f", did you mean {close[0]!r}?" if close else ";"
+        raise TemplateRefusedError(
+            name_or_path,
+            [
+                TemplateError(
+                    1,
+                    "name",
+                    f"no such template{hint} packaged: {', '.join(packaged)}. Name a file by its path, ending in .yaml",
+                )
+            ],
+        )
+    return parse_template(packaged[name_or_path], name_or_path)
+
+
+def parse_template(text: str, source: str) -> Template:
+    """The template written in `text`; `source` names it in errors."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError
+
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise TemplateRefusedError(source, [TemplateError(line, "YAML", str(error.problem or error))]) from error
+    if not isinstance(tree, dict):
+        raise TemplateRefusedError(
+            source, [TemplateError(1, "file", "is not a mapping; start with name:, version:, record: and attributes:")]
+        )
+    errors = [*_shape_errors(tree), *_attribute_errors(tree), *_reference_errors(tree)]
+    if errors:
+        raise TemplateRefusedError(source, errors)
+    return Template.model_validate(tree)
+
+
+def _shape_errors(tree: Any) -> Iterator[TemplateError]:
+    """What is wrong outside the single attributes."""
+    shell = {key: value for key, value in tree.items() if key != "attributes"}
+    attributes = tree.get("attributes")
+    if not isinstance(attributes, list) or not attributes:
+        yield TemplateError(
+            _line(tree, ("attributes",)),
+            "attributes",
+            "needs a list with at least one attribute; add attributes: [{name: title, type: string, from: title}]",
+        )
+    placeholder = [{"name": "placeholder", "type": "string"}]
+    try:
+        Template.model_validate({**shell, "attributes": placeholder})
+    except ValidationError as error:
+        yield from _explain(error, tree, (), Template)
+
+
+def _attribute_errors(tree: Any) -> Iterator[TemplateError]:
+    attributes = tree.get("attributes")
+    for index, raw in enumerate(attributes if isinstance(attributes, list) else []):
+        try:
+            Attribute.model_validate(raw)
+        except ValidationError as error:
+            yield from _explain(error, tree, ("attributes", index), Attribute)
+
+
+def _reference_errors(tree: Any) -> Iterator[TemplateError]:
+    """What is wrong between entries: names used twice, reserved names, formats of columns nobody reads."""
+    attributes = tree.get("attributes")
+    seen: dict[str, int] = {}
+    for index, raw in enumerate(attributes if isinstance(attributes, list) else []):
+        name = raw.get("name") if isinstance(raw, dict) else None
+        if not isinstance(name, str):
+            continue
+        line = _line(tree, ("attributes", index, "name"))
+        if name in seen:
+            yield TemplateError(
+                line, f"attributes[{index}].name", f"{name!r} is taken by line {seen[name]}; rename one"
+            )
+        seen.setdefault(name, line)
+        if name in FIXED_ITEM_COLUMNS or "__" in name:
+            yield TemplateError(
+                line, f"attributes[{index}].name", f"{name!r} is a column of the tables; choose another name"
+            )
+    columns = tree.get("columns")
+    used = {str(source).split(".")[0] for source in _sources(tree)} | {str(source) for source in _sources(tree)}
+    for column in columns if isinstance(columns, dict) else {}:
+        if column not in used:
+            close = difflib.get_close_matches(str(column), used, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            yield TemplateError(
+                _line(tree, ("columns", column)),
+                f"columns.{column}",
+                f"no attribute reads this column{hint}; remove the entry or use it in from:",
+            )
+
+
+def _sources(tree: Any) -> Iterator[Any]:
+    many = TypeAdapter(OneOrMany)
+    record = _mapping(tree.get("record"))
+    images = _mapping(record.get("images"))
+    entries = [record.get("id"), record.get("event_ts"), images.get("columns")]
+    attributes = tree.get("attributes")
+    entries += [
+        raw.get("from") for raw in (attributes if isinstance(attributes, list) else []) if isinstance(raw, dict)
+    ]
+    for entry in entries:
+        if entry is not None:
+            try:
+                yield from many.validate_python(entry)
+            except ValidationError:
+                continue
+
+
+def _mapping(node: Any) -> dict[Any, Any]:
+    return node if isinstance(node, dict) else {}
+
+
+def _explain(
+    error: ValidationError, tree: Any, prefix: tuple[Any, ...], model: type[Strict]
+) -> Iterator[TemplateError]:
+    """Pydantic's findings in the template's own words."""
+    for finding in error.errors():
+        location = (*prefix, *finding["loc"])
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+        kind, given = finding["type"], finding.get("input")
+        if kind == "extra_forbidden":
+            allowed = _allowed_keys(model, finding["loc"][:-1])
+            close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+            problem = (
+                f"unknown key; did you mean {close[0]!r}?" if close else f"unknown key; allowed: {', '.join(allowed)}"
+            )
+        elif kind == "missing":
+            problem = "is missing; add it"
+        elif kind == "string_pattern_mismatch":
+            pattern = finding["ctx"]["pattern"]
+            meaning = (
+                "lower-case letters, digits and _, starting with a letter"
+                if pattern == NAME
+                else f"text matching {pattern}"
+            )
+            problem = f"{given!r} does not fit; write {meaning}"
+        elif kind == "value_error":
+            problem = str(finding["ctx"]["error"])
+        else:
+            problem = f"{finding['msg']}, not {_short(given)}"
+        yield TemplateError(_line(tree, location), where or "template", problem)
+
+
+def _allowed_keys(model: type[Strict], location: tuple[Any, ...]) -> list[str]:
+    fields: Any = model.model_fields
+    for part in location:
+        field = fields.get(part) if isinstance(part, str) else None
+        annotation = getattr(field, "annotation", None)
+        nested = [t for t in (annotation, *getattr(annotation, "__args__", ())) if hasattr(t, "model_fields")]
+        if not nested and annotation is not None:
+            break
+        if nested:
+            fields = nested[0].model_fields
+    return [field.alias or name for name, field in fields.items()]
+
+
+def _line(tree: Any, location: tuple[Any, ...]) -> int:
+    """The 1-based line of a place in the YAML tree, or of the nearest place above it."""
+    line, node = 1, tree
+    for part in location:
+        marks = getattr(node, "lc", None)
+        if isinstance(node, dict) and part in node and marks is not None:
+            line = marks.key(part)[0] + 1
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node) and marks is not None:
+            line = marks.item(part)[0] + 1
+            node = node[part]
+        else:
+            break
+    return line
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
