@@ -27,6 +27,8 @@ import orjson
 import psutil
 
 RECORDS, MANY_RECORDS, ROUNDS = 3_000, 30_000, 3
+# Reading the proportional set size walks the page tables, so not often.
+POLL_SECS = 0.5
 FAKE_MODELS = ["--describe-backend", "fake", "--image-encoder", "fake", "--text-encoder", "fake"]
 
 
@@ -157,7 +159,7 @@ def measure(name: str, command: list[str]) -> Sample:
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(_pss(each) for each in _tree(process)))
-        time.sleep(0.1)
+        time.sleep(POLL_SECS)
     if process.returncode:
         raise SystemExit(f"{name} ended with {process.returncode}: {' '.join(command)}")
     sample = Sample(name, time.monotonic() - begin, peak / 2**20)
