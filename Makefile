@@ -26,15 +26,15 @@ demo: install  ## run the main job on a small catalog with embedded models
 
 test: lint types unit  ## lint, type-check, run all tests
 
-lint: install
+lint: install  ## ruff and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: install
+types: install  ## mypy, strict
 	$(BIN)/mypy
 
-unit: install
+unit: install  ## all tests, without lint and types
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --durations 15
 
 docs: install  ## write docs/ anew from the template, tables and reasons
@@ -46,5 +46,5 @@ lock: install  ## lock the hashes of new prompt versions
 bench: install  ## measure the main job against a plain loop (several minutes)
 	$(BIN)/python benchmarks/main_job.py
 
-clean:
+clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist demo-output *.egg-info

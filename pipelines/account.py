@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from transforms.frames import Found
 from transforms.readers import SplitReport
 from transforms.write import BucketReport, DataFile
 
@@ -15,6 +16,8 @@ class Account:
     """Counts over a whole run.
 
     quarantined: reason → records of the catalog; image_rows_quarantined: reason → rows of image tables.
+    image_rows_attached: rows that added a picture; image_rows_repeated: rows whose item had the picture already;
+    image_rows_item_quarantined: rows whose item was set aside.
     values: attribute → source or `unknown:<reason>` → items.
     """
 
@@ -22,6 +25,9 @@ class Account:
     items: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
     image_rows_in: int = 0
+    image_rows_attached: int = 0
+    image_rows_repeated: int = 0
+    image_rows_item_quarantined: int = 0
     image_rows_quarantined: dict[str, int] = field(default_factory=dict)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
@@ -37,6 +43,12 @@ class Account:
         """Records that are neither items nor in quarantine: always 0, or the snapshot is refused."""
         return self.records_in - self.items - self.records_quarantined
 
+    @property
+    def unaccounted_image_rows(self) -> int:
+        """Rows of image tables that went nowhere: always 0, or the snapshot is refused."""
+        with_items = self.image_rows_attached + self.image_rows_repeated + self.image_rows_item_quarantined
+        return self.image_rows_in - with_items - sum(self.image_rows_quarantined.values())
+
     def as_row(self) -> dict[str, float]:
         """The columns that the gate's `run` frame checks."""
         unreadable = self.quarantined.get("file-unreadable", 0) + self.image_rows_quarantined.get("file-unreadable", 0)
@@ -44,22 +56,27 @@ class Account:
             "records_in": self.records_in,
             "items": self.items,
             "unaccounted_records": self.unaccounted,
+            "unaccounted_image_rows": self.unaccounted_image_rows,
             "unreadable_files": unreadable,
             "quarantine_rate": self.records_quarantined / max(1, self.records_in),
         }
 
 
-def add_up(splits: Iterable[SplitReport], buckets: Sequence[BucketReport]) -> Account:
-    """The account of all stage reports of a run."""
+def add_up(splits: Iterable[SplitReport], buckets: Sequence[BucketReport], found: Found) -> Account:
+    """The account of a run: stage reports, and items and quarantine as they were found on disk."""
     incoming: Counter[str] = Counter()
     for split in splits:
         incoming[split.kind] += split.records + split.rejects
+    image_rows = _total(bucket.image_rows for bucket in buckets)
     return Account(
         records_in=incoming["catalog"],
-        items=sum(bucket.items for bucket in buckets),
-        quarantined=_total(bucket.quarantined.get("catalog", {}) for bucket in buckets),
+        items=found.items,
+        quarantined=_total([found.quarantined.get("catalog", {})]),
         image_rows_in=incoming["image-table"],
-        image_rows_quarantined=_total(bucket.quarantined.get("image-table", {}) for bucket in buckets),
+        image_rows_attached=image_rows.get("attached", 0),
+        image_rows_repeated=image_rows.get("repeated", 0),
+        image_rows_item_quarantined=image_rows.get("item-quarantined", 0),
+        image_rows_quarantined=_total([found.quarantined.get("image-table", {})]),
         values={
             name: _total(bucket.values.get(name, {}) for bucket in buckets)
             for name in dict.fromkeys(name for bucket in buckets for name in bucket.values)
@@ -75,7 +92,7 @@ def data_files(buckets: Iterable[BucketReport]) -> list[DataFile]:
     return sorted((file for bucket in buckets for file in bucket.files), key=lambda file: file.path)
 
 
-def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for each in counts:
         total.update(each)

@@ -9,7 +9,7 @@ from importlib import metadata
 
 from pipelines.config import ConfigError
 from pipelines.enrich import report_bad_arguments, run_command
-from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options
+from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
 from schemas.loading import TemplateRefusedError, load_template, packaged_templates
 
 
@@ -41,8 +41,11 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        options, passed = build_parser().parse_known_args(argv)
+        if arguments[:1] == ["run"]:
+            refuse_unknown_options(arguments)
+        options, passed = build_parser().parse_known_args(arguments)
         if options.command == "run":
             return run_command(options, passed)
         if passed:

@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from pathlib import Path
+
+from apache_beam.io.filesystems import FileSystems
 
 from schemas.loading import load_template
 from schemas.template import Template
@@ -14,7 +17,10 @@ from transforms.models.contract import ModelOptions
 from transforms.picture_files import ImageLimits
 from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, peek, plan_splits
 
+# A bucket is held in memory: its records, the features of its pictures, its vectors and its tables as they are
+# written, about 40 KB an item with vectors of 1,280 + 384 dimensions.
 BUCKET_BYTES = 4 * 2**20
+BUCKET_RECORDS = 4_000
 MIN_BUCKETS = 4
 MAX_BUCKETS = 4096
 # Catalogs smaller than this are done before a second process has loaded its models.
@@ -68,10 +74,6 @@ class Plan:
         """Model options with the processor's cores shared among the workers."""
         return replace(self.config.models, threads=max(1, _cores() // self.workers))
 
-    @property
-    def input_bytes(self) -> int:
-        return sum(split.size_bytes for split in self.splits)
-
     def unmapped_columns(self) -> list[str]:
         """Raw columns that hold values and that the template does not read."""
         mapped = self.template.mapped_columns
@@ -101,7 +103,7 @@ def make_plan(config: EnrichConfig) -> Plan:
     if misfit:
         raise ConfigError([misfit])
     workers = config.workers or _choose_workers(template, splits)
-    return Plan(config, template, tuple(splits), seen, workers, config.buckets or _choose_buckets(splits))
+    return Plan(config, template, tuple(splits), seen, workers, config.buckets or _choose_buckets(splits, seen))
 
 
 def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
@@ -117,9 +119,15 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
         yield f"--workers {config.workers} is negative; write 0 for automatic, or the number of processes"
     if config.buckets < 0 or config.buckets > MAX_BUCKETS:
         yield f"--buckets {config.buckets} is not between 0 (automatic) and {MAX_BUCKETS}"
-    local = "://" not in config.output
-    if local and os.path.exists(config.output) and not os.path.isdir(config.output):  # noqa: PTH110, PTH112
-        yield f"--output {config.output!r} is a file; name a folder"
+    for option, place in (("--output", config.output), ("--work-dir", config.work_dir)):
+        problem = _unwritable(place) if place else None
+        if problem:
+            yield f"{option} {place!r} {problem}; name a folder that you may write to"
+    if "://" in config.images_root:
+        try:
+            FileSystems.get_filesystem(config.images_root)
+        except ValueError as error:
+            yield f"--images-root {config.images_root!r}: {error}; install the extra for that storage, for example gcp"
 
 
 def _model_problems(options: ModelOptions) -> Iterator[str]:
@@ -150,13 +158,24 @@ def _misfit(template: Template, named: str, seen: Peek) -> str | None:
     )
 
 
+def _unwritable(place: str) -> str | None:
+    """Why a local folder cannot be made or written, or None."""
+    if "://" in place:
+        return None
+    existing = next(path for path in (Path(place), *Path(place).absolute().parents) if path.exists())
+    if not existing.is_dir():
+        return f"cannot be made: {existing} is a file"
+    return None if os.access(existing, os.W_OK | os.X_OK) else f"cannot be written: {existing} does not allow it"
+
+
 def _is_folder(path: str) -> bool:
     return "://" in path or os.path.isdir(path)  # noqa: PTH112
 
 
-def _choose_buckets(splits: list[InputSplit]) -> int:
-    """A power of two, so that a bucket holds about BUCKET_BYTES of input."""
-    wanted = sum(_plain_bytes(split) for split in splits) / BUCKET_BYTES
+def _choose_buckets(splits: list[InputSplit], seen: Peek) -> int:
+    """A power of two, so that a bucket holds about BUCKET_BYTES of input and BUCKET_RECORDS at most."""
+    plain_bytes = sum(_plain_bytes(split) for split in splits if split.kind == "catalog")
+    wanted = max(plain_bytes / BUCKET_BYTES, plain_bytes / max(1.0, seen.mean_bytes) / BUCKET_RECORDS)
     buckets = MIN_BUCKETS
     while buckets < wanted and buckets < MAX_BUCKETS:
         buckets *= 2

@@ -133,9 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     job = ["--template", "product", "--input", f"{catalog}/catalog.jsonl", "--images-root", f"{catalog}/images"]
     code = enrich.main([*job, "--output", str(tables)])
     if code == enrich.PUBLISHED:
-        print(
-            f"look       duckdb -c \"FROM '{tables}/current/items/*.parquet' SELECT item_id, title, color, material\""
-        )
+        print("look       the README, section Start, has a query for these tables")
     return code
 
 

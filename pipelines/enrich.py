@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import os
 import platform
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
@@ -22,15 +23,24 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.account import Account, add_up, data_files
 from pipelines.config import ConfigError, Plan, make_plan
-from pipelines.graph import build_graph
-from pipelines.options import EPILOG, LOCAL_RUNNER, Parser, add_run_options, beam_options, config_from
+from pipelines.graph import Places, build_graph
+from pipelines.interrupts import Interrupts
+from pipelines.options import (
+    EPILOG,
+    LOCAL_RUNNER,
+    Parser,
+    add_run_options,
+    beam_options,
+    config_from,
+    refuse_unknown_options,
+)
 from pipelines.progress import live_view
 from pipelines.quiet import quiet_libraries, stderr_to
 from pipelines.snapshots import Layout, new_run_id
 from pipelines.summary import print_summary
 from pipelines.terminal import printable
 from schemas.loading import TemplateRefusedError
-from transforms.gate import CheckResult, run_gate
+from transforms.gate import CheckResult, check_run, check_tables
 from transforms.meter import NAMESPACE
 from transforms.models import build_describer, build_image_encoder, build_text_encoder
 from transforms.readers import SplitReport
@@ -44,11 +54,12 @@ MANIFEST_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. manifest: as written beside the tables."""
+    """How a run ended. manifest: as written beside the tables; warnings: for whoever started it."""
 
     published: bool
     manifest: dict[str, Any]
     manifest_path: str
+    warnings: tuple[str, ...] = ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,8 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     add_run_options(parser)
+    arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        options, passed = parser.parse_known_args(argv)
+        refuse_unknown_options(arguments)
+        options, passed = parser.parse_known_args(arguments)
         return run_command(options, passed)
     except ConfigError as error:
         return report_bad_arguments(error)
@@ -76,49 +89,75 @@ def run_command(options: Any, passed: Sequence[str]) -> int:
         beam_flags = beam_options(options.runner, plan.workers, passed)
     except (ConfigError, TemplateRefusedError) as error:
         return report_bad_arguments(error)
+    interrupts = Interrupts()
     try:
-        with _stopped_by_signals():
-            outcome = run(plan, beam_flags, options.progress, local=options.runner == LOCAL_RUNNER)
+        with interrupts:
+            outcome = run(
+                plan,
+                beam_flags,
+                options.progress,
+                local=options.runner == LOCAL_RUNNER,
+                before_publishing=interrupts.stop_listening,
+            )
     except (Exception, KeyboardInterrupt) as error:
-        return _report_broken_off(error)
-    print_summary(outcome.manifest, outcome.manifest_path)
+        return _report_broken_off(error, interrupted=interrupts.happened or isinstance(error, KeyboardInterrupt))
+    try:
+        print_summary(outcome.manifest, outcome.manifest_path)
+        for warning in outcome.warnings:
+            print(printable(f"catalog-enrich: warning: {warning}"), file=sys.stderr)
+        sys.stdout.flush()
+    except (OSError, SystemExit):
+        # Whoever read the summary has gone (rich ends the process then); what was done stays done.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return PUBLISHED if outcome.published else REFUSED
 
 
-def run(plan: Plan, options: PipelineOptions, progress: str = "never", *, local: bool = True) -> Outcome:
+def run(
+    plan: Plan,
+    options: PipelineOptions,
+    progress: str = "never",
+    *,
+    local: bool = True,
+    before_publishing: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Run a plan to its end: written, gated and, if the gate lets it through, published.
 
     Raises whatever broke the run off; what was half written is removed and the previous snapshot stays.
     """
     started = dt.datetime.now(dt.UTC).replace(microsecond=0)
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
-    encoders = chosen_encoders(plan)
     info = RunInfo(layout.run_id, started, table_metadata(plan))
     try:
         places = layout.create()
         with stderr_to(places.log if local else "") as stderr, live_view(progress, places.heartbeats, stderr):
             pipeline = beam.Pipeline(options=options)
-            build_graph(pipeline, plan, info, encoders, places)
+            build_graph(pipeline, plan, info, chosen_encoders(plan), places)
             result = pipeline.run()
             result.wait_until_finish()
-        splits = read_reports(f"{places.reports}/splits.json", SplitReport)
-        buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
-        account = add_up(splits, buckets)
-        gate_began = time.monotonic()
-        checks = run_gate(layout.snapshot, plan.template, data_files(buckets), account.as_row())
-        stages = stage_metrics(result) | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
-        published = not any(check.refuses for check in checks)
-        manifest = build_manifest(plan, info, account, splits, buckets, checks, stages, published)
+        manifest = conclude(plan, info, places, stage_metrics(result))
         path = layout.write_manifest(manifest)
-        if published:
-            layout.publish()
-        return Outcome(published, manifest, path)
+        before_publishing()
     except BaseException:
         layout.remove_snapshot()
         raise
     finally:
         if not plan.config.keep_work:
             layout.remove_work()
+    warnings = layout.publish() if manifest["published"] else []
+    return Outcome(manifest["published"], manifest, path, tuple(warnings))
+
+
+def conclude(plan: Plan, info: RunInfo, places: Places, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Close the account of a run whose stages are done, gate what it wrote, and say so in a manifest."""
+    splits = read_reports(f"{places.reports}/splits.json", SplitReport)
+    buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
+    gate_began = time.monotonic()
+    table_checks, found = check_tables(places.snapshot, plan.template, buckets, plan.buckets)
+    account = add_up(splits, buckets, found)
+    checks = [*check_run(plan.template, account.as_row(), found), *table_checks]
+    stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
+    published = not any(check.refuses for check in checks)
+    return build_manifest(plan, info, account, splits, buckets, checks, stages, published)
 
 
 def chosen_encoders(plan: Plan) -> Encoders:
@@ -170,6 +209,7 @@ def build_manifest(
             **asdict(account),
             "records_quarantined": account.records_quarantined,
             "unaccounted": account.unaccounted,
+            "unaccounted_image_rows": account.unaccounted_image_rows,
         },
         "stages": stages,
         "checks": [
@@ -177,6 +217,7 @@ def build_manifest(
                 "check": check.check.meaning,
                 "column": f"{check.check.frame}.{check.check.column}",
                 "severity": check.check.severity,
+                "expected": {name: value for name, value in check.check.arguments.items() if name != "column"},
                 "passed": check.passed,
                 "values": check.values,
                 "unexpected": check.unexpected,
@@ -189,13 +230,17 @@ def build_manifest(
 
 
 def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
-    """Stage → counter → value, from the counters that the stages kept; empty where the runner has none."""
+    """Stage → counter → value, from the counters that the stages kept; empty where the runner has none.
+
+    Counters are for watching: a runner that cannot give them costs no snapshot.
+    """
     stages: dict[str, dict[str, int]] = {}
-    for counter in result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))["counters"]:
-        stage, what = counter.key.metric.name.rsplit("_", 1)
-        # Some runners report attempted values only.
-        value = counter.committed if counter.committed is not None else counter.attempted
-        stages.setdefault(stage, {})[what] = value or 0
+    with suppress(Exception):
+        for counter in result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))["counters"]:
+            stage, what = counter.key.metric.name.rsplit("_", 1)
+            # Some runners report attempted values only.
+            value = counter.committed if counter.committed is not None else counter.attempted
+            stages.setdefault(stage, {})[what] = value or 0
     return dict(sorted(stages.items()))
 
 
@@ -205,32 +250,14 @@ def report_bad_arguments(error: Exception) -> int:
     return BAD_ARGUMENTS
 
 
-def _report_broken_off(error: BaseException) -> int:
-    import traceback
-
-    if not isinstance(error, KeyboardInterrupt):
-        traceback.print_exception(error, file=sys.stderr)
-    what = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}".splitlines()[0]
-    print(f"catalog-enrich: the run broke off: {what}. Readers keep the previous snapshot.", file=sys.stderr)
+def _report_broken_off(error: BaseException, *, interrupted: bool) -> int:
+    what = "interrupted"
+    if not interrupted:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            print(printable(line), file=sys.stderr)
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+    print(printable(f"catalog-enrich: the run broke off: {what}. Readers keep the previous snapshot."), file=sys.stderr)
     return BROKEN_OFF
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM end a run like Ctrl-C does, with its half-written files removed."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread, as in some tests and schedulers
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _versions() -> dict[str, str]:

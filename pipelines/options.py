@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Sequence
+from functools import cache
 from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import create_runner
 
 from pipelines.config import ConfigError, EnrichConfig
 from schemas.loading import packaged_templates
@@ -43,98 +45,106 @@ class Parser(argparse.ArgumentParser):
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a run on `parser`. Defaults come from the dataclasses that carry them."""
-    models, images, read = ModelOptions(), ImageLimits(), ReadLimits()
-    job = parser.add_argument_group("what to run on")
-    job.add_argument(
+    _add_input_options(parser.add_argument_group("what to run on"))
+    _add_model_options(parser.add_argument_group("models"), ModelOptions())
+    title = "limits (what is over them is set aside or skipped, with a reason)"
+    _add_limit_options(parser.add_argument_group(title), ImageLimits(), ReadLimits())
+    _add_execution_options(parser.add_argument_group("how to run"))
+
+
+def _add_input_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--template",
         required=True,
         metavar="NAME|FILE",
         help=f"catalog template: one of {', '.join(packaged_templates())}, or the path of a YAML file",
     )
-    job.add_argument(
+    group.add_argument(
         "--input",
         required=True,
         nargs="+",
         metavar="FILE",
         help="catalog files or globs: .jsonl .csv .tsv .parquet, text also .gz",
     )
-    job.add_argument(
+    group.add_argument(
         "--input-format", choices=sorted(FORMATS), help="format of all inputs, for names without a known ending"
     )
-    job.add_argument(
+    group.add_argument(
         "--images-root",
         default="",
         metavar="DIR",
         help="folder that picture paths are relative to; nothing outside it is read",
     )
-    job.add_argument(
+    group.add_argument(
         "--image-table",
         nargs="+",
         default=(),
         metavar="FILE",
         help="tables that list further pictures of items (template: record.images.table)",
     )
-    job.add_argument(
+    group.add_argument(
         "--output", required=True, metavar="DIR", help="where snapshots are kept; current.json names the published one"
     )
 
-    model = parser.add_argument_group("models")
-    model.add_argument(
+
+def _add_model_options(group: argparse._ArgumentGroup, defaults: ModelOptions) -> None:
+    group.add_argument(
         "--describe-backend",
         choices=sorted(DESCRIBERS),
-        default=models.describe_backend,
+        default=defaults.describe_backend,
         help="what describes the pictures (default: %(default)s)",
     )
-    model.add_argument(
+    group.add_argument(
         "--image-encoder",
         choices=sorted(IMAGE_ENCODERS),
-        default=models.image_encoder,
+        default=defaults.image_encoder,
         help="what makes picture vectors and labels (default: %(default)s)",
     )
-    model.add_argument(
+    group.add_argument(
         "--text-encoder",
         choices=sorted(TEXT_ENCODERS),
-        default=models.text_encoder,
+        default=defaults.text_encoder,
         help="what makes text vectors (default: %(default)s)",
     )
-    model.add_argument(
+    group.add_argument(
         "--no-ocr",
         dest="ocr",
         action="store_false",
         help="do not read text off pictures (saves most of the time per picture)",
     )
-    model.add_argument("--fake-script", metavar="FILE", help="YAML file with answers and failures for the fake backend")
+    group.add_argument("--fake-script", metavar="FILE", help="YAML file with answers and failures for the fake backend")
 
-    limits = parser.add_argument_group("limits (what is over them is set aside or skipped, with a reason)")
-    limits.add_argument(
+
+def _add_limit_options(group: argparse._ArgumentGroup, images: ImageLimits, read: ReadLimits) -> None:
+    group.add_argument(
         "--max-record-bytes",
         type=int,
         default=read.max_record_bytes,
         metavar="N",
         help="largest record (default: %(default)s)",
     )
-    limits.add_argument(
+    group.add_argument(
         "--max-image-bytes",
         type=int,
         default=images.max_bytes,
         metavar="N",
         help="largest picture file (default: %(default)s)",
     )
-    limits.add_argument(
+    group.add_argument(
         "--max-image-pixels",
         type=int,
         default=images.max_pixels,
         metavar="N",
         help="most pixels, by the header (default: %(default)s)",
     )
-    limits.add_argument(
+    group.add_argument(
         "--max-image-side-ratio",
         type=float,
         default=images.max_side_ratio,
         metavar="X",
         help="longer side by shorter side (default: %(default)s)",
     )
-    limits.add_argument(
+    group.add_argument(
         "--max-image-frames",
         type=int,
         default=images.max_frames,
@@ -142,31 +152,32 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="most frames of an animation (default: %(default)s)",
     )
 
-    how = parser.add_argument_group("how to run")
-    how.add_argument("--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)")
-    how.add_argument(
+
+def _add_execution_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)")
+    group.add_argument(
         "--workers",
         type=int,
         default=0,
         metavar="N",
         help="local processes; 0 chooses as many as pay off (default: %(default)s)",
     )
-    how.add_argument(
+    group.add_argument(
         "--buckets",
         type=int,
         default=0,
         metavar="N",
         help="parts that items are divided into by a hash of their id: each is one file a table and is held in "
-        "memory as a whole; 0 chooses about 4 MiB of input each (default: %(default)s)",
+        "memory as a whole; 0 chooses about 4,000 records or 4 MiB of input each (default: %(default)s)",
     )
-    how.add_argument(
+    group.add_argument(
         "--work-dir",
         default="",
         metavar="DIR",
         help="for intermediate files (default: OUTPUT/_work); remote runners need a shared one",
     )
-    how.add_argument("--keep-work", action="store_true", help="keep the intermediate files after the run")
-    how.add_argument(
+    group.add_argument("--keep-work", action="store_true", help="keep the intermediate files after the run")
+    group.add_argument(
         "--progress",
         choices=("auto", "always", "never"),
         default="auto",
@@ -210,9 +221,17 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
 def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:
     """Beam's options from the arguments that are not ours.
 
-    Raises ConfigError for an argument that neither knows: Beam itself would only log it.
+    Raises ConfigError for a runner that there is not, and for arguments that nobody reads.
     """
-    _refuse_unknown(passed)
+    if runner == "DaskRunner":
+        raise ConfigError(["--runner DaskRunner loses records silently; use FnApiRunner, PortableRunner or a service"])
+    try:
+        create_runner(runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ConfigError([f"--runner {runner}: {error}"]) from error
+    _, unread = _beam_parser().parse_known_args(list(passed))
+    if unread:
+        raise ConfigError([f"unknown argument {argument}" for argument in unread])
     flags = [f"--runner={runner}", *passed]
     if runner == LOCAL_RUNNER:
         mode = "in_memory" if workers == 1 else "multi_processing"
@@ -220,7 +239,28 @@ def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOp
     return PipelineOptions(flags)
 
 
-def _refuse_unknown(passed: Sequence[str]) -> None:
+def refuse_unknown_options(arguments: Sequence[str]) -> None:
+    """Raise ConfigError naming every option that neither this program nor Beam knows: Beam would only log it.
+
+    Comes before parsing, so that a typo is not reported as the option that it was meant to be missing.
+    """
+    ours = Parser(add_help=False)
+    add_run_options(ours)
+    known = {"--help", "--version"}
+    known |= {flag for each in (_beam_parser(), ours) for action in each._actions for flag in action.option_strings}
+    problems = []
+    for argument in arguments:
+        name = argument.split("=")[0]
+        if name.startswith("--") and name not in known:
+            close = difflib.get_close_matches(name, sorted(known), n=1)
+            problems.append(f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else ""))
+    if problems:
+        raise ConfigError(problems)
+
+
+@cache
+def _beam_parser() -> argparse.ArgumentParser:
+    """A parser of every option of every PipelineOptions class that is loaded."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     pending = [PipelineOptions]
     while pending:
@@ -228,14 +268,4 @@ def _refuse_unknown(passed: Sequence[str]) -> None:
         pending += options.__subclasses__()
         if "_add_argparse_args" in options.__dict__:
             options._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(passed))
-    if unknown:
-        ours = Parser(add_help=False)
-        add_run_options(ours)
-        known = [flag for each in (parser, ours) for action in each._actions for flag in action.option_strings]
-        problems = []
-        for argument in unknown:
-            close = difflib.get_close_matches(argument.split("=")[0], known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            problems.append(f"unknown argument {argument}{hint}")
-        raise ConfigError(problems)
+    return parser

@@ -31,8 +31,8 @@ def quiet_libraries() -> None:
 def stderr_to(path: str) -> Iterator[TextIO]:
     """Send this process's and its children's stderr to a file while the body runs; gives the real stderr.
 
-    Works on the file descriptor, so that Beam's worker processes and C libraries are caught as well. When the
-    body raises, the end of the file is written to the real stderr. An empty path changes nothing.
+    Works on the file descriptor, so that Beam's worker processes and C libraries are caught as well. An error of
+    the body gets the end of the file as a note. An empty path changes nothing.
     """
     if not path:
         yield sys.stderr
@@ -44,9 +44,8 @@ def stderr_to(path: str) -> Iterator[TextIO]:
             os.dup2(log.fileno(), STDERR)
             try:
                 yield real
-            except BaseException:
-                _restore(saved)
-                _print_tail(path)
+            except Exception as error:
+                error.add_note(_tail(path))
                 raise
             finally:
                 _restore(saved)
@@ -59,7 +58,7 @@ def _restore(saved: int) -> None:
     os.dup2(saved, STDERR)
 
 
-def _print_tail(path: str) -> None:
+def _tail(path: str) -> str:
     with Path(path).open(errors="replace") as log:
-        tail = deque(log, TAIL_LINES)
-    sys.stderr.writelines(tail)
+        lines = deque(log, TAIL_LINES)
+    return "the workers said last:\n" + "".join(lines) if lines else "the workers said nothing"

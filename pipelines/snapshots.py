@@ -14,11 +14,11 @@ import datetime as dt
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.graph import Places
@@ -65,65 +65,72 @@ class Layout:
         return Places(self.snapshot, spool, reports, heartbeats, FileSystems.join(self.work, "workers.log"))
 
     def remove_work(self) -> None:
-        self._remove(self.work)
+        _remove(self.work)
+        if is_local(self.work):
+            with contextlib.suppress(OSError):  # other runs may be at work
+                Path(self.work).parent.rmdir()
 
     def remove_snapshot(self) -> None:
         """Remove the half-written snapshot of a run that broke off."""
-        self._remove(self.snapshot)
-
-    @staticmethod
-    def _remove(path: str) -> None:
-        with contextlib.suppress(Exception):  # cleaning up must not hide why a run ended
-            if FileSystems.exists(path) or not is_local(path):
-                FileSystems.delete([path])
-            parent = Path(path).parent
-            if is_local(path) and parent.name == "_work":
-                parent.rmdir()
+        _remove(self.snapshot)
 
     def write_manifest(self, manifest: dict[str, Any]) -> str:
         path = FileSystems.join(self.snapshot, MANIFEST)
         write_json(path, manifest)
         return path
 
-    def publish(self) -> None:
-        """Make this snapshot the current one."""
+    def publish(self) -> list[str]:
+        """Make this snapshot the current one; returns warnings for the operator.
+
+        On a local disk everything is on the platter before the pointer names it.
+        """
         pointer = {"run_id": self.run_id, "snapshot": f"snapshots/{self.run_id}"}
         path = FileSystems.join(self.output, POINTER)
         if not is_local(self.output):
             # An object store replaces an object as a whole.
             write_json(path, pointer)
-            return
-        _replace_file(Path(path), json.dumps(pointer, indent=1))
-        _replace_link(Path(self.output) / "current", pointer["snapshot"])
+            return []
+        for written in sorted(Path(self.snapshot).rglob("*")):
+            _sync(written)
+        _sync(Path(self.snapshot))
+        _replace_file(Path(path), json.dumps(pointer, indent=1), self.run_id)
+        return _replace_link(Path(self.output) / "current", pointer["snapshot"], self.run_id)
 
 
-def read_current(output: str) -> dict[str, Any] | None:
-    """The manifest of the published snapshot, or None when nothing was published yet."""
-    pointer = FileSystems.join(output, POINTER)
-    if not FileSystems.exists(pointer):
-        return None
-    snapshot = FileSystems.join(output, *_read_json(pointer)["snapshot"].split("/"))
-    return _read_json(FileSystems.join(snapshot, MANIFEST))
+def _remove(path: str) -> None:
+    """Remove a folder or prefix; cleaning up must not hide why a run ended, so nothing is raised."""
+    if is_local(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(Exception):
+        # Beam's object stores delete a prefix only when its name ends like a folder's.
+        FileSystems.delete([path.rstrip("/") + "/"])
 
 
-def _read_json(path: str) -> dict[str, Any]:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        content: dict[str, Any] = json.loads(file.read())
-        return content
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def _replace_file(path: Path, text: str) -> None:
-    half = path.with_name(f".{path.name}.{os.getpid()}")
+def _replace_file(path: Path, text: str, run_id: str) -> None:
+    half = path.with_name(f".{path.name}.{run_id}")
     with half.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     half.replace(path)
+    _sync(path.parent)
 
 
-def _replace_link(link: Path, target: str) -> None:
-    # A file system without symbolic links still has current.json.
-    with contextlib.suppress(OSError):
-        half = link.with_name(f".{link.name}.{os.getpid()}")
+def _replace_link(link: Path, target: str, run_id: str) -> list[str]:
+    half = link.with_name(f".{link.name}.{run_id}")
+    try:
         half.symlink_to(target, target_is_directory=True)
         half.replace(link)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        return [f"{link} could not be set to {target} ({error}); {POINTER} names the published snapshot"]
+    return []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,35 +11,86 @@ from rich.table import Table
 
 from pipelines.terminal import printable
 from schemas.reasons import REASONS
-from schemas.tables import TABLES
 
 MAX_NAMES = 12
+# Reasons of an unknown value of which something was seen, though not enough to fill it.
+UNSURE = ("below-threshold", "ambiguous")
+# Reasons that say that no file was found where a reference points.
+_NOT_FOUND = ("image-missing", "image-outside-root", "image-path-invalid", "image-not-a-file")
+# Label → the Parquet files of a snapshot, as a pattern that shells and readers take.
+TABLE_FILES = {
+    "tables": "items/*.parquet",
+    "vectors": "embeddings/*/*.parquet",
+    "quarantine": "quarantine/*.parquet",
+}
 
 
 def print_summary(manifest: dict[str, Any], manifest_path: str) -> None:
     """Print the summary of a manifest on stdout."""
-    console = Console(highlight=False)
+    write_summary(Console(highlight=False), manifest, snapshot_folder(manifest_path, manifest["published"]))
+
+
+def snapshot_folder(manifest_path: str, published: bool) -> str:
+    """Where to read the snapshot: OUTPUT/current for a published one where that link exists, else its own folder."""
+    snapshot = manifest_path.rpartition("/")[0]
+    current = f"{snapshot.rsplit('/', 2)[0]}/current"
+    return current if published and Path(current).is_symlink() else snapshot
+
+
+def write_summary(console: Console, manifest: dict[str, Any], folder: str) -> None:
+    """Write the summary of a manifest whose snapshot is read at `folder`; fits 80 columns, long paths aside."""
     counts = manifest["counts"]
-    for table in (_records(counts), _filled(counts), _set_aside(counts), _stages(manifest)):
+    timing = f"summed over workers ({manifest['workers']}); the whole run includes start-up"
+    for table, notes in (
+        (_records(counts), []),
+        _filled(counts),
+        (_set_aside(counts), []),
+        (_stages(manifest), [timing]),
+    ):
         if table.row_count:
             console.print(table)
+        for note in notes:
+            console.print(printable(note), style="dim", markup=False)
+    for line, style in _remarks(manifest):
+        console.print(printable(line), style=style, markup=False)
+    for line in _where(manifest, folder):
+        # Paths are for copying: a terminal may break them, this program does not.
+        console.print(printable(line), soft_wrap=True, markup=False)
 
-    def say(line: str, style: str = "") -> None:
-        console.print(printable(line), style=style, soft_wrap=True, markup=False)
 
+def _remarks(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the reader ought to know or do, each with its style."""
+    counts = manifest["counts"]
     if manifest["unmapped_columns"]:
-        say(f"columns that the template does not read: {_named(manifest['unmapped_columns'])}", "dim")
+        yield f"columns that the template does not read: {_named(manifest['unmapped_columns'])}", "dim"
+    if counts["images"] and not counts["images"].get("usable"):
+        yield _no_pictures(counts["images"]), "yellow"
+    faults = _quarantined(counts).get("internal-error", 0)
+    if faults:
+        told = "please report it with the messages in the quarantine table"
+        yield f"{faults:,} in quarantine as internal-error, a fault of this program: {told}", "red"
     for check in manifest["checks"]:
         if not check["passed"]:
-            say(check_line(check), "red" if check["severity"] == "critical" else "yellow")
-    snapshot = manifest_path.rpartition("/")[0]
+            yield check_line(check), "red" if check["severity"] == "critical" else "yellow"
+
+
+def _no_pictures(images: Mapping[str, int]) -> str:
+    references = sum(images.values())
+    if sum(images.get(reason, 0) for reason in _NOT_FOUND) < references:
+        return f"0 of {references:,} picture references could be used; the reasons are listed above"
+    return f"0 of {references:,} picture references found below --images-root; is it the right folder?"
+
+
+def _where(manifest: dict[str, Any], folder: str) -> Iterator[str]:
     if manifest["published"]:
-        say(f"published  {snapshot}")
+        yield f"{'published':<11}{folder}"
     else:
-        say(f"REFUSED    by the gate and kept for inspection: {snapshot}")
-        say("           readers keep the previous snapshot")
-    say(f"tables     {snapshot}/{{{','.join(TABLES)}}}/*.parquet")
-    say(f"report     {manifest_path}")
+        yield f"{'REFUSED':<11}by the gate; readers keep the previous snapshot"
+        yield f"{'kept':<11}{folder}"
+    for label, files in TABLE_FILES.items():
+        if label != "quarantine" or _quarantined(manifest["counts"]):
+            yield f"{label:<11}{folder}/{files}"
+    yield f"{'report':<11}{folder}/manifest.json"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -48,9 +100,37 @@ def _named(names: Sequence[str]) -> str:
 
 def check_line(check: dict[str, Any]) -> str:
     """A failed check in one line: what was expected, where, how often not, examples."""
-    counts = f"{check['unexpected']} of {check['values']} values do not fit"
+    frame, _, column = check["column"].partition(".")
+    if frame == "run" and check["examples"]:
+        # One row, so that the value itself says more than how many do not fit.
+        limits = _limits(check["expected"].get("min_value"), check["expected"].get("max_value"))
+        found = f"{column.replace('_', ' ')} is {_number(check['examples'][0])}, expected {limits}"
+        return f"{check['severity']}: {check['check']}: {found}"
+    counts = f"{check['unexpected']:,} of {check['values']:,} values do not fit"
     examples = f", for example {', '.join(check['examples'])}" if check["examples"] else ""
     return f"{check['severity']}: {check['check']} ({check['column']}: {counts}{examples})"
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"at most {_number(high)}" if low is None else f"at least {_number(low)}"
+    return _number(low) if low == high else f"between {_number(low)} and {_number(high)}"
+
+
+def _number(value: Any) -> str:
+    """A count, or a share to four places.
+
+    >>> _number("12000.0"), _number(0.33333333)
+    ('12,000', '0.3333')
+    """
+    number = float(value)
+    return f"{number:,.0f}" if number.is_integer() else f"{number:,.4f}".rstrip("0")
+
+
+def _quarantined(counts: dict[str, Any]) -> dict[str, int]:
+    """Reason → records and rows of image tables."""
+    catalog, rows = counts["quarantined"], counts["image_rows_quarantined"]
+    return {reason: catalog.get(reason, 0) + rows.get(reason, 0) for reason in {**catalog, **rows}}
 
 
 def _records(counts: dict[str, Any]) -> Table:
@@ -67,24 +147,27 @@ def _records(counts: dict[str, Any]) -> Table:
     return table
 
 
-def _filled(counts: dict[str, Any]) -> Table:
+def _filled(counts: dict[str, Any]) -> tuple[Table, list[str]]:
+    """The table of values with its notes; attributes of which nothing was ever seen are named in a note."""
     sources = [
         s for s in ("record", "text", "image", "neighbour", "model") if any(s in v for v in counts["values"].values())
     ]
     table = Table(title="Values by attribute and source", title_justify="left")
-    table.add_column("attribute")
-    for source in (*sources, "unknown"):
-        table.add_column("given" if source == "record" else source, justify="right")
-    never = []
+    table.add_column("attribute", overflow="fold")
+    for source in (*sources, "unsure", "unknown"):
+        table.add_column("given" if source == "record" else source, justify="right", no_wrap=True)
+    never, any_unsure = [], False
     for name, by_source in counts["values"].items():
-        if not any(source in by_source for source in sources):
+        unsure = sum(by_source.get(f"unknown:{reason}", 0) for reason in UNSURE)
+        unknown = sum(count for source, count in by_source.items() if source.startswith("unknown:")) - unsure
+        if not unsure and not any(source in by_source for source in sources):
             never.append(name)
             continue
-        unknown = sum(count for source, count in by_source.items() if source.startswith("unknown:"))
-        table.add_row(name, *(f"{by_source.get(source, 0):,}" for source in sources), f"{unknown:,}")
-    if never:
-        table.caption, table.caption_justify = f"never known: {_named(never)}", "left"
-    return table
+        any_unsure = any_unsure or unsure > 0
+        table.add_row(name, *(f"{by_source.get(s, 0):,}" for s in sources), f"{unsure:,}", f"{unknown:,}")
+    notes = ["unsure: something was seen, not enough to fill the value"] if any_unsure else []
+    notes += [f"never known: {_named(never)}"] if never else []
+    return table, notes
 
 
 def _set_aside(counts: dict[str, Any]) -> Table:
@@ -92,19 +175,20 @@ def _set_aside(counts: dict[str, Any]) -> Table:
     table.add_column("reason")
     table.add_column("quarantined", justify="right")
     table.add_column("flagged", justify="right")
-    quarantined = {**counts["quarantined"], **counts["image_rows_quarantined"]}
+    quarantined = _quarantined(counts)
     for reason in REASONS:
         if quarantined.get(reason) or counts["flags"].get(reason):
-            table.add_row(reason, str(quarantined.get(reason, "")), str(counts["flags"].get(reason, "")))
+            numbers = (each.get(reason) for each in (quarantined, counts["flags"]))
+            table.add_row(reason, *(f"{number:,}" if number else "" for number in numbers))
     return table
 
 
 def _stages(manifest: dict[str, Any]) -> Table:
-    table = Table(title="Seconds by stage (summed over workers)", title_justify="left")
+    table = Table(title="Seconds by stage", title_justify="left")
     table.add_column("stage")
     table.add_column("seconds", justify="right")
     for stage, counters in manifest["stages"].items():
         if "msecs" in counters:
-            table.add_row(stage, f"{counters['msecs'] / 1000:.1f}")
-    table.add_row("whole run", f"{manifest['seconds']:.0f}")
+            table.add_row(stage, f"{counters['msecs'] / 1000:,.1f}")
+    table.add_row("whole run", f"{manifest['seconds']:,.0f}")
     return table

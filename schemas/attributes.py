@@ -66,6 +66,7 @@ class Attribute(Strict):
     from_: raw columns that feed it, the first with a value wins; `column.key` reaches into a cell of
       `key=value` pairs or a JSON object.
     evidence: where a missing value may be looked for.
+    scheme: of an identifier; `any` has no check digit and takes every text.
     min_confidence: below it a found value stays unknown.
     """
 
@@ -82,7 +83,7 @@ class Attribute(Strict):
     integer: bool = False
     pattern: str | None = None
     max_length: Annotated[int, Field(gt=0)] = 20_000
-    scheme: Literal["gtin", "isbn", "issn"] | None = None
+    scheme: Literal["gtin", "isbn", "issn", "any"] | None = None
     true_terms: tuple[str, ...] = ("yes", "true", "1")
     false_terms: tuple[str, ...] = ("no", "false", "0")
     languages: tuple[str, ...] = ()
@@ -150,6 +151,13 @@ class Attribute(Strict):
             problems.append(f"min {self.min:g} is above max {self.max:g}; swap them")
         if self.scheme and self.type is not AttributeType.IDENTIFIER:
             problems.append(f"scheme belongs to type identifier, not {self.type}")
+        if self.type is AttributeType.IDENTIFIER and not self.scheme:
+            problems.append(
+                "type identifier needs a scheme; add scheme: gtin, isbn or issn, whose check digits are verified, "
+                "or scheme: any for codes without one"
+            )
+        if self.fill and self.scheme == "any":
+            problems.append("scheme any has no check digit that a rule could fill it by; set fill: false")
         if self.role and self.type not in (AttributeType.STRING, AttributeType.LOCALIZED):
             problems.append(f"role {self.role} needs type string or localized, not {self.type}")
         if self.fill and self.type in (AttributeType.STRING, AttributeType.LOCALIZED):

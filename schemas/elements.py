@@ -85,6 +85,7 @@ class Record:
     values: attribute name to the source's value in normalised form; absent when missing or invalid.
     given: attribute name to the cell as the source wrote it; present whenever the source gave anything.
     event_ts_us: when the source changed, microseconds since the epoch in UTC.
+    origins: attribute name to the source that gave its cell, `column` or `column.key` as the template writes it.
     """
 
     item_id: str
@@ -94,6 +95,7 @@ class Record:
     flags: tuple[Flag, ...]
     raw: RawRecord
     event_ts_us: int | None = None
+    origins: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class ImageFeatures:
     colors: (colour name, share of the foreground), largest first.
     text: text read off the picture.
     vector: float32 little-endian bytes, empty when the image encoder failed.
+    fingerprint: content address of the description, empty without one.
     """
 
     digest: str
@@ -146,6 +149,7 @@ class ImageFeatures:
     method: str = ""
     model: str = ""
     prompt_hash: str = ""
+    fingerprint: str = ""
     vector: bytes = b""
     failure: str | None = None
     failure_message: str = ""
@@ -153,17 +157,21 @@ class ImageFeatures:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """One picture reference, resolved: features, or the reason why there are none."""
+    """One picture reference, resolved: features, or the reason why there are none.
+
+    same_as: digest of a picture whose features another result of the same bucket carries; only while spooled.
+    """
 
     path: str
     features: ImageFeatures | None = None
     reason: str | None = None
     message: str = ""
+    same_as: str | None = None
 
     def __post_init__(self) -> None:
         if self.reason is not None:
             check_registered(self.reason, Effect.FLAG)
-        elif self.features is None:
+        elif self.features is None and self.same_as is None:
             raise ValueError(f"image {self.path!r} has neither features nor a reason")
 
 
@@ -186,6 +194,8 @@ class Evidence:
 @dataclass(frozen=True, slots=True)
 class AttributeValue:
     """A value with its provenance; `value` is None exactly when `reason` says why it is unknown.
+
+    An unknown has no source; its method, confidence and evidence say what was seen and did not suffice.
 
     source: record | text | image | neighbour | model.
     confidence: 0 to 1.
@@ -213,6 +223,7 @@ class Item:
     """A record on its way through the enrichment stages.
 
     text_vector, image_vector: float32 arrays of shape (dimension,), or None.
+    repeated_image_rows: rows of image tables that name a picture which the item had already.
     """
 
     record: Record
@@ -224,6 +235,7 @@ class Item:
     text_enriched: str = ""
     text_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
     image_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    repeated_image_rows: int = 0
 
     @property
     def item_id(self) -> str:
@@ -232,11 +244,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """All items whose id hashes to one bucket, sorted by id: the unit of state, memory and files."""
+    """All items whose id hashes to one bucket, sorted by id: the unit of state, memory and files.
+
+    image_rows: item id → rows of image tables that came with it, also where the item is among the rejects now.
+    """
 
     number: int
     items: tuple[Item, ...]
     rejects: tuple[Reject, ...] = ()
+    image_rows: dict[str, int] = field(default_factory=dict)
 
 
 Spooled = Record | Reject | ImageRow | ImageRef | ImageResult | LocatedImage

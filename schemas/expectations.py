@@ -23,7 +23,7 @@ class Check:
     """One expectation over one frame of the snapshot.
 
     frame: `run` (one row: the account of the run), `items` (one row an item, scalar columns),
-      `list:<attribute>` (one row per entry of a list column), `embeddings/<kind>` (item_id and norm).
+      `list:<attribute>` (one row per entry of a list column), `embeddings/<kind>` (one row a vector: ids and norm).
     expectation: class name in great_expectations.expectations; severity: critical refuses the snapshot.
     """
 
@@ -60,16 +60,26 @@ def _between(frame: str, column: str, low: float | None, high: float | None, sev
 def _run_checks(template: Template) -> Iterator[Check]:
     gate = template.gate
     yield _between("run", "unaccounted_records", 0, 0, "critical", "records in = items + quarantine")
+    meaning = "image-table rows in = attached + repeated + of quarantined items + quarantined"
+    yield _between("run", "unaccounted_image_rows", 0, 0, "critical", meaning)
+    meaning = "every data file lies there as it was written, and no other"
+    yield _between("run", "missing_or_changed_files", 0, 0, "critical", meaning)
+    yield _between("run", "buckets_not_reported_once", 0, 0, "critical", "every bucket was written exactly once")
     yield _between("run", "unreadable_files", 0, 0, "critical", "every input file was read whole")
     yield _between("run", "items", gate.min_items, None, "critical", "the snapshot holds items")
     meaning = f"at most {gate.max_quarantine_rate:.0%} of the records are in quarantine"
     yield _between("run", "quarantine_rate", None, gate.max_quarantine_rate, "critical", meaning)
 
 
+def _none(frame: str, column: str, meaning: str) -> Check:
+    """For a column that names what is wrong and is null where all is well."""
+    return Check(frame, "ExpectColumnValuesToBeNull", {"column": column}, "critical", meaning)
+
+
 def _item_checks() -> Iterator[Check]:
-    yield Check("items", "ExpectColumnValuesToNotBeNull", {"column": "item_id"}, "critical", "every item has an id")
     yield Check("items", "ExpectColumnValuesToBeUnique", {"column": "item_id"}, "critical", "ids are unique")
-    yield _between("items", "image_count", 0, None, "critical", "picture counts are counts")
+    yield _none("items", "misplaced_id", "every id lies in the file of its bucket, so no id is in two files")
+    yield _none("items", "miscounted_id", "image_count is the number of usable pictures")
 
 
 def _attribute_checks(attribute: Attribute) -> Iterator[Check]:
@@ -95,5 +105,6 @@ def _attribute_checks(attribute: Attribute) -> Iterator[Check]:
 def _embedding_checks(kind: str) -> Iterator[Check]:
     frame = f"embeddings/{kind}"
     yield Check(frame, "ExpectColumnValuesToBeUnique", {"column": "item_id"}, "critical", f"one {kind} vector an item")
+    yield _none(frame, "stray_id", f"every {kind} vector belongs to an item of its bucket")
     low, high = 1 - UNIT_NORM_TOLERANCE, 1 + UNIT_NORM_TOLERANCE
     yield _between(frame, "norm", low, high, "critical", f"{kind} vectors are finite and of length one")

@@ -11,21 +11,29 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.attributes import NAME, Attribute, OneOrMany, Strict
+from schemas.attributes import Attribute, OneOrMany, Strict
 from schemas.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
+
+# What fits a pattern, in words, by the place of the entry; everywhere else stands an attribute's name.
+_FITTING = {
+    "version": "for example 1.0.0",
+    "name": "lower-case letters, digits, _ and -, starting with a letter, 63 characters at most",
+}
+_FITTING_NAME = "lower-case letters, digits and _, starting with a letter, 63 characters at most"
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateError:
-    """One thing that is wrong with a template: where, what, and how to mend it."""
+    """One thing that is wrong with a template: where, what, and how to mend it. line: None where it has no place."""
 
-    line: int
+    line: int | None
     where: str
     problem: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.where}: {self.problem}"
+        place = "" if self.line is None else f"line {self.line}: "
+        return f"{place}{self.where}: {self.problem}"
 
 
 class TemplateRefusedError(ValueError):
@@ -33,7 +41,7 @@ class TemplateRefusedError(ValueError):
 
     def __init__(self, source: str, errors: list[TemplateError]) -> None:
         self.source = source
-        self.errors = sorted(errors, key=lambda error: (error.line, error.where))
+        self.errors = sorted(errors, key=lambda error: (error.line or 0, error.where))
         listing = "\n".join(f"  {error}" for error in self.errors)
         plural = "error" if len(errors) == 1 else "errors"
         super().__init__(f"template {source} has {len(errors)} {plural}:\n{listing}")
@@ -59,7 +67,9 @@ def load_template(name_or_path: str) -> Template:
         try:
             text = path.read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise TemplateRefusedError(name_or_path, [TemplateError(1, "file", f"cannot be read: {error}")]) from error
+            raise TemplateRefusedError(
+                name_or_path, [TemplateError(None, "file", f"cannot be read: {error}")]
+            ) from error
         return parse_template(text, name_or_path)
     packaged = packaged_templates()
     if name_or_path not in packaged:
@@ -69,7 +79,7 @@ def load_template(name_or_path: str) -> Template:
             name_or_path,
             [
                 TemplateError(
-                    1,
+                    None,
                     "name",
                     f"no such template{hint} packaged: {', '.join(packaged)}. Name a file by its path, ending in .yaml",
                 )
@@ -81,21 +91,29 @@ def load_template(name_or_path: str) -> Template:
 def parse_template(text: str, source: str) -> Template:
     """The template written in `text`; `source` names it in errors."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.error import YAMLError
 
     try:
         tree = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise TemplateRefusedError(source, [TemplateError(line, "YAML", str(error.problem or error))]) from error
+    except YAMLError as error:
+        raise TemplateRefusedError(source, [_yaml_error(error)]) from error
     if not isinstance(tree, dict):
         raise TemplateRefusedError(
-            source, [TemplateError(1, "file", "is not a mapping; start with name:, version:, record: and attributes:")]
+            source,
+            [TemplateError(None, "file", "is not a mapping; start with name:, version:, record: and attributes:")],
         )
     errors = [*_shape_errors(tree), *_attribute_errors(tree), *_reference_errors(tree)]
     if errors:
         raise TemplateRefusedError(source, errors)
     return Template.model_validate(tree)
+
+
+def _yaml_error(error: Exception) -> TemplateError:
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or error)
+    if "'\\t'" in problem:
+        problem = "a tab stands where YAML takes none; indent with spaces"
+    return TemplateError(mark.line + 1 if mark else None, "YAML", problem)
 
 
 def _shape_errors(tree: Any) -> Iterator[TemplateError]:
@@ -127,7 +145,7 @@ def _attribute_errors(tree: Any) -> Iterator[TemplateError]:
 def _reference_errors(tree: Any) -> Iterator[TemplateError]:
     """What is wrong between entries: names used twice, reserved names, formats of columns nobody reads."""
     attributes = tree.get("attributes")
-    seen: dict[str, int] = {}
+    seen: dict[str, int | None] = {}
     for index, raw in enumerate(attributes if isinstance(attributes, list) else []):
         name = raw.get("name") if isinstance(raw, dict) else None
         if not isinstance(name, str):
@@ -193,13 +211,7 @@ def _explain(
         elif kind == "missing":
             problem = "is missing; add it"
         elif kind == "string_pattern_mismatch":
-            pattern = finding["ctx"]["pattern"]
-            meaning = (
-                "lower-case letters, digits and _, starting with a letter"
-                if pattern == NAME
-                else f"text matching {pattern}"
-            )
-            problem = f"{given!r} does not fit; write {meaning}"
+            problem = f"{given!r} does not fit; write {_FITTING.get(where, _FITTING_NAME)}"
         elif kind == "value_error":
             problem = str(finding["ctx"]["error"])
         else:
@@ -220,9 +232,10 @@ def _allowed_keys(model: type[Strict], location: tuple[Any, ...]) -> list[str]:
     return [field.alias or name for name, field in fields.items()]
 
 
-def _line(tree: Any, location: tuple[Any, ...]) -> int:
-    """The 1-based line of a place in the YAML tree, or of the nearest place above it."""
-    line, node = 1, tree
+def _line(tree: Any, location: tuple[Any, ...]) -> int | None:
+    """The 1-based line of a place in the YAML tree, or of the nearest place above it; None for the whole file."""
+    line: int | None = None
+    node = tree
     for part in location:
         marks = getattr(node, "lc", None)
         if isinstance(node, dict) and part in node and marks is not None:

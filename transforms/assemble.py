@@ -25,8 +25,8 @@ INPUTS = ("records", "images", "image_rows", "rejects")
 def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
     """Unit mean of the pictures' unit vectors, each distinct picture once; None without any."""
     by_digest = {f.digest: np.frombuffer(f.vector, "<f4") for f in features if f.vector}
-    if not by_digest:
-        return None
+    if len(by_digest) < 2:
+        return next(iter(by_digest.values()), None)
     mean = np.mean(np.stack(list(by_digest.values())), axis=0, dtype=np.float64)
     norm = float(np.linalg.norm(mean))
     if norm == 0:
@@ -49,6 +49,7 @@ def attach_images(record: Record, rows: Iterable[ImageRow], results: dict[str, I
     Rows have no order of their own, or a shuffled table would give another snapshot.
     """
     more = sorted(row.path for row in rows)
+    added = set(more).difference(record.image_refs)
     images = tuple(results[path] for path in dict.fromkeys((*record.image_refs, *more)))
     flags = []
     for image in images:
@@ -62,6 +63,7 @@ def attach_images(record: Record, rows: Iterable[ImageRow], results: dict[str, I
         flags=(*record.flags, *flags),
         image_description=describe_item(images),
         image_vector=combine_vectors([image.features for image in images if image.features]),
+        repeated_image_rows=len(more) - len(added),
     )
 
 
@@ -77,25 +79,27 @@ def assemble_bucket(
     rows: dict[str, list[ImageRow]] = {}
     for row in image_rows:
         rows.setdefault(row.item_id, []).append(row)
-    items, set_aside = [], list(rejects)
+    items, set_aside, joined = [], list(rejects), {}
     for item_id, same_id in groupby(sorted(records, key=lambda record: record.item_id), key=lambda r: r.item_id):
         chosen, duplicates = choose_record(list(same_id))
         set_aside += duplicates
-        items.append(attach_images(chosen, rows.pop(item_id, ()), results))
+        own_rows = rows.pop(item_id, [])
+        if own_rows:
+            joined[item_id] = len(own_rows)
+        items.append(attach_images(chosen, own_rows, results))
     for orphans in rows.values():
         set_aside += [_orphan(row) for row in orphans]
-    return Bucket(number, tuple(items), tuple(set_aside))
+    return Bucket(number, tuple(items), tuple(set_aside), joined)
 
 
 def _shared(images: Iterable[ImageResult]) -> dict[str, ImageResult]:
-    """Results by path, with one features object for each distinct picture."""
-    features: dict[str, ImageFeatures] = {}
-    results = {}
-    for image in images:
-        if image.features is not None:
-            image = replace(image, features=features.setdefault(image.features.digest, image.features))
-        results[image.path] = image
-    return results
+    """Results by path; results that refer to another path's features share that one object."""
+    resolved = list(images)
+    features = {image.features.digest: image.features for image in resolved if image.features is not None}
+    return {
+        image.path: replace(image, features=features[image.same_as], same_as=None) if image.same_as else image
+        for image in resolved
+    }
 
 
 def _orphan(row: ImageRow) -> Reject:

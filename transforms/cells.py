@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -19,6 +20,9 @@ import orjson
 from schemas.attributes import PATH_SEPARATOR
 from schemas.template import ColumnFormat
 from transforms.clean import decode_entities, to_single_line
+from transforms.exact_json import parse_json
+
+_MAX_DIGITS = 400
 
 
 def is_null(cell: Any, null_values: frozenset[str] = frozenset([""])) -> bool:
@@ -67,23 +71,41 @@ def as_text(cell: Any) -> str | None:
     try:
         if not math.isfinite(cell):
             return None
-        return str(int(cell)) if cell == int(cell) else f"{cell:f}" if isinstance(cell, Decimal) else repr(cell)
+        if cell == int(cell):
+            return str(int(cell))
+        # Written out, 1e-999999999 would take a gigabyte.
+        written_out = isinstance(cell, Decimal) and len(cell.as_tuple().digits) - cell.adjusted() < _MAX_DIGITS
+        return f"{cell:f}" if written_out else str(cell)
     except (ValueError, OverflowError):  # integers of more digits than Python writes
         return None
 
 
 def given_text(cell: Any) -> str:
-    """The cell as the source wrote it: text as it is, everything else as compact JSON."""
+    """The cell as the source wrote it: text as it is, everything else as compact JSON with all digits."""
     if isinstance(cell, str):
         return cell
-    try:
-        return orjson.dumps(cell, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-    except (TypeError, ValueError):  # integers beyond 64 bits, deep nesting
-        pass
+    with suppress(TypeError, ValueError):  # integers beyond 64 bits, deep nesting
+        return orjson.dumps(cell, default=_exact, option=orjson.OPT_NON_STR_KEYS).decode()
+    with suppress(TypeError, ValueError, RecursionError):
+        return orjson.dumps(_with_big_integers(cell), default=_exact, option=orjson.OPT_NON_STR_KEYS).decode()
     try:
         return json.dumps(cell, default=_plain, ensure_ascii=False, separators=(",", ":"), skipkeys=True)
     except (TypeError, ValueError, RecursionError):
         return f"<{type(cell).__name__} that cannot be written as JSON>"
+
+
+def _with_big_integers(cell: Any) -> Any:
+    """The cell with every integer as its digits: orjson writes none beyond 64 bits."""
+    if isinstance(cell, Mapping):
+        return {key: _with_big_integers(value) for key, value in cell.items()}
+    if isinstance(cell, list | tuple):
+        return [_with_big_integers(entry) for entry in cell]
+    return orjson.Fragment(str(cell)) if isinstance(cell, int) and not isinstance(cell, bool) else cell
+
+
+def _exact(value: Any) -> Any:
+    is_number = isinstance(value, Decimal) and value.is_finite()
+    return orjson.Fragment(str(value)) if is_number else _plain(value)
 
 
 def _plain(value: Any) -> Any:
@@ -91,7 +113,10 @@ def _plain(value: Any) -> Any:
 
 
 def as_mapping(cell: Any, column: ColumnFormat) -> dict[str, Any] | None:
-    """Keys and values of an object, an Arrow map, a text that holds a JSON object, or a cell of pairs; else None."""
+    """Keys and values of an object, an Arrow map, a text that holds a JSON object, or a cell of pairs; else None.
+
+    A text without a single pair is no cell of pairs.
+    """
     if isinstance(cell, Mapping):
         return {str(key): value for key, value in cell.items()}
     if isinstance(cell, list | tuple):
@@ -100,7 +125,8 @@ def as_mapping(cell: Any, column: ColumnFormat) -> dict[str, Any] | None:
     if not isinstance(cell, str):
         return None
     if column.format == "pairs":
-        return dict(_pairs(cell, column))
+        found = dict(_pairs(cell, column))
+        return found if found or not cell.strip() else None
     parsed = _json(cell, "{")
     return parsed if isinstance(parsed, dict) else None
 
@@ -193,7 +219,7 @@ def _ignored(ignore: tuple[str, ...]) -> frozenset[str]:
 def _json(text: str, opening: str) -> Any:
     if text.lstrip().startswith(opening):
         try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
+            return parse_json(text.encode())
+        except (UnicodeEncodeError, orjson.JSONDecodeError, RecursionError):
             return None
     return None

@@ -37,7 +37,7 @@ def fill_item(template: Template, rungs: Sequence[Rung], item: Item) -> Item:
 def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
     """What the record settles by itself; `not-stated` marks what the rungs may fill."""
     given = record.given.get(attribute.name, "")
-    column = f"column:{attribute.from_[0] if attribute.from_ else attribute.name}"
+    column = f"column:{record.origins.get(attribute.name, attribute.name)}"
     if attribute.name in record.values:
         evidence = Evidence(column, text=given)
         return AttributeValue(record.values[attribute.name], "record", "given", 1.0, evidence)

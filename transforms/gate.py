@@ -1,32 +1,28 @@
-"""The gate: Great Expectations over a written snapshot, file by file, so that memory is bounded by a bucket.
+"""The gate: Great Expectations over a written snapshot, as it lies on disk.
 
-A bucket holds all rows of its ids, so what holds for each file (uniqueness too) holds for the table;
-counts of unexpected values are summed over the files before they are compared with `mostly`.
+Frames of several buckets are checked together, up to BATCH_ROWS rows, so that memory stays bounded and many
+small buckets cost little. A bucket holds all rows of its ids, and every id is checked to lie in its bucket, so
+what holds for each batch (uniqueness too) holds for the table; counts of unexpected values are summed over the
+batches before they are compared with `mostly`.
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
-from schemas.attributes import AttributeType
 from schemas.expectations import Check, derive_checks
-from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
-from transforms.write import DataFile
+from transforms.frames import MAX_EXAMPLES, Found, Frame, read_frames
+from transforms.write import BucketReport
 
-MAX_EXAMPLES = 5
+BATCH_ROWS = 50_000
 
 
 @dataclass(slots=True)
@@ -47,92 +43,44 @@ class CheckResult:
         return not self.passed and self.check.severity == "critical"
 
 
-def run_gate(
-    snapshot: str, template: Template, files: Sequence[DataFile], account: dict[str, float]
-) -> list[CheckResult]:
-    """Run every derived check over the snapshot's files and the run's account (one value a column)."""
-    by_frame: dict[str, list[Check]] = defaultdict(list)
-    for check in derive_checks(template):
-        by_frame[check.frame].append(check)
-    results = {id(check): CheckResult(check) for checks in by_frame.values() for check in checks}
+def check_tables(
+    snapshot: str, template: Template, reports: Sequence[BucketReport], num_buckets: int
+) -> tuple[list[CheckResult], Found]:
+    """Run every derived check over the snapshot's files; also what the files hold, for the run's account."""
+    results = [CheckResult(check) for check in derive_checks(template) if check.frame != "run"]
+    found = Found()
     validator = _Validator()
-    for frame_name, frame in _frames(snapshot, template, files, account):
-        checks = by_frame.get(frame_name, [])
-        for check, outcome in zip(checks, validator.validate(frame, checks), strict=True):
-            result = results[id(check)]
-            result.values += outcome.values
-            result.unexpected += outcome.unexpected
-            result.examples = (result.examples + outcome.examples)[:MAX_EXAMPLES]
-    return list(results.values())
+    for name, frame in batches(read_frames(snapshot, template, reports, num_buckets, found), BATCH_ROWS):
+        validator.add(frame.to_pandas(), [result for result in results if result.check.frame == name])
+    return results, found
 
 
-def _frames(
-    snapshot: str, template: Template, files: Iterable[DataFile], account: dict[str, float]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    yield "run", pd.DataFrame([account])
-    for file in files:
-        if file.table == "quarantine" or file.rows == 0:
+def check_run(template: Template, account: Mapping[str, float], found: Found) -> list[CheckResult]:
+    """Run the checks of the run's account (one value a column) and of the files as a whole."""
+    results = [CheckResult(check) for check in derive_checks(template) if check.frame == "run"]
+    amiss = {"missing_or_changed_files": found.files_amiss, "buckets_not_reported_once": found.buckets_amiss}
+    row = {**account, **{column: tally.count for column, tally in amiss.items()}}
+    _Validator().add(pd.DataFrame([row]), results)
+    for result in results:
+        if result.check.column in amiss:
+            result.examples = list(amiss[result.check.column].examples)
+    return results
+
+
+def batches(frames: Iterable[Frame], max_rows: int) -> Iterator[Frame]:
+    """Frames of the same name joined, up to `max_rows` rows unless a single one has more; empty ones are left out."""
+    waiting: dict[str, list[pa.Table]] = {}
+    rows: Counter[str] = Counter()
+    for name, frame in frames:
+        if not frame.num_rows:
             continue
-        path = FileSystems.join(snapshot, *file.path.split("/"))
-        if file.table == "items":
-            table = _read(path, _item_columns(template))
-            yield "items", item_frame(template, table)
-            yield from list_frames(template, table)
-        else:
-            yield file.table, embedding_frame(_read(path, None))
-
-
-def _read(path: str, columns: list[str] | None) -> pa.Table:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as source:
-        return pq.ParquetFile(pa.PythonFile(source, mode="r")).read(columns=columns)
-
-
-def _item_columns(template: Template) -> list[str]:
-    names = [attribute.name for attribute in template.attributes]
-    leaves = [f"{name}{PROVENANCE_SUFFIX}.{leaf}" for name in names for leaf in ("source", "confidence")]
-    return ["item_id", "image_count", *names, *leaves]
-
-
-def item_frame(template: Template, table: pa.Table) -> pd.DataFrame:
-    """Scalar columns of the items table; a value without a source shows as source `<none>`.
-
-    `<attribute>__confidence` is null where the source gave the value, so that only filled ones are checked.
-    """
-    columns: dict[str, Any] = {"item_id": table["item_id"], "image_count": table["image_count"]}
-    for attribute in template.attributes:
-        provenance = table[attribute.name + PROVENANCE_SUFFIX]
-        known = pc.is_valid(table[attribute.name])
-        source = pc.struct_field(provenance, "source")
-        columns[f"{attribute.name}__source"] = pc.if_else(
-            known, pc.fill_null(source, "<none>"), pa.scalar(None, pa.string())
-        )
-        filled = pc.and_(known, pc.not_equal(pc.fill_null(source, "<none>"), "record"))
-        confidence = pc.fill_null(pc.struct_field(provenance, "confidence"), float("-inf"))
-        # float32 cannot hold 0.8; compare what was meant, not the rounding.
-        rounded = pc.round(pc.cast(confidence, pa.float64()), 6)
-        columns[f"{attribute.name}__confidence"] = pc.if_else(filled, rounded, pa.scalar(None, pa.float64()))
-        if attribute.type not in (AttributeType.MULTI_ENUM, AttributeType.LOCALIZED):
-            columns[attribute.name] = table[attribute.name]
-        else:
-            columns[attribute.name] = pc.if_else(known, "<list>", pa.scalar(None, pa.string()))
-    return pa.table(columns).to_pandas()
-
-
-def list_frames(template: Template, table: pa.Table) -> Iterator[tuple[str, pd.DataFrame]]:
-    """One frame per list attribute, one row per entry."""
-    for attribute in template.attributes:
-        if attribute.type is AttributeType.MULTI_ENUM:
-            entries = pc.list_flatten(table[attribute.name])
-            if len(entries):
-                yield f"list:{attribute.name}", pa.table({attribute.name: entries}).to_pandas()
-
-
-def embedding_frame(table: pa.Table) -> pd.DataFrame:
-    """item_id and the length of its vector; a vector with NaN or infinity has length -1."""
-    vectors = table.column(1).combine_chunks()
-    matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
-    norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
-    return pd.DataFrame({"item_id": table["item_id"].to_pandas(), "norm": np.where(np.isfinite(norms), norms, -1.0)})
+        if name in waiting and rows[name] + frame.num_rows > max_rows:
+            rows[name] = 0
+            yield name, pa.concat_tables(waiting.pop(name))
+        waiting.setdefault(name, []).append(frame)
+        rows[name] += frame.num_rows
+    for name, held in waiting.items():
+        yield name, pa.concat_tables(held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +104,14 @@ class _Validator:
         asset = context.data_sources.add_pandas("snapshot").add_dataframe_asset("frame")
         self._batches = asset.add_batch_definition_whole_dataframe("whole")
 
+    def add(self, frame: pd.DataFrame, results: Sequence[CheckResult]) -> None:
+        """Check one frame and add what was found to its results."""
+        outcomes = self.validate(frame, [result.check for result in results])
+        for result, outcome in zip(results, outcomes, strict=True):
+            result.values += outcome.values
+            result.unexpected += outcome.unexpected
+            result.examples = (result.examples + outcome.examples)[:MAX_EXAMPLES]
+
     def validate(self, frame: pd.DataFrame, checks: Sequence[Check]) -> Iterator[_Outcome]:
         suite = self._gx.ExpectationSuite(name="derived")
         for number, check in enumerate(checks):
@@ -174,6 +130,6 @@ class _Validator:
             raise RuntimeError(f"the gate could not run '{check.meaning}': {found.exception_info}")
         counts = found.result
         values = counts["element_count"] - (counts.get("missing_count") or 0)
-        if check.expectation == "ExpectColumnValuesToNotBeNull":
+        if check.expectation in ("ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeNull"):
             values = counts["element_count"]
         return _Outcome(values, counts["unexpected_count"], list(counts.get("partial_unexpected_list") or []))

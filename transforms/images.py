@@ -24,6 +24,7 @@ from transforms.models.contract import (
     ImageEncoding,
     ModelOptions,
     call_each,
+    checked_vector,
 )
 from transforms.picture_files import ImageLimits, PictureProblem, locate, read_picture
 from transforms.pictures import DecodedPicture, decode
@@ -65,16 +66,25 @@ def load_picture(root: str, copies: Sequence[LocatedImage], limits: ImageLimits)
     return problem
 
 
+def checked_encoding(answer: ImageEncoding | Failure, dimension: int) -> ImageEncoding | Failure:
+    """The encoding if its vector is sound, else a Failure."""
+    if isinstance(answer, Failure):
+        return answer
+    vector = checked_vector(answer.vector, dimension, "backend-failed")
+    return vector if isinstance(vector, Failure) else answer
+
+
 def describe_pictures(
     pictures: Sequence[DecodedPicture], encoder: ImageEncoder, describer: Describer
 ) -> list[ImageFeatures]:
     """Features of each picture, in order; a model that fails on one leaves its mark on that one only."""
-    encodings = call_each(encoder.encode_images, [p.picture for p in pictures], "backend-failed")
+    answers = call_each(encoder.encode_images, [p.picture for p in pictures], "backend-failed")
+    encodings = [checked_encoding(answer, encoder.dimension) for answer in answers]
     labels = [e.labels if isinstance(e, ImageEncoding) else () for e in encodings]
     requests = [DescribeRequest((p.picture,), found) for p, found in zip(pictures, labels, strict=True)]
     descriptions = call_each(describer.describe, requests, "backend-failed")
     features = []
-    for picture, encoding, found, description in zip(pictures, encodings, labels, descriptions, strict=True):
+    for picture, encoding, request, description in zip(pictures, encodings, requests, descriptions, strict=True):
         known = ImageFeatures(
             digest=picture.picture.digest,
             phash=picture.phash,
@@ -82,7 +92,7 @@ def describe_pictures(
             height_px=picture.height_px,
             format=picture.format,
             frames=picture.frames,
-            labels=found,
+            labels=request.labels,
         )
         if isinstance(encoding, ImageEncoding):
             known = replace(known, vector=encoding.vector.astype("<f4").tobytes())
@@ -95,12 +105,29 @@ def describe_pictures(
                 method=describer.method,
                 model=describer.model,
                 prompt_hash=describer.prompt_hash,
+                fingerprint=request.fingerprint(describer),
             )
         failures = [answer for answer in (encoding, description) if isinstance(answer, Failure)]
         if failures:
             known = replace(known, failure=failures[0].reason, failure_message="; ".join(f.message for f in failures))
         features.append(known)
     return features
+
+
+def spread(
+    copies: Sequence[LocatedImage], features: ImageFeatures | None, problem: PictureProblem | None
+) -> Iterator[KeyedResult]:
+    """One result per path and item bucket; each bucket gets the features once, further paths refer to them."""
+    served: set[int] = set()
+    for copy in copies:
+        for bucket in copy.item_buckets:
+            if problem is not None:
+                yield bucket, ImageResult(copy.path, reason=problem.reason, message=problem.message)
+            elif bucket in served:
+                yield bucket, ImageResult(copy.path, same_as=copy.digest)
+            else:
+                served.add(bucket)
+                yield bucket, ImageResult(copy.path, features)
 
 
 class _Locate(beam.DoFn):
@@ -164,10 +191,7 @@ class _Describe(beam.DoFn):
         for copies, picture in zip(contents, loaded, strict=True):
             self._meter.add("pictures")
             features = next(described) if isinstance(picture, DecodedPicture) else None
-            problem = picture if isinstance(picture, PictureProblem) else None
-            for copy in copies:
-                result = ImageResult(copy.path, features, *((problem.reason, problem.message) if problem else ()))
-                yield from ((bucket, result) for bucket in copy.item_buckets)
+            yield from spread(copies, features, picture if isinstance(picture, PictureProblem) else None)
 
 
 @dataclass(eq=False)

@@ -30,8 +30,13 @@ _NO_ID_CHARS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A raw column, or a key inside its cells. column_format: also ignores what the template counts as null."""
+    """A raw column, or a key inside its cells.
 
+    written: as it stands in the template, `column` or `column.key`.
+    column_format: also ignores what the template counts as null.
+    """
+
+    written: str
     column: str
     key: str | None
     column_format: ColumnFormat
@@ -75,7 +80,9 @@ class _Row:
         if source.column not in self._mappings:
             self._mappings[source.column] = as_mapping(cell, source.column_format)
         mapping = self._mappings[source.column]
-        return _Unreachable(cell) if mapping is None else reach(mapping, key)
+        if mapping is not None:
+            return reach(mapping, key)
+        return None if not split_list(cell, source.column_format) else _Unreachable(cell)
 
 
 class Normaliser:
@@ -105,6 +112,7 @@ class Normaliser:
             return Reject(raw, item_id.reason, STAGE, item_id.message, field=item_id.column)
         values: dict[str, Value] = {}
         given: dict[str, str] = {}
+        origins: dict[str, str] = {}
         flags: list[Flag] = []
         for name, sources, read in self._readers:
             for source, cell in row.given(sources):
@@ -112,6 +120,7 @@ class Normaliser:
                 if value is None and not problems:
                     continue
                 given[name] = given_text(cell.cell if isinstance(cell, _Unreachable) else cell)
+                origins[name] = source.written
                 if value is not None:
                     values[name] = value
                 flags += problems
@@ -120,7 +129,7 @@ class Normaliser:
         image_refs = self._image_refs(row, flags)
         if not given and not image_refs:
             flags.append(Flag("no-content", "", "the columns that the template reads hold nothing but the id"))
-        return Record(item_id, values, given, image_refs, tuple(flags), raw, event_ts_us)
+        return Record(item_id, values, given, image_refs, tuple(flags), raw, event_ts_us, origins)
 
     def _sources(self, template: Template, names: Sequence[str]) -> tuple[_Source, ...]:
         sources = []
@@ -128,7 +137,7 @@ class Normaliser:
             column, key = split_source(name, template.columns)
             column_format = template.format_of(column)
             ignore = (*column_format.ignore, *sorted(self._null_values))
-            sources.append(_Source(column, key, column_format.model_copy(update={"ignore": ignore})))
+            sources.append(_Source(name, column, key, column_format.model_copy(update={"ignore": ignore})))
         return tuple(sources)
 
     def _image_sources(self, template: Template) -> tuple[_Source, ...]:
@@ -158,8 +167,9 @@ class Normaliser:
         for source, cell in row.given(self._images):
             for entry in split_list(cell, source.column_format, keyed=source.key is not None):
                 if not isinstance(entry, str):
-                    detail = f"{shorten(entry)} is no picture reference; write a path below the images root"
-                    flags.append(Flag("value-wrong-type", source.column, detail))
+                    expected = "is no picture reference; write a path below the images root"
+                    # A raw column may be called as an attribute is; `images` may not.
+                    flags.append(Flag("value-wrong-type", "images", f"{source.written}: {shorten(entry)} {expected}"))
                 elif path := _image_path(self._record, entry):
                     refs[path] = None
         return tuple(refs)
@@ -178,9 +188,18 @@ def _sibling_units(template: Template, attribute: Attribute) -> tuple[str, ...]:
 
 def _read(name: str, read: CellReader, source: _Source, cell: Any) -> tuple[Value | None, tuple[Flag, ...]]:
     if isinstance(cell, _Unreachable):
-        expected = f"holds no {source.key}: it is neither an object nor key=value pairs; see columns in the template"
-        return None, (Flag("value-wrong-type", name, f"{source.column} is {shorten(cell.cell)} and {expected}"),)
+        return None, (Flag("value-wrong-type", name, _without_keys(source, cell.cell)),)
     return read(cell, source.column_format, source.key is not None)
+
+
+def _without_keys(source: _Source, cell: Any) -> str:
+    column = source.column_format
+    expected = (
+        f"pairs such as {source.key}{column.key_separator}value, parted by {column.separator!r}"
+        if column.format == "pairs"
+        else f"an object such as {{'{source.key}': 'value'}}, or declare the column's format under columns:"
+    )
+    return f"{source.column} is {shorten(cell)} and holds no {source.key}; write {expected}"
 
 
 def normalise_image_row(template: Template, raw: RawRecord, cells: Mapping[str, Any]) -> ImageRow | Reject:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -20,7 +20,7 @@ from schemas.template import Template
 from schemas.units import same_kind
 from transforms.statements import Finder, Kind, Statement, finder
 
-VERSION = "1"  # raise it when a rule changes what it answers: it is part of every fingerprint
+VERSION = "2"  # raise it when a rule changes what it answers: it is part of every fingerprint
 IMAGE_FIELD = "image_text"
 
 Place = Literal["title", "text", "image"]
@@ -100,28 +100,35 @@ def evidence_texts(template: Template, item: Item) -> tuple[EvidenceText, ...]:
 
 
 def fill_by_rules(template: Template, texts: Sequence[EvidenceText], attribute: Attribute) -> AttributeValue:
-    """The value that the first text which states any states, with its span; or unknown, with the reason.
+    """The value that the first text states which states one surely enough, with its span; or unknown, with the reason.
 
-    Reasons: `not-stated`, `ambiguous` (several values in that text), `below-threshold`.
+    Reasons: `not-stated`, `ambiguous` (several values in a text, which ends the search) and `below-threshold` (the
+    first statement that was not sure enough); the last two with the span that was seen.
     """
     rules = _rules(_RulesKey(template.hash, attribute.name, template))
     usable = tuple(text for text in texts if text.source in attribute.evidence)
     fingerprint = _fingerprint(rules.digest, usable)
+    seen = AttributeValue(None, reason="not-stated", fingerprint=fingerprint)
     for text in usable:
-        statements = rules.find(text.text)
-        if not statements:
+        if not (statements := rules.find(text.text)):
             continue
+        known = AttributeValue(None, method=_METHOD[attribute.type], reason="ambiguous", fingerprint=fingerprint)
         decided = _decide(attribute, statements)
         if decided is None:
-            return AttributeValue(None, reason="ambiguous", fingerprint=fingerprint)
+            begin, end = min(s.begin for s in statements), max(s.end for s in statements)
+            ambiguous = replace(known, evidence=_evidence(text, begin, end))
+            return ambiguous if seen.reason == "not-stated" else seen
         confidence = CONFIDENCE[decided.kind][_place(template, text)]
-        if confidence < attribute.min_confidence:
-            return AttributeValue(None, reason="below-threshold", fingerprint=fingerprint)
-        begin, end = decided.begin, decided.end
-        method = _METHOD[attribute.type]
-        evidence = Evidence(text.field, begin, end, text.text[begin:end], text.image)
-        return AttributeValue(decided.value, text.source, method, confidence, evidence, fingerprint=fingerprint)
-    return AttributeValue(None, reason="not-stated", fingerprint=fingerprint)
+        known = replace(known, confidence=confidence, evidence=_evidence(text, decided.begin, decided.end))
+        if confidence >= attribute.min_confidence:
+            return replace(known, value=decided.value, source=text.source, reason=None)
+        if seen.reason == "not-stated":
+            seen = replace(known, reason="below-threshold")
+    return seen
+
+
+def _evidence(text: EvidenceText, begin: int, end: int) -> Evidence:
+    return Evidence(text.field, begin, end, text.text[begin:end], text.image)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def _amounts(attribute: Attribute, *, alone: bool) -> Finder:
 
 def _identifiers(attribute: Attribute) -> Finder:
     scheme = attribute.scheme
-    if scheme is None:  # without a check digit nothing tells an identifier from any other word
+    if scheme is None or scheme == "any":  # without a check digit nothing tells an identifier from any other word
         return lambda _text: []
     return lambda text: [Statement(m.value, m.begin, m.end, "identifier") for m in find_identifiers(scheme, text)]
 

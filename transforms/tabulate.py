@@ -69,10 +69,8 @@ def embeddings_table(kind: str, items: Sequence[Item], dimension: int, encoder: 
 
 
 def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
-    """Rejects in an order that does not depend on the order of the input."""
-    ordered = sorted(
-        rejects, key=lambda r: (r.item_id or "", r.reason, r.raw.digest, r.raw.file, r.raw.begin, r.raw.position)
-    )
+    """Rejects by id (without one first) and content, in an order that does not depend on the order of the input."""
+    ordered = sorted(rejects, key=_quarantine_order)
     columns: dict[str, list[Any]] = {
         "item_id": [r.item_id for r in ordered],
         "stage": [r.stage for r in ordered],
@@ -92,6 +90,15 @@ def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
         "quarantined_ts": [run.started] * len(ordered),
     }
     return _table(quarantine_schema(), columns, run)
+
+
+def _quarantine_order(reject: Reject) -> tuple[Any, ...]:
+    raw = reject.raw
+    content = (raw.digest, raw.kind, raw.format, raw.header, raw.true_size_bytes)
+    why = (reject.stage, reject.field or "", reject.message)
+    # Places last: the same records in other files must give the same order.
+    place = (raw.file, raw.begin, raw.position)
+    return reject.item_id is not None, reject.item_id or "", reject.reason, *content, *why, *place
 
 
 def arrow_value(attribute: Attribute, value: Value | None) -> Any:
@@ -122,7 +129,7 @@ def _provenance(value: AttributeValue) -> dict[str, Any]:
             "field": evidence.field,
             "begin": evidence.begin,
             "end": evidence.end,
-            "text": evidence.text,
+            "text": evidence.text or None,
             "image": evidence.image,
         },
         "model": value.model,
@@ -141,10 +148,10 @@ def _description_provenance(item: Item) -> dict[str, Any] | None:
         "source": "image",
         "method": first.method,
         "confidence": None,
-        "evidence": {"field": "images", "begin": None, "end": None, "text": "", "image": first.digest},
+        "evidence": {"field": "images", "begin": None, "end": None, "text": None, "image": first.digest},
         "model": first.model,
         "prompt_hash": first.prompt_hash,
-        "fingerprint": hashlib.sha256("".join(f.digest for f in described).encode()).hexdigest(),
+        "fingerprint": hashlib.sha256("".join(f.fingerprint for f in described).encode()).hexdigest(),
         "reason": None,
     }
 

@@ -111,9 +111,8 @@ def _read_number(
         for bound, limit in ((attribute.min, -_INTEGER_LIMIT), (attribute.max, _INTEGER_LIMIT))
     )
     if (low is not None and number < low) or (high is not None and number > high):
-        bounds = " and ".join(
-            [f"at least {low:.10g}{unit}"] * (low is not None) + [f"at most {high:.10g}{unit}"] * (high is not None)
-        )
+        limits = (("at least", low), ("at most", high))
+        bounds = " and ".join(f"{side} {bound:.10g}{unit}" for side, bound in limits if bound is not None)
         return _flagged(attribute, "value-out-of-range", f"{shorten(entry)} is {number:.10g}{unit}; allowed: {bounds}")
     return number, ()
 
@@ -153,7 +152,7 @@ def _read_identifier(attribute: Attribute, cell: Any, column: ColumnFormat, keye
     if text is None:
         return _flagged(attribute, "value-wrong-type", f"{shorten(entry)} is no identifier; write text")
     compact: str | None = to_single_line(text)
-    if compact and attribute.scheme:
+    if compact and attribute.scheme is not None and attribute.scheme != "any":
         looks_right = _IDENTIFIER_CHARS.fullmatch(compact)
         compact = normalise_identifier(attribute.scheme, compact)
         if compact is None:

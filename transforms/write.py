@@ -39,17 +39,17 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class BucketReport:
-    """What one bucket holds, counted from what was written.
+    """What one bucket holds beside its rows.
 
     values: (attribute, source or `unknown:<reason>`) → items; images: `usable` or a reason id → references.
+    image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` → rows of image tables.
     """
 
     bucket: int
-    items: int = 0
-    quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
+    image_rows: dict[str, int] = field(default_factory=dict)
     files: tuple[DataFile, ...] = ()
 
 
@@ -72,7 +72,7 @@ def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) 
         use_dictionary=["item_id"] if embeddings else True,
         use_byte_stream_split=[f"{table.column_names[1]}.list.element"] if embeddings else False,
         row_group_size=ROW_GROUP_ROWS,
-        sorting_columns=[pq.SortingColumn(0)],
+        sorting_columns=[pq.SortingColumn(0, nulls_first=table_name == "quarantine")],
         store_schema=True,
     )
     data = sink.getbuffer()
@@ -99,9 +99,6 @@ def write_bucket(snapshot: str, template: Template, encoders: Encoders, bucket: 
 
 def count_bucket(bucket: Bucket, files: tuple[DataFile, ...]) -> BucketReport:
     """The account of a bucket."""
-    quarantined: dict[str, Counter[str]] = {}
-    for reject in bucket.rejects:
-        quarantined.setdefault(reject.raw.kind, Counter())[reject.reason] += 1
     values: dict[str, Counter[str]] = {}
     for item in bucket.items:
         for name, value in item.values.items():
@@ -109,13 +106,23 @@ def count_bucket(bucket: Bucket, files: tuple[DataFile, ...]) -> BucketReport:
     images = [image for item in bucket.items for image in item.images]
     return BucketReport(
         bucket=bucket.number,
-        items=len(bucket.items),
-        quarantined={kind: dict(counts) for kind, counts in quarantined.items()},
         values={name: dict(counts) for name, counts in values.items()},
         flags=dict(Counter(flag.reason for item in bucket.items for flag in item.flags)),
         images=dict(Counter(image.reason or "usable" for image in images)),
+        image_rows=count_image_rows(bucket),
         files=files,
     )
+
+
+def count_image_rows(bucket: Bucket) -> dict[str, int]:
+    """Where the rows of image tables went that found an item: each number is counted on its own, none is a rest."""
+    items = {item.item_id for item in bucket.items}
+    gone = {reject.item_id for reject in bucket.rejects if reject.item_id is not None} - items
+    return {
+        "attached": sum(len({i.path for i in item.images}.difference(item.record.image_refs)) for item in bucket.items),
+        "repeated": sum(item.repeated_image_rows for item in bucket.items),
+        "item-quarantined": sum(rows for item_id, rows in bucket.image_rows.items() if item_id in gone),
+    }
 
 
 class _Write(beam.DoFn):
@@ -130,7 +137,7 @@ class _Write(beam.DoFn):
     def process(self, bucket: Bucket) -> Iterator[BucketReport]:
         with self._meter.timed():
             report = write_bucket(self._snapshot, self._template, self._encoders, bucket, self._run)
-        self._meter.add("items", report.items)
+        self._meter.add("items", len(bucket.items))
         self._meter.add("quarantined", len(bucket.rejects))
         self._meter.beat()
         yield report

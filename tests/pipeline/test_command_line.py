@@ -92,12 +92,12 @@ def test_a_limit_that_makes_no_sense_is_refused(shop: Shop) -> None:
     assert "--max-image-pixels" in run.err
 
 
-def test_an_output_that_cannot_be_written_breaks_off_cleanly(shop: Shop) -> None:
-    """When the output folder cannot be made the run ends with 3 and says why."""
+def test_an_output_that_cannot_be_written_is_refused(shop: Shop) -> None:
+    """An output folder that cannot be made ends with 2 before any work, and says why."""
     shop.file("taken", "a file where a folder should be")
     run = shop.run(shop.file("in.jsonl", GOOD), output="taken/below")
-    assert run.code == 3
-    assert "the run broke off" in run.err
+    assert run.code == 2
+    assert "taken is a file" in run.err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -229,3 +229,55 @@ def test_a_run_in_a_log_is_quiet(shop: Shop) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_a_signal_while_publishing_changes_nothing(shop: Shop) -> None:
+    """SIGTERM in the middle of publishing lets the run finish: the pointer names a snapshot that is there."""
+    (shop.folder / "template.yaml").write_text(TEMPLATE)
+    program = (
+        "import os, signal, sys\n"
+        "from pipelines import enrich, snapshots\n"
+        "class Layout(snapshots.Layout):\n"
+        "    def publish(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        return super().publish()\n"
+        "enrich.Layout = Layout\n"
+        "sys.exit(enrich.main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", program, "--template", str(shop.folder / "template.yaml"), "--workers", "1"]
+    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(shop.file("in.jsonl", GOOD))]
+    done = subprocess.run(
+        [*command, "--output", str(shop.folder / "out")], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (shop.folder / "out" / "current" / "manifest.json").exists()
+
+
+def test_a_reader_that_has_gone_does_not_refuse_a_snapshot(shop: Shop) -> None:
+    """When the summary cannot be printed the run still ends with its own exit code."""
+    (shop.folder / "template.yaml").write_text(TEMPLATE)
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(shop.folder / "template.yaml"),
+        "--workers",
+        "1",
+    ]
+    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(shop.file("in.jsonl", GOOD))]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*command, "--output", str(shop.folder / "out")], stdout=write, timeout=120, check=False)
+    os.close(write)
+    assert done.returncode == 0
+    assert (shop.folder / "out" / "current.json").exists()
+
+
+def test_an_unknown_runner_is_refused(shop: Shop) -> None:
+    """A runner that Beam does not have, or that loses records, ends with exit code 2."""
+    path = shop.file("in.jsonl", GOOD)
+    assert "NopeRunner" in shop.run(path, options=("--runner", "NopeRunner")).err
+    dask = shop.run(path, options=("--runner", "DaskRunner"))
+    assert dask.code == 2
+    assert "loses records" in dask.err

@@ -32,6 +32,29 @@ FORMATS = st.sampled_from([TEXT, LIST, PAIRS, SHOP_PATHS, ColumnFormat(format="p
 
 
 @pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ({"id": 123456789012345678901234}, '{"id":123456789012345678901234}'),
+        (
+            [10**30, Decimal("0.12345678901234567890"), "ü"],
+            '[1000000000000000000000000000000,0.12345678901234567890,"ü"]',
+        ),
+        (Decimal("1.50"), "1.50"),
+    ],
+)
+def test_given_numbers_keep_their_digits(cell: Any, text: str) -> None:
+    """Integers beyond 64 bits and decimals are written with all their digits, as numbers."""
+    assert given_text(cell) == text
+
+
+def test_json_in_cells_keeps_its_digits() -> None:
+    """Objects and lists that stand as text in a cell are read without rounding their numbers."""
+    assert as_mapping('{"id":123456789012345678901234}', TEXT) == {"id": 123456789012345678901234}
+    assert split_list("[123456789012345678901234, 0.5]", LIST) == [123456789012345678901234, 0.5]
+    assert as_text(Decimal("1e-999999999")) == "1E-999999999"
+
+
+@pytest.mark.parametrize(
     "cell", [None, "", " \n", "N/A", float("nan"), Decimal("NaN"), [], {}, [None, ["", {"a": None}]], ()]
 )
 def test_null_is_what_holds_nothing(cell: Any) -> None:

@@ -56,7 +56,7 @@ SHOP = template()
 
 def item(values: dict[str, Value], given: dict[str, str] | None = None, item_id: str = "1") -> Item:
     raw_texts = given if given is not None else {name: str(value) for name, value in values.items()}
-    return Item(Record(item_id, values, raw_texts, (), (), RAW))
+    return Item(Record(item_id, values, raw_texts, (), (), RAW, origins=dict.fromkeys(raw_texts, "c2.key")))
 
 
 def test_given_values_stand_with_their_column() -> None:
@@ -66,7 +66,7 @@ def test_given_values_stand_with_their_column() -> None:
     ]
     assert (value.value, value.source, value.method, value.confidence) == ("Blue", "record", "given", 1.0)
     assert value.evidence is not None
-    assert (value.evidence.field, value.evidence.text, value.evidence.begin) == ("column:c", "NAVY", None)
+    assert (value.evidence.field, value.evidence.text, value.evidence.begin) == ("column:c2.key", "NAVY", None)
 
 
 def test_given_but_invalid_is_never_filled() -> None:
@@ -74,7 +74,7 @@ def test_given_but_invalid_is_never_filled() -> None:
     value = fill_item(SHOP, [RuleRung(SHOP)], item({"title": "Red"}, {"color": "mauve"})).values["color"]
     assert (value.value, value.reason) == (None, "given-invalid")
     assert value.evidence is not None
-    assert value.evidence.text == "mauve"
+    assert (value.evidence.field, value.evidence.text) == ("column:c2.key", "mauve")
 
 
 def test_not_fillable() -> None:

@@ -108,10 +108,10 @@ def test_vectors_are_those_of_the_model_card(text_encoder):
 
 def test_tags_are_honest(tagger):
     """The description says that it is automatic, names what was seen, and quotes the text on one line."""
-    request = DescribeRequest((picture(sign("OAT DRINK", "Lemon")),), (("lemon", 0.614), ("mask", 0.12), ("cup", 0.09)))
+    request = DescribeRequest((picture(sign("OAT DRINK", "Lemon")),), (("lemon", 0.614), ("mask", 0.31), ("cup", 0.09)))
     (answer,) = tagger.describe([request])
     assert answer.description == (
-        "Automatic picture tags. Probably shows: lemon (61 %), mask (12 %). Main colours: yellow. "
+        "Automatic picture tags. Probably shows: lemon (61 %), mask (31 %). Main colours: yellow. "
         'Text on the picture: "OAT DRINK Lemon".'
     )
     assert answer.text == "OAT DRINK\nLemon"
@@ -120,7 +120,7 @@ def test_tags_are_honest(tagger):
 
 def test_nothing_recognised_is_said(tagger):
     """Without a label above the floor the description admits it."""
-    (answer,) = tagger.describe([DescribeRequest((picture(Image.new("RGB", (64, 64), "navy")),), (("mask", 0.099),))])
+    (answer,) = tagger.describe([DescribeRequest((picture(Image.new("RGB", (64, 64), "navy")),), (("mask", 0.299),))])
     assert answer.description == ("Automatic picture tags. Nothing recognised with confidence. Main colours: navy.")
 
 

@@ -138,6 +138,24 @@ def test_a_cell_without_the_keys_it_should_have_is_flagged() -> None:
     assert reasons(result) == [("value-wrong-type", "title"), ("value-wrong-type", "titles")]
 
 
+def test_a_cell_of_pairs_without_a_pair_is_flagged() -> None:
+    """Text where key=value pairs should stand is kept as given, and the flag shows what a pair looks like."""
+    result = record(extra="colour red", color="red")
+    assert result.given == {"color": "colour red", "material": "colour red"}
+    assert reasons(result) == [("value-wrong-type", "color"), ("value-wrong-type", "material")]
+    expected = "extra is 'colour red' and holds no color; write pairs such as color=value, parted by ','"
+    assert result.flags[0].detail == expected
+    assert record(name="Mug", extra="x=1").flags == record(name="Mug", extra=" N/A ").flags == ()
+
+
+def test_the_source_of_each_cell_is_kept() -> None:
+    """The source that gave a cell is named as the template writes it, valid or not; the digest does not cover it."""
+    result = record(titles={"de": "Becher"}, color="red", stock="perhaps")
+    assert result.origins == {"title": "titles.de", "titles": "titles", "color": "color", "stock": "stock"}
+    assert set(result.origins) == set(result.given)
+    assert content_digest(replace(result, origins={})) == content_digest(result)
+
+
 def test_categories_come_from_all_given_paths() -> None:
     """Ignored roots vanish, and the deepest known path wins over the shop's other paths."""
     assert record(groups="Root/Sale,Root/Men/Tees,Root").values["group"] == "Men > Tees"
@@ -165,7 +183,8 @@ def test_picture_references() -> None:
     assert record(photo=["1.jpg", None, "2,3.jpg"]).image_refs == ("1.jpg", "2,3.jpg")
     odd = record(photo=["1.jpg", 7, {"url": "x"}])
     assert odd.image_refs == ("1.jpg",)
-    assert reasons(odd) == [("value-wrong-type", "photo")] * 2
+    assert reasons(odd) == [("value-wrong-type", "images")] * 2
+    assert odd.flags[0].detail.startswith("photo: 7 is no picture reference")
 
 
 def test_an_id_and_nothing_else() -> None:

@@ -131,6 +131,33 @@ def test_row_groups_partition_the_rows(tmp_path_factory, ids, row_group_size, sp
     assert [report.begin for report in reports[1:]] == [report.end for report in reports[:-1]]
 
 
+def not_utf8(count: int) -> pa.Array:
+    """That many texts, the second of which is Latin-1."""
+    texts = [b"caf\xe9" if number == 1 else b"caf\xc3\xa9" for number in range(count)]
+    return pa.Array.from_buffers(pa.string(), count, pa.array(texts, pa.binary()).buffers())
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        not_utf8(3),
+        pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), not_utf8(3)),
+        pa.StructArray.from_arrays([pa.array([10**7] * 3, pa.date32()), not_utf8(3)], ["far", "text"]),
+    ],
+)
+def test_text_that_is_not_utf8(tmp_path, column):
+    """A row with text that is no UTF-8, also inside lists and structures, is a reject with its bytes; no text is made up."""
+    path = write(tmp_path / "a.parquet", {"id": [1, 2, 3], "name": column})
+    first, reject, third, report = read(path)
+    assert (first.cells["id"], third.cells["id"], report.rejects) == (1, 3, 1)
+    assert (reject.reason, reject.raw.position) == ("invalid-utf8", 1)
+    assert reject.message.startswith("column 'name': ")
+    assert b"caf\xe9" in reject.raw.data
+    with pytest.raises(RecordRefusedError) as caught:
+        rebuild(reject.raw)
+    assert (caught.value.reason, str(caught.value)) == (reject.reason, reject.message)
+
+
 def test_large_row(tmp_path):
     """A 10 MB cell is refused as too large with its whole row, which can be rebuilt, and its neighbours are read."""
     path = write(tmp_path / "a.parquet", {"id": ["1", "2", "3"], "text": ["a", "x" * 10_000_000, "c"]})
@@ -150,6 +177,14 @@ def test_repeated_column(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["id", "id"]), path)
     with pytest.raises(InputRefusedError, match="the schema names 'id' twice; give each column its own name"):
+        plan_splits([str(path)])
+
+
+def test_repeated_field_in_a_structure(tmp_path):
+    """A structure with two fields of one name has no Python value, and is refused likewise."""
+    twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
+    path = write(tmp_path / "a.parquet", {"id": [1], "list": pa.ListArray.from_arrays(pa.array([0, 1]), twice)})
+    with pytest.raises(InputRefusedError, match=r"the schema names 'list\.element\.a' twice"):
         plan_splits([str(path)])
 
 

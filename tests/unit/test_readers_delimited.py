@@ -88,7 +88,7 @@ def test_no_rows(tmp_path, data):
 @pytest.mark.parametrize(
     ("line", "reason", "message"),
     [
-        (b"2,b,c,d\n", "csv-column-count", "expected 3 cells as in the header, found 4"),
+        (b"2,b,c,d\n", "csv-column-count", "expected 3 cells as in the header, found 4; quote cells that hold the"),
         (b"2,b\r\n", "csv-column-count", "expected 3 cells as in the header, found 2"),
         (b'2,"b\nb"\n', "csv-column-count", "expected 3 cells as in the header, found 2"),
         (b"2,caf\xe9,c\n", "invalid-utf8", "byte 0xE9 at offset 5 is not UTF-8; export as UTF-8"),

@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -130,6 +131,26 @@ def test_integers_beyond_64_bits(tmp_path):
     path = tmp_path / "catalog.jsonl"
     path.write_bytes(b'{"id":123456789012345678901234}\n{"id":123456789012345678901235,"x":1e300}\n')
     assert records(read(path)) == [{"id": 123456789012345678901234}, {"id": 123456789012345678901235, "x": 1e300}]
+
+
+def test_numbers_keep_their_digits_wherever_they_stand(tmp_path):
+    """Long integers and fractions inside objects and lists are not rounded; short ones stay plain floats."""
+    (tmp_path / "catalog.jsonl").write_bytes(
+        b'{"extra":{"id":123456789012345678901234},"l":[-9223372036854775809,0.12345678901234567890,0.5]}\n'
+    )
+    (cells,) = records(read(tmp_path / "catalog.jsonl"))
+    assert cells == {
+        "extra": {"id": 123456789012345678901234},
+        "l": [-9223372036854775809, Decimal("0.12345678901234567890"), 0.5],
+    }
+    assert type(cells["l"][2]) is float
+
+
+def test_long_numbers_nested_too_deeply(tmp_path):
+    """A line too deep to keep its digits is refused, not rounded."""
+    reject = refused(tmp_path, b'{"a":' + b"[" * 1000 + b"123456789012345678901234" + b"]" * 1000 + b"}\n")
+    assert reject.reason == "malformed-json"
+    assert "write them as text, or nest less" in reject.message
 
 
 @settings(max_examples=150, deadline=None)

@@ -99,6 +99,14 @@ def test_byte_ranges(tmp_path):
     ]
 
 
+def test_only_what_may_be_a_folder_is_taken_for_one(tmp_path):
+    """The hint for directories is given for a bare name, not for a glob or a name with an extension."""
+    (bare,) = problems_of(f"{tmp_path}/nope")
+    assert bare.endswith(f"check the path, for a directory write {tmp_path}/nope/*.jsonl")
+    for pattern in (f"{tmp_path}/nope/*", f"{tmp_path}/nope.csv", f"{tmp_path}/no[pq]e"):
+        assert problems_of(pattern) == [f"{pattern!r} matches no file; check the path"]
+
+
 def test_nothing_given():
     """No patterns, no splits."""
     assert plan_splits([]) == []
@@ -114,7 +122,7 @@ def test_all_problems_at_once(tmp_path):
         f"'{folder}' names a directory, not files; write for example {folder}/*.jsonl",
         f"'{folder}/' names a directory, not files; write for example {folder}/*.jsonl",
         "'' names a directory, not files; write for example ./*.jsonl",
-        f"'{folder}/none-*.csv' matches no file; check the path, for a directory write {folder}/none-*.csv/*.jsonl",
+        f"'{folder}/none-*.csv' matches no file; check the path",
         problems_of("foo://x/y.csv")[0],
         f"'{folder}/pipe.jsonl' is not a regular file; name a file with records",
         f"{folder}/LICENSE: no extension says nothing of the format; known are .jsonl, .ndjson, .json, .csv, .tsv, "

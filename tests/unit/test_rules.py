@@ -70,6 +70,26 @@ def test_default_threshold() -> None:
     assert outcome(fill(shop, ("about", "Soft. Color: red"))) == "Red"
 
 
+def test_what_was_seen_and_did_not_suffice() -> None:
+    """An unknown says which rule saw what where; it has no value and no source."""
+    shop = {**COLOR, "min_confidence": 0.8}
+    weak = fill(shop, ("title", "Shirt"), ("about", "a red shirt"), ("about", "a navy shirt"))
+    assert (weak.reason, weak.value, weak.source) == ("below-threshold", None, None)
+    assert (weak.method, weak.confidence) == ("rule:closed-list", CONFIDENCE["term"]["text"])
+    assert weak.evidence == Evidence("about", 2, 5, "red")
+    several = fill(shop, ("title", "A red or blue shirt"))
+    assert (several.reason, several.value, several.source, several.confidence) == ("ambiguous", None, None, None)
+    assert (several.method, several.evidence) == ("rule:closed-list", Evidence("title", 2, 13, "red or blue"))
+
+
+def test_a_later_text_may_be_surer() -> None:
+    """What is too weak in one text does not end the search; what is ambiguous does."""
+    shop = {**COLOR, "min_confidence": 0.8}
+    assert fill(shop, ("about", "a red shirt"), ("about", "Color: blue")).value == "Blue"
+    unsure = fill(shop, ("about", "a red shirt"), ("about", "red or blue"), ("about", "Color: blue"))
+    assert (unsure.reason, unsure.evidence) == ("below-threshold", Evidence("about", 2, 5, "red"))
+
+
 def test_label_picks_its_values() -> None:
     """Behind the attribute's own label only the enumeration there counts; another label is not it."""
     assert fill(COLOR, ("about", "Blue box. Color: red; navy lining")).value == "Red"
@@ -146,11 +166,16 @@ def test_number_without_unit_needs_its_label() -> None:
 
 
 def test_identifier() -> None:
-    """A labelled identifier with its check digit is taken; without a scheme nothing is."""
+    """A labelled identifier with its check digit is taken; without one nothing is."""
     gtin = {"name": "gtin", "type": "identifier", "scheme": "gtin"}
     assert fill(gtin, ("about", "EAN 4006381333931")).value == "4006381333931"
     assert outcome(fill(gtin, ("about", "EAN 4006381333932"))) == "not-stated"
-    assert outcome(fill({"name": "code", "type": "identifier"}, ("about", "EAN 4006381333931"))) == "not-stated"
+    assert (
+        outcome(
+            fill({"name": "code", "type": "identifier", "scheme": "any", "fill": False}, ("about", "EAN 4006381333931"))
+        )
+        == "not-stated"
+    )
 
 
 def test_text_on_pictures_only_where_allowed() -> None:

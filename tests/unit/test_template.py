@@ -98,6 +98,8 @@ def test_all_errors_come_at_once_with_line_and_fix() -> None:
     assert [(error.line, error.where) for error in errors] == [(line, where) for line, where, _ in EXPECTED]
     for error, (_, _, advice) in zip(errors, EXPECTED, strict=True):
         assert advice in error.problem
+    assert "for example 1.0.0" in errors[1].problem
+    assert "letters, digits, _ and -" in errors[0].problem
     assert str(refused.value).startswith(f"template wrong.yaml has {len(EXPECTED)} errors:\n  line 1: name: ")
 
 
@@ -106,19 +108,39 @@ def test_all_errors_come_at_once_with_line_and_fix() -> None:
     [
         ("name: [shop", 1, "expected"),
         ("name: shop\nversion: 1.0.0\nname: other\n", 3, 'duplicate key "name"'),
-        ("- a\n- b\n", 1, "is not a mapping; start with name:"),
-        ("", 1, "is not a mapping"),
+        ("name: shop\nrecord:\n\tid: sku\n", 3, "indent with spaces"),
+        ("name: \x01\n", None, "special characters are not allowed"),
+        ("version: 1.0.0\nrecord: {id: sku}\nattributes: [{name: a, type: string}]\n", None, "is missing; add it"),
+        ("- a\n- b\n", None, "is not a mapping; start with name:"),
+        ("", None, "is not a mapping"),
         ("name: shop\nversion: 1.0.0\nrecord: {id: sku}\nattributes: []\n", 4, "at least one attribute"),
         ("name: shop\nversion: 1.0.0\nrecord: {id: []}\nattributes: [{name: a, type: string}]\n", 3, "at least 1"),
         ("name: shop\nversion: 1.0.0\nrecord: 5\nattributes: [{name: a, type: string}]\n", 3, "not 5"),
     ],
 )
-def test_what_is_no_template(text: str, line: int, problem: str) -> None:
+def test_what_is_no_template(text: str, line: int | None, problem: str) -> None:
     """Broken YAML, a key written twice and other shapes are refused with their line, never with a traceback."""
     with pytest.raises(TemplateRefusedError) as refused:
         parse_template(text, "broken.yaml")
     assert refused.value.errors[-1].line == line
     assert problem in refused.value.errors[-1].problem
+    assert ("line " in str(refused.value)) == (line is not None), "what has no place in the file names none"
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("type: identifier", "needs a scheme; add scheme: gtin, isbn or issn"),
+        ("type: identifier, scheme: upc", "'gtin', 'isbn', 'issn' or 'any', not 'upc'"),
+        ("type: identifier, scheme: any, fill: true", "no check digit that a rule could fill it by; set fill: false"),
+        ("type: string, scheme: any", "scheme belongs to type identifier"),
+    ],
+)
+def test_an_identifier_says_how_it_is_checked(entry: str, problem: str) -> None:
+    """An identifier without a scheme would go unchecked unnoticed: the template has to name one, or say any."""
+    parse_template(f"{SMALL}  - {{name: code, type: identifier, scheme: any}}\n", "t")
+    with pytest.raises(TemplateRefusedError, match=problem):
+        parse_template(f"{SMALL}  - {{name: code, {entry}}}\n", "t")
 
 
 def test_unknown_names_suggest_the_right_one() -> None:

@@ -84,6 +84,23 @@ def test_numbers_come_in_the_attributes_unit(cell: Any, value: float | None, rea
     assert read(cell, type="number", unit="g", min=0, max=5000) == (value, reasons)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "cell", "allowed"),
+    [
+        ({"min": 0}, -1, "allowed: at least 0 g"),
+        ({"max": 9}, 10, "allowed: at most 9 g"),
+        ({"min": 0, "max": 9}, -1, "allowed: at least 0 g and at most 9 g"),
+        ({"min": 0, "max": 9}, 10, "allowed: at least 0 g and at most 9 g"),
+    ],
+)
+def test_the_allowed_range_is_named(bounds: dict[str, float], cell: float, allowed: str) -> None:
+    """Whichever bounds the template gives, the flag says which they are."""
+    attribute = Attribute.model_validate({"name": "it", "type": "number", "unit": "g", **bounds})
+    value, (flag,) = compile_reader(attribute)(cell, ColumnFormat(), False)
+    assert (value, flag.reason) == (None, "value-out-of-range")
+    assert flag.detail == f"{cell} is {cell} g; {allowed}"
+
+
 def test_whole_numbers() -> None:
     """An integer attribute takes no fractions, and nothing that a 64-bit column cannot hold exactly."""
     assert read("1994", type="number", integer=True) == (1994.0, [])
@@ -164,7 +181,7 @@ def test_identifiers_are_checked() -> None:
     assert read(4006381333931.0, **gtin) == ("4006381333931", [])
     assert read("4006381333932", **gtin) == (None, ["value-bad-check-digit"])
     assert read("unknown", **gtin) == (None, ["value-wrong-type"])
-    assert read(["x"], type="identifier", pattern="[a-z]") == ("x", [])
+    assert read(["x"], type="identifier", scheme="any", pattern="[a-z]") == ("x", [])
 
 
 def test_localized_texts() -> None:

@@ -15,6 +15,8 @@ import numpy as np
 import orjson
 from PIL import Image
 
+from schemas.expectations import UNIT_NORM_TOLERANCE
+
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 MAX_MESSAGE_CHARS = 400
@@ -177,6 +179,23 @@ def call_each(
         return [Failure(reason, textwrap.shorten(problem, MAX_MESSAGE_CHARS, placeholder=" ..."))]
     middle = len(requests) // 2
     return [*call_each(call, requests[:middle], reason), *call_each(call, requests[middle:], reason)]
+
+
+def checked_vector(answer: Vector | Failure, dimension: int, reason: str) -> Vector | Failure:
+    """The vector if it is float32, of shape (dimension,), finite and of length one; else a Failure with `reason`.
+
+    A Failure is returned as it is.
+    """
+    if isinstance(answer, Failure):
+        return answer
+    if not isinstance(answer, np.ndarray) or answer.dtype != np.float32 or answer.shape != (dimension,):
+        found = f"{answer.dtype} {answer.shape}" if isinstance(answer, np.ndarray) else type(answer).__name__
+        return Failure(reason, f"the model answered with {found} instead of a float32 vector of shape ({dimension},)")
+    norm = float(np.linalg.norm(answer.astype(np.float64)))
+    # Written so that NaN fails too.
+    if not abs(norm - 1) <= UNIT_NORM_TOLERANCE:
+        return Failure(reason, f"the model answered with a vector of length {norm:g} instead of 1")
+    return answer
 
 
 def answer_each(

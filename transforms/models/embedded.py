@@ -36,7 +36,7 @@ TEXT_BATCH = 32
 # The model reads 256 tokens, about 1,000 characters of ordinary writing; a huge cell need not be tokenized whole.
 MAX_TEXT_CHARS = 20_000
 
-LABEL_FLOOR = 0.10
+LABEL_FLOOR = 0.30
 TAG_LABELS = 3
 OCR_SIDE_PX = 480
 OCR_MIN_SIDE_PX = 32
@@ -93,12 +93,12 @@ class EmbeddedImageEncoder:
         with torch.inference_mode():
             pooled = self._network.extract_features(batch).mean(dim=(2, 3))
             probabilities = self._network._fc(pooled)[0].softmax(0)
-            best = probabilities.topk(MAX_LABELS)
-        labels = tuple(
-            (self._names[index], round(share, 4))
-            for index, share in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        )
-        return ImageEncoding(_unit(pooled[0].numpy()), labels)
+            # Some classes share a name: take more than are wanted and keep the surer of a pair.
+            best = probabilities.topk(2 * MAX_LABELS)
+        labels: dict[str, float] = {}
+        for index, share in zip(best.indices.tolist(), best.values.tolist(), strict=True):
+            labels.setdefault(self._names[index], round(share, 4))
+        return ImageEncoding(_unit(pooled[0].numpy()), tuple(labels.items())[:MAX_LABELS])
 
 
 class EmbeddedTextEncoder:
@@ -170,8 +170,8 @@ class EmbeddedDescriber:
 
     @property
     def model(self) -> str:
-        """What reads the text; the labels' model is the image encoder's own to name."""
-        return f"rapidocr {version('rapidocr')}" if self._with_ocr else "embedded-tagger 1"
+        """What reads the text, after the tagger itself; the labels' model is the image encoder's own to name."""
+        return "embedded-tagger 1" + (f", rapidocr {version('rapidocr')}" if self._with_ocr else "")
 
     def load(self) -> None:
         if not self._with_ocr:

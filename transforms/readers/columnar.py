@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -43,10 +43,11 @@ def _read(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
             raw = RawRecord(kept, split.format, split.path, position + row, split.begin, header, data.size, split.kind)
             try:
                 check_size(data.size, limits)
+                record = ParsedRecord(raw, _check_cells(cells))
             except RecordRefusedError as refused:
                 yield Reject(raw, refused.reason, STAGE, str(refused))
             else:
-                yield ParsedRecord(raw, cells)
+                yield record
         position += batch.num_rows
     if split.begin == 0:
         _digest_file(split, digest, position)
@@ -113,6 +114,20 @@ def _plain_type(given: Any) -> Any:
     return given
 
 
+@dataclass(frozen=True, slots=True)
+class _NotUtf8:
+    """In place of a cell whose text, or one inside it, is not UTF-8."""
+
+    problem: str
+
+
+def _check_cells(cells: dict[str, Any]) -> dict[str, Any]:
+    for name, cell in cells.items():
+        if isinstance(cell, _NotUtf8):
+            raise RecordRefusedError("invalid-utf8", f"column {name!r}: {cell.problem}; export text columns as UTF-8")
+    return cells
+
+
 def _cells(batch: Any) -> list[dict[str, Any]]:
     names = batch.schema.names
     columns = [_values(column) for column in batch.columns]
@@ -134,9 +149,16 @@ def _values(column: Any) -> list[Any]:
 
 
 def _value(cell: Any) -> Any:
+    """The Python value of a column of one row."""
     try:
         return cell[0].as_py()
+    except UnicodeDecodeError as error:
+        return _NotUtf8(f"byte 0x{error.object[error.start]:02X} at offset {error.start} is not UTF-8")
     except (ValueError, OverflowError, KeyError):
+        try:
+            cell.take([0]).validate(full=True)  # of a slice, all rows would be looked at
+        except pa.ArrowInvalid as error:  # a text beside a date that Python cannot hold
+            return _NotUtf8(str(error))
         return cell.to_string(skip_new_lines=True)[1:-1]
 
 
@@ -153,17 +175,17 @@ def _rebuild(raw: RawRecord) -> dict[str, Any]:
     check_uncut(raw)
     schema = pa.ipc.read_schema(pa.py_buffer(raw.header))
     (cells,) = _cells(pa.ipc.read_record_batch(pa.py_buffer(raw.data), schema))
-    return cells
+    return _check_cells(cells)
 
 
 def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
     try:
         with open_stored(whole.path) as stream:
             file = pq.ParquetFile(stream)
-            metadata, names = file.metadata, file.schema_arrow.names
+            metadata, schema = file.metadata, file.schema_arrow
     except Exception:  # reading the split reports it, with whatever Arrow or an object store says
         return [replace(whole, end=TO_THE_END)]
-    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
+    if repeated := sorted(_repeated_names(schema)):
         raise FileRefusedError([f"the schema names {name!r} twice; give each column its own name" for name in repeated])
     # Planned by the bytes inside: reading costs what they are, not what they were compressed to.
     sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
@@ -180,6 +202,15 @@ def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
         replace(whole, begin=begin, end=end, size_bytes=int(stored_share * sum(sizes[begin:end])))
         for begin, end in pairwise([0, *ends])
     ]
+
+
+def _repeated_names(fields: Iterable[Any], parent: str = "") -> Iterator[str]:
+    """Columns, and fields inside structures (`column.field`), whose name another one beside them has."""
+    beside = list(fields)
+    yield from (f"{parent}{name}" for name, count in Counter(field.name for field in beside).items() if count > 1)
+    for field in beside:
+        children = (field.type.field(number) for number in range(field.type.num_fields))
+        yield from _repeated_names(children, f"{parent}{field.name}.")
 
 
 PARQUET = Format((".parquet", ".pq"), _read, _rebuild, _plan, may_be_gzipped=False)

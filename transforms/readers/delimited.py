@@ -185,8 +185,9 @@ def _header_problems(names: list[str], delimiter: str) -> Iterator[str]:
 
 def _check_cells(cells: list[str], header: _Header) -> dict[str, Any]:
     if len(cells) != len(header.names):
-        expected = len(header.names)
-        raise RecordRefusedError("csv-column-count", f"expected {expected} cells as in the header, found {len(cells)}")
+        counts = f"expected {len(header.names)} cells as in the header, found {len(cells)}"
+        fix = "quote cells that hold the delimiter or a line break"
+        raise RecordRefusedError("csv-column-count", f"{counts}; {fix}")
     return dict(zip(header.names, cells, strict=True))
 
 

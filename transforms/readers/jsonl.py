@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from schemas.elements import RawRecord, Reject
+from transforms.exact_json import parse_json
 from transforms.readers.contract import (
     STAGE,
     Format,
@@ -26,24 +26,27 @@ from transforms.readers.contract import (
 from transforms.readers.lines import open_lines
 
 _EXCERPT_CHARACTERS = 20
-_MAX_EXACT = float(1 << 63)
-_JSON_TYPES = {list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
+_JSON_TYPES = {
+    list: "a list",
+    str: "a text",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    Decimal: "a number",
+}
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
     """The JSON object of one line; raises RecordRefusedError."""
     try:
-        cells = orjson.loads(data)
+        cells = parse_json(data)
     except orjson.JSONDecodeError as error:
         raise _explain(data, error) from error
+    except RecursionError as error:
+        message = "nested too deeply to read its long numbers exactly; write them as text, or nest less"
+        raise RecordRefusedError("malformed-json", message) from error
     if not isinstance(cells, dict):
         raise RecordRefusedError("not-an-object", f"the line is {_JSON_TYPES.get(type(cells), 'null')}, not an object")
-    for value in cells.values():
-        if type(value) is float and not -_MAX_EXACT < value < _MAX_EXACT:
-            # orjson rounds integers beyond 64 bits, which would make different ids equal.
-            with suppress(RecursionError):
-                cells = json.loads(data)
-            break
     return cells
 
 

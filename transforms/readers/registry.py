@@ -33,12 +33,13 @@ class Peek:
     """A first look at a catalog.
 
     columns: name, in order of appearance, to the number of records that hold a value in it.
-    records: read; rejects: reason to count.
+    records: read; rejects: reason to count; mean_bytes: of a record, 0 without any.
     """
 
     columns: dict[str, int]
     records: int
     rejects: dict[str, int]
+    mean_bytes: float = 0.0
 
 
 def read_split(
@@ -78,17 +79,18 @@ def peek(splits: Sequence[InputSplit], limit: int = 200) -> Peek:
     """The columns of the first records, about `limit` in all, an equal share from the beginning of each file."""
     columns: Counter[str] = Counter()
     rejects: Counter[str] = Counter()
-    records = 0
+    records = size_bytes = 0
     beginnings = [split for split in splits if split.begin == 0][:limit]
     for split in beginnings:
         with closing(read_split(split)) as elements:
             for element in islice(elements, limit // len(beginnings)):
                 if isinstance(element, ParsedRecord):
                     records += 1
+                    size_bytes += element.raw.true_size_bytes
                     columns.update({name: int(_holds_value(cell)) for name, cell in element.cells.items()})
                 elif isinstance(element, Reject):
                     rejects[element.reason] += 1
-    return Peek(dict(columns), records, dict(rejects))
+    return Peek(dict(columns), records, dict(rejects), size_bytes / max(1, records))
 
 
 def _holds_value(cell: Any) -> bool:

@@ -16,6 +16,7 @@ SPLIT_BYTES = 64 << 20
 _GZIP = ".gz"
 _BY_EXTENSION = {extension: name for name, entry in FORMATS.items() for extension in entry.extensions}
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_GLOB = re.compile(r"[*?\[]")
 
 
 class InputRefusedError(ValueError):
@@ -111,7 +112,9 @@ def _matching(pattern: str, problems: list[str]) -> list[_File]:
         problems.append(f"{pattern!r} cannot be listed: {type(error).__name__}: {error}")
         return []
     if not found:
-        problems.append(f"{pattern!r} matches no file; check the path, for a directory write {pattern}/*.jsonl")
+        may_be_folder = not _GLOB.search(pattern) and not Path(pattern).suffix
+        hint = f", for a directory write {pattern}/*.jsonl" if may_be_folder else ""
+        problems.append(f"{pattern!r} matches no file; check the path{hint}")
     problems += [f"{file.path!r} is not a regular file; name a file with records" for file in sorted(special)]
     return [file for file in found if file not in special]
 

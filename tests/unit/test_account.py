@@ -1,0 +1,84 @@
+"""The account of a run: what went in is found again, record by record and row by row."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.account import Account, add_up
+from schemas.elements import ImageFeatures, ImageResult, ImageRow, RawRecord, Record, Reject
+from transforms.assemble import assemble_bucket
+from transforms.buckets import each_item
+from transforms.frames import Found
+from transforms.readers import SplitReport
+from transforms.write import count_bucket
+
+
+def record(item_id: str, paths: tuple[str, ...]) -> Record:
+    return Record(item_id, {}, {}, paths, (), RawRecord(item_id.encode(), "jsonl", "in.jsonl", 1))
+
+
+def row(item_id: str, path: str) -> ImageRow:
+    return ImageRow(item_id, path, RawRecord(f"{item_id},{path}".encode(), "csv", "t.csv", 2, kind="image-table"))
+
+
+def split(kind: str, records: int) -> SplitReport:
+    return SplitReport("in", kind, 0, 1, 1, "", records, 0)
+
+
+def account_of(records: list[Record], rows: list[ImageRow], refused: str) -> Account:
+    """The account of one bucket whose items in `refused` are set aside after assembly."""
+    pictures = [ImageResult(path, ImageFeatures(path, "0" * 16, 1, 1, "PNG", 1)) for path in "xyz"]
+    assembled = assemble_bucket(0, records, pictures, rows, ())
+    bucket = each_item(
+        assembled,
+        "validate",
+        lambda item: (
+            Reject(item.record.raw, "image-required", "validate", "", item.item_id) if item.item_id in refused else item
+        ),
+    )
+    quarantined: dict[str, Counter[str]] = {}
+    for reject in bucket.rejects:
+        quarantined.setdefault(reject.raw.kind, Counter())[reject.reason] += 1
+    splits = [
+        split("catalog", len(records)),
+        split("image-table", len(rows)),
+    ]
+    return add_up(splits, [count_bucket(bucket, ())], Found(len(bucket.items), quarantined))
+
+
+def test_each_row_of_an_image_table_has_one_fate() -> None:
+    """Rows are attached, repeated, of a quarantined item, or quarantined; the account names each number."""
+    records = [record("a", ("x",)), record("b", ())]
+    rows = [row("a", "x"), row("a", "y"), row("a", "y"), row("b", "z"), row("b", "z"), row("ghost", "x")]
+    account = account_of(records, rows, "b")
+    assert (account.image_rows_attached, account.image_rows_repeated) == (1, 2)
+    assert account.image_rows_item_quarantined == 2
+    assert account.image_rows_quarantined == {"image-table-orphan": 1}
+    assert account.unaccounted_image_rows == account.unaccounted == 0
+
+
+ids, paths = st.sampled_from("abcd"), st.sampled_from("xyz")
+
+
+@given(
+    st.lists(st.builds(record, ids, st.lists(paths, max_size=3).map(tuple)), max_size=6),
+    st.lists(st.builds(row, ids, paths), max_size=12),
+    st.sampled_from(["", "a", "ab"]),
+)
+def test_the_account_closes_for_any_rows(records: list[Record], rows: list[ImageRow], refused: str) -> None:
+    """Whatever rows come and whatever items are set aside, records and rows are all accounted for."""
+    account = account_of(records, rows, refused)
+    assert account.unaccounted == 0
+    assert account.unaccounted_image_rows == 0
+
+
+def test_what_is_lost_shows() -> None:
+    """A record or a row that went nowhere leaves the account open."""
+    splits = [split("catalog", 3), split("image-table", 2)]
+    account = add_up(splits, [], Found(items=2))
+    assert (account.unaccounted, account.unaccounted_image_rows) == (1, 2)
+    assert account.as_row()["unaccounted_records"] == 1
+    assert account.as_row()["unaccounted_image_rows"] == 2

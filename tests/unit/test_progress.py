@@ -1,0 +1,176 @@
+"""The live view: what it says of each stage, within 80 columns, and nothing where nobody looks."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from pipelines.progress import STAGES, StageLine, Tracker, live_view, plain_line, render
+from schemas.elements import Item, RawRecord, Record
+from transforms.embed import BATCH_TEXTS, embed_items
+from transforms.models import build_text_encoder
+from transforms.models.contract import ModelOptions
+
+COLUMNS = 80
+
+
+def beats(**counts: dict[str, int]) -> dict[str, Counter[str]]:
+    return {stage: Counter(each) for stage, each in counts.items()}
+
+
+def shown(lines: list[StageLine], seconds: float) -> list[str]:
+    console = Console(file=io.StringIO(), width=COLUMNS)
+    console.print(render(lines, seconds))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+READ = {"read": {"records": 399}}
+LOCATED = {**READ, "locate": {"pictures": 600, "unusable": 25}}
+
+
+def test_all_stages_show_from_the_start() -> None:
+    """Before the first heartbeat every stage is listed as waiting, and the workers are said to start."""
+    lines = Tracker().observe({}, 1.0)
+    assert [line.title for line in lines] == [stage.title for stage in STAGES]
+    assert {line.state for line in lines} == {"waiting"}
+    assert "starting workers" in shown(lines, 1.0)[-1]
+    assert plain_line(lines, 1.0) == "1 s  starting workers"
+
+
+def test_rate_of_a_finished_stage_stands_still() -> None:
+    """A stage that is done keeps the rate it had, however long the run goes on."""
+    tracker = Tracker()
+    tracker.observe({}, 1.0)
+    tracker.observe(beats(read={"records": 200}), 2.0)
+    tracker.observe(beats(**READ), 3.0)
+    rates = [tracker.observe(beats(**LOCATED), float(seconds))[0].rate for seconds in range(4, 200, 5)]
+    assert set(rates) == {399 / 2}
+
+
+def test_rate_of_a_running_stage_is_recent() -> None:
+    """A stage that slowed down shows the rate of the last seconds, and the time left follows from it."""
+    tracker = Tracker()
+    for seconds in range(11):
+        tracker.observe(beats(**LOCATED, describe={"pictures": 30 * seconds}), float(seconds))
+    for seconds in range(11, 31):
+        lines = tracker.observe(beats(**LOCATED, describe={"pictures": 290 + seconds}), float(seconds))
+    describe = lines[2]
+    assert (describe.state, describe.count, describe.total) == ("running", 320, 575)
+    assert describe.rate == pytest.approx(1.0)
+    assert describe.left_secs == pytest.approx(255.0)
+    assert shown(lines, 30.0)[2].split("  ")[-1].strip() == "4 min 15 s left"
+
+
+def test_stages_before_a_barrier_are_done_when_the_next_begins() -> None:
+    """Reading and pictures are done once items are assembled, also when fewer were described than were found."""
+    lines = Tracker().observe(beats(**LOCATED, describe={"pictures": 500}, assemble={"items": 100}), 9.0)
+    assert [line.state for line in lines] == ["done", "done", "done", "running", "waiting", "waiting"]
+    assert lines[3].total == 399
+    assert shown(lines, 9.0)[3].split()[2:] == ["100", "of", "399", "25", "%"]
+
+
+def test_items_set_aside_do_not_keep_a_stage_open() -> None:
+    """When the run has ended every stage is done, with the counts it reached."""
+    lines = Tracker().observe(beats(**READ, assemble={"items": 398}, write={"items": 390}), 50.0, finished=True)
+    assert {line.state for line in lines} == {"done"}
+    assert [line.count for line in lines] == [399, 0, 0, 398, 0, 390]
+
+
+def test_a_stage_that_counts_whole_buckets_tells_no_rate() -> None:
+    """Items that are counted a bucket at a time show their share, but no rate and no time left."""
+    tracker = Tracker()
+    for seconds in range(20):
+        lines = tracker.observe(beats(**READ, assemble={"items": 188}), float(seconds))
+    assert (lines[3].rate, lines[3].left_secs) == (None, None)
+
+
+def test_a_stage_that_loads_its_model_says_so() -> None:
+    """Until the first item is embedded the stage shows that it loads a model, not a rate of zero."""
+    tracker = Tracker()
+    for seconds in range(9):
+        lines = tracker.observe(beats(**READ, assemble={"items": 188}, embed={"items": 0}), float(seconds))
+    assert (lines[4].state, lines[4].rate, lines[4].loading) == ("running", None, True)
+    assert shown(lines, 8.0)[4].endswith("loading model")
+    lines = tracker.observe(beats(**READ, assemble={"items": 188}, embed={"items": 32}), 9.0)
+    assert not lines[4].loading
+
+
+def test_plain_line_names_what_has_begun() -> None:
+    """In a log one line says what is done and what is running with its rate."""
+    tracker = Tracker()
+    tracker.observe(beats(**READ, locate={"pictures": 575}), 1.0)
+    for seconds in range(2, 13):
+        lines = tracker.observe(
+            beats(**READ, locate={"pictures": 575}, describe={"pictures": 12 * (seconds - 2)}), float(seconds)
+        )
+    assert plain_line(lines, 12.0) == (
+        "12 s  records read 399 (done)  pictures located 575 (done)  pictures described 120 of 575 (12/s)"
+    )
+
+
+@given(
+    counts=st.lists(st.integers(0, 99_999_999), min_size=6, max_size=6),
+    begun=st.integers(0, 6),
+    seconds=st.floats(0, 90_000),
+    finished=st.booleans(),
+)
+def test_view_fits_80_columns(counts: list[int], begun: int, seconds: float, finished: bool) -> None:
+    """Whatever the counts, every stage has one line of at most 80 columns with nothing cut off."""
+    seen = {stage.name: Counter({stage.counts: n}) for stage, n in zip(STAGES[:begun], counts, strict=False)}
+    tracker = Tracker()
+    tracker.observe({name: Counter() for name in seen}, 0.0)
+    lines = tracker.observe(seen, seconds, finished=finished)
+    rows = shown(lines, seconds)
+    assert len(rows) == len(STAGES) + 1
+    assert all(len(row) <= COLUMNS and "…" not in row for row in rows)
+
+
+def test_a_log_gets_its_last_line_when_the_run_ends(tmp_path: Path) -> None:
+    """With `always` a stream that is no terminal gets plain lines, at least one with the stages done."""
+    (tmp_path / "read-1-a.json").write_text(json.dumps({"records": 399}))
+    stream = io.StringIO()
+    with live_view("always", str(tmp_path), stream):
+        pass
+    assert "records read 399 (done)" in stream.getvalue().splitlines()[-1]
+    assert "\x1b" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["auto", "never"])
+def test_nothing_is_written_off_a_terminal(mode: str, tmp_path: Path) -> None:
+    """Unless asked for, a stream that is no terminal gets nothing."""
+    stream = io.StringIO()
+    with live_view(mode, str(tmp_path), stream):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_a_run_that_breaks_off_is_not_shown_as_done(tmp_path: Path) -> None:
+    """When the body raises, nothing is said to be done."""
+    stream = io.StringIO()
+    with pytest.raises(RuntimeError), live_view("always", str(tmp_path), stream):
+        raise RuntimeError("broken")
+    assert "done" not in stream.getvalue()
+
+
+def test_embedding_counts_as_it_goes() -> None:
+    """Items are counted batch by batch of texts, each once, those that share a text or have none included."""
+    raw = RawRecord(b"{}", "jsonl", "in.jsonl", 1)
+    texts = ["", "", "same", "same", *(f"text {number}" for number in range(2 * BATCH_TEXTS))]
+    items = [
+        Item(Record(str(number), {}, {}, (), (), raw), (), text_enriched=text) for number, text in enumerate(texts)
+    ]
+    encoder = build_text_encoder(ModelOptions(text_encoder="fake"))
+    encoder.load()
+    told: list[int] = []
+    embedded = embed_items(items, encoder, told.append)
+    assert [item.item_id for item in embedded] == [item.item_id for item in items]
+    assert [item.text_vector is None for item in embedded] == [not text for text in texts]
+    assert sum(told) == len(items)
+    assert max(told) <= BATCH_TEXTS + 1
