@@ -19,8 +19,8 @@ from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, 
 
 # A bucket is held in memory: its records, the features of its pictures, its vectors and its tables as they are
 # written, about 40 KB an item with vectors of 1,280 + 384 dimensions.
-BUCKET_BYTES = 4 * 2**20
-BUCKET_RECORDS = 4_000
+BUCKET_BYTES = 2 * 2**20
+BUCKET_RECORDS = 2_000
 MIN_BUCKETS = 4
 MAX_BUCKETS = 4096
 # Catalogs smaller than this are done before a second process has loaded its models.

@@ -11,7 +11,7 @@ from typing import NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import create_runner
 
-from pipelines.config import ConfigError, EnrichConfig
+from pipelines.config import BUCKET_BYTES, BUCKET_RECORDS, ConfigError, EnrichConfig
 from schemas.loading import packaged_templates
 from transforms.models import DESCRIBERS, IMAGE_ENCODERS, TEXT_ENCODERS
 from transforms.models.contract import ModelOptions
@@ -167,8 +167,9 @@ def _add_execution_options(group: argparse._ArgumentGroup) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="parts that items are divided into by a hash of their id: each is one file a table and is held in "
-        "memory as a whole; 0 chooses about 4,000 records or 4 MiB of input each (default: %(default)s)",
+        help="parts that items are divided into by a hash of their id: each is one file a table and is held in memory "
+        f"as a whole; 0 chooses about {BUCKET_RECORDS:,} records or {BUCKET_BYTES >> 20} MiB of input each "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--work-dir",

@@ -22,7 +22,7 @@ from schemas.template import Template
 from transforms.frames import MAX_EXAMPLES, Found, Frame, read_frames
 from transforms.write import BucketReport
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 20_000
 
 
 @dataclass(slots=True)

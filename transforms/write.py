@@ -86,15 +86,20 @@ def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) 
 
 def write_bucket(snapshot: str, template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo) -> BucketReport:
     """Write the bucket's tables. Empty ones are left out, but bucket 0 always has all, so that globs match."""
-    tables = {"items": items_table(template, bucket.items, run), "quarantine": quarantine_table(bucket.rejects, run)}
-    for kind, dimension in encoders.dimensions.items():
-        tables[f"embeddings/{kind}"] = embeddings_table(kind, bucket.items, dimension, encoders.models[kind], run)
     files = [
         write_parquet(snapshot, name, bucket.number, table)
-        for name, table in tables.items()
+        for name, table in _tables(template, encoders, bucket, run)
         if table.num_rows or bucket.number == 0
     ]
     return count_bucket(bucket, tuple(files))
+
+
+def _tables(template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo) -> Iterator[tuple[str, pa.Table]]:
+    """The bucket's tables by name, one at a time, so that only one is held."""
+    yield "items", items_table(template, bucket.items, run)
+    yield "quarantine", quarantine_table(bucket.rejects, run)
+    for kind, dimension in encoders.dimensions.items():
+        yield f"embeddings/{kind}", embeddings_table(kind, bucket.items, dimension, encoders.models[kind], run)
 
 
 def count_bucket(bucket: Bucket, files: tuple[DataFile, ...]) -> BucketReport:
