@@ -1,10 +1,20 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and how property tests search.
 
+The same examples every time, so that a change is judged by what it changes; `HYPOTHESIS_PROFILE=thorough
+make unit` looks further, with new examples each time.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import Shop
+
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("thorough", max_examples=1_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 @pytest.fixture

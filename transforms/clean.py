@@ -129,8 +129,10 @@ def _drop_comments(text: str) -> str:
 
 def _tidy(text: str) -> str:
     if not text.isprintable() or not text.isascii():
-        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
-        text = _STRAY_JOINER.sub("", text)
+        text = _INVISIBLE.sub("", text)
+        before = None
+        while text != before:  # what stood apart may compose once a joiner between is gone
+            before, text = text, _STRAY_JOINER.sub("", unicodedata.normalize("NFC", text))
         lines = (" ".join(line.split()) for line in text.splitlines())
         return "\n".join(line for line in lines if line)
     return " ".join(text.split())

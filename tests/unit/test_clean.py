@@ -79,6 +79,7 @@ def test_space_is_collapsed_and_text_composed() -> None:
 
 @settings(deadline=None)  # the parser is imported on first use
 @given(st.lists(PIECES, max_size=25).map("".join) | st.text(max_size=60))
+@example(">\u200d\u0338")
 @example("<<b>p>x")
 @example("&am&zwnj;p;lt;p>")
 @example("&" + "amp;" * 50 + "lt;b>")
