@@ -20,7 +20,11 @@ EXTRAS = {
     ],
     "checks": ["great-expectations>=1.20"],
     "demo": ["scikit-image>=0.25"],
-    "vllm": ["vllm>=0.20"],
+    # The server may live in an environment of its own (--vllm-python): it pins other versions than this project.
+    "vllm": ["aiohttp>=3.12", "vllm>=0.20"],
+    "openai": ["aiohttp>=3.12"],
+    # Older transformers read control tokens in catalog texts as such.
+    "transformers": ["llguidance>=1.9", "torch>=2.4", "transformers>=5.23"],
     "gcp": ["apache-beam[gcp]>=2.77"],
     "dev": [
         "build",
@@ -52,6 +56,7 @@ setup(
         "inflect>=7.5",
         "inscriptis>=2.6",
         "jinja2>=3.1",
+        "jsonschema>=4.20",
         "lxml>=5",
         "msgspec>=0.19",
         "numpy>=2",

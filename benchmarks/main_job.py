@@ -101,8 +101,8 @@ def plain_loop(arguments: argparse.Namespace) -> None:
     from transforms.assemble import attach_images
     from transforms.embed import embed_items
     from transforms.fill import fill_item
-    from transforms.images import describe_pictures
-    from transforms.models import build_describer, build_image_encoder, build_text_encoder
+    from transforms.images import tag_pictures
+    from transforms.models import build_image_encoder, build_tagger, build_text_encoder
     from transforms.models.contract import ModelOptions
     from transforms.normalise import Normaliser
     from transforms.picture_files import ImageLimits, PictureProblem, locate, read_picture
@@ -116,7 +116,7 @@ def plain_loop(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(threads)
     options = ModelOptions(threads=threads)
     template, limits, root = load_template(arguments.template), ImageLimits(), str(arguments.images_root)
-    models = build_image_encoder(options), build_describer(options), build_text_encoder(options)
+    models = build_image_encoder(options), build_tagger(options), build_text_encoder(options)
     for model in models:
         model.load()
     normaliser, rungs = Normaliser(template), [RuleRung(template)]
@@ -130,7 +130,7 @@ def plain_loop(arguments: argparse.Namespace) -> None:
             data = read_picture(root, path, limits)
             decoded = decode(data, digest, limits) if isinstance(data, bytes) else data
             if isinstance(decoded, DecodedPicture):
-                described[digest] = ImageResult(path, describe_pictures([decoded], *models[:2])[0])
+                described[digest] = ImageResult(path, tag_pictures([decoded], *models[:2])[0])
             else:
                 described[digest] = ImageResult(path, reason=decoded.reason)
         return described[digest]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from transforms.frames import Found
+from transforms.ledger import Usage
 from transforms.readers import SplitReport
 from transforms.write import BucketReport, DataFile
 
@@ -18,6 +19,7 @@ class Account:
     quarantined: reason → records of the catalog; image_rows_quarantined: reason → rows of image tables.
     image_rows_attached: rows that added a picture; image_rows_repeated: rows whose item had the picture already;
     image_rows_item_quarantined: rows whose item was set aside.
+    answers_quarantined: unusable answers of a language model, which are no records; described: what that model did.
     values: attribute → source or `unknown:<reason>` → items.
     """
 
@@ -29,6 +31,8 @@ class Account:
     image_rows_repeated: int = 0
     image_rows_item_quarantined: int = 0
     image_rows_quarantined: dict[str, int] = field(default_factory=dict)
+    answers_quarantined: dict[str, int] = field(default_factory=dict)
+    described: Usage = field(default_factory=Usage)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
@@ -49,6 +53,11 @@ class Account:
         with_items = self.image_rows_attached + self.image_rows_repeated + self.image_rows_item_quarantined
         return self.image_rows_in - with_items - sum(self.image_rows_quarantined.values())
 
+    @property
+    def describe_failures(self) -> int:
+        """Items that the language model failed on; those that the budget left open did not fail."""
+        return sum(items for reason, items in self.described.failed_items.items() if reason != "budget")
+
     def as_row(self) -> dict[str, float]:
         """The columns that the gate's `run` frame checks."""
         unreadable = self.quarantined.get("file-unreadable", 0) + self.image_rows_quarantined.get("file-unreadable", 0)
@@ -59,10 +68,13 @@ class Account:
             "unaccounted_image_rows": self.unaccounted_image_rows,
             "unreadable_files": unreadable,
             "quarantine_rate": self.records_quarantined / max(1, self.records_in),
+            "describe_failure_rate": self.describe_failures / max(1, self.described.items),
         }
 
 
-def add_up(splits: Iterable[SplitReport], buckets: Sequence[BucketReport], found: Found) -> Account:
+def add_up(
+    splits: Iterable[SplitReport], buckets: Sequence[BucketReport], found: Found, usages: Iterable[Usage] = ()
+) -> Account:
     """The account of a run: stage reports, and items and quarantine as they were found on disk."""
     incoming: Counter[str] = Counter()
     for split in splits:
@@ -77,6 +89,8 @@ def add_up(splits: Iterable[SplitReport], buckets: Sequence[BucketReport], found
         image_rows_repeated=image_rows.get("repeated", 0),
         image_rows_item_quarantined=image_rows.get("item-quarantined", 0),
         image_rows_quarantined=_total([found.quarantined.get("image-table", {})]),
+        answers_quarantined=_total([found.quarantined.get("model-answer", {})]),
+        described=sum(usages, Usage()),
         values={
             name: _total(bucket.values.get(name, {}) for bucket in buckets)
             for name in dict.fromkeys(name for bucket in buckets for name in bucket.values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,9 +12,18 @@ from apache_beam.io.filesystems import FileSystems
 
 from schemas.loading import load_template
 from schemas.template import Template
-from transforms.models import build_describer, build_image_encoder, build_text_encoder, missing_requirements
-from transforms.models.contract import ModelOptions
+from transforms.ledger import Budget
+from transforms.models import (
+    TAGS_ONLY,
+    build_chat_model,
+    build_image_encoder,
+    build_tagger,
+    build_text_encoder,
+    missing_requirements,
+)
+from transforms.models.contract import Model, ModelOptions
 from transforms.picture_files import ImageLimits
+from transforms.prompting import AskOptions
 from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, peek, plan_splits
 
 # A bucket is held in memory: its records, the features of its pictures, its vectors and its tables as they are
@@ -50,6 +59,8 @@ class EnrichConfig:
     image_table: tuple[str, ...] = ()
     input_format: str | None = None
     models: ModelOptions = field(default_factory=ModelOptions)
+    ask: AskOptions = field(default_factory=AskOptions)
+    budget: Budget = field(default_factory=Budget)
     image_limits: ImageLimits = field(default_factory=ImageLimits)
     read_limits: ReadLimits = field(default_factory=ReadLimits)
     workers: int = 0
@@ -73,6 +84,24 @@ class Plan:
     def models(self) -> ModelOptions:
         """Model options with the processor's cores shared among the workers."""
         return replace(self.config.models, threads=max(1, _cores() // self.workers))
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a language model is asked, or tags are all that is said of pictures."""
+        return self.config.models.describe_backend != TAGS_ONLY
+
+    def models_of(self, run_id: str) -> ModelOptions:
+        """Model options of one run: its workers share a server, and what may be under way at once."""
+        models = self.models
+        chat = replace(
+            models.chat,
+            session=run_id,
+            max_inflight=max(1, models.chat.max_inflight // self.workers),
+            requests_per_min=models.chat.requests_per_min / self.workers,
+            tokens_per_min=models.chat.tokens_per_min / self.workers,
+            max_pictures=self.config.ask.max_pictures,
+        )
+        return replace(models, chat=chat)
 
     def unmapped_columns(self) -> list[str]:
         """Raw columns that hold values and that the template does not read."""
@@ -131,8 +160,11 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
 
 
 def _model_problems(options: ModelOptions) -> Iterator[str]:
+    describing = ("--describe-backend", options.describe_backend, build_chat_model)
+    build: Callable[[ModelOptions], Model]
     for option, name, build in (
-        ("--describe-backend", options.describe_backend, build_describer),
+        *([] if options.describe_backend == TAGS_ONLY else [describing]),
+        ("--describe-backend", options.describe_backend, build_tagger),
         ("--image-encoder", options.image_encoder, build_image_encoder),
         ("--text-encoder", options.text_encoder, build_text_encoder),
     ):

@@ -30,7 +30,7 @@ def reasons_page() -> str:
     }
     lines = ["# Reason ids", NOTE, "", "A reason id is stable: queries, alerts and replays may rely on it."]
     for effect, title in titles.items():
-        rows = [(f"`{r.id}`", r.stage, r.meaning, r.fix) for r in REASONS.values() if r.effect is effect]
+        rows = [(f"`{r.id}`", r.stage, r.meaning, r.fix) for r in REASONS.values() if effect in r.effects]
         lines += ["", f"## {title}", "", *_table(("reason", "stage", "what it means", "what to do"), rows)]
     return "\n".join(lines) + "\n"
 

@@ -41,8 +41,9 @@ from pipelines.summary import print_summary
 from pipelines.terminal import printable
 from schemas.loading import TemplateRefusedError
 from transforms.gate import CheckResult, check_run, check_tables
+from transforms.ledger import Usage
 from transforms.meter import NAMESPACE
-from transforms.models import build_describer, build_image_encoder, build_text_encoder
+from transforms.models import build_chat_model, build_image_encoder, build_tagger, build_text_encoder
 from transforms.readers import SplitReport
 from transforms.report import read_reports
 from transforms.tabulate import RunInfo
@@ -151,9 +152,10 @@ def conclude(plan: Plan, info: RunInfo, places: Places, stages: dict[str, dict[s
     """Close the account of a run whose stages are done, gate what it wrote, and say so in a manifest."""
     splits = read_reports(f"{places.reports}/splits.json", SplitReport)
     buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
+    usages = read_reports(f"{places.reports}/usage.json", Usage) if plan.asks_model else []
     gate_began = time.monotonic()
     table_checks, found = check_tables(places.snapshot, plan.template, buckets, plan.buckets)
-    account = add_up(splits, buckets, found)
+    account = add_up(splits, buckets, found, usages)
     checks = [*check_run(plan.template, account.as_row(), found), *table_checks]
     stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
     published = not any(check.refuses for check in checks)
@@ -168,16 +170,29 @@ def chosen_encoders(plan: Plan) -> Encoders:
 
 def table_metadata(plan: Plan) -> dict[str, str]:
     """What every Parquet file says of its making."""
-    describer = build_describer(plan.models)
+    tagger = build_tagger(plan.models)
     return {
         "catalog_enrich_version": metadata.version("catalog-enrich"),
         "template": plan.template.name,
         "template_version": plan.template.version,
         "template_hash": plan.template.hash,
-        "describe_model": describer.model,
-        "describe_prompt_hash": describer.prompt_hash,
+        "tagger": tagger.model,
+        "tagger_prompt_hash": tagger.prompt_hash,
+        **_described_by(plan),
         "text_encoder": build_text_encoder(plan.models).model,
         "image_encoder": build_image_encoder(plan.models).model,
+    }
+
+
+def _described_by(plan: Plan) -> dict[str, str]:
+    if not plan.asks_model:
+        return {"describe_backend": plan.models.describe_backend}
+    prompt = plan.config.ask.prompt()
+    return {
+        "describe_backend": plan.models.describe_backend,
+        "describe_model": build_chat_model(plan.models).model,
+        "describe_prompt": prompt.key,
+        "describe_prompt_hash": prompt.hash,
     }
 
 

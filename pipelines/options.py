@@ -13,9 +13,12 @@ from apache_beam.runners.runner import create_runner
 
 from pipelines.config import BUCKET_BYTES, BUCKET_RECORDS, ConfigError, EnrichConfig
 from schemas.loading import packaged_templates
-from transforms.models import DESCRIBERS, IMAGE_ENCODERS, TEXT_ENCODERS
+from transforms.ledger import Budget, Prices
+from transforms.models import CHAT_MODELS, IMAGE_ENCODERS, TAGS_ONLY, TEXT_ENCODERS
+from transforms.models.chat_options import DEVICES, DTYPES, ChatOptions
 from transforms.models.contract import ModelOptions
 from transforms.picture_files import ImageLimits
+from transforms.prompting import AskOptions
 from transforms.readers import FORMATS, ReadLimits
 
 LOCAL_RUNNER = "FnApiRunner"
@@ -47,6 +50,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a run on `parser`. Defaults come from the dataclasses that carry them."""
     _add_input_options(parser.add_argument_group("what to run on"))
     _add_model_options(parser.add_argument_group("models"), ModelOptions())
+    _add_chat_options(parser.add_argument_group("language model: which one, and where it runs"), ChatOptions())
+    _add_ask_options(parser.add_argument_group("language model: what it is asked"), AskOptions())
+    _add_budget_options(parser.add_argument_group("language model: what it may cost"))
     title = "limits (what is over them is set aside or skipped, with a reason)"
     _add_limit_options(parser.add_argument_group(title), ImageLimits(), ReadLimits())
     _add_execution_options(parser.add_argument_group("how to run"))
@@ -90,9 +96,11 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
 def _add_model_options(group: argparse._ArgumentGroup, defaults: ModelOptions) -> None:
     group.add_argument(
         "--describe-backend",
-        choices=sorted(DESCRIBERS),
+        choices=sorted([TAGS_ONLY, *CHAT_MODELS]),
         default=defaults.describe_backend,
-        help="what describes the pictures (default: %(default)s)",
+        help="what describes the pictures and fills what rules left open: a language model served by vLLM on this "
+        "machine (vllm), behind any OpenAI-compatible endpoint (openai) or in process (transformers); "
+        "embedded: tags only, no language model; fake: scripted, for rehearsals (default: %(default)s)",
     )
     group.add_argument(
         "--image-encoder",
@@ -113,6 +121,99 @@ def _add_model_options(group: argparse._ArgumentGroup, defaults: ModelOptions) -
         help="do not read text off pictures (saves most of the time per picture)",
     )
     group.add_argument("--fake-script", metavar="FILE", help="YAML file with answers and failures for the fake backend")
+
+
+def _add_chat_options(group: argparse._ArgumentGroup, defaults: ChatOptions) -> None:
+    group.add_argument(
+        "--describe-model",
+        default=defaults.model,
+        metavar="ID|DIR",
+        help="model: hub id or local folder (vllm, transformers), or the name that the endpoint serves (openai)",
+    )
+    group.add_argument("--describe-revision", default="", metavar="REV", help="revision of a hub id, best a commit")
+    group.add_argument(
+        "--endpoint", default="", metavar="URL", help="openai: base URL up to /v1, for example http://gpu-box:8000/v1"
+    )
+    group.add_argument(
+        "--api-key-env",
+        default=defaults.api_key_env,
+        metavar="NAME",
+        help="openai: environment variable that holds the key; keys are never options (default: %(default)s)",
+    )
+    group.add_argument("--dtype", choices=DTYPES, default=defaults.dtype, help="of the weights (default: %(default)s)")
+    group.add_argument(
+        "--device", choices=DEVICES, default=defaults.device, help="transformers: where it runs (default: %(default)s)"
+    )
+    _number(group, "--batch-size", defaults.batch_size, "transformers: requests computed at once")
+    _number(group, "--tensor-parallel-size", defaults.tensor_parallel_size, "vllm: GPUs that share each layer")
+    _number(group, "--pipeline-parallel-size", defaults.pipeline_parallel_size, "vllm: GPUs that share the layers")
+    _number(group, "--data-parallel-size", defaults.data_parallel_size, "vllm: copies of the model")
+    group.add_argument(
+        "--vllm-python",
+        default="",
+        metavar="FILE",
+        help="vllm: interpreter of the environment that vLLM is installed in (default: this one)",
+    )
+    group.add_argument(
+        "--vllm-args", default="", metavar="ARGS", help="vllm: further arguments of its server, as one string"
+    )
+    _number(group, "--startup-timeout-secs", defaults.startup_timeout_secs, "vllm: until the server is ready")
+    _number(group, "--max-inflight", defaults.max_inflight, "requests under way at once, of all workers of a machine")
+    _number(group, "--requests-per-min", defaults.requests_per_min, "most requests a minute; 0: no limit")
+    _number(group, "--tokens-per-min", defaults.tokens_per_min, "most tokens a minute, estimated; 0: no limit")
+    _number(group, "--request-timeout-secs", defaults.timeout_secs, "for one sending of one request, to its last byte")
+    _number(group, "--max-retries", defaults.max_retries, "after 429, 5xx, a timeout or a broken connection")
+    _number(group, "--give-up-secs", defaults.give_up_secs, "without any answer after which the server counts as gone")
+    group.add_argument(
+        "--no-logprobs",
+        dest="logprobs",
+        action="store_false",
+        help="do not ask for log-probabilities, for servers that refuse them; confidence is the model's words then",
+    )
+
+
+def _add_ask_options(group: argparse._ArgumentGroup, defaults: AskOptions) -> None:
+    group.add_argument(
+        "--describe-prompt",
+        type=int,
+        default=defaults.prompt_version,
+        metavar="N",
+        help="version of prompts/describe-item; 0: the latest (default: %(default)s)",
+    )
+    group.add_argument(
+        "--two-pass",
+        action="store_true",
+        help="describe the pictures first, then fill from that description and the texts: two calls an item, but "
+        "items that share pictures share the first",
+    )
+    _number(group, "--max-pictures", defaults.max_pictures, "pictures of an item that the model is shown")
+    _number(group, "--describe-image-px", defaults.image_px, "longer side of a picture as the model is shown it")
+    _number(group, "--max-text-chars", defaults.max_text_chars, "characters of an item's texts, all together")
+    _number(
+        group, "--max-answer-tokens", defaults.max_answer_tokens, "tokens of an answer; a retry gets twice as many"
+    )
+    _number(group, "--temperature", defaults.temperature, "of sampling; 0: the likeliest token")
+
+
+def _add_budget_options(group: argparse._ArgumentGroup) -> None:
+    for option, kind, what in (
+        ("--max-model-calls", int, "requests"),
+        ("--max-tokens", int, "tokens of requests and answers"),
+        ("--max-cost", float, "money by --prices"),
+    ):
+        text = f"most {what} of this run; what is open then stays unknown with reason budget, the next run goes on"
+        group.add_argument(option, type=kind, metavar="N", help=text)
+    group.add_argument(
+        "--prices",
+        nargs="+",
+        default=(),
+        metavar="KIND=PRICE",
+        help="per million tokens: prompt=0.15 completion=0.60, and image=0.30 where pictures have a price of their own",
+    )
+
+
+def _number(group: argparse._ArgumentGroup, option: str, default: float, what: str) -> None:
+    group.add_argument(option, type=type(default), default=default, metavar="N", help=f"{what} (default: %(default)s)")
 
 
 def _add_limit_options(group: argparse._ArgumentGroup, images: ImageLimits, read: ReadLimits) -> None:
@@ -202,7 +303,18 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
                 text_encoder=options.text_encoder,
                 ocr=options.ocr,
                 fake_script=options.fake_script,
+                chat=_chat_options(options),
             ),
+            ask=AskOptions(
+                prompt_version=options.describe_prompt,
+                two_pass=options.two_pass,
+                max_pictures=options.max_pictures,
+                image_px=options.describe_image_px,
+                max_text_chars=options.max_text_chars,
+                max_answer_tokens=options.max_answer_tokens,
+                temperature=options.temperature,
+            ),
+            budget=Budget(options.max_model_calls, options.max_tokens, options.max_cost, _prices(options.prices)),
             image_limits=ImageLimits(
                 max_bytes=options.max_image_bytes,
                 max_pixels=options.max_image_pixels,
@@ -217,6 +329,46 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
         )
     except ValueError as error:
         raise ConfigError(str(error).splitlines()) from error
+
+
+def _chat_options(options: argparse.Namespace) -> ChatOptions:
+    return ChatOptions(
+        model=options.describe_model,
+        revision=options.describe_revision,
+        endpoint=options.endpoint,
+        api_key_env=options.api_key_env,
+        dtype=options.dtype,
+        device=options.device,
+        batch_size=options.batch_size,
+        tensor_parallel_size=options.tensor_parallel_size,
+        pipeline_parallel_size=options.pipeline_parallel_size,
+        data_parallel_size=options.data_parallel_size,
+        vllm_python=options.vllm_python,
+        vllm_args=options.vllm_args,
+        startup_timeout_secs=options.startup_timeout_secs,
+        max_inflight=options.max_inflight,
+        requests_per_min=options.requests_per_min,
+        tokens_per_min=options.tokens_per_min,
+        timeout_secs=options.request_timeout_secs,
+        max_retries=options.max_retries,
+        give_up_secs=options.give_up_secs,
+        logprobs=options.logprobs,
+        max_pictures=options.max_pictures,
+    )
+
+
+def _prices(given: Sequence[str]) -> Prices:
+    """Prices from `prompt=0.15 completion=0.60`. Raises ValueError that says what is allowed."""
+    prices = {}
+    for entry in given:
+        name, _, price = entry.partition("=")
+        if name not in ("prompt", "completion", "image"):
+            raise ValueError(f"--prices {entry}: write prompt=X, completion=Y and image=Z, per million tokens")
+        try:
+            prices[name] = float(price)
+        except ValueError:
+            raise ValueError(f"--prices {entry}: {price!r} is no number; write for example {name}=0.15") from None
+    return Prices(**prices)
 
 
 def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:

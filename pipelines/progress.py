@@ -37,6 +37,7 @@ class Stage:
 
     total: what its count ends at, at most: stage and what that counts.
     whole: ends before the next stage begins; the others run bucket by bucket, side by side.
+    optional: not shown before it begins, since not every run has it.
     steady: counts one by one, so that a rate can be told while it runs; the others count a bucket at once.
     """
 
@@ -47,6 +48,7 @@ class Stage:
     whole: bool = False
     steady: bool = True
     loads_model: bool = False
+    optional: bool = False
 
 
 _RECORDS = ("read", "records")
@@ -54,7 +56,8 @@ _RECORDS = ("read", "records")
 STAGES = (
     Stage("read", "records", "records read", whole=True),
     Stage("locate", "pictures", "pictures located", whole=True),
-    Stage("describe", "pictures", "pictures described", ("locate", "pictures"), whole=True, loads_model=True),
+    Stage("prepare", "pictures", "pictures prepared", ("locate", "pictures"), whole=True, loads_model=True),
+    Stage("describe", "answers", "model answers", whole=True, loads_model=True, optional=True),
     Stage("assemble", "items", "items assembled", _RECORDS, steady=False),
     Stage("embed", "items", "items embedded", _RECORDS, loads_model=True),
     Stage("write", "items", "items written", _RECORDS, steady=False),
@@ -117,7 +120,8 @@ class Tracker:
                 begun = _Pace(self._polled_secs, seconds, deque([(self._polled_secs, 0)]))
                 self._paces.setdefault(stage.name, begun).see(seconds, beats[stage.name][stage.counts])
         self._polled_secs = seconds
-        return [self._line(position, beats, finished) for position in range(len(STAGES))]
+        shown = [position for position, stage in enumerate(STAGES) if stage.name in beats or not stage.optional]
+        return [self._line(position, beats, finished) for position in shown]
 
     def _line(self, position: int, beats: Beats, finished: bool) -> StageLine:
         stage, pace = STAGES[position], self._paces.get(STAGES[position].name)

@@ -3,6 +3,7 @@
 OUTPUT/current.json               names the published snapshot; replaced in one atomic step
 OUTPUT/current                    the same as a symbolic link, on local disks
 OUTPUT/snapshots/<run id>/        items/ embeddings/ quarantine/ manifest.json
+OUTPUT/answers/                   what language models answered, for all runs (transforms/answer_store.py)
 OUTPUT/_work/<run id>/            intermediate files, removed at the end
 A snapshot without a manifest does not exist for readers.
 """
@@ -15,7 +16,7 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,17 @@ class Layout:
 
     def create(self) -> Places:
         """Make the run's folders. Raises OSError when the output cannot be written."""
-        parts = [FileSystems.join(self.work, part) for part in ("spool", "reports", "heartbeats")]
+        parts = [FileSystems.join(self.work, part) for part in ("spool", "reports", "pictures", "heartbeats")]
+        answers = FileSystems.join(self.output, "answers")
         for path in (self.snapshot, *parts):
             if is_local(path):
                 Path(path).mkdir(parents=True)
-        spool, reports, heartbeats = parts
+        spool, reports, pictures, heartbeats = parts
+        shared = Places(self.snapshot, spool, reports, pictures, answers)
         if not is_local(self.work):
-            return Places(self.snapshot, spool, reports)
-        return Places(self.snapshot, spool, reports, heartbeats, FileSystems.join(self.work, "workers.log"))
+            return shared
+        purse, log = (FileSystems.join(self.work, name) for name in ("budget.json", "workers.log"))
+        return replace(shared, purse=purse, heartbeats=heartbeats, log=log)
 
     def remove_work(self) -> None:
         _remove(self.work)

@@ -45,6 +45,7 @@ def write_summary(console: Console, manifest: dict[str, Any], folder: str) -> No
         (_records(counts), []),
         _filled(counts),
         (_set_aside(counts), []),
+        _model(manifest),
         (_stages(manifest), [timing]),
     ):
         if table.row_count:
@@ -128,9 +129,9 @@ def _number(value: Any) -> str:
 
 
 def _quarantined(counts: dict[str, Any]) -> dict[str, int]:
-    """Reason → records and rows of image tables."""
-    catalog, rows = counts["quarantined"], counts["image_rows_quarantined"]
-    return {reason: catalog.get(reason, 0) + rows.get(reason, 0) for reason in {**catalog, **rows}}
+    """Reason → records, rows of image tables and answers of a language model."""
+    kinds = [counts["quarantined"], counts["image_rows_quarantined"], counts["answers_quarantined"]]
+    return {reason: sum(kind.get(reason, 0) for kind in kinds) for kind in kinds for reason in kind}
 
 
 def _records(counts: dict[str, Any]) -> Table:
@@ -181,6 +182,36 @@ def _set_aside(counts: dict[str, Any]) -> Table:
             numbers = (each.get(reason) for each in (quarantined, counts["flags"]))
             table.add_row(reason, *(f"{number:,}" if number else "" for number in numbers))
     return table
+
+
+def _model(manifest: dict[str, Any]) -> tuple[Table, list[str]]:
+    """What the language model was asked, what it took, and what it cost."""
+    name = manifest["versions"].get("describe_model")
+    table = Table(title=f"Language model {printable(name or '')}", title_justify="left", show_header=False)
+    if name is None:
+        return table, []
+    used = manifest["counts"]["described"]
+    table.add_column()
+    table.add_column(justify="right")
+    for label, key in (
+        ("items asked about", "items"),
+        ("calls", "calls"),
+        ("answers of earlier runs", "reused"),
+        ("sent again", "retries"),
+        ("prompt tokens", "prompt_tokens"),
+        ("of these for pictures", "image_tokens"),
+        ("answer tokens", "completion_tokens"),
+    ):
+        table.add_row(label, f"{used[key]:,}")
+    if used["calls"]:
+        table.add_row("seconds a call", f"{used['seconds'] / used['calls']:,.2f}")
+    if used["cost"]:
+        table.add_row("cost by --prices", f"{used['cost']:,.4f}")
+    for reason, items in used["failed_items"].items():
+        table.add_row(f"items open: {reason}", f"{items:,}")
+    left = used["failed_items"].get("budget", 0)
+    notes = ["the budget was spent; run again, with more of it, for what is open"] if left else []
+    return table, notes
 
 
 def _stages(manifest: dict[str, Any]) -> Table:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
+from jinja2 import Template as JinjaTemplate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -73,6 +74,20 @@ class Prompt:
         A value is only ever inserted: text in it that looks like template code stays text.
         Raises PromptError with all missing and all unknown variables at once.
         """
+        self._check(variables)
+        return _compiled(self.body).render(variables).strip()
+
+    def render_turns(self, **variables: Any) -> dict[str, str]:
+        """The text of each `{% block NAME %}`, without space around it: a chat prompt has `system` and `user`.
+
+        Raises PromptError as `render` does.
+        """
+        self._check(variables)
+        template = _compiled(self.body)
+        context = template.new_context(variables)
+        return {name: "".join(block(context)).strip() for name, block in template.blocks.items()}
+
+    def _check(self, variables: Mapping[str, Any]) -> None:
         missing = sorted(set(self.variables) - set(variables))
         unknown = sorted(set(variables) - set(self.variables))
         if missing or unknown:
@@ -82,7 +97,11 @@ class Prompt:
             raise PromptError(
                 f"prompt {self.key}: {'; '.join(problems)}; it takes {', '.join(self.variables) or 'none'}"
             )
-        return _environment.from_string(self.body).render(variables).strip()
+
+
+@lru_cache(maxsize=64)
+def _compiled(body: str) -> JinjaTemplate:
+    return _environment.from_string(body)
 
 
 def parse_prompt(data: bytes, key: str) -> Prompt:

@@ -157,11 +157,13 @@ class Attribute(Strict):
                 "or scheme: any for codes without one"
             )
         if self.fill and self.scheme == "any":
-            problems.append("scheme any has no check digit that a rule could fill it by; set fill: false")
+            problems.append("scheme any has no check digit that a found value could be held against; set fill: false")
         if self.role and self.type not in (AttributeType.STRING, AttributeType.LOCALIZED):
             problems.append(f"role {self.role} needs type string or localized, not {self.type}")
-        if self.fill and self.type in (AttributeType.STRING, AttributeType.LOCALIZED):
-            problems.append(f"type {self.type} has no rule that fills it; set fill: false")
+        if self.fill and self.type is AttributeType.LOCALIZED:
+            problems.append(f"nothing fills type {self.type}; set fill: false")
+        if self.fill and self.role:
+            problems.append(f"role {self.role}: what others are filled from is not filled itself; set fill: false")
         return problems
 
     @property

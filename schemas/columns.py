@@ -74,6 +74,7 @@ ITEM_HEAD = [column("item_id", pa.string(), "the record's id; unique, sorted wit
 
 ITEM_TAIL = [
     column("image_description", pa.string(), "what the pictures show, by the describe backend"),
+    column("image_alt_text", pa.string(), "one sentence on the first picture, by a language model"),
     column("image_description__provenance", PROVENANCE, "where image_description came from"),
     column("images", pa.list_(IMAGE), "every picture reference in the record's order"),
     column("image_count", pa.int32(), "pictures that could be used", nullable=False),
@@ -100,9 +101,9 @@ QUARANTINE = [
     column("reason", pa.string(), "reason id, see docs/reasons.md", nullable=False),
     column("field", pa.string(), "attribute or column concerned"),
     column("message", pa.string(), "the value, what is allowed, what to do", nullable=False),
-    column("input", pa.string(), "catalog or image-table", nullable=False),
+    column("input", pa.string(), "catalog, image-table or model-answer", nullable=False),
     column("raw", pa.large_binary(), "the record's bytes as they came", nullable=False),
-    column("raw_format", pa.string(), "jsonl, csv, tsv or parquet (one Arrow IPC record batch)", nullable=False),
+    column("raw_format", pa.string(), "jsonl, csv, tsv, parquet (an Arrow IPC record batch) or answer", nullable=False),
     column("raw_header", pa.binary(), "what reading `raw` alone needs: CSV header line or Arrow schema"),
     column(
         "raw_size_bytes",
@@ -116,6 +117,30 @@ QUARANTINE = [
     column("source_position", pa.int64(), "line within that part, or row", nullable=False),
     column("run_id", pa.string(), "run that set the record aside", nullable=False),
     column("quarantined_ts", TIMESTAMP, "when it was set aside", nullable=False),
+]
+
+ANSWERS = [
+    column(
+        "fingerprint",
+        pa.string(),
+        "content address of the request: model, parameters, prompt, text, pictures",
+        nullable=False,
+    ),
+    column("content", pa.string(), "the answer as it came", nullable=False),
+    column("finish_reason", pa.string(), "why the model stopped: stop, length ...", nullable=False),
+    column("prompt_tokens", pa.int64(), "tokens of the request, pictures included", nullable=False),
+    column("image_tokens", pa.int64(), "of these, the pictures', where the server tells", nullable=False),
+    column("completion_tokens", pa.int64(), "tokens of the answer", nullable=False),
+    column(
+        "probabilities",
+        pa.map_(pa.string(), pa.float64()),
+        "key of the answer to the probability of its value, where the server gives log-probabilities",
+        nullable=False,
+    ),
+    column("model", pa.string(), "model and revision", nullable=False),
+    column("prompt_hash", pa.string(), "SHA-256 of the prompt", nullable=False),
+    column("run_id", pa.string(), "run that asked", nullable=False),
+    column("answered_ts", TIMESTAMP, "when the answer was kept", nullable=False),
 ]
 
 

@@ -29,7 +29,7 @@ class RawRecord:
     position: 1-based line of the record's first byte, counted from `begin`; 0-based row for Parquet.
     begin: byte offset (JSON lines) or row group (Parquet) at which the part of the file starts.
     size_bytes: length of the whole record, also when `data` was cut.
-    kind: `catalog` or `image-table`, the input that the record belongs to.
+    kind: `catalog` or `image-table`, the input that the record belongs to, or `model-answer`.
     """
 
     data: bytes
@@ -219,11 +219,56 @@ class AttributeValue:
 
 
 @dataclass(frozen=True, slots=True)
+class DescribeJob:
+    """What a language model is to be asked about one item; equal content is asked once, whatever the item.
+
+    fields: (field name, text) that may state values, titles first, cut to what a prompt may hold.
+    known: (attribute name, value as a reader would say it) of what needs no asking.
+    pictures: digests of distinct usable pictures, in the item's order; attributes: names of those still open.
+    """
+
+    item_id: str
+    item_bucket: int
+    fields: tuple[tuple[str, str], ...] = ()
+    known: tuple[tuple[str, str], ...] = ()
+    pictures: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAnswer:
+    """What a language model said of one item, checked.
+
+    values: attribute name → value, or unknown with the reason, for each attribute that was asked for.
+    reason, message: why there is no answer, or not all of it; raw: the model's last answer, when it was unusable.
+    fingerprint: of the request whose answer holds the description; described: digests of the pictures it is of.
+    """
+
+    item_id: str
+    description: str = ""
+    alt_text: str = ""
+    values: dict[str, AttributeValue] = field(default_factory=dict)
+    method: str = ""
+    model: str = ""
+    prompt_hash: str = ""
+    fingerprint: str = ""
+    described: tuple[str, ...] = ()
+    reason: str | None = None
+    message: str = ""
+    raw: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reason is not None:
+            check_registered(self.reason, Effect.FLAG)
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """A record on its way through the enrichment stages.
 
     text_vector, image_vector: float32 arrays of shape (dimension,), or None.
     repeated_image_rows: rows of image tables that name a picture which the item had already.
+    answer: a language model's, when one was asked.
     """
 
     record: Record
@@ -236,6 +281,7 @@ class Item:
     text_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
     image_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
     repeated_image_rows: int = 0
+    answer: ItemAnswer | None = None
 
     @property
     def item_id(self) -> str:
@@ -255,7 +301,7 @@ class Bucket:
     image_rows: dict[str, int] = field(default_factory=dict)
 
 
-Spooled = Record | Reject | ImageRow | ImageRef | ImageResult | LocatedImage
+Spooled = Record | Reject | ImageRow | ImageRef | ImageResult | LocatedImage | DescribeJob | ItemAnswer
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -67,6 +67,8 @@ def _run_checks(template: Template) -> Iterator[Check]:
     yield _between("run", "buckets_not_reported_once", 0, 0, "critical", "every bucket was written exactly once")
     yield _between("run", "unreadable_files", 0, 0, "critical", "every input file was read whole")
     yield _between("run", "items", gate.min_items, None, "critical", "the snapshot holds items")
+    meaning = f"the language model failed on at most {gate.max_describe_failure_rate:.0%} of the items it was asked"
+    yield _between("run", "describe_failure_rate", None, gate.max_describe_failure_rate, "critical", meaning)
     meaning = f"at most {gate.max_quarantine_rate:.0%} of the records are in quarantine"
     yield _between("run", "quarantine_rate", None, gate.max_quarantine_rate, "critical", meaning)
 

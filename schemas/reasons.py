@@ -24,12 +24,14 @@ class Reason:
 
     id: str
     stage: str
-    effect: Effect
+    effects: tuple[Effect, ...]
     meaning: str
     fix: str
 
 
-_Q, _F, _U = Effect.QUARANTINE, Effect.FLAG, Effect.UNKNOWN
+_Q, _F, _U = (Effect.QUARANTINE,), (Effect.FLAG,), (Effect.UNKNOWN,)
+# A model's failure: the item goes on with unknown values and a flag, or is set aside where the template says so.
+_MODEL = (Effect.UNKNOWN, Effect.FLAG, Effect.QUARANTINE)
 
 _ALL = (
     # read: bytes that never became a record
@@ -262,9 +264,72 @@ _ALL = (
     Reason(
         "backend-failed",
         "describe",
-        _F,
-        "The model backend refused or failed on this picture; its neighbours are untouched.",
+        _MODEL,
+        "The model backend failed on this picture or item; its neighbours are untouched.",
         "Look at the message; run again when the backend is well.",
+    ),
+    Reason(
+        "model-unavailable",
+        "describe",
+        _MODEL,
+        "The model's server could not be reached, died more often than it may, or was given up.",
+        "Look at the message and at the server's log; run again when it is well: what was answered is kept.",
+    ),
+    Reason(
+        "model-timeout",
+        "describe",
+        _MODEL,
+        "No whole answer came within --request-timeout-secs, not on the last retry either.",
+        "Raise --request-timeout-secs or lower --max-inflight; run again, only what is open is asked for.",
+    ),
+    Reason(
+        "model-busy",
+        "describe",
+        _MODEL,
+        "The server answered 429 (too many requests) to the last retry.",
+        "Set --requests-per-min and --tokens-per-min to what the server allows; run again.",
+    ),
+    Reason(
+        "model-error",
+        "describe",
+        _MODEL,
+        "The server broke off, or answered with an error or with something that is no chat completion, to the last retry.",
+        "Look at the message and at the server's log; run again.",
+    ),
+    Reason(
+        "model-refused",
+        "describe",
+        _MODEL,
+        "The server refused this request (HTTP 4xx): too long, a picture it cannot take, a key it does not accept.",
+        "Look at the message: lower --max-pictures, --max-text-chars or --describe-image-px, or set the right key.",
+    ),
+    Reason(
+        "answer-truncated",
+        "describe",
+        _MODEL,
+        "The answer ran into its token limit twice, also with the longer limit of the retry.",
+        "Raise --max-answer-tokens, or ask a model that keeps to the point.",
+    ),
+    Reason(
+        "answer-empty",
+        "describe",
+        _MODEL,
+        "The model answered with nothing or white space, twice.",
+        "A reasoning model may have spent its tokens thinking: raise --max-answer-tokens or switch thinking off.",
+    ),
+    Reason(
+        "answer-malformed",
+        "describe",
+        _MODEL,
+        "The answer was not one JSON object, twice; the quarantine table keeps it as it came.",
+        "Check that the server supports JSON Schema decoding (response_format json_schema).",
+    ),
+    Reason(
+        "answer-off-schema",
+        "describe",
+        _MODEL,
+        "The answer was JSON, twice, but not what was asked for: keys missing or added, values of a wrong type or outside the list.",
+        "Check that the server supports JSON Schema decoding (response_format json_schema).",
     ),
     Reason(
         "embed-failed",
@@ -305,6 +370,20 @@ _ALL = (
         "The template says that this attribute is never filled.",
         "Set fill: true in the template.",
     ),
+    Reason(
+        "model-unknown",
+        "fill",
+        _U,
+        "The model was asked and says that neither texts nor pictures show a value.",
+        "Nothing to do; a better picture or another model may show it.",
+    ),
+    Reason(
+        "budget",
+        "fill",
+        (Effect.UNKNOWN, Effect.FLAG),
+        "The run's budget (--max-model-calls, --max-tokens, --max-cost) was spent before this item was asked for.",
+        "Run again: only what is open is asked for, what was answered is kept.",
+    ),
     # validate
     Reason(
         "required-missing",
@@ -340,6 +419,6 @@ def reason(reason_id: str) -> Reason:
 def check_registered(reason_id: str, *effects: Effect) -> None:
     """Raise ValueError unless `reason_id` is registered, with one of `effects` if any are named."""
     known = REASONS.get(reason_id)
-    if known is None or (effects and known.effect not in effects):
+    if known is None or (effects and not set(effects) & set(known.effects)):
         wanted = " or ".join(effects) if effects else "any"
         raise ValueError(f"reason {reason_id!r} is not registered with effect {wanted}; add it to schemas/reasons.py")

@@ -58,11 +58,26 @@ class RecordMap(Strict):
     images: Images = Images()
 
 
+class Describe(Strict):
+    """How items are put to a language model.
+
+    subject: what an item is, in the prompt's words ("a film"); on_failure: what becomes of an item for which the
+    model failed: `unknown` leaves its open attributes unknown, `quarantine` sets the record aside.
+    """
+
+    subject: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^<>\[\]{}\n]+$")] = "an item of a catalog"
+    on_failure: Literal["unknown", "quarantine"] = "unknown"
+
+
 class Gate(Strict):
-    """What a snapshot must fulfil before readers see it."""
+    """What a snapshot must fulfil before readers see it.
+
+    max_describe_failure_rate: of the items that a language model was asked about; what the budget left open is none.
+    """
 
     min_items: Annotated[int, Field(ge=0)] = 1
     max_quarantine_rate: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_describe_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.2
 
 
 class Template(Strict):
@@ -74,6 +89,7 @@ class Template(Strict):
     record: RecordMap
     columns: dict[str, ColumnFormat] = Field(default_factory=dict)
     attributes: Annotated[tuple[Attribute, ...], Field(min_length=1)]
+    describe: Describe = Describe()
     gate: Gate = Gate()
 
     @cached_property

@@ -13,13 +13,25 @@ from itertools import groupby
 import apache_beam as beam
 import numpy as np
 
-from schemas.elements import Bucket, Flag, ImageFeatures, ImageResult, ImageRow, Item, Record, Reject
+from schemas.elements import (
+    Bucket,
+    Flag,
+    ImageFeatures,
+    ImageResult,
+    ImageRow,
+    Item,
+    ItemAnswer,
+    RawRecord,
+    Record,
+    Reject,
+)
 from transforms.meter import Meter
 from transforms.models.contract import Vector
 from transforms.normalise import choose_record
 from transforms.spool import SpoolRef, read_spool
 
 INPUTS = ("records", "images", "image_rows", "rejects")
+ANSWERS = "answers"
 
 
 def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
@@ -67,14 +79,35 @@ def attach_images(record: Record, rows: Iterable[ImageRow], results: dict[str, I
     )
 
 
+def attach_answer(item: Item, answer: ItemAnswer | None) -> Item:
+    """The item with a language model's description of its pictures instead of the tags, and a flag if it failed."""
+    described = replace(item, answer=answer, image_description=answer.description or None if answer else None)
+    if answer is None or answer.reason is None:
+        return described
+    return replace(described, flags=(*item.flags, Flag(answer.reason, "image_description", answer.message)))
+
+
+def unusable_answer(answer: ItemAnswer) -> Reject | None:
+    """What a model said in vain, for the quarantine table; the item itself is no part of it."""
+    if not answer.raw or answer.reason is None:
+        return None
+    raw = RawRecord(answer.raw.encode("utf-8", "replace"), "answer", "", 0, kind="model-answer")
+    return Reject(raw, answer.reason, "describe", answer.message, answer.item_id)
+
+
 def assemble_bucket(
     number: int,
     records: Iterable[Record],
     images: Iterable[ImageResult],
     image_rows: Iterable[ImageRow],
     rejects: Iterable[Reject],
+    answers: Iterable[ItemAnswer] | None = None,
 ) -> Bucket:
-    """The bucket's items sorted by id; duplicates and rows without an item join the rejects."""
+    """The bucket's items sorted by id; duplicates and rows without an item join the rejects.
+
+    answers: of a language model; None when none was asked, and the tags are the only description.
+    """
+    answered = None if answers is None else {answer.item_id: answer for answer in answers}
     results = _shared(images)
     rows: dict[str, list[ImageRow]] = {}
     for row in image_rows:
@@ -86,9 +119,11 @@ def assemble_bucket(
         own_rows = rows.pop(item_id, [])
         if own_rows:
             joined[item_id] = len(own_rows)
-        items.append(attach_images(chosen, own_rows, results))
+        item = attach_images(chosen, own_rows, results)
+        items.append(item if answered is None else attach_answer(item, answered.get(item_id)))
     for orphans in rows.values():
         set_aside += [_orphan(row) for row in orphans]
+    set_aside += filter(None, map(unusable_answer, (answered or {}).values()))
     return Bucket(number, tuple(items), tuple(set_aside), joined)
 
 
@@ -123,6 +158,7 @@ class _Assemble(beam.DoFn):
                 read_spool(refs["images"], ImageResult),
                 read_spool(refs["image_rows"], ImageRow),
                 read_spool(refs["rejects"], Reject),
+                read_spool(refs[ANSWERS], ItemAnswer) if ANSWERS in refs else None,
             )
         self._meter.add("items", len(bucket.items))
         self._meter.beat()
@@ -131,7 +167,7 @@ class _Assemble(beam.DoFn):
 
 @dataclass(eq=False)
 class AssembleBuckets(beam.PTransform):
-    """Spooled elements by bucket, one PCollection per name in INPUTS → whole buckets.
+    """Spooled elements by bucket, one PCollection per name in INPUTS and perhaps ANSWERS → whole buckets.
 
     Every bucket number is emitted, also an empty one, so that a snapshot always has all its tables.
     """
@@ -143,7 +179,7 @@ class AssembleBuckets(beam.PTransform):
         pipeline = spooled["records"].pipeline
         numbers = pipeline | "BucketNumbers" >> beam.Create([(number, None) for number in range(self.num_buckets)])
         return (
-            {**{name: spooled[name] for name in INPUTS}, "numbers": numbers}
+            {**spooled, "numbers": numbers}
             | "ByBucket" >> beam.CoGroupByKey()
             | "Assemble" >> beam.ParDo(_Assemble(self.heartbeat_dir)).with_output_types(Bucket)
         )

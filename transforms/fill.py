@@ -27,11 +27,28 @@ def fill_item(template: Template, rungs: Sequence[Rung], item: Item) -> Item:
     open_attributes = [attribute for attribute in template.attributes if values[attribute.name].reason == "not-stated"]
     for rung in rungs:
         proposed = rung.propose(item, open_attributes) if open_attributes else {}
-        values |= {
-            attribute.name: proposed.get(attribute.name, values[attribute.name]) for attribute in open_attributes
-        }
+        for attribute in open_attributes:
+            values[attribute.name] = _better(values[attribute.name], proposed.get(attribute.name))
         open_attributes = [attribute for attribute in open_attributes if values[attribute.name].value is None]
     return replace(item, values=values)
+
+
+def _better(known: AttributeValue, proposed: AttributeValue | None) -> AttributeValue:
+    """What a later rung proposes, unless it saw nothing and an earlier one saw something that did not suffice."""
+    if proposed is None or (proposed.reason == "model-unknown" and known.reason != "not-stated"):
+        return known
+    return proposed
+
+
+@dataclass(frozen=True)
+class ModelRung:
+    """What a language model has answered, where one was asked."""
+
+    name: str = "model"
+
+    def propose(self, item: Item, open_attributes: Sequence[Attribute]) -> dict[str, AttributeValue]:
+        values = item.answer.values if item.answer is not None else {}
+        return {a.name: values[a.name] for a in open_attributes if a.name in values}
 
 
 def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
@@ -48,12 +65,12 @@ def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
 
 @dataclass(eq=False)
 class FillAttributes(beam.PTransform):
-    """Fills what is missing, by rules; a record on which filling fails joins the bucket's rejects."""
+    """Fills what is missing, by rules, then from a model's answers; a record on which that fails joins the rejects."""
 
     template: Template
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
-        template, rungs = self.template, (RuleRung(self.template),)
+        template, rungs = self.template, (RuleRung(self.template), ModelRung())
         return buckets | beam.Map(each_item, "fill", lambda item: fill_item(template, rungs, item)).with_output_types(
             Bucket
         )

@@ -10,27 +10,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 
 import apache_beam as beam
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from PIL import Image
 
 from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
 from transforms.meter import Meter
-from transforms.models import build_describer, build_image_encoder
+from transforms.models import build_image_encoder, build_tagger
 from transforms.models.contract import (
-    Describer,
-    DescribeRequest,
     Failure,
     ImageEncoder,
     ImageEncoding,
     ModelOptions,
+    Picture,
+    Tagger,
+    TagRequest,
     call_each,
     checked_vector,
 )
 from transforms.picture_files import ImageLimits, PictureProblem, locate, read_picture
 from transforms.pictures import DecodedPicture, decode
+from transforms.prompting import picture_path
 from transforms.spool import Spool, SpoolRef, bucket_of, read_spool
 
 BATCH_PICTURES = 16
+JPEG_QUALITY = 90
 _PROBLEMS = "problems"
 
 KeyedResult = tuple[int, ImageResult]
@@ -74,15 +81,13 @@ def checked_encoding(answer: ImageEncoding | Failure, dimension: int) -> ImageEn
     return vector if isinstance(vector, Failure) else answer
 
 
-def describe_pictures(
-    pictures: Sequence[DecodedPicture], encoder: ImageEncoder, describer: Describer
-) -> list[ImageFeatures]:
+def tag_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagger: Tagger) -> list[ImageFeatures]:
     """Features of each picture, in order; a model that fails on one leaves its mark on that one only."""
     answers = call_each(encoder.encode_images, [p.picture for p in pictures], "backend-failed")
     encodings = [checked_encoding(answer, encoder.dimension) for answer in answers]
     labels = [e.labels if isinstance(e, ImageEncoding) else () for e in encodings]
-    requests = [DescribeRequest((p.picture,), found) for p, found in zip(pictures, labels, strict=True)]
-    descriptions = call_each(describer.describe, requests, "backend-failed")
+    requests = [TagRequest((p.picture,), found) for p, found in zip(pictures, labels, strict=True)]
+    descriptions = call_each(tagger.tag, requests, "backend-failed")
     features = []
     for picture, encoding, request, description in zip(pictures, encodings, requests, descriptions, strict=True):
         known = ImageFeatures(
@@ -102,10 +107,10 @@ def describe_pictures(
                 colors=description.colors,
                 text=description.text,
                 description=description.description,
-                method=describer.method,
-                model=describer.model,
-                prompt_hash=describer.prompt_hash,
-                fingerprint=request.fingerprint(describer),
+                method=tagger.method,
+                model=tagger.model,
+                prompt_hash=tagger.prompt_hash,
+                fingerprint=request.fingerprint(tagger),
             )
         failures = [answer for answer in (encoding, description) if isinstance(answer, Failure)]
         if failures:
@@ -128,6 +133,24 @@ def spread(
             else:
                 served.add(bucket)
                 yield bucket, ImageResult(copy.path, features)
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """How pictures are made ready for a language model: JPEG files below `folder`, no side above `max_side_px`."""
+
+    folder: str
+    max_side_px: int
+
+    def prepare(self, picture: Picture) -> None:
+        """Write the picture's file; one content has one path, so a retry writes the same file again."""
+        small = picture.image.copy()
+        small.thumbnail((self.max_side_px, self.max_side_px), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        sink = BytesIO()
+        small.save(sink, "JPEG", quality=JPEG_QUALITY)
+        path = picture_path(self.folder, picture.digest)
+        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(sink.getbuffer())
 
 
 class _Locate(beam.DoFn):
@@ -154,20 +177,21 @@ class _Locate(beam.DoFn):
         self._meter.beat()
 
 
-class _Describe(beam.DoFn):
-    """Loads the models once a worker process and describes a bucket of digests in batches."""
+class _Prepare(beam.DoFn):
+    """Loads the models once a worker process and takes a bucket of digests in batches."""
 
-    def __init__(self, root: str, limits: ImageLimits, options: ModelOptions, heartbeat_dir: str) -> None:
-        self._root, self._limits, self._options, self._heartbeat_dir = root, limits, options, heartbeat_dir
-        self._models: tuple[ImageEncoder, Describer] | None = None
+    def __init__(self, transform: PrepareImages) -> None:
+        self._root, self._limits, self._options = transform.root, transform.limits, transform.options
+        self._preparation, self._heartbeat_dir = transform.preparation, transform.heartbeat_dir
+        self._models: tuple[ImageEncoder, Tagger] | None = None
 
     def setup(self) -> None:
-        self._meter = Meter("describe", self._heartbeat_dir)
+        self._meter = Meter("prepare", self._heartbeat_dir)
 
-    def _load(self) -> tuple[ImageEncoder, Describer]:
+    def _load(self) -> tuple[ImageEncoder, Tagger]:
         # Not in setup: a worker that gets no picture need not load a model.
         if self._models is None:
-            self._models = build_image_encoder(self._options), build_describer(self._options)
+            self._models = build_image_encoder(self._options), build_tagger(self._options)
             for model in self._models:
                 model.load()
         return self._models
@@ -180,14 +204,17 @@ class _Describe(beam.DoFn):
         contents = [sorted(copies, key=lambda copy: copy.path) for _, copies in sorted(by_digest.items())]
         for begin in range(0, len(contents), BATCH_PICTURES):
             with self._meter.timed():
-                results = list(self._describe(contents[begin : begin + BATCH_PICTURES]))
+                results = list(self._prepare(contents[begin : begin + BATCH_PICTURES]))
             yield from results
         self._meter.beat()
 
-    def _describe(self, contents: Sequence[Sequence[LocatedImage]]) -> Iterator[KeyedResult]:
+    def _prepare(self, contents: Sequence[Sequence[LocatedImage]]) -> Iterator[KeyedResult]:
         loaded = [load_picture(self._root, copies, self._limits) for copies in contents]
         pictures = [picture for picture in loaded if isinstance(picture, DecodedPicture)]
-        described = iter(describe_pictures(pictures, *self._load()) if pictures else [])
+        if self._preparation is not None:
+            for decoded in pictures:
+                self._preparation.prepare(decoded.picture)
+        described = iter(tag_pictures(pictures, *self._load()) if pictures else [])
         for copies, picture in zip(contents, loaded, strict=True):
             self._meter.add("pictures")
             features = next(described) if isinstance(picture, DecodedPicture) else None
@@ -195,8 +222,10 @@ class _Describe(beam.DoFn):
 
 
 @dataclass(eq=False)
-class DescribeImages(beam.PTransform):
+class PrepareImages(beam.PTransform):
     """Picture references of all items → one ImageResult per path and item bucket.
+
+    preparation: for the language model that will be shown the pictures, None without one.
 
     root: folder (or object-store prefix) below which every picture lies.
     spool_dir: where intermediate elements lie; num_buckets: of digests, as of items.
@@ -208,6 +237,7 @@ class DescribeImages(beam.PTransform):
     spool_dir: str
     num_buckets: int
     heartbeat_dir: str = ""
+    preparation: Preparation | None = None
 
     def expand(self, references: beam.PCollection) -> beam.PCollection:
         locating = beam.ParDo(_Locate(self.root, self.limits, self.num_buckets, self.heartbeat_dir))
@@ -221,6 +251,6 @@ class DescribeImages(beam.PTransform):
             located.located
             | "SpoolLocated" >> Spool(self.spool_dir)
             | "ByDigest" >> beam.GroupByKey()
-            | "Describe" >> beam.ParDo(_Describe(self.root, self.limits, self.options, self.heartbeat_dir))
+            | "Prepare" >> beam.ParDo(_Prepare(self))
         )
         return (described, located[_PROBLEMS]) | "AllPictures" >> beam.Flatten()

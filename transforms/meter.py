@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from apache_beam.metrics import Metrics
 
@@ -33,6 +34,7 @@ class Meter:
     heartbeat_dir: str = ""
     _counts: Counter[str] = field(default_factory=Counter)
     _beat_at: float = 0.0
+    _watching: Lock = field(default_factory=Lock)
     _name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def add(self, what: str, count: int = 1) -> None:
@@ -40,6 +42,13 @@ class Meter:
         self._counts[what] += count
         if self.heartbeat_dir and time.monotonic() - self._beat_at > HEARTBEAT_SECS:
             self.beat()
+
+    def watch(self, **counts: int) -> None:
+        """Show counts in the live view only. Beam's counters belong to the thread that processes an element."""
+        with self._watching:
+            self._counts.update(counts)
+            if self.heartbeat_dir and time.monotonic() - self._beat_at > HEARTBEAT_SECS:
+                self.beat()
 
     @contextmanager
     def timed(self) -> Iterator[None]:

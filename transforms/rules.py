@@ -127,6 +127,11 @@ def fill_by_rules(template: Template, texts: Sequence[EvidenceText], attribute: 
     return seen
 
 
+def find_statements(template: Template, attribute: Attribute, text: str) -> list[Statement]:
+    """What the text states about the attribute, in order of place."""
+    return _rules(_RulesKey(template.hash, attribute.name, template)).find(text)
+
+
 def _evidence(text: EvidenceText, begin: int, end: int) -> Evidence:
     return Evidence(text.field, begin, end, text.text[begin:end], text.image)
 

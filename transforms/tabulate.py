@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from schemas.attributes import Attribute, AttributeType
-from schemas.elements import AttributeValue, ImageResult, Item, Reject, Value
+from schemas.elements import AttributeValue, Evidence, ImageResult, Item, Reject, Value
 from schemas.tables import (
     GIVEN_SUFFIX,
     PROVENANCE_SUFFIX,
@@ -44,6 +44,7 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
         columns[attribute.name + PROVENANCE_SUFFIX] = [_provenance(value) for value in values]
     columns |= {
         "image_description": [item.image_description for item in items],
+        "image_alt_text": [item.answer.alt_text or None if item.answer else None for item in items],
         "image_description__provenance": [_description_provenance(item) for item in items],
         "images": [[_image(image) for image in item.images] for item in items],
         "image_count": [sum(image.features is not None for image in item.images) for item in items],
@@ -140,20 +141,33 @@ def _provenance(value: AttributeValue) -> dict[str, Any]:
 
 
 def _description_provenance(item: Item) -> dict[str, Any] | None:
-    described = [i.features for i in item.images if i.features and i.features.description]
-    if not described:
+    answer = item.answer
+    if answer is not None:
+        shown = answer.described[0] if answer.described else None
+        value = AttributeValue(
+            answer.description or None,
+            source="model" if answer.description else None,
+            method=answer.method,
+            evidence=Evidence("images", image=shown),
+            model=answer.model,
+            prompt_hash=answer.prompt_hash,
+            fingerprint=answer.fingerprint or None,
+            reason=None if answer.description else answer.reason or "not-stated",
+        )
+        return _provenance(value) if answer.description or answer.reason else None
+    tagged = [i.features for i in item.images if i.features and i.features.description]
+    if not tagged or item.image_description is None:
         return None
-    first = described[0]
-    return {
-        "source": "image",
-        "method": first.method,
-        "confidence": None,
-        "evidence": {"field": "images", "begin": None, "end": None, "text": None, "image": first.digest},
-        "model": first.model,
-        "prompt_hash": first.prompt_hash,
-        "fingerprint": hashlib.sha256("".join(f.fingerprint for f in described).encode()).hexdigest(),
-        "reason": None,
-    }
+    value = AttributeValue(
+        item.image_description,
+        "image",
+        tagged[0].method,
+        evidence=Evidence("images", image=tagged[0].digest),
+        model=tagged[0].model,
+        prompt_hash=tagged[0].prompt_hash,
+        fingerprint=hashlib.sha256("".join(f.fingerprint for f in tagged).encode()).hexdigest(),
+    )
+    return _provenance(value)
 
 
 def _image(image: ImageResult) -> dict[str, Any]:

@@ -6,12 +6,13 @@ rows that will be set aside. To add a check: one function that yields rejects, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
 
 from schemas.elements import Bucket, Item, Reject
+from schemas.reasons import Effect, reason
 from schemas.template import Template
 from transforms.buckets import each_item
 
@@ -43,19 +44,30 @@ def image_required(template: Template, item: Item) -> Iterator[Reject]:
         )
 
 
-CHECKS: tuple[Callable[[Template, Item], Iterator[Reject]], ...] = (required_missing, value_rejected, image_required)
+def describe_failed(template: Template, item: Item) -> Iterator[Reject]:
+    answer = item.answer
+    failed = answer is not None and answer.reason is not None and Effect.QUARANTINE in reason(answer.reason).effects
+    if answer is not None and failed and template.describe.on_failure == "quarantine":
+        message = f"{answer.message} (the template says describe.on_failure: quarantine)"
+        yield _reject(item, str(answer.reason), "image_description", message, stage="describe")
 
 
-def check_item(template: Template, item: Item) -> Item | Reject:
+Check = Callable[[Template, Item], Iterator[Reject]]
+# What the source alone decides: looked at before a language model is paid for the row.
+SOURCE_CHECKS: tuple[Check, ...] = (value_rejected, image_required)
+CHECKS: tuple[Check, ...] = (required_missing, *SOURCE_CHECKS, describe_failed)
+
+
+def check_item(template: Template, item: Item, checks: Sequence[Check] = CHECKS) -> Item | Reject:
     """The item, or the first reason why its row may not be published."""
-    for check in CHECKS:
+    for check in checks:
         for reject in check(template, item):
             return reject
     return item
 
 
-def _reject(item: Item, reason: str, field: str, message: str) -> Reject:
-    return Reject(item.record.raw, reason, "validate", message, item.item_id, field)
+def _reject(item: Item, reason: str, field: str, message: str, stage: str = "validate") -> Reject:
+    return Reject(item.record.raw, reason, stage, message, item.item_id, field)
 
 
 @dataclass(eq=False)
@@ -63,9 +75,10 @@ class ValidateItems(beam.PTransform):
     """Moves items that break a row check to the bucket's rejects."""
 
     template: Template
+    checks: Sequence[Check] = CHECKS
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
-        template = self.template
-        return buckets | beam.Map(each_item, "validate", lambda item: check_item(template, item)).with_output_types(
-            Bucket
-        )
+        template, checks = self.template, self.checks
+        return buckets | beam.Map(
+            each_item, "validate", lambda item: check_item(template, item, checks)
+        ).with_output_types(Bucket)

@@ -25,13 +25,24 @@ def test_one_poisoned_picture_costs_exactly_itself(shop: Shop) -> None:
 
 
 def test_a_scripted_failure_keeps_its_reason(shop: Shop) -> None:
-    """A failure that the backend answers for one picture is flagged on the items that share it."""
+    """A failure that the backend answers is flagged on each item that it concerns, and says why values are unknown."""
+    shop.template += "gate: {max_describe_failure_rate: 1}\n"
     script = shop.file("script.yaml", "- {match: '.*', failure: backend-failed}\n")
     shop.picture("a.png")
     records = [{"sku": f"s{n}", "name": "x", "photos": ["a.png"]} for n in range(3)]
     run = shop.run(shop.file("in.jsonl", records), options=("--fake-script", str(script)))
     assert run.code == 0
     assert [flags(row) for row in run.rows("items")] == [{"backend-failed"}] * 3
+    assert [row["color__provenance"]["reason"] for row in run.rows("items")] == ["backend-failed"] * 3
+
+
+def test_a_model_that_fails_too_often_refuses_the_snapshot(shop: Shop) -> None:
+    """When the model fails on more items than the template allows, readers keep the previous snapshot."""
+    script = shop.file("script.yaml", "- {match: '.*', failure: model-unavailable}\n")
+    run = shop.run(shop.file("in.jsonl", [{"sku": "a", "name": "x"}]), options=("--fake-script", str(script)))
+    assert run.code == 1
+    assert "the language model failed on at most 20%" in run.out
+    assert len(run.rows("items")) == 1
 
 
 def test_a_text_encoder_that_fails_costs_one_vector(shop: Shop) -> None:

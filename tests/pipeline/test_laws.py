@@ -95,13 +95,13 @@ def test_bad_pictures_never_kill_an_item(shop: Shop) -> None:
     assert reasons(run) == {"duplicate-id": 1, "missing-id": 1}
 
 
-def test_equal_bytes_are_described_once(shop: Shop) -> None:
-    """However many items and paths share a picture's bytes, one description is made."""
+def test_equal_bytes_are_prepared_once(shop: Shop) -> None:
+    """However many items and paths share a picture's bytes, they are decoded, tagged and embedded once."""
     shop.picture("a.png")
     (shop.images / "copy.png").write_bytes((shop.images / "a.png").read_bytes())
     records = [{"sku": f"s{n}", "name": "x", "photos": ["a.png" if n % 2 else "copy.png"]} for n in range(30)]
     run = shop.run(shop.file("in.jsonl", records))
-    assert run.manifest["stages"]["describe"]["pictures"] == 1
+    assert run.manifest["stages"]["prepare"]["pictures"] == 1
     assert {row["images"][0]["digest"] for row in run.rows("items")} == {run.rows("items")[0]["images"][0]["digest"]}
     assert len(run.rows("embeddings/image")) == 30
 

@@ -10,17 +10,17 @@ from PIL import Image
 
 from schemas.elements import Item, RawRecord, Record
 from transforms.embed import embed_items
-from transforms.images import describe_pictures
+from transforms.images import tag_pictures
 from transforms.models.contract import (
-    DescribeRequest,
     Failure,
     ImageEncoding,
     ModelOptions,
     Picture,
+    TagRequest,
     Vector,
     checked_vector,
 )
-from transforms.models.fake import FakeDescriber, FakeImageEncoder, FakeTextEncoder
+from transforms.models.fake import FakeImageEncoder, FakeTagger, FakeTextEncoder
 from transforms.pictures import DecodedPicture
 
 UNIT = np.array([0.6, 0.8], np.float32)
@@ -88,16 +88,16 @@ def test_one_bad_text_vector_flags_one_item() -> None:
 def test_one_bad_image_vector_marks_one_picture() -> None:
     """A picture whose vector has a wrong shape keeps its description; descriptions carry their fingerprint."""
     options = ModelOptions()
-    encoder, describer = ShortImages(options), FakeDescriber(options)
+    encoder, tagger = ShortImages(options), FakeTagger(options)
     encoder.load()
-    describer.load()
+    tagger.load()
     pictures = [
         DecodedPicture(Picture(digest, Image.new("RGB", (4, 4))), 4, 4, "PNG", 1, "0" * 16) for digest in ("bad", "ok")
     ]
-    bad, good = describe_pictures(pictures, encoder, describer)
+    bad, good = tag_pictures(pictures, encoder, tagger)
     assert (bad.vector, bad.failure) == (b"", "backend-failed")
     assert bad.description
     assert good.failure is None
     assert len(good.vector) == 4 * encoder.dimension
-    request = DescribeRequest((pictures[1].picture,), good.labels)
-    assert good.fingerprint == request.fingerprint(describer) != bad.fingerprint
+    request = TagRequest((pictures[1].picture,), good.labels)
+    assert good.fingerprint == request.fingerprint(tagger) != bad.fingerprint

@@ -45,6 +45,7 @@ CLOSED = {
     "unaccounted_image_rows": 0,
     "unreadable_files": 0,
     "quarantine_rate": 0.0,
+    "describe_failure_rate": 0.0,
 }
 
 
@@ -157,6 +158,7 @@ def test_one_planted_fault_is_named(tmp_path: Path, fault: str) -> None:
         ("unreadable_files", 1, "every input file was read whole"),
         ("items", 0, "the snapshot holds items"),
         ("quarantine_rate", 0.51, "at most 50% of the records are in quarantine"),
+        ("describe_failure_rate", 0.21, "the language model failed on at most 20% of the items it was asked"),
     ],
 )
 def test_the_account_is_gated(tmp_path: Path, column: str, value: float, meaning: str) -> None:

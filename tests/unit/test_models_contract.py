@@ -12,30 +12,33 @@ from PIL import Image
 
 from schemas.reasons import REASONS
 from transforms.models import (
-    DESCRIBERS,
+    CHAT_MODELS,
     IMAGE_ENCODERS,
+    TAGGERS,
     TEXT_ENCODERS,
-    build_describer,
+    build_chat_model,
     build_image_encoder,
+    build_tagger,
     build_text_encoder,
     missing_requirements,
 )
 from transforms.models.contract import (
     MAX_MESSAGE_CHARS,
-    DescribeRequest,
-    Description,
     Failure,
     ImageEncoding,
     Model,
     ModelOptions,
     Picture,
+    TagRequest,
+    Tags,
     answer_each,
     call_each,
 )
 
 ROOT = Path(__file__).parents[2]
+CHAT = {"describe_backend": (CHAT_MODELS, build_chat_model, "describe backend")}
 BUILDERS = {
-    "describe_backend": (DESCRIBERS, build_describer, "describe backend"),
+    "describe_backend": (TAGGERS, build_tagger, "describe backend"),
     "image_encoder": (IMAGE_ENCODERS, build_image_encoder, "image encoder"),
     "text_encoder": (TEXT_ENCODERS, build_text_encoder, "text encoder"),
 }
@@ -51,7 +54,7 @@ def pictures():
 
 
 def requests():
-    return [DescribeRequest((picture,), (("lemon", 0.61), ("lime", 0.04))) for picture in pictures()]
+    return [TagRequest((picture,), (("lemon", 0.61), ("lime", 0.04))) for picture in pictures()]
 
 
 def build(option, name):
@@ -72,7 +75,7 @@ def loaded(option, registry):
     return model
 
 
-describer = loaded("describe_backend", DESCRIBERS)
+tagger = loaded("describe_backend", TAGGERS)
 image_encoder = loaded("image_encoder", IMAGE_ENCODERS)
 text_encoder = loaded("text_encoder", TEXT_ENCODERS)
 
@@ -118,25 +121,25 @@ def test_neighbours_do_not_matter(image_encoder, text_encoder):
         assert np.abs(text_encoder.encode_texts([text])[0] - vector).max() < 1e-5
 
 
-def test_descriptions(describer):
+def test_descriptions(tagger):
     """One description per request in order, the same when asked again, with colours as shares."""
-    first = describer.describe(requests())
-    assert [type(d) for d in first] == [Description] * 6
-    assert first == describer.describe(requests())
+    first = tagger.tag(requests())
+    assert [type(d) for d in first] == [Tags] * 6
+    assert first == tagger.tag(requests())
     assert first[0] == first[5]
     assert all(d.description and "\n" not in d.description for d in first)
     assert all(0 <= share <= 1 for d in first for _, share in d.colors)
-    assert describer.describe([]) == []
+    assert tagger.tag([]) == []
 
 
-def test_poison_costs_only_itself(image_encoder, describer):
+def test_poison_costs_only_itself(image_encoder, tagger):
     """A picture that no model can take costs its own answer, under a registered reason, and no other."""
     broken = Picture("f" * 64, None)
     for call, ask in (
         (image_encoder.encode_images, pictures()),
-        (describer.describe, requests()),
+        (tagger.tag, requests()),
     ):
-        poison = broken if isinstance(ask[0], Picture) else DescribeRequest((broken,))
+        poison = broken if isinstance(ask[0], Picture) else TagRequest((broken,))
         answers = call_each(call, [*ask[:3], poison, *ask[3:]], "backend-failed")
         failures = [answer for answer in answers if isinstance(answer, Failure)]
         assert len(answers) == 7
@@ -154,7 +157,7 @@ def test_a_model_travels_before_it_is_loaded(option, name):
     assert any(character.isdigit() for character in made.model)
 
 
-@pytest.mark.parametrize("name", sorted(DESCRIBERS))
+@pytest.mark.parametrize("name", sorted(TAGGERS))
 def test_describers_state_what_shapes_an_answer(name):
     """Method, prompt hash and parameters are known before loading, and the parameters are JSON."""
     made = build("describe_backend", name)
@@ -167,7 +170,7 @@ def test_describers_state_what_shapes_an_answer(name):
 @pytest.mark.parametrize("option", BUILDERS)
 def test_unknown_name_lists_the_known(option):
     """A name that is not registered is refused with the names that are."""
-    registry, build_model, kind = BUILDERS[option]
+    registry, build_model, kind = (BUILDERS | CHAT)[option]
     known = ", ".join(sorted(registry))
     with pytest.raises(ValueError, match=f"there is no {kind} 'nope'; choose one of: {known}"):
         build_model(ModelOptions(**{option: "nope"}))
@@ -181,10 +184,10 @@ def test_missing_requirements_are_named():
 
 
 def test_building_imports_nothing_heavy():
-    """Registry, describer and encoders can be built and asked for their names without any model library."""
+    """Registry, tagger and encoders can be built and asked for their names without any model library."""
     script = (
         "import sys; from transforms.models import *; from transforms.models.contract import ModelOptions as O\n"
-        "for build in (build_describer, build_image_encoder, build_text_encoder): build(O()).model\n"
+        "for build in (build_tagger, build_image_encoder, build_text_encoder): build(O()).model\n"
         "print(sorted({'torch', 'rapidocr', 'onnxruntime', 'cv2', 'sentence_transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from transforms.models import build_describer, build_image_encoder, build_text_encoder, missing_requirements
-from transforms.models.contract import DescribeRequest, Failure, ModelOptions, Picture
+from transforms.models import build_image_encoder, build_tagger, build_text_encoder, missing_requirements
+from transforms.models.contract import Failure, ModelOptions, Picture, TagRequest
 from transforms.models.embedded import QUOTE_MAX_CHARS, ocr_pixels, one_line, quotable
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def text_encoder():
 
 @pytest.fixture(scope="module")
 def tagger():
-    return load(build_describer)
+    return load(build_tagger)
 
 
 def picture(image):
@@ -108,8 +108,8 @@ def test_vectors_are_those_of_the_model_card(text_encoder):
 
 def test_tags_are_honest(tagger):
     """The description says that it is automatic, names what was seen, and quotes the text on one line."""
-    request = DescribeRequest((picture(sign("OAT DRINK", "Lemon")),), (("lemon", 0.614), ("mask", 0.31), ("cup", 0.09)))
-    (answer,) = tagger.describe([request])
+    request = TagRequest((picture(sign("OAT DRINK", "Lemon")),), (("lemon", 0.614), ("mask", 0.31), ("cup", 0.09)))
+    (answer,) = tagger.tag([request])
     assert answer.description == (
         "Automatic picture tags. Probably shows: lemon (61 %), mask (31 %). Main colours: yellow. "
         'Text on the picture: "OAT DRINK Lemon".'
@@ -120,30 +120,30 @@ def test_tags_are_honest(tagger):
 
 def test_nothing_recognised_is_said(tagger):
     """Without a label above the floor the description admits it."""
-    (answer,) = tagger.describe([DescribeRequest((picture(Image.new("RGB", (64, 64), "navy")),), (("mask", 0.299),))])
+    (answer,) = tagger.tag([TagRequest((picture(Image.new("RGB", (64, 64), "navy")),), (("mask", 0.299),))])
     assert answer.description == ("Automatic picture tags. Nothing recognised with confidence. Main colours: navy.")
 
 
 def test_several_pictures(tagger):
     """Colours are those of the first picture, text is read off all."""
     plain, signed = picture(Image.new("RGB", (64, 64), "navy")), picture(sign("SALE"))
-    (answer,) = tagger.describe([DescribeRequest((plain, signed))])
+    (answer,) = tagger.tag([TagRequest((plain, signed))])
     assert (answer.colors, answer.text) == ((("navy", 1.0),), "SALE")
 
 
 def test_without_ocr():
     """With OCR off no text is read, the reader is not needed, and the answers have another content address."""
-    off, on = build_describer(ModelOptions(ocr=False)), build_describer(ModelOptions())
+    off, on = build_tagger(ModelOptions(ocr=False)), build_tagger(ModelOptions())
     off.load()
-    request = DescribeRequest((picture(sign("SALE")),))
-    (answer,) = off.describe([request])
+    request = TagRequest((picture(sign("SALE")),))
+    (answer,) = off.tag([request])
     assert (answer.text, off.requires) == ("", ())
     assert request.fingerprint(off) != request.fingerprint(on)
 
 
 def test_request_without_a_picture_fails_alone(tagger):
     """A tagger cannot answer without a picture; its neighbours are answered."""
-    answers = tagger.describe([DescribeRequest(()), DescribeRequest((picture(sign("SALE")),))])
+    answers = tagger.tag([TagRequest(()), TagRequest((picture(sign("SALE")),))])
     assert answers[0] == Failure("backend-failed", "ValueError: a tagger needs a picture and the request has none")
     assert answers[1].text == "SALE"
 
@@ -152,7 +152,7 @@ def test_request_without_a_picture_fails_alone(tagger):
 def test_pictures_of_any_shape(tagger, image_encoder, size):
     """Tiny, thin and large pictures are described and encoded."""
     odd = picture(Image.new("RGB", size, "#208040"))
-    (answer,) = tagger.describe([DescribeRequest((odd,))])
+    (answer,) = tagger.tag([TagRequest((odd,))])
     assert answer.colors == (("green", 1.0),)
     assert image_encoder.encode_images([odd])[0].vector.shape == (1280,)
     height, width, channels = ocr_pixels(odd.image).shape
@@ -195,20 +195,20 @@ import socket
 def cut(*_, **__): raise OSError("the network was touched")
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = cut
 from PIL import Image
-from transforms.models import build_describer, build_image_encoder, build_text_encoder
-from transforms.models.contract import DescribeRequest, Failure, ModelOptions, Picture
+from transforms.models import build_tagger, build_image_encoder, build_text_encoder
+from transforms.models.contract import TagRequest, Failure, ModelOptions, Picture
 options = ModelOptions(threads=1)
-encoder, tagger, texts = build_image_encoder(options), build_describer(options), build_text_encoder(options)
+encoder, tagger, texts = build_image_encoder(options), build_tagger(options), build_text_encoder(options)
 for model in (encoder, tagger, texts):
     model.load()
 picture = Picture("0" * 64, Image.new("RGB", (64, 64), "navy"))
-requests = [DescribeRequest((picture,))]
-answers = [*encoder.encode_images([picture]), *tagger.describe(requests), *texts.encode_texts(["a"])]
+requests = [TagRequest((picture,))]
+answers = [*encoder.encode_images([picture]), *tagger.tag(requests), *texts.encode_texts(["a"])]
 assert not any(isinstance(answer, Failure) for answer in answers), answers
 import torch
 assert torch.get_num_threads() == 1
 """
-    for build in (build_image_encoder, build_describer, build_text_encoder):
+    for build in (build_image_encoder, build_tagger, build_text_encoder):
         if missing := missing_requirements(build(ModelOptions())):
             pytest.skip(f"needs {', '.join(missing)}")
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)

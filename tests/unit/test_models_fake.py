@@ -3,59 +3,59 @@
 import pytest
 from PIL import Image
 
-from transforms.models.contract import DescribeRequest, Description, Failure, ModelOptions, Picture, call_each
-from transforms.models.fake import FakeDescriber, FakeImageEncoder, FakeTextEncoder, hash_vector, parse_script
+from transforms.models.contract import Failure, ModelOptions, Picture, TagRequest, Tags, call_each
+from transforms.models.fake import FakeImageEncoder, FakeTagger, FakeTextEncoder, hash_vector, parse_script
 
 
 def request(digest="d" * 64, text=""):
-    return DescribeRequest((Picture(digest, Image.new("RGB", (2, 2))),), text=text)
+    return TagRequest((Picture(digest, Image.new("RGB", (2, 2))),), text=text)
 
 
 @pytest.fixture
 def scripted(tmp_path):
-    """Builds a describer from the text of a script."""
+    """Builds a tagger from the text of a script."""
 
     def build(script):
         path = tmp_path / "script.yaml"
         path.write_text(script)
-        return FakeDescriber(ModelOptions(fake_script=str(path)))
+        return FakeTagger(ModelOptions(fake_script=str(path)))
 
     return build
 
 
 def test_script_answers_and_fails(scripted):
     """Each entry answers, or fails, the requests whose digest or text it matches; the first match wins."""
-    describer = scripted("""
-- {match: ^aa, description: A shirt., colors: {red: 0.75, white: 0.25}, text: SALE}
-- {match: broken, failure: backend-failed}
-- {match: ^a, description: Never reached by aa.}
+    tagger = scripted("""
+- {match: ^aa, model: tagger, description: A shirt., colors: {red: 0.75, white: 0.25}, text: SALE}
+- {match: broken, model: tagger, failure: backend-failed}
+- {match: ^a, model: tagger, description: Never reached by aa.}
 """)
-    assert describer.describe([request("aa1"), request("x", "it is broken"), request("ab"), request("b" * 64)]) == [
-        Description("A shirt.", (("red", 0.75), ("white", 0.25)), "SALE"),
+    assert tagger.tag([request("aa1"), request("x", "it is broken"), request("ab"), request("b" * 64)]) == [
+        Tags("A shirt.", (("red", 0.75), ("white", 0.25)), "SALE"),
         Failure("backend-failed", "the fake script fails match 'broken'"),
-        Description("Never reached by aa."),
-        Description("Fake description of picture bbbbbbbbbbbb."),
+        Tags("Never reached by aa."),
+        Tags("Fake description of picture bbbbbbbbbbbb."),
     ]
 
 
 def test_poison_costs_only_itself(scripted):
     """One request that makes the whole batch raise costs exactly that one of 64, in few calls."""
-    describer = scripted("- {match: poison, raise: true}")
+    tagger = scripted("- {match: poison, model: tagger, raise: true}")
     requests = [request(f"{n:064x}", "poison" if n == 37 else "") for n in range(64)]
-    answers = call_each(describer.describe, requests, "backend-failed")
+    answers = call_each(tagger.tag, requests, "backend-failed")
     assert [n for n, answer in enumerate(answers) if isinstance(answer, Failure)] == [37]
     assert answers[37] == Failure("backend-failed", "RuntimeError: the fake script raises for match 'poison'")
-    assert answers[:37] == [FakeDescriber(ModelOptions()).describe([one])[0] for one in requests[:37]]
-    assert describer.calls == 13
+    assert answers[:37] == [FakeTagger(ModelOptions()).tag([one])[0] for one in requests[:37]]
+    assert tagger.calls == 13
 
 
 def test_calls_are_counted(scripted):
     """Calls and requests are counted, those of a batch that raised included."""
-    describer = scripted("- {match: poison, raise: true}")
-    describer.describe([request(), request()])
+    tagger = scripted("- {match: poison, model: tagger, raise: true}")
+    tagger.tag([request(), request()])
     with pytest.raises(RuntimeError):
-        describer.describe([request(text="poison")])
-    assert (describer.calls, describer.requests) == (2, 3)
+        tagger.tag([request(text="poison")])
+    assert (tagger.calls, tagger.requests) == (2, 3)
     for encoder, encode, batch in (
         (image := FakeImageEncoder(ModelOptions()), image.encode_images, request().pictures),
         (text := FakeTextEncoder(ModelOptions()), text.encode_texts, ["a"]),
@@ -67,9 +67,12 @@ def test_calls_are_counted(scripted):
 def test_script_is_part_of_the_content_address(scripted):
     """Another script is another model: its answers are not taken for those of the first."""
     one = request()
-    first, second = scripted("- {match: a, description: A}"), scripted("- {match: a, description: B}")
+    first, second = (
+        scripted("- {match: a, model: tagger, description: A}"),
+        scripted("- {match: a, model: tagger, description: B}"),
+    )
     assert one.fingerprint(first) != one.fingerprint(second)
-    assert one.fingerprint(first) == one.fingerprint(scripted("- {match: a, description: A}"))
+    assert one.fingerprint(first) == one.fingerprint(scripted("- {match: a, model: tagger, description: A}"))
 
 
 @pytest.mark.parametrize(
@@ -77,10 +80,10 @@ def test_script_is_part_of_the_content_address(scripted):
     [
         (
             "- {match: a, describtion: x}",
-            "entry 1: describtion: unknown key; allowed: match, model, description, colors, text, f",
+            "entry 1: describtion: unknown key; allowed: match, model, answer, raw, finish_reason, description, colors",
         ),
-        ("- {match: a, description: x}\n- {description: x}", "entry 2: match: Field required"),
-        ("- {match: '(', description: x}", r"entry 1: match: '\(' is no regular expression"),
+        ("- {match: a, model: tagger, description: x}\n- {description: x}", "entry 2: match: Field required"),
+        ("- {match: '(', model: tagger, description: x}", r"entry 1: match: '\(' is no regular expression"),
         ("- {match: a, failure: no-such-reason}", "entry 1: failure: reason 'no-such-reason' is not registered"),
         (
             "- {match: a, failure: missing-id}",
@@ -88,11 +91,11 @@ def test_script_is_part_of_the_content_address(scripted):
         ),
         ("- {match: a, raise: sometimes}", "entry 1: raise: Input should be a valid boolean"),
         (
-            "- {match: a, description: x, colors: {red: 2}}",
+            "- {match: a, model: tagger, description: x, colors: {red: 2}}",
             "entry 1: colors.red: Input should be less than or equal to 1",
         ),
-        ("- {match: a}", "entry 1: has to say exactly one of description, failure and raise: true"),
-        ("- {match: a, description: x, raise: true}", "entry 1: has to say exactly one"),
+        ("- {match: a}", "entry 1: has to say exactly one of answer, raw, failure and raise: true"),
+        ("- {match: a, model: tagger, description: x, raise: true}", "entry 1: has to say exactly one"),
         ("match: a", "is not a list; write - match: ... for each entry"),
         ("", "is not a list"),
         ("- {match: a", "is not YAML"),
@@ -107,13 +110,16 @@ def test_wrong_script_is_refused(scripted, script, message):
 def test_all_wrong_entries_are_named():
     """One message names every wrong entry."""
     with pytest.raises(ValueError, match=r"entry 1: match: .*; entry 3: txt: "):
-        parse_script("- {description: x}\n- {match: a, description: x}\n- {match: a, description: x, txt: y}", "s")
+        parse_script(
+            "- {description: x}\n- {match: a, model: tagger, description: x}\n- {match: a, model: tagger, description: x, txt: y}",
+            "s",
+        )
 
 
 def test_missing_script_is_refused(tmp_path):
     """A script that is not there is refused by name."""
     with pytest.raises(ValueError, match=r"fake script .*gone\.yaml cannot be read: .*; name a YAML file"):
-        FakeDescriber(ModelOptions(fake_script=str(tmp_path / "gone.yaml")))
+        FakeTagger(ModelOptions(fake_script=str(tmp_path / "gone.yaml")))
 
 
 def test_vectors_come_from_content_alone():

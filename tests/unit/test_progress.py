@@ -36,9 +36,9 @@ LOCATED = {**READ, "locate": {"pictures": 600, "unusable": 25}}
 
 
 def test_all_stages_show_from_the_start() -> None:
-    """Before the first heartbeat every stage is listed as waiting, and the workers are said to start."""
+    """Before the first heartbeat every stage that each run has is listed as waiting; the workers are said to start."""
     lines = Tracker().observe({}, 1.0)
-    assert [line.title for line in lines] == [stage.title for stage in STAGES]
+    assert [line.title for line in lines] == [stage.title for stage in STAGES if not stage.optional]
     assert {line.state for line in lines} == {"waiting"}
     assert "starting workers" in shown(lines, 1.0)[-1]
     assert plain_line(lines, 1.0) == "1 s  starting workers"
@@ -58,19 +58,19 @@ def test_rate_of_a_running_stage_is_recent() -> None:
     """A stage that slowed down shows the rate of the last seconds, and the time left follows from it."""
     tracker = Tracker()
     for seconds in range(11):
-        tracker.observe(beats(**LOCATED, describe={"pictures": 30 * seconds}), float(seconds))
+        tracker.observe(beats(**LOCATED, prepare={"pictures": 30 * seconds}), float(seconds))
     for seconds in range(11, 31):
-        lines = tracker.observe(beats(**LOCATED, describe={"pictures": 290 + seconds}), float(seconds))
-    describe = lines[2]
-    assert (describe.state, describe.count, describe.total) == ("running", 320, 575)
-    assert describe.rate == pytest.approx(1.0)
-    assert describe.left_secs == pytest.approx(255.0)
+        lines = tracker.observe(beats(**LOCATED, prepare={"pictures": 290 + seconds}), float(seconds))
+    prepare = lines[2]
+    assert (prepare.state, prepare.count, prepare.total) == ("running", 320, 575)
+    assert prepare.rate == pytest.approx(1.0)
+    assert prepare.left_secs == pytest.approx(255.0)
     assert shown(lines, 30.0)[2].split("  ")[-1].strip() == "4 min 15 s left"
 
 
 def test_stages_before_a_barrier_are_done_when_the_next_begins() -> None:
     """Reading and pictures are done once items are assembled, also when fewer were described than were found."""
-    lines = Tracker().observe(beats(**LOCATED, describe={"pictures": 500}, assemble={"items": 100}), 9.0)
+    lines = Tracker().observe(beats(**LOCATED, prepare={"pictures": 500}, assemble={"items": 100}), 9.0)
     assert [line.state for line in lines] == ["done", "done", "done", "running", "waiting", "waiting"]
     assert lines[3].total == 399
     assert shown(lines, 9.0)[3].split()[2:] == ["100", "of", "399", "25", "%"]
@@ -108,16 +108,16 @@ def test_plain_line_names_what_has_begun() -> None:
     tracker.observe(beats(**READ, locate={"pictures": 575}), 1.0)
     for seconds in range(2, 13):
         lines = tracker.observe(
-            beats(**READ, locate={"pictures": 575}, describe={"pictures": 12 * (seconds - 2)}), float(seconds)
+            beats(**READ, locate={"pictures": 575}, prepare={"pictures": 12 * (seconds - 2)}), float(seconds)
         )
     assert plain_line(lines, 12.0) == (
-        "12 s  records read 399 (done)  pictures located 575 (done)  pictures described 120 of 575 (12/s)"
+        "12 s  records read 399 (done)  pictures located 575 (done)  pictures prepared 120 of 575 (12/s)"
     )
 
 
 @given(
-    counts=st.lists(st.integers(0, 99_999_999), min_size=6, max_size=6),
-    begun=st.integers(0, 6),
+    counts=st.lists(st.integers(0, 99_999_999), min_size=7, max_size=7),
+    begun=st.integers(0, 7),
     seconds=st.floats(0, 90_000),
     finished=st.booleans(),
 )
@@ -128,7 +128,8 @@ def test_view_fits_80_columns(counts: list[int], begun: int, seconds: float, fin
     tracker.observe({name: Counter() for name in seen}, 0.0)
     lines = tracker.observe(seen, seconds, finished=finished)
     rows = shown(lines, seconds)
-    assert len(rows) == len(STAGES) + 1
+    expected = [stage for stage in STAGES if stage.name in seen or not stage.optional]
+    assert len(rows) == len(expected) + 1
     assert all(len(row) <= COLUMNS and "…" not in row for row in rows)
 
 

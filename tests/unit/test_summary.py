@@ -16,6 +16,7 @@ from schemas.tables import TABLES
 
 MANIFEST: dict[str, Any] = {
     "published": True,
+    "versions": {},
     "seconds": 74.0,
     "workers": 2,
     "unmapped_columns": [],
@@ -26,6 +27,7 @@ MANIFEST: dict[str, Any] = {
         "unaccounted": 0,
         "quarantined": {},
         "image_rows_quarantined": {},
+        "answers_quarantined": {},
         "flags": {},
         "images": {"usable": 575},
         "values": {

@@ -7,11 +7,22 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from transforms.models.contract import Describer, ImageEncoder, Model, ModelOptions, TextEncoder
+from transforms.models.chat import ChatModel
+from transforms.models.contract import ImageEncoder, Model, ModelOptions, Tagger, TextEncoder
 
-DESCRIBERS: dict[str, str] = {
-    "embedded": "transforms.models.embedded:EmbeddedDescriber",
-    "fake": "transforms.models.fake:FakeDescriber",
+# What sees colours and text on pictures.
+TAGGERS: dict[str, str] = {
+    "embedded": "transforms.models.embedded:EmbeddedTagger",
+    "fake": "transforms.models.fake:FakeTagger",
+}
+# No language model: what the tagger sees is the description.
+TAGS_ONLY = "embedded"
+# Multimodal language models.
+CHAT_MODELS: dict[str, str] = {
+    "fake": "transforms.models.fake_chat:FakeChatModel",
+    "openai": "transforms.models.openai:OpenAIChatModel",
+    "transformers": "transforms.models.transformers_chat:TransformersChatModel",
+    "vllm": "transforms.models.vllm:VllmChatModel",
 }
 IMAGE_ENCODERS: dict[str, str] = {
     "embedded": "transforms.models.embedded:EmbeddedImageEncoder",
@@ -23,10 +34,16 @@ TEXT_ENCODERS: dict[str, str] = {
 }
 
 
-def build_describer(options: ModelOptions) -> Describer:
-    """The describer that `options.describe_backend` names, not yet loaded. ValueError when there is none."""
-    describer: Describer = _build(DESCRIBERS, options.describe_backend, "describe backend", options)
-    return describer
+def build_tagger(options: ModelOptions) -> Tagger:
+    """The tagger that goes with the describe backend, not yet loaded. ValueError when there is none."""
+    tagger: Tagger = _build(TAGGERS, options.tagger, "tagger", options)
+    return tagger
+
+
+def build_chat_model(options: ModelOptions) -> ChatModel:
+    """The language model that `options.describe_backend` names, not yet loaded. ValueError when there is none."""
+    model: ChatModel = _build(CHAT_MODELS, options.describe_backend, "describe backend", options)
+    return model
 
 
 def build_image_encoder(options: ModelOptions) -> ImageEncoder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,7 @@ import orjson
 from PIL import Image
 
 from schemas.expectations import UNIT_NORM_TOLERANCE
+from transforms.models.chat_options import ChatOptions
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -51,7 +52,7 @@ class ImageEncoding:
 
 
 @dataclass(frozen=True, slots=True)
-class DescribeRequest:
+class TagRequest:
     """What a description is asked for: pictures, with what is already known of them, and the record's text.
 
     labels: the image encoder's labels of the first picture.
@@ -61,7 +62,7 @@ class DescribeRequest:
     labels: tuple[tuple[str, float], ...] = ()
     text: str = ""
 
-    def fingerprint(self, backend: Describer) -> str:
+    def fingerprint(self, backend: Tagger) -> str:
         """Content address of the answer: model, prompt, parameters, picture digests and text."""
         content = [
             backend.model,
@@ -75,7 +76,7 @@ class DescribeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class Tags:
     """What a backend says of a picture.
 
     colors: (colour name, share of the foreground), largest first; text: read off the picture.
@@ -90,6 +91,7 @@ class Description:
 class ModelOptions:
     """Choices of the command line that models are built from; each backend reads what concerns it.
 
+    describe_backend: a multimodal language model, or `embedded`: then tags are the only description.
     threads: for each worker process; fake_script: YAML file with scripted answers and failures.
     """
 
@@ -99,6 +101,12 @@ class ModelOptions:
     ocr: bool = True
     threads: int = 1
     fake_script: str | None = None
+    chat: ChatOptions = field(default_factory=ChatOptions)
+
+    @property
+    def tagger(self) -> str:
+        """What sees colours and text on pictures; no language model, so that it runs beside each of them."""
+        return "fake" if self.describe_backend == "fake" else "embedded"
 
 
 @runtime_checkable
@@ -135,7 +143,7 @@ class TextEncoder(Model, Protocol):
     def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]: ...
 
 
-class Describer(Model, Protocol):
+class Tagger(Model, Protocol):
     """Pictures to descriptions.
 
     method: how the description was made, as the tables state it; prompt_hash: empty without a prompt;
@@ -151,7 +159,7 @@ class Describer(Model, Protocol):
     @property
     def parameters(self) -> Mapping[str, Any]: ...
 
-    def describe(self, requests: Sequence[DescribeRequest]) -> list[Description | Failure]: ...
+    def tag(self, requests: Sequence[TagRequest]) -> list[Tags | Failure]: ...
 
 
 Request = TypeVar("Request")

@@ -7,7 +7,6 @@ Gurevych, arXiv:1908.10084). Text on pictures: PP-OCR through RapidOCR.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -19,13 +18,14 @@ from PIL import Image
 
 from prompts.library import load_prompt
 from transforms import colors
+from transforms.clean import one_line
 from transforms.models.contract import (
-    DescribeRequest,
-    Description,
     Failure,
     ImageEncoding,
     ModelOptions,
     Picture,
+    TagRequest,
+    Tags,
     Vector,
     answer_each,
 )
@@ -121,7 +121,7 @@ class EmbeddedTextEncoder:
         from sentence_transformers import SentenceTransformer
 
         torch.set_num_threads(self._threads)
-        with _quiet_transformers():
+        with quiet_transformers():
             self._encoder = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
 
     def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
@@ -138,7 +138,7 @@ class EmbeddedTextEncoder:
         return list(vectors)
 
 
-class EmbeddedDescriber:
+class EmbeddedTagger:
     """Tags, not prose: the image encoder's labels, the main colours by name, and the text on the picture.
 
     Colours are those of the first picture, as the labels are; text is read off all of them.
@@ -198,10 +198,10 @@ class EmbeddedDescriber:
         # Its sessions open with the first picture; do it now, not in the middle of the work.
         self._ocr(np.full((OCR_MIN_SIDE_PX, OCR_MIN_SIDE_PX, 3), 255, dtype=np.uint8))
 
-    def describe(self, requests: Sequence[DescribeRequest]) -> list[Description | Failure]:
+    def tag(self, requests: Sequence[TagRequest]) -> list[Tags | Failure]:
         return answer_each(self._describe, requests, "backend-failed")
 
-    def _describe(self, request: DescribeRequest) -> Description:
+    def _describe(self, request: TagRequest) -> Tags:
         if not request.pictures:
             raise ValueError("a tagger needs a picture and the request has none")
         found = colors.dominant_colors(request.pictures[0].image)
@@ -211,7 +211,7 @@ class EmbeddedDescriber:
             colors=[name for name, _ in found],
             text=quotable(" ".join(lines)),
         )
-        return Description(description, found, "\n".join(lines)[:OCR_MAX_CHARS])
+        return Tags(description, found, "\n".join(lines)[:OCR_MAX_CHARS])
 
     def _read(self, image: Image.Image) -> list[str]:
         """The lines of text on the picture in reading order."""
@@ -230,19 +230,6 @@ def ocr_pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
         padded.paste(small)
         small = padded
     return np.ascontiguousarray(np.asarray(small)[:, :, ::-1])
-
-
-def one_line(text: str) -> str:
-    r"""The text without control and format characters, with single spaces.
-
-    >>> one_line("SALE\t 50\x07 %\u202e\n")
-    'SALE 50 %'
-    """
-    return " ".join("".join(" " if c.isspace() else c for c in text if _is_printing(c)).split())
-
-
-def _is_printing(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
 def quotable(text: str) -> str:
@@ -270,7 +257,7 @@ def _only_file(folder: Path, pattern: str) -> str:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """No progress bars and no load report on the user's terminal while weights are read."""
     from transformers.utils import logging
 

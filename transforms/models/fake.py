@@ -3,16 +3,22 @@
 They load nothing, so whole runs can be rehearsed and tested without a model. A script is a YAML list, of
 which the first entry for the model that matches a request's picture digests or text answers it:
 
-    - match: ^3f2a           # regular expression, searched in each digest and in the text
-      description: A red shirt.
-      colors: {red: 0.8, white: 0.2}
-      text: SALE
+    - match: ^3f2a           # regular expression, searched in each digest and in the text or prompt
+      answer: {description: A red shirt., color: Red}   # keys of the JSON answer; the others say unknown
     - match: broken
       failure: backend-failed  # a reason id: this request fails
     - match: poison
       raise: true              # the call raises, for all requests in the batch
+    - match: garbage
+      raw: '{"descr'           # the answer as it comes, here cut off
+      finish_reason: length
+    - match: ^77aa
+      model: tagger            # describer (the default), tagger, image-encoder or text-encoder
+      description: Tags.
+      colors: {red: 0.8, white: 0.2}
+      text: SALE
     - match: Mug
-      model: text-encoder      # describer (the default), image-encoder or text-encoder
+      model: text-encoder
       failure: embed-failed
 """
 
@@ -31,12 +37,12 @@ from ruamel.yaml.error import YAMLError
 
 from schemas.reasons import Effect, check_registered
 from transforms.models.contract import (
-    DescribeRequest,
-    Description,
     Failure,
     ImageEncoding,
     ModelOptions,
     Picture,
+    TagRequest,
+    Tags,
     Vector,
 )
 
@@ -49,7 +55,10 @@ class ScriptEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     match: str
-    model: Literal["describer", "image-encoder", "text-encoder"] = "describer"
+    model: Literal["describer", "tagger", "image-encoder", "text-encoder"] = "describer"
+    answer: dict[str, Any] | None = None
+    raw: str | None = None
+    finish_reason: str = "stop"
     description: str | None = None
     colors: dict[str, Annotated[float, Field(ge=0, le=1, strict=False)]] = {}
     text: str = ""
@@ -74,10 +83,14 @@ class ScriptEntry(BaseModel):
 
     @model_validator(mode="after")
     def _one_outcome(self) -> ScriptEntry:
-        if (self.description is not None) + (self.failure is not None) + self.raises != 1:
-            raise ValueError("has to say exactly one of description, failure and raise: true")
-        if self.model != "describer" and self.description is not None:
-            raise ValueError(f"has a description, which an {self.model} does not give; say failure or raise: true")
+        own = {"describer": ("answer", "raw"), "tagger": ("description",)}.get(self.model, ())
+        strange = [key for key in ("answer", "raw", "description") if getattr(self, key) is not None and key not in own]
+        if strange:
+            article = "an" if self.model[0] in "aeiou" else "a"
+            choice = ", ".join([*own, "failure or raise: true"])
+            raise ValueError(f"has {strange[0]}, which {article} {self.model} does not give; say {choice}")
+        if sum(getattr(self, key) is not None for key in own) + (self.failure is not None) + self.raises != 1:
+            raise ValueError(f"has to say exactly one of {', '.join([*own, 'failure'])} and raise: true")
         return self
 
     def matches(self, texts: Sequence[str]) -> bool:
@@ -180,8 +193,8 @@ class FakeTextEncoder:
         return scripted if isinstance(scripted, Failure) else hash_vector(text)
 
 
-class FakeDescriber:
-    """Scripted answers, and a description from the digests where the script is silent.
+class FakeTagger:
+    """Scripted tags, and a description from the digest where the script is silent.
 
     calls, requests: how often it was called, with how many requests, batches that raised included.
     Raises ValueError for a script that cannot be used.
@@ -193,27 +206,27 @@ class FakeDescriber:
     requires: tuple[str, ...] = ()
 
     def __init__(self, options: ModelOptions) -> None:
-        self._script = Script(options, "describer")
+        self._script = Script(options, "tagger")
         self.parameters: dict[str, Any] = {"script": hashlib.sha256(self._script.text.encode()).hexdigest()}
         self.calls = self.requests = 0
 
     def load(self) -> None:
         """There is nothing to load."""
 
-    def describe(self, requests: Sequence[DescribeRequest]) -> list[Description | Failure]:
+    def tag(self, requests: Sequence[TagRequest]) -> list[Tags | Failure]:
         """One scripted or derived answer per request. Raises RuntimeError where the script says so."""
         self.calls += 1
         self.requests += len(requests)
         return [self._answer(request) for request in requests]
 
-    def _answer(self, request: DescribeRequest) -> Description | Failure:
+    def _answer(self, request: TagRequest) -> Tags | Failure:
         digests = [picture.digest for picture in request.pictures]
         scripted = self._script.outcome([*digests, request.text])
         if scripted is None:
-            return Description(f"Fake description of picture {', '.join(d[:12] for d in digests) or 'none'}.")
+            return Tags(f"Fake description of picture {', '.join(d[:12] for d in digests) or 'none'}.")
         if isinstance(scripted, Failure):
             return scripted
-        return Description(scripted.description or "", tuple(scripted.colors.items()), scripted.text)
+        return Tags(scripted.description or "", tuple(scripted.colors.items()), scripted.text)
 
 
 def hash_vector(content: str) -> Vector:

@@ -1,0 +1,277 @@
+"""Items are put to a language model: PCollection[Bucket] → PCollection[KV[item bucket, ItemAnswer]] and Usage.
+
+What is open is asked once for each distinct content, in parts of all jobs that are contiguous ranges of their keys.
+A part's earlier answers are read from the store, the rest is sent, and every answer is kept as it comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import orjson
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from schemas.elements import Bucket, DescribeJob, ItemAnswer
+from schemas.template import Template
+from transforms.answer_store import AnswerStore, bounds_of, part_of
+from transforms.conversation import Asker, converse
+from transforms.ledger import UNLIMITED, Budget, OwnPurse, Purse, SharedPurse, Usage, share
+from transforms.meter import Meter
+from transforms.models import build_chat_model, build_text_encoder
+from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, answer_all
+from transforms.models.contract import Failure, ModelOptions
+from transforms.prompting import AskOptions, describe_job
+from transforms.shortlist import NearestByVector
+from transforms.spool import Spool, SpoolRef, read_spool
+
+# Parts under way at once in a worker: the last answers of one come in while the next is being asked, so that the
+# model is never left without work.
+PARTS_AT_ONCE = 2
+_USAGE = "usage"
+
+Answered = tuple[list[tuple[int, ItemAnswer]], Usage]
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeConfig:
+    """All that the stage is told. Places: pictures, answers, purse (a local file, or empty without a shared disk)."""
+
+    template: Template
+    models: ModelOptions
+    ask: AskOptions
+    budget: Budget
+    parts: int
+    run_id: str
+    pictures_dir: str
+    answers_dir: str
+    purse_file: str = ""
+
+
+def job_key(job: DescribeJob, *, two_pass: bool) -> str:
+    """What is asked, whatever the item, as 64 hexadecimal digits; in two passes what the first one asks."""
+    content: list[Any] = [job.pictures]
+    if not (two_pass and job.pictures):
+        content += [job.fields, job.known, job.attributes]
+    return hashlib.sha256(orjson.dumps(content)).hexdigest()
+
+
+@dataclass
+class Teller:
+    """Answers requests: from the store, else within the budget from the model. Counts what it took.
+
+    told: called after each answer, for a live view.
+    """
+
+    model: ChatModel
+    store: AnswerStore
+    budget: Budget
+    purse: Purse
+    image_px: int
+    told: Callable[[ChatAnswer | Failure], None] = lambda _: None
+    usage: Usage = field(default_factory=Usage)
+
+    def ask(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer | Failure]:
+        """One answer or Failure per request, in order; equal requests are sent once."""
+        fingerprints = [request.fingerprint(self.model) for request in requests]
+        distinct = dict(zip(fingerprints, requests, strict=True))
+        answers: dict[str, ChatAnswer | Failure] = {f: a for f in distinct if (a := self.store.get(f)) is not None}
+        self.usage += Usage(reused=len(answers))
+        waiting = [f for f in distinct if f not in answers]
+        while waiting:
+            sent, waiting = self._affordable(distinct, waiting)
+            if not sent:
+                answers |= dict.fromkeys(waiting, Failure("budget", "the run's budget was spent before this was asked"))
+                break
+            for index, answer in answer_all(self.model, [distinct[f] for f in sent]):
+                answers[sent[index]] = answer
+                self._account(sent[index], distinct[sent[index]], answer)
+        return [answers[f] for f in fingerprints]
+
+    def _affordable(self, requests: dict[str, ChatRequest], waiting: list[str]) -> tuple[list[str], list[str]]:
+        """The first of the waiting that may be sent, and the rest, which may be affordable once these are settled."""
+        if self.budget.limit == UNLIMITED:
+            return waiting, []
+        count = 0
+        while count < len(waiting):
+            if not self.purse.reserve(self.budget.estimate(requests[waiting[count]], self.image_px)):
+                break
+            count += 1
+        return waiting[:count], waiting[count:]
+
+    def _account(self, fingerprint: str, request: ChatRequest, answer: ChatAnswer | Failure) -> None:
+        spent = self.budget.spent(answer)
+        if isinstance(answer, ChatAnswer):
+            self.store.put(fingerprint, request, answer)
+        if self.budget.limit != UNLIMITED:
+            self.purse.settle(self.budget.estimate(request, self.image_px), spent)
+        self.usage = self.usage.with_call(answer, spent.cost)
+        self.told(answer)
+
+
+def hold_conversations(
+    asker: Asker, jobs: Sequence[DescribeJob], ask: Callable[[Sequence[ChatRequest]], Sequence[ChatAnswer | Failure]]
+) -> list[ItemAnswer]:
+    """The answer to each job, in order. All that can be asked at a time is asked together."""
+    results: dict[int, ItemAnswer] = {}
+    conversations = [converse(asker, job) for job in jobs]
+    said: dict[int, ChatAnswer | Failure | None] = dict.fromkeys(range(len(jobs)))
+    while said:
+        requests: dict[int, ChatRequest] = {}
+        for number, answer in said.items():
+            try:
+                # None starts a conversation.
+                requests[number] = conversations[number].send(answer)  # type: ignore[arg-type]
+            except StopIteration as done:
+                results[number] = done.value
+            except Exception as error:  # a fault of this program met on one item must not stop the others
+                fault = f"{type(error).__name__}: {error}"
+                results[number] = ItemAnswer(jobs[number].item_id, reason="backend-failed", message=fault)
+        said = dict(zip(requests, ask(list(requests.values())), strict=True)) if requests else {}
+    return [results[number] for number in range(len(jobs))]
+
+
+def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> Answered:
+    """(item bucket, answer) for each job of a part, each content asked once, and what it took."""
+    sharing: dict[tuple[Any, ...], list[DescribeJob]] = {}
+    for job in jobs:
+        sharing.setdefault((job.fields, job.known, job.pictures, job.attributes), []).append(job)
+    # By size, so that a backend that pads or sorts finds like beside like; the order is the same in every run.
+    groups = [sorted(group, key=lambda job: job.item_id) for _, group in sorted(sharing.items(), key=repr)]
+    answers = hold_conversations(asker, [group[0] for group in groups], teller.ask)
+    answered = [
+        (job.item_bucket, replace(answer, item_id=job.item_id))
+        for group, answer in zip(groups, answers, strict=True)
+        for job in group
+    ]
+    failed: dict[str, int] = {}
+    for _, answer in answered:
+        if answer.reason is not None:
+            failed[answer.reason] = failed.get(answer.reason, 0) + 1
+    return answered, teller.usage + Usage(jobs=len(groups), items=len(answered), failed_items=failed)
+
+
+class _Jobs(beam.DoFn):
+    """Buckets → KV[part, DescribeJob]."""
+
+    def __init__(self, config: DescribeConfig) -> None:
+        self._config = config
+
+    def process(self, bucket: Bucket) -> Iterator[tuple[int, DescribeJob]]:
+        config = self._config
+        for item in bucket.items:
+            job = describe_job(config.template, config.ask, item, bucket.number)
+            if job is not None:
+                yield part_of(job_key(job, two_pass=config.ask.two_pass), config.parts), job
+
+
+class _Describe(beam.DoFn):
+    """Loads the model once a worker process and keeps it busy with up to PARTS_AT_ONCE parts."""
+
+    def __init__(self, config: DescribeConfig, heartbeat_dir: str) -> None:
+        self._config, self._heartbeat_dir = config, heartbeat_dir
+        self._asker: Asker | None = None
+        self._under_way: deque[Future[Answered]] = deque()
+
+    def setup(self) -> None:
+        self._meter = Meter("describe", self._heartbeat_dir)
+
+    def start_bundle(self) -> None:
+        self._under_way = deque()
+
+    def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[Any]:
+        part, refs = spooled
+        asker = self._load()
+        jobs = list(read_spool(refs, DescribeJob))
+        self._under_way.append(self._threads.submit(self._describe, asker, part, jobs))
+        while len(self._under_way) >= (PARTS_AT_ONCE if asker.model.concurrent else 1):
+            yield from self._finish()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        window = GlobalWindow()
+        while self._under_way:
+            for element in self._finish():
+                tagged = isinstance(element, beam.pvalue.TaggedOutput)
+                value = WindowedValue(element.value if tagged else element, window.max_timestamp(), [window])
+                yield beam.pvalue.TaggedOutput(element.tag, value) if tagged else value
+
+    def teardown(self) -> None:
+        if self._asker is not None:
+            self._threads.shutdown(cancel_futures=True)
+            self._asker.model.close()
+            self._asker = None
+
+    def _load(self) -> Asker:
+        # Not in setup: a worker that gets no item need not load a model.
+        if self._asker is None:
+            self._meter.beat()
+            config = self._config
+            model = build_chat_model(config.models)
+            model.load()
+            nearest = NearestByVector(lambda: build_text_encoder(config.models))
+            self._asker = Asker(config.template, config.ask, model, config.pictures_dir, nearest)
+            self._threads = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="describe")
+        return self._asker
+
+    def _describe(self, asker: Asker, part: int, jobs: list[DescribeJob]) -> Answered:
+        config = self._config
+        store = AnswerStore(config.answers_dir, *bounds_of(part, config.parts), config.run_id, asker.model.model)
+        store.load()
+        teller = Teller(asker.model, store, config.budget, self._purse(), config.ask.image_px, self._tell)
+        try:
+            return describe_part(asker, jobs, teller)
+        finally:
+            store.close()
+
+    def _tell(self, answer: ChatAnswer | Failure) -> None:
+        tokens = 0 if isinstance(answer, Failure) else answer.prompt_tokens + answer.completion_tokens
+        self._meter.watch(answers=1, tokens=tokens, failures=isinstance(answer, Failure))
+
+    def _purse(self) -> Purse:
+        limit = self._config.budget.limit
+        if self._config.purse_file:
+            return SharedPurse(Path(self._config.purse_file), limit)
+        return OwnPurse(share(limit, self._config.parts))
+
+    def _finish(self) -> Iterator[Any]:
+        answered, usage = self._under_way.popleft().result()
+        self._meter.add("items", len(answered))
+        for counter in ("calls", "reused", "retries", "prompt_tokens", "completion_tokens"):
+            self._meter.add(counter, getattr(usage, counter))
+        self._meter.beat()
+        yield from answered
+        yield beam.pvalue.TaggedOutput(_USAGE, usage)
+
+
+class DescribeOutputs(NamedTuple):
+    """What DescribeItems gives."""
+
+    answers: beam.PCollection
+    usage: beam.PCollection
+
+
+@dataclass(eq=False)
+class DescribeItems(beam.PTransform):
+    """Asks a language model about every item of which something is open."""
+
+    config: DescribeConfig
+    spool_dir: str
+    heartbeat_dir: str = ""
+
+    def expand(self, buckets: beam.PCollection) -> DescribeOutputs:
+        asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(_USAGE, main="answers")
+        outputs = (
+            buckets
+            | "Jobs" >> beam.ParDo(_Jobs(self.config)).with_output_types(tuple[int, DescribeJob])
+            | "SpoolJobs" >> Spool(self.spool_dir)
+            | "ByKey" >> beam.GroupByKey()
+            | "Ask" >> asking
+        )
+        return DescribeOutputs(outputs.answers, outputs[_USAGE])

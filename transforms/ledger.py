@@ -1,0 +1,219 @@
+"""What language models cost: usage, prices, and a budget that all workers of a machine share.
+
+A call is reserved with an estimate before it is sent and settled with what it took, so the budget holds whatever the
+number of requests under way.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.models.contract import Failure
+
+TOKENS_PER_PRICE = 1_000_000
+CHARS_PER_TOKEN = 3  # rather too many tokens than too few: an estimate must not break the budget
+PIXELS_PER_TOKEN_SIDE = 28  # of Qwen's models; others take fewer tokens a picture
+MESSAGE_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Money per million tokens, in whatever currency the prices are in; image: per million tokens of pictures.
+
+    image_tokens are part of the prompt's; where their price is not given, they cost what the prompt's cost.
+    """
+
+    prompt: float = 0.0
+    completion: float = 0.0
+    image: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("prompt", self.prompt), ("completion", self.completion), ("image", self.image)):
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"--prices {name}={value!r}; a price is a number of at least 0, per million tokens")
+
+    def cost(self, prompt_tokens: int, image_tokens: int, completion_tokens: int) -> float:
+        image = self.prompt if self.image is None else self.image
+        text_tokens = prompt_tokens - image_tokens
+        return (
+            text_tokens * self.prompt + image_tokens * image + completion_tokens * self.completion
+        ) / TOKENS_PER_PRICE
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Calls, tokens of prompts and answers, and money."""
+
+    calls: float = 0
+    tokens: float = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+    def within(self, limit: Amount) -> bool:
+        # Money is added up in floats.
+        return all(getattr(self, f.name) <= getattr(limit, f.name) * (1 + 1e-9) for f in fields(self))
+
+
+UNLIMITED = Amount(math.inf, math.inf, math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may spend, with the prices to reckon by. Raises ValueError that names a wrong option."""
+
+    max_model_calls: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    prices: Prices = field(default_factory=Prices)
+
+    def __post_init__(self) -> None:
+        for option in ("max_model_calls", "max_tokens", "max_cost"):
+            value = getattr(self, option)
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"--{option.replace('_', '-')} is {value!r}; allowed is a number of at least 0")
+        if self.max_cost is not None and not (self.prices.prompt or self.prices.completion):
+            raise ValueError("--max-cost needs --prices, for example --prices prompt=0.15 completion=0.60")
+
+    @property
+    def limit(self) -> Amount:
+        given = (self.max_model_calls, self.max_tokens, self.max_cost)
+        return Amount(*(math.inf if value is None else value for value in given))
+
+    def estimate(self, request: ChatRequest, image_px: int) -> Amount:
+        """The most that one call may take: all its answer tokens, and pictures at their full size."""
+        image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
+        text_tokens = (len(request.system) + len(request.text)) // CHARS_PER_TOKEN + MESSAGE_TOKENS
+        return self._amount(text_tokens + image_tokens, image_tokens, request.max_tokens)
+
+    def spent(self, answer: ChatAnswer | Failure) -> Amount:
+        """What a call took; of one that failed nothing is known but that it was made."""
+        if isinstance(answer, Failure):
+            return Amount(1)
+        return self._amount(answer.prompt_tokens, answer.image_tokens, answer.completion_tokens)
+
+    def _amount(self, prompt_tokens: int, image_tokens: int, completion_tokens: int) -> Amount:
+        cost = self.prices.cost(prompt_tokens, image_tokens, completion_tokens)
+        return Amount(1, prompt_tokens + completion_tokens, cost)
+
+
+class Purse(Protocol):
+    """What is left of a budget."""
+
+    def reserve(self, amount: Amount) -> bool:
+        """Take `amount` if it is left."""
+        ...
+
+    def settle(self, reserved: Amount, spent: Amount) -> None:
+        """Give back what was reserved, take what was spent."""
+        ...
+
+
+@dataclass
+class OwnPurse:
+    """A purse of one worker, for runners whose workers share no local disk."""
+
+    limit: Amount
+    taken: Amount = field(default_factory=Amount)
+
+    def reserve(self, amount: Amount) -> bool:
+        if not (self.taken + amount).within(self.limit):
+            return False
+        self.taken += amount
+        return True
+
+    def settle(self, reserved: Amount, spent: Amount) -> None:
+        self.taken = self.taken - reserved + spent
+
+
+@dataclass(frozen=True)
+class SharedPurse:
+    """A purse that all processes of a machine share, through a locked file."""
+
+    path: Path
+    limit: Amount
+
+    def reserve(self, amount: Amount) -> bool:
+        with self._purse() as purse:
+            return purse.reserve(amount)
+
+    def settle(self, reserved: Amount, spent: Amount) -> None:
+        with self._purse() as purse:
+            purse.settle(reserved, spent)
+
+    @contextmanager
+    def _purse(self) -> Iterator[OwnPurse]:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            text = file.read()
+            purse = OwnPurse(self.limit, Amount(**json.loads(text)) if text else Amount())
+            yield purse
+            file.seek(0)
+            file.truncate()
+            file.write(json.dumps(asdict(purse.taken)))
+
+
+def share(limit: Amount, parts: int) -> Amount:
+    """An equal share of a budget."""
+    return Amount(*(getattr(limit, f.name) / parts for f in fields(limit)))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the language model did in a part of a run, and what it took.
+
+    jobs: items asked about, each content once; items: items that got an answer or a failure.
+    calls: requests sent and answered, or failed; reused: requests that the store had the answer of.
+    retries: sendings beyond the first of each call; seconds: of all calls added up.
+    failed_items: reason → items; failed_calls: reason → calls.
+    """
+
+    jobs: int = 0
+    items: int = 0
+    calls: int = 0
+    reused: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    image_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    cost: float = 0.0
+    failed_items: dict[str, int] = field(default_factory=dict)
+    failed_calls: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Usage) -> Usage:
+        both: dict[str, Any] = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        total: dict[str, Any] = {n: _merge(a, b) if isinstance(a, dict) else a + b for n, (a, b) in both.items()}
+        return Usage(**total)
+
+    def with_call(self, answer: ChatAnswer | Failure, cost: float) -> Usage:
+        if isinstance(answer, Failure):
+            failed = _merge(self.failed_calls, {answer.reason: 1})
+            return replace(self, calls=self.calls + 1, failed_calls=failed)
+        return self + Usage(
+            calls=1,
+            retries=answer.retries,
+            prompt_tokens=answer.prompt_tokens,
+            image_tokens=answer.image_tokens,
+            completion_tokens=answer.completion_tokens,
+            seconds=answer.seconds,
+            cost=cost,
+        )
+
+
+def _merge(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}

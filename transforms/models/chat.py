@@ -1,0 +1,155 @@
+"""The contract of multimodal language models: a batch of requests in, one answer or one Failure per request out.
+
+A request is content-addressed: what was asked of which model, with which prompt, parameters and pictures. Its
+answer can be used again by any later run, and equal requests are sent once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import orjson
+
+from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, Model
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPicture:
+    """A picture made ready for a model: a JPEG file that is read when the request is sent, and not before.
+
+    digest: SHA-256 of the original file's bytes, hexadecimal.
+    path: of the JPEG file, on a file system that Beam knows; no part of the picture's identity.
+    """
+
+    digest: str
+    path: str = field(compare=False)
+
+    def read(self) -> bytes:
+        """The JPEG's bytes. Raises OSError or Beam's errors when the file has gone."""
+        from apache_beam.io.filesystem import CompressionTypes
+        from apache_beam.io.filesystems import FileSystems
+
+        with FileSystems.open(self.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            content: bytes = file.read()
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One question to a model. The answer has to be a JSON object that `schema` describes.
+
+    text: the user's turn; pictures stand before it, in this order.
+    preparation: how the pictures were made ready (size, quality); part of the content address.
+    prompt_hash: of all the prompts that shaped `system` and `text`.
+    """
+
+    system: str
+    text: str
+    schema: Mapping[str, Any]
+    pictures: tuple[PreparedPicture, ...] = ()
+    preparation: str = ""
+    prompt_hash: str = ""
+    max_tokens: int = 512
+    temperature: float = 0.0
+
+    def fingerprint(self, model: ChatModel) -> str:
+        """Content address of the answer, 64 hexadecimal digits."""
+        content = [
+            model.model,
+            model.parameters,
+            self.prompt_hash,
+            self.system,
+            self.text,
+            self.schema,
+            [picture.digest for picture in self.pictures],
+            self.preparation if self.pictures else "",
+            self.max_tokens,
+            self.temperature,
+        ]
+        # The order of a schema's properties shapes the answer, so keys are not sorted.
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """What a model said, as it said it; nothing in it is trusted yet.
+
+    finish_reason: as OpenAI's API has it: `stop`, `length`, `content_filter` ...
+    image_tokens: part of prompt_tokens, 0 where the server does not tell.
+    retries: sendings that failed before this one; seconds: from sending to the whole answer.
+    probabilities: top-level key of the answer → probability of its value's tokens, where log-probabilities came.
+    """
+
+    content: str
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    image_tokens: int = 0
+    completion_tokens: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+
+
+class ChatModel(Model, Protocol):
+    """A multimodal language model.
+
+    parameters: what shapes an answer beside model, prompt and request, as JSON values.
+    concurrent: whether `answer` may be called from several threads at once.
+    """
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    @property
+    def concurrent(self) -> bool: ...
+
+    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+        """(index of the request, its answer or Failure), each as soon as it is there, in any order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what `load` took: connections, threads, this process's share of a server."""
+        ...
+
+
+Answer = TypeVar("Answer")
+
+
+def answer_all(model: ChatModel, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    """Exactly one answer or Failure per request, as they come, whatever the model does.
+
+    When `answer` raises, or ends without having answered everything, what is open is halved and asked again, until
+    the request that the model cannot take stands alone and fails with `backend-failed`.
+    """
+    yield from _answer_some(model, requests, list(range(len(requests))))
+
+
+def _answer_some(
+    model: ChatModel, requests: Sequence[ChatRequest], indices: list[int]
+) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    if not indices:
+        return
+    open_indices = dict.fromkeys(indices)
+    problem = ""
+    try:
+        for position, answer in model.answer([requests[index] for index in indices]):
+            index = indices[position]
+            if index in open_indices:
+                del open_indices[index]
+                yield index, answer
+    except Exception as error:  # whatever a model library raises concerns this batch only
+        problem = f"{type(error).__name__}: {error}"
+    left = list(open_indices)
+    if not left:
+        return
+    if len(indices) == 1:
+        message = problem or "the backend gave no answer"
+        yield left[0], Failure("backend-failed", textwrap.shorten(message, MAX_MESSAGE_CHARS, placeholder=" ..."))
+        return
+    middle = (len(left) + 1) // 2
+    yield from _answer_some(model, requests, left[:middle])
+    yield from _answer_some(model, requests, left[middle:])

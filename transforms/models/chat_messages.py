@@ -1,0 +1,281 @@
+"""OpenAI-compatible chat completions as bytes: ChatRequest → body, response → ChatAnswer or why there is none. Pure.
+
+Nothing in a response is trusted, and neither the key nor a picture's data gets into a message.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from binascii import b2a_base64
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import accumulate
+from typing import Any
+
+import orjson
+
+from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.models.chat_options import ChatOptions
+from transforms.models.contract import MAX_MESSAGE_CHARS, Failure
+
+SEED = 0
+
+
+RETRY_AFTER_CAP_SECS = 60.0
+
+
+# What a request is counted as, before it is sent, against --tokens-per-min.
+CHARS_PER_TOKEN = 4
+
+
+PICTURE_TOKENS = 1_000
+
+
+QUOTE_CHARS = 200
+
+
+LEAST_LOG_PROBABILITY = -9_999.0
+
+
+_JSON_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+# A picture's data, as a server may echo it: the whole URL, or a piece of the base64 text.
+_PICTURE_DATA = re.compile(r"data:image/[^\s\"'<>]*|[A-Za-z0-9+/\\=]{64,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a sending brought no answer.
+
+    retry: whether sending again may help; after_secs: the server's wish, from now.
+    alive: the server answered, if not as hoped; unreachable: there was no connection.
+    unauthorized: HTTP 401 or 403, else 0.
+    """
+
+    failure: Failure
+    retry: bool = True
+    alive: bool = False
+    unreachable: bool = False
+    unauthorized: int = 0
+    after_secs: float = 0.0
+
+
+def request_body(request: ChatRequest, options: ChatOptions) -> bytes:
+    """The JSON of one chat completion. Reads the request's pictures and raises whatever that raises."""
+    content: Any = request.text
+    if request.pictures:
+        # Servers that only take text know a user's turn as a string, so it is a list only where it has to be.
+        pictures = [{"type": "image_url", "image_url": {"url": _data_url(p.read())}} for p in request.pictures]
+        content = [*pictures, {"type": "text", "text": request.text}]
+    body: dict[str, Any] = {
+        "model": options.model,
+        "messages": [{"role": "system", "content": request.system}, {"role": "user", "content": content}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": request.schema, "strict": True},
+        },
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "seed": SEED,
+    }
+    if not request.system:
+        del body["messages"][0]
+    if options.logprobs:
+        body["logprobs"] = True
+    return orjson.dumps(body)
+
+
+def estimated_tokens(request: ChatRequest) -> float:
+    """What a request counts as against --tokens-per-min: its text, its pictures and the longest answer."""
+    chars = len(request.system) + len(request.text)
+    return chars / CHARS_PER_TOKEN + PICTURE_TOKENS * len(request.pictures) + request.max_tokens
+
+
+def parse_completion(content_type: str, body: bytes, key: str = "") -> ChatAnswer | Failure:
+    """A response of HTTP 200 as an answer, or `model-error`. Content and finish_reason are passed on as they came."""
+    mime = content_type.partition(";")[0].strip().lower()
+    if mime != "application/json" and not mime.endswith("+json"):
+        return not_completion(f"content type {mime or 'none'}: {quoted(body, key)}", key)
+    try:
+        completion = orjson.loads(body)
+        choice = completion["choices"][0]
+        content = choice["message"]["content"]
+    except orjson.JSONDecodeError as error:
+        return not_completion(f"not JSON ({error.msg}): {quoted(body, key)}", key)
+    except (KeyError, IndexError, TypeError):
+        return not_completion(f"no choices[0].message.content: {quoted(body, key)}", key)
+    if not isinstance(content, str | None):
+        return not_completion(f"the content is no text but {type(content).__name__}", key)
+    content = content or ""
+    finish_reason = choice.get("finish_reason")
+    usage = completion.get("usage")
+    return ChatAnswer(
+        content,
+        finish_reason if isinstance(finish_reason, str) else "",
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        image_tokens=_count(_entry(usage, "prompt_tokens_details"), "image_tokens"),
+        completion_tokens=_count(usage, "completion_tokens"),
+        probabilities=value_probabilities(content, _entry(choice.get("logprobs"), "content")),
+    )
+
+
+def judge(status: int, headers: Mapping[str, str], body: bytes, key: str = "") -> ChatAnswer | Trouble:
+    """What a whole HTTP response means. `key` is kept out of every message."""
+    if status == 200:
+        answer = parse_completion(headers.get("Content-Type", ""), body, key)
+        return Trouble(answer) if isinstance(answer, Failure) else answer
+    if status in (401, 403):
+        # The body is not quoted: this is where servers repeat keys.
+        return Trouble(Failure("model-refused", f"HTTP {status}"), retry=False, alive=True, unauthorized=status)
+    message = one_line(f"HTTP {status}: {quoted(body, key)}", key)
+    if 300 <= status < 400:
+        target = headers.get("Location", "")[:QUOTE_CHARS]
+        message = one_line(f"HTTP {status} leads to {target!r}, which is not followed; name the server itself", key)
+        return Trouble(Failure("model-error", message), retry=False)
+    after_secs = retry_after_secs(headers.get("Retry-After", ""), datetime.now(UTC))
+    if status == 429:
+        return Trouble(Failure("model-busy", message), alive=True, after_secs=after_secs)
+    if 400 <= status < 500:
+        return Trouble(Failure("model-refused", message), retry=False, alive=True)
+    return Trouble(Failure("model-error", message), after_secs=after_secs)
+
+
+def retry_after_secs(value: str, now: datetime) -> float:
+    """Seconds that a Retry-After header asks for, as a number or an HTTP date, between 0 and RETRY_AFTER_CAP_SECS.
+
+    >>> retry_after_secs("7", datetime(2026, 1, 1, tzinfo=UTC))
+    7.0
+    >>> retry_after_secs("Thu, 01 Jan 2026 00:00:30 GMT", datetime(2026, 1, 1, tzinfo=UTC))
+    30.0
+    >>> retry_after_secs("soon", datetime(2026, 1, 1, tzinfo=UTC))
+    0.0
+    """
+    value = value.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII):
+        return min(float(value), RETRY_AFTER_CAP_SECS)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return 0.0
+    secs = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    return min(max(secs, 0.0), RETRY_AFTER_CAP_SECS)
+
+
+def value_probabilities(content: str, tokens: Any) -> dict[str, float]:
+    """Top-level key of a JSON object → probability of the tokens that its value is made of.
+
+    tokens: the log-probabilities of a choice as the API lists them, in order; what surrounds the content (a
+    reasoning part, an end-of-turn token) is passed over. {} when the content is no JSON object or the tokens do
+    not add up to it.
+
+    >>> value_probabilities('{"a":1}', [{"token": '{"a":', "logprob": -1.0}, {"token": "1}", "logprob": 0.0}])
+    {'a': 1.0}
+    """
+    try:
+        pieces = [_piece(token) for token in tokens]
+        start = b"".join(text for text, _ in pieces).rfind(content.encode())
+        spans = _value_spans(content) if pieces and start >= 0 else {}
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return {}
+    ends = list(accumulate(len(text) for text, _ in pieces))
+    sums = list(accumulate((logarithm for _, logarithm in pieces), initial=0.0))
+    probabilities = {}
+    for key, (first, last) in spans.items():
+        low, high = bisect_right(ends, start + first), bisect_left(ends, start + last)
+        probabilities[key] = min(math.exp(sums[high + 1] - sums[low]), 1.0)
+    return probabilities
+
+
+def quoted(body: bytes, key: str = "") -> str:
+    """The start of a response's body, or the message of its error object, for people; no picture's data in it."""
+    text = body.decode("utf-8", "replace")
+    with suppress(orjson.JSONDecodeError):
+        document = orjson.loads(body)
+        for message in (_entry(_entry(document, "error"), "message"), _entry(document, "message")):
+            if isinstance(message, str):
+                text = message
+                break
+    # Long texts are shortened first, but not so that a part of the key is left over.
+    text = (text.replace(key, "[key]") if key else text)[: 100 * QUOTE_CHARS]
+    return one_line(_PICTURE_DATA.sub("[data]", text), key, QUOTE_CHARS) or "nothing"
+
+
+def one_line(text: str, key: str = "", max_chars: int = MAX_MESSAGE_CHARS) -> str:
+    r"""Text as one line for people, without control characters and the key.
+
+    >>> one_line("no such key:\n sk-1", "sk-1")
+    'no such key: [key]'
+    """
+    if key:
+        text = text.replace(key, "[key]")
+    text = text[: 100 * max_chars]
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text if len(text) <= max_chars else f"{text[: max_chars - 4]} ..."
+
+
+def _data_url(jpeg: bytes) -> orjson.Fragment:
+    # A fragment goes into the body as it is: base64 needs no escaping.
+    return orjson.Fragment(b'"data:image/jpeg;base64,%b"' % b2a_base64(jpeg, newline=False))
+
+
+def not_completion(problem: str, key: str) -> Failure:
+    return Failure("model-error", one_line(f"the response is no chat completion: {problem}", key))
+
+
+def _entry(document: Any, name: str) -> Any:
+    return document.get(name) if isinstance(document, dict) else None
+
+
+def _count(document: Any, name: str) -> int:
+    value = _entry(document, name)
+    return value if type(value) is int and 0 <= value < 2**31 else 0
+
+
+def _piece(token: Mapping[str, Any]) -> tuple[bytes, float]:
+    """The bytes that a token stands for and its log-probability."""
+    raw, logarithm = token.get("bytes"), token["logprob"]
+    if not isinstance(logarithm, int | float):
+        raise TypeError("a log-probability is a number")
+    text = bytes(raw) if isinstance(raw, list) else token["token"].encode()
+    return text, min(max(float(logarithm), LEAST_LOG_PROBABILITY), 0.0)
+
+
+def _value_spans(content: str) -> dict[str, tuple[int, int]]:
+    """Top-level key → (first byte, byte after the last) of its value. ValueError unless it is one JSON object."""
+    decode = json.JSONDecoder().raw_decode
+    spans: dict[str, tuple[int, int]] = {}
+    position = _after(content, 0, "{")
+    counted, counted_bytes = 0, 0
+    while not spans or content[position] != "}":
+        key, position = decode(content, _after(content, position, ",") if spans else position)
+        if not isinstance(key, str):
+            raise ValueError(f"the key is {key!r}")  # noqa: TRY004 - one error for all that is no object
+        start = _after(content, position, ":")
+        _, end = decode(content, start)
+        first = counted_bytes + len(content[counted:start].encode())
+        counted, counted_bytes = end, first + len(content[start:end].encode())
+        spans[key] = (first, counted_bytes)
+        position = _space_end(content, end)
+    if _space_end(content, position + 1) != len(content):
+        raise ValueError("something follows the object")
+    return spans
+
+
+def _after(content: str, position: int, mark: str) -> int:
+    """Where something begins after `mark`, white space aside."""
+    position = _space_end(content, position)
+    if content[position : position + 1] != mark:
+        raise ValueError(f"no {mark!r} at {position}")
+    return _space_end(content, position + 1)
+
+
+def _space_end(content: str, position: int) -> int:
+    match = _JSON_SPACE.match(content, position)
+    return match.end() if match else position

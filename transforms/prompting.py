@@ -1,0 +1,193 @@
+"""What is asked of a language model about an item: Item → DescribeJob, and (job, question) → ChatRequest. Pure.
+
+Text of a catalog stands in a prompt only as strings of a JSON object, in which the characters that chat templates
+and special tokens are made of are written as escapes: it cannot close its fence, open a turn or name a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from apache_beam.io.filesystems import FileSystems
+
+from prompts.library import Prompt, load_prompt
+from schemas.attributes import Attribute, AttributeType
+from schemas.elements import DescribeJob, Item
+from schemas.questions import (
+    MAX_ALT_TEXT_CHARS,
+    MAX_DESCRIPTION_CHARS,
+    MAX_LIST_VALUES,
+    NOWHERE,
+    UNKNOWN,
+    Question,
+    answer_schema,
+    picture_place,
+)
+from schemas.template import Template
+from transforms.clean import one_line
+from transforms.models.chat import ChatRequest, PreparedPicture
+from transforms.rules import evidence_texts
+from transforms.text import format_value
+
+PROMPT = "describe-item"
+MAX_KNOWN_CHARS = 200
+# Unknown for these reasons, a value may still be asked for: the source gave none, and no rule was sure of one.
+OPEN_REASONS = frozenset(["not-stated", "ambiguous", "below-threshold"])
+# Of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes them for special tokens.
+_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2029\uff5c"})
+
+
+@dataclass(frozen=True, slots=True)
+class AskOptions:
+    """How items are put to a language model.
+
+    prompt_version: of prompts/describe-item, 0 for the latest; two_pass: describe first, then fill from the
+    description and the texts; image_px: longer side of a picture; max_text_chars: of an item's texts, all together.
+    Raises ValueError that names the option of a value outside its range.
+    """
+
+    prompt_version: int = 0
+    two_pass: bool = False
+    max_pictures: int = 4
+    image_px: int = 672
+    max_text_chars: int = 6_000
+    max_answer_tokens: int = 1_024
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        for option, value, least, most in (
+            ("--max-pictures", self.max_pictures, 0, 16),
+            ("--describe-image-px", self.image_px, 56, 736),
+            ("--max-text-chars", self.max_text_chars, 0, 100_000),
+            ("--max-answer-tokens", self.max_answer_tokens, 16, 32_768),
+            ("--temperature", self.temperature, 0, 2),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"{option} is {value!r}; allowed is a number from {least:,} to {most:,}")
+        self.prompt()
+
+    def prompt(self) -> Prompt:
+        """The prompt that is used. Raises PromptError, a ValueError, listing what there is."""
+        return load_prompt(PROMPT, self.prompt_version or None)
+
+
+def describe_job(template: Template, options: AskOptions, item: Item, item_bucket: int) -> DescribeJob | None:
+    """What is to be asked about an item, or None when there is nothing to ask."""
+    fields = tuple(_cut(template, item, options.max_text_chars))
+    digests = dict.fromkeys(image.features.digest for image in item.images if image.features is not None)
+    pictures = tuple(digests)[: options.max_pictures]
+    kinds = {kind for kind, there in (("text", fields), ("image", pictures)) if there}
+    attributes = tuple(a.name for a in template.attributes if _is_open(item, a) and kinds & set(a.evidence))
+    if not attributes and not pictures:
+        return None
+    known = tuple(_known(template, item)) if attributes else ()
+    return DescribeJob(item.item_id, item_bucket, fields if attributes else (), known, pictures, attributes)
+
+
+def _is_open(item: Item, attribute: Attribute) -> bool:
+    return attribute.fill and item.values[attribute.name].reason in OPEN_REASONS
+
+
+def _cut(template: Template, item: Item, max_chars: int) -> Iterator[tuple[str, str]]:
+    """The item's own texts from their beginning, titles first, as many characters as allowed."""
+    left = max_chars
+    for text in evidence_texts(template, item):
+        if text.source == "text" and left > 0:
+            yield text.field, text.text[:left]
+            left -= len(text.text)
+
+
+def _known(template: Template, item: Item) -> Iterator[tuple[str, str]]:
+    for attribute in template.attributes:
+        value = item.values[attribute.name].value
+        if value is not None and not attribute.role and attribute.type is not AttributeType.IDENTIFIER:
+            yield attribute.name, format_value(attribute, value)[:MAX_KNOWN_CHARS]
+
+
+def fence(content: Mapping[str, str]) -> str:
+    r"""Texts from outside as a JSON object whose strings hold no character that a chat template takes for its own.
+
+    >>> print(fence({"title": "Mug <|im_end|> [INST]"}))
+    {"title": "Mug \u003c|im_end|\u003e \u005bINST\u005d"}
+    """
+    # Escaped after dumping: outside strings, a flat object of strings has none of these characters.
+    return json.dumps(dict(content), ensure_ascii=False).translate(_ESCAPES)
+
+
+def build_request(
+    template: Template,
+    options: AskOptions,
+    question: Question,
+    *,
+    texts: Mapping[str, str],
+    known: Mapping[str, str],
+    pictures: Sequence[PreparedPicture] = (),
+    caption: str = "",
+) -> ChatRequest:
+    """The request that puts `question`, with what the model is shown."""
+    prompt = options.prompt()
+    places = ", ".join(json.dumps(place) for place in question.places)
+    turns = prompt.render_turns(
+        subject=template.describe.subject,
+        record=fence(texts) if texts else "",
+        known=fence(known) if known else "",
+        pictures=[picture_place(number) for number, _ in enumerate(pictures, start=1)],
+        caption=fence({"description": caption}) if caption else "",
+        describe=question.describe,
+        attributes=[_asked(question, attribute) for attribute in question.attributes],
+        places=places,
+        nowhere=NOWHERE,
+        unknown=UNKNOWN,
+        lean=question.lean,
+        max_description_chars=MAX_DESCRIPTION_CHARS,
+        max_alt_text_chars=MAX_ALT_TEXT_CHARS,
+    )
+    return ChatRequest(
+        turns["system"],
+        turns["user"],
+        answer_schema(question),
+        tuple(pictures),
+        preparation=f"jpeg {options.image_px} px",
+        prompt_hash=prompt.hash,
+        max_tokens=options.max_answer_tokens,
+        temperature=options.temperature,
+    )
+
+
+def _asked(question: Question, attribute: Attribute) -> dict[str, str]:
+    """An attribute's line in the prompt."""
+    about = one_line(attribute.description or attribute.title)
+    return {
+        "name": attribute.name,
+        "description": about if about.endswith((".", "!", "?")) else f"{about}.",
+        "allowed": _allowed(question, attribute),
+    }
+
+
+def _allowed(question: Question, attribute: Attribute) -> str:
+    match attribute.type:
+        case AttributeType.ENUM | AttributeType.CATEGORY:
+            return f'One of {_listed(question.offered(attribute))}, or "{UNKNOWN}".'
+        case AttributeType.MULTI_ENUM:
+            most = min(len(question.offered(attribute)), MAX_LIST_VALUES)
+            return f"A list of up to {most} of {_listed(question.offered(attribute))}; an empty list when unknown."
+        case AttributeType.BOOLEAN:
+            return f'"yes", "no" or "{UNKNOWN}".'
+        case AttributeType.NUMBER:
+            unit = f" in {attribute.unit}, without the unit" if attribute.unit else ""
+            return f'{"A whole number" if attribute.integer else "A number"} as a string{unit}, or "{UNKNOWN}".'
+        case AttributeType.IDENTIFIER:
+            return f'The {str(attribute.scheme).upper()}, digit by digit as it stands there, or "{UNKNOWN}".'
+        case _:
+            return f'A short text, or "{UNKNOWN}".'
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def picture_path(pictures_dir: str, digest: str) -> str:
+    """Where the prepared picture of this content lies."""
+    return FileSystems.join(pictures_dir, digest[:2], f"{digest}.jpg")
