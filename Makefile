@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help install demo test lint types unit docs lock bench clean
+.PHONY: help install demo test test-vllm lint types unit docs lock bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(STAMP)  ## set up .venv with the tested versions
 
@@ -36,6 +36,10 @@ types: install  ## mypy, strict
 
 unit: install  ## all tests, without lint and types
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --durations 15
+
+test-vllm: install  ## the whole job against a real vLLM server on the CPU, in .venv-vllm (3.5 GB)
+	$(BIN)/python tests/vllm/install.py .venv-vllm
+	CATALOG_ENRICH_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -v tests/vllm --durations 0
 
 docs: install  ## write docs/ anew from the template, tables and reasons
 	$(BIN)/python -m pipelines.docs

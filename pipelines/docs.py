@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipelines.options import EXIT_CODES, add_run_options
 from schemas.attributes import Attribute, AttributeType, Choice
-from schemas.columns import ITEM_HEAD, ITEM_TAIL
+from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
 from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, value_type
@@ -64,6 +64,14 @@ def tables_page() -> str:
             *_fields(schema),
         ]
     lines += ["", "## quarantine", "", "One row for each record that was set aside.", "", *_fields(quarantine_schema())]
+    lines += [
+        "",
+        "## answers",
+        "",
+        "In `OUTPUT/answers/`, beside the snapshots: what language models answered, for every run that asks the same.",
+        "",
+        *_fields(pa.schema(ANSWERS)),
+    ]
     lines += ["", "## Attributes of the packaged templates"]
     for name in packaged_templates():
         template = load_template(name)

@@ -25,7 +25,8 @@ LOCAL_RUNNER = "FnApiRunner"
 
 EXIT_CODES = """exit codes:
   0  the snapshot was published
-  1  the gate refused the snapshot, or a record could not be accounted for; readers keep the previous snapshot
+  1  the gate refused the snapshot (also when a language model, dead or not, failed on too many items), or a record
+     could not be accounted for; readers keep the previous snapshot, what a model answered is kept
   2  bad arguments, template or input; nothing was run
   3  the run broke off (disk full, killed worker, runner failure); readers keep the previous snapshot"""
 
@@ -155,7 +156,10 @@ def _add_chat_options(group: argparse._ArgumentGroup, defaults: ChatOptions) -> 
         help="vllm: interpreter of the environment that vLLM is installed in (default: this one)",
     )
     group.add_argument(
-        "--vllm-args", default="", metavar="ARGS", help="vllm: further arguments of its server, as one string"
+        "--vllm-args",
+        default="",
+        metavar="ARGS",
+        help="vllm: further arguments of its server, as one string: --vllm-args='--max-model-len 8192'",
     )
     _number(group, "--startup-timeout-secs", defaults.startup_timeout_secs, "vllm: until the server is ready")
     _number(group, "--max-inflight", defaults.max_inflight, "requests under way at once, of all workers of a machine")
@@ -189,9 +193,7 @@ def _add_ask_options(group: argparse._ArgumentGroup, defaults: AskOptions) -> No
     _number(group, "--max-pictures", defaults.max_pictures, "pictures of an item that the model is shown")
     _number(group, "--describe-image-px", defaults.image_px, "longer side of a picture as the model is shown it")
     _number(group, "--max-text-chars", defaults.max_text_chars, "characters of an item's texts, all together")
-    _number(
-        group, "--max-answer-tokens", defaults.max_answer_tokens, "tokens of an answer; a retry gets twice as many"
-    )
+    _number(group, "--max-answer-tokens", defaults.max_answer_tokens, "tokens of an answer; a retry gets twice as many")
     _number(group, "--temperature", defaults.temperature, "of sampling; 0: the likeliest token")
 
 
@@ -404,7 +406,8 @@ def refuse_unknown_options(arguments: Sequence[str]) -> None:
     problems = []
     for argument in arguments:
         name = argument.split("=")[0]
-        if name.startswith("--") and name not in known:
+        # With a space it is another option's value, as argparse sees it: --vllm-args "--max-model-len 8192".
+        if name.startswith("--") and " " not in name and name not in known:
             close = difflib.get_close_matches(name, sorted(known), n=1)
             problems.append(f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else ""))
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import multiprocessing
 import os
@@ -9,10 +10,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -30,9 +32,12 @@ _processes.set_forkserver_preload(["tests.vllm_users"])
 class User:
     """A process of its own that calls a VllmServer, or a VllmChatModel, as it is told."""
 
-    def __init__(self, options: ChatOptions, temporary: Path, model: bool = False) -> None:
+    def __init__(
+        self, options: ChatOptions, temporary: Path, model: bool = False, environment: Mapping[str, str] | None = None
+    ) -> None:
+        variables = {"TMPDIR": str(temporary), **(environment or {})}
         self._ours, theirs = _processes.Pipe()
-        self.process = _processes.Process(target=_use, args=(options, temporary, model, theirs), daemon=True)
+        self.process = _processes.Process(target=_use, args=(options, variables, model, theirs), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -61,6 +66,8 @@ class Model:
     def __init__(self, options: ChatOptions) -> None:
         self._model = VllmChatModel(ModelOptions(describe_backend="vllm", chat=options))
         self._model.load()
+        self._options = options
+        self._key = VllmServer(options).key()
 
     def answer(self, requests: Sequence[ChatRequest]) -> list[Any]:
         return list(self._model.answer(requests))
@@ -70,12 +77,21 @@ class Model:
         threading.Timer(after_secs, self._model.close).start()
         return self.answer(requests)
 
+    def post(self, url: str, body: Any, key: str = "") -> tuple[int, str]:
+        """(status, text) of a request of one's own, with the server's key unless another one is named."""
+        address = urlsplit(url)
+        connection = http.client.HTTPConnection(address.netloc, timeout=30)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key or self._key}"}
+        connection.request("POST", address.path, json.dumps({**body, "model": self._options.model}), headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
     def close(self) -> None:
         self._model.close()
 
 
-def _use(options: ChatOptions, temporary: Path, model: bool, pipe: Connection) -> None:
-    os.environ["TMPDIR"] = str(temporary)
+def _use(options: ChatOptions, variables: Mapping[str, str], model: bool, pipe: Connection) -> None:
+    os.environ.update(variables)
     tempfile.tempdir = None
     used: Any = Model(options) if model else VllmServer(options)
     while True:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -190,7 +191,7 @@ class _Describe(beam.DoFn):
         part, refs = spooled
         asker = self._load()
         jobs = list(read_spool(refs, DescribeJob))
-        self._under_way.append(self._threads.submit(self._describe, asker, part, jobs))
+        self._under_way.append(_in_thread(lambda: self._describe(asker, part, jobs)))
         while len(self._under_way) >= (PARTS_AT_ONCE if asker.model.concurrent else 1):
             yield from self._finish()
 
@@ -204,7 +205,6 @@ class _Describe(beam.DoFn):
 
     def teardown(self) -> None:
         if self._asker is not None:
-            self._threads.shutdown(cancel_futures=True)
             self._asker.model.close()
             self._asker = None
 
@@ -217,7 +217,6 @@ class _Describe(beam.DoFn):
             model.load()
             nearest = NearestByVector(lambda: build_text_encoder(config.models))
             self._asker = Asker(config.template, config.ask, model, config.pictures_dir, nearest)
-            self._threads = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="describe")
         return self._asker
 
     def _describe(self, asker: Asker, part: int, jobs: list[DescribeJob]) -> Answered:
@@ -248,6 +247,20 @@ class _Describe(beam.DoFn):
         self._meter.beat()
         yield from answered
         yield beam.pvalue.TaggedOutput(_USAGE, usage)
+
+
+def _in_thread(call: Callable[[], Answered]) -> Future[Answered]:
+    """Run `call` in a thread that, unlike an executor's, does not keep an interrupted run from ending."""
+    future: Future[Answered] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # raised where the result is asked for
+            future.set_exception(error)
+
+    Thread(target=run, name="describe", daemon=True).start()
+    return future
 
 
 class DescribeOutputs(NamedTuple):

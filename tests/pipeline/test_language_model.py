@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.chat_server import ChatServer, user_text
-from tests.support import RUN_COLUMNS, Run, Shop, all_rows, flags, reasons
+from tests.support import FAKE_MODELS, RUN_COLUMNS, Run, Shop, all_rows, flags, reasons
 
 COLORS = ["red", "blue", "green", "white", "black"]
 
@@ -352,3 +355,43 @@ def test_prepared_pictures_do_not_outlive_the_run(shop: Shop, server: ChatServer
     second = shop.run(shop.folder / "in.jsonl", options=endpoint(server.url), output="second")
     assert not (second.output / "_work").exists()
     assert list((second.output / "answers").iterdir())
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_interrupted_run_does_not_wait_for_its_model(shop: Shop, workers: str) -> None:
+    """SIGTERM while every request hangs ends the run at once with 3; what was answered before is kept."""
+    with ChatServer(script=["ok"] * 70 + ["hang"] * 400) as server:
+        path = shop.file("in.jsonl", catalog(shop, 150))
+        (shop.folder / "template.yaml").write_text(shop.template)
+        command = [sys.executable, "-m", "pipelines.enrich", "--template", str(shop.folder / "template.yaml")]
+        command += ["--images-root", str(shop.images), *FAKE_MODELS, *endpoint(server.url), "--workers", workers]
+        command += ["--request-timeout-secs", "300", "--input", str(path), "--output", str(shop.folder / "out")]
+        process = subprocess.Popen([*command, "--buckets", "4"], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while server.answered < 70 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert time.monotonic() - begin < 20
+    assert list((shop.folder / "out" / "snapshots").iterdir()) == []
+
+
+def test_a_model_in_process_runs_the_whole_job(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A real (random) model through transformers: every answer fits the template, nothing is lost, nothing paid twice."""
+    from tests.tiny_vlm import build_tiny_vlm
+
+    folder = build_tiny_vlm(tmp_path_factory.mktemp("tiny") / "vlm")
+    options = ("--describe-backend", "transformers", "--describe-model", str(folder), "--max-answer-tokens", "1600")
+    run = shop.run(shop.file("in.jsonl", catalog(shop, 3)), options=options)
+    assert run.code == 0, run.out + run.err
+    assert used(run)["calls"] == 3
+    assert used(run)["image_tokens"] > 0
+    assert reasons(run) == {}
+    for row in run.rows("items"):
+        assert row["image_description"]
+        assert row["color__provenance"]["reason"] in (None, "below-threshold", "model-unknown")
+    again = shop.run(shop.folder / "in.jsonl", options=options)
+    assert used(again)["calls"] == 0
+    assert all_rows(again) == all_rows(run)

@@ -259,9 +259,12 @@ class Server:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=3)
         try:
             connection.request("GET", "/health")
-            return connection.getresponse().status == 200
+            response = connection.getresponse()
+            response.read()  # or closing would reset the connection, which servers log
         except (OSError, http.client.HTTPException):
             return False
+        else:
+            return response.status == 200
         finally:
             connection.close()
 
