@@ -32,8 +32,9 @@ from transforms.identifiers import normalise_identifier
 from transforms.models.chat import ChatAnswer
 from transforms.rules import find_statements
 
-# What an answer without a confidence of its own counts as: the retry asks for none.
-UNSTATED = CONFIDENCE_WORDS["guess"]
+# What an answer without a confidence of its own counts as, since the retry asks for none: where the probability of the
+# value's tokens is known, that decides; elsewhere nothing speaks for it.
+UNSTATED, UNSTATED_BUT_MEASURED = CONFIDENCE_WORDS["guess"], CONFIDENCE_WORDS["likely"]
 MAX_SHOWN_CHARS = 200
 
 
@@ -182,7 +183,8 @@ def _in_range(attribute: Attribute, number: float) -> float | None:
 def confidence_of(attribute: Attribute, content: Mapping[str, Any], answer: ChatAnswer) -> float:
     """The prior of the model's confidence word, bounded by the probability of the value's tokens where it is known."""
     word = content.get(attribute.name + CONFIDENCE_KEY)
-    prior = UNSTATED if word is None else CONFIDENCE_WORDS[word]
+    measured = attribute.name in answer.probabilities
+    prior = (UNSTATED_BUT_MEASURED if measured else UNSTATED) if word is None else CONFIDENCE_WORDS[word]
     # Rounded: a float32 column and a comparison with the threshold must agree.
     return round(min(prior, answer.probabilities.get(attribute.name, 1.0)), 4)
 

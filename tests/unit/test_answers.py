@@ -153,3 +153,15 @@ def test_values_are_held_against_the_template(name: str, said: Any, value: Any) 
         assert found.reason == "answer-off-schema"
         assert found.evidence is not None
         assert said in found.evidence.text
+
+
+def test_a_retry_without_words_lives_by_its_tokens() -> None:
+    """A lean answer fills a value only where the probability of its tokens is known and high."""
+    lean = Question((SHOP.by_name["color"],), places=("title",), lean=True)
+    found = {}
+    for known in ({}, {"color": 0.99}, {"color": 0.5}):
+        given_answer = answer({"color": "Blue"}, probabilities=known)
+        value = judge(lean, SHOP.by_name["color"], {"color": "Blue"}, given_answer, SOURCE)
+        found[known.get("color")] = (value.value, value.confidence)
+        assert value.evidence == Evidence("title", 2, 6, "navy")
+    assert found == {None: (None, 0.4), 0.99: ("Blue", 0.8), 0.5: (None, 0.5)}
