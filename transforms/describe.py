@@ -144,7 +144,7 @@ def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> 
     sharing: dict[tuple[Any, ...], list[DescribeJob]] = {}
     for job in jobs:
         sharing.setdefault((job.fields, job.known, job.pictures, job.attributes), []).append(job)
-    # By size, so that a backend that pads or sorts finds like beside like; the order is the same in every run.
+    # In an order that is the same in every run, so that a budget is spent alike.
     groups = [sorted(group, key=lambda job: job.item_id) for _, group in sorted(sharing.items(), key=repr)]
     answers = hold_conversations(asker, [group[0] for group in groups], teller.ask)
     answered = [

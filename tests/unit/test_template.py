@@ -47,7 +47,7 @@ attributes:
     min: 10
     max: 1
   - name: color
-    type: string
+    type: localized
     fill: true
   - name: brand
     type: string
@@ -132,7 +132,7 @@ def test_what_is_no_template(text: str, line: int | None, problem: str) -> None:
     [
         ("type: identifier", "needs a scheme; add scheme: gtin, isbn or issn"),
         ("type: identifier, scheme: upc", "'gtin', 'isbn', 'issn' or 'any', not 'upc'"),
-        ("type: identifier, scheme: any, fill: true", "no check digit that a rule could fill it by; set fill: false"),
+        ("type: identifier, scheme: any, fill: true", "no check digit that a found value could be held against; set fill: false"),
         ("type: string, scheme: any", "scheme belongs to type identifier"),
     ],
 )
