@@ -14,7 +14,8 @@ from schemas.attributes import Attribute, AttributeType
 
 UNKNOWN = "unknown"
 NOWHERE = "nowhere"
-DESCRIPTION, ALT_TEXT = "description", "alt_text"
+# No attribute has a dot in its name, and a template may well have a `description` of its own.
+DESCRIPTION, ALT_TEXT = "image.description", "image.alt_text"
 CONFIDENCE_KEY, SEEN_KEY = ".confidence", ".seen"
 
 MAX_DESCRIPTION_CHARS = 600

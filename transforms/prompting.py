@@ -16,6 +16,8 @@ from prompts.library import Prompt, load_prompt
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import DescribeJob, Item
 from schemas.questions import (
+    ALT_TEXT,
+    DESCRIPTION,
     MAX_ALT_TEXT_CHARS,
     MAX_DESCRIPTION_CHARS,
     MAX_LIST_VALUES,
@@ -33,6 +35,9 @@ from transforms.text import format_value
 
 PROMPT = "describe-item"
 MAX_KNOWN_CHARS = 200
+# Known values of these types help to tell what an item is. Others say what it costs or how many are left: they change
+# every night, and would make each item a new question, to be paid for again.
+CONTEXT_TYPES = frozenset([AttributeType.STRING, AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY])
 # Unknown for these reasons, a value may still be asked for: the source gave none, and no rule was sure of one.
 OPEN_REASONS = frozenset(["not-stated", "ambiguous", "below-threshold"])
 # Of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes them for special tokens.
@@ -102,7 +107,7 @@ def _cut(template: Template, item: Item, max_chars: int) -> Iterator[tuple[str, 
 def _known(template: Template, item: Item) -> Iterator[tuple[str, str]]:
     for attribute in template.attributes:
         value = item.values[attribute.name].value
-        if value is not None and not attribute.role and attribute.type is not AttributeType.IDENTIFIER:
+        if value is not None and not attribute.role and attribute.in_text and attribute.type in CONTEXT_TYPES:
             yield attribute.name, format_value(attribute, value)[:MAX_KNOWN_CHARS]
 
 
@@ -141,7 +146,9 @@ def build_request(
         nowhere=NOWHERE,
         unknown=UNKNOWN,
         lean=question.lean,
+        description_key=DESCRIPTION,
         max_description_chars=MAX_DESCRIPTION_CHARS,
+        alt_text_key=ALT_TEXT,
         max_alt_text_chars=MAX_ALT_TEXT_CHARS,
     )
     return ChatRequest(

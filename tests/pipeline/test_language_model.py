@@ -89,6 +89,14 @@ def test_nothing_is_paid_twice(shop: Shop, server: ChatServer) -> None:
     assert (server.calls, used(third)["calls"]) == (7, 1)
 
 
+def test_a_number_that_changes_every_night_asks_nothing_anew(shop: Shop, server: ChatServer) -> None:
+    """Amounts that the source gives are no part of the question: a new weight, price or stock costs no call."""
+    records = catalog(shop, 3, weight="100 g")
+    shop.run(shop.file("in.jsonl", records), options=endpoint(server.url))
+    shop.run(shop.file("in.jsonl", [{**record, "weight": "250 g"} for record in records]), options=endpoint(server.url))
+    assert server.calls == 3
+
+
 def test_another_prompt_size_or_model_asks_again(shop: Shop, server: ChatServer) -> None:
     """An answer counts for the model, the picture size and the limits that it was given with, for no other."""
     path = shop.file("in.jsonl", catalog(shop, 2))

@@ -63,7 +63,7 @@ def well(request: ChatRequest, **said: Any) -> ChatAnswer:
     """A well-formed answer: what is said, else the first choice, surely and where the schema lets it."""
     content = {}
     for key, schema in request.schema["properties"].items():
-        first = schema["enum"][0] if "enum" in schema else f"some {key}"
+        first = schema["enum"][0] if "enum" in schema else f"some {key.rpartition('.')[2]}"
         content[key] = said.get(key, first)
     return ChatAnswer(json.dumps(content))
 
@@ -98,7 +98,7 @@ def test_an_unusable_answer_is_asked_for_once_more(bad: str) -> None:
     result, (first, second) = run(asker(temperature=0.7), job("color"), lambda request: next(answers)(request))
     assert second.max_tokens == 2 * first.max_tokens
     assert (first.temperature, second.temperature) == (0.7, 0.0)
-    assert list(second.schema["properties"]) == ["description", "color"]
+    assert list(second.schema["properties"]) == ["image.description", "color"]
     assert result.description == "some description"
     assert result.reason is None
 

@@ -78,7 +78,14 @@ def test_the_schema_is_flat_bounded_and_closed() -> None:
 def test_a_retry_asks_for_what_is_needed() -> None:
     """The lean question has the description and the values, and no key beside them."""
     schema = answer_schema(Question((COLOR,), places=("title",), describe=True, lean=True))
-    assert schema["required"] == ["description", "color"]
+    assert schema["required"] == ["image.description", "color"]
+
+
+def test_an_attribute_may_be_called_description() -> None:
+    """What the pictures show has a key that no attribute can have."""
+    own = attribute(name="description", type="string")
+    properties = answer_schema(Question((own,), places=("title",), describe=True))["properties"]
+    assert {"description", "image.description"} <= properties.keys()
 
 
 def test_a_list_that_holds_the_word_itself_offers_it_once() -> None:

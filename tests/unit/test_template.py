@@ -132,7 +132,10 @@ def test_what_is_no_template(text: str, line: int | None, problem: str) -> None:
     [
         ("type: identifier", "needs a scheme; add scheme: gtin, isbn or issn"),
         ("type: identifier, scheme: upc", "'gtin', 'isbn', 'issn' or 'any', not 'upc'"),
-        ("type: identifier, scheme: any, fill: true", "no check digit that a found value could be held against; set fill: false"),
+        (
+            "type: identifier, scheme: any, fill: true",
+            "no check digit that a found value could be held against; set fill: false",
+        ),
         ("type: string, scheme: any", "scheme belongs to type identifier"),
     ],
 )

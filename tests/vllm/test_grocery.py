@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import jsonschema
@@ -17,7 +18,7 @@ import pytest
 
 from schemas.attributes import AttributeType
 from schemas.loading import load_template
-from schemas.questions import CONFIDENCE_KEY, DESCRIPTION, SEEN_KEY, Question, value_schema
+from schemas.questions import ALT_TEXT, CONFIDENCE_KEY, DESCRIPTION, SEEN_KEY, Question, value_schema
 from tests.support import DATA, Run, needs_data
 from tests.tiny_vlm import build_tiny_vlm
 
@@ -52,13 +53,17 @@ class Job:
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        self.code, self.out = -1, ""
+        self.sessions: set[int] = set()
 
     def servers(self) -> list[psutil.Process]:
-        """Whatever runs with this job's weights: the server; its engine shows under another name, in its session."""
-        return [
-            p for p in psutil.process_iter(["cmdline"]) if {SERVER, str(self.weights)} <= set(p.info["cmdline"] or ())
+        """The servers that run with this job's weights; their guard and their engines are others."""
+        found = [
+            p
+            for p in psutil.process_iter(["cmdline"])
+            if (p.info["cmdline"] or [])[1:3] == ["-m", SERVER] and str(self.weights) in p.info["cmdline"]
         ]
+        self.sessions |= {p.pid for p in found}  # each leads the session of its engines
+        return found
 
     def answers(self) -> int:
         """Answers that are durable already."""
@@ -72,8 +77,8 @@ class Job:
             time.sleep(0.5)
 
     def finish(self) -> Run:
-        self.out = self.process.communicate(timeout=1_200)[0]
-        return Run(self.process.returncode, self.output, self.out, "")
+        out = self.process.communicate(timeout=1_200)[0]
+        return Run(self.process.returncode, self.output, out, "")
 
 
 @pytest.fixture
@@ -89,18 +94,20 @@ def start(weights: Path, tmp_path: Path) -> Iterator[Callable[[], Job]]:
     for each in jobs:
         each.process.kill()
     end = time.monotonic() + 20
-    while (left := leftovers(weights)) and time.monotonic() < end:
+    sessions = set().union(*(each.sessions for each in jobs))
+    while (left := leftovers(weights, sessions)) and time.monotonic() < end:
         time.sleep(0.5)
     assert left == []
 
 
-def leftovers(weights: Path) -> list[str]:
-    """Command lines of what is left: the guard, the server, and engines, which hold their server's environment."""
+def leftovers(weights: Path, sessions: set[int]) -> list[str]:
+    """Command lines of what is left: guard and server name the weights, engines are in their server's session."""
     found = []
-    for process in psutil.process_iter(["cmdline", "name"]):
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
         words = " ".join(process.info["cmdline"] or ())
-        if str(weights) in words or "VLLM::" in f"{process.info['name']} {words}":
-            found.append(words)
+        with suppress(ProcessLookupError):
+            if str(weights) in words or os.getsid(process.info["pid"]) in sessions:
+                found.append(f"{process.info['status']} {words}")
     return found
 
 
@@ -125,7 +132,7 @@ def check_answers(job: Job) -> int:
                     attribute = template.by_name[key]
                     jsonschema.validate(value, value_schema(attribute, Question().offered(attribute)))
                 else:
-                    assert key == DESCRIPTION or key == "alt_text" or key.endswith((CONFIDENCE_KEY, SEEN_KEY))
+                    assert key in (DESCRIPTION, ALT_TEXT) or key.endswith((CONFIDENCE_KEY, SEEN_KEY))
     return count
 
 

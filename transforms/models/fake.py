@@ -4,7 +4,7 @@ They load nothing, so whole runs can be rehearsed and tested without a model. A 
 which the first entry for the model that matches a request's picture digests or text answers it:
 
     - match: ^3f2a           # regular expression, searched in each digest and in the text or prompt
-      answer: {description: A red shirt., color: Red}   # keys of the JSON answer; the others say unknown
+      answer: {image.description: A red shirt., color: Red}   # keys of the JSON answer; the others say unknown
     - match: broken
       failure: backend-failed  # a reason id: this request fails
     - match: poison
