@@ -322,14 +322,14 @@ _ALL = (
         "describe",
         _MODEL,
         "The answer was not one JSON object, twice; the quarantine table keeps it as it came.",
-        "Check that the server supports JSON Schema decoding (response_format json_schema).",
+        "Check that the server decodes by JSON Schema (response_format json_schema). The answer is kept: delete OUTPUT/answers to ask anew.",
     ),
     Reason(
         "answer-off-schema",
         "describe",
         _MODEL,
         "The answer was JSON, twice, but not what was asked for: keys missing or added, values of a wrong type or outside the list.",
-        "Check that the server supports JSON Schema decoding (response_format json_schema).",
+        "Check that the server decodes by JSON Schema (response_format json_schema). The answer is kept: delete OUTPUT/answers to ask anew.",
     ),
     Reason(
         "embed-failed",

@@ -179,5 +179,5 @@ def test_a_server_that_dies_twice_is_given_up(start: Callable[[], Job]) -> None:
     assert len(rows) + run.manifest["counts"]["records_quarantined"] == RECORDS
     unfilled = [row for row in rows if any(flag["reason"] == "model-unavailable" for flag in row["flags"])]
     assert len(unfilled) == described["failed_items"]["model-unavailable"]
-    assert "died 2 times" in next(f["detail"] for f in unfilled[0]["flags"] if f["reason"] == "model-unavailable")
+    assert "signal 9" in next(f["detail"] for f in unfilled[0]["flags"] if f["reason"] == "model-unavailable")
     print(f"\n{described}")

@@ -43,6 +43,8 @@ def server_command(options: ChatOptions) -> list[str]:
         "--host": "127.0.0.1",
         "--port": vllm_guard.PORT,
         "--dtype": options.dtype,
+        # Other formats are pickles.
+        "--load-format": "safetensors",
         # A model that makes no text fails at the start, instead of with each request.
         "--runner": "generate",
         "--limit-mm-per-prompt": json.dumps({"image": options.max_pictures, "video": 0, "audio": 0}),
