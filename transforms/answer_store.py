@@ -59,7 +59,7 @@ def bounds_of(part: int, parts: int) -> tuple[str, str]:
 class AnswerStore:
     """The answers of the jobs between `first` and `last` in `folder`, held in memory, and those that come to it.
 
-    run_id and model are written beside each answer.
+    run_id and model are written beside each answer; unreadable: files that `load` could not use.
     """
 
     folder: str
@@ -67,6 +67,7 @@ class AnswerStore:
     last: str
     run_id: str
     model: str
+    unreadable: list[str] = field(default_factory=list)
     _known: dict[str, ChatAnswer] = field(default_factory=dict)
     _fresh: list[dict[str, object]] = field(default_factory=list)
     _files: list[tuple[str, pa.Table]] = field(default_factory=list)
@@ -79,6 +80,7 @@ class AnswerStore:
                 with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
                     table = pq.read_table(pa.BufferReader(file.read()), schema=_SCHEMA)
             except (OSError, BeamIOError, pa.ArrowException) as error:
+                self.unreadable.append(path)
                 _log.warning("%s cannot be read (%s); its answers are asked for again", path, error)
                 continue
             self._known |= {row["fingerprint"]: _answer(row) for row in table.to_pylist()}
