@@ -32,6 +32,7 @@ import platform
 import random
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -71,7 +72,7 @@ ROUNDS, MAX_ANSWER_TOKENS, SEED = 3, 256, 11
 TARGET_RATIO, TARGET_BUSY = 0.95, 90
 TEXT_CHARS = 500
 SAMPLE_SECS = 0.5
-PATIENCE_SECS = 1_800.0
+PATIENCE_SECS, END_SECS = 1_800.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ SHAPE: dict[str, Any] = {
     "model_type": "qwen2_5_vl",
     "architectures": ["Qwen2_5_VLForConditionalGeneration"],
     "torch_dtype": "bfloat16",
+    "transformers_version": "4.41.2",
     "vocab_size": 151_936,
     "hidden_size": 2_048,
     "intermediate_size": 11_008,
@@ -359,12 +361,12 @@ class Offline:
         try:
             self._hear()
         except BaseException:
-            self._end()
+            self._end(0)
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._end()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(END_SECS if kind is None else 0)
 
     def run(self, requests: Requests) -> Lap:
         path = self._folder / "bodies.jsonl"
@@ -383,19 +385,15 @@ class Offline:
             sys.exit(f"vLLM's offline loop ended early. First error: {cause}\nLast lines:\n{tail}")
         return line
 
-    def _end(self) -> None:
+    def _end(self, patience_secs: float) -> None:
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
-        try:
-            self._process.wait(60)
-        except subprocess.TimeoutExpired:
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
-        # Its session holds the engine's processes; mostly none are left.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_secs)
+        # Its session holds the engine's processes; when it ended by itself, none are left.
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, 9)
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
 
@@ -428,13 +426,15 @@ class Utilisation:
             thread.join()
 
     def percent(self) -> float | None:
-        """The mean of the busiest GPU: those that the engine does not use are idle. None without a GPU."""
+        """The mean of the busiest GPU: those that the engine does not use are idle. None without samples."""
         return max(map(statistics.mean, zip(*self.samples, strict=True))) if self.samples else None
 
     def _watch(self, ended: Event) -> None:
-        while not ended.is_set() and (sample := nvidia_smi("utilization.gpu")):
-            self.samples.append([float(value) for value in sample])
-            ended.wait(SAMPLE_SECS)
+        # A card that is cut into instances (MIG) does not tell.
+        with suppress(ValueError):
+            while not ended.is_set() and (sample := nvidia_smi("utilization.gpu")):
+                self.samples.append([float(value) for value in sample])
+                ended.wait(SAMPLE_SECS)
 
 
 def measure(plan: Plan, sets: Sequence[Requests], folder: Path) -> dict[str, Any]:
@@ -507,7 +507,7 @@ def found(plan: Plan, laps: dict[str, list[Lap]], gpu: Utilisation) -> dict[str,
 
 
 def report(plan: Plan, result: dict[str, Any]) -> None:
-    turns = "in turns" if plan.alternate else "one way after the other, not in turns: memory for one engine at a time"
+    turns = "in turns" if plan.alternate else "one way after the other, not in turns"
     print(f"{result['machine']}")
     print(f"{plan.rounds} rounds of {plan.size.requests:,} requests, {turns}; {plan.chat.max_inflight} under way")
     print(f"engine arguments of both: {plan.chat.vllm_args}")
@@ -526,7 +526,7 @@ def report(plan: Plan, result: dict[str, Any]) -> None:
         spread = f"rounds: {min(ratios):.3f} to {max(ratios):.3f}"
         print(f"pipeline / offline, {name:8} a second  {statistics.median(ratios):.3f} ({spread}){target}")
     busy = result["gpu_percent"]
-    gpu = "no GPU" if busy is None else f"{busy:.0f} %"
+    gpu = f"{busy:.0f} %" if busy is not None else "no GPU" if plan.device == "cpu" else "nvidia-smi does not tell"
     print(f"GPU utilisation while the pipeline runs: {gpu}   target {TARGET_BUSY} %")
     print(json.dumps(result))
 
@@ -549,6 +549,8 @@ def main() -> None:
     )
     parser.add_argument("--vllm-args", default="", help="for both engines, replacing the benchmark's own")
     options = parser.parse_args()
+    # So that being ended ends the engines, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plan = plan_of(options, folder)
