@@ -91,7 +91,10 @@ def living(processes):
 def api_server(folder):
     """The server's process and its port, once it is ready."""
     for child in guard_of(folder).children():
-        words = child.cmdline()
+        try:
+            words = child.cmdline()
+        except psutil.NoSuchProcess:  # killed a moment ago, and not yet buried
+            continue
         if "vllm.entrypoints.openai.api_server" in words:
             port = int(words[words.index("--port") + 1])
             try:
