@@ -355,7 +355,6 @@ def _chat_options(options: argparse.Namespace) -> ChatOptions:
         max_retries=options.max_retries,
         give_up_secs=options.give_up_secs,
         logprobs=options.logprobs,
-        max_pictures=options.max_pictures,
     )
 
 

@@ -36,7 +36,7 @@ from transforms.spool import Spool, SpoolRef, read_spool
 # Parts under way at once in a worker: the last answers of one come in while the next is being asked, so that the
 # model is never left without work.
 PARTS_AT_ONCE = 2
-_USAGE = "usage"
+_USAGE, _FAILED = "usage", "failed"
 
 Answered = tuple[list[tuple[int, ItemAnswer]], Usage]
 
@@ -133,10 +133,13 @@ def hold_conversations(
             except StopIteration as done:
                 results[number] = done.value
             except Exception as error:  # a fault of this program met on one item must not stop the others
-                fault = f"{type(error).__name__}: {error}"
-                results[number] = ItemAnswer(jobs[number].item_id, reason="backend-failed", message=fault)
+                results[number] = _fault(jobs[number].item_id, error)
         said = dict(zip(requests, ask(list(requests.values())), strict=True)) if requests else {}
     return [results[number] for number in range(len(jobs))]
+
+
+def _fault(item_id: str, error: Exception) -> ItemAnswer:
+    return ItemAnswer(item_id, reason="backend-failed", message=f"{type(error).__name__}: {error}")
 
 
 def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> Answered:
@@ -160,15 +163,19 @@ def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> 
 
 
 class _Jobs(beam.DoFn):
-    """Buckets → KV[part, DescribeJob]."""
+    """Buckets → KV[part, DescribeJob]; an item on which this program fails gets its answer, a failure, at once."""
 
     def __init__(self, config: DescribeConfig) -> None:
         self._config = config
 
-    def process(self, bucket: Bucket) -> Iterator[tuple[int, DescribeJob]]:
+    def process(self, bucket: Bucket) -> Iterator[Any]:
         config = self._config
         for item in bucket.items:
-            job = describe_job(config.template, config.ask, item, bucket.number)
+            try:
+                job = describe_job(config.template, config.ask, item, bucket.number)
+            except Exception as error:  # a defect met on one record must not stop the run
+                yield beam.pvalue.TaggedOutput(_FAILED, (bucket.number, _fault(item.item_id, error)))
+                continue
             if job is not None:
                 yield part_of(job_key(job, two_pass=config.ask.two_pass), config.parts), job
 
@@ -280,11 +287,7 @@ class DescribeItems(beam.PTransform):
 
     def expand(self, buckets: beam.PCollection) -> DescribeOutputs:
         asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(_USAGE, main="answers")
-        outputs = (
-            buckets
-            | "Jobs" >> beam.ParDo(_Jobs(self.config)).with_output_types(tuple[int, DescribeJob])
-            | "SpoolJobs" >> Spool(self.spool_dir)
-            | "ByKey" >> beam.GroupByKey()
-            | "Ask" >> asking
-        )
-        return DescribeOutputs(outputs.answers, outputs[_USAGE])
+        jobs = buckets | "Jobs" >> beam.ParDo(_Jobs(self.config)).with_outputs(_FAILED, main="jobs")
+        outputs = jobs.jobs | "SpoolJobs" >> Spool(self.spool_dir) | "ByKey" >> beam.GroupByKey() | "Ask" >> asking
+        answers = (outputs.answers, jobs[_FAILED]) | "AllAnswers" >> beam.Flatten()
+        return DescribeOutputs(answers, outputs[_USAGE])

@@ -10,11 +10,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.elements import DescribeJob
+from schemas.elements import Bucket, DescribeJob, Item, RawRecord, Record
 from schemas.template import Template
 from transforms.answer_store import AnswerStore
 from transforms.conversation import Asker
-from transforms.describe import Teller, describe_part, hold_conversations, job_key
+from transforms.describe import DescribeConfig, Teller, _Jobs, describe_part, hold_conversations, job_key
+from transforms.fill import fill_item
 from transforms.ledger import Amount, Budget, OwnPurse
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
@@ -117,6 +118,18 @@ def test_a_fault_of_this_program_costs_one_item() -> None:
     assert second.reason == "backend-failed"
     assert "no_such_attribute" in second.message
     assert first.values["color"].value == third.values["color"].value == "Red"
+
+
+def test_an_item_that_cannot_be_put_into_words_does_not_stop_its_bucket() -> None:
+    """Where this program fails on one item before anything is asked, that item gets the failure, the others a job."""
+    config = DescribeConfig(SHOP, ModelOptions(), AskOptions(), Budget(), 4, "r", "", "")
+    raw = RawRecord(b"", "jsonl", "f", 1)
+    good, bad = (Item(Record(item_id, {"title": "Mug"}, {}, (), (), raw)) for item_id in ("1", "2"))
+    good = fill_item(SHOP, (), good)  # the other has no values, which no stage before this one lets happen
+    elements = list(_Jobs(config).process(Bucket(3, (bad, good))))
+    assert [element[1].item_id for element in elements if isinstance(element, tuple)] == ["1"]
+    (failed,) = [element.value for element in elements if not isinstance(element, tuple)]
+    assert (failed[0], failed[1].item_id, failed[1].reason) == (3, "2", "backend-failed")
 
 
 def test_the_key_of_a_job_is_its_content() -> None:
