@@ -71,9 +71,10 @@ class Source:
     pictures: tuple[str, ...] = ()
     caption: bool = False
 
-    @property
-    def method(self) -> str:
-        return f"mllm:{self.model}"
+
+def method_of(model: str) -> str:
+    """How the tables name a language model's way of finding a value."""
+    return f"mllm:{model}"
 
 
 def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> dict[str, Any] | Problem:
@@ -128,7 +129,7 @@ def judge(
     """
     known = AttributeValue(
         None,
-        method=source.method,
+        method=method_of(source.model),
         model=source.model,
         prompt_hash=source.prompt_hash,
         fingerprint=source.fingerprint,

@@ -15,7 +15,7 @@ from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, DescribeJob, ItemAnswer
 from schemas.questions import ALT_TEXT, DESCRIPTION, Question, picture_place
 from schemas.template import Template
-from transforms.answers import Problem, Source, judge, read_answer
+from transforms.answers import Problem, Source, judge, method_of, read_answer
 from transforms.clean import one_line
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, PreparedPicture
 from transforms.models.contract import Failure
@@ -71,7 +71,7 @@ def converse(asker: Asker, job: DescribeJob) -> Generator[ChatRequest, ChatAnswe
     small = [attribute for attribute in attributes if not is_large(attribute)]
     result = ItemAnswer(
         job.item_id,
-        method=f"mllm:{asker.model.model}",
+        method=method_of(asker.model.model),
         model=asker.model.model,
         prompt_hash=asker.options.prompt().hash,
     )
