@@ -9,6 +9,8 @@ from importlib import metadata
 
 from pipelines.config import ConfigError
 from pipelines.enrich import report_bad_arguments, run_command
+from pipelines.evaluate import EPILOG as EVALUATE_EPILOG
+from pipelines.evaluate import add_evaluate_options, evaluate_command
 from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
 from schemas.loading import TemplateRefusedError, load_template, packaged_templates
 
@@ -29,6 +31,14 @@ def build_parser() -> Parser:
         "run", help="enrich a catalog and publish a snapshot", epilog=EPILOG, formatter_class=raw, allow_abbrev=False
     )
     add_run_options(run)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure how good filled values are, on known values held back",
+        epilog=EVALUATE_EPILOG,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    add_evaluate_options(evaluate)
     template = commands.add_parser("template", help="look at catalog templates", allow_abbrev=False)
     actions = template.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     actions.add_parser("list", help="name the packaged templates", allow_abbrev=False)
@@ -45,9 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["run"]:
             refuse_unknown_options(arguments)
+        if arguments[:1] == ["evaluate"]:
+            refuse_unknown_options(arguments, add_evaluate_options, beam=False)
         options, passed = build_parser().parse_known_args(arguments)
         if options.command == "run":
             return run_command(options, passed)
+        if options.command == "evaluate":
+            return evaluate_command(options, passed)
         if passed:
             raise ConfigError([f"unknown argument {argument}" for argument in passed])
         return _template(options)

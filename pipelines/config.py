@@ -23,6 +23,7 @@ from transforms.models import (
 )
 from transforms.models.contract import Model, ModelOptions
 from transforms.picture_files import ImageLimits
+from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.prompting import AskOptions
 from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, peek, plan_splits
 
@@ -49,6 +50,8 @@ class ConfigError(ValueError):
 class EnrichConfig:
     """What a run is asked to do. Field names are the long options with `_` for `-`.
 
+    reference: catalogs whose labelled rows probes learn from too; rules, probes: whether these rungs fill values.
+    max_labelled: rows of one attribute that its probe learns from.
     workers, buckets: 0 means: chosen from the input.
     """
 
@@ -58,6 +61,10 @@ class EnrichConfig:
     images_root: str = ""
     image_table: tuple[str, ...] = ()
     input_format: str | None = None
+    reference: tuple[str, ...] = ()
+    rules: bool = True
+    probes: bool = True
+    max_labelled: int = MAX_LABELLED
     models: ModelOptions = field(default_factory=ModelOptions)
     ask: AskOptions = field(default_factory=AskOptions)
     budget: Budget = field(default_factory=Budget)
@@ -79,6 +86,7 @@ class Plan:
     seen: Peek
     workers: int
     buckets: int
+    reference_splits: tuple[InputSplit, ...] = ()
 
     @property
     def models(self) -> ModelOptions:
@@ -89,6 +97,11 @@ class Plan:
     def asks_model(self) -> bool:
         """Whether a language model is asked, or tags are all that is said of pictures."""
         return self.config.models.describe_backend != TAGS_ONLY
+
+    @property
+    def learns(self) -> bool:
+        """Whether probes are trained: the template has attributes that they may fill."""
+        return self.config.probes and any(is_learnable(attribute) for attribute in self.template.attributes)
 
     def models_of(self, run_id: str) -> ModelOptions:
         """Model options of one run: its workers share a server, and what may be under way at once."""
@@ -117,12 +130,14 @@ def make_plan(config: EnrichConfig) -> Plan:
     template = load_template(config.template)
     problems = [*_option_problems(config, template), *_model_problems(config.models)]
     splits: list[InputSplit] = []
-    for patterns, kind, form in (
-        (config.input, "catalog", config.input_format),
-        (config.image_table, "image-table", None),
+    reference: list[InputSplit] = []
+    for found, patterns, kind, form in (
+        (splits, config.input, "catalog", config.input_format),
+        (splits, config.image_table, "image-table", None),
+        (reference, config.reference, "catalog", None),
     ):
         try:
-            splits += plan_splits(patterns, input_format=form, kind=kind) if patterns else []
+            found += plan_splits(patterns, input_format=form, kind=kind) if patterns else []
         except InputRefusedError as error:
             problems += str(error).splitlines()
     if problems:
@@ -132,7 +147,8 @@ def make_plan(config: EnrichConfig) -> Plan:
     if misfit:
         raise ConfigError([misfit])
     workers = config.workers or _choose_workers(template, splits)
-    return Plan(config, template, tuple(splits), seen, workers, config.buckets or _choose_buckets(splits, seen))
+    buckets = config.buckets or _choose_buckets(splits, seen)
+    return Plan(config, template, tuple(splits), seen, workers, buckets, tuple(reference))
 
 
 def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
@@ -144,6 +160,10 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
     if config.image_table and images.table is None:
         entry = "table: {id: <column>, image: <column>}"
         yield f"--image-table needs record.images.table in template {template.name}; add {entry}"
+    if config.reference and not config.probes:
+        yield "--reference is for probes, which --no-probes switches off; leave one of them out"
+    if config.max_labelled < MIN_LABELLED:
+        yield f"--max-labelled {config.max_labelled} is below {MIN_LABELLED}, the least that a probe learns from"
     if config.workers < 0:
         yield f"--workers {config.workers} is negative; write 0 for automatic, or the number of processes"
     if config.buckets < 0 or config.buckets > MAX_BUCKETS:

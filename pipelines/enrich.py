@@ -41,6 +41,7 @@ from pipelines.summary import print_summary
 from pipelines.terminal import printable
 from schemas.loading import TemplateRefusedError
 from transforms.gate import CheckResult, check_run, check_tables
+from transforms.learn import ProbeReport, as_row
 from transforms.ledger import Usage
 from transforms.meter import NAMESPACE
 from transforms.models import build_chat_model, build_image_encoder, build_tagger, build_text_encoder
@@ -132,7 +133,7 @@ def run(
         places = layout.create()
         with stderr_to(places.log if local else "") as stderr, live_view(progress, places.heartbeats, stderr):
             pipeline = beam.Pipeline(options=options)
-            build_graph(pipeline, plan, info, chosen_encoders(plan), places)
+            build_graph(pipeline, plan, info, chosen_encoders(plan), places, layout.earlier_probes())
             result = pipeline.run()
             result.wait_until_finish()
         manifest = conclude(plan, info, places, stage_metrics(result))
@@ -153,13 +154,16 @@ def conclude(plan: Plan, info: RunInfo, places: Places, stages: dict[str, dict[s
     splits = read_reports(f"{places.reports}/splits.json", SplitReport)
     buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
     usages = read_reports(f"{places.reports}/usage.json", Usage) if plan.asks_model else []
+    probes = read_reports(f"{places.reports}/probes.json", ProbeReport) if plan.learns else []
+    reference = read_reports(f"{places.reports}/reference.json", SplitReport)
     gate_began = time.monotonic()
     table_checks, found = check_tables(places.snapshot, plan.template, buckets, plan.buckets)
     account = add_up(splits, buckets, found, usages)
     checks = [*check_run(plan.template, account.as_row(), found), *table_checks]
     stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
     published = not any(check.refuses for check in checks)
-    return build_manifest(plan, info, account, splits, buckets, checks, stages, published)
+    learnt = {"probes": [as_row(report) for report in probes], "reference": [asdict(split) for split in reference]}
+    return build_manifest(plan, info, account, splits, buckets, checks, stages, published) | learnt
 
 
 def chosen_encoders(plan: Plan) -> Encoders:

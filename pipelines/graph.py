@@ -1,24 +1,31 @@
-"""The graph of the main job: read → pictures → (describe) → assemble → fill → validate → text → embed → write."""
+"""The graph of the main job: read → pictures → (learn) → (describe) → fill → validate → text → embed → write."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
 
 from pipelines.config import Plan
-from transforms.assemble import ANSWERS, AssembleBuckets
+from transforms.assemble import ANSWERS, EXAMPLES, AssembleBuckets
 from transforms.describe import DescribeConfig, DescribeItems, DescribeOutputs
 from transforms.embed import EmbedText
-from transforms.fill import FillAttributes
+from transforms.fill import Cascade, FillAttributes
 from transforms.images import Preparation, PrepareImages
-from transforms.read import ReadCatalog
+from transforms.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnOutputs, LearnProbes, MakeExamples
+from transforms.mask import Mask, mask_bucket
+from transforms.probes.store import FOLDER
+from transforms.read import ReadCatalog, ReadOutputs
+from transforms.readers import InputSplit
 from transforms.report import CollectReports
 from transforms.spool import Spool
 from transforms.tabulate import RunInfo
 from transforms.text import ComposeText
 from transforms.validate import SOURCE_CHECKS, ValidateItems
 from transforms.write import Encoders, WriteTables
+
+Spooled = dict[str, beam.PCollection]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +47,63 @@ class Places:
     log: str = ""
 
 
-def build_graph(pipeline: beam.Pipeline, plan: Plan, run: RunInfo, encoders: Encoders, places: Places) -> None:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A catalog that was read, with its pictures, spooled by bucket."""
+
+    read: ReadOutputs
+    spooled: Spooled
+
+
+def build_graph(
+    pipeline: beam.Pipeline,
+    plan: Plan,
+    run: RunInfo,
+    encoders: Encoders,
+    places: Places,
+    earlier: Mapping[str, EarlierProbe] | None = None,
+) -> None:
     """Add the whole job to `pipeline`. Records and rejects meet again in their bucket, so none can be lost.
 
-    A bucket is put together twice where a language model is asked: once to see what is open, once with the answers.
-    That costs far less than keeping whole buckets while the model works.
+    A bucket is put together once for each stage that must have seen all of them: to learn from, to see what is open,
+    and to write. That costs far less than keeping whole buckets in between.
+
+    earlier: probes of the last snapshot, used again where the labels have not moved.
     """
+    prepared = read_catalog(pipeline, plan, places, plan.splits, "")
+    reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
     beats = places.heartbeats
-    read = pipeline | "Read" >> ReadCatalog(plan.splits, plan.template, plan.config.read_limits, plan.buckets, beats)
-    images = read.image_refs | "Images" >> PrepareImages(
+    filled = fill_catalog(prepared, reference, plan, run, places, earlier or {}, None, "")
+    written = (
+        filled
+        | "Validate" >> ValidateItems(plan.template)
+        | "Text" >> ComposeText(plan.template)
+        | "Embed" >> EmbedText(plan.models, beats)
+        | "Write" >> WriteTables(places.snapshot, plan.template, encoders, run, beats)
+    )
+    _ = prepared.read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
+    _ = reference.read.reports | "Collect reference" >> CollectReports(f"{places.reports}/reference.json")
+    _ = written | "Collect buckets" >> CollectReports(f"{places.reports}/buckets.json")
+
+
+def read_catalog(
+    pipeline: beam.Pipeline, plan: Plan, places: Places, splits: Sequence[InputSplit], label: str
+) -> Prepared:
+    """Read a catalog and its pictures. label: begins the names of its stages."""
+    own = not label
+    beats = places.heartbeats if own else ""
+    read = pipeline | f"{label}Read" >> ReadCatalog(splits, plan.template, plan.config.read_limits, plan.buckets, beats)
+    images = read.image_refs | f"{label}Images" >> PrepareImages(
         plan.config.images_root,
         plan.config.image_limits,
         plan.models,
         places.spool,
         plan.buckets,
         beats,
-        Preparation(places.pictures, plan.config.ask.image_px) if plan.asks_model else None,
+        Preparation(places.pictures, plan.config.ask.image_px) if plan.asks_model and own else None,
     )
     spooled = {
-        name: elements | f"Spool {name}" >> Spool(places.spool)
+        name: elements | f"{label}Spool {name}" >> Spool(places.spool)
         for name, elements in (
             ("records", read.records),
             ("images", images),
@@ -66,25 +111,86 @@ def build_graph(pipeline: beam.Pipeline, plan: Plan, run: RunInfo, encoders: Enc
             ("rejects", read.rejects),
         )
     }
+    return Prepared(read, spooled)
+
+
+def fill_catalog(
+    prepared: Prepared,
+    reference: Prepared,
+    plan: Plan,
+    run: RunInfo,
+    places: Places,
+    earlier: Mapping[str, EarlierProbe],
+    mask: Mask | None,
+    label: str,
+) -> beam.PCollection:
+    """PCollection[Bucket] with every attribute settled or unknown.
+
+    mask: what an evaluation hides from all that follows; label: begins the names of its stages.
+    """
+    spooled, reports = dict(prepared.spooled), None
+    pool: beam.PCollection | None = None
+    if plan.learns:
+        learnt = _learn(prepared, reference, plan, places, earlier, mask, label)
+        spooled[EXAMPLES], reports, pool = learnt.examples, learnt.outputs.reports, learnt.outputs.pool
+        _ = reports | f"{label}Collect probes" >> CollectReports(f"{places.reports}/probes.json")
     if plan.asks_model:
-        described = _describe(spooled, plan, run, places)
-        spooled[ANSWERS] = described.answers | "Spool answers" >> Spool(places.spool)
-        _ = described.usage | "Collect usage" >> CollectReports(f"{places.reports}/usage.json")
-    written = (
-        spooled
-        | "Assemble" >> AssembleBuckets(plan.buckets, beats)
-        | "Fill" >> FillAttributes(plan.template)
-        | "Validate" >> ValidateItems(plan.template)
-        | "Text" >> ComposeText(plan.template)
-        | "Embed" >> EmbedText(plan.models, beats)
-        | "Write" >> WriteTables(places.snapshot, plan.template, encoders, run, beats)
+        described = _describe(spooled, plan, run, places, reports, pool, mask, label)
+        spooled[ANSWERS] = described.answers | f"{label}Spool answers" >> Spool(places.spool)
+        _ = described.usage | f"{label}Collect usage" >> CollectReports(f"{places.reports}/usage.json")
+    return _assembled(spooled, plan, mask, f"{label}Assemble", places.heartbeats) | f"{label}Fill" >> FillAttributes(
+        Cascade(plan.template, plan.config.rules), reports
     )
-    _ = read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
-    _ = written | "Collect buckets" >> CollectReports(f"{places.reports}/buckets.json")
 
 
-def _describe(spooled: dict[str, beam.PCollection], plan: Plan, run: RunInfo, places: Places) -> DescribeOutputs:
-    """What is open once the rules have run, put to the language model; rows that will be set aside are not paid for."""
+def _assembled(spooled: Spooled, plan: Plan, mask: Mask | None, label: str, beats: str = "") -> beam.PCollection:
+    buckets = spooled | label >> AssembleBuckets(plan.buckets, beats)
+    return buckets if mask is None else buckets | f"{label} masked" >> beam.Map(lambda b: mask_bucket(mask, b))
+
+
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    examples: beam.PCollection
+    outputs: LearnOutputs
+
+
+def _learn(
+    prepared: Prepared,
+    reference: Prepared,
+    plan: Plan,
+    places: Places,
+    earlier: Mapping[str, EarlierProbe],
+    mask: Mask | None,
+    label: str,
+) -> _Learnt:
+    """Probes from the catalog's own labelled rows, and from those of other catalogs."""
+    config = LearnConfig(plan.template, plan.models, f"{places.snapshot}/{FOLDER}", plan.config.max_labelled, earlier)
+    beats = places.heartbeats
+    examples, kinds = [], []
+    for kind, catalog, hidden in ((OWN, prepared, mask), (REFERENCE, reference, None)):
+        buckets = _assembled(catalog.spooled, plan, hidden, f"{label}Assemble {kind} to learn")
+        made = buckets | f"{label}Examples {kind}" >> MakeExamples(config, beats)
+        examples.append(made | f"{label}Spool examples {kind}" >> Spool(places.spool))
+        kinds.append(examples[-1] | f"{label}As {kind}" >> beam.Map(_of_kind, kind))
+    rows = tuple(kinds) | f"{label}All examples" >> beam.Flatten()
+    return _Learnt(examples[0], rows | f"{label}Learn" >> LearnProbes(config, places.spool, beats))
+
+
+def _of_kind(keyed: tuple[int, tuple[str, int]], kind: str) -> tuple[str, tuple[str, int]]:
+    return kind, keyed[1]
+
+
+def _describe(
+    spooled: Spooled,
+    plan: Plan,
+    run: RunInfo,
+    places: Places,
+    reports: beam.PCollection | None,
+    pool: beam.PCollection | None,
+    mask: Mask | None,
+    label: str,
+) -> DescribeOutputs:
+    """What is open after the cheap rungs, put to the language model; rows that will be set aside are not paid for."""
     config = DescribeConfig(
         plan.template,
         plan.models_of(run.run_id),
@@ -96,11 +202,11 @@ def _describe(spooled: dict[str, beam.PCollection], plan: Plan, run: RunInfo, pl
         places.answers,
         places.purse,
     )
+    shown = None if pool is None else beam.pvalue.AsList(pool | f"{label}Pool" >> beam.Values())
     described: DescribeOutputs = (
-        spooled
-        | "Assemble to ask" >> AssembleBuckets(plan.buckets)
-        | "Fill to ask" >> FillAttributes(plan.template)
-        | "Validate to ask" >> ValidateItems(plan.template, SOURCE_CHECKS)
-        | "Describe" >> DescribeItems(config, places.spool, places.heartbeats)
+        _assembled(spooled, plan, mask, f"{label}Assemble to ask")
+        | f"{label}Fill to ask" >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
+        | f"{label}Validate to ask" >> ValidateItems(plan.template, SOURCE_CHECKS)
+        | f"{label}Describe" >> DescribeItems(config, places.spool, places.heartbeats, shown)
     )
     return described

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NoReturn
 
@@ -18,6 +18,7 @@ from transforms.models import CHAT_MODELS, IMAGE_ENCODERS, TAGS_ONLY, TEXT_ENCOD
 from transforms.models.chat_options import DEVICES, DTYPES, ChatOptions
 from transforms.models.contract import ModelOptions
 from transforms.picture_files import ImageLimits
+from transforms.probes.training import MAX_LABELLED
 from transforms.prompting import AskOptions
 from transforms.readers import FORMATS, ReadLimits
 
@@ -49,17 +50,30 @@ class Parser(argparse.ArgumentParser):
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a run on `parser`. Defaults come from the dataclasses that carry them."""
-    _add_input_options(parser.add_argument_group("what to run on"))
+    inputs = parser.add_argument_group("what to run on")
+    add_input_options(inputs)
+    inputs.add_argument(
+        "--output", required=True, metavar="DIR", help="where snapshots are kept; current.json names the published one"
+    )
+    add_model_options(parser)
+    execution = parser.add_argument_group("how to run")
+    execution.add_argument("--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)")
+    add_execution_options(execution)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Declare which models are used, what they are asked, what they may cost, and what an input may be."""
+    _add_filling_options(parser.add_argument_group("what fills missing values besides a language model"))
     _add_model_options(parser.add_argument_group("models"), ModelOptions())
     _add_chat_options(parser.add_argument_group("language model: which one, and where it runs"), ChatOptions())
     _add_ask_options(parser.add_argument_group("language model: what it is asked"), AskOptions())
     _add_budget_options(parser.add_argument_group("language model: what it may cost"))
     title = "limits (what is over them is set aside or skipped, with a reason)"
     _add_limit_options(parser.add_argument_group(title), ImageLimits(), ReadLimits())
-    _add_execution_options(parser.add_argument_group("how to run"))
 
 
-def _add_input_options(group: argparse._ArgumentGroup) -> None:
+def add_input_options(group: argparse._ArgumentGroup, catalog: Sequence[str] = ("--input",)) -> None:
+    """Declare the template and the input. catalog: the names of the option for the catalog's files."""
     group.add_argument(
         "--template",
         required=True,
@@ -67,7 +81,8 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
         help=f"catalog template: one of {', '.join(packaged_templates())}, or the path of a YAML file",
     )
     group.add_argument(
-        "--input",
+        *catalog,
+        dest="input",
         required=True,
         nargs="+",
         metavar="FILE",
@@ -90,8 +105,26 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
         help="tables that list further pictures of items (template: record.images.table)",
     )
     group.add_argument(
-        "--output", required=True, metavar="DIR", help="where snapshots are kept; current.json names the published one"
+        "--reference",
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="catalogs that the same template reads, with or without pictures: probes learn from their known values too; "
+        "their items are not written",
     )
+
+
+def _add_filling_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--no-rules", dest="rules", action="store_false", help="fill nothing from what texts state word for word"
+    )
+    group.add_argument(
+        "--no-probes",
+        dest="probes",
+        action="store_false",
+        help="train nothing on the rows that have a value; confidences of rules are priors then",
+    )
+    _number(group, "--max-labelled", MAX_LABELLED, "rows with a value that one attribute's probe learns from, at most")
 
 
 def _add_model_options(group: argparse._ArgumentGroup, defaults: ModelOptions) -> None:
@@ -195,6 +228,12 @@ def _add_ask_options(group: argparse._ArgumentGroup, defaults: AskOptions) -> No
     _number(group, "--max-text-chars", defaults.max_text_chars, "characters of an item's texts, all together")
     _number(group, "--max-answer-tokens", defaults.max_answer_tokens, "tokens of an answer; a retry gets twice as many")
     _number(group, "--temperature", defaults.temperature, "of sampling; 0: the likeliest token")
+    _number(
+        group,
+        "--demonstrations",
+        defaults.demonstrations,
+        "items with known values, the nearest ones, that the model is shown where it is asked for values",
+    )
 
 
 def _add_budget_options(group: argparse._ArgumentGroup) -> None:
@@ -256,8 +295,8 @@ def _add_limit_options(group: argparse._ArgumentGroup, images: ImageLimits, read
     )
 
 
-def _add_execution_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)")
+def add_execution_options(group: argparse._ArgumentGroup) -> None:
+    """Declare how the work is spread over this machine, and what is shown and kept of it."""
     group.add_argument(
         "--workers",
         type=int,
@@ -299,6 +338,10 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
             images_root=options.images_root,
             image_table=tuple(options.image_table),
             input_format=options.input_format,
+            reference=tuple(options.reference),
+            rules=options.rules,
+            probes=options.probes,
+            max_labelled=options.max_labelled,
             models=ModelOptions(
                 describe_backend=options.describe_backend,
                 image_encoder=options.image_encoder,
@@ -315,6 +358,7 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
                 max_text_chars=options.max_text_chars,
                 max_answer_tokens=options.max_answer_tokens,
                 temperature=options.temperature,
+                demonstrations=options.demonstrations,
             ),
             budget=Budget(options.max_model_calls, options.max_tokens, options.max_cost, _prices(options.prices)),
             image_limits=ImageLimits(
@@ -393,15 +437,19 @@ def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOp
     return PipelineOptions(flags)
 
 
-def refuse_unknown_options(arguments: Sequence[str]) -> None:
+def refuse_unknown_options(
+    arguments: Sequence[str], declare: Callable[[argparse.ArgumentParser], None] = add_run_options, *, beam: bool = True
+) -> None:
     """Raise ConfigError naming every option that neither this program nor Beam knows: Beam would only log it.
 
     Comes before parsing, so that a typo is not reported as the option that it was meant to be missing.
+    declare: adds the command's options to a parser; beam: whether Beam's are taken too.
     """
     ours = Parser(add_help=False)
-    add_run_options(ours)
+    declare(ours)
     known = {"--help", "--version"}
-    known |= {flag for each in (_beam_parser(), ours) for action in each._actions for flag in action.option_strings}
+    parsers = (ours, _beam_parser()) if beam else (ours,)
+    known |= {flag for each in parsers for action in each._actions for flag in action.option_strings}
     problems = []
     for argument in arguments:
         name = argument.split("=")[0]

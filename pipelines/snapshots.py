@@ -2,7 +2,7 @@
 
 OUTPUT/current.json               names the published snapshot; replaced in one atomic step
 OUTPUT/current                    the same as a symbolic link, on local disks
-OUTPUT/snapshots/<run id>/        items/ embeddings/ quarantine/ manifest.json
+OUTPUT/snapshots/<run id>/        items/ embeddings/ quarantine/ probes/ manifest.json
 OUTPUT/answers/                   what language models answered, for all runs (transforms/answer_store.py)
 OUTPUT/_work/<run id>/            intermediate files, removed at the end
 A snapshot without a manifest does not exist for readers.
@@ -23,6 +23,8 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.graph import Places
+from transforms.learn import EarlierProbe
+from transforms.probes.store import StoredProbe
 from transforms.report import write_json
 
 POINTER = "current.json"
@@ -68,6 +70,22 @@ class Layout:
         purse, log = (FileSystems.join(self.work, name) for name in ("budget.json", "workers.log"))
         return replace(shared, purse=purse, heartbeats=heartbeats, log=log)
 
+    def earlier_probes(self) -> dict[str, EarlierProbe]:
+        """The probes of the published snapshot, by attribute; none where it cannot be read, for they can be trained."""
+        with contextlib.suppress(Exception):
+            pointer = _read_json(FileSystems.join(self.output, POINTER))
+            snapshot = FileSystems.join(self.output, *str(pointer["snapshot"]).split("/"))
+            manifest = _read_json(FileSystems.join(snapshot, MANIFEST))
+            return {
+                row["attribute"]: EarlierProbe(
+                    StoredProbe(row["attribute"], FileSystems.join(snapshot, *row["path"].split("/")), row["digest"]),
+                    row["key"],
+                    row["labels"],
+                )
+                for row in manifest["probes"]
+            }
+        return {}
+
     def remove_work(self) -> None:
         _remove(self.work)
         if is_local(self.work):
@@ -109,6 +127,11 @@ def _remove(path: str) -> None:
     with contextlib.suppress(Exception):
         # Beam's object stores delete a prefix only when its name ends like a folder's.
         FileSystems.delete([path.rstrip("/") + "/"])
+
+
+def _read_json(path: str) -> Any:
+    with FileSystems.open(path) as file:
+        return json.loads(file.read())
 
 
 def _sync(path: Path) -> None:

@@ -32,13 +32,14 @@ EVIDENCE = pa.struct(
 PROVENANCE = pa.struct(
     [
         column("source", pa.string(), "record, text, image, neighbour or model; null when unknown"),
-        column("method", pa.string(), "given, rule:<kind>, probe or mllm:<model>"),
+        column("method", pa.string(), "given, rule:<kind>, probe:<text, image or both>, span:crf or mllm:<model>"),
         column("confidence", pa.float32(), "0 to 1"),
         column("evidence", EVIDENCE, "where the value was seen"),
         column("model", pa.string(), "model and revision, for values that a model gave"),
         column("prompt_hash", pa.string(), "SHA-256 of the prompt, for values that a model gave"),
         column("fingerprint", pa.string(), "SHA-256 of everything that the value was derived from"),
         column("reason", pa.string(), "why the value is unknown; null when there is one"),
+        column("candidate", pa.string(), "of an unknown, the value that was considered; several as a JSON list"),
     ]
 )
 

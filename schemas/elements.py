@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -86,6 +86,7 @@ class Record:
     given: attribute name to the cell as the source wrote it; present whenever the source gave anything.
     event_ts_us: when the source changed, microseconds since the epoch in UTC.
     origins: attribute name to the source that gave its cell, `column` or `column.key` as the template writes it.
+    absent: attributes of which the source says that the item has none, in the words of the template's `absent`.
     """
 
     item_id: str
@@ -96,6 +97,7 @@ class Record:
     raw: RawRecord
     event_ts_us: int | None = None
     origins: dict[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +194,28 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceText:
+    """A text that may state values.
+
+    field: attribute name, `name.language` for a localized one, `image_text` for text read off a picture.
+    image: digest of that picture.
+    """
+
+    field: str
+    text: str
+    source: Literal["text", "image"]
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AttributeValue:
     """A value with its provenance; `value` is None exactly when `reason` says why it is unknown.
 
-    An unknown has no source; its method, confidence and evidence say what was seen and did not suffice.
+    An unknown has no source; its method, confidence, evidence and candidate say what was seen and did not suffice.
 
     source: record | text | image | neighbour | model.
     confidence: 0 to 1.
+    candidate: of an unknown, the value that was considered.
     """
 
     value: Value | None
@@ -210,12 +227,43 @@ class AttributeValue:
     prompt_hash: str | None = None
     fingerprint: str | None = None
     reason: str | None = None
+    candidate: Value | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.reason is not None):
             raise ValueError(f"a value needs a source, an unknown a reason: {self!r}")
+        if self.value is not None and self.candidate is not None:
+            raise ValueError(f"only an unknown has a candidate: {self!r}")
         if self.reason is not None:
             check_registered(self.reason, Effect.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a probe sees of an item, to learn from its known values or to answer for the missing ones.
+
+    texts: that may state values, titles first; known: attribute name → the source's values as labels.
+    absent: attributes of which the source says that there is none.
+    text_vector, image_vector: float32 little-endian bytes, empty without one; pictures: digests.
+    picture_tokens: (token, weight) such as (`color=Red`, share) and (`label=mug`, probability).
+    """
+
+    item_id: str
+    texts: tuple[EvidenceText, ...] = ()
+    known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    text_vector: bytes = b""
+    image_vector: bytes = b""
+    pictures: tuple[str, ...] = ()
+    picture_tokens: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """An item whose values are known, as a language model is shown it; values: of attributes that are asked for."""
+
+    title: str
+    values: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +273,7 @@ class DescribeJob:
     fields: (field name, text) that may state values, titles first, cut to what a prompt may hold.
     known: (attribute name, value as a reader would say it) of what needs no asking.
     pictures: digests of distinct usable pictures, in the item's order; attributes: names of those still open.
+    demonstrations: of other items, shown with the question; no part of the content, which is this item's alone.
     """
 
     item_id: str
@@ -233,6 +282,7 @@ class DescribeJob:
     known: tuple[tuple[str, str], ...] = ()
     pictures: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    demonstrations: tuple[Demonstration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,15 +343,57 @@ class Bucket:
     """All items whose id hashes to one bucket, sorted by id: the unit of state, memory and files.
 
     image_rows: item id → rows of image tables that came with it, also where the item is among the rejects now.
+    examples: item id → what probes and demonstrations see of the item, where they are wanted.
     """
 
     number: int
     items: tuple[Item, ...]
     rejects: tuple[Reject, ...] = ()
     image_rows: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, Example] = field(default_factory=dict)
 
 
-Spooled = Record | Reject | ImageRow | ImageRef | ImageResult | LocatedImage | DescribeJob | ItemAnswer
+@dataclass(frozen=True, slots=True)
+class ItemDigest:
+    """What other items with the same content are shown of an item; one for each content that it holds.
+
+    content: key of the picture or text that may be shared; field: where the item holds it.
+    titles: the item's own, cut; words: of each title, sorted, without what tells variants of one product apart.
+    values: (attribute name, source value as a reader would say it) of attributes with a single value.
+    stated: (attribute name, value) that the content itself states, of attributes with a closed list; of texts only.
+    """
+
+    content: str
+    item_id: str
+    item_bucket: int
+    field: str
+    titles: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+    values: tuple[tuple[str, str], ...] = ()
+    stated: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A flag that was raised away from its item, on its way back."""
+
+    item_id: str
+    flag: Flag
+
+
+Spooled = (
+    Record
+    | Reject
+    | ImageRow
+    | ImageRef
+    | ImageResult
+    | LocatedImage
+    | DescribeJob
+    | ItemAnswer
+    | Example
+    | ItemDigest
+    | Finding
+)
 
 _encoder = msgspec.msgpack.Encoder()
 

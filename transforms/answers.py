@@ -168,7 +168,9 @@ def to_value(attribute: Attribute, said: Any) -> Value | None:
             return _in_range(attribute, float(said))
         case AttributeType.IDENTIFIER:
             return (
-                normalise_identifier(attribute.scheme, said) if attribute.scheme in ("gtin", "isbn", "issn") else None
+                normalise_identifier(attribute.scheme, said)
+                if attribute.scheme in ("gtin", "isbn", "issn", "orcid")
+                else None
             )
         case AttributeType.STRING:
             return one_line(said) or None

@@ -15,6 +15,7 @@ import numpy as np
 
 from schemas.elements import (
     Bucket,
+    Example,
     Flag,
     ImageFeatures,
     ImageResult,
@@ -31,7 +32,7 @@ from transforms.normalise import choose_record
 from transforms.spool import SpoolRef, read_spool
 
 INPUTS = ("records", "images", "image_rows", "rejects")
-ANSWERS = "answers"
+ANSWERS, EXAMPLES = "answers", "examples"
 
 
 def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
@@ -102,10 +103,12 @@ def assemble_bucket(
     image_rows: Iterable[ImageRow],
     rejects: Iterable[Reject],
     answers: Iterable[ItemAnswer] | None = None,
+    examples: Iterable[Example] = (),
 ) -> Bucket:
     """The bucket's items sorted by id; duplicates and rows without an item join the rejects.
 
     answers: of a language model; None when none was asked, and the tags are the only description.
+    examples: what probes see of the items, where there are probes.
     """
     answered = None if answers is None else {answer.item_id: answer for answer in answers}
     results = _shared(images)
@@ -124,7 +127,7 @@ def assemble_bucket(
     for orphans in rows.values():
         set_aside += [_orphan(row) for row in orphans]
     set_aside += filter(None, map(unusable_answer, (answered or {}).values()))
-    return Bucket(number, tuple(items), tuple(set_aside), joined)
+    return Bucket(number, tuple(items), tuple(set_aside), joined, {example.item_id: example for example in examples})
 
 
 def _shared(images: Iterable[ImageResult]) -> dict[str, ImageResult]:
@@ -159,6 +162,7 @@ class _Assemble(beam.DoFn):
                 read_spool(refs["image_rows"], ImageRow),
                 read_spool(refs["rejects"], Reject),
                 read_spool(refs[ANSWERS], ItemAnswer) if ANSWERS in refs else None,
+                read_spool(refs.get(EXAMPLES, ()), Example),
             )
         self._meter.add("items", len(bucket.items))
         self._meter.beat()
@@ -167,7 +171,7 @@ class _Assemble(beam.DoFn):
 
 @dataclass(eq=False)
 class AssembleBuckets(beam.PTransform):
-    """Spooled elements by bucket, one PCollection per name in INPUTS and perhaps ANSWERS → whole buckets.
+    """Spooled elements by bucket, one PCollection per name in INPUTS and perhaps ANSWERS and EXAMPLES → whole buckets.
 
     Every bucket number is emitted, also an empty one, so that a snapshot always has all its tables.
     """

@@ -13,6 +13,8 @@ import numpy as np
 import orjson
 from PIL import Image
 
+from schemas.vocabularies import COLORS, Rgb
+
 Lab = np.ndarray[Any, np.dtype[np.float32]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -22,44 +24,8 @@ BACKGROUND_DELTA_E = 9.0
 UNIFORM_BORDER_SHARE = 0.6
 MIN_FOREGROUND_SHARE = 0.02
 
-# sRGB anchors. Most names need several: people call light, full and dark shades by one name.
-PALETTE: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "black": ((0, 0, 0), (28, 28, 30), (45, 45, 47)),
-    "gray": ((75, 76, 78), (110, 111, 113), (145, 146, 148), (180, 181, 183)),
-    "white": ((255, 255, 255), (235, 236, 238)),
-    "red": ((215, 25, 35), (170, 20, 30), (225, 65, 65)),
-    "burgundy": ((105, 18, 38), (80, 15, 28), (128, 0, 20)),
-    "orange": ((250, 125, 15), (230, 95, 30), (250, 160, 70)),
-    "yellow": ((250, 225, 30), (235, 200, 50), (250, 238, 130)),
-    "green": ((40, 150, 60), (25, 95, 45), (110, 185, 75), (150, 205, 120), (15, 60, 35), (120, 205, 160)),
-    "olive": ((110, 110, 40), (80, 82, 40), (140, 140, 80)),
-    "teal": ((0, 128, 128), (20, 95, 100), (60, 165, 160)),
-    "turquoise": ((70, 205, 200), (140, 225, 215)),
-    "blue": (
-        (25, 90, 190),
-        (60, 130, 210),
-        (30, 60, 150),
-        (115, 170, 220),
-        (165, 200, 230),
-        (90, 125, 165),
-        (0, 0, 255),
-        (60, 75, 185),
-    ),
-    "navy": ((18, 28, 70), (30, 42, 90), (35, 45, 70), (0, 0, 128), (25, 25, 112)),
-    "purple": (
-        (110, 45, 140),
-        (75, 30, 95),
-        (150, 90, 180),
-        (180, 145, 205),
-        (95, 60, 105),
-        (75, 50, 150),
-        (155, 150, 215),
-        (75, 0, 130),
-    ),
-    "pink": ((245, 120, 170), (250, 185, 205), (225, 40, 130), (215, 110, 140)),
-    "brown": ((105, 65, 35), (75, 48, 32), (140, 92, 58), (60, 38, 28)),
-    "beige": ((225, 205, 170), (205, 180, 145), (238, 225, 203), (185, 160, 130)),
-}
+# Name → sRGB anchors, as the vocabulary of colours has them: a picture and a word are called alike.
+PALETTE: dict[str, tuple[Rgb, ...]] = {name: anchors for color in COLORS for name, anchors in color.anchors.items()}
 
 _NAMES = tuple(PALETTE)
 _ANCHOR_NAME = np.array([_NAMES.index(name) for name, anchors in PALETTE.items() for _ in anchors])

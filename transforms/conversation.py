@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.attributes import Attribute
-from schemas.elements import AttributeValue, DescribeJob, ItemAnswer
+from schemas.elements import AttributeValue, Demonstration, DescribeJob, ItemAnswer
 from schemas.questions import ALT_TEXT, DESCRIPTION, Question, picture_place
 from schemas.template import Template
 from transforms.answers import Problem, Source, judge, method_of, read_answer
@@ -58,6 +58,7 @@ class _Shown:
     pictures: tuple[PreparedPicture, ...] = ()
     caption: str = ""
     digests: tuple[str, ...] = ()
+    demonstrations: tuple[Demonstration, ...] = ()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -76,7 +77,7 @@ def converse(asker: Asker, job: DescribeJob) -> Generator[ChatRequest, ChatAnswe
         prompt_hash=asker.options.prompt().hash,
     )
     if asker.options.two_pass and shown.pictures:
-        heard = yield from _ask(asker, Question(describe=True), replace(shown, texts={}, known={}))
+        heard = yield from _ask(asker, Question(describe=True), replace(shown, texts={}, known={}, demonstrations=()))
         result = _with_description(result, heard)
         if isinstance(heard, Problem):
             return _with_values(result, attributes, heard)
@@ -98,7 +99,7 @@ def converse(asker: Asker, job: DescribeJob) -> Generator[ChatRequest, ChatAnswe
 
 def _shown(asker: Asker, job: DescribeJob) -> _Shown:
     pictures = tuple(PreparedPicture(d, picture_path(asker.pictures_dir, d)) for d in job.pictures)
-    return _Shown(dict(job.fields), dict(job.known), pictures, digests=job.pictures)
+    return _Shown(dict(job.fields), dict(job.known), pictures, digests=job.pictures, demonstrations=job.demonstrations)
 
 
 def _ask(asker: Asker, question: Question, shown: _Shown) -> Turns:
@@ -119,6 +120,7 @@ def _attempt(asker: Asker, question: Question, shown: _Shown, options: AskOption
         known=shown.known,
         pictures=shown.pictures,
         caption=shown.caption,
+        demonstrations=shown.demonstrations,
     )
     request = replace(request, max_tokens=longer * request.max_tokens)
     answer = yield request

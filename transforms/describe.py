@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import orjson
 from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from schemas.elements import Bucket, DescribeJob, ItemAnswer
+from schemas.elements import Bucket, DescribeJob, Example, Item, ItemAnswer
 from schemas.template import Template
 from transforms.answer_store import AnswerStore, bounds_of, part_of
 from transforms.conversation import Asker, converse
+from transforms.demonstrations import Pool
 from transforms.ledger import UNLIMITED, Budget, OwnPurse, Purse, SharedPurse, Usage, share
 from transforms.meter import Meter
 from transforms.models import build_chat_model, build_text_encoder
@@ -57,7 +59,10 @@ class DescribeConfig:
 
 
 def job_key(job: DescribeJob, *, two_pass: bool) -> str:
-    """What is asked, whatever the item, as 64 hexadecimal digits; in two passes what the first one asks."""
+    """What is asked, whatever the item, as 64 hexadecimal digits; in two passes what the first one asks.
+
+    Demonstrations do not count: a job must come to the part that holds its answer when its neighbours have changed.
+    """
     content: list[Any] = [job.pictures]
     if not (two_pass and job.pictures):
         content += [job.fields, job.known, job.attributes]
@@ -80,9 +85,11 @@ class Teller:
     usage: Usage = field(default_factory=Usage)
 
     def ask(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer | Failure]:
-        """One answer or Failure per request, in order; equal requests are sent once."""
+        """One answer or Failure per request, in order; of requests with one address the first is sent."""
         fingerprints = [request.fingerprint(self.model) for request in requests]
-        distinct = dict(zip(fingerprints, requests, strict=True))
+        distinct: dict[str, ChatRequest] = {}
+        for fingerprint, request in zip(fingerprints, requests, strict=True):
+            distinct.setdefault(fingerprint, request)  # the first one's demonstrations are shown
         answers: dict[str, ChatAnswer | Failure] = {f: a for f in distinct if (a := self.store.get(f)) is not None}
         self.usage += Usage(reused=len(answers))
         waiting = [f for f in distinct if f not in answers]
@@ -143,7 +150,10 @@ def _fault(item_id: str, error: Exception) -> ItemAnswer:
 
 
 def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> Answered:
-    """(item bucket, answer) for each job of a part, each content asked once, and what it took."""
+    """(item bucket, answer) for each job of a part, each content asked once, and what it took.
+
+    Of jobs with equal content the first by item id is asked, with its demonstrations.
+    """
     sharing: dict[tuple[Any, ...], list[DescribeJob]] = {}
     for job in jobs:
         sharing.setdefault((job.fields, job.known, job.pictures, job.attributes), []).append(job)
@@ -167,17 +177,38 @@ class _Jobs(beam.DoFn):
 
     def __init__(self, config: DescribeConfig) -> None:
         self._config = config
+        self._shared = Shared()
+        self._pool: Pool | None = None
 
-    def process(self, bucket: Bucket) -> Iterator[Any]:
+    def process(self, bucket: Bucket, pool_refs: Sequence[SpoolRef] = ()) -> Iterator[Any]:
         config = self._config
+        self._pool = self._load(pool_refs)
         for item in bucket.items:
             try:
-                job = describe_job(config.template, config.ask, item, bucket.number)
+                job = self._job(bucket, item)
             except Exception as error:  # a defect met on one record must not stop the run
                 yield beam.pvalue.TaggedOutput(_FAILED, (bucket.number, _fault(item.item_id, error)))
                 continue
             if job is not None:
                 yield part_of(job_key(job, two_pass=config.ask.two_pass), config.parts), job
+
+    def _job(self, bucket: Bucket, item: Item) -> DescribeJob | None:
+        ask = self._config.ask
+        job = describe_job(self._config.template, ask, item, bucket.number)
+        example = bucket.examples.get(item.item_id)
+        if job is None or example is None or self._pool is None:
+            return job
+        chosen = self._pool.choose(example, job.attributes, ask.shown_demonstrations, item.item_id)
+        return replace(job, demonstrations=chosen)
+
+    def _load(self, refs: Sequence[SpoolRef]) -> Pool | None:
+        """The pool that the references name, read once a worker process."""
+        if not refs or not self._config.ask.shown_demonstrations:
+            return None
+        # Beam lists a side input in any order.
+        name = tuple(sorted(refs))
+        pool: Pool = self._shared.acquire(lambda: Pool(read_spool(name, Example)), name)
+        return pool
 
 
 class _Describe(beam.DoFn):
@@ -279,15 +310,21 @@ class DescribeOutputs(NamedTuple):
 
 @dataclass(eq=False)
 class DescribeItems(beam.PTransform):
-    """Asks a language model about every item of which something is open."""
+    """Asks a language model about every item of which something is open.
+
+    pool: references to spooled Examples, some ten thousand at most, of which the nearest to an item are shown with
+    its question; every worker process holds all of them.
+    """
 
     config: DescribeConfig
     spool_dir: str
     heartbeat_dir: str = ""
+    pool: beam.pvalue.AsList | None = None
 
     def expand(self, buckets: beam.PCollection) -> DescribeOutputs:
         asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(_USAGE, main="answers")
-        jobs = buckets | "Jobs" >> beam.ParDo(_Jobs(self.config)).with_outputs(_FAILED, main="jobs")
+        sides = () if self.pool is None else (self.pool,)
+        jobs = buckets | "Jobs" >> beam.ParDo(_Jobs(self.config), *sides).with_outputs(_FAILED, main="jobs")
         outputs = jobs.jobs | "SpoolJobs" >> Spool(self.spool_dir) | "ByKey" >> beam.GroupByKey() | "Ask" >> asking
         answers = (outputs.answers, jobs[_FAILED]) | "AllAnswers" >> beam.Flatten()
         return DescribeOutputs(answers, outputs[_USAGE])

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stdnum import ean, isbn, issn
+from stdnum import ean, isbn, isni, issn
 
-Scheme = Literal["gtin", "isbn", "issn"]
+Scheme = Literal["gtin", "isbn", "issn", "orcid"]
 
-_MODULES: dict[str, Any] = {"gtin": ean, "isbn": isbn, "issn": issn}
-_LENGTHS = {"gtin": (14, 13, 12, 8), "isbn": (13, 10), "issn": (8,)}
+# An ORCID iD is an ISNI (ISO 27729) out of a block of its own: the same sixteen digits, the last by ISO 7064 mod 11-2.
+_MODULES: dict[str, Any] = {"gtin": ean, "isbn": isbn, "issn": issn, "orcid": isni}
+_LENGTHS = {"gtin": (14, 13, 12, 8), "isbn": (13, 10), "issn": (8,), "orcid": (16,)}
+_ORCID_BLOCKS = ((15_000_000, 35_000_000), (900_000_000_000, 900_100_000_000))
 
 # Capitals are found inside a word too: shop texts run lines together ("106R01409UPC: 095205742466").
 _LABEL_WORDS = {
     "gtin": r"GTIN|EAN|UPC|JAN|\b(?i:gtin|ean|upc|jan|bar\s?code)",
     "isbn": r"ISBN|\b(?i:isbn)",
     "issn": r"ISSN|\b(?i:issn)",
+    "orcid": r"(?:https?://)?(?i:\borcid\.org/)|ORCID(?:\s?iD)?|\b(?i:orcid(?:\s?id)?)",
 }
 _LABEL = {
     scheme: re.compile(rf"(?:{words})(?:s\b|-?A\b)?(?:-?(?:8|1[0-4])(?=[\s:]))?")
@@ -43,7 +46,7 @@ class IdentifierMention:
 def normalise_identifier(scheme: Scheme, text: str) -> str | None:
     """The identifier in compact form (no spaces, no hyphens), or None when it is none or its check digit is wrong.
 
-    scheme: `gtin` (GTIN-8, -12, -13, -14), `isbn` (ISBN-10, ISBN-13) or `issn`. A label in front is allowed.
+    scheme: `gtin` (GTIN-8, -12, -13, -14), `isbn` (ISBN-10, ISBN-13), `issn` or `orcid`. A label in front is allowed.
 
     >>> normalise_identifier("isbn", "ISBN 978-0-306-40615-7"), normalise_identifier("gtin", "4006381333932")
     ('9780306406157', None)
@@ -56,16 +59,19 @@ def normalise_identifier(scheme: Scheme, text: str) -> str | None:
     if not module.is_valid(bare):
         return None
     compact = str(module.compact(bare))
+    if scheme == "orcid" and not any(low <= int(compact[:-1]) <= high for low, high in _ORCID_BLOCKS):
+        return None
     return compact if set(compact) != {"0"} else None
 
 
 def find_identifiers(scheme: Scheme, text: str) -> list[IdentifierMention]:
     """Identifiers in `text` whose check digit fits and that a label (EAN, UPC, ISBN …) announces.
 
-    The label stands at most 20 characters before; a text that is nothing but the identifier needs none.
+    The label stands at most 20 characters before; a text that is nothing but the identifier needs none, unless it
+    may be a span of years, as an ISSN may.
     """
     bare = text.strip()
-    whole = normalise_identifier(scheme, bare) if bare[:1].isdigit() else None
+    whole = normalise_identifier(scheme, bare) if bare[:1].isdigit() and scheme != "issn" else None
     if whole is not None:
         begin = text.index(bare)
         return [IdentifierMention(whole, begin, begin + len(bare), bare)]

@@ -42,12 +42,13 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """A name of a value, as the template writes it, with its own spelling's key."""
+    """A name of a value, as the template writes it, with its own spelling's key. in_text: not in cells only."""
 
     value: str
     text: str
     key: Key
     synonym: bool
+    in_text: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Gazetteer:
         """leaf_only: the values are category paths, and their last step is what a text names."""
         names = [name for choice in choices for name in _names(choice, leaf_only)]
         index: dict[Key, list[_Name]] = defaultdict(list)
-        for name in names:
+        for name in (name for name in names if name.in_text):
             for key in _key_forms(name.key):
                 if _says_enough(key):
                     index[key].append(name)
@@ -147,7 +148,7 @@ class Gazetteer:
 
 def _names(choice: Choice, leaf_only: bool) -> Iterator[_Name]:
     own = choice.value.rsplit(PATH_SEPARATOR.strip(), 1)[-1].strip() if leaf_only else choice.value
-    for text in (own, *choice.synonyms):
+    for text in dict.fromkeys((own, *choice.synonyms, *choice.cell_only)):
         tokens = tokenise(text)
         words = _words_only(tokens)
         # "Dr. Martens" is also found without its mark, "salt & pepper" also with the word
@@ -155,7 +156,7 @@ def _names(choice: Choice, leaf_only: bool) -> Iterator[_Name]:
         if "&" in text:
             keys[tokenise(text.replace("&", " and ")).keys] = None
         for key in keys or {(): None}:
-            yield _Name(choice.value, text, key, synonym=text != own)
+            yield _Name(choice.value, text, key, text != own, text not in choice.cell_only)
 
 
 def _words_only(tokens: Tokens) -> Key:
@@ -243,7 +244,8 @@ def _fold(text: str) -> str:
 
 
 def _unspaced(names: Sequence[_Name]) -> re.Pattern[str] | None:
-    texts = sorted({name.text for name in names if _CJK_NAME.search(name.text)}, key=lambda text: (-len(text), text))
+    spoken = {name.text for name in names if name.in_text and _CJK_NAME.search(name.text)}
+    texts = sorted(spoken, key=lambda text: (-len(text), text))
     return re.compile("|".join(map(re.escape, texts)), re.IGNORECASE) if texts else None
 
 

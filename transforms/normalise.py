@@ -99,6 +99,7 @@ class Normaliser:
                 attribute.name,
                 self._sources(template, attribute.from_),
                 compile_reader(attribute, _sibling_units(template, attribute)),
+                frozenset(text.strip().casefold() for text in attribute.absent),
             )
             for attribute in template.attributes
             if attribute.from_
@@ -114,8 +115,13 @@ class Normaliser:
         given: dict[str, str] = {}
         origins: dict[str, str] = {}
         flags: list[Flag] = []
-        for name, sources, read in self._readers:
+        absent: list[str] = []
+        for name, sources, read, absent_texts in self._readers:
             for source, cell in row.given(sources):
+                if absent_texts and is_null(cell, absent_texts):
+                    given[name], origins[name] = given_text(cell), source.written
+                    absent.append(name)
+                    break
                 value, problems = _read(name, read, source, cell)
                 if value is None and not problems:
                     continue
@@ -129,7 +135,7 @@ class Normaliser:
         image_refs = self._image_refs(row, flags)
         if not given and not image_refs:
             flags.append(Flag("no-content", "", "the columns that the template reads hold nothing but the id"))
-        return Record(item_id, values, given, image_refs, tuple(flags), raw, event_ts_us, origins)
+        return Record(item_id, values, given, image_refs, tuple(flags), raw, event_ts_us, origins, tuple(absent))
 
     def _sources(self, template: Template, names: Sequence[str]) -> tuple[_Source, ...]:
         sources = []

@@ -31,7 +31,7 @@ def _number_pattern(group_marks: str) -> str:
     )
 
 
-_NUMBER = _number_pattern(_GROUPS_IN_TEXT)
+NUMBER = _number_pattern(_GROUPS_IN_TEXT)
 _CELL_NUMBER = _number_pattern(_GROUPS_IN_TEXT + " ")
 _SIGN = r"[-+−]?\s?"
 _APPROXIMATELY = r"(?:(?:ca|c|circa|approx|approximately|about|around|ungefähr|etwa|environ)\b\.?|[~≈±])\s*"
@@ -43,7 +43,7 @@ _WHOLE_QUANTITY = re.compile(
     rf"\s*(?:{_APPROXIMATELY})?(?P<number>{_SIGN}{_CELL_NUMBER})[\s-]?(?P<unit>[^\d\s,;:].{{0,30}}?)\s*", re.IGNORECASE
 )
 # no digit, letter, hyphen or slash before: that is the rest of a number, a range or a model name
-_NOT_INSIDE = rf"(?=[.\d{_FRACTION_CHARS}])(?<![\w.,/'’\-–—⁄])"
+NOT_INSIDE = rf"(?=[.\d{_FRACTION_CHARS}])(?<![\w.,/'’\-–—⁄])"
 _DIGIT = re.compile(rf"[\d{_FRACTION_CHARS}]")
 _SINGLE_MARK = re.compile(r"(?<![\d.,])\d+([.,])(\d+)(?![.,]?\d)")
 
@@ -92,7 +92,7 @@ def parse_number(text: str) -> float | None:
     [1234.5, 1234.5, 1.01, 1234.0, 1.5, 0.5, None]
     """
     match = _WHOLE_NUMBER.fullmatch(text)
-    return None if match is None else _to_float(match["number"], None)
+    return None if match is None else to_float(match["number"], None)
 
 
 def parse_quantity(cell_text: str, unit: str) -> float | None:
@@ -112,7 +112,7 @@ def parse_quantity(cell_text: str, unit: str) -> float | None:
         if amount is not None:
             return amount
     match = _WHOLE_QUANTITY.fullmatch(cell_text)
-    amount = _to_float(match["number"], None) if match else None
+    amount = to_float(match["number"], None) if match else None
     return convert(amount, match["unit"], unit) if match and amount is not None else None
 
 
@@ -130,7 +130,7 @@ def find_quantities(text: str, unit: str) -> list[Quantity]:
     for match in _quantity_pattern(unit).finditer(text):
         if _overlaps(match.span(), taken) or not _is_plain(text, match):
             continue
-        number = _to_float(match["number"], mark)
+        number = to_float(match["number"], mark)
         amount = None if number is None else convert(number, match["unit"], unit)
         if amount is not None:
             found.append(Quantity(amount, match.start(), match.end(), match.group()))
@@ -145,7 +145,7 @@ def find_numbers(text: str) -> list[Quantity]:
     """
     mark = decimal_mark(text)
     plain = (match for match in _lone_number_pattern().finditer(text) if _is_plain(text, match))
-    numbers = ((match, _to_float(match["number"], mark)) for match in plain)
+    numbers = ((match, to_float(match["number"], mark)) for match in plain)
     return [Quantity(n, match.start(), match.end(), match.group()) for match, n in numbers if n is not None]
 
 
@@ -160,8 +160,11 @@ def decimal_mark(text: str) -> DecimalMark | None:
     return marks.pop() if len(marks) == 1 else None
 
 
-def _to_float(number: str, mark: DecimalMark | None) -> float | None:
-    """mark: the decimal mark where the number alone does not tell; None follows `parse_number`'s rule."""
+def to_float(number: str, mark: DecimalMark | None) -> float | None:
+    """What `NUMBER` matched, as a number.
+
+    mark: the decimal mark where the number alone does not tell; None follows `parse_number`'s rule.
+    """
     bare = number.strip().replace("−", "-").replace("⁄", "/")
     sign = -1.0 if bare.startswith("-") else 1.0
     bare = bare.lstrip("+-").strip()
@@ -197,15 +200,16 @@ def _plain_digits(bare: str, mark: DecimalMark | None) -> str:
 
 @cache
 def _quantity_pattern(unit: str) -> re.Pattern[str]:
-    return re.compile(rf"{_NOT_INSIDE}(?P<number>{_NUMBER})[\s\u00a0-]?(?P<unit>{_unit_pattern(unit)})")
+    return re.compile(rf"{NOT_INSIDE}(?P<number>{NUMBER})[\s\u00a0-]?(?P<unit>{unit_pattern(unit)})")
 
 
 @cache
 def _lone_number_pattern() -> re.Pattern[str]:
-    return re.compile(rf"{_NOT_INSIDE}(?P<number>{_NUMBER})(?![^\W_]|[\s\u00a0-]?(?:{_unit_pattern(None)}))")
+    return re.compile(rf"{NOT_INSIDE}(?P<number>{NUMBER})(?![^\W_]|[\s\u00a0-]?(?:{unit_pattern(None)}))")
 
 
-def _unit_pattern(unit: str | None) -> str:
+def unit_pattern(unit: str | None) -> str:
+    """A pattern of the spellings that running text may use for a unit of `unit`'s kind, of any kind for None."""
     any_case, same_case = text_spellings(unit)
     parts = [f"(?i:{_alternatives(any_case)})"] if any_case else []
     parts += [_alternatives(same_case)] if same_case else []
@@ -234,7 +238,7 @@ def _compound_patterns() -> tuple[tuple[re.Pattern[str], str, str], ...]:
         (
             re.compile(
                 rf"(?<![\w.,/–-])(?P<large>\d{{1,6}})\s?(?:{large})[\s,-]{{0,2}}(?:(?:and|und|och)\s)?"
-                rf"(?P<small>{_NUMBER})\s?(?:{small})(?![^\W_])",
+                rf"(?P<small>{NUMBER})\s?(?:{small})(?![^\W_])",
                 re.IGNORECASE,
             ),
             large_unit,
@@ -255,7 +259,7 @@ def _find_compounds(text: str, unit: str) -> Iterator[Quantity]:
 
 
 def _compound_amount(match: re.Match[str], larger: str, smaller: str, unit: str) -> float | None:
-    small = _to_float(match["small"], None)
+    small = to_float(match["small"], None)
     large = convert(float(match["large"]), larger, unit)
     rest = None if small is None else convert(small, smaller, unit)
     one = convert(1.0, larger, unit)

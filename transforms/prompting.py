@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from prompts.library import Prompt, load_prompt
 from schemas.attributes import Attribute, AttributeType
-from schemas.elements import DescribeJob, Item
+from schemas.elements import Demonstration, DescribeJob, Item
 from schemas.questions import (
     ALT_TEXT,
     DESCRIPTION,
@@ -29,17 +30,19 @@ from schemas.questions import (
 )
 from schemas.template import Template
 from transforms.clean import one_line
+from transforms.fill import is_open
 from transforms.models.chat import ChatRequest, PreparedPicture
 from transforms.rules import evidence_texts
 from transforms.text import format_value
 
 PROMPT = "describe-item"
 MAX_KNOWN_CHARS = 200
+# No attribute can have this name.
+_SHOWN_TITLE = "item.title"
+_DEMONSTRATIONS = "demonstrations"
 # Known values of these types help to tell what an item is. Others say what it costs or how many are left: they change
 # every night, and would make each item a new question, to be paid for again.
 CONTEXT_TYPES = frozenset([AttributeType.STRING, AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY])
-# Unknown for these reasons, a value may still be asked for: the source gave none, and no rule was sure of one.
-OPEN_REASONS = frozenset(["not-stated", "ambiguous", "below-threshold"])
 # Of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes them for special tokens.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2029\uff5c"})
 
@@ -50,6 +53,7 @@ class AskOptions:
 
     prompt_version: of prompts/describe-item, 0 for the latest; two_pass: describe first, then fill from the
     description and the texts; image_px: longer side of a picture; max_text_chars: of an item's texts, all together.
+    demonstrations: items with known values that are shown where values are asked for, by prompts that have a place.
     Raises ValueError that names the option of a value outside its range.
     """
 
@@ -60,6 +64,7 @@ class AskOptions:
     max_text_chars: int = 6_000
     max_answer_tokens: int = 1_024
     temperature: float = 0.0
+    demonstrations: int = 3
 
     def __post_init__(self) -> None:
         for option, value, least, most in (
@@ -68,6 +73,7 @@ class AskOptions:
             ("--max-text-chars", self.max_text_chars, 0, 100_000),
             ("--max-answer-tokens", self.max_answer_tokens, 16, 32_768),
             ("--temperature", self.temperature, 0, 2),
+            ("--demonstrations", self.demonstrations, 0, 10),
         ):
             if not least <= value <= most:
                 raise ValueError(f"{option} is {value!r}; allowed is a number from {least:,} to {most:,}")
@@ -77,6 +83,11 @@ class AskOptions:
         """The prompt that is used. Raises PromptError, a ValueError, listing what there is."""
         return load_prompt(PROMPT, self.prompt_version or None)
 
+    @property
+    def shown_demonstrations(self) -> int:
+        """How many are wanted in a request; version 1 of the prompt shows none."""
+        return self.demonstrations if _DEMONSTRATIONS in self.prompt().variables else 0
+
 
 def describe_job(template: Template, options: AskOptions, item: Item, item_bucket: int) -> DescribeJob | None:
     """What is to be asked about an item, or None when there is nothing to ask."""
@@ -84,15 +95,11 @@ def describe_job(template: Template, options: AskOptions, item: Item, item_bucke
     digests = dict.fromkeys(image.features.digest for image in item.images if image.features is not None)
     pictures = tuple(digests)[: options.max_pictures]
     kinds = {kind for kind, there in (("text", fields), ("image", pictures)) if there}
-    attributes = tuple(a.name for a in template.attributes if _is_open(item, a) and kinds & set(a.evidence))
+    attributes = tuple(a.name for a in template.attributes if is_open(a, item) and kinds & set(a.evidence))
     if not attributes and not pictures:
         return None
     known = tuple(_known(template, item)) if attributes else ()
     return DescribeJob(item.item_id, item_bucket, fields if attributes else (), known, pictures, attributes)
-
-
-def _is_open(item: Item, attribute: Attribute) -> bool:
-    return attribute.fill and item.values[attribute.name].reason in OPEN_REASONS
 
 
 def _cut(template: Template, item: Item, max_chars: int) -> Iterator[tuple[str, str]]:
@@ -130,11 +137,17 @@ def build_request(
     known: Mapping[str, str],
     pictures: Sequence[PreparedPicture] = (),
     caption: str = "",
+    demonstrations: Sequence[Demonstration] = (),
 ) -> ChatRequest:
-    """The request that puts `question`, with what the model is shown."""
+    """The request that puts `question`, with what the model is shown.
+
+    Its address is that of the same request without demonstrations, and how many are wanted (`ChatRequest.fingerprint`).
+    """
     prompt = options.prompt()
     places = ", ".join(json.dumps(place) for place in question.places)
-    turns = prompt.render_turns(
+    wanted = options.shown_demonstrations if question.attributes else 0
+    shown = list(_demonstrated(question, demonstrations))[:wanted]
+    variables: dict[str, Any] = dict(
         subject=template.describe.subject,
         record=fence(texts) if texts else "",
         known=fence(known) if known else "",
@@ -150,7 +163,11 @@ def build_request(
         max_description_chars=MAX_DESCRIPTION_CHARS,
         alt_text_key=ALT_TEXT,
         max_alt_text_chars=MAX_ALT_TEXT_CHARS,
+        **{name: [] for name in (_DEMONSTRATIONS,) if name in prompt.variables},
     )
+    turns = alone = prompt.render_turns(**variables)
+    if shown:
+        turns = prompt.render_turns(**variables | {_DEMONSTRATIONS: shown})
     return ChatRequest(
         turns["system"],
         turns["user"],
@@ -160,7 +177,17 @@ def build_request(
         prompt_hash=prompt.hash,
         max_tokens=options.max_answer_tokens,
         temperature=options.temperature,
+        addressed=(alone["system"], alone["user"], f"{wanted} demonstrations") if wanted else (),
     )
+
+
+def _demonstrated(question: Question, demonstrations: Sequence[Demonstration]) -> Iterator[str]:
+    """Those that show a value of what is asked, each fenced."""
+    names = {attribute.name for attribute in question.attributes}
+    for demonstration in demonstrations:
+        values = {name: value for name, value in demonstration.values if name in names}
+        if values:
+            yield fence({_SHOWN_TITLE: demonstration.title, **values})
 
 
 def _asked(question: Question, attribute: Attribute) -> dict[str, str]:

@@ -7,7 +7,7 @@ it, or a reason. Nothing is inferred: a name of the closed list, a quantity, an 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -15,12 +15,12 @@ from typing import Literal, Protocol
 import orjson
 
 from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType
-from schemas.elements import AttributeValue, Evidence, Item
+from schemas.elements import AttributeValue, Evidence, EvidenceText, Item, Value
 from schemas.template import Template
 from schemas.units import same_kind
 from transforms.statements import Finder, Kind, Statement, finder
 
-VERSION = "2"  # raise it when a rule changes what it answers: it is part of every fingerprint
+VERSION = "3"  # raise it when a rule changes what it answers: it is part of every fingerprint
 IMAGE_FIELD = "image_text"
 
 Place = Literal["title", "text", "image"]
@@ -51,17 +51,18 @@ _SAME_AMOUNT = 0.02  # relative: "500 ml / 16.9 fl oz" is said once
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceText:
-    """A text that may state values.
+class Said:
+    """What a text comes down to. value: None where it states several."""
 
-    field: attribute name, `name.language` for a localized one, `image_text` for text read off a picture.
-    image: digest of that picture.
-    """
+    value: Value | None
+    kind: Kind
+    place: Place
+    text: EvidenceText
+    evidence: Evidence
 
-    field: str
-    text: str
-    source: Literal["text", "image"]
-    image: str | None = None
+
+# How often statements of a kind were right at a place.
+Confidence = Mapping[tuple[Kind, Place], float]
 
 
 class Rung(Protocol):
@@ -75,14 +76,18 @@ class Rung(Protocol):
 
 @dataclass(frozen=True)
 class RuleRung:
-    """The rules of this module as a rung."""
+    """The rules of this module as a rung. confidence: attribute name → confidences that were measured."""
 
     template: Template
+    confidence: Mapping[str, Confidence] = field(default_factory=dict)
     name: str = "rules"
 
     def propose(self, item: Item, open_attributes: Sequence[Attribute]) -> dict[str, AttributeValue]:
         texts = evidence_texts(self.template, item)
-        return {attribute.name: fill_by_rules(self.template, texts, attribute) for attribute in open_attributes}
+        return {
+            attribute.name: fill_by_rules(self.template, texts, attribute, self.confidence.get(attribute.name))
+            for attribute in open_attributes
+        }
 
 
 def evidence_texts(template: Template, item: Item) -> tuple[EvidenceText, ...]:
@@ -99,32 +104,49 @@ def evidence_texts(template: Template, item: Item) -> tuple[EvidenceText, ...]:
     return tuple(texts)
 
 
-def fill_by_rules(template: Template, texts: Sequence[EvidenceText], attribute: Attribute) -> AttributeValue:
+def fill_by_rules(
+    template: Template, texts: Sequence[EvidenceText], attribute: Attribute, confidence: Confidence | None = None
+) -> AttributeValue:
     """The value that the first text states which states one surely enough, with its span; or unknown, with the reason.
 
     Reasons: `not-stated`, `ambiguous` (several values in a text, which ends the search) and `below-threshold` (the
-    first statement that was not sure enough); the last two with the span that was seen.
+    first statement that was not sure enough); the last two with what was seen.
+
+    confidence: (kind, place) → confidence, where it was measured; the priors count elsewhere.
     """
     rules = _rules(_RulesKey(template.hash, attribute.name, template))
     usable = tuple(text for text in texts if text.source in attribute.evidence)
     fingerprint = _fingerprint(rules.digest, usable)
     seen = AttributeValue(None, reason="not-stated", fingerprint=fingerprint)
-    for text in usable:
-        if not (statements := rules.find(text.text)):
-            continue
+    for said in statements_of(template, usable, attribute):
         known = AttributeValue(None, method=_METHOD[attribute.type], reason="ambiguous", fingerprint=fingerprint)
+        if said.value is None:
+            ambiguous = replace(known, evidence=said.evidence)
+            return ambiguous if seen.reason == "not-stated" else seen
+        sure = (confidence or {}).get((said.kind, said.place), CONFIDENCE[said.kind][said.place])
+        known = replace(known, confidence=sure, evidence=said.evidence)
+        if sure >= attribute.min_confidence:
+            return replace(known, value=said.value, source=said.text.source, reason=None)
+        if seen.reason == "not-stated":
+            seen = replace(known, reason="below-threshold", candidate=said.value)
+    return seen
+
+
+def statements_of(template: Template, texts: Sequence[EvidenceText], attribute: Attribute) -> Iterator[Said]:
+    """What each text comes down to, in order; texts that state nothing are left out."""
+    if not attribute.rules:
+        return
+    find = _rules(_RulesKey(template.hash, attribute.name, template)).find
+    for text in texts:
+        if text.source not in attribute.evidence or not (statements := find(text.text)):
+            continue
         decided = _decide(attribute, statements)
         if decided is None:
             begin, end = min(s.begin for s in statements), max(s.end for s in statements)
-            ambiguous = replace(known, evidence=_evidence(text, begin, end))
-            return ambiguous if seen.reason == "not-stated" else seen
-        confidence = CONFIDENCE[decided.kind][_place(template, text)]
-        known = replace(known, confidence=confidence, evidence=_evidence(text, decided.begin, decided.end))
-        if confidence >= attribute.min_confidence:
-            return replace(known, value=decided.value, source=text.source, reason=None)
-        if seen.reason == "not-stated":
-            seen = replace(known, reason="below-threshold")
-    return seen
+            yield Said(None, statements[0].kind, _place(template, text), text, _evidence(text, begin, end))
+        else:
+            evidence = _evidence(text, decided.begin, decided.end)
+            yield Said(decided.value, decided.kind, _place(template, text), text, evidence)
 
 
 def find_statements(template: Template, attribute: Attribute, text: str) -> list[Statement]:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.attributes import Attribute, AttributeType, Choice
+from schemas.attributes import AMOUNT_PARTS, Attribute, AttributeType, Choice, Part
 from schemas.elements import Value
 from schemas.units import is_unit, same_kind
+from transforms.compounds import PACK_SIZE_SIGN, axis_nouns, find_parts, states_a_pack
 from transforms.identifiers import find_identifiers
 from transforms.matching import Gazetteer, Mention
 from transforms.numbers import Quantity, find_numbers, find_quantities
@@ -27,6 +28,8 @@ _LABEL_THEN_AMOUNT = re.compile(r"\s?[:=]\s?(?:ca\.?|approx\.?|about)?\s?")
 _LABEL_NEAR_AMOUNT = re.compile(r"[\s(]{1,2}(?:(?:is|of|ca|approx|about)\b\.?\s)?")
 _AMOUNT_THEN_LABEL = re.compile(r"[\s-]?(?:(?:in|of)\s)?")
 _AMOUNT_BEFORE = re.compile(r"\d\s?[^\s\d.,;]{0,6}[\s-]?$")
+_SIDE_START = re.compile(r"(?:^|[.;:,|/\n•·(\[]|\s[-–—*])\s?\Z")
+_SIDE_END = re.compile(r"\s?(?:$|[^\w\s])")
 _ANOTHER_AMOUNT = re.compile(r"\s?[:=]|\s{1,2}\(?\d")
 
 
@@ -111,11 +114,43 @@ def _terms(attribute: Attribute) -> Finder:
 
 
 def _amounts(attribute: Attribute, *, alone: bool) -> Finder:
+    if attribute.part is None:
+        return _plain_amounts(attribute, _labels(attribute), alone=alone)
+    if attribute.part in AMOUNT_PARTS:
+        return _contents(attribute, attribute.part, _plain_amounts(attribute, _labels(attribute), alone=alone))
+    is_side = attribute.part != "pack_count"
+    labels = _labels(attribute, axis_nouns(attribute.part))
+    labelled = _plain_amounts(attribute, labels, alone=False, apart=is_side)
+    part, unit = attribute.part, attribute.unit
+
+    def find(text: str) -> list[Statement]:
+        found = [*_in_compounds(attribute, find_parts(text, part, unit)), *labelled(text)]
+        return sorted(found, key=lambda statement: statement.begin)
+
+    return find
+
+
+def _contents(attribute: Attribute, part: Part, plain: Finder) -> Finder:
+    """What a piece or a pack holds: a plain amount is both, where nothing speaks of several pieces."""
+
+    def find(text: str) -> list[Statement]:
+        if PACK_SIZE_SIGN.search(text) and (found := _in_compounds(attribute, find_parts(text, part, attribute.unit))):
+            return found
+        found = plain(text)
+        return [] if found and states_a_pack(text) else found
+
+    return find
+
+
+def _in_compounds(attribute: Attribute, found: Sequence[Quantity]) -> list[Statement]:
+    return [Statement(q.amount, q.begin, q.end, "labelled-quantity") for q in found if _in_range(attribute, q.amount)]
+
+
+def _plain_amounts(attribute: Attribute, labels: Gazetteer, *, alone: bool, apart: bool = False) -> Finder:
+    """apart: a label counts only where it begins or ends a field: the "handle length" is not the length."""
     unit = attribute.unit
     # a mass or a volume in a title is the product's own; a length or a power may be any part's
     kind: Kind = "content" if unit and any(same_kind(unit, base) for base in ("g", "ml")) else "quantity"
-    labels = _labels(attribute)
-
     needs_label = unit is None or not alone
 
     def find(text: str) -> list[Statement]:
@@ -124,12 +159,21 @@ def _amounts(attribute: Attribute, *, alone: bool) -> Finder:
             return []
         found = find_numbers(text) if unit is None else find_quantities(text, unit)
         fitting = [quantity for quantity in found if _in_range(attribute, quantity.amount)]
-        labelled = [q for q in fitting if any(_belong(text, q, place) for place in places)]
+        labelled = [
+            q for q in fitting if any(_belong(text, q, p) and (not apart or _is_apart(text, q, p)) for p in places)
+        ]
         if labelled or needs_label:
             return [Statement(q.amount, q.begin, q.end, "labelled-quantity") for q in labelled]
         return [Statement(q.amount, q.begin, q.end, kind) for q in fitting]
 
     return find
+
+
+def _is_apart(text: str, quantity: Quantity, label: tuple[int, int]) -> bool:
+    begin, end = label
+    if end <= quantity.begin:
+        return _SIDE_START.search(text, max(0, begin - 3), begin) is not None
+    return _SIDE_END.match(text, end) is not None
 
 
 def _identifiers(attribute: Attribute) -> Finder:
@@ -139,11 +183,11 @@ def _identifiers(attribute: Attribute) -> Finder:
     return lambda text: [Statement(m.value, m.begin, m.end, "identifier") for m in find_identifiers(scheme, text)]
 
 
-def _labels(attribute: Attribute) -> Gazetteer:
-    """The attribute's names in words, without a unit at the end: `weight_g` is called weight."""
+def _labels(attribute: Attribute, more: Sequence[str] = ()) -> Gazetteer:
+    """The attribute's names in words, without a unit at the end: `weight_g` is called weight. more: other labels."""
     words = attribute.name.split("_")
     bare = " ".join(words[:-1] if len(words) > 1 and attribute.unit and is_unit(words[-1]) else words)
-    names = {label.casefold(): label for label in (bare, attribute.title)}
+    names = {label.casefold(): label for label in (*more, bare, attribute.title)}
     return Gazetteer.build([Choice(value=label) for label in names.values()], leaf_only=False)
 
 

@@ -137,7 +137,17 @@ def _provenance(value: AttributeValue) -> dict[str, Any]:
         "prompt_hash": value.prompt_hash,
         "fingerprint": value.fingerprint,
         "reason": value.reason,
+        "candidate": _candidate(value.candidate),
     }
+
+
+def _candidate(value: Value | None) -> str | None:
+    """A value that did not suffice, as text."""
+    if isinstance(value, list):
+        return orjson.dumps(value).decode()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _description_provenance(item: Item) -> dict[str, Any] | None:

@@ -13,11 +13,12 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
-from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType
+from schemas.attributes import AMOUNT_PARTS, PATH_SEPARATOR, Attribute, AttributeType
 from schemas.elements import Flag, Value
 from schemas.template import ColumnFormat
 from transforms.cells import as_mapping, as_text, given_text, is_null, split_list, split_paths
 from transforms.clean import to_plain_text, to_single_line
+from transforms.compounds import find_parts, states_a_pack, states_sides
 from transforms.identifiers import normalise_identifier
 from transforms.matching import Gazetteer
 from transforms.numbers import parse_number, parse_quantity
@@ -98,7 +99,10 @@ def _read_number(
         others = " or ".join(sibling_units)
         return _flagged(attribute, "value-wrong-type", f"{shorten(entry)} may mean{unit} or {others}; write the unit")
     number = _number(attribute, entry)
-    if number is None and any(parse_quantity(text, sibling) is not None for sibling in sibling_units):
+    if number is None and (
+        any(parse_quantity(text, sibling) is not None for sibling in sibling_units)
+        or _states_other_parts(attribute, text)
+    ):
         return _NOTHING
     if number is None or not math.isfinite(number):
         example = f"a number, or an amount that converts to{unit}" if unit else "a number"
@@ -120,6 +124,10 @@ def _read_number(
 def _number(attribute: Attribute, entry: Any) -> float | None:
     if isinstance(entry, str):
         text = to_single_line(entry)
+        if attribute.part is not None:
+            amounts = {quantity.amount for quantity in find_parts(text, attribute.part, attribute.unit)}
+            if amounts:
+                return amounts.pop() if len(amounts) == 1 else None
         return parse_quantity(text, attribute.unit) if attribute.unit else parse_number(text)
     if isinstance(entry, int | float | Decimal) and not isinstance(entry, bool):
         try:
@@ -127,6 +135,15 @@ def _number(attribute: Attribute, entry: Any) -> float | None:
         except (OverflowError, ValueError):
             return None
     return None
+
+
+def _states_other_parts(attribute: Attribute, text: str) -> bool:
+    """Whether the cell holds a part of a compound that is not this attribute's: columns of such cells are shared."""
+    if attribute.part is None or find_parts(text, attribute.part, attribute.unit):
+        return False
+    if attribute.part == "pack_count":
+        return any(parse_quantity(text, unit) is not None for unit in ("g", "ml"))
+    return states_a_pack(text) if attribute.part in AMOUNT_PARTS else states_sides(text)
 
 
 def _read_boolean(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) -> Reading:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.elements import DescribeJob, ItemAnswer
+from schemas.elements import Demonstration, DescribeJob, ItemAnswer
 from schemas.questions import MAX_CHOICES
 from schemas.template import Template
 from transforms.conversation import Asker, converse
@@ -158,6 +159,29 @@ def test_a_large_flat_list_goes_by_its_nearest_names() -> None:
     assert "Brand 123" in offered, "the fake encoder puts equal texts next to each other"
     assert len(offered) == MAX_CHOICES + 1
     assert result.values["brand"].value == offered[0]
+
+
+def test_only_what_fills_is_shown_other_items() -> None:
+    """In two passes the description is made without demonstrations; in one pass, retries and levels have them."""
+    neighbour = Demonstration("Teal cup", (("color", "Blue"), ("category", TREE[0])))
+    shown = replace(job("color", "category"), demonstrations=(neighbour,))
+    _, (described, *filled) = run(asker(two_pass=True), shown, well)
+    assert "Teal cup" not in described.text
+    assert len(filled) > 1
+    assert all("Teal cup" in request.text for request in filled)
+    assert TREE[0] not in filled[0].text
+    _, (first, second) = run(asker(), replace(job("color"), demonstrations=(neighbour,)), lambda _: ChatAnswer("x"))
+    assert "Teal cup" in first.text
+    assert "Teal cup" in second.text
+
+
+def test_an_answer_stands_beside_the_same_address_whatever_was_shown() -> None:
+    """A value's provenance names the question without other items, so that it can be found again."""
+    alone, (request,) = run(asker(), job("color"), well)
+    shown = replace(job("color"), demonstrations=(Demonstration("Teal cup", (("color", "Blue"),)),))
+    beside, (other,) = run(asker(), shown, well)
+    assert other.text != request.text
+    assert beside == alone
 
 
 paths = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4).map(" > ".join)

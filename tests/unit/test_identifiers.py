@@ -22,6 +22,8 @@ from transforms.identifiers import Scheme, find_identifiers, normalise_identifie
         ("isbn", "ISBN 978-0-306-40615-7", "9780306406157"),
         ("isbn", "0-8044-2957-x", "080442957X"),
         ("issn", "0378-5955", "03785955"),
+        ("orcid", "https://orcid.org/0000-0002-1694-233X", "000000021694233X"),
+        ("orcid", "0000 0002 1825 0097", "0000000218250097"),
     ],
 )
 def test_normalise(scheme: Scheme, text: str, compact: str) -> None:
@@ -39,10 +41,12 @@ def test_normalise(scheme: Scheme, text: str, compact: str) -> None:
         ("gtin", "4.00638E+12"),
         ("isbn", "978-0-306-40615-8"),
         ("issn", "0378-5954"),
+        ("orcid", "0000-0002-1825-0098"),
+        ("orcid", "0000 0001 2281 955X"),
     ],
 )
 def test_refused(scheme: Scheme, text: str) -> None:
-    """A wrong check digit, another length and all zeros are no identifier."""
+    """A wrong check digit, another length, all zeros and an ISNI that is no ORCID iD are no identifier."""
     assert normalise_identifier(scheme, text) is None
 
 
@@ -58,6 +62,13 @@ def test_refused(scheme: Scheme, text: str) -> None:
         ("isbn", "Book, ISBN-10 080442957X.", ["080442957X"]),
         ("gtin", " 4006381333931 ", ["4006381333931"]),
         ("gtin", "GTIN 4006381333931 ", ["4006381333931"]),
+        ("gtin", "EAN: 4 006381 333931", ["4 006381 333931"]),
+        ("isbn", "ISBN: 978 0 306 40615 7, hardcover", ["978 0 306 40615 7"]),
+        ("isbn", "isbn 978–0–306–40615–7", ["978–0–306–40615–7"]),
+        ("issn", "Journal, ISSN: 0378-5955", ["0378-5955"]),
+        ("issn", "e-ISSN 0378 5955 (online)", ["0378 5955"]),
+        ("orcid", "Ann Lee (https://orcid.org/0000-0002-1825-0097)", ["0000-0002-1825-0097"]),
+        ("orcid", "ORCID iD: 0000-0002-1694-233X.", ["0000-0002-1694-233X"]),
     ],
 )
 def test_found_behind_a_label(scheme: Scheme, text: str, stated: list[str]) -> None:
@@ -82,6 +93,21 @@ def test_found_behind_a_label(scheme: Scheme, text: str, stated: list[str]) -> N
 def test_not_found(text: str) -> None:
     """Without a label nearby, or with a wrong check digit, digits are just digits."""
     assert find_identifiers("gtin", text) == []
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text"),
+    [
+        ("issn", "1998-2003"),
+        ("issn", "ISSN: 0378-5954"),
+        ("isbn", "ISBN 978-0-306-40615-8"),
+        ("orcid", "ORCID 0000-0002-1825-0098"),
+        ("orcid", "card 0000-0002-1825-0097"),
+    ],
+)
+def test_check_digit_and_label_decide(scheme: Scheme, text: str) -> None:
+    """A wrong check digit is refused behind its label, and a span of years is no ISSN even where its digit fits."""
+    assert find_identifiers(scheme, text) == []
 
 
 @given(st.text(alphabet="0123456789", min_size=12, max_size=12).filter(lambda digits: set(digits) != {"0"}), st.text())

@@ -102,6 +102,20 @@ def test_synonyms_are_marked() -> None:
         "hood not included",
         "ohne Hood",
         "utan hood",
+        "inte äkta hood",
+        "nicht aus Hood",
+        "kein Hood",
+        "inget hood",
+        "fri från hood",
+        "frei von Hood",
+        "hood-fri",
+        "varken hood",
+        "weder Hood",
+        "saknar hood",
+        "hood ingår ej",
+        "Hood nicht enthalten",
+        "0 % hood",
+        "hood not added",
     ],
 )
 def test_denied(text: str) -> None:
@@ -120,6 +134,11 @@ def test_denied(text: str) -> None:
         "no 5 hood",
         "never boring, hood",
         "hood free shipping",
+        "nicht nur Hood",
+        "inte bara hood",
+        "inte kort utan hood",
+        "hood, fri frakt",
+        "100 % hood",
     ],
 )
 def test_not_denied(text: str) -> None:
@@ -141,6 +160,14 @@ def test_short_names_need_their_own_case() -> None:
     for text in ["men's", "6 M", "H&M", "S-Class", "M. Smith", "give us", "m", "xl"]:
         assert SIZES.find(text) == [], text
     assert asserted(SIZES, "made in US, XL") == ["US", "XL"]
+
+
+def test_names_for_cells_only() -> None:
+    """What is kept to cells is no name in a text, be it the value itself or written without spaces; a cell may hold it."""
+    choices = [Choice(value="it", synonyms=("Italian",), cell_only=("it", "意大利语")), Choice(value="Blue")]
+    words = Gazetteer.build(choices, leaf_only=False)
+    assert asserted(words, "it is an Italian blue 意大利语") == ["it", "Blue"]
+    assert [words.exact(text) for text in ("IT", "意大利语", "Italian")] == ["it"] * 3
 
 
 def test_digits_alone_are_for_cells() -> None:

@@ -130,8 +130,8 @@ def test_what_is_no_template(text: str, line: int | None, problem: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ("type: identifier", "needs a scheme; add scheme: gtin, isbn or issn"),
-        ("type: identifier, scheme: upc", "'gtin', 'isbn', 'issn' or 'any', not 'upc'"),
+        ("type: identifier", "needs a scheme; add scheme: gtin, isbn, issn or orcid"),
+        ("type: identifier, scheme: upc", "'gtin', 'isbn', 'issn', 'orcid' or 'any', not 'upc'"),
         (
             "type: identifier, scheme: any, fill: true",
             "no check digit that a found value could be held against; set fill: false",
@@ -144,6 +144,24 @@ def test_an_identifier_says_how_it_is_checked(entry: str, problem: str) -> None:
     parse_template(f"{SMALL}  - {{name: code, type: identifier, scheme: any}}\n", "t")
     with pytest.raises(TemplateRefusedError, match=problem):
         parse_template(f"{SMALL}  - {{name: code, {entry}}}\n", "t")
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("type: string, part: width", "part belongs to type number, not string"),
+        ("type: number, part: width", "part width is an amount; add a unit, for example cm"),
+        ("type: number, part: width, unit: g", "part width is a length; 'g' is none"),
+        ("type: number, part: each", "part each is an amount; add a unit, for example ml"),
+        ("type: number, part: pack_count, unit: g", "part pack_count is a number of pieces; remove the unit"),
+        ("type: number, part: girth", "'width', 'height', 'depth' or 'length', not 'girth'"),
+    ],
+)
+def test_a_part_fits_its_unit(entry: str, problem: str) -> None:
+    """A side is a length, contents have a unit, and a number of pieces has none."""
+    parse_template(f"{SMALL}  - {{name: one, type: number, part: each, unit: ml}}\n", "t")
+    with pytest.raises(TemplateRefusedError, match=problem):
+        parse_template(f"{SMALL}  - {{name: one, {entry}}}\n", "t")
 
 
 def test_unknown_names_suggest_the_right_one() -> None:

@@ -208,3 +208,21 @@ def test_messages_name_the_value_and_what_is_allowed() -> None:
     _, (flag,) = compile_reader(attribute)("x" * 500, ColumnFormat(), False)
     assert flag.detail == f"'{'x' * 80}… (500 characters)' not in the list; allowed: Red, Blue, LumaTech"
     assert shorten({"a": [1]}) == '{"a":[1]}'
+
+
+def test_parts_of_compound_cells() -> None:
+    """Of a pack size or dimensions, the part is read that is meant; a cell of other parts is no mistake."""
+    count, each, total = (
+        {"type": "number", "part": "pack_count"},
+        *({"type": "number", "unit": "ml", "part": part} for part in ("each", "total")),
+    )
+    cells = ("6 x 330 ml", "330 ml", "12-pack", "6")
+    assert [read(cell, **count)[0] for cell in cells] == [6, None, 12, 6]
+    assert [read(cell, **each)[0] for cell in cells[:3]] == [330, 330, None]
+    assert [read(cell, **total)[0] for cell in cells[:3]] == [1980, 330, None]
+    assert [read(cell, **entry)[1] for cell in cells[:3] for entry in (count, each, total)] == [[]] * 9
+    width, depth = ({"type": "number", "unit": "cm", "part": part} for part in ("width", "depth"))
+    assert read("H 10 cm, B 5 cm", **width) == (5, [])
+    assert read("H 10 cm, B 5 cm", **depth) == (None, [])
+    assert read("30 cm", **width) == (30, [])
+    assert read("20 x 30 x 5 cm", **width) == (None, ["value-wrong-type"]), "which side is not told"

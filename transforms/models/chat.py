@@ -45,6 +45,7 @@ class ChatRequest:
     text: the user's turn; pictures stand before it, in this order.
     preparation: how the pictures were made ready (size, quality); part of the content address.
     prompt_hash: of all the prompts that shaped `system` and `text`.
+    addressed: what stands for `system` and `text` in the content address, where not all that they say is to count.
     """
 
     system: str
@@ -55,15 +56,20 @@ class ChatRequest:
     prompt_hash: str = ""
     max_tokens: int = 512
     temperature: float = 0.0
+    addressed: tuple[str, ...] = ()
 
     def fingerprint(self, model: ChatModel) -> str:
-        """Content address of the answer, 64 hexadecimal digits."""
+        """Content address of the answer, 64 hexadecimal digits: of whatever shapes it.
+
+        Demonstrations, which are other items, are left out by `addressed`. Else each new or changed item would make
+        new questions of its neighbours, and unchanged items would be paid for again every night. An answer that was
+        given beside earlier neighbours is as good; how many were wanted does count.
+        """
         content = [
             model.model,
             model.parameters,
             self.prompt_hash,
-            self.system,
-            self.text,
+            *(self.addressed or (self.system, self.text)),
             self.schema,
             [picture.digest for picture in self.pictures],
             self.preparation if self.pictures else "",

@@ -1,0 +1,109 @@
+"""An evaluation's runs of the pipeline: a catalog is read once, and filled once for each fold with what that fold hides."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines.config import Plan
+from pipelines.graph import Places, fill_catalog, read_catalog
+from pipelines.options import LOCAL_RUNNER, beam_options
+from pipelines.progress import live_view
+from pipelines.quiet import stderr_to
+from pipelines.snapshots import Layout, new_run_id
+from transforms.learn import ProbeReport, as_row
+from transforms.ledger import Usage
+from transforms.mask import Mask
+from transforms.report import read_reports
+from transforms.tabulate import RunInfo
+from transforms.text import ComposeText
+from transforms.validate import ValidateItems
+from transforms.write import Encoders, WriteTables
+
+
+@dataclass(frozen=True, slots=True)
+class FoldsRun:
+    """What the folds wrote. items: of each fold the folder with its items table; probes: of each fold, its probes.
+
+    usage: calls, prompt_tokens, completion_tokens, cost, seconds and items of all folds together.
+    """
+
+    items: tuple[Path, ...]
+    probes: tuple[list[dict[str, Any]], ...]
+    usage: dict[str, float]
+
+
+def run_folds(
+    plan: Plan, masks: Sequence[Mask | None], output: Path, *, progress: str = "never", keep_work: bool = False
+) -> FoldsRun:
+    """Run the stages up to filled and validated tables, once for each mask, below `output`.
+
+    Raises whatever broke the run off.
+    """
+    started = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    layout = Layout(str(output / "runs"), new_run_id(started), plan.config.work_dir)
+    run = RunInfo(layout.run_id, started, {"template": plan.template.name, "template_hash": plan.template.hash})
+    try:
+        places = layout.create()
+        folds = [_of_fold(places, number) for number in range(len(masks))]
+        for fold in folds:
+            Path(fold.reports).mkdir(parents=True)
+        with stderr_to(places.log) as stderr, live_view(progress, places.heartbeats, stderr):
+            pipeline = beam.Pipeline(options=beam_options(LOCAL_RUNNER, plan.workers, ()))
+            _build(pipeline, plan, run, places, masks, folds)
+            pipeline.run().wait_until_finish()
+        seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
+        return FoldsRun(
+            tuple(Path(fold.snapshot) / "items" for fold in folds),
+            tuple(_probes(plan, fold) for fold in folds),
+            _usage(plan, folds, seconds),
+        )
+    finally:
+        if not keep_work:
+            layout.remove_work()
+
+
+def _of_fold(places: Places, number: int) -> Places:
+    """A fold writes its tables and reports beside those of the others; all share pictures and answers."""
+    return replace(places, snapshot=f"{places.snapshot}/fold-{number}", reports=f"{places.reports}/fold-{number}")
+
+
+def _build(
+    pipeline: beam.Pipeline,
+    plan: Plan,
+    run: RunInfo,
+    places: Places,
+    masks: Sequence[Mask | None],
+    folds: Sequence[Places],
+) -> None:
+    prepared = read_catalog(pipeline, plan, places, plan.splits, "")
+    reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
+    for number, (mask, fold) in enumerate(zip(masks, folds, strict=True)):
+        label = f"Fold {number} "
+        filled = fill_catalog(prepared, reference, plan, run, fold, {}, mask, label)
+        _ = (
+            filled
+            | f"{label}Validate" >> ValidateItems(plan.template)
+            | f"{label}Text" >> ComposeText(plan.template)
+            # No vectors: nothing in an evaluation reads them.
+            | f"{label}Write" >> WriteTables(fold.snapshot, plan.template, Encoders({}, {}), run, places.heartbeats)
+        )
+
+
+def _probes(plan: Plan, fold: Places) -> list[dict[str, Any]]:
+    if not plan.learns:
+        return []
+    return [as_row(report) for report in read_reports(f"{fold.reports}/probes.json", ProbeReport)]
+
+
+def _usage(plan: Plan, folds: Sequence[Places], seconds: float) -> dict[str, float]:
+    usage = Usage()
+    for fold in folds if plan.asks_model else ():
+        usage = sum(read_reports(f"{fold.reports}/usage.json", Usage), usage)
+    counted = {name: count for name, count in asdict(usage).items() if isinstance(count, int | float)}
+    return {**counted, "seconds": seconds}

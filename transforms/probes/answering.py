@@ -1,0 +1,163 @@
+"""What probes say of items whose value is missing: (probe, examples) → AttributeValue for each. Pure.
+
+A value is filled when its confidence reaches the probe's threshold; else it is unknown, with the candidate. The
+evidence of a classifier is the word that speaks most for the answer, or the picture when that weighs more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from schemas.attributes import Attribute
+from schemas.elements import AttributeValue, Evidence, Example
+from schemas.template import ColumnFormat, Template
+from transforms.probes.classifier import Classifier, Labels
+from transforms.probes.features import VERSION, Features, featurise, hash_words, title_fields, value_of
+from transforms.probes.spans import Tagger, passages
+from transforms.probes.training import Probe, context_of, suggestion
+from transforms.rules import statements_of
+from transforms.values import compile_reader
+
+_WORD = re.compile(r"(?u)\b\w+\b")
+MAX_EVIDENCE_WORDS = 400
+_PLAIN = ColumnFormat()
+
+
+def propose(template: Template, probe: Probe, digest: str, examples: Sequence[Example]) -> list[AttributeValue]:
+    """One value or unknown for each example. digest: of the probe's file, part of every fingerprint.
+
+    Reasons of an unknown: `too-few-labels` (nothing could be learnt), `below-threshold`, and `not-stated` where the
+    probe has nothing to say.
+    """
+    attribute = template.by_name[probe.attribute]
+    if isinstance(probe.model, Classifier):
+        return _propose_classes(template, attribute, probe, probe.model, digest, examples)
+    if isinstance(probe.model, Tagger):
+        return _propose_spans(template, attribute, probe, probe.model, digest, examples)
+    reason = "too-few-labels" if probe.kind != "none" else "not-stated"
+    return [AttributeValue(None, reason=reason) for _ in examples]
+
+
+def _propose_classes(
+    template: Template,
+    attribute: Attribute,
+    probe: Probe,
+    model: Classifier,
+    digest: str,
+    examples: Sequence[Example],
+) -> list[AttributeValue]:
+    suggestions = [suggestion(list(statements_of(template, e.texts, attribute))) for e in examples]
+    features = featurise(template, attribute.name, examples, suggestions)
+    answers, raw = model.answer(features)
+    confidences = probe.calibration(raw)
+    proposed = []
+    for row, (example, labels) in enumerate(zip(examples, answers, strict=True)):
+        if not labels:
+            proposed.append(AttributeValue(None, reason="not-stated"))
+            continue
+        confidence = round(float(confidences[row]), 4)
+        known = AttributeValue(
+            None,
+            method=f"probe:{probe.view}",
+            confidence=confidence,
+            evidence=_evidence(model, features.rows([row]), example, labels),
+            fingerprint=_fingerprint(digest, example),
+            reason="below-threshold",
+            candidate=value_of(attribute, labels),
+        )
+        proposed.append(_decided(attribute, probe, known))
+    return proposed
+
+
+def _decided(attribute: Attribute, probe: Probe, known: AttributeValue) -> AttributeValue:
+    """The candidate as a value where it is sure enough."""
+    confidence = known.confidence or 0.0
+    if confidence < max(round(probe.cut.threshold, 4), attribute.min_confidence):
+        return known
+    source = "image" if known.evidence is not None and known.evidence.image is not None else "text"
+    return replace(known, value=known.candidate, candidate=None, reason=None, source=source)
+
+
+def _evidence(model: Classifier, features: Features, example: Example, labels: Labels) -> Evidence:
+    """The word or picture that speaks most for the first label of the answer."""
+    at = model.names.index(labels[0])
+    shares = [
+        float(np.sum(block @ weights[:, [at]])) if block.shape[1] == weights.shape[0] else 0.0
+        for block, weights in zip(model.design(model.view, features), model.weights, strict=True)
+    ]
+    text, image = (sum(shares[:2]), sum(shares[2:])) if model.view != "image" else (-1.0, 0.0)
+    if model.view == "image" or (len(shares) > 2 and image > text):
+        return Evidence("images", image=example.pictures[0] if example.pictures else None)
+    return _telling_word(model, example, at) or Evidence(example.texts[0].field if example.texts else "record")
+
+
+def _telling_word(model: Classifier, example: Example, at: int) -> Evidence | None:
+    """The place of the single word with the largest weight for a class."""
+    found: list[tuple[str, int, int, str]] = []
+    for text in example.texts:
+        if text.source == "text":
+            found += [(text.field, m.start(), m.end(), m.group()) for m in _WORD.finditer(text.text)]
+    found = found[:MAX_EVIDENCE_WORDS]
+    if not found:
+        return None
+    columns = hash_words([word for *_, word in found])
+    words = model.design.words
+    if not len(words.columns):
+        return None
+    places = np.minimum(np.searchsorted(words.columns, columns), len(words.columns) - 1)
+    weights = np.where(words.columns[places] == columns, model.weights[0][places, at] * words.idf[places], -np.inf)
+    best = int(weights.argmax())
+    if not weights[best] > 0:
+        return None
+    field, begin, end, word = found[best]
+    return Evidence(field, begin, end, word)
+
+
+def _propose_spans(
+    template: Template, attribute: Attribute, probe: Probe, model: Tagger, digest: str, examples: Sequence[Example]
+) -> list[AttributeValue]:
+    titles, proposed = title_fields(template), []
+    for example in examples:
+        own = passages(example, titles)
+        span = model.answer(own, context_of(template, attribute.name, example))
+        value = _read(attribute, span.text) if span else None
+        if span is None or value is None:
+            proposed.append(AttributeValue(None, reason="not-stated"))
+            continue
+        known = AttributeValue(
+            None,
+            method="span:crf",
+            confidence=round(float(probe.calibration(np.array([span.score]))[0]), 4),
+            evidence=Evidence(own[span.passage].field, span.begin, span.end, span.text),
+            fingerprint=_fingerprint(digest, example),
+            reason="below-threshold",
+            candidate=value,
+        )
+        proposed.append(_decided(attribute, probe, known))
+    return proposed
+
+
+def _read(attribute: Attribute, text: str) -> Any:
+    """The span as a cell of the attribute would be read; None when it breaks the attribute's own rules."""
+    value, problems = _reader(attribute)(text, _PLAIN, False)
+    return None if problems else value
+
+
+@lru_cache(maxsize=512)
+def _reader(attribute: Attribute) -> Any:
+    return compile_reader(attribute, ())
+
+
+def _fingerprint(digest: str, example: Example) -> str:
+    content = hashlib.sha256(f"{VERSION}\n{digest}\n".encode())
+    for text in example.texts:
+        content.update(f"{text.field}\n{text.text}\n".encode("utf-8", "replace"))
+    content.update("\n".join(example.pictures).encode())
+    return content.hexdigest()

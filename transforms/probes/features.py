@@ -1,0 +1,202 @@
+"""What probes see of an item: (texts, known values, vectors of text and picture) → feature matrices. Pure.
+
+Words and letter groups are hashed (Weinberger et al. 2009, doi:10.1145/1553374.1553516), so that training keeps no
+vocabulary and a row's features do not depend on other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from schemas.attributes import Attribute, AttributeType
+from schemas.elements import Example, Item, Value
+from schemas.template import Template
+from transforms.rules import evidence_texts
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_YES, _NO = "yes", "no"
+VERSION = "1"  # raise it when features change: probes of earlier versions are not used then
+HASH_BITS = 18
+# Words of all texts, letter groups of titles: long texts would drown a title in their own.
+MAX_TEXT_CHARS = 3_000
+MAX_TITLE_CHARS = 300
+MAX_KNOWN_CHARS = 80
+MIN_LABEL_SHARE = 0.02
+
+View = Literal["text", "image", "both"]
+VIEWS: tuple[View, ...] = ("text", "image", "both")
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+# Other attributes' values that help: what identifies a single item (codes, long texts) does not.
+_KNOWN_TYPES = frozenset(
+    [
+        AttributeType.STRING,
+        AttributeType.ENUM,
+        AttributeType.MULTI_ENUM,
+        AttributeType.CATEGORY,
+        AttributeType.BOOLEAN,
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Rows of features. words, pictures: sparse (rows, 2**HASH_BITS); vectors: float32 (rows, dimension), zero where
+    there is none; titles: for messages.
+    """
+
+    words: csr_matrix
+    text_vectors: Floats
+    pictures: csr_matrix
+    image_vectors: Floats
+
+    def __len__(self) -> int:
+        return int(self.words.shape[0])
+
+    def rows(self, index: Any) -> Features:
+        """The rows that `index` selects."""
+        return Features(self.words[index], self.text_vectors[index], self.pictures[index], self.image_vectors[index])
+
+
+def example_of(template: Template, item: Item) -> Example:
+    """What is kept of an item to learn from it, or to answer for it."""
+    pictures = {image.features.digest: image.features for image in item.images if image.features is not None}
+    return Example(
+        item.item_id,
+        evidence_texts(template, item),
+        {name: label_of(value) for name, value in item.record.values.items() if _is_label(template.by_name[name])},
+        tuple(name for name in item.record.absent if template.by_name[name].fill),
+        _packed(item.text_vector),
+        _packed(item.image_vector),
+        tuple(pictures),
+        tuple(weighted for features in pictures.values() for weighted in _picture_tokens(features)),
+    )
+
+
+def _is_label(attribute: Attribute) -> bool:
+    return attribute.type is not AttributeType.LOCALIZED and not attribute.role
+
+
+def label_of(value: Value | None) -> tuple[str, ...]:
+    """A value as labels, sorted; the inverse of `value_of`.
+
+    >>> label_of(True), label_of(["Wool", "Silk"]), label_of(None)
+    (('yes',), ('Silk', 'Wool'), ())
+    """
+    if value is None:
+        return ()
+    if isinstance(value, list):
+        return tuple(sorted(value))
+    if isinstance(value, bool):
+        return (_YES,) if value else (_NO,)
+    return (str(value),)
+
+
+def value_of(attribute: Attribute, labels: Sequence[str]) -> Value:
+    """Labels as a value of the attribute; at least one label."""
+    if attribute.type is AttributeType.MULTI_ENUM:
+        return [choice.value for choice in attribute.values if choice.value in labels]
+    return labels[0] == _YES if attribute.type is AttributeType.BOOLEAN else labels[0]
+
+
+def _packed(vector: Any) -> bytes:
+    return b"" if vector is None else np.asarray(vector, "<f4").tobytes()
+
+
+def _picture_tokens(features: Any) -> list[tuple[str, float]]:
+    return [
+        *((f"color={name}", share) for name, share in features.colors),
+        *((f"label={name}", score) for name, score in features.labels if score >= MIN_LABEL_SHARE),
+    ]
+
+
+def title_fields(template: Template) -> frozenset[str]:
+    """The attributes whose text is a title."""
+    return frozenset(attribute.name for attribute in template.attributes if attribute.role == "title")
+
+
+def featurise(
+    template: Template, attribute: str, examples: Sequence[Example], suggestions: Sequence[str | None]
+) -> Features:
+    """Features of examples for one attribute, whose own value is left out.
+
+    suggestions: for each example what the rules would say of the attribute, as a token, or None.
+    """
+    words, letters, tokens = _hashers()
+    titles_of = title_fields(template)
+    texts = ["\n".join(t.text for t in e.texts if t.source == "text")[:MAX_TEXT_CHARS] for e in examples]
+    titles = [
+        "\n".join(t.text for t in e.texts if t.field.split(".")[0] in titles_of)[:MAX_TITLE_CHARS] for e in examples
+    ]
+    seen = [
+        [*_known_tokens(template, attribute, example), *([(f"rule={said}", 1.0)] if said else [])]
+        for example, said in zip(examples, suggestions, strict=True)
+    ]
+    shown = [
+        [
+            *((token, weight) for token, weight in example.picture_tokens),
+            *((f"word={word}", 1.0) for word in _words_on_pictures(example)),
+        ]
+        for example in examples
+    ]
+    return Features(
+        _sublinear(words.transform(texts) + letters.transform(titles) + tokens.transform(seen)),
+        _stack([example.text_vector for example in examples]),
+        tokens.transform(shown).tocsr(),
+        _stack([example.image_vector for example in examples]),
+    )
+
+
+def _known_tokens(template: Template, attribute: str, example: Example) -> Iterable[tuple[str, float]]:
+    for name, values in example.known.items():
+        if name != attribute and template.by_name[name].type in _KNOWN_TYPES:
+            for value in values:
+                if len(value) <= MAX_KNOWN_CHARS:
+                    yield f"{name}={value}", 1.0
+
+
+def _words_on_pictures(example: Example) -> set[str]:
+    return {word for text in example.texts if text.source == "image" for word in text.text.casefold().split()}
+
+
+@cache
+def _hashers() -> tuple[Any, Any, Any]:
+    from sklearn.feature_extraction import FeatureHasher
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    shared: dict[str, Any] = {"n_features": 2**HASH_BITS, "alternate_sign": False, "norm": None, "dtype": np.float32}
+    words = HashingVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", **shared)  # noqa: S106
+    letters = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
+    tokens = FeatureHasher(n_features=2**HASH_BITS, alternate_sign=False, dtype=np.float32, input_type="pair")
+    return words, letters, tokens
+
+
+def hash_words(words: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The column of each word, as the word features count it; int64 (words,)."""
+    from sklearn.utils import murmurhash3_32
+
+    return np.array([abs(int(murmurhash3_32(word.lower(), seed=0))) % 2**HASH_BITS for word in words], np.int64)
+
+
+def _sublinear(counts: Any) -> csr_matrix:
+    """1 + log of each count, as a word that is said ten times is no ten times as telling."""
+    matrix = counts.tocsr()
+    matrix.data = 1 + np.log(np.maximum(matrix.data, 1))
+    matrix.sort_indices()
+    return matrix
+
+
+def _stack(packed: Sequence[bytes]) -> Floats:
+    dimension = max((len(vector) for vector in packed), default=0) // 4
+    stacked = np.zeros((len(packed), dimension), np.float32)
+    for row, vector in enumerate(packed):
+        if vector:
+            stacked[row] = np.frombuffer(vector, "<f4")
+    return stacked

@@ -1,0 +1,233 @@
+"""A tagger of spans for one open-valued text attribute: texts with known values → Tagger, text → span with a score.
+
+A linear-chain CRF (Lafferty et al. 2001) over words, their shapes and neighbours, and whether other rows hold the word
+as a value: it learns what precedes and follows known values and what they look like. CRFsuite trains and tags.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from schemas.elements import Example
+
+MAX_TEXT_CHARS = 3_000
+MAX_VALUE_TOKENS = 12
+_ITERATIONS = 60
+_PENALTIES = {"c1": 0.05, "c2": 0.05, "feature.minfreq": 2}
+_TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|[^\w\s]|_")
+_RUN = re.compile(r"(.)\1+")
+_OUTSIDE, _BEGIN, _INSIDE = "O", "B", "I"
+
+Token = tuple[str, int, int]
+Lexicon = Mapping[tuple[str, ...], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One text of an item, cut. words: (token, begin, end) with code point offsets."""
+
+    field: str
+    text: str
+    words: tuple[Token, ...]
+    is_title: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span of a passage with the probability of its least sure word."""
+
+    passage: int
+    begin: int
+    end: int
+    text: str
+    score: float
+
+
+def passages(example: Example, title_fields: frozenset[str]) -> tuple[Passage, ...]:
+    """The item's own texts, titles first, together MAX_TEXT_CHARS at most."""
+    left, kept = MAX_TEXT_CHARS, []
+    for text in example.texts:
+        if text.source == "text" and left > 0:
+            cut = text.text[:left]
+            kept.append(Passage(text.field, cut, _words(cut), text.field.split(".")[0] in title_fields))
+            left -= len(cut)
+    return tuple(kept)
+
+
+@lru_cache(maxsize=4096)
+def _words(text: str) -> tuple[Token, ...]:
+    return tuple((match.group(), match.start(), match.end()) for match in _TOKEN.finditer(text))
+
+
+def key_of(value: str) -> tuple[str, ...]:
+    """A value as the tagger compares it: its tokens, case aside."""
+    return tuple(word.casefold() for word, _, _ in _words(value))
+
+
+def lexicon(values: Sequence[str]) -> Lexicon:
+    """Known values by their tokens, with how many rows have them."""
+    return Counter(key for value in values if 0 < len(key := key_of(value)) <= MAX_VALUE_TOKENS)
+
+
+def tags_of(passage: Passage, key: tuple[str, ...]) -> list[str]:
+    """The passage's tags where the value is known: every place that says it."""
+    words = [word.casefold() for word, _, _ in passage.words]
+    tags = [_OUTSIDE] * len(words)
+    for at in range(len(words) - len(key) + 1) if key else ():
+        if tuple(words[at : at + len(key)]) == key and all(tag == _OUTSIDE for tag in tags[at : at + len(key)]):
+            tags[at : at + len(key)] = [_BEGIN] + [_INSIDE] * (len(key) - 1)
+    return tags
+
+
+def _shape(word: str) -> str:
+    kinds = "".join("d" if c.isdigit() else "X" if c.isupper() else "x" if c.isalpha() else c for c in word)
+    return _RUN.sub(r"\1", kinds)
+
+
+def features_of(passage: Passage, context: Sequence[str]) -> list[list[str]]:
+    """The features of each word. context: tokens of the item's known values."""
+    words = [word.casefold() for word, _, _ in passage.words]
+    shapes = [_shape(word) for word, _, _ in passage.words]
+    place = "title" if passage.is_title else "text"
+    rows = []
+    for at, word in enumerate(words):
+        glued = at > 0 and passage.words[at - 1][2] == passage.words[at][1]
+        row = ["bias", f"w={word}", f"s={shapes[at]}", f"p={word[:3]}", f"x={word[-3:]}", place, f"glued={glued}"]
+        row += [f"{token}|{word}" for token in context]
+        row += context
+        row += [f"{step}={_at(words, at + step)}" for step in (-3, -2, -1, 1, 2, 3)]
+        row += [f"s{step}={_at(shapes, at + step)}" for step in (-2, -1, 1, 2)]
+        row.append(f"b-={_at(words, at - 1)}|{word}")
+        row.append(f"b+={word}|{_at(words, at + 1)}")
+        row.append(f"s3={_at(shapes, at - 1)}|{shapes[at]}|{_at(shapes, at + 1)}")
+        if passage.is_title:
+            row += [f"from={min(at, 5)}", f"to={min(len(words) - at, 5)}"]
+        rows.append(row)
+    return rows
+
+
+def with_marks(
+    features: Sequence[list[str]], passage: Passage, known: Lexicon, own: tuple[str, ...] = ()
+) -> list[list[str]]:
+    """Features with those of known values. own: of a training row, its value: known only if other rows have it too."""
+    marks = _known_marks([word.casefold() for word, _, _ in passage.words], known, own)
+    return [[*row, f"g={marks[at]}", f"g+={_at(marks, at + 1)}"] for at, row in enumerate(features)]
+
+
+def _at(sequence: Sequence[str], index: int) -> str:
+    return sequence[index] if 0 <= index < len(sequence) else ("<" if index < 0 else ">")
+
+
+def _known_marks(words: Sequence[str], known: Lexicon, own: tuple[str, ...]) -> list[str]:
+    """For each word whether it begins (B) or goes on (I) the longest known value there."""
+    marks, at = ["-"] * len(words), 0
+    while at < len(words):
+        for length in range(min(MAX_VALUE_TOKENS, len(words) - at), 0, -1):
+            key = tuple(words[at : at + length])
+            if known.get(key, 0) - (key == own) > 0:
+                marks[at : at + length] = [_BEGIN] + [_INSIDE] * (length - 1)
+                at += length - 1
+                break
+        at += 1
+    return marks
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """A trained tagger. model: CRFsuite's own file; known: the values of the training rows."""
+
+    model: bytes
+    known: Lexicon
+
+    def answer(self, example_passages: Sequence[Passage], context: Sequence[str]) -> Span | None:
+        """The item's likeliest span, or the likeliest first word where no span is likelier than none."""
+        best: Span | None = None
+        tagger = _opened(self.model)
+        for number, passage in enumerate(example_passages):
+            features = with_marks(features_of(passage, context), passage, self.known)
+            for span in _spans(tagger, number, passage, features):
+                if best is None or span.score > best.score:
+                    best = span
+        return best
+
+
+@lru_cache(maxsize=256)
+def _opened(model: bytes) -> Any:
+    import pycrfsuite
+
+    tagger = pycrfsuite.Tagger()
+    tagger.open_inmemory(model)
+    return tagger
+
+
+def _spans(tagger: Any, number: int, passage: Passage, features: list[list[str]]) -> Iterator[Span]:
+    if not features:
+        return
+    tagger.set(features)
+    tags = tagger.tag()
+    inside = [1 - tagger.marginal(_OUTSIDE, at) for at in range(len(tags))]
+    first = None
+    for at, tag in enumerate([*tags, _OUTSIDE]):
+        if first is not None and tag != _INSIDE:
+            yield _span(number, passage, first, at - 1, min(inside[first:at]))
+            first = None
+        if first is None and tag != _OUTSIDE:
+            first = at
+    if all(tag == _OUTSIDE for tag in tags) and _BEGIN in tagger.labels():
+        begins = [tagger.marginal(_BEGIN, at) for at in range(len(tags))]
+        at = max(range(len(begins)), key=lambda index: begins[index])
+        yield _span(number, passage, at, at, min(begins[at], 0.49))
+
+
+def _span(number: int, passage: Passage, first: int, last: int, score: float) -> Span:
+    begin, end = passage.words[first][1], passage.words[last][2]
+    return Span(number, begin, end, passage.text[begin:end], min(max(score, 0.0), 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """A training row. value: None where the source says that there is none."""
+
+    passages: tuple[Passage, ...]
+    context: tuple[str, ...]
+    value: str | None
+    features: tuple[list[list[str]], ...]
+
+    @classmethod
+    def of(cls, passages: tuple[Passage, ...], context: tuple[str, ...], value: str | None) -> SpanRow:
+        """With the features that are the same in every fold."""
+        return cls(passages, context, value, tuple(features_of(passage, context) for passage in passages))
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether some passage says the value; a row whose value stands nowhere teaches nothing."""
+        key = key_of(self.value or "")
+        return any(_BEGIN in tags_of(passage, key) for passage in self.passages)
+
+
+def fit_tagger(rows: Sequence[SpanRow]) -> Tagger | None:
+    """A tagger, or None where no row's texts say its value."""
+    import pycrfsuite
+
+    known = lexicon([row.value for row in rows if row.value])
+    usable = [row for row in rows if row.value is None or row.is_stated]
+    if all(row.value is None for row in usable):
+        return None
+    trainer = pycrfsuite.Trainer(verbose=False)
+    trainer.set_params({**_PENALTIES, "max_iterations": _ITERATIONS})
+    for row in usable:
+        own = key_of(row.value or "")
+        for passage, features in zip(row.passages, row.features, strict=True):
+            if passage.words:
+                trainer.append(with_marks(features, passage, known, own), tags_of(passage, own))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spans.crfsuite"
+        trainer.train(str(path))
+        return Tagger(path.read_bytes(), known)
