@@ -18,7 +18,7 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
 	@echo "installing the tested versions into $(VENV), this takes a few minutes ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,openai,transformers,checks,demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,openai,transformers,checks,demo,evaluate,dev]'
 	@touch $(STAMP)
 
 demo: install  ## run the main job on a small catalog with embedded models

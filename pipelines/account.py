@@ -21,6 +21,7 @@ class Account:
     image_rows_item_quarantined: rows whose item was set aside.
     answers_quarantined: unusable answers of a language model, which are no records; described: what that model did.
     values: attribute → source or `unknown:<reason>` → items.
+    missing: values that may be filled and items with any, and those that rules and probes settled.
     """
 
     records_in: int = 0
@@ -34,6 +35,7 @@ class Account:
     answers_quarantined: dict[str, int] = field(default_factory=dict)
     described: Usage = field(default_factory=Usage)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
@@ -95,6 +97,7 @@ def add_up(
             name: _total(bucket.values.get(name, {}) for bucket in buckets)
             for name in dict.fromkeys(name for bucket in buckets for name in bucket.values)
         },
+        missing=_total(bucket.missing for bucket in buckets),
         flags=_total(bucket.flags for bucket in buckets),
         images=_total(bucket.images for bucket in buckets),
         rows=_total({file.table: file.rows} for file in data_files(buckets)),

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 
 from pipelines.config import Plan
-from transforms.assemble import ANSWERS, EXAMPLES, AssembleBuckets
+from transforms.assemble import ANSWERS, EXAMPLES, FINDINGS, AssembleBuckets
+from transforms.contradictions import FindContradictions
 from transforms.describe import DescribeConfig, DescribeItems, DescribeOutputs
 from transforms.embed import EmbedText
 from transforms.fill import Cascade, FillAttributes
 from transforms.images import Preparation, PrepareImages
 from transforms.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnOutputs, LearnProbes, MakeExamples
 from transforms.mask import Mask, mask_bucket
+from transforms.outliers import FindOutliers
 from transforms.probes.store import FOLDER
 from transforms.read import ReadCatalog, ReadOutputs
 from transforms.readers import InputSplit
 from transforms.report import CollectReports
+from transforms.shared_content import FindSharedContent
 from transforms.spool import Spool
 from transforms.tabulate import RunInfo
 from transforms.text import ComposeText
@@ -73,6 +76,8 @@ def build_graph(
     prepared = read_catalog(pipeline, plan, places, plan.splits, "")
     reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
     beats = places.heartbeats
+    compared = {**prepared.spooled, FINDINGS: _contradictions(prepared.spooled, plan, places)}
+    prepared = replace(prepared, spooled=compared)
     filled = fill_catalog(prepared, reference, plan, run, places, earlier or {}, None, "")
     written = (
         filled
@@ -146,6 +151,17 @@ def fill_catalog(
 def _assembled(spooled: Spooled, plan: Plan, mask: Mask | None, label: str, beats: str = "") -> beam.PCollection:
     buckets = spooled | label >> AssembleBuckets(plan.buckets, beats)
     return buckets if mask is None else buckets | f"{label} masked" >> beam.Map(lambda b: mask_bucket(mask, b))
+
+
+def _contradictions(spooled: Spooled, plan: Plan, places: Places) -> beam.PCollection:
+    """What within an item, or in other items, speaks against what the source gave; spooled by bucket."""
+    buckets = _assembled(spooled, plan, None, "Assemble to compare")
+    found = (
+        buckets | "Contradictions" >> FindContradictions(plan.template),
+        buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, places.spool),
+        buckets | "Outliers" >> FindOutliers(plan.template),
+    )
+    return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(places.spool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,8 @@ def add_input_options(group: argparse._ArgumentGroup, catalog: Sequence[str] = (
         nargs="+",
         default=(),
         metavar="FILE",
-        help="catalogs that the same template reads, with or without pictures: probes learn from their known values too; "
-        "their items are not written",
+        help="catalogs that the same template reads, with or without pictures: probes learn from their known values "
+        "too; their items are not written",
     )
 
 

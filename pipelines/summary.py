@@ -44,6 +44,7 @@ def write_summary(console: Console, manifest: dict[str, Any], folder: str) -> No
     for table, notes in (
         (_records(counts), []),
         _filled(counts),
+        _probes(manifest),
         (_set_aside(counts), []),
         _model(manifest),
         (_stages(manifest), [timing]),
@@ -167,7 +168,37 @@ def _filled(counts: dict[str, Any]) -> tuple[Table, list[str]]:
         any_unsure = any_unsure or unsure > 0
         table.add_row(name, *(f"{by_source.get(s, 0):,}" for s in sources), f"{unsure:,}", f"{unknown:,}")
     notes = ["unsure: something was seen, not enough to fill the value"] if any_unsure else []
+    notes += _settled(counts["missing"])
     notes += [f"never known: {_named(never)}"] if never else []
+    return table, notes
+
+
+def _settled(missing: Mapping[str, int]) -> list[str]:
+    """How much of what is missing needs no language model."""
+    if not missing.get("values"):
+        return []
+    values, items = (
+        f"{missing[f'{what}_settled']:,} of {missing[what]:,} ({missing[f'{what}_settled'] / missing[what]:.0%})"
+        for what in ("values", "items")
+    )
+    return [f"settled without a language model: {values} missing values; calls saved: {items} items with any"]
+
+
+def _probes(manifest: dict[str, Any]) -> tuple[Table, list[str]]:
+    """What was learnt from the rows that have a value: how often it was right on rows that were held back."""
+    table = Table(title="Probes, by what held-back rows say", title_justify="left")
+    for name in ("attribute", "learnt from", "by", "answers", "right"):
+        table.add_column(name, overflow="fold", justify="left" if name in ("attribute", "by") else "right")
+    notes = []
+    for probe in manifest["probes"]:
+        if probe["threshold"] is not None:
+            coverage, precision = f"{probe['expected_coverage']:.0%}", f"{probe['expected_precision']:.0%}"
+            by = "spans" if probe["kind"] == "spans" else probe["view"]
+            rows = f"{probe['labelled']:,}" + (" (earlier run)" if probe["reused"] else "")
+            table.add_row(probe["attribute"], rows, by, coverage, precision)
+    silent = [probe["attribute"] for probe in manifest["probes"] if probe["kind"] != "none" and probe["note"]]
+    if silent:
+        notes.append(f"abstain, see the report for why: {_named(silent)}")
     return table, notes
 
 

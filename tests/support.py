@@ -7,15 +7,18 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from pipelines import enrich
+from schemas.elements import EvidenceText, Example
+from schemas.template import Template
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real catalogs (../shared/data) are not here")
@@ -130,3 +133,66 @@ def reasons(run: Run) -> dict[str, int]:
 
 def flags(row: Mapping[str, Any]) -> set[str]:
     return {flag["reason"] for flag in row["flags"]}
+
+
+# What probes are tried on: no word of `clean_example` is a name of the list, so that only rows can teach them.
+LEARNING: list[dict[str, Any]] = [
+    {"name": "title", "type": "string", "role": "title", "from": "name"},
+    {"name": "about", "type": "string", "role": "text", "from": "text"},
+    {"name": "color", "type": "enum", "values": ["Red", "Blue", "Green"], "from": "color", "absent": "none"},
+    {"name": "tags", "type": "multi_enum", "values": ["new", "sale", "eco"], "from": "tags"},
+    {"name": "proof", "type": "boolean", "from": "proof"},
+    {"name": "model", "type": "string", "from": "model", "max_length": 20},
+    {"name": "weight", "type": "number", "unit": "g", "from": "weight"},
+]
+
+
+def learning_template(**every: Any) -> Template:
+    """A template whose attributes without a role are all filled. every: options of those attributes."""
+    attributes = [each if "role" in each else {"fill": True, **each, **every} for each in LEARNING]
+    return Template.model_validate(
+        {"name": "shop", "version": "1.0.0", "record": {"id": "id"}, "attributes": attributes}
+    )
+
+
+def example(
+    item_id: str,
+    title: str = "",
+    about: str = "",
+    known: Mapping[str, tuple[str, ...]] | None = None,
+    absent: tuple[str, ...] = (),
+    pictures: Mapping[str, Sequence[tuple[str, float]]] | None = None,
+    vector: Sequence[float] = (),
+) -> Example:
+    """What is learnt from. pictures: digest → tokens of what it shows; vector: of the text."""
+    texts = tuple(EvidenceText(field, text, "text") for field, text in (("title", title), ("about", about)) if text)
+    shown = pictures or {}
+    tokens = tuple(token for each in shown.values() for token in each)
+    packed = np.asarray(vector, "<f4").tobytes()
+    return Example(item_id, texts, dict(known or {}), absent, packed, b"", tuple(shown), tokens)
+
+
+_SHADES = {"Red": ("scarlet", "ruby"), "Blue": ("azure", "sapphire"), "Green": ("moss", "emerald")}
+_THINGS = ("shirt", "lamp", "chair", "kettle", "scarf", "bag", "clock")
+
+
+def clean_example(number: int, item_id: str | None = None) -> Example:
+    """A row whose texts tell every value: a shade the colour, "dry" whether it is waterproof, a code the model."""
+    color = tuple(_SHADES)[number % 3]
+    is_proof, code = number // 6 % 2 == 0, f"{'ABCDEFG'[number % 7]}K-{number * 37 % 1000:03}"
+    title = f"{_SHADES[color][number // 3 % 2]} {_THINGS[number % 7]}"
+    state = "arrived fresh this season" if number % 5 < 3 else "reduced clearance outlet bargain"
+    about = f"Keeps {'dry' if is_proof else 'damp'}. Model: {code} {state}."
+    known = {
+        "color": (color,),
+        "proof": ("yes" if is_proof else "no",),
+        "model": (code,),
+        "tags": ("new",) if number % 5 < 3 else ("eco", "sale"),
+    }
+    return example(item_id or f"i{number:03}", title, about, known)
+
+
+def without(row: Example, *names: str) -> Example:
+    """The row as if its source had not given these attributes; all of them without names."""
+    known = {name: labels for name, labels in row.known.items() if names and name not in names}
+    return replace(row, known=known)

@@ -16,6 +16,7 @@ import numpy as np
 from schemas.elements import (
     Bucket,
     Example,
+    Finding,
     Flag,
     ImageFeatures,
     ImageResult,
@@ -26,13 +27,14 @@ from schemas.elements import (
     Record,
     Reject,
 )
+from transforms.contradictions import attach_findings
 from transforms.meter import Meter
 from transforms.models.contract import Vector
 from transforms.normalise import choose_record
 from transforms.spool import SpoolRef, read_spool
 
 INPUTS = ("records", "images", "image_rows", "rejects")
-ANSWERS, EXAMPLES = "answers", "examples"
+ANSWERS, EXAMPLES, FINDINGS = "answers", "examples", "findings"
 
 
 def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
@@ -104,14 +106,18 @@ def assemble_bucket(
     rejects: Iterable[Reject],
     answers: Iterable[ItemAnswer] | None = None,
     examples: Iterable[Example] = (),
+    findings: Iterable[Finding] = (),
 ) -> Bucket:
     """The bucket's items sorted by id; duplicates and rows without an item join the rejects.
 
     answers: of a language model; None when none was asked, and the tags are the only description.
-    examples: what probes see of the items, where there are probes.
+    examples: what probes see of the items, where there are probes; findings: what contradicts them.
     """
     answered = None if answers is None else {answer.item_id: answer for answer in answers}
     results = _shared(images)
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.item_id, []).append(finding)
     rows: dict[str, list[ImageRow]] = {}
     for row in image_rows:
         rows.setdefault(row.item_id, []).append(row)
@@ -122,7 +128,7 @@ def assemble_bucket(
         own_rows = rows.pop(item_id, [])
         if own_rows:
             joined[item_id] = len(own_rows)
-        item = attach_images(chosen, own_rows, results)
+        item = attach_findings(attach_images(chosen, own_rows, results), found.get(item_id, ()))
         items.append(item if answered is None else attach_answer(item, answered.get(item_id)))
     for orphans in rows.values():
         set_aside += [_orphan(row) for row in orphans]
@@ -163,6 +169,7 @@ class _Assemble(beam.DoFn):
                 read_spool(refs["rejects"], Reject),
                 read_spool(refs[ANSWERS], ItemAnswer) if ANSWERS in refs else None,
                 read_spool(refs.get(EXAMPLES, ()), Example),
+                read_spool(refs.get(FINDINGS, ()), Finding),
             )
         self._meter.add("items", len(bucket.items))
         self._meter.beat()
@@ -171,7 +178,7 @@ class _Assemble(beam.DoFn):
 
 @dataclass(eq=False)
 class AssembleBuckets(beam.PTransform):
-    """Spooled elements by bucket, one PCollection per name in INPUTS and perhaps ANSWERS and EXAMPLES → whole buckets.
+    """Spooled elements by bucket, a PCollection for each of INPUTS, perhaps ANSWERS, EXAMPLES and FINDINGS → buckets.
 
     Every bucket number is emitted, also an empty one, so that a snapshot always has all its tables.
     """

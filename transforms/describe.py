@@ -31,7 +31,7 @@ from transforms.meter import Meter
 from transforms.models import build_chat_model, build_text_encoder
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, answer_all
 from transforms.models.contract import Failure, ModelOptions
-from transforms.prompting import AskOptions, describe_job
+from transforms.prompting import AskOptions, describe_job, effort_of
 from transforms.shortlist import NearestByVector
 from transforms.spool import Spool, SpoolRef, read_spool
 
@@ -157,8 +157,12 @@ def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> 
     sharing: dict[tuple[Any, ...], list[DescribeJob]] = {}
     for job in jobs:
         sharing.setdefault((job.fields, job.known, job.pictures, job.attributes), []).append(job)
-    # In an order that is the same in every run, so that a budget is spent alike.
-    groups = [sorted(group, key=lambda job: job.item_id) for _, group in sorted(sharing.items(), key=repr)]
+
+    # What costs least a value first; in the same order in every run, so that a budget is spent alike.
+    def effort(shared: tuple[Any, list[DescribeJob]]) -> tuple[float, str]:
+        return effort_of(asker.template, asker.options, shared[1][0]), repr(shared[0])
+
+    groups = [sorted(group, key=lambda job: job.item_id) for _, group in sorted(sharing.items(), key=effort)]
     answers = hold_conversations(asker, [group[0] for group in groups], teller.ask)
     answered = [
         (job.item_bucket, replace(answer, item_id=job.item_id))

@@ -30,6 +30,7 @@ from transforms.probes.training import (
     Probe,
     choose_examples,
     is_learnable,
+    kind_of,
     label_counts,
     train_probe,
 )
@@ -271,11 +272,19 @@ class _Train(beam.DoFn):
         with self._meter.timed():
             report = self._reuse(name, key, now)
             if report is None:
-                probe = train_probe(template, attribute, list(self._examples(name, counts, refs)))
+                probe = self._train(attribute, list(self._examples(name, counts, refs)))
                 report = report_of(template, probe, save_probe(config.folder, probe), key, now)
         self._meter.add("probes")
         self._meter.beat()
         yield report
+
+    def _train(self, attribute: Attribute, examples: Sequence[Example]) -> Probe:
+        try:
+            return train_probe(self._config.template, attribute, examples)
+        except Exception as error:  # a defect met on one attribute's rows must not stop the run
+            self._meter.add("failures")
+            note = f"training failed, please report it: {type(error).__name__}: {error}"
+            return Probe(attribute.name, kind_of(attribute), labelled=len(examples), note=note)
 
     def _reuse(self, name: str, key: str, labels: Mapping[str, int]) -> ProbeReport | None:
         """The earlier probe, copied into this snapshot, where it still fits."""

@@ -33,10 +33,13 @@ from transforms.clean import one_line
 from transforms.fill import is_open
 from transforms.models.chat import ChatRequest, PreparedPicture
 from transforms.rules import evidence_texts
+from transforms.shortlist import is_large
 from transforms.text import format_value
 
 PROMPT = "describe-item"
 MAX_KNOWN_CHARS = 200
+# Of a vision model's patches and of English text, roughly.
+_PX_A_TOKEN, _CHARS_A_TOKEN = 28, 4
 # No attribute can have this name.
 _SHOWN_TITLE = "item.title"
 _DEMONSTRATIONS = "demonstrations"
@@ -100,6 +103,18 @@ def describe_job(template: Template, options: AskOptions, item: Item, item_bucke
         return None
     known = tuple(_known(template, item)) if attributes else ()
     return DescribeJob(item.item_id, item_bucket, fields if attributes else (), known, pictures, attributes)
+
+
+def effort_of(template: Template, options: AskOptions, job: DescribeJob) -> float:
+    """About how many tokens an answer costs for each value that it may give: what a budget is spent on first."""
+    attributes = [template.by_name[name] for name in job.attributes]
+    pictures = len(job.pictures) * (options.image_px / _PX_A_TOKEN) ** 2
+    texts = sum(len(text) for _, text in (*job.fields, *job.known))
+    shown = pictures + texts / _CHARS_A_TOKEN
+    lists = sum(len(choice.value) + 4 for a in attributes if not is_large(a) for choice in a.values) / _CHARS_A_TOKEN
+    # A large list takes calls of its own, in which everything is shown again.
+    calls = 1 + sum(is_large(attribute) for attribute in attributes)
+    return (calls * shown + lists) / max(1, len(attributes))
 
 
 def _cut(template: Template, item: Item, max_chars: int) -> Iterator[tuple[str, str]]:

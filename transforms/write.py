@@ -24,6 +24,8 @@ from transforms.meter import Meter
 from transforms.tabulate import RunInfo, embeddings_table, items_table, quarantine_table
 
 ROW_GROUP_ROWS = 64 * 1024
+_NEVER_FILLED = frozenset(["given-invalid", "not-fillable", "stated-absent"])
+_CHEAP_SOURCES = frozenset(["text", "image", "neighbour"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,13 @@ class BucketReport:
     """What one bucket holds beside its rows.
 
     values: (attribute, source or `unknown:<reason>`) → items; images: `usable` or a reason id → references.
+    missing: what the source left out and may be filled, and how much of it rules and probes settled.
     image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` → rows of image tables.
     """
 
     bucket: int
     values: dict[str, dict[str, int]] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     image_rows: dict[str, int] = field(default_factory=dict)
@@ -112,11 +116,25 @@ def count_bucket(bucket: Bucket, files: tuple[DataFile, ...]) -> BucketReport:
     return BucketReport(
         bucket=bucket.number,
         values={name: dict(counts) for name, counts in values.items()},
+        missing=count_missing(bucket),
         flags=dict(Counter(flag.reason for item in bucket.items for flag in item.flags)),
         images=dict(Counter(image.reason or "usable" for image in images)),
         image_rows=count_image_rows(bucket),
         files=files,
     )
+
+
+def count_missing(bucket: Bucket) -> dict[str, int]:
+    """Values that may be filled, and items with any; of both those for which no language model has to be asked."""
+    counts = dict.fromkeys(("values", "values_settled", "items", "items_settled"), 0)
+    for item in bucket.items:
+        missing = [v for v in item.values.values() if v.source != "record" and v.reason not in _NEVER_FILLED]
+        settled = sum(value.source in _CHEAP_SOURCES for value in missing)
+        counts["values"] += len(missing)
+        counts["values_settled"] += settled
+        counts["items"] += bool(missing)
+        counts["items_settled"] += bool(missing) and settled == len(missing)
+    return counts
 
 
 def count_image_rows(bucket: Bucket) -> dict[str, int]:

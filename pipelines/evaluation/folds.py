@@ -1,4 +1,4 @@
-"""An evaluation's runs of the pipeline: a catalog is read once, and filled once for each fold with what that fold hides."""
+"""An evaluation's runs of the pipeline: a catalog is read once, and filled once a fold without what the fold hides."""
 
 from __future__ import annotations
 

@@ -8,12 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.account import Account, add_up
-from schemas.elements import ImageFeatures, ImageResult, ImageRow, RawRecord, Record, Reject
+from schemas.elements import (
+    AttributeValue,
+    Bucket,
+    ImageFeatures,
+    ImageResult,
+    ImageRow,
+    Item,
+    RawRecord,
+    Record,
+    Reject,
+)
 from transforms.assemble import assemble_bucket
 from transforms.buckets import each_item
 from transforms.frames import Found
 from transforms.readers import SplitReport
-from transforms.write import count_bucket
+from transforms.write import count_bucket, count_missing
 
 
 def record(item_id: str, paths: tuple[str, ...]) -> Record:
@@ -82,3 +92,20 @@ def test_what_is_lost_shows() -> None:
     assert (account.unaccounted, account.unaccounted_image_rows) == (1, 2)
     assert account.as_row()["unaccounted_records"] == 1
     assert account.as_row()["unaccounted_image_rows"] == 2
+
+
+def test_what_needs_no_model_is_counted() -> None:
+    """Of the values that may be filled, those from texts and pictures are settled; given ones and others are no gaps."""
+    values = {
+        "given": AttributeValue("x", "record"),
+        "invalid": AttributeValue(None, reason="given-invalid"),
+        "none": AttributeValue(None, reason="stated-absent"),
+        "stated": AttributeValue("x", "text"),
+        "shown": AttributeValue("x", "image"),
+        "asked": AttributeValue("x", "model"),
+        "open": AttributeValue(None, reason="below-threshold"),
+    }
+    settled = {name: value for name, value in values.items() if name not in ("asked", "open")}
+    items = tuple(Item(record(name, ()), values=each) for name, each in (("a", values), ("b", settled), ("c", {})))
+    counted = count_missing(Bucket(0, items))
+    assert counted == {"values": 6, "values_settled": 4, "items": 2, "items_settled": 1}

@@ -28,6 +28,7 @@ MANIFEST: dict[str, Any] = {
         "quarantined": {},
         "image_rows_quarantined": {},
         "answers_quarantined": {},
+        "missing": {"values": 400, "values_settled": 100, "items": 200, "items_settled": 20},
         "flags": {},
         "images": {"usable": 575},
         "values": {
@@ -43,6 +44,7 @@ MANIFEST: dict[str, Any] = {
     },
     "stages": {"embed": {"msecs": 16_177, "items": 399}, "validate": {}},
     "checks": [],
+    "probes": [],
 }
 FEW_ITEMS = {
     "check": "the snapshot holds items",
@@ -206,3 +208,41 @@ def test_catalogs_do_not_steer_the_terminal() -> None:
     assert "\x07" not in text
     assert "[red]c[/red]" in text
     assert "[/]" in text
+
+
+def probe(attribute: str, **changes: Any) -> dict[str, Any]:
+    row = {
+        "attribute": attribute,
+        "kind": "classes",
+        "view": "both",
+        "labelled": 181,
+        "threshold": 0.84,
+        "expected_precision": 0.98,
+        "expected_coverage": 0.74,
+        "note": "",
+        "reused": False,
+    }
+    return row | changes
+
+
+def test_what_needs_no_model_is_told() -> None:
+    """How many missing values rules and probes settled, and how many items need no call, is said with the shares."""
+    text = " ".join(summary(manifest()).split())
+    assert "settled without a language model: 100 of 400 (25%) missing values" in text
+    assert "calls saved: 20 of 200 (10%) items with any" in text
+    nothing = manifest(missing={"values": 0, "values_settled": 0, "items": 0, "items_settled": 0})
+    assert "settled without" not in summary(nothing)
+
+
+def test_probes_say_how_sure_they_are_or_that_they_abstain() -> None:
+    """A probe's line has what held-back rows say of it; those that abstain are named."""
+    learnt = manifest()
+    learnt["probes"] = [
+        probe("category"),
+        probe("model_name", kind="spans", reused=True),
+        probe("brand", threshold=None, note="3 rows have a value, 10 are needed to learn from"),
+        probe("weight", kind="none", threshold=None),
+    ]
+    text = summary(learnt)
+    assert all(part in text for part in ("181", "both", "74%", "98%", "spans", "181 (earlier run)"))
+    assert "abstain, see the report for why: brand\n" in text

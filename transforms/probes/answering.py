@@ -37,6 +37,8 @@ def propose(template: Template, probe: Probe, digest: str, examples: Sequence[Ex
     probe has nothing to say.
     """
     attribute = template.by_name[probe.attribute]
+    if not examples:
+        return []
     if isinstance(probe.model, Classifier):
         return _propose_classes(template, attribute, probe, probe.model, digest, examples)
     if isinstance(probe.model, Tagger):
@@ -59,7 +61,7 @@ def _propose_classes(
     confidences = probe.calibration(raw)
     proposed = []
     for row, (example, labels) in enumerate(zip(examples, answers, strict=True)):
-        if not labels:
+        if not labels or (model.view == "image" and not example.pictures):
             proposed.append(AttributeValue(None, reason="not-stated"))
             continue
         confidence = round(float(confidences[row]), 4)
@@ -93,9 +95,10 @@ def _evidence(model: Classifier, features: Features, example: Example, labels: L
         for block, weights in zip(model.design(model.view, features), model.weights, strict=True)
     ]
     text, image = (sum(shares[:2]), sum(shares[2:])) if model.view != "image" else (-1.0, 0.0)
-    if model.view == "image" or (len(shares) > 2 and image > text):
-        return Evidence("images", image=example.pictures[0] if example.pictures else None)
-    return _telling_word(model, example, at) or Evidence(example.texts[0].field if example.texts else "record")
+    if example.pictures and (model.view == "image" or (len(shares) > 2 and image > text)):
+        return Evidence("images", image=example.pictures[0])
+    word = _telling_word(model, example, at) if model.view != "image" else None
+    return word or Evidence(example.texts[0].field if example.texts else "record")
 
 
 def _telling_word(model: Classifier, example: Example, at: int) -> Evidence | None:

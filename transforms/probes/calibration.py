@@ -5,7 +5,7 @@ Both are fitted on answers for rows that were held back from training.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,12 +25,14 @@ class Calibration:
     isotonic: linear between the points (x, y) (Zadrozny & Elkan 2002); sigmoid: 1 / (1 + exp(-(a·logit + b)))
     with x = (a,), y = (b,) (Platt 1999); constant: y[0] whatever the score.
     ceiling: no probability is above it: n right answers in a row do not make the next one certain.
+    floor: the lowest score that was measured; of a lower one nothing is known, and its probability is 0.
     """
 
     kind: Literal["isotonic", "sigmoid", "constant"]
     x: tuple[float, ...]
     y: tuple[float, ...]
     ceiling: float = 1.0
+    floor: float = 0.0
 
     def __call__(self, scores: Any) -> Array:
         """Probabilities, float64 of the shape of `scores`."""
@@ -41,7 +43,7 @@ class Calibration:
             mapped = 1 / (1 + np.exp(-(self.x[0] * _logit(scores) + self.y[0])))
         else:
             mapped = np.full(scores.shape, self.y[0])
-        return np.clip(mapped, 0.0, self.ceiling)
+        return np.where(scores >= self.floor, np.clip(mapped, 0.0, self.ceiling), 0.0)
 
 
 def fit_calibration(scores: Any, right: Any, groups: Any) -> Calibration:
@@ -50,13 +52,13 @@ def fit_calibration(scores: Any, right: Any, groups: Any) -> Calibration:
     scores: (n,) between 0 and 1; right: (n,) booleans; groups: (n,) integers, a group is held back as a whole.
     """
     scores, right, groups = np.asarray(scores, np.float64), np.asarray(right, np.float64), np.asarray(groups)
-    ceiling = 1 - 1 / (len(right) + 2)
+    ceiling, floor = 1 - 1 / (len(right) + 2), float(scores.min(initial=1.0))
     if len(right) == 0 or right.min() == right.max():
         # Laplace's rule of succession: nothing tells good scores from bad ones.
-        return Calibration("constant", (), (float((right.sum() + 1) / (len(right) + 2)),), ceiling)
+        return Calibration("constant", (), (float((right.sum() + 1) / (len(right) + 2)),), ceiling, floor)
     kinds = ["sigmoid"] + (["isotonic"] if len(right) >= MIN_ISOTONIC else [])
     losses = {kind: _held_back_loss(kind, scores, right, groups, ceiling) for kind in kinds}
-    return _fit(min(kinds, key=lambda kind: losses[kind]), scores, right, ceiling)
+    return replace(_fit(min(kinds, key=lambda kind: losses[kind]), scores, right, ceiling), floor=floor)
 
 
 def _held_back_loss(kind: str, scores: Array, right: Array, groups: Array, ceiling: float) -> float:

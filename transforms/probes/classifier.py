@@ -21,6 +21,7 @@ _PENALTY = 1.0
 _BIAS = 0.1
 _IMAGE_WEIGHT = 2.0
 _STEEPNESS = 4.0
+_MAX_MARGIN = 10.0
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 # One row's labels, in the order of the list; the empty tuple says that there is no value.
@@ -165,11 +166,13 @@ def held_back_scores(kernel: Doubles, targets: Targets, folds: Any) -> tuple[Dou
 
 
 def decide(scores: Any, names: Sequence[str], *, several: bool) -> tuple[list[Labels], Doubles]:
-    """The best labels of each row, and a raw score in [0.5, 1) that grows with the margin of the decision.
+    """The best labels of each row, and a raw score in [0.5, 1] that grows with the margin of the decision.
 
-    Of several values all with a positive score are taken, or the best one; the row's margin is its least sure one's.
+    Of several values all with a positive score are taken, or the best one, with a raw score below 0.5; the row's margin
+    is its least sure one's.
     """
-    scores = np.asarray(scores, np.float64)
+    # A class that no other fold has scores minus infinity; of several such the difference would be none.
+    scores = np.maximum(np.asarray(scores, np.float64), -_MAX_MARGIN)
     if several:
         chosen = scores > 0
         alone = ~chosen.any(axis=1)
@@ -181,7 +184,7 @@ def decide(scores: Any, names: Sequence[str], *, several: bool) -> tuple[list[La
         best = scores.argmax(axis=1)
         rivals = scores.copy()
         rivals[np.arange(len(best)), best] = -np.inf
-        margins = np.minimum(scores[np.arange(len(best)), best] - rivals.max(axis=1, initial=-np.inf), 10.0)
+        margins = np.minimum(scores[np.arange(len(best)), best] - rivals.max(axis=1, initial=-np.inf), _MAX_MARGIN)
         labels = [(names[at],) if names[at] else () for at in best]
     return labels, 1 / (1 + np.exp(-_STEEPNESS * margins))
 

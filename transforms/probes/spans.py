@@ -172,7 +172,9 @@ def _spans(tagger: Any, number: int, passage: Passage, features: list[list[str]]
         return
     tagger.set(features)
     tags = tagger.tag()
-    inside = [1 - tagger.marginal(_OUTSIDE, at) for at in range(len(tags))]
+    # Where every training text is its value and nothing else, no word is outside.
+    knows_outside = _OUTSIDE in tagger.labels()
+    inside = [1 - tagger.marginal(_OUTSIDE, at) if knows_outside else 1.0 for at in range(len(tags))]
     first = None
     for at, tag in enumerate([*tags, _OUTSIDE]):
         if first is not None and tag != _INSIDE:

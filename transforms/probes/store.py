@@ -76,7 +76,7 @@ def from_bytes(data: bytes) -> Probe:
         header = orjson.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = orjson.loads(header["__metadata__"][_ABOUT])
         return _probe(about, load(data))
-    except (safetensors.SafetensorError, orjson.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+    except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ProbeFileError(f"no probe: {type(error).__name__}: {error}") from error
 
 
@@ -144,7 +144,11 @@ def _probe(about: Mapping[str, Any], tensors: Mapping[str, Any]) -> Probe:
         view=about["view"],
         model=model,
         calibration=Calibration(
-            calibration["kind"], tuple(calibration["x"]), tuple(calibration["y"]), calibration["ceiling"]
+            calibration["kind"],
+            tuple(calibration["x"]),
+            tuple(calibration["y"]),
+            calibration["ceiling"],
+            calibration["floor"],
         ),
         cut=Cut(**cut),
         right=about["right"],

@@ -122,6 +122,8 @@ def train_probe(template: Template, attribute: Attribute, examples: Sequence[Exa
     if probe.labelled < MIN_LABELLED:
         note = f"{probe.labelled} rows have a value, {MIN_LABELLED} are needed to learn from"
         return replace(probe, note=note)
+    if len(set(folds_of(rows).tolist())) < 2:
+        return replace(probe, note="all rows share a picture or a long text: none can be held back to measure on")
     if probe.kind == "spans":
         return _train_spans(template, attribute, probe, rows, labels)
     if probe.classes < 2 and not probe.absent:
