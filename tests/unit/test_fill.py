@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.testing.util import assert_that, equal_to
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import AttributeValue, Bucket, Item, RawRecord, Record, Reject, Value
 from schemas.template import Template
+from tests.support import clean_example, example, learning_template
 from transforms.buckets import each_item
-from transforms.fill import FillAttributes, fill_item
+from transforms.fill import Cascade, FillAttributes, apply_probes, fill_item
+from transforms.learn import report_of
+from transforms.probes.features import example_of
+from transforms.probes.store import save_probe
+from transforms.probes.training import Probe, train_probe
 from transforms.rules import RuleRung, evidence_texts
 
 RAW = RawRecord(b"{}\n", "jsonl", "catalog.jsonl", 1)
@@ -223,6 +230,167 @@ def test_transform() -> None:
     """The transform fills every item of every bucket as `fill_item` does."""
     buckets = [Bucket(n, (item({"title": title}, item_id=str(n)),)) for n, title in enumerate(["Red shirt", "Shirt"])]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        filled = pipeline | beam.Create(buckets) | FillAttributes(SHOP)
+        filled = pipeline | beam.Create(buckets) | FillAttributes(Cascade(SHOP))
         answers = filled | beam.Map(lambda bucket: [(i.item_id, i.values["color"].value) for i in bucket.items])
         assert_that(answers, equal_to([[("0", "Red")], [("1", None)]]))
+
+
+LEARNT = learning_template()
+CLEAN = [clean_example(n) for n in range(60)]
+
+
+@cache
+def probe_of(name: str) -> Probe:
+    return train_probe(LEARNT, LEARNT.by_name[name], CLEAN)
+
+
+def learnt_item(values: dict[str, Value], item_id: str, absent: tuple[str, ...] = (), invalid: str = "") -> Item:
+    cells = {name: f"{value}" for name, value in values.items()} | dict.fromkeys(
+        [*absent, *invalid.split()], "as given"
+    )
+    return Item(Record(item_id, values, cells, (), (), RAW, absent=absent))
+
+
+def filled_bucket(*items: Item, number: int = 4) -> Bucket:
+    """A bucket after the rules, with what probes see of its items."""
+    filled = tuple(fill_item(LEARNT, [RuleRung(LEARNT)], each) for each in items)
+    return Bucket(number, filled, examples={each.item_id: example_of(LEARNT, each) for each in items})
+
+
+def probed(bucket: Bucket, *probes: Probe) -> dict[str, Item]:
+    result = apply_probes(LEARNT, [(probe, "digest") for probe in probes], bucket)
+    assert not result.rejects
+    return {each.item_id: each for each in result.items}
+
+
+TITLES = st.sampled_from(
+    ["azure kettle", "scarlet lamp", "Red lamp", "Red and blue lamp", "lamp", "", "moss Green bag"]
+)
+SOURCE: dict[str, list[Value]] = {
+    "color": ["Red", "Green"],
+    "proof": [True, False],
+    "model": ["AK-1"],
+    "tags": [["new"], ["eco", "sale"]],
+}
+sources = st.fixed_dictionaries(
+    {"title": TITLES}, optional={name: st.sampled_from(values) for name, values in SOURCE.items()}
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    many=st.lists(sources, min_size=1, max_size=5),
+    absent=st.sets(st.sampled_from(sorted(SOURCE))),
+    invalid=st.sets(st.sampled_from(sorted(SOURCE))),
+)
+def test_probes_change_no_source_value(many: list[dict[str, Value]], absent: set[str], invalid: set[str]) -> None:
+    """What the source gave, in whatever form, probes leave as it is, value, statement and mistake; items stay in order."""
+    items = []
+    for n, values in enumerate(many):
+        without_value = absent - values.keys()
+        wrong = " ".join(sorted(invalid - values.keys() - without_value))
+        items.append(learnt_item(values, f"i{n:03}", tuple(sorted(without_value)), wrong))
+    before = filled_bucket(*items)
+    after = apply_probes(LEARNT, [(probe_of(name), "digest") for name in SOURCE], before)
+    assert (after.number, after.rejects, after.examples) == (before.number, (), before.examples)
+    for was, has in zip(before.items, after.items, strict=True):
+        assert has.record == was.record
+        assert list(has.values) == list(was.values)
+        for name, value in was.values.items():
+            if name in was.record.given or value.value is not None:
+                assert has.values[name] == value
+            elif has.values[name].value is not None:
+                assert (has.values[name].method or "").startswith(("probe:", "span:"))
+
+
+def test_probes_fill_what_rules_leave_open() -> None:
+    """A value that rules state stands; one that they do not is filled by the rows, or open with what was seen."""
+    items = probed(
+        filled_bucket(
+            learnt_item({"title": "azure kettle"}, "rows"),
+            learnt_item({"title": "Red kettle azure"}, "rules"),
+            learnt_item({"title": "Red or blue umbrella"}, "both"),
+        ),
+        probe_of("color"),
+    )
+    rows, rules, both = (items[name].values["color"] for name in ("rows", "rules", "both"))
+    assert (rows.value, rows.method, rows.source) == ("Blue", "probe:text", "text")
+    assert (rules.value, rules.method) == ("Red", "rule:closed-list")
+    assert (both.value, both.source) == (None, None)
+    assert both.reason in ("ambiguous", "below-threshold")
+
+
+def test_stated_absent_stays() -> None:
+    """Where the source says that there is none, neither rules nor probes fill a value."""
+    item_of = probed(filled_bucket(learnt_item({"title": "azure Red kettle"}, "x", ("color",))), probe_of("color"))["x"]
+    color = item_of.values["color"]
+    assert (color.value, color.reason, color.candidate) == (None, "stated-absent", None)
+    assert color.evidence is not None
+    assert color.evidence.text == "as given"
+
+
+def test_too_few_labels() -> None:
+    """Where too few rows have a value that is the reason, unless the rules saw something."""
+    few = train_probe(LEARNT, LEARNT.by_name["color"], CLEAN[:5])
+    bucket = filled_bucket(learnt_item({"title": "azure kettle"}, "a"), learnt_item({"title": "Red and blue"}, "b"))
+    items = probed(bucket, few)
+    assert [items[name].values["color"].reason for name in "ab"] == ["too-few-labels", "ambiguous"]
+
+
+def test_rows_contradict_a_value() -> None:
+    """A source value that rows like it deny is flagged with both, and stays; filled or equal values are not flagged."""
+    wrong = replace(CLEAN[7], known={**CLEAN[7].known, "color": ("Red",)})
+    denying = train_probe(LEARNT, LEARNT.by_name["color"], [*CLEAN[:7], wrong, *CLEAN[8:]])
+    title = wrong.texts[0].text
+    for values, expected in (
+        ({"color": "Red"}, ["rows-contradict-value"]),
+        ({"color": "Blue"}, []),
+        ({}, []),
+    ):
+        found = probed(filled_bucket(learnt_item({"title": title, **values}, wrong.item_id)), denying)[wrong.item_id]
+        assert [flag.reason for flag in found.flags] == expected
+        if expected:
+            flag = found.flags[0]
+            assert (flag.field, found.values["color"].value) == ("color", "Red")
+            assert flag.detail.startswith("given is 'Red'; rows like this one have 'Blue' (text, confidence 0.9")
+
+
+def test_a_probe_that_fails_on_one_record() -> None:
+    """A probe that raises on one record sets that one aside with the message; the others are answered."""
+    broken = replace(example("b", "azure lamp"), text_vector=b"12345")  # no whole number of floats
+    bucket = filled_bucket(*(learnt_item({"title": "azure lamp"}, name) for name in "abc"))
+    bucket = replace(bucket, rejects=(Reject(RAW, "missing-id", "normalise", "no id"),))
+    result = apply_probes(
+        LEARNT,
+        [(probe_of("color"), "digest"), (probe_of("proof"), "digest")],
+        replace(bucket, examples={**bucket.examples, "b": broken}),
+    )
+    assert [(each.item_id, each.values["color"].value) for each in result.items] == [("a", "Blue"), ("c", "Blue")]
+    assert [(r.reason, r.stage, r.item_id) for r in result.rejects] == [
+        ("missing-id", "normalise", None),
+        ("internal-error", "fill", "b"),
+    ]
+    assert result.rejects[1].message.startswith("ValueError: ")
+
+
+def test_items_without_an_example_are_left() -> None:
+    """Where nothing is known of an item, probes say nothing of it."""
+    bucket = filled_bucket(learnt_item({"title": "azure lamp"}, "a"))
+    assert apply_probes(LEARNT, [(probe_of("color"), "digest")], replace(bucket, examples={})).items == bucket.items
+
+
+def test_the_whole_cascade(tmp_path: Path) -> None:
+    """Through Beam: rules with measured confidence, then stored probes; without rules the probes alone."""
+    stored = [save_probe(str(tmp_path), probe_of(name)) for name in ("color", "model")]
+    reports = [report_of(LEARNT, probe_of(each.attribute), each, "key", {}) for each in stored]
+    told = {"title": "Green kettle", "about": "Keeps dry. Model: DK-515 arrived fresh this season."}
+    bucket = filled_bucket(learnt_item({"title": "azure kettle"}, "a"), learnt_item(told, "b"))
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        buckets = pipeline | beam.Create([bucket])
+        side = pipeline | "Reports" >> beam.Create(reports)
+        for rules, expected in ((True, ["Blue", "Green"]), (False, ["Blue", None])):
+            filled = buckets | f"Fill {rules}" >> FillAttributes(Cascade(LEARNT, rules), side)
+            colors = filled | f"Colors {rules}" >> beam.Map(lambda b: [i.values["color"].value for i in b.items])
+            models = filled | f"Models {rules}" >> beam.Map(lambda b: [i.values["model"].value for i in b.items])
+            assert_that(colors, equal_to([expected]), label=f"colors {rules}")
+            assert_that(models, equal_to([[None, "DK-515"]]), label=f"models {rules}")

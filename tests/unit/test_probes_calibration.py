@@ -69,7 +69,7 @@ def test_probabilities_rise_with_scores_and_never_reach_one(
     calibration = fit_calibration(*zip(*answers, strict=True))
     probabilities = calibration(sorted(asked))
     assert np.all(np.diff(probabilities) >= 0)
-    assert 0 <= probabilities[0]
+    assert probabilities[0] >= 0
     assert probabilities[-1] <= calibration.ceiling == 1 - 1 / (len(answers) + 2) < 1
 
 

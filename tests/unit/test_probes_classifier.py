@@ -180,7 +180,10 @@ def test_weights_answer_as_the_kernel_does(view: View, attribute: str) -> None:
 def test_rows_without_vectors_are_answered() -> None:
     """A model that learnt from vectors answers for rows that have none, or nothing at all."""
     features = features_of(range(30))
-    design, targets = Design.fit(features), Targets.of([clean_example(n).known["color"] for n in range(30)], several=False)
+    design, targets = (
+        Design.fit(features),
+        Targets.of([clean_example(n).known["color"] for n in range(30)], several=False),
+    )
     duals = held_back_scores(sum(kernels(design("both", features))), targets, np.arange(30) % 5)[1]
     model = Classifier.build("both", design, features, targets, duals)
     bare = featurise(SHOP, "color", [example("x", "scarlet ruby shirt"), example("y")], [None, None])

@@ -117,12 +117,14 @@ def test_words_are_found_again_by_their_column(word: str) -> None:
 
 
 def item(values: dict[str, Value], **record: Any) -> Item:
-    return Item(Record("1", values, {name: "x" for name in values}, (), (), RAW, **record))
+    return Item(Record("1", values, dict.fromkeys(values, "x"), (), (), RAW, **record))
 
 
 def test_an_item_as_an_example() -> None:
     """Texts with a role are evidence and no labels; each distinct picture counts once; vectors are packed."""
-    picture = ImageFeatures("d1", "0" * 16, 9, 9, "png", 1, labels=(("mug", 0.6), ("cup", 0.01)), colors=(("Red", 0.5),))
+    picture = ImageFeatures(
+        "d1", "0" * 16, 9, 9, "png", 1, labels=(("mug", 0.6), ("cup", 0.01)), colors=(("Red", 0.5),)
+    )
     picture = replace(picture, text="ACME tea")
     shown = (ImageResult("a.png", picture), ImageResult("b.png", picture), ImageResult("c.png", reason="image-missing"))
     given_item = replace(

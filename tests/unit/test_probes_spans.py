@@ -30,7 +30,9 @@ TITLES = frozenset({"title"})
 def cut(*texts: str) -> tuple[Passage, ...]:
     """The first text as a title."""
     fields = ["title", "about.en", "about.sv"]
-    return passages(Example("1", tuple(EvidenceText(f, t, "text") for f, t in zip(fields, texts, strict=False))), TITLES)
+    return passages(
+        Example("1", tuple(EvidenceText(f, t, "text") for f, t in zip(fields, texts, strict=False))), TITLES
+    )
 
 
 def row(value: str | None, *texts: str) -> SpanRow:
@@ -105,7 +107,10 @@ def test_known_values_are_found(brand: str) -> None:
 
 def test_non_ascii_values() -> None:
     """Values, labels and neighbours in other scripts are learnt, and code points counted."""
-    rows = [row(f"品{'天地人'[n % 3]}{n}", f"青い灯り {n}", f"重さ {n % 5} 。型番: 品{'天地人'[n % 3]}{n} 。") for n in range(40)]
+    rows = [
+        row(f"品{'天地人'[n % 3]}{n}", f"青い灯り {n}", f"重さ {n % 5} 。型番: 品{'天地人'[n % 3]}{n} 。")
+        for n in range(40)
+    ]
     span = answered(fitted(rows), "青い椅子", "😀 重さ 3 。型番: 品山77 。")
     assert span.text == "品山77"
 
@@ -167,7 +172,9 @@ def test_long_texts_are_cut_and_pictures_left_out() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(max_size=40) | st.sampled_from(["Model: AX-1", "Model:", "\0 \0", "e\u0301", "İ ẞ ﬁ"]), max_size=3))
+@given(
+    st.lists(st.text(max_size=40) | st.sampled_from(["Model: AX-1", "Model:", "\0 \0", "e\u0301", "İ ẞ ﬁ"]), max_size=3)
+)
 def test_any_text_is_answered(texts: list[str]) -> None:
     """Whatever the texts, an answer is a span of one of them with a score from 0 to 1, or none."""
     own = cut(*texts)

@@ -29,7 +29,10 @@ def rows() -> list[Example]:
     """Clean rows with one wrong value, one without any, and one whose title states its value."""
     made = [clean_example(n) for n in range(40)]
     made[7] = example("i007", "azure lamp", "Keeps dry", {**made[7].known, "color": ("Red",)})
-    made += [example("none", "gift card", absent=("color", "model")), example("said", "Red lamp", known={"color": ("Red",)})]
+    made += [
+        example("none", "gift card", absent=("color", "model")),
+        example("said", "Red lamp", known={"color": ("Red",)}),
+    ]
     return made
 
 

@@ -208,9 +208,7 @@ def test_which_rows_are_learnt_from() -> None:
     rows = [*CLEAN, example("none", absent=("color",)), example("unknown")]
     assert [row.item_id for row in choose_examples("color", 1, rows)] == [row.item_id for row in rows[:-1]]
     many = [replace(CLEAN[0], item_id=str(n)) for n in range(1_000)]
-    half, third = (
-        {row.item_id for row in choose_examples("color", share, many)} for share in (0.5, 1 / 3)
-    )
+    half, third = ({row.item_id for row in choose_examples("color", share, many)} for share in (0.5, 1 / 3))
     assert third < half
     assert 400 < len(half) < 600
     assert half == {row.item_id for row in choose_examples("color", 0.5, many[::-1])}

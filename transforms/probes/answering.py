@@ -21,7 +21,7 @@ from schemas.template import ColumnFormat, Template
 from transforms.probes.classifier import Classifier, Labels
 from transforms.probes.features import VERSION, Features, featurise, hash_words, title_fields, value_of
 from transforms.probes.spans import Tagger, passages
-from transforms.probes.training import Probe, context_of, suggestion
+from transforms.probes.training import MIN_LABELLED, Probe, context_of, suggestion
 from transforms.rules import statements_of
 from transforms.values import compile_reader
 
@@ -43,7 +43,8 @@ def propose(template: Template, probe: Probe, digest: str, examples: Sequence[Ex
         return _propose_classes(template, attribute, probe, probe.model, digest, examples)
     if isinstance(probe.model, Tagger):
         return _propose_spans(template, attribute, probe, probe.model, digest, examples)
-    reason = "too-few-labels" if probe.kind != "none" else "not-stated"
+    few = probe.kind != "none" and 0 < probe.labelled < MIN_LABELLED
+    reason = "too-few-labels" if few else "not-stated"
     return [AttributeValue(None, reason=reason) for _ in examples]
 
 

@@ -32,11 +32,14 @@ from transforms.probes.spans import Span, SpanRow, Tagger, fit_tagger, passages
 from transforms.rules import CONFIDENCE, Confidence, Said, statements_of
 
 FOLDS = 5
+# A tagger is trained anew for each fold, which takes longer than a classifier's one inverse.
+SPAN_FOLDS = 3
 # Fewer rows with the value than these say too little to learn from, or to measure on.
 MIN_LABELLED = 10
 MAX_LABELLED = 4_000
 MAX_SPAN_ROWS = 1_500
 MIN_SHARED_TEXT_CHARS = 80
+MAX_SHARE_OF_COPIES = 0.1
 # How many answers the prior of a rule weighs against those that were measured.
 PRIOR_ANSWERS = 10
 
@@ -94,7 +97,7 @@ def is_learnable(attribute: Attribute) -> bool:
 def kind_of(attribute: Attribute) -> Kind:
     if attribute.type.has_closed_list or attribute.type is AttributeType.BOOLEAN:
         return "classes"
-    return "spans" if attribute.type is AttributeType.STRING else "none"
+    return "spans" if attribute.type is AttributeType.STRING and "text" in attribute.evidence else "none"
 
 
 def train_probe(template: Template, attribute: Attribute, examples: Sequence[Example]) -> Probe:
@@ -145,8 +148,8 @@ def rule_record(said: Sequence[Sequence[Said]], labels: Sequence[Labels]) -> dic
     return record
 
 
-def folds_of(rows: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The fold of each row, 0 to FOLDS - 1; rows that share a picture or a long text are in one fold."""
+def folds_of(rows: Sequence[Example], folds: int = FOLDS) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The fold of each row, 0 to `folds` - 1; rows that share a picture or a long text are in one fold."""
     leader = list(range(len(rows)))
 
     def find(at: int) -> int:
@@ -155,17 +158,22 @@ def folds_of(rows: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.int64]]:
             at = leader[at]
         return at
 
-    owner: dict[str, int] = {}
+    holders: dict[str, list[int]] = defaultdict(list)
     for at, example in enumerate(rows):
         texts = (text.text for text in example.texts if len(text.text) >= MIN_SHARED_TEXT_CHARS)
-        for content in (*example.pictures, *texts):
-            first, second = find(owner.setdefault(content, at)), find(at)
-            leader[max(first, second)] = min(first, second)
-    return np.array([_fold(rows[find(at)].item_id) for at in range(len(rows))], np.int64)
+        for content in {*example.pictures, *texts}:
+            holders[content].append(at)
+    for sharing in holders.values():
+        # What so many rows hold is a stand-in ("no picture"), and makes no copies of them.
+        if len(sharing) <= max(FOLDS, MAX_SHARE_OF_COPIES * len(rows)):
+            for at in sharing[1:]:
+                first, second = find(sharing[0]), find(at)
+                leader[max(first, second)] = min(first, second)
+    return np.array([_fold(rows[find(at)].item_id, folds) for at in range(len(rows))], np.int64)
 
 
-def _fold(item_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(item_id.encode(), digest_size=8, person=b"fold").digest(), "big") % FOLDS
+def _fold(item_id: str, folds: int) -> int:
+    return int.from_bytes(hashlib.blake2b(item_id.encode(), digest_size=8, person=b"fold").digest(), "big") % folds
 
 
 def suggestion(said: Sequence[Said]) -> str | None:
@@ -270,13 +278,15 @@ def _train_spans(
     template: Template, attribute: Attribute, probe: Probe, rows: Sequence[Example], labels: Sequence[Labels]
 ) -> Probe:
     titles = title_fields(template)
-    folds = folds_of(rows)
+    chosen = sorted(sorted(range(len(rows)), key=lambda at: _unit_hash(rows[at].item_id))[:MAX_SPAN_ROWS])
+    rows, labels = [rows[at] for at in chosen], [labels[at] for at in chosen]
+    folds = folds_of(rows, SPAN_FOLDS)
     span_rows = [
         SpanRow.of(passages(row, titles), context_of(template, attribute.name, row), known[0] if known else None)
         for row, known in zip(rows, labels, strict=True)
     ]
     spans: dict[int, Span] = {}
-    for fold in range(FOLDS):
+    for fold in range(SPAN_FOLDS):
         tagger = fit_tagger([row for row, other in zip(span_rows, folds, strict=True) if other != fold])
         for at in np.flatnonzero(folds == fold) if tagger else ():
             span = tagger.answer(span_rows[at].passages, span_rows[at].context) if tagger else None
@@ -296,7 +306,7 @@ def _train_spans(
         model=model,
         calibration=judged.calibration,
         cut=judged.cut,
-        right=right / probe.labelled,
+        right=right / max(1, sum(map(bool, labels))),
         note=_abstention(attribute, judged.cut),
     )
 
