@@ -19,13 +19,15 @@ from schemas.template import Template
 from transforms.buckets import each_item
 from transforms.learn import ProbeReport
 from transforms.probes.answering import propose
-from transforms.probes.features import label_of, value_of
+from transforms.probes.features import Features, base_features, label_of, value_of
 from transforms.probes.store import StoredProbe, load_probe
 from transforms.probes.training import Probe
 from transforms.rules import RuleRung, Rung
 from transforms.text import format_value
 
 STAGE = "fill"
+# Few enough that what span probes see of an item is still at hand for the next one's question.
+BATCH_ITEMS = 128
 # Unknown for these reasons, a value may still be filled: the source gave none, and no rung was sure of one.
 OPEN_REASONS = frozenset(["not-stated", "ambiguous", "below-threshold", "too-few-labels"])
 # Reasons of a rung that saw nothing.
@@ -100,22 +102,23 @@ def apply_probes(template: Template, probes: Sequence[tuple[Probe, str]], bucket
     probes: with the digest of each. A record on which a probe fails joins the rejects, with reason `internal-error`.
     """
     items, failed = {item.item_id: item for item in bucket.items}, dict[str, Exception]()
-    for probe, digest in probes:
-        attribute = template.by_name[probe.attribute]
-        waiting = [
-            (item.item_id, bucket.examples[item.item_id])
-            for item in items.values()
-            if item.item_id in bucket.examples and is_open(attribute, item)
-        ]
-        for item_id, proposed in _proposals(template, probe, digest, waiting):
-            if isinstance(proposed, Exception):
-                failed[item_id] = proposed
-                continue
-            item = items[item_id]
-            better = _better(item.values[attribute.name], proposed)
-            items[item_id] = replace(item, values={**item.values, attribute.name: better})
+    for ids in _batches(probes, [item_id for item_id in items if item_id in bucket.examples]):
+        base = _base(template, [bucket.examples[item_id] for item_id in ids])
+        for probe, digest in probes:
+            attribute = template.by_name[probe.attribute]
+            rows = [row for row, item_id in enumerate(ids) if is_open(attribute, items[item_id])]
+            waiting = [(ids[row], bucket.examples[ids[row]]) for row in rows]
+            at_hand = base.rows(rows) if base is not None and probe.kind == "classes" else None
+            for item_id, proposed in _proposals(template, probe, digest, waiting, at_hand):
+                if isinstance(proposed, Exception):
+                    failed[item_id] = proposed
+                    continue
+                values = items[item_id].values
+                better = _better(values[attribute.name], proposed)
+                items[item_id] = replace(items[item_id], values={**values, attribute.name: better})
+    for probe, _ in probes:
         for item_id in probe.disagreements.keys() & items.keys():
-            items[item_id] = _with_disagreement(attribute, probe, items[item_id])
+            items[item_id] = _with_disagreement(template.by_name[probe.attribute], probe, items[item_id])
     rejects = [
         Reject(items[i].record.raw, "internal-error", STAGE, f"{type(e).__name__}: {e}", i)
         for i, e in sorted(failed.items())
@@ -124,12 +127,30 @@ def apply_probes(template: Template, probes: Sequence[tuple[Probe, str]], bucket
     return replace(bucket, items=kept, rejects=(*bucket.rejects, *rejects))
 
 
+def _batches(probes: Sequence[tuple[Probe, str]], ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Item ids in the sizes that probes take at a time; none where there are no probes."""
+    for begin in range(0, len(ids) if probes else 0, BATCH_ITEMS):
+        yield ids[begin : begin + BATCH_ITEMS]
+
+
+def _base(template: Template, examples: Sequence[Example]) -> Features | None:
+    """What all probes see alike, made once; None where one of the examples breaks it, to be found one by one."""
+    try:
+        return base_features(template, examples)
+    except Exception:  # met again, and told, where the culprit is asked about alone
+        return None
+
+
 def _proposals(
-    template: Template, probe: Probe, digest: str, waiting: Sequence[tuple[str, Example]]
+    template: Template,
+    probe: Probe,
+    digest: str,
+    waiting: Sequence[tuple[str, Example]],
+    base: Features | None = None,
 ) -> Iterator[tuple[str, AttributeValue | Exception]]:
     """What a probe says of each, together; one by one where that fails, so that only the culprit fails."""
     try:
-        proposed = propose(template, probe, digest, [example for _, example in waiting]) if waiting else []
+        proposed = propose(template, probe, digest, [example for _, example in waiting], base) if waiting else []
         yield from zip((item_id for item_id, _ in waiting), proposed, strict=True)
     except Exception as error:  # a defect met on one record must not stop the run
         if len(waiting) == 1:

@@ -167,8 +167,9 @@ def test_nothing_is_said() -> None:
     """Rows like those that have none get no value; without a model the reason is too few labels, for numbers none."""
     card = one("color", example("x", "gift card 77"))
     assert (card.value, card.candidate, card.reason) == (None, None, "not-stated")
-    assert one("color", example("x", "lamp"), Probe("color", "classes")).reason == "too-few-labels"
-    assert one("model", example("x", "lamp"), Probe("model", "spans")).reason == "too-few-labels"
+    assert one("color", example("x", "lamp"), Probe("color", "classes", labelled=3)).reason == "too-few-labels"
+    assert one("color", example("x", "lamp"), Probe("color", "classes")).reason == "not-stated"
+    assert one("model", example("x", "lamp"), Probe("model", "spans", labelled=9)).reason == "too-few-labels"
     assert one("weight", example("x", "lamp"), Probe("weight", "none")).reason == "not-stated"
     assert one("model", example("x")).reason == "not-stated"
 

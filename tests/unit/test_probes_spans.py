@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.elements import EvidenceText, Example
 from transforms.probes.spans import (
     MAX_TEXT_CHARS,
+    Lexicon,
     Passage,
     Span,
     SpanRow,
@@ -121,14 +122,14 @@ def test_the_own_value_is_not_known() -> None:
     features = features_of(passage, ())
     once, twice = lexicon(["Acme"]), lexicon(["Acme", "ACME"])
 
-    def marks(known: dict[tuple[str, ...], int], own: tuple[str, ...] = ()) -> list[str]:
+    def marks(known: Lexicon, own: tuple[str, ...] = ()) -> list[str]:
         return [each[-2] for each in with_marks(features, passage, known, own)]
 
-    assert marks(dict(once), key_of("acme")) == ["g=-", "g=-"]
-    assert marks(dict(twice), key_of("acme")) == ["g=B", "g=-"]
-    assert marks(dict(once)) == ["g=B", "g=-"]
+    assert marks(once, key_of("acme")) == ["g=-", "g=-"]
+    assert marks(twice, key_of("acme")) == ["g=B", "g=-"]
+    assert marks(once) == ["g=B", "g=-"]
     longest = lexicon(["acme", "acme lamp"])
-    assert marks(dict(longest)) == ["g=B", "g=I"]
+    assert marks(longest) == ["g=B", "g=I"]
 
 
 def test_every_place_of_the_value_is_tagged() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Evidence, Example
 from schemas.template import ColumnFormat, Template
-from transforms.probes.classifier import Classifier, Labels
+from transforms.probes.classifier import Classifier, decide
 from transforms.probes.features import VERSION, Features, featurise, hash_words, title_fields, value_of
 from transforms.probes.spans import Tagger, passages
 from transforms.probes.training import MIN_LABELLED, Probe, context_of, suggestion
@@ -30,8 +30,12 @@ MAX_EVIDENCE_WORDS = 400
 _PLAIN = ColumnFormat()
 
 
-def propose(template: Template, probe: Probe, digest: str, examples: Sequence[Example]) -> list[AttributeValue]:
+def propose(
+    template: Template, probe: Probe, digest: str, examples: Sequence[Example], base: Features | None = None
+) -> list[AttributeValue]:
     """One value or unknown for each example. digest: of the probe's file, part of every fingerprint.
+
+    base: base_features of the examples, where they are at hand.
 
     Reasons of an unknown: `too-few-labels` (nothing could be learnt), `below-threshold`, and `not-stated` where the
     probe has nothing to say.
@@ -40,7 +44,7 @@ def propose(template: Template, probe: Probe, digest: str, examples: Sequence[Ex
     if not examples:
         return []
     if isinstance(probe.model, Classifier):
-        return _propose_classes(template, attribute, probe, probe.model, digest, examples)
+        return _propose_classes(template, attribute, probe, probe.model, digest, examples, base)
     if isinstance(probe.model, Tagger):
         return _propose_spans(template, attribute, probe, probe.model, digest, examples)
     few = probe.kind != "none" and 0 < probe.labelled < MIN_LABELLED
@@ -55,22 +59,24 @@ def _propose_classes(
     model: Classifier,
     digest: str,
     examples: Sequence[Example],
+    base: Features | None,
 ) -> list[AttributeValue]:
     suggestions = [suggestion(list(statements_of(template, e.texts, attribute))) for e in examples]
-    features = featurise(template, attribute.name, examples, suggestions)
-    answers, raw = model.answer(features)
+    features = featurise(template, attribute.name, examples, suggestions, base)
+    shares = model.shares(features)
+    answers, raw = decide(model.bias + sum(shares), model.names, several=model.several)
     confidences = probe.calibration(raw)
     proposed = []
     for row, (example, labels) in enumerate(zip(examples, answers, strict=True)):
         if not labels or (model.view == "image" and not example.pictures):
             proposed.append(AttributeValue(None, reason="not-stated"))
             continue
-        confidence = round(float(confidences[row]), 4)
+        at = model.names.index(labels[0])
         known = AttributeValue(
             None,
             method=f"probe:{probe.view}",
-            confidence=confidence,
-            evidence=_evidence(model, features.rows([row]), example, labels),
+            confidence=round(float(confidences[row]), 4),
+            evidence=_evidence(model, [float(share[row, at]) for share in shares], example, at),
             fingerprint=_fingerprint(digest, example),
             reason="below-threshold",
             candidate=value_of(attribute, labels),
@@ -88,13 +94,8 @@ def _decided(attribute: Attribute, probe: Probe, known: AttributeValue) -> Attri
     return replace(known, value=known.candidate, candidate=None, reason=None, source=source)
 
 
-def _evidence(model: Classifier, features: Features, example: Example, labels: Labels) -> Evidence:
-    """The word or picture that speaks most for the first label of the answer."""
-    at = model.names.index(labels[0])
-    shares = [
-        float(np.sum(block @ weights[:, [at]])) if block.shape[1] == weights.shape[0] else 0.0
-        for block, weights in zip(model.design(model.view, features), model.weights, strict=True)
-    ]
+def _evidence(model: Classifier, shares: Sequence[float], example: Example, at: int) -> Evidence:
+    """The word or picture that speaks most for a class. shares: what each block of the view adds to its score."""
     text, image = (sum(shares[:2]), sum(shares[2:])) if model.view != "image" else (-1.0, 0.0)
     if example.pictures and (model.view == "image" or (len(shares) > 2 and image > text)):
         return Evidence("images", image=example.pictures[0])
@@ -130,7 +131,7 @@ def _propose_spans(
     titles, proposed = title_fields(template), []
     for example in examples:
         own = passages(example, titles)
-        span = model.answer(own, context_of(template, attribute.name, example))
+        span = model.answer(own, context_of(template, example))
         value = _read(attribute, span.text) if span else None
         if span is None or value is None:
             proposed.append(AttributeValue(None, reason="not-stated"))

@@ -25,7 +25,8 @@ class Calibration:
     isotonic: linear between the points (x, y) (Zadrozny & Elkan 2002); sigmoid: 1 / (1 + exp(-(a·logit + b)))
     with x = (a,), y = (b,) (Platt 1999); constant: y[0] whatever the score.
     ceiling: no probability is above it: n right answers in a row do not make the next one certain.
-    floor: the lowest score that was measured; of a lower one nothing is known, and its probability is 0.
+    floor: the lowest score that was measured; below it the probability falls in proportion, and none is ever answered
+      (Cut.threshold is never below what the floor maps to).
     """
 
     kind: Literal["isotonic", "sigmoid", "constant"]
@@ -43,7 +44,8 @@ class Calibration:
             mapped = 1 / (1 + np.exp(-(self.x[0] * _logit(scores) + self.y[0])))
         else:
             mapped = np.full(scores.shape, self.y[0])
-        return np.where(scores >= self.floor, np.clip(mapped, 0.0, self.ceiling), 0.0)
+        below = np.clip(scores / self.floor, 0.0, 1.0) if self.floor > 0 else 1.0
+        return np.clip(mapped, 0.0, self.ceiling) * below
 
 
 def fit_calibration(scores: Any, right: Any, groups: Any) -> Calibration:
@@ -133,5 +135,5 @@ def choose_cut(confidences: Any, right: Any, target: float, least: float, with_v
         float(sorted_confidences[at]),
         int(counts[at]),
         float(hits[at] / counts[at]),
-        float(counts[at] / max(1, with_value)),
+        min(1.0, float(counts[at] / max(1, with_value))),
     )

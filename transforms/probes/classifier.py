@@ -152,13 +152,14 @@ def held_back_scores(kernel: Doubles, targets: Targets, folds: Any) -> tuple[Dou
     system = kernel + _BIAS
     system[np.diag_indices_from(system)] += _PENALTY / targets.weights
     factor, _ = lapack.dpotrf(system, lower=1, overwrite_a=1)
-    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    duals = inverse @ targets.targets
+    duals, _ = lapack.dpotrs(factor, targets.targets, lower=1)
+    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)  # its lower half
     scores = np.empty_like(duals)
     for fold in np.unique(folds):
         held = np.flatnonzero(folds == fold)
-        scores[held] = targets.targets[held] - np.linalg.solve(inverse[np.ix_(held, held)], duals[held])
+        block = np.tril(inverse[np.ix_(held, held)])
+        block += np.tril(block, -1).T
+        scores[held] = targets.targets[held] - np.linalg.solve(block, duals[held])
         if not targets.several:
             unseen = (targets.targets[folds != fold] <= 0).all(axis=0)
             scores[np.ix_(held, np.flatnonzero(unseen))] = -np.inf
@@ -210,10 +211,17 @@ class Classifier:
     def scores(self, features: Features) -> Floats:
         """float32 (rows, classes)."""
         total: Floats = np.tile(self.bias, (len(features), 1))
-        for block, weights in zip(self.design(self.view, features), self.weights, strict=True):
-            if block.shape[1] == weights.shape[0]:
-                total = total + block @ weights
+        for share in self.shares(features):
+            total = total + share
         return total
+
+    def shares(self, features: Features) -> list[Floats]:
+        """What each block of the view adds to the scores; float32 (rows, classes) each."""
+        nothing = np.zeros((len(features), len(self.names)), np.float32)
+        return [
+            block @ weights if block.shape[1] == weights.shape[0] else nothing
+            for block, weights in zip(self.design(self.view, features), self.weights, strict=True)
+        ]
 
     def answer(self, features: Features) -> tuple[list[Labels], Doubles]:
         """As `decide`."""

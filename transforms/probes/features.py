@@ -7,7 +7,7 @@ vocabulary and a row's features do not depend on other rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,36 +122,47 @@ def title_fields(template: Template) -> frozenset[str]:
     return frozenset(attribute.name for attribute in template.attributes if attribute.role == "title")
 
 
-def featurise(
-    template: Template, attribute: str, examples: Sequence[Example], suggestions: Sequence[str | None]
-) -> Features:
-    """Features of examples for one attribute, whose own value is left out.
-
-    suggestions: for each example what the rules would say of the attribute, as a token, or None.
-    """
+def base_features(template: Template, examples: Sequence[Example]) -> Features:
+    """Features of examples that are the same whatever attribute is asked for."""
     words, letters, tokens = _hashers()
     titles_of = title_fields(template)
     texts = ["\n".join(t.text for t in e.texts if t.source == "text")[:MAX_TEXT_CHARS] for e in examples]
     titles = [
         "\n".join(t.text for t in e.texts if t.field.split(".")[0] in titles_of)[:MAX_TITLE_CHARS] for e in examples
     ]
-    seen = [
-        [*_known_tokens(template, attribute, example), *([(f"rule={said}", 1.0)] if said else [])]
-        for example, said in zip(examples, suggestions, strict=True)
-    ]
     shown = [
-        [
-            *((token, weight) for token, weight in example.picture_tokens),
-            *((f"word={word}", 1.0) for word in _words_on_pictures(example)),
-        ]
+        [*example.picture_tokens, *((f"word={word}", 1.0) for word in _words_on_pictures(example))]
         for example in examples
     ]
     return Features(
-        _sublinear(words.transform(texts) + letters.transform(titles) + tokens.transform(seen)),
+        _sublinear(words.transform(texts) + letters.transform(titles)),
         _stack([example.text_vector for example in examples]),
         tokens.transform(shown).tocsr(),
         _stack([example.image_vector for example in examples]),
     )
+
+
+def featurise(
+    template: Template,
+    attribute: str,
+    examples: Sequence[Example],
+    suggestions: Sequence[str | None],
+    base: Features | None = None,
+) -> Features:
+    """Features of examples for one attribute, whose own value is left out.
+
+    suggestions: for each example what the rules would say of the attribute, as a token, or None.
+    base: of the same examples, where they are at hand.
+    """
+    base = base_features(template, examples) if base is None else base
+    _, _, tokens = _hashers()
+    seen = [
+        [*_known_tokens(template, attribute, example), *([(f"rule={said}", 1.0)] if said else [])]
+        for example, said in zip(examples, suggestions, strict=True)
+    ]
+    words = (base.words + tokens.transform(seen)).tocsr()
+    words.sort_indices()
+    return replace(base, words=words)
 
 
 def _known_tokens(template: Template, attribute: str, example: Example) -> Iterable[tuple[str, float]]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,19 @@ _RUN = re.compile(r"(.)\1+")
 _OUTSIDE, _BEGIN, _INSIDE = "O", "B", "I"
 
 Token = tuple[str, int, int]
-Lexicon = Mapping[tuple[str, ...], int]
+Features = tuple[tuple[str, ...], ...]
+
+
+class Lexicon(dict[tuple[str, ...], int]):
+    """Known values by their tokens, with how many rows have them."""
+
+    @cached_property
+    def longest(self) -> dict[str, int]:
+        """First token → tokens of the longest value that begins with it."""
+        longest: dict[str, int] = {}
+        for key in self:
+            longest[key[0]] = max(longest.get(key[0], 0), len(key))
+        return longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ def key_of(value: str) -> tuple[str, ...]:
 
 def lexicon(values: Sequence[str]) -> Lexicon:
     """Known values by their tokens, with how many rows have them."""
-    return Counter(key for value in values if 0 < len(key := key_of(value)) <= MAX_VALUE_TOKENS)
+    return Lexicon(Counter(key for value in values if 0 < len(key := key_of(value)) <= MAX_VALUE_TOKENS))
 
 
 def tags_of(passage: Passage, key: tuple[str, ...]) -> list[str]:
@@ -91,8 +103,12 @@ def _shape(word: str) -> str:
     return _RUN.sub(r"\1", kinds)
 
 
-def features_of(passage: Passage, context: Sequence[str]) -> list[list[str]]:
-    """The features of each word. context: tokens of the item's known values."""
+@lru_cache(maxsize=256)
+def features_of(passage: Passage, context: tuple[str, ...]) -> Features:
+    """The features of each word. context: tokens of the item's known values.
+
+    The last passages are kept, for every attribute asks for the same ones.
+    """
     words = [word.casefold() for word, _, _ in passage.words]
     shapes = [_shape(word) for word, _, _ in passage.words]
     place = "title" if passage.is_title else "text"
@@ -109,13 +125,11 @@ def features_of(passage: Passage, context: Sequence[str]) -> list[list[str]]:
         row.append(f"s3={_at(shapes, at - 1)}|{shapes[at]}|{_at(shapes, at + 1)}")
         if passage.is_title:
             row += [f"from={min(at, 5)}", f"to={min(len(words) - at, 5)}"]
-        rows.append(row)
-    return rows
+        rows.append(tuple(row))
+    return tuple(rows)
 
 
-def with_marks(
-    features: Sequence[list[str]], passage: Passage, known: Lexicon, own: tuple[str, ...] = ()
-) -> list[list[str]]:
+def with_marks(features: Features, passage: Passage, known: Lexicon, own: tuple[str, ...] = ()) -> list[list[str]]:
     """Features with those of known values. own: of a training row, its value: known only if other rows have it too."""
     marks = _known_marks([word.casefold() for word, _, _ in passage.words], known, own)
     return [[*row, f"g={marks[at]}", f"g+={_at(marks, at + 1)}"] for at, row in enumerate(features)]
@@ -128,8 +142,9 @@ def _at(sequence: Sequence[str], index: int) -> str:
 def _known_marks(words: Sequence[str], known: Lexicon, own: tuple[str, ...]) -> list[str]:
     """For each word whether it begins (B) or goes on (I) the longest known value there."""
     marks, at = ["-"] * len(words), 0
+    longest = known.longest
     while at < len(words):
-        for length in range(min(MAX_VALUE_TOKENS, len(words) - at), 0, -1):
+        for length in range(min(longest.get(words[at], 0), len(words) - at), 0, -1):
             key = tuple(words[at : at + length])
             if known.get(key, 0) - (key == own) > 0:
                 marks[at : at + length] = [_BEGIN] + [_INSIDE] * (length - 1)
@@ -146,7 +161,7 @@ class Tagger:
     model: bytes
     known: Lexicon
 
-    def answer(self, example_passages: Sequence[Passage], context: Sequence[str]) -> Span | None:
+    def answer(self, example_passages: Sequence[Passage], context: tuple[str, ...]) -> Span | None:
         """The item's likeliest span, or the likeliest first word where no span is likelier than none."""
         best: Span | None = None
         tagger = _opened(self.model)
@@ -200,7 +215,7 @@ class SpanRow:
     passages: tuple[Passage, ...]
     context: tuple[str, ...]
     value: str | None
-    features: tuple[list[list[str]], ...]
+    features: tuple[Features, ...]
 
     @classmethod
     def of(cls, passages: tuple[Passage, ...], context: tuple[str, ...], value: str | None) -> SpanRow:

@@ -15,7 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 from transforms.probes.calibration import Calibration, Cut
 from transforms.probes.classifier import Classifier, Columns, Design
 from transforms.probes.features import VIEWS
-from transforms.probes.spans import Tagger
+from transforms.probes.spans import Lexicon, Tagger
 from transforms.probes.training import Disagreement, Kind, Probe
 
 FOLDER = "probes"
@@ -132,7 +132,7 @@ def _probe(about: Mapping[str, Any], tensors: Mapping[str, Any]) -> Probe:
         weights = tuple(tensors[f"weights.{number}"] for number in range(about["blocks"]))
         model = Classifier(about["view"], design, tuple(about["names"]), about["several"], weights, tensors["bias"])
     elif "crfsuite" in tensors:
-        model = Tagger(tensors["crfsuite"].tobytes(), {tuple(key): rows for key, rows in about["known"]})
+        model = Tagger(tensors["crfsuite"].tobytes(), Lexicon((tuple(key), rows) for key, rows in about["known"]))
     calibration, cut = about["calibration"], about["cut"]
     return Probe(
         attribute=about["attribute"],

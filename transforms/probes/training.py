@@ -36,8 +36,8 @@ FOLDS = 5
 SPAN_FOLDS = 3
 # Fewer rows with the value than these say too little to learn from, or to measure on.
 MIN_LABELLED = 10
-MAX_LABELLED = 4_000
-MAX_SPAN_ROWS = 1_500
+MAX_LABELLED = 3_000
+MAX_SPAN_ROWS = 1_000
 MIN_SHARED_TEXT_CHARS = 80
 MAX_SHARE_OF_COPIES = 0.1
 # How many answers the prior of a rule weighs against those that were measured.
@@ -264,12 +264,12 @@ def _disagreements(
     return found
 
 
-def context_of(template: Template, attribute: str, example: Example) -> tuple[str, ...]:
-    """Known values that may tell which words mean what: closed lists of few values."""
+def context_of(template: Template, example: Example) -> tuple[str, ...]:
+    """Known values that may tell which words mean what: those of closed lists."""
     return tuple(
         f"{name}={value}"
         for name, values in sorted(example.known.items())
-        if name != attribute and template.by_name[name].type.has_closed_list
+        if template.by_name[name].type.has_closed_list
         for value in values
     )
 
@@ -282,7 +282,7 @@ def _train_spans(
     rows, labels = [rows[at] for at in chosen], [labels[at] for at in chosen]
     folds = folds_of(rows, SPAN_FOLDS)
     span_rows = [
-        SpanRow.of(passages(row, titles), context_of(template, attribute.name, row), known[0] if known else None)
+        SpanRow.of(passages(row, titles), context_of(template, row), known[0] if known else None)
         for row, known in zip(rows, labels, strict=True)
     ]
     spans: dict[int, Span] = {}
