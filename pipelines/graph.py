@@ -14,7 +14,7 @@ from transforms.describe import DescribeConfig, DescribeItems, DescribeOutputs
 from transforms.embed import EmbedText
 from transforms.fill import Cascade, FillAttributes
 from transforms.images import Preparation, PrepareImages
-from transforms.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnOutputs, LearnProbes, MakeExamples
+from transforms.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnProbes, MakeExamples
 from transforms.mask import Mask, mask_bucket
 from transforms.outliers import FindOutliers
 from transforms.probes.store import FOLDER
@@ -78,7 +78,8 @@ def build_graph(
     beats = places.heartbeats
     compared = {**prepared.spooled, FINDINGS: _contradictions(prepared.spooled, plan, places)}
     prepared = replace(prepared, spooled=compared)
-    filled = fill_catalog(prepared, reference, plan, run, places, earlier or {}, None, "")
+    taught = learn_from(reference, plan, places)
+    filled = fill_catalog(prepared, taught, plan, run, places, earlier or {}, None, "")
     written = (
         filled
         | "Validate" >> ValidateItems(plan.template)
@@ -119,9 +120,14 @@ def read_catalog(
     return Prepared(read, spooled)
 
 
+def learn_from(reference: Prepared, plan: Plan, places: Places) -> beam.PCollection | None:
+    """PCollection[KV[kind, SpoolRef]] of what probes see of other catalogs' items; None where no probe is trained."""
+    return _examples(reference, REFERENCE, plan, places, None, "")[1] if plan.learns else None
+
+
 def fill_catalog(
     prepared: Prepared,
-    reference: Prepared,
+    taught: beam.PCollection | None,
     plan: Plan,
     run: RunInfo,
     places: Places,
@@ -131,13 +137,18 @@ def fill_catalog(
 ) -> beam.PCollection:
     """PCollection[Bucket] with every attribute settled or unknown.
 
+    taught: other catalogs' examples; earlier: probes of the last snapshot, by attribute.
     mask: what an evaluation hides from all that follows; label: begins the names of its stages.
     """
     spooled, reports = dict(prepared.spooled), None
     pool: beam.PCollection | None = None
-    if plan.learns:
-        learnt = _learn(prepared, reference, plan, places, earlier, mask, label)
-        spooled[EXAMPLES], reports, pool = learnt.examples, learnt.outputs.reports, learnt.outputs.pool
+    if taught is not None:
+        spooled[EXAMPLES], own = _examples(prepared, OWN, plan, places, mask, label)
+        reports, pool = (
+            (own, taught)
+            | f"{label}All examples" >> beam.Flatten()
+            | f"{label}Learn" >> LearnProbes(_learning(plan, places, earlier), places.spool, places.heartbeats)
+        )
         _ = reports | f"{label}Collect probes" >> CollectReports(f"{places.reports}/probes.json")
     if plan.asks_model:
         described = _describe(spooled, plan, run, places, reports, pool, mask, label)
@@ -164,32 +175,20 @@ def _contradictions(spooled: Spooled, plan: Plan, places: Places) -> beam.PColle
     return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(places.spool)
 
 
-@dataclass(frozen=True, slots=True)
-class _Learnt:
-    examples: beam.PCollection
-    outputs: LearnOutputs
+def _learning(plan: Plan, places: Places, earlier: Mapping[str, EarlierProbe]) -> LearnConfig:
+    folder = f"{places.snapshot}/{FOLDER}"
+    return LearnConfig(plan.template, plan.models, folder, plan.config.max_labelled, earlier)
 
 
-def _learn(
-    prepared: Prepared,
-    reference: Prepared,
-    plan: Plan,
-    places: Places,
-    earlier: Mapping[str, EarlierProbe],
-    mask: Mask | None,
-    label: str,
-) -> _Learnt:
-    """Probes from the catalog's own labelled rows, and from those of other catalogs."""
-    config = LearnConfig(plan.template, plan.models, f"{places.snapshot}/{FOLDER}", plan.config.max_labelled, earlier)
-    beats = places.heartbeats
-    examples, kinds = [], []
-    for kind, catalog, hidden in ((OWN, prepared, mask), (REFERENCE, reference, None)):
-        buckets = _assembled(catalog.spooled, plan, hidden, f"{label}Assemble {kind} to learn")
-        made = buckets | f"{label}Examples {kind}" >> MakeExamples(config, beats)
-        examples.append(made | f"{label}Spool examples {kind}" >> Spool(places.spool))
-        kinds.append(examples[-1] | f"{label}As {kind}" >> beam.Map(_of_kind, kind))
-    rows = tuple(kinds) | f"{label}All examples" >> beam.Flatten()
-    return _Learnt(examples[0], rows | f"{label}Learn" >> LearnProbes(config, places.spool, beats))
+def _examples(
+    catalog: Prepared, kind: str, plan: Plan, places: Places, mask: Mask | None, label: str
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """What probes see of a catalog's items, spooled: by bucket, and by the kind of catalog."""
+    made = _assembled(catalog.spooled, plan, mask, f"{label}Assemble {kind} to learn") | (
+        f"{label}Examples {kind}" >> MakeExamples(_learning(plan, places, {}), places.heartbeats)
+    )
+    spooled = made | f"{label}Spool examples {kind}" >> Spool(places.spool)
+    return spooled, spooled | f"{label}As {kind}" >> beam.Map(_of_kind, kind)
 
 
 def _of_kind(keyed: tuple[int, tuple[str, int]], kind: str) -> tuple[str, tuple[str, int]]:

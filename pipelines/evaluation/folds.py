@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.config import Plan
-from pipelines.graph import Places, fill_catalog, read_catalog
+from pipelines.graph import Places, fill_catalog, learn_from, read_catalog
 from pipelines.options import LOCAL_RUNNER, beam_options
 from pipelines.progress import live_view
 from pipelines.quiet import stderr_to
@@ -83,9 +83,10 @@ def _build(
 ) -> None:
     prepared = read_catalog(pipeline, plan, places, plan.splits, "")
     reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
+    taught = learn_from(reference, plan, places)
     for number, (mask, fold) in enumerate(zip(masks, folds, strict=True)):
         label = f"Fold {number} "
-        filled = fill_catalog(prepared, reference, plan, run, fold, {}, mask, label)
+        filled = fill_catalog(prepared, taught, plan, run, fold, {}, mask, label)
         _ = (
             filled
             | f"{label}Validate" >> ValidateItems(plan.template)

@@ -45,7 +45,7 @@ def records(count: int = 150) -> list[dict[str, Any]]:
     gaps = [{} | ({"kind": None} if n % 5 == 0 else {}) | ({"maker": None} if n % 6 == 0 else {}) for n in range(count)]
     rows = [record(number, **gap) for number, gap in enumerate(gaps)]
     rows[7]["maker"] = "none"
-    rows[1]["color"] = "Blue"
+    rows[5]["color"] = "Blue"
     return rows
 
 
@@ -77,7 +77,7 @@ def test_missing_values_are_learnt_from_the_rows_that_have_them(learnt: tuple[Sh
         assert provenance["evidence"]["field"] in ("title", "about")
     spans = [rows[f"s{number:03}"] for number in range(0, 150, 6)]
     assert [row["maker"] for row in spans] == [maker_of(n) for n in range(0, 150, 6)]
-    assert {row["maker__provenance"]["evidence"]["text"] for row in spans} == set(MAKERS)
+    assert [row["maker__provenance"]["evidence"]["text"] for row in spans] == [row["maker"] for row in spans]
 
 
 def test_no_source_value_changes(learnt: tuple[Shop, Run]) -> None:
@@ -173,4 +173,4 @@ def test_a_language_model_is_asked_for_what_is_open_only(learnt: tuple[Shop, Run
     assert "budget" in {row["color__provenance"]["reason"] for row in rows.values()}
     missing = run.manifest["counts"]["missing"]
     assert missing["values_settled"] >= 30 + 25
-    assert missing["items_settled"] == 1  # the one whose colour is given
+    assert missing["items_settled"] == 1  # the one whose colour is given, and whose kind is filled
