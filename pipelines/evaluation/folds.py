@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import pyarrow.parquet as pq
 
 from pipelines.config import Plan
 from pipelines.graph import Places, fill_catalog, learn_from, read_catalog
@@ -107,4 +108,5 @@ def _usage(plan: Plan, folds: Sequence[Places], seconds: float) -> dict[str, flo
     for fold in folds if plan.asks_model else ():
         usage = sum(read_reports(f"{fold.reports}/usage.json", Usage), usage)
     counted = {name: count for name, count in asdict(usage).items() if isinstance(count, int | float)}
-    return {**counted, "seconds": seconds}
+    tables = [path for fold in folds for path in Path(fold.snapshot, "items").glob("*.parquet")]
+    return {**counted, "seconds": seconds, "items": sum(pq.read_metadata(path).num_rows for path in tables)}
