@@ -178,7 +178,7 @@ def _loaded(stored: StoredProbe) -> Probe:
 
 @dataclass(frozen=True)
 class Cascade:
-    """The rungs of a run. rules, probes: whether these rungs are asked; a language model's answers always count."""
+    """The rungs of a run. rules: whether they are asked; probes are those of the reports; a model's answers count."""
 
     template: Template
     rules: bool = True

@@ -187,13 +187,19 @@ class _MakeExamples(beam.DoFn):
 
     def process(self, bucket: Bucket) -> Iterator[tuple[int, Example]]:
         items: Sequence[Item] = bucket.items
-        template = self._config.template
         with self._meter.timed():
             if self._embed and items:
                 items = self._with_vectors(items)
-            made = [(bucket.number, example_of(template, item)) for item in items]
+            made = [(bucket.number, example) for item in items if (example := self._example(item)) is not None]
         self._meter.beat()
         yield from made
+
+    def _example(self, item: Item) -> Example | None:
+        try:
+            return example_of(self._config.template, item)
+        except Exception:  # a defect met on one record must not stop the run: no probe sees it
+            self._meter.add("failures")
+            return None
 
     def _with_vectors(self, items: Sequence[Item]) -> list[Item]:
         if self._encoder is None:
