@@ -27,6 +27,7 @@ from transforms.probes.spans import MAX_TEXT_CHARS
 from transforms.probes.store import FOLDER, StoredProbe, load_probe, save_probe
 from transforms.probes.training import (
     MAX_LABELLED,
+    REFERENCE_MARK,
     Probe,
     choose_examples,
     is_learnable,
@@ -254,7 +255,7 @@ class _Pick(beam.DoFn):
         shares = {name: share_of(counts, kind, name, self._config.max_labelled) for name in names}
         for example in read_spool([ref], Example):
             if any(any(choose_examples(name, share, [example])) for name, share in shares.items() if share > 0):
-                yield 0, example if kind == OWN else replace(example, item_id=f"{REFERENCE}\n{example.item_id}")
+                yield 0, example if kind == OWN else replace(example, item_id=REFERENCE_MARK + example.item_id)
 
 
 class _Train(beam.DoFn):
@@ -308,9 +309,9 @@ class _Train(beam.DoFn):
         most = self._config.max_labelled
         shares = {kind: share_of(counts, kind, name, most) for kind in (OWN, REFERENCE)}
         for example in read_spool([ref for _, ref in refs], Example):
-            kind = REFERENCE if example.item_id.startswith(f"{REFERENCE}\n") else OWN
-            plain = replace(example, item_id=example.item_id.removeprefix(f"{REFERENCE}\n"))
-            for _ in choose_examples(name, shares[kind], [plain]):
+            kind = REFERENCE if example.item_id.startswith(REFERENCE_MARK) else OWN
+            plain = replace(example, item_id=example.item_id.removeprefix(REFERENCE_MARK))
+            if any(choose_examples(name, shares[kind], [plain])):
                 yield example
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from schemas.attributes import Attribute
-from schemas.elements import AttributeValue, Evidence, Example
+from schemas.elements import AttributeValue, Evidence, EvidenceText, Example
 from schemas.template import ColumnFormat, Template
 from transforms.probes.classifier import Classifier, decide
 from transforms.probes.features import VERSION, Features, featurise, hash_words, title_fields, value_of
@@ -105,16 +105,9 @@ def _evidence(model: Classifier, shares: Sequence[float], example: Example, at: 
 
 def _telling_word(model: Classifier, example: Example, at: int) -> Evidence | None:
     """The place of the single word with the largest weight for a class."""
-    found: list[tuple[str, int, int, str]] = []
-    for text in example.texts:
-        if text.source == "text":
-            found += [(text.field, m.start(), m.end(), m.group()) for m in _WORD.finditer(text.text)]
-    found = found[:MAX_EVIDENCE_WORDS]
-    if not found:
-        return None
-    columns = hash_words([word for *_, word in found])
+    found, columns = _hashed_words(example.texts)
     words = model.design.words
-    if not len(words.columns):
+    if not found or not len(words.columns):
         return None
     places = np.minimum(np.searchsorted(words.columns, columns), len(words.columns) - 1)
     weights = np.where(words.columns[places] == columns, model.weights[0][places, at] * words.idf[places], -np.inf)
@@ -123,6 +116,17 @@ def _telling_word(model: Classifier, example: Example, at: int) -> Evidence | No
         return None
     field, begin, end, word = found[best]
     return Evidence(field, begin, end, word)
+
+
+@lru_cache(maxsize=256)
+def _hashed_words(texts: tuple[EvidenceText, ...]) -> tuple[list[tuple[str, int, int, str]], Any]:
+    """The words of an item's texts as (field, begin, end, word), and their columns: the same for every attribute."""
+    found: list[tuple[str, int, int, str]] = []
+    for text in texts:
+        if text.source == "text":
+            found += [(text.field, m.start(), m.end(), m.group()) for m in _WORD.finditer(text.text)]
+    found = found[:MAX_EVIDENCE_WORDS]
+    return found, hash_words([word for *_, word in found])
 
 
 def _propose_spans(

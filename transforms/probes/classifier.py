@@ -109,12 +109,12 @@ class Design:
         return blocks
 
 
-def kernels(blocks: Sequence[Any]) -> list[Doubles]:
-    """The matrix of inner products of the rows, for each block; float64 (rows, rows)."""
-    return [
-        np.asarray((block @ block.T).toarray() if hasattr(block, "toarray") else block @ block.T, np.float64)
-        for block in blocks
-    ]
+def kernel_of(blocks: Sequence[Any]) -> Floats:
+    """The inner products of the rows over all blocks; float32 (rows, rows), what training needs most memory for."""
+    total: Floats = np.zeros((blocks[0].shape[0],) * 2, np.float32)
+    for block in blocks:
+        total += (block @ block.T).toarray() if hasattr(block, "toarray") else block @ block.T
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +141,21 @@ class Targets:
         return cls(names, targets.reshape(len(rows), len(names)), weights, several)
 
 
-def held_back_scores(kernel: Doubles, targets: Targets, folds: Any) -> tuple[Doubles, Doubles]:
-    """Scores of each row from the rows of other folds, and the dual weights of all rows; float64 (rows, classes).
+def held_back_scores(kernel: Floats, targets: Targets, folds: Any) -> tuple[Floats, Floats]:
+    """Scores of each row from the rows of other folds, and the dual weights of all rows; float32 (rows, classes).
 
     The inverse C of the whole system gives both: of a fold S, score = target - inverse(C_SS) · (C · targets)_S
     (Rasmussen & Williams 2006, eq. 5.12, for blocks). A class that no other fold has cannot win there.
     """
     from scipy.linalg import lapack
 
-    system = kernel + _BIAS
-    system[np.diag_indices_from(system)] += _PENALTY / targets.weights
-    factor, _ = lapack.dpotrf(system, lower=1, overwrite_a=1)
-    duals, _ = lapack.dpotrs(factor, targets.targets, lower=1)
-    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)  # its lower half
+    system = kernel + np.float32(_BIAS)
+    system[np.diag_indices_from(system)] += (_PENALTY / targets.weights).astype(np.float32)
+    # Symmetric, so its transpose is the same in the order of columns that LAPACK works on in place. The penalty keeps
+    # the condition number near the number of rows: single precision is enough.
+    factor, _ = lapack.spotrf(system.T, lower=1, overwrite_a=1)
+    duals, _ = lapack.spotrs(factor, targets.targets.astype(np.float32), lower=1)
+    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)  # its lower half
     scores = np.empty_like(duals)
     for fold in np.unique(folds):
         held = np.flatnonzero(folds == fold)

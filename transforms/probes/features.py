@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _YES, _NO = "yes", "no"
-VERSION = "1"  # raise it when features change: probes of earlier versions are not used then
+VERSION = "2"  # raise it when features change: probes of earlier versions are not used then
 HASH_BITS = 18
 # Words of all texts, letter groups of titles: long texts would drown a title in their own.
 MAX_TEXT_CHARS = 3_000
@@ -31,7 +31,7 @@ MAX_KNOWN_CHARS = 80
 MIN_LABEL_SHARE = 0.02
 
 View = Literal["text", "image", "both"]
-VIEWS: tuple[View, ...] = ("text", "image", "both")
+VIEWS: tuple[View, ...] = get_args(View)
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 # Other attributes' values that help: what identifies a single item (codes, long texts) does not.

@@ -114,15 +114,15 @@ def features_of(passage: Passage, context: tuple[str, ...]) -> Features:
     place = "title" if passage.is_title else "text"
     rows = []
     for at, word in enumerate(words):
-        glued = at > 0 and passage.words[at - 1][2] == passage.words[at][1]
-        row = ["bias", f"w={word}", f"s={shapes[at]}", f"p={word[:3]}", f"x={word[-3:]}", place, f"glued={glued}"]
+        before, after = _at(words, at - 1), _at(words, at + 1)
+        row = ["bias", f"w={word}", f"s={shapes[at]}", f"p={word[:3]}", f"x={word[-3:]}", place]
         row += [f"{token}|{word}" for token in context]
         row += context
-        row += [f"{step}={_at(words, at + step)}" for step in (-3, -2, -1, 1, 2, 3)]
-        row += [f"s{step}={_at(shapes, at + step)}" for step in (-2, -1, 1, 2)]
-        row.append(f"b-={_at(words, at - 1)}|{word}")
-        row.append(f"b+={word}|{_at(words, at + 1)}")
+        row += [f"-2={_at(words, at - 2)}", f"-1={before}", f"1={after}", f"2={_at(words, at + 2)}"]
+        row += [f"b-={before}|{word}", f"b+={word}|{after}"]
         row.append(f"s3={_at(shapes, at - 1)}|{shapes[at]}|{_at(shapes, at + 1)}")
+        if at > 0 and passage.words[at - 1][2] == passage.words[at][1]:
+            row.append("glued")
         if passage.is_title:
             row += [f"from={min(at, 5)}", f"to={min(len(words) - at, 5)}"]
         rows.append(tuple(row))

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -25,9 +26,9 @@ from transforms.probes.classifier import (
     Targets,
     decide,
     held_back_scores,
-    kernels,
+    kernel_of,
 )
-from transforms.probes.features import VIEWS, View, featurise, label_of, title_fields
+from transforms.probes.features import Features, View, featurise, label_of, title_fields
 from transforms.probes.spans import Span, SpanRow, Tagger, fit_tagger, passages
 from transforms.rules import CONFIDENCE, Confidence, Said, statements_of
 
@@ -38,8 +39,11 @@ SPAN_FOLDS = 3
 MIN_LABELLED = 10
 MAX_LABELLED = 3_000
 MAX_SPAN_ROWS = 1_000
+MAX_CONTEXT = 2
 MIN_SHARED_TEXT_CHARS = 80
 MAX_SHARE_OF_COPIES = 0.1
+# An item's id begins so where it is of another catalog, whose ids may be the same as this one's.
+REFERENCE_MARK = "reference\n"
 # How many answers the prior of a rule weighs against those that were measured.
 PRIOR_ANSWERS = 10
 
@@ -198,14 +202,8 @@ def _train_classes(
     features = featurise(template, attribute.name, rows, suggestions)
     design, targets, folds = Design.fit(features), Targets.of(labels, several=several), folds_of(rows)
     best: tuple[int, View, list[Labels], Any, Any] | None = None
-    by_block: dict[View, Any] = {
-        view: sum(kernels(design(view, features))) for view in ("text", "image") if view in attribute.evidence
-    }
-    by_block["both"] = sum(by_block.values())
-    for view in VIEWS:
-        if view not in by_block or (view == "both" and len(by_block) < 3) or not by_block[view].any():
-            continue
-        scores, duals = held_back_scores(by_block[view], targets, folds)
+    for view, kernel in _kernels(design, features, attribute):
+        scores, duals = held_back_scores(kernel, targets, folds)
         answers, raw = decide(scores, targets.names, several=several)
         right = sum(answer == known for answer, known in zip(answers, labels, strict=True) if known)
         if best is None or right > best[0]:
@@ -224,6 +222,20 @@ def _train_classes(
         note=_abstention(attribute, judged.cut),
         disagreements=_disagreements(rows, labels, answers, judged, several=several),
     )
+
+
+def _kernels(design: Design, features: Features, attribute: Attribute) -> Iterator[tuple[View, Any]]:
+    """The kernel of each view that shows something; of both together only where each does, in the memory of one."""
+    together = None
+    for view in ("text", "image"):
+        kernel = kernel_of(design(view, features)) if view in attribute.evidence else None
+        if kernel is None or not kernel.any():
+            continue
+        yield view, kernel
+        if together is not None:
+            together += kernel
+            yield "both", together
+        together = kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,13 +277,9 @@ def _disagreements(
 
 
 def context_of(template: Template, example: Example) -> tuple[str, ...]:
-    """Known values that may tell which words mean what: those of closed lists."""
-    return tuple(
-        f"{name}={value}"
-        for name, values in sorted(example.known.items())
-        if template.by_name[name].type.has_closed_list
-        for value in values
-    )
+    """Known values that may tell which words mean what: of closed lists, the first MAX_CONTEXT of the template."""
+    names = (a.name for a in template.attributes if a.type.has_closed_list and a.name in example.known)
+    return tuple(f"{name}={value}" for name in islice(names, MAX_CONTEXT) for value in example.known[name])
 
 
 def _train_spans(
