@@ -77,7 +77,7 @@ def make_items(plan: Plan, folder: Path) -> None:
         pipeline = beam.Pipeline(options=beam_options(LOCAL_RUNNER, 1, []))
         config = plan.config
         read = pipeline | "Read" >> ReadCatalog(plan.splits, plan.template, config.read_limits, plan.buckets)
-        images = read.image_refs | "Images" >> PrepareImages(
+        images = read.image_refs | "References" >> Spool(spool_dir) | "Images" >> PrepareImages(
             config.images_root, config.image_limits, plan.models, spool_dir, plan.buckets
         )
         named = {
@@ -87,7 +87,7 @@ def make_items(plan: Plan, folder: Path) -> None:
             "rejects": read.rejects,
         }
         spooled = {name: elements | f"Spool {name}" >> Spool(spool_dir) for name, elements in named.items()}
-        buckets = spooled | "Assemble" >> AssembleBuckets(plan.buckets)
+        buckets = spooled | "Assemble" >> AssembleBuckets(range(plan.buckets))
         _ = buckets | "Keep" >> beam.Map(_keep, str(folder))
         pipeline.run().wait_until_finish()
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from transforms.data_files import DataFile
 from transforms.frames import Found
 from transforms.ledger import Usage
 from transforms.readers import SplitReport
-from transforms.write import BucketReport, DataFile
+from transforms.write import BucketReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def add_up(
     """The account of a run: stage reports, and items and quarantine as they were found on disk."""
     incoming: Counter[str] = Counter()
     for split in splits:
-        incoming[split.kind] += split.records + split.rejects
+        incoming[split.kind] += split.records + split.rejects + split.known
     image_rows = _total(bucket.image_rows for bucket in buckets)
     return Account(
         records_in=incoming["catalog"],

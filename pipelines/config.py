@@ -47,6 +47,28 @@ class ConfigError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class ReuseOptions:
+    """What is used again of earlier runs, and what is kept for later ones.
+
+    full: make everything anew; refresh_share: share of the items that may come, go or change before that is done.
+    keep_old: values of another model, prompt or template entry stand until there are better ones.
+    keep: published snapshots that are kept, 0: all.
+    Raises ValueError that names the option of a value outside its range.
+    """
+
+    full: bool = False
+    refresh_share: float = 0.2
+    keep_old: bool = False
+    keep: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.refresh_share <= 1:
+            raise ValueError(f"--refresh-share is {self.refresh_share}; allowed is a share from 0 to 1, such as 0.2")
+        if self.keep < 0:
+            raise ValueError(f"--keep is {self.keep}; write 0 for all snapshots, or the number of those to keep")
+
+
+@dataclass(frozen=True, slots=True)
 class EnrichConfig:
     """What a run is asked to do. Field names are the long options with `_` for `-`.
 
@@ -74,6 +96,7 @@ class EnrichConfig:
     buckets: int = 0
     work_dir: str = ""
     keep_work: bool = False
+    reuse: ReuseOptions = field(default_factory=ReuseOptions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from schemas.attributes import Attribute, AttributeType, Choice
 from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
-from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, value_type
+from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, records_schema, value_type
 
 NOTE = "<!-- Written by `make docs`; a test compares it with the code. -->"
 # Stands for whatever dimension the chosen encoder has.
@@ -64,6 +64,14 @@ def tables_page() -> str:
             *_fields(schema),
         ]
     lines += ["", "## quarantine", "", "One row for each record that was set aside.", "", *_fields(quarantine_schema())]
+    lines += [
+        "",
+        "## records",
+        "",
+        "One row for each record of the catalog and of image tables: what became of it.",
+        "",
+        *_fields(records_schema()),
+    ]
     lines += [
         "",
         "## answers",

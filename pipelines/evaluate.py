@@ -21,13 +21,14 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.config import ConfigError, EnrichConfig, make_plan
-from pipelines.enrich import report_bad_arguments, table_metadata
+from pipelines.enrich import report_bad_arguments
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
 from pipelines.evaluation.protocols import FOLDS, PROTOCOLS, Request, Trial, reference_labels
 from pipelines.evaluation.report import Against, Report, print_report, write_report
 from pipelines.interrupts import Interrupts
+from pipelines.manifest import table_metadata
 from pipelines.options import (
     Parser,
     add_execution_options,

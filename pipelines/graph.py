@@ -8,27 +8,61 @@ from dataclasses import dataclass, replace
 import apache_beam as beam
 
 from pipelines.config import Plan
-from transforms.assemble import ANSWERS, EXAMPLES, FINDINGS, AssembleBuckets
+from transforms.assemble import ANSWERS, CARRIED, EXAMPLES, FINDINGS, AssembleBuckets
+from transforms.carried import CarryConfig, ReadCarried
 from transforms.contradictions import FindContradictions
+from transforms.data_files import DataFile
 from transforms.describe import DescribeConfig, DescribeItems, DescribeOutputs
+from transforms.earlier import Base
 from transforms.embed import EmbedText
 from transforms.fill import Cascade, FillAttributes
 from transforms.images import Preparation, PrepareImages
-from transforms.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnProbes, MakeExamples
+from transforms.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnProbes, MakeExamples, ProbeReport
 from transforms.mask import Mask, mask_bucket
 from transforms.outliers import FindOutliers
 from transforms.probes.store import FOLDER
-from transforms.read import ReadCatalog, ReadOutputs
-from transforms.readers import InputSplit
+from transforms.read import ReadCatalog
+from transforms.readers import InputSplit, SplitReport
 from transforms.report import CollectReports
 from transforms.shared_content import FindSharedContent
-from transforms.spool import Spool
+from transforms.spool import Spool, SpoolRef
 from transforms.tabulate import RunInfo
 from transforms.text import ComposeText
 from transforms.validate import SOURCE_CHECKS, ValidateItems
 from transforms.write import Encoders, WriteTables
 
 Spooled = dict[str, beam.PCollection]
+Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The work of a run that goes on from a snapshot. refs: spooled elements by name; splits: what was read of the
+    catalog; base: what stays.
+
+    numbers: buckets to write; untouched: the others; counts: items new, changed, made_again, unchanged, deleted.
+    notes: for whoever started the run.
+    """
+
+    refs: Refs
+    splits: tuple[SplitReport, ...]
+    base: Base
+    numbers: tuple[int, ...]
+    untouched: tuple[int, ...]
+    counts: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.numbers
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a language model said before, and the items tables that it is read from."""
+
+    config: CarryConfig
+    files: Sequence[DataFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +86,14 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A catalog that was read, with its pictures, spooled by bucket."""
+    """A catalog that was read, with its pictures, spooled by bucket.
 
-    read: ReadOutputs
+    numbers: of the buckets; reports: PCollection[SplitReport], None where it was read before.
+    """
+
     spooled: Spooled
+    numbers: Sequence[int]
+    reports: beam.PCollection | None = None
 
 
 def build_graph(
@@ -65,31 +103,83 @@ def build_graph(
     encoders: Encoders,
     places: Places,
     earlier: Mapping[str, EarlierProbe] | None = None,
+    carry: Carry | None = None,
 ) -> None:
     """Add the whole job to `pipeline`. Records and rejects meet again in their bucket, so none can be lost.
 
     A bucket is put together once for each stage that must have seen all of them: to learn from, to see what is open,
     and to write. That costs far less than keeping whole buckets in between.
 
-    earlier: probes of the last snapshot, used again where the labels have not moved.
+    earlier: probes of the last snapshot, used again where the labels have not moved; carry: what a language model said
+    then.
     """
-    prepared = read_catalog(pipeline, plan, places, plan.splits, "")
+    prepared = _with_carried(read_catalog(pipeline, plan, places, plan.splits, ""), pipeline, places, carry)
     reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
-    beats = places.heartbeats
-    compared = {**prepared.spooled, FINDINGS: _contradictions(prepared.spooled, plan, places)}
+    compared = {**prepared.spooled, FINDINGS: _contradictions(prepared, plan, places)}
     prepared = replace(prepared, spooled=compared)
     taught = learn_from(reference, plan, places)
     filled = fill_catalog(prepared, taught, plan, run, places, earlier or {}, None, "")
+    _ = prepared.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
+    _ = reference.reports | "Collect reference" >> CollectReports(f"{places.reports}/reference.json")
+    _write(filled, plan, run, encoders, places, None)
+
+
+def build_delta_graph(
+    pipeline: beam.Pipeline,
+    plan: Plan,
+    run: RunInfo,
+    encoders: Encoders,
+    places: Places,
+    delta: Delta,
+    probes: Sequence[ProbeReport],
+    carry: Carry | None,
+) -> None:
+    """Add the job for what is new to `pipeline`; rows that stay are joined where their bucket is written.
+
+    probes: of the last snapshot, which are not trained anew. What compares items with each other is not looked for.
+    """
+    spooled = {
+        name: pipeline | f"Spooled {name}" >> beam.Create(list(refs)).with_output_types(tuple[int, tuple[str, int]])
+        for name, refs in delta.refs.items()
+    }
+    images = spooled.pop("image_refs") | "Images" >> _prepare_images(plan, places, own=True)
+    spooled["images"] = images | "Spool images" >> Spool(places.spool)
+    prepared = _with_carried(Prepared(spooled, delta.numbers), pipeline, places, carry)
+    found = _assembled(prepared, None, "Assemble to compare") | "Contradictions" >> FindContradictions(plan.template)
+    prepared.spooled[FINDINGS] = found | "Spool findings" >> Spool(places.spool)
+    reports = None
+    if plan.learns:
+        prepared.spooled[EXAMPLES], _ = _examples(prepared, OWN, plan, places, None, "")
+        reports = pipeline | "Probes" >> beam.Create(list(probes)).with_output_types(ProbeReport)
+        _ = reports | "Collect probes" >> CollectReports(f"{places.reports}/probes.json")
+    filled = _filled(prepared, plan, run, places, reports, None, None, "")
+    _write(filled, plan, run, encoders, places, delta.base)
+
+
+def _write(
+    filled: beam.PCollection, plan: Plan, run: RunInfo, encoders: Encoders, places: Places, base: Base | None
+) -> None:
     written = (
         filled
         | "Validate" >> ValidateItems(plan.template)
         | "Text" >> ComposeText(plan.template)
-        | "Embed" >> EmbedText(plan.models, beats)
-        | "Write" >> WriteTables(places.snapshot, plan.template, encoders, run, beats)
+        | "Embed" >> EmbedText(plan.models, places.heartbeats)
+        | "Write" >> WriteTables(places.snapshot, plan.template, encoders, run, places.heartbeats, base)
     )
-    _ = prepared.read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
-    _ = reference.read.reports | "Collect reference" >> CollectReports(f"{places.reports}/reference.json")
     _ = written | "Collect buckets" >> CollectReports(f"{places.reports}/buckets.json")
+
+
+def _with_carried(prepared: Prepared, pipeline: beam.Pipeline, places: Places, carry: Carry | None) -> Prepared:
+    if carry is None:
+        return prepared
+    carried = (
+        pipeline
+        | "Earlier items" >> beam.Create(list(carry.files)).with_output_types(DataFile)
+        | "Spread earlier items" >> beam.Reshuffle()
+        | "Carry over" >> ReadCarried(carry.config)
+        | "Spool carried" >> Spool(places.spool)
+    )
+    return replace(prepared, spooled={**prepared.spooled, CARRIED: carried})
 
 
 def read_catalog(
@@ -99,15 +189,8 @@ def read_catalog(
     own = not label
     beats = places.heartbeats if own else ""
     read = pipeline | f"{label}Read" >> ReadCatalog(splits, plan.template, plan.config.read_limits, plan.buckets, beats)
-    images = read.image_refs | f"{label}Images" >> PrepareImages(
-        plan.config.images_root,
-        plan.config.image_limits,
-        plan.models,
-        places.spool,
-        plan.buckets,
-        beats,
-        Preparation(places.pictures, plan.config.ask.image_px) if plan.asks_model and own else None,
-    )
+    references = read.image_refs | f"{label}Spool references" >> Spool(places.spool)
+    images = references | f"{label}Images" >> _prepare_images(plan, places, own=own)
     spooled = {
         name: elements | f"{label}Spool {name}" >> Spool(places.spool)
         for name, elements in (
@@ -117,7 +200,19 @@ def read_catalog(
             ("rejects", read.rejects),
         )
     }
-    return Prepared(read, spooled)
+    return Prepared(spooled, range(plan.buckets), read.reports)
+
+
+def _prepare_images(plan: Plan, places: Places, *, own: bool) -> PrepareImages:
+    return PrepareImages(
+        plan.config.images_root,
+        plan.config.image_limits,
+        plan.models,
+        places.spool,
+        plan.buckets,
+        places.heartbeats if own else "",
+        Preparation(places.pictures, plan.config.ask.image_px) if plan.asks_model and own else None,
+    )
 
 
 def learn_from(reference: Prepared, plan: Plan, places: Places) -> beam.PCollection | None:
@@ -140,33 +235,48 @@ def fill_catalog(
     taught: other catalogs' examples; earlier: probes of the last snapshot, by attribute.
     mask: what an evaluation hides from all that follows; label: begins the names of its stages.
     """
-    spooled, reports = dict(prepared.spooled), None
+    prepared, reports = replace(prepared, spooled=dict(prepared.spooled)), None
     pool: beam.PCollection | None = None
     if taught is not None:
-        spooled[EXAMPLES], own = _examples(prepared, OWN, plan, places, mask, label)
+        prepared.spooled[EXAMPLES], own = _examples(prepared, OWN, plan, places, mask, label)
         reports, pool = (
             (own, taught)
             | f"{label}All examples" >> beam.Flatten()
             | f"{label}Learn" >> LearnProbes(_learning(plan, places, earlier), places.spool, places.heartbeats)
         )
         _ = reports | f"{label}Collect probes" >> CollectReports(f"{places.reports}/probes.json")
+    return _filled(prepared, plan, run, places, reports, pool, mask, label)
+
+
+def _filled(
+    prepared: Prepared,
+    plan: Plan,
+    run: RunInfo,
+    places: Places,
+    reports: beam.PCollection | None,
+    pool: beam.PCollection | None,
+    mask: Mask | None,
+    label: str,
+) -> beam.PCollection:
+    """What rules, probes (`reports`) and the language model make of it; pool: whom demonstrations are chosen from."""
     if plan.asks_model:
-        described = _describe(spooled, plan, run, places, reports, pool, mask, label)
-        spooled[ANSWERS] = described.answers | f"{label}Spool answers" >> Spool(places.spool)
+        described = _describe(prepared, plan, run, places, reports, pool, mask, label)
+        answers = described.answers | f"{label}Spool answers" >> Spool(places.spool)
+        prepared = replace(prepared, spooled={**prepared.spooled, ANSWERS: answers})
         _ = described.usage | f"{label}Collect usage" >> CollectReports(f"{places.reports}/usage.json")
-    return _assembled(spooled, plan, mask, f"{label}Assemble", places.heartbeats) | f"{label}Fill" >> FillAttributes(
+    return _assembled(prepared, mask, f"{label}Assemble", places.heartbeats) | f"{label}Fill" >> FillAttributes(
         Cascade(plan.template, plan.config.rules), reports
     )
 
 
-def _assembled(spooled: Spooled, plan: Plan, mask: Mask | None, label: str, beats: str = "") -> beam.PCollection:
-    buckets = spooled | label >> AssembleBuckets(plan.buckets, beats)
+def _assembled(prepared: Prepared, mask: Mask | None, label: str, beats: str = "") -> beam.PCollection:
+    buckets = prepared.spooled | label >> AssembleBuckets(prepared.numbers, beats)
     return buckets if mask is None else buckets | f"{label} masked" >> beam.Map(lambda b: mask_bucket(mask, b))
 
 
-def _contradictions(spooled: Spooled, plan: Plan, places: Places) -> beam.PCollection:
+def _contradictions(prepared: Prepared, plan: Plan, places: Places) -> beam.PCollection:
     """What within an item, or in other items, speaks against what the source gave; spooled by bucket."""
-    buckets = _assembled(spooled, plan, None, "Assemble to compare")
+    buckets = _assembled(prepared, None, "Assemble to compare")
     found = (
         buckets | "Contradictions" >> FindContradictions(plan.template),
         buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, places.spool),
@@ -184,7 +294,7 @@ def _examples(
     catalog: Prepared, kind: str, plan: Plan, places: Places, mask: Mask | None, label: str
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """What probes see of a catalog's items, spooled: by bucket, and by the kind of catalog."""
-    made = _assembled(catalog.spooled, plan, mask, f"{label}Assemble {kind} to learn") | (
+    made = _assembled(catalog, mask, f"{label}Assemble {kind} to learn") | (
         f"{label}Examples {kind}" >> MakeExamples(_learning(plan, places, {}), places.heartbeats)
     )
     spooled = made | f"{label}Spool examples {kind}" >> Spool(places.spool)
@@ -196,7 +306,7 @@ def _of_kind(keyed: tuple[int, tuple[str, int]], kind: str) -> tuple[str, tuple[
 
 
 def _describe(
-    spooled: Spooled,
+    prepared: Prepared,
     plan: Plan,
     run: RunInfo,
     places: Places,
@@ -219,7 +329,7 @@ def _describe(
     )
     shown = None if pool is None else beam.pvalue.AsList(pool | f"{label}Pool" >> beam.Values())
     described: DescribeOutputs = (
-        _assembled(spooled, plan, mask, f"{label}Assemble to ask")
+        _assembled(prepared, mask, f"{label}Assemble to ask")
         | f"{label}Fill to ask" >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
         | f"{label}Validate to ask" >> ValidateItems(plan.template, SOURCE_CHECKS)
         | f"{label}Describe" >> DescribeItems(config, places.spool, places.heartbeats, shown)

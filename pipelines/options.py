@@ -11,7 +11,7 @@ from typing import NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import create_runner
 
-from pipelines.config import BUCKET_BYTES, BUCKET_RECORDS, ConfigError, EnrichConfig
+from pipelines.config import BUCKET_BYTES, BUCKET_RECORDS, ConfigError, EnrichConfig, ReuseOptions
 from schemas.loading import packaged_templates
 from transforms.ledger import Budget, Prices
 from transforms.models import CHAT_MODELS, IMAGE_ENCODERS, TAGS_ONLY, TEXT_ENCODERS
@@ -56,6 +56,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--output", required=True, metavar="DIR", help="where snapshots are kept; current.json names the published one"
     )
     add_model_options(parser)
+    _add_reuse_options(parser.add_argument_group("what is used again of earlier runs"), ReuseOptions())
     execution = parser.add_argument_group("how to run")
     execution.add_argument("--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)")
     add_execution_options(execution)
@@ -70,6 +71,35 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     _add_budget_options(parser.add_argument_group("language model: what it may cost"))
     title = "limits (what is over them is set aside or skipped, with a reason)"
     _add_limit_options(parser.add_argument_group(title), ImageLimits(), ReadLimits())
+
+
+def _add_reuse_options(group: argparse._ArgumentGroup, defaults: ReuseOptions) -> None:
+    group.add_argument(
+        "--full",
+        action="store_true",
+        help="make all records anew, not only those that changed; what a language model answered is used all the same",
+    )
+    group.add_argument(
+        "--refresh-share",
+        type=float,
+        default=defaults.refresh_share,
+        metavar="SHARE",
+        help="when more of the items than this came, went or changed since everything was made, everything is made "
+        "anew: probes and comparisons between items are then of today (default: %(default)s)",
+    )
+    group.add_argument(
+        "--keep-old",
+        action="store_true",
+        help="after a change of model, prompt or template entry, values of before stand until the new ones are known; "
+        "without it they are unknown then",
+    )
+    group.add_argument(
+        "--keep",
+        type=int,
+        default=defaults.keep,
+        metavar="N",
+        help="published snapshots to keep, the current one included; 0: all (default: %(default)s)",
+    )
 
 
 def add_input_options(group: argparse._ArgumentGroup, catalog: Sequence[str] = ("--input",)) -> None:
@@ -372,6 +402,7 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
             buckets=options.buckets,
             work_dir=options.work_dir,
             keep_work=options.keep_work,
+            reuse=ReuseOptions(options.full, options.refresh_share, options.keep_old, options.keep),
         )
     except ValueError as error:
         raise ConfigError(str(error).splitlines()) from error

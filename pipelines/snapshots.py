@@ -23,8 +23,6 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.graph import Places
-from transforms.learn import EarlierProbe
-from transforms.probes.store import StoredProbe
 from transforms.report import write_json
 
 POINTER = "current.json"
@@ -69,22 +67,6 @@ class Layout:
             return shared
         purse, log = (FileSystems.join(self.work, name) for name in ("budget.json", "workers.log"))
         return replace(shared, purse=purse, heartbeats=heartbeats, log=log)
-
-    def earlier_probes(self) -> dict[str, EarlierProbe]:
-        """The probes of the published snapshot, by attribute; none where it cannot be read, for they can be trained."""
-        with contextlib.suppress(Exception):
-            pointer = _read_json(FileSystems.join(self.output, POINTER))
-            snapshot = FileSystems.join(self.output, *str(pointer["snapshot"]).split("/"))
-            manifest = _read_json(FileSystems.join(snapshot, MANIFEST))
-            return {
-                row["attribute"]: EarlierProbe(
-                    StoredProbe(row["attribute"], FileSystems.join(snapshot, *row["path"].split("/")), row["digest"]),
-                    row["key"],
-                    row["labels"],
-                )
-                for row in manifest["probes"]
-            }
-        return {}
 
     def remove_work(self) -> None:
         _remove(self.work)

@@ -22,12 +22,20 @@ TABLE_FILES = {
     "tables": "items/*.parquet",
     "vectors": "embeddings/*/*.parquet",
     "quarantine": "quarantine/*.parquet",
+    "records": "records/*.parquet",
 }
 
 
-def print_summary(manifest: dict[str, Any], manifest_path: str) -> None:
-    """Print the summary of a manifest on stdout."""
-    write_summary(Console(highlight=False), manifest, snapshot_folder(manifest_path, manifest["published"]))
+def print_outcome(manifest: Mapping[str, Any], manifest_path: str, *, unchanged: bool = False) -> None:
+    """Print the summary of a manifest on stdout; of one that is still true, only that it is."""
+    console, folder = Console(highlight=False), snapshot_folder(manifest_path, manifest["published"])
+    if not unchanged:
+        write_summary(console, manifest, folder)
+        return
+    counts = manifest["counts"]
+    held = f"{counts['items']:,} items, {counts['records_quarantined']:,} in quarantine"
+    console.print(f"nothing has changed since {manifest['run_id']}: {held}, no model was asked", markup=False)
+    console.print(printable(f"{'published':<11}{folder}"), soft_wrap=True, markup=False)
 
 
 def snapshot_folder(manifest_path: str, published: bool) -> str:
@@ -37,12 +45,12 @@ def snapshot_folder(manifest_path: str, published: bool) -> str:
     return current if published and Path(current).is_symlink() else snapshot
 
 
-def write_summary(console: Console, manifest: dict[str, Any], folder: str) -> None:
+def write_summary(console: Console, manifest: Mapping[str, Any], folder: str) -> None:
     """Write the summary of a manifest whose snapshot is read at `folder`; fits 80 columns, long paths aside."""
     counts = manifest["counts"]
     timing = f"summed over workers ({manifest['workers']}); the whole run includes start-up"
     for table, notes in (
-        (_records(counts), []),
+        (_records(manifest), []),
         _filled(counts),
         _probes(manifest),
         (_set_aside(counts), []),
@@ -60,7 +68,7 @@ def write_summary(console: Console, manifest: dict[str, Any], folder: str) -> No
         console.print(printable(line), soft_wrap=True, markup=False)
 
 
-def _remarks(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _remarks(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the reader ought to know or do, each with its style."""
     counts = manifest["counts"]
     if manifest["unmapped_columns"]:
@@ -83,7 +91,7 @@ def _no_pictures(images: Mapping[str, int]) -> str:
     return f"0 of {references:,} picture references found below --images-root; is it the right folder?"
 
 
-def _where(manifest: dict[str, Any], folder: str) -> Iterator[str]:
+def _where(manifest: Mapping[str, Any], folder: str) -> Iterator[str]:
     if manifest["published"]:
         yield f"{'published':<11}{folder}"
     else:
@@ -129,13 +137,14 @@ def _number(value: Any) -> str:
     return f"{number:,.0f}" if number.is_integer() else f"{number:,.4f}".rstrip("0")
 
 
-def _quarantined(counts: dict[str, Any]) -> dict[str, int]:
+def _quarantined(counts: Mapping[str, Any]) -> dict[str, int]:
     """Reason → records, rows of image tables and answers of a language model."""
     kinds = [counts["quarantined"], counts["image_rows_quarantined"], counts["answers_quarantined"]]
     return {reason: sum(kind.get(reason, 0) for kind in kinds) for kind in kinds for reason in kind}
 
 
-def _records(counts: dict[str, Any]) -> Table:
+def _records(manifest: Mapping[str, Any]) -> Table:
+    counts = manifest["counts"]
     table = Table(title="Records", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -143,13 +152,15 @@ def _records(counts: dict[str, Any]) -> Table:
     table.add_row("items", f"{counts['items']:,}")
     table.add_row("quarantined", f"{counts['records_quarantined']:,}")
     table.add_row("unaccounted", f"{counts['unaccounted']:,}")
+    for what, number in (manifest.get("records") or {}).items():
+        table.add_row(f"items {what.replace('_', ' ')}", f"{number:,}")
     images = counts["images"]
     table.add_row("pictures used", f"{images.get('usable', 0):,}")
     table.add_row("pictures skipped", f"{sum(images.values()) - images.get('usable', 0):,}")
     return table
 
 
-def _filled(counts: dict[str, Any]) -> tuple[Table, list[str]]:
+def _filled(counts: Mapping[str, Any]) -> tuple[Table, list[str]]:
     """The table of values with its notes; attributes of which nothing was ever seen are named in a note."""
     sources = [
         s for s in ("record", "text", "image", "neighbour", "model") if any(s in v for v in counts["values"].values())
@@ -184,7 +195,7 @@ def _settled(missing: Mapping[str, int]) -> list[str]:
     return [f"settled without a language model: {values} missing values; calls saved: {items} items with any"]
 
 
-def _probes(manifest: dict[str, Any]) -> tuple[Table, list[str]]:
+def _probes(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
     """What was learnt from the rows that have a value: how often it was right on rows that were held back."""
     table = Table(title="Probes, by what held-back rows say", title_justify="left")
     for name in ("attribute", "learnt from", "by", "answers", "right"):
@@ -202,7 +213,7 @@ def _probes(manifest: dict[str, Any]) -> tuple[Table, list[str]]:
     return table, notes
 
 
-def _set_aside(counts: dict[str, Any]) -> Table:
+def _set_aside(counts: Mapping[str, Any]) -> Table:
     table = Table(title="Set aside or flagged, by reason", title_justify="left")
     table.add_column("reason")
     table.add_column("quarantined", justify="right")
@@ -215,7 +226,7 @@ def _set_aside(counts: dict[str, Any]) -> Table:
     return table
 
 
-def _model(manifest: dict[str, Any]) -> tuple[Table, list[str]]:
+def _model(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
     """What the language model was asked, what it took, and what it cost."""
     name = manifest["versions"].get("describe_model")
     table = Table(title=f"Language model {printable(name or '')}", title_justify="left", show_header=False)
@@ -245,7 +256,7 @@ def _model(manifest: dict[str, Any]) -> tuple[Table, list[str]]:
     return table, notes
 
 
-def _stages(manifest: dict[str, Any]) -> Table:
+def _stages(manifest: Mapping[str, Any]) -> Table:
     table = Table(title="Seconds by stage", title_justify="left")
     table.add_column("stage")
     table.add_column("seconds", justify="right")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from schemas.elements import KEY_BYTES
+
 
 def column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
     """An Arrow field that carries its description in its metadata."""
@@ -58,6 +60,7 @@ IMAGE = pa.struct(
         column("colors", pa.list_(_SCORED), "dominant colours with their share of the foreground"),
         column("text", pa.string(), "text read off the picture"),
         column("description", pa.string(), "description of this picture"),
+        column("version", pa.string(), "size and time of modification of the file when it was read, for later runs"),
         column("reason", pa.string(), "why the picture, or its description, is missing; null when all went well"),
         column("message", pa.string(), "details of the reason"),
     ]
@@ -89,9 +92,7 @@ ITEM_TAIL = [
     column("flags", pa.list_(FLAG), "what a reader should know of this row", nullable=False),
     column("event_ts", TIMESTAMP, "when the source changed, if the catalog says so"),
     column("created_ts", TIMESTAMP, "when this row was produced", nullable=False),
-    column(
-        "fingerprint", pa.string(), "SHA-256 of the record's content, its pictures and the template", nullable=False
-    ),
+    column("fingerprint", pa.string(), "SHA-256 of the record's bytes and its pictures' digests", nullable=False),
 ]
 
 FIXED_ITEM_COLUMNS = frozenset(field.name for field in (*ITEM_HEAD, *ITEM_TAIL))
@@ -113,11 +114,33 @@ QUARANTINE = [
         nullable=False,
     ),
     column("raw_digest", pa.string(), "SHA-256 of `raw`", nullable=False),
+    column("raw_key", pa.binary(KEY_BYTES), "joins with records", nullable=False),
     column("source_file", pa.string(), "input file", nullable=False),
     column("source_begin", pa.int64(), "byte offset or row group at which the part of the file starts", nullable=False),
     column("source_position", pa.int64(), "line within that part, or row", nullable=False),
     column("run_id", pa.string(), "run that set the record aside", nullable=False),
     column("quarantined_ts", TIMESTAMP, "when it was set aside", nullable=False),
+]
+
+# What becomes of a row of an image table.
+IMAGE_ROW_FATES = ("attached", "repeated", "item-quarantined")
+
+RECORDS = [
+    column("item_id", pa.string(), "the record's id, where it could be read"),
+    column("raw_key", pa.binary(KEY_BYTES), "what a later run knows the record by: hash of its bytes", nullable=False),
+    column("input", pa.string(), "catalog or image-table", nullable=False),
+    column(
+        "fate",
+        pa.string(),
+        "item, quarantine; of an image table's row attached, repeated (the item had the picture) or item-quarantined",
+        nullable=False,
+    ),
+    column(
+        "retry",
+        pa.bool_(),
+        "whether another run may find what is unknown (budget, dead model)",
+        nullable=False,
+    ),
 ]
 
 ANSWERS = [

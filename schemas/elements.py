@@ -6,6 +6,7 @@ Image bytes and vectors never travel with a record: references, digests and per-
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,24 @@ from schemas.reasons import Effect, check_registered
 # A normalised value. A number is always a float, a closed list with several answers a list,
 # a localized text a mapping from language code to text.
 Value = str | float | bool | list[str] | dict[str, str]
+
+
+KEY_BYTES = 16
+
+
+def key_maker(kind: str, record_format: str, header: bytes = b"") -> Callable[[bytes], bytes]:
+    """A function from a record's bytes to its key, for records that are read alike; the key has KEY_BYTES bytes.
+
+    Equal keys: the same bytes, to be read in the same way, wherever they stood.
+    """
+    start = hashlib.blake2b(f"{kind}\n{record_format}\n{len(header)}\n".encode() + header, digest_size=KEY_BYTES)
+
+    def key_of(data: bytes) -> bytes:
+        hasher = start.copy()
+        hasher.update(data)
+        return hasher.digest()
+
+    return key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +68,11 @@ class RawRecord:
     def digest(self) -> str:
         """SHA-256 of the kept bytes, hexadecimal."""
         return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def key(self) -> bytes:
+        """What a later run knows the record by; see `key_maker`."""
+        return key_maker(self.kind, self.format, self.header)(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +143,12 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class LocatedImage:
-    """A picture file that may be decoded: where it lies and the SHA-256 of its bytes."""
+    """A picture file that may be decoded: where it lies, the SHA-256 of its bytes, and its version."""
 
     path: str
     digest: str
     item_buckets: tuple[int, ...]
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +187,7 @@ class ImageResult:
     """One picture reference, resolved: features, or the reason why there are none.
 
     same_as: digest of a picture whose features another result of the same bucket carries; only while spooled.
+    version: of the file before it was read, see transforms/picture_files.version_of.
     """
 
     path: str
@@ -169,6 +195,7 @@ class ImageResult:
     reason: str | None = None
     message: str = ""
     same_as: str | None = None
+    version: str = ""
 
     def __post_init__(self) -> None:
         if self.reason is not None:
@@ -273,6 +300,7 @@ class DescribeJob:
     fields: (field name, text) that may state values, titles first, cut to what a prompt may hold.
     known: (attribute name, value as a reader would say it) of what needs no asking.
     pictures: digests of distinct usable pictures, in the item's order; attributes: names of those still open.
+    describe: whether the pictures are to be described too.
     demonstrations: of other items, shown with the question; no part of the content, which is this item's alone.
     """
 
@@ -282,6 +310,7 @@ class DescribeJob:
     known: tuple[tuple[str, str], ...] = ()
     pictures: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    describe: bool = True
     demonstrations: tuple[Demonstration, ...] = ()
 
 
@@ -310,6 +339,20 @@ class ItemAnswer:
     def __post_init__(self) -> None:
         if self.reason is not None:
             check_registered(self.reason, Effect.FLAG)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a language model said of an item in an earlier run, to be used again if the item is still the same.
+
+    fingerprint: of the item then; current: what was asked as it would be asked now; stale: what another model, prompt
+    or template entry gave, to stand until there is something better.
+    """
+
+    item_id: str
+    fingerprint: str
+    current: ItemAnswer
+    stale: ItemAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,14 +385,14 @@ class Item:
 class Bucket:
     """All items whose id hashes to one bucket, sorted by id: the unit of state, memory and files.
 
-    image_rows: item id → rows of image tables that came with it, also where the item is among the rejects now.
+    image_rows: item id → keys of the rows of image tables that came with it, also where the item is among the rejects.
     examples: item id → what probes and demonstrations see of the item, where they are wanted.
     """
 
     number: int
     items: tuple[Item, ...]
     rejects: tuple[Reject, ...] = ()
-    image_rows: dict[str, int] = field(default_factory=dict)
+    image_rows: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     examples: dict[str, Example] = field(default_factory=dict)
 
 
@@ -393,6 +436,7 @@ Spooled = (
     | Example
     | ItemDigest
     | Finding
+    | Carried
 )
 
 _encoder = msgspec.msgpack.Encoder()

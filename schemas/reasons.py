@@ -27,6 +27,7 @@ class Reason:
     effects: tuple[Effect, ...]
     meaning: str
     fix: str
+    passes: bool = False  # may be over by itself, so that the next run tries again
 
 
 _Q, _F, _U = (Effect.QUARANTINE,), (Effect.FLAG,), (Effect.UNKNOWN,)
@@ -267,6 +268,7 @@ _ALL = (
         _MODEL,
         "The model backend failed on this picture or item; its neighbours are untouched.",
         "Look at the message; run again when the backend is well.",
+        passes=True,
     ),
     Reason(
         "model-unavailable",
@@ -274,6 +276,7 @@ _ALL = (
         _MODEL,
         "The model's server could not be reached, died more often than it may, or was given up.",
         "Look at the message and at the server's log; run again when it is well: what was answered is kept.",
+        passes=True,
     ),
     Reason(
         "model-timeout",
@@ -461,6 +464,7 @@ _ALL = (
         (Effect.UNKNOWN, Effect.FLAG),
         "The run's budget (--max-model-calls, --max-tokens, --max-cost) was spent before this item was asked for.",
         "Run again: only what is open is asked for, what was answered is kept.",
+        passes=True,
     ),
     # validate
     Reason(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 
 from schemas.attributes import Attribute, AttributeType
-from schemas.columns import ITEM_HEAD, ITEM_TAIL, PROVENANCE, QUARANTINE, column, embedding
+from schemas.columns import ITEM_HEAD, ITEM_TAIL, PROVENANCE, QUARANTINE, RECORDS, column, embedding
 from schemas.template import Template
 
 GIVEN_SUFFIX = "__given"
 PROVENANCE_SUFFIX = "__provenance"
-TABLES = ("items", "embeddings/text", "embeddings/image", "quarantine")
+TABLES = ("items", "embeddings/text", "embeddings/image", "quarantine", "records")
 
 
 def value_type(attribute: Attribute) -> pa.DataType:
@@ -52,3 +52,7 @@ def embeddings_schema(kind: str, dimension: int) -> pa.Schema:
 
 def quarantine_schema() -> pa.Schema:
     return pa.schema(QUARANTINE)
+
+
+def records_schema() -> pa.Schema:
+    return pa.schema(RECORDS)

@@ -18,13 +18,13 @@ from PIL import Image
 
 from pipelines import enrich
 from schemas.elements import EvidenceText, Example
+from schemas.tables import TABLES
 from schemas.template import Template
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real catalogs (../shared/data) are not here")
 
 FAKE_MODELS = ("--describe-backend", "fake", "--image-encoder", "fake", "--text-encoder", "fake")
-TABLES = ("items", "embeddings/text", "embeddings/image", "quarantine")
 # What may differ between two runs on the same input.
 RUN_COLUMNS = frozenset({"run_id", "quarantined_ts", "created_ts"})
 PLACE_COLUMNS = frozenset({"source_file", "source_begin", "source_position"})

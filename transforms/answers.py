@@ -36,6 +36,7 @@ from transforms.rules import find_statements
 # value's tokens is known, that decides; elsewhere nothing speaks for it.
 UNSTATED, UNSTATED_BUT_MEASURED = CONFIDENCE_WORDS["guess"], CONFIDENCE_WORDS["likely"]
 MAX_SHOWN_CHARS = 200
+METHOD = "mllm:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Source:
 
 def method_of(model: str) -> str:
     """How the tables name a language model's way of finding a value."""
-    return f"mllm:{model}"
+    return f"{METHOD}{model}"
 
 
 def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> dict[str, Any] | Problem:

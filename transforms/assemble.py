@@ -15,6 +15,7 @@ import numpy as np
 
 from schemas.elements import (
     Bucket,
+    Carried,
     Example,
     Finding,
     Flag,
@@ -27,14 +28,15 @@ from schemas.elements import (
     Record,
     Reject,
 )
+from transforms.carried import merge_answers
 from transforms.contradictions import attach_findings
 from transforms.meter import Meter
 from transforms.models.contract import Vector
-from transforms.normalise import choose_record
+from transforms.normalise import choose_record, item_fingerprint
 from transforms.spool import SpoolRef, read_spool
 
 INPUTS = ("records", "images", "image_rows", "rejects")
-ANSWERS, EXAMPLES, FINDINGS = "answers", "examples", "findings"
+ANSWERS, EXAMPLES, FINDINGS, CARRIED = "answers", "examples", "findings", "carried"
 
 
 def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
@@ -107,14 +109,17 @@ def assemble_bucket(
     answers: Iterable[ItemAnswer] | None = None,
     examples: Iterable[Example] = (),
     findings: Iterable[Finding] = (),
+    carried: Iterable[Carried] = (),
 ) -> Bucket:
     """The bucket's items sorted by id; duplicates and rows without an item join the rejects.
 
     answers: of a language model; None when none was asked, and the tags are the only description.
     examples: what probes see of the items, where there are probes; findings: what contradicts them.
+    carried: what a language model said of them before; used for those that are still the same.
     """
     answered = None if answers is None else {answer.item_id: answer for answer in answers}
     results = _shared(images)
+    earlier = {each.item_id: each for each in carried}
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         found.setdefault(finding.item_id, []).append(finding)
@@ -127,9 +132,14 @@ def assemble_bucket(
         set_aside += duplicates
         own_rows = rows.pop(item_id, [])
         if own_rows:
-            joined[item_id] = len(own_rows)
+            joined[item_id] = tuple(row.raw.key for row in own_rows)
         item = attach_findings(attach_images(chosen, own_rows, results), found.get(item_id, ()))
-        items.append(item if answered is None else attach_answer(item, answered.get(item_id)))
+        past = earlier.get(item_id)
+        if past is not None and past.fingerprint != item_fingerprint(item):
+            past = None
+        if answered is not None or past is not None:
+            item = attach_answer(item, merge_answers(past, (answered or {}).get(item_id)))
+        items.append(item)
     for orphans in rows.values():
         set_aside += [_orphan(row) for row in orphans]
     set_aside += filter(None, map(unusable_answer, (answered or {}).values()))
@@ -170,6 +180,7 @@ class _Assemble(beam.DoFn):
                 read_spool(refs[ANSWERS], ItemAnswer) if ANSWERS in refs else None,
                 read_spool(refs.get(EXAMPLES, ()), Example),
                 read_spool(refs.get(FINDINGS, ()), Finding),
+                read_spool(refs.get(CARRIED, ()), Carried),
             )
         self._meter.add("items", len(bucket.items))
         self._meter.beat()
@@ -178,17 +189,17 @@ class _Assemble(beam.DoFn):
 
 @dataclass(eq=False)
 class AssembleBuckets(beam.PTransform):
-    """Spooled elements by bucket, a PCollection for each of INPUTS, perhaps ANSWERS, EXAMPLES and FINDINGS → buckets.
+    """Spooled elements by bucket → buckets. A PCollection for each of INPUTS, perhaps for the four others above.
 
-    Every bucket number is emitted, also an empty one, so that a snapshot always has all its tables.
+    Every one of `numbers` is emitted, also an empty one, so that a snapshot always has all its tables.
     """
 
-    num_buckets: int
+    numbers: Sequence[int]
     heartbeat_dir: str = ""
 
     def expand(self, spooled: dict[str, beam.PCollection]) -> beam.PCollection:
         pipeline = spooled["records"].pipeline
-        numbers = pipeline | "BucketNumbers" >> beam.Create([(number, None) for number in range(self.num_buckets)])
+        numbers = pipeline | "BucketNumbers" >> beam.Create([(number, None) for number in self.numbers])
         return (
             {**spooled, "numbers": numbers}
             | "ByBucket" >> beam.CoGroupByKey()

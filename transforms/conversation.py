@@ -82,10 +82,10 @@ def converse(asker: Asker, job: DescribeJob) -> Generator[ChatRequest, ChatAnswe
         if isinstance(heard, Problem):
             return _with_values(result, attributes, heard)
         shown = replace(shown, pictures=(), caption=result.description)
-    if small or shown.pictures:
-        question = Question(tuple(small), places=shown.places, describe=bool(shown.pictures))
-        heard = yield from _ask(asker, question, shown)
-        result = _with_description(result, heard) if shown.pictures else result
+    describe = job.describe and bool(shown.pictures)
+    if small or describe:
+        heard = yield from _ask(asker, Question(tuple(small), places=shown.places, describe=describe), shown)
+        result = _with_description(result, heard) if describe else result
         result = _with_values(result, small, heard)
     for attribute in attributes:
         if is_large(attribute):

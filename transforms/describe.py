@@ -63,7 +63,7 @@ def job_key(job: DescribeJob, *, two_pass: bool) -> str:
 
     Demonstrations do not count: a job must come to the part that holds its answer when its neighbours have changed.
     """
-    content: list[Any] = [job.pictures]
+    content: list[Any] = [job.pictures] if job.describe else [job.pictures, "described"]
     if not (two_pass and job.pictures):
         content += [job.fields, job.known, job.attributes]
     return hashlib.sha256(orjson.dumps(content)).hexdigest()
@@ -156,7 +156,7 @@ def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> 
     """
     sharing: dict[tuple[Any, ...], list[DescribeJob]] = {}
     for job in jobs:
-        sharing.setdefault((job.fields, job.known, job.pictures, job.attributes), []).append(job)
+        sharing.setdefault((job.fields, job.known, job.pictures, job.attributes, job.describe), []).append(job)
 
     # What costs least a value first; in the same order in every run, so that a budget is spent alike.
     def effort(shared: tuple[Any, list[DescribeJob]]) -> tuple[float, str]:

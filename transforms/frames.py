@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,9 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.attributes import Attribute, AttributeType
 from schemas.tables import PROVENANCE_SUFFIX, TABLES
 from schemas.template import Template
+from transforms.data_files import DataFile
 from transforms.spool import bucket_of
-from transforms.write import BucketReport, DataFile
+from transforms.write import BucketReport
 
 MAX_EXAMPLES = 5
 
@@ -58,12 +59,22 @@ class Found:
 
 
 def read_frames(
-    snapshot: str, template: Template, reports: Sequence[BucketReport], num_buckets: int, found: Found
+    snapshot: str,
+    template: Template,
+    reports: Sequence[BucketReport],
+    num_buckets: int,
+    found: Found,
+    looked_at: Collection[int] | None = None,
 ) -> Iterator[Frame]:
-    """The frames of every reported file, bucket by bucket; `found` is filled on the way."""
+    """The frames of every reported file, bucket by bucket; `found` is filled on the way.
+
+    looked_at: buckets whose files are read, None for all.
+    """
     _check_buckets(reports, num_buckets, found)
     _check_unreported(snapshot, reports, found)
     for report in reports:
+        if looked_at is not None and report.bucket not in looked_at:
+            continue
         ids = pa.array([], pa.string())
         # The ids of the bucket's items must be known before its vectors come.
         for file in sorted(report.files, key=lambda file: file.table != "items"):
@@ -78,15 +89,14 @@ def read_frames(
                 yield from list_frames(template, table)
             elif file.table == "quarantine":
                 _count_quarantine(parquet.read(columns=["input", "reason"]), found)
-            else:
+            elif file.table.startswith("embeddings/"):
                 yield file.table, embedding_frame(parquet.read(), ids)
 
 
 def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | None:
     """The file as it lies on disk, read into memory; None when it cannot be read. Differences go to `found`."""
-    path = FileSystems.join(snapshot, *file.path.split("/"))
     try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as source:
+        with FileSystems.open(file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED) as source:
             data = source.read()
         parquet = pq.ParquetFile(pa.BufferReader(data))
     except (OSError, BeamIOError, pa.ArrowException) as error:

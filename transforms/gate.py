@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ from transforms.frames import MAX_EXAMPLES, Found, Frame, read_frames
 from transforms.write import BucketReport
 
 BATCH_ROWS = 20_000
+
+Checked = tuple[list["CheckResult"], Found]
 
 
 @dataclass(slots=True)
@@ -44,15 +46,48 @@ class CheckResult:
 
 
 def check_tables(
-    snapshot: str, template: Template, reports: Sequence[BucketReport], num_buckets: int
+    snapshot: str,
+    template: Template,
+    reports: Sequence[BucketReport],
+    num_buckets: int,
+    looked_at: Collection[int] | None = None,
 ) -> tuple[list[CheckResult], Found]:
-    """Run every derived check over the snapshot's files; also what the files hold, for the run's account."""
+    """Run every derived check over the snapshot's files; also what the files hold, for the run's account.
+
+    looked_at: buckets whose files are checked, None for all.
+    """
     results = [CheckResult(check) for check in derive_checks(template) if check.frame != "run"]
     found = Found()
     validator = _Validator()
-    for name, frame in batches(read_frames(snapshot, template, reports, num_buckets, found), BATCH_ROWS):
+    frames = read_frames(snapshot, template, reports, num_buckets, found, looked_at)
+    for name, frame in batches(frames, BATCH_ROWS):
         validator.add(frame.to_pandas(), [result for result in results if result.check.frame == name])
     return results, found
+
+
+def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
+    """What holds of a snapshot in which some buckets were replaced, from what held of it, of these and of the new ones.
+
+    Raises KeyError when the snapshot was not checked for the same things.
+    """
+    before = {_name(result): result for result in whole[0]}
+    results = []
+    for old, new in zip(taken_out[0], put_in[0], strict=True):
+        past = before[_name(new)]
+        values, unexpected = past.values - old.values + new.values, past.unexpected - old.unexpected + new.unexpected
+        results.append(CheckResult(new.check, values, unexpected, new.examples))
+    quarantined = {
+        kind: whole[1].quarantined.get(kind, Counter())
+        - taken_out[1].quarantined.get(kind, Counter())
+        + put_in[1].quarantined.get(kind, Counter())
+        for kind in {*whole[1].quarantined, *put_in[1].quarantined}
+    }
+    items = whole[1].items - taken_out[1].items + put_in[1].items
+    return results, Found(items, quarantined, put_in[1].files_amiss, put_in[1].buckets_amiss)
+
+
+def _name(result: CheckResult) -> tuple[str, str, str]:
+    return result.check.frame, str(result.check.column), result.check.meaning
 
 
 def check_run(template: Template, account: Mapping[str, float], found: Found) -> list[CheckResult]:

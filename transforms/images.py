@@ -31,7 +31,7 @@ from transforms.models.contract import (
     call_each,
     checked_vector,
 )
-from transforms.picture_files import ImageLimits, PictureProblem, locate, read_picture
+from transforms.picture_files import ImageLimits, PictureProblem, locate, read_picture, version_of
 from transforms.pictures import DecodedPicture, decode
 from transforms.prompting import picture_path
 from transforms.spool import Spool, SpoolRef, bucket_of, read_spool
@@ -52,11 +52,15 @@ def locate_references(
         buckets.setdefault(reference.path, set()).add(reference.item_bucket)
     for path, asking in sorted(buckets.items()):
         item_buckets = tuple(sorted(asking))
+        # Before it is read: a file that changes meanwhile has another version for the next run.
+        version = version_of(root, path)
         found = locate(root, path, limits)
         if isinstance(found, PictureProblem):
-            yield ImageResult(path, reason=found.reason, message=found.message), item_buckets
+            # Permissions and connections are mended without a new version: such a file is tried again.
+            known = "" if found.reason == "image-unreadable" else version
+            yield ImageResult(path, reason=found.reason, message=found.message, version=known), item_buckets
         else:
-            yield LocatedImage(path, found, item_buckets), item_buckets
+            yield LocatedImage(path, found, item_buckets, version), item_buckets
 
 
 def load_picture(root: str, copies: Sequence[LocatedImage], limits: ImageLimits) -> DecodedPicture | PictureProblem:
@@ -127,12 +131,13 @@ def spread(
     for copy in copies:
         for bucket in copy.item_buckets:
             if problem is not None:
-                yield bucket, ImageResult(copy.path, reason=problem.reason, message=problem.message)
+                reason, message = problem.reason, problem.message
+                yield bucket, ImageResult(copy.path, reason=reason, message=message, version=copy.version)
             elif bucket in served:
-                yield bucket, ImageResult(copy.path, same_as=copy.digest)
+                yield bucket, ImageResult(copy.path, same_as=copy.digest, version=copy.version)
             else:
                 served.add(bucket)
-                yield bucket, ImageResult(copy.path, features)
+                yield bucket, ImageResult(copy.path, features, version=copy.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +228,7 @@ class _Prepare(beam.DoFn):
 
 @dataclass(eq=False)
 class PrepareImages(beam.PTransform):
-    """Picture references of all items → one ImageResult per path and item bucket.
+    """Picture references of all items, spooled by path → one ImageResult per path and item bucket.
 
     preparation: for the language model that will be shown the pictures, None without one.
 
@@ -242,10 +247,7 @@ class PrepareImages(beam.PTransform):
     def expand(self, references: beam.PCollection) -> beam.PCollection:
         locating = beam.ParDo(_Locate(self.root, self.limits, self.num_buckets, self.heartbeat_dir))
         located = (
-            references
-            | "SpoolReferences" >> Spool(self.spool_dir)
-            | "ByPath" >> beam.GroupByKey()
-            | "Locate" >> locating.with_outputs(_PROBLEMS, main="located")
+            references | "ByPath" >> beam.GroupByKey() | "Locate" >> locating.with_outputs(_PROBLEMS, main="located")
         )
         described = (
             located.located

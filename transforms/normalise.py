@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from schemas.attributes import Attribute
-from schemas.elements import Flag, ImageRow, RawRecord, Record, Reject, Value
+from schemas.elements import Flag, ImageRow, Item, RawRecord, Record, Reject, Value
 from schemas.template import ColumnFormat, RecordMap, Template, split_source
 from schemas.units import convert
 from transforms.cells import as_mapping, as_text, given_text, is_null, reach, split_list
@@ -256,6 +256,12 @@ def content_digest(record: Record) -> str:
     """SHA-256, hexadecimal, of what the record says: not of where it stood or what was flagged."""
     content = [record.item_id, record.values, record.given, record.image_refs, record.event_ts_us]
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def item_fingerprint(item: Item) -> str:
+    """SHA-256 of all that an item is made of: the record's bytes and the content of its pictures."""
+    pictures = [(image.path, image.features.digest if image.features else image.reason) for image in item.images]
+    return hashlib.sha256(orjson.dumps([item.record.raw.key.hex(), pictures])).hexdigest()
 
 
 def choose_record(records: Sequence[Record]) -> tuple[Record, list[Reject]]:

@@ -6,9 +6,10 @@ bounded size, the items with the smallest hashes, which is the same in whatever 
 Far from all others: the modified z-score (Iglewicz and Hoaglin 1993), with a scale of its own on each side of the
 median, and Benjamini and Hochberg's limit on false discoveries (1995, doi:10.1111/j.2517-6161.1995.tb02031.x).
 
-Far from what the picture looks like: the number is predicted from the picture's vector by kernel ridge regression
-(Saunders et al. 1998), never from a fit that saw the same picture, and the prediction is compared with those of items
-that have about the same number. Predictions are drawn towards the middle; those of similar items are so just as much.
+Far from what the picture looks like: the number is predicted from the picture's vector and colours by kernel ridge
+regression (Saunders et al. 1998), never from a fit that saw the same picture. Predictions are drawn towards the middle,
+so they are compared with each other: a prediction is doubted as far as it is likelier among all of the catalog's than
+among those of items with about the same number: what tells a picture put there at random (Neyman and Pearson 1933).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import Bucket, Finding, Flag, Item
 from schemas.template import Template
+from transforms.contradictions import look_of
 from transforms.meter import Meter
 from transforms.text import format_value
 
@@ -39,10 +41,8 @@ MIN_SAMPLE = 100
 FALSE_DISCOVERIES = 0.01
 # Beyond, "outliers" are a part of the catalog: old films among new ones.
 MAX_OUTLIERS = 0.02
-# The reader's time: a prediction's doubts about more than one row in fifty are not raised, and none below the
-# one-sided 1 % point of the normal law.
-MAX_DOUBTED = 0.02
-MIN_DOUBT = 2.33
+# The reader's time: doubts about more than one in 25 of the rows with a number and a picture are not raised.
+MAX_DOUBTED = 0.04
 # A picture tells of a number when out-of-fold predictions correlate with it as much as Cohen (1988) calls medium.
 MIN_CORRELATION = 0.3
 FOLDS = 5
@@ -54,7 +54,7 @@ _STAGE = "contradict"
 
 
 class Sampled(NamedTuple):
-    """One number of one item. rank: of the item, from a hash; picture: digest of its first; vector: of its pictures."""
+    """One number of one item. rank: of the item, from a hash; picture: digest of its first; vector: of its look."""
 
     rank: str
     value: float
@@ -68,27 +68,23 @@ Sample = dict[str, tuple[Sampled, ...]]  # attribute → the smallest ranks, in 
 def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, size: int) -> Sample:
     """Source values of each number attribute.
 
-    vectors: only of items with a picture, with its vector, and of attributes for which the template takes pictures as
+    vectors: only of items with a picture, with its look, and of attributes for which the template takes pictures as
       evidence: a thing's price, say, is not on its picture.
     """
     numbers = [attribute for attribute in template.attributes if attribute.type is AttributeType.NUMBER]
     names = [attribute.name for attribute in numbers if not vectors or "image" in attribute.evidence]
     entries: dict[str, list[Sampled]] = {name: [] for name in names}
     for item in items:
-        if vectors and item.image_vector is None:
+        look = look_of(item) if vectors and names else None
+        if vectors and look is None:
             continue
+        vector = b"" if look is None else look.astype("<f4").tobytes()
+        picture = first_picture(item) if vectors else ""
         for name in names:
             value = item.record.values.get(name)
             if isinstance(value, float):
-                entries[name].append(_sampled(item, value, vectors=vectors))
+                entries[name].append(Sampled(rank_of(item.item_id), value, picture, vector))
     return {name: tuple(nsmallest(size, found)) for name, found in entries.items() if found}
-
-
-def _sampled(item: Item, value: float, *, vectors: bool) -> Sampled:
-    if not vectors or item.image_vector is None:
-        return Sampled(rank_of(item.item_id), value)
-    vector = np.asarray(item.image_vector, "<f4").tobytes()
-    return Sampled(rank_of(item.item_id), value, first_picture(item), vector)
 
 
 def first_picture(item: Item) -> str:
@@ -174,7 +170,7 @@ def outlier_cut(scores: Floats) -> float | None:
 class PictureModel:
     """Predicts a number from a picture's vector and knows how predictions of similar numbers lie.
 
-    vectors: (n, dimension); norms: (n,), their squared lengths; weights: (FOLDS + 1, n), of the fit without each
+    vectors: (n, dimension), looks; norms: (n,), their squared lengths; weights: (FOLDS + 1, n), of the fit without each
       fold, zero for its members, and of the fit with all; offsets: (FOLDS + 1,), what is added; width: of the kernel.
     numbers, predictions: (n,) sorted by number, out of fold; folds: picture → the fold that it is in.
     error: the root mean square of what predictions out of fold are off; limits: to which numbers were drawn in.
@@ -201,24 +197,29 @@ class PictureModel:
         return round(float(np.exp(-squares / self.width) @ self.weights[fold] + self.offsets[fold]), 3)
 
     def doubt(self, value: float, prediction: float) -> float:
-        """How far the prediction lies from those of similar numbers, in robust σ, towards the catalog's middle."""
-        return doubt_of(self.numbers, self.predictions, value, prediction)
+        """0 too where the prediction is off no more than is usual."""
+        usual = abs(value - prediction) < self.error
+        return 0.0 if usual else doubt_of(self.numbers, self.predictions, value, prediction)
 
 
 def doubt_of(numbers: Floats, predictions: Floats, value: float, prediction: float) -> float:
-    """Robust z of `prediction` among the predictions of the numbers next to `value`; positive towards the middle.
+    """Logarithm of how much likelier the prediction is among all than among those of the numbers next to `value`.
 
+    Both are taken for normal laws with robust centres and scales. 0 where it is nearer to the value than is usual.
     numbers: (n,) sorted; predictions: (n,) in the same order.
     """
     distances = np.abs(numbers - value)
     reach = np.partition(distances, min(SIMILAR_ITEMS, len(distances) - 1))[min(SIMILAR_ITEMS, len(distances) - 1)]
-    similar = predictions[distances <= reach]
-    center = float(np.median(similar))
-    scale = MAD_TO_SIGMA * float(np.median(np.abs(similar - center)))
-    if scale == 0:
+    (center, scale), (middle, spread) = map(_normal_law, (predictions[distances <= reach], predictions))
+    if scale == 0 or spread == 0 or abs(prediction - value) <= abs(center - value):
         return 0.0
-    away = (prediction - center) / scale
-    return away if value < float(np.median(numbers)) else -away
+    own, other = (prediction - center) / scale, (prediction - middle) / spread
+    return float((own**2 - other**2) / 2 + np.log(scale / spread))
+
+
+def _normal_law(numbers: Floats) -> tuple[float, float]:
+    center = float(np.median(numbers))
+    return center, MAD_TO_SIGMA * float(np.median(np.abs(numbers - center)))
 
 
 def fit_pictures(sample: Sequence[Sampled]) -> PictureModel | None:
@@ -249,7 +250,8 @@ def fit_pictures(sample: Sequence[Sampled]) -> PictureModel | None:
     error = float(np.sqrt(((predicted - numbers) ** 2).mean()))
     numbers, predicted = numbers[order], predicted[order].round(3)
     doubts = np.array([doubt_of(numbers, predicted, n, p) for n, p in zip(numbers, predicted, strict=True)])
-    cut = max(MIN_DOUBT, float(np.quantile(doubts, 1 - MAX_DOUBTED)))
+    doubts[np.abs(numbers - predicted) < error] = 0
+    cut = max(0.0, float(np.quantile(doubts, 1 - MAX_DOUBTED)))
     by_picture = {entry.picture: int(fold) for entry, fold in zip(sample, folds, strict=True)}
     lengths = (vectors**2).sum(axis=1)
     return PictureModel(
@@ -312,7 +314,7 @@ def find_outliers(template: Template, norms: Norms, item: Item) -> Iterator[Find
         if (spread := norms.spreads.get(name)) is not None and (flag := _far_off(attribute, spread, value)):
             yield Finding(item.item_id, flag)
         model = norms.pictures.get(name)
-        if model is not None and item.image_vector is not None and (flag := _unlike(attribute, model, value, item)):
+        if model is not None and (flag := _unlike(attribute, model, value, item)):
             yield Finding(item.item_id, flag)
 
 
@@ -329,17 +331,18 @@ def _far_off(attribute: Attribute, spread: Spread, value: float) -> Flag | None:
 
 
 def _unlike(attribute: Attribute, model: PictureModel, value: float, item: Item) -> Flag | None:
-    vector = np.asarray(item.image_vector, np.float32)
-    if vector.shape[-1] != model.vectors.shape[1]:
+    look = look_of(item)
+    if look is None or look.shape[-1] != model.vectors.shape[1]:
         return None
-    prediction = model.predict(vector, first_picture(item))
+    prediction = model.predict(look, first_picture(item))
     number = min(max(value, model.limits[0]), model.limits[1])
     doubt = model.doubt(number, prediction)
-    if doubt < model.cut or abs(number - prediction) < model.error:
+    if doubt <= 0 or doubt < model.cut:
         return None
     detail = (
         f"the source says {format_value(attribute, value)!r}; the picture looks like {_amount(attribute, prediction)!r}"
-        f", {doubt:.1f} robust standard deviations from what pictures of items with about the source's number look like"
+        f", and this catalog's pictures do so {min(np.exp(doubt), 1000):.1f} times as often as those of items with "
+        "about the source's number"
     )
     return Flag("picture-contradicts-value", attribute.name, detail)
 

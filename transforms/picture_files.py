@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,6 +86,46 @@ def locate(root: str, reference: str, limits: ImageLimits) -> str | PictureProbl
     """
     digest = hashlib.sha256()
     return _read(root, reference, limits, digest.update) or digest.hexdigest()
+
+
+def version_of(root: str, reference: str) -> str:
+    """What tells, without reading it, whether a picture file has changed: its size and its time of modification.
+
+    Empty where there is no such file, or it may not be looked at. Equal versions: the file was not written in between,
+    as far as its file system says.
+    """
+    if _path_problem(reference) is not None:
+        return ""
+    try:
+        if "://" in root:
+            from apache_beam.io.filesystems import FileSystems
+
+            path = _remote_path(root, reference)
+            metadata = FileSystems.get_filesystem(path).metadata(path)
+            return _version(metadata.size_in_bytes, metadata.last_updated_in_seconds)
+        # Only looked at, never opened: where links lead is checked when the file is read.
+        status = os.stat(os.path.join(root, reference))  # noqa: PTH116, PTH118
+    except Exception:  # each file system has its own exceptions; reading the file says what is wrong with it
+        return ""
+    return _version(status.st_size, status.st_mtime_ns)
+
+
+def versions_of(root: str, references: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each reference with its version; an object store is listed once instead of asked for each."""
+    if "://" not in root:
+        yield from ((reference, version_of(root, reference)) for reference in references)
+        return
+    from apache_beam.io.filesystems import FileSystems
+
+    listed = FileSystems.match([FileSystems.join(root, "**")])[0].metadata_list
+    versions = {found.path: _version(found.size_in_bytes, found.last_updated_in_seconds) for found in listed}
+    for reference in references:
+        known = "" if _path_problem(reference) else versions.get(_remote_path(root, reference), "")
+        yield reference, known
+
+
+def _version(size_bytes: int, modified: float) -> str:
+    return f"{size_bytes}:{modified}"
 
 
 def read_picture(root: str, reference: str, limits: ImageLimits) -> bytes | PictureProblem:
@@ -175,7 +215,7 @@ def _read_remote(
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
-    path = FileSystems.join(root, *(part for part in reference.split("/") if part not in ("", ".")))
+    path = _remote_path(root, reference)
     try:
         size_bytes = FileSystems.get_filesystem(path).size(path)
         # Without the explicit type a name that ends in .gz would be unpacked beyond the size that was checked.
@@ -184,6 +224,13 @@ def _read_remote(
     except Exception as error:  # each file system has its own exceptions for what is missing or forbidden
         reason, fault = _MISSING if _is_missing(path) else _UNREADABLE
         return _problem(reason, reference, fault.format(error=f"{type(error).__name__}: {error}"))
+
+
+def _remote_path(root: str, reference: str) -> str:
+    from apache_beam.io.filesystems import FileSystems
+
+    path: str = FileSystems.join(root, *(part for part in reference.split("/") if part not in ("", ".")))
+    return path
 
 
 def _is_missing(path: str) -> bool:

@@ -15,7 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from prompts.library import Prompt, load_prompt
 from schemas.attributes import Attribute, AttributeType
-from schemas.elements import Demonstration, DescribeJob, Item
+from schemas.elements import Demonstration, DescribeJob, Item, ItemAnswer
 from schemas.questions import (
     ALT_TEXT,
     DESCRIPTION,
@@ -93,16 +93,25 @@ class AskOptions:
 
 
 def describe_job(template: Template, options: AskOptions, item: Item, item_bucket: int) -> DescribeJob | None:
-    """What is to be asked about an item, or None when there is nothing to ask."""
+    """What is to be asked about an item, or None when there is nothing to ask.
+
+    What `item.answer` holds of an earlier run is not asked again.
+    """
     fields = tuple(_cut(template, item, options.max_text_chars))
     digests = dict.fromkeys(image.features.digest for image in item.images if image.features is not None)
     pictures = tuple(digests)[: options.max_pictures]
     kinds = {kind for kind, there in (("text", fields), ("image", pictures)) if there}
-    attributes = tuple(a.name for a in template.attributes if is_open(a, item) and kinds & set(a.evidence))
-    if not attributes and not pictures:
+    said = ItemAnswer(item.item_id) if item.answer is None else item.answer
+    attributes = tuple(
+        a.name
+        for a in template.attributes
+        if is_open(a, item) and kinds & set(a.evidence) and a.name not in said.values
+    )
+    describe = bool(pictures) and not said.description
+    if not attributes and not describe:
         return None
     known = tuple(_known(template, item)) if attributes else ()
-    return DescribeJob(item.item_id, item_bucket, fields if attributes else (), known, pictures, attributes)
+    return DescribeJob(item.item_id, item_bucket, fields if attributes else (), known, pictures, attributes, describe)
 
 
 def effort_of(template: Template, options: AskOptions, job: DescribeJob) -> float:

@@ -1,7 +1,8 @@
 """Catalog files → normalised records, rows of image tables, picture references, rejects.
 
 Splits → KV[item bucket, Record], KV[item bucket, ImageRow], KV[path bucket, ImageRef], KV[bucket, Reject],
-and one SplitReport a split. Everything leaves keyed by bucket, ready to be spooled.
+and one SplitReport a split. Everything leaves keyed by bucket, ready to be spooled. Records that an earlier run knows
+are counted and not looked into.
 """
 
 from __future__ import annotations
@@ -14,22 +15,24 @@ import apache_beam as beam
 
 from schemas.elements import ImageRef, ImageRow, Record, Reject
 from schemas.template import Template
+from transforms.known import KnownFile
 from transforms.meter import Meter
 from transforms.normalise import Normaliser, normalise_image_row
 from transforms.readers import InputSplit, ParsedRecord, ReadLimits, SplitReport, read_split
 from transforms.spool import bucket_of
 
-_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS = "image_rows", "image_refs", "rejects", "reports"
+_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN = "image_rows", "image_refs", "rejects", "reports", "seen"
 
 
 class ReadOutputs(NamedTuple):
-    """What ReadCatalog gives."""
+    """What ReadCatalog gives. seen: a path a split, of what it holds of the known records."""
 
     records: beam.PCollection
     image_rows: beam.PCollection
     image_refs: beam.PCollection
     rejects: beam.PCollection
     reports: beam.PCollection
+    seen: beam.PCollection
 
 
 def normalise_parsed(parsed: ParsedRecord, normaliser: Normaliser, template: Template) -> Record | ImageRow | Reject:
@@ -44,26 +47,35 @@ def normalise_parsed(parsed: ParsedRecord, normaliser: Normaliser, template: Tem
 
 
 class _ReadSplit(beam.DoFn):
-    def __init__(self, template: Template, limits: ReadLimits, num_buckets: int, heartbeat_dir: str) -> None:
+    def __init__(
+        self, template: Template, limits: ReadLimits, num_buckets: int, heartbeat_dir: str, known: KnownFile | None
+    ) -> None:
         self._template, self._limits, self._num_buckets = template, limits, num_buckets
-        self._heartbeat_dir = heartbeat_dir
+        self._heartbeat_dir, self._known = heartbeat_dir, known
 
     def setup(self) -> None:
         self._normaliser = Normaliser(self._template)
         self._meter = Meter("read", self._heartbeat_dir)
 
     def process(self, split: InputSplit) -> Iterator[Any]:
+        sieve = None if self._known is None else self._known.sieve()
         with self._meter.timed():
-            for element in read_split(split, self._limits):
+            for element in read_split(split, self._limits, None if sieve is None else sieve.choose):
                 if isinstance(element, SplitReport):
+                    if sieve is not None:
+                        self._meter.add("known", element.known)
+                        yield beam.pvalue.TaggedOutput(_SEEN, sieve.save())
                     yield beam.pvalue.TaggedOutput(_REPORTS, element)
                     continue
                 self._meter.add("records" if split.kind == "catalog" else "image_rows")
-                if isinstance(element, Reject):
-                    yield from self._route(element)
-                else:
-                    yield from self._route(normalise_parsed(element, self._normaliser, self._template))
+                read = element if isinstance(element, Reject) else self._normalised(element)
+                if sieve is not None:
+                    sieve.note(read.item_id, read.raw)
+                yield from self._route(read)
         self._meter.beat()
+
+    def _normalised(self, parsed: ParsedRecord) -> Record | ImageRow | Reject:
+        return normalise_parsed(parsed, self._normaliser, self._template)
 
     def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
         if isinstance(element, Reject):
@@ -85,20 +97,21 @@ class _ReadSplit(beam.DoFn):
 
 @dataclass(eq=False)
 class ReadCatalog(beam.PTransform):
-    """Reads and normalises all splits of a run."""
+    """Reads and normalises all splits of a run. known: records that need not be looked into."""
 
     splits: Sequence[InputSplit]
     template: Template
     limits: ReadLimits
     num_buckets: int
     heartbeat_dir: str = ""
+    known: KnownFile | None = None
 
     def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
-        reading = beam.ParDo(_ReadSplit(self.template, self.limits, self.num_buckets, self.heartbeat_dir))
+        reading = beam.ParDo(_ReadSplit(self.template, self.limits, self.num_buckets, self.heartbeat_dir, self.known))
         outputs = (
             root
             | "Splits" >> beam.Create(list(self.splits))
             | "Spread" >> beam.Reshuffle()
-            | "ReadSplit" >> reading.with_outputs(_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, main="records")
+            | "ReadSplit" >> reading.with_outputs(*ReadOutputs._fields[1:], main="records")
         )
         return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))

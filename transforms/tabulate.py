@@ -13,16 +13,21 @@ import orjson
 import pyarrow as pa
 
 from schemas.attributes import Attribute, AttributeType
-from schemas.elements import AttributeValue, Evidence, ImageResult, Item, Reject, Value
+from schemas.elements import AttributeValue, Bucket, Evidence, ImageResult, Item, Reject, Value
+from schemas.reasons import REASONS
 from schemas.tables import (
     GIVEN_SUFFIX,
     PROVENANCE_SUFFIX,
     embeddings_schema,
     items_schema,
     quarantine_schema,
+    records_schema,
 )
 from schemas.template import Template
-from transforms.normalise import content_digest
+from transforms.normalise import item_fingerprint
+
+RECORD_COLUMNS = tuple(records_schema().names)
+_INPUTS = frozenset(["catalog", "image-table"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
         "flags": [[{"reason": f.reason, "field": f.field, "detail": f.detail} for f in item.flags] for item in items],
         "event_ts": [item.record.event_ts_us for item in items],
         "created_ts": [run.started] * len(items),
-        "fingerprint": [item_fingerprint(template, item) for item in items],
+        "fingerprint": [item_fingerprint(item) for item in items],
     }
     return _table(items_schema(template), columns, run)
 
@@ -84,6 +89,7 @@ def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
         "raw_header": [r.raw.header or None for r in ordered],
         "raw_size_bytes": [r.raw.true_size_bytes for r in ordered],
         "raw_digest": [r.raw.digest for r in ordered],
+        "raw_key": [r.raw.key for r in ordered],
         "source_file": [r.raw.file for r in ordered],
         "source_begin": [r.raw.begin for r in ordered],
         "source_position": [r.raw.position for r in ordered],
@@ -111,11 +117,32 @@ def arrow_value(attribute: Attribute, value: Value | None) -> Any:
     return value
 
 
-def item_fingerprint(template: Template, item: Item) -> str:
-    """SHA-256 of the template, the record's content and the content of its pictures."""
-    pictures = [(image.path, image.features.digest if image.features else image.reason) for image in item.images]
-    content = [template.hash, content_digest(item.record), pictures]
-    return hashlib.sha256(orjson.dumps(content)).hexdigest()
+def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
+    """What became of each record of the bucket, sorted by id and key: how a later run knows what it need not read."""
+    rows: list[tuple[str | None, bytes, str, str, bool]] = [
+        (item.item_id, item.record.raw.key, item.record.raw.kind, "item", _may_be_tried_again(item))
+        for item in bucket.items
+    ]
+    rows += [
+        (reject.item_id, reject.raw.key, reject.raw.kind, "quarantine", REASONS[reject.reason].passes)
+        for reject in bucket.rejects
+        if reject.raw.kind in _INPUTS
+    ]
+    repeated = {item.item_id: item.repeated_image_rows for item in bucket.items}
+    for item_id, keys in bucket.image_rows.items():
+        if item_id not in repeated:
+            fates = ["item-quarantined"] * len(keys)
+        else:
+            fates = ["attached"] * (len(keys) - repeated[item_id]) + ["repeated"] * repeated[item_id]
+        rows += [(item_id, key, "image-table", fate, False) for key, fate in zip(sorted(keys), fates, strict=True)]
+    ordered = sorted(rows, key=lambda row: (row[0] is not None, row[0] or "", *row[1:]))
+    columns = dict(zip(RECORD_COLUMNS, map(list, zip(*ordered, strict=True)), strict=True)) if rows else {}
+    return _table(records_schema(), columns or {name: [] for name in RECORD_COLUMNS}, run)
+
+
+def _may_be_tried_again(item: Item) -> bool:
+    reasons = [*(value.reason for value in item.values.values()), *(flag.reason for flag in item.flags)]
+    return any(reason is not None and REASONS[reason].passes for reason in reasons)
 
 
 def _provenance(value: AttributeValue) -> dict[str, Any]:
@@ -182,7 +209,12 @@ def _description_provenance(item: Item) -> dict[str, Any] | None:
 
 def _image(image: ImageResult) -> dict[str, Any]:
     known = image.features
-    row: dict[str, Any] = {"path": image.path, "reason": image.reason, "message": image.message or None}
+    row: dict[str, Any] = {
+        "path": image.path,
+        "version": image.version,
+        "reason": image.reason,
+        "message": image.message or None,
+    }
     if known is None:
         return row
     return row | {

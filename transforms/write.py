@@ -6,37 +6,26 @@ writes the same file again; readers see nothing of it until the snapshot is publ
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+import pyarrow.compute as pc
 
+from schemas.columns import IMAGE_ROW_FATES
 from schemas.elements import Bucket
+from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
+from transforms.data_files import DataFile, write_parquet
+from transforms.earlier import Base, joined, kept_tables
 from transforms.meter import Meter
-from transforms.tabulate import RunInfo, embeddings_table, items_table, quarantine_table
+from transforms.tabulate import RunInfo, embeddings_table, items_table, quarantine_table, records_table
 
-ROW_GROUP_ROWS = 64 * 1024
-_NEVER_FILLED = frozenset(["given-invalid", "not-fillable", "stated-absent"])
-_CHEAP_SOURCES = frozenset(["text", "image", "neighbour"])
-
-
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """One Parquet file of a snapshot. path: relative to the snapshot; digest: SHA-256."""
-
-    table: str
-    path: str
-    rows: int
-    bytes: int
-    digest: str
+_GIVEN = pa.array(["record"])
+_NEVER_FILLED = pa.array(["given-invalid", "not-fillable", "stated-absent"])
+_CHEAP_SOURCES = pa.array(["text", "image", "neighbour"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,86 +54,75 @@ class Encoders:
     dimensions: dict[str, int]
 
 
-def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) -> DataFile:
-    """Write one file: zstd, dictionary-encoded, with statistics, sorted by its first column."""
-    sink = io.BytesIO()
-    embeddings = table_name.startswith("embeddings/")
-    pq.write_table(
-        table,
-        sink,
-        compression="zstd",
-        use_dictionary=["item_id"] if embeddings else True,
-        use_byte_stream_split=[f"{table.column_names[1]}.list.element"] if embeddings else False,
-        row_group_size=ROW_GROUP_ROWS,
-        sorting_columns=[pq.SortingColumn(0, nulls_first=table_name == "quarantine")],
-        store_schema=True,
-    )
-    data = sink.getbuffer()
-    path = f"{table_name}/bucket-{bucket:05d}.parquet"
-    with FileSystems.create(
-        FileSystems.join(snapshot, *path.split("/")), compression_type=CompressionTypes.UNCOMPRESSED
-    ) as file:
-        file.write(data)
-    return DataFile(table_name, path, table.num_rows, len(data), hashlib.sha256(data).hexdigest())
+def write_bucket(
+    snapshot: str, template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo, base: Base | None = None
+) -> BucketReport:
+    """Write the bucket's tables. Empty ones are left out, but bucket 0 always has all, so that globs match.
 
-
-def write_bucket(snapshot: str, template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo) -> BucketReport:
-    """Write the bucket's tables. Empty ones are left out, but bucket 0 always has all, so that globs match."""
-    files = [
-        write_parquet(snapshot, name, bucket.number, table)
-        for name, table in _tables(template, encoders, bucket, run)
-        if table.num_rows or bucket.number == 0
-    ]
-    return count_bucket(bucket, tuple(files))
+    base: an earlier snapshot, whose rows stay where they are not dropped.
+    """
+    kept = kept_tables(base, bucket.number) if base is not None else {}
+    report = BucketReport(bucket.number)
+    files = []
+    for name, fresh in _tables(template, encoders, bucket, run):
+        table = joined(name, kept.pop(name, None), fresh)
+        report = count_table(report, template, name, table)
+        if table.num_rows or bucket.number == 0:
+            files.append(write_parquet(snapshot, name, bucket.number, table))
+    return replace(report, files=tuple(files))
 
 
 def _tables(template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo) -> Iterator[tuple[str, pa.Table]]:
     """The bucket's tables by name, one at a time, so that only one is held."""
     yield "items", items_table(template, bucket.items, run)
     yield "quarantine", quarantine_table(bucket.rejects, run)
+    yield "records", records_table(bucket, run)
     for kind, dimension in encoders.dimensions.items():
         yield f"embeddings/{kind}", embeddings_table(kind, bucket.items, dimension, encoders.models[kind], run)
 
 
-def count_bucket(bucket: Bucket, files: tuple[DataFile, ...]) -> BucketReport:
-    """The account of a bucket."""
-    values: dict[str, Counter[str]] = {}
-    for item in bucket.items:
-        for name, value in item.values.items():
-            values.setdefault(name, Counter())[value.source or f"unknown:{value.reason}"] += 1
-    images = [image for item in bucket.items for image in item.images]
-    return BucketReport(
-        bucket=bucket.number,
-        values={name: dict(counts) for name, counts in values.items()},
-        missing=count_missing(bucket),
-        flags=dict(Counter(flag.reason for item in bucket.items for flag in item.flags)),
-        images=dict(Counter(image.reason or "usable" for image in images)),
-        image_rows=count_image_rows(bucket),
-        files=files,
+def count_table(report: BucketReport, template: Template, name: str, table: pa.Table) -> BucketReport:
+    """The report with what a table adds to the bucket's account."""
+    if name == "records":
+        of_images = table.filter(pc.equal(table["input"], "image-table"))
+        fates = _counted(of_images["fate"])
+        return replace(report, image_rows={fate: fates.get(fate, 0) for fate in IMAGE_ROW_FATES})
+    if name != "items":
+        return report
+    provenances = {a.name: table[a.name + PROVENANCE_SUFFIX].combine_chunks() for a in template.attributes}
+    images = pc.list_flatten(table["images"].combine_chunks())
+    usable = pc.is_valid(pc.struct_field(images, "digest"))
+    return replace(
+        report,
+        values={name: _counted(_source_or_reason(provenance)) for name, provenance in provenances.items()},
+        missing=count_missing(table.num_rows, provenances.values()),
+        flags=_counted(pc.struct_field(pc.list_flatten(table["flags"].combine_chunks()), "reason")),
+        images=_counted(pc.if_else(usable, "usable", pc.struct_field(images, "reason"))),
     )
 
 
-def count_missing(bucket: Bucket) -> dict[str, int]:
+def _source_or_reason(provenance: pa.StructArray) -> pa.Array:
+    source, reason = (pc.struct_field(provenance, name) for name in ("source", "reason"))
+    return pc.coalesce(source, pc.binary_join_element_wise("unknown", pc.fill_null(reason, ""), ":"))
+
+
+def _counted(column: pa.Array | pa.ChunkedArray) -> dict[str, int]:
+    return {str(each["values"]): each["counts"] for each in pc.value_counts(column).to_pylist()}
+
+
+def count_missing(items: int, provenances: Iterable[pa.StructArray]) -> dict[str, int]:
     """Values that may be filled, and items with any; of both those for which no language model has to be asked."""
-    counts = dict.fromkeys(("values", "values_settled", "items", "items_settled"), 0)
-    for item in bucket.items:
-        missing = [v for v in item.values.values() if v.source != "record" and v.reason not in _NEVER_FILLED]
-        settled = sum(value.source in _CHEAP_SOURCES for value in missing)
-        counts["values"] += len(missing)
-        counts["values_settled"] += settled
-        counts["items"] += bool(missing)
-        counts["items_settled"] += bool(missing) and settled == len(missing)
-    return counts
-
-
-def count_image_rows(bucket: Bucket) -> dict[str, int]:
-    """Where the rows of image tables went that found an item: each number is counted on its own, none is a rest."""
-    items = {item.item_id for item in bucket.items}
-    gone = {reject.item_id for reject in bucket.rejects if reject.item_id is not None} - items
+    missing, settled = np.zeros(items, np.int64), np.zeros(items, np.int64)
+    for provenance in provenances:
+        source, reason = (pc.struct_field(provenance, name) for name in ("source", "reason"))
+        never = pc.or_(pc.is_in(source, value_set=_GIVEN), pc.is_in(reason, value_set=_NEVER_FILLED))
+        missing += ~never.to_numpy(zero_copy_only=False)
+        settled += pc.is_in(source, value_set=_CHEAP_SOURCES).to_numpy(zero_copy_only=False)
     return {
-        "attached": sum(len({i.path for i in item.images}.difference(item.record.image_refs)) for item in bucket.items),
-        "repeated": sum(item.repeated_image_rows for item in bucket.items),
-        "item-quarantined": sum(rows for item_id, rows in bucket.image_rows.items() if item_id in gone),
+        "values": int(missing.sum()),
+        "values_settled": int(settled.sum()),
+        "items": int((missing > 0).sum()),
+        "items_settled": int(((missing > 0) & (missing == settled)).sum()),
     }
 
 
@@ -152,14 +130,14 @@ class _Write(beam.DoFn):
     def __init__(self, transform: WriteTables) -> None:
         self._snapshot, self._template = transform.snapshot, transform.template
         self._encoders, self._run = transform.encoders, transform.run
-        self._heartbeat_dir = transform.heartbeat_dir
+        self._heartbeat_dir, self._base = transform.heartbeat_dir, transform.base
 
     def setup(self) -> None:
         self._meter = Meter("write", self._heartbeat_dir)
 
     def process(self, bucket: Bucket) -> Iterator[BucketReport]:
         with self._meter.timed():
-            report = write_bucket(self._snapshot, self._template, self._encoders, bucket, self._run)
+            report = write_bucket(self._snapshot, self._template, self._encoders, bucket, self._run, self._base)
         self._meter.add("items", len(bucket.items))
         self._meter.add("quarantined", len(bucket.rejects))
         self._meter.beat()
@@ -168,13 +146,14 @@ class _Write(beam.DoFn):
 
 @dataclass(eq=False)
 class WriteTables(beam.PTransform):
-    """Writes each bucket below `snapshot` and reports what it wrote."""
+    """Writes each bucket below `snapshot` and reports what it wrote. base: as of `write_bucket`."""
 
     snapshot: str
     template: Template
     encoders: Encoders
     run: RunInfo
     heartbeat_dir: str = ""
+    base: Base | None = None
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
         return buckets | beam.ParDo(_Write(self)).with_output_types(BucketReport)

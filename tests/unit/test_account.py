@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +21,32 @@ from schemas.elements import (
     Record,
     Reject,
 )
+from schemas.template import Template
 from transforms.assemble import assemble_bucket
 from transforms.buckets import each_item
 from transforms.frames import Found
 from transforms.readers import SplitReport
-from transforms.write import count_bucket, count_missing
+from transforms.tabulate import RunInfo, items_table, records_table
+from transforms.write import BucketReport, count_table
+
+NAMES = ("given", "invalid", "none", "stated", "shown", "asked", "open")
+TEMPLATE = Template.model_validate(
+    {
+        "name": "shop",
+        "version": "1.0.0",
+        "record": {"id": "id"},
+        "attributes": [{"name": name, "type": "string"} for name in NAMES],
+    }
+)
+RUN = RunInfo("r1", dt.datetime(2026, 1, 31, tzinfo=dt.UTC), {})
+
+
+def counted(bucket: Bucket) -> BucketReport:
+    """The account of a bucket, from the tables that it is written as."""
+    missing = dict.fromkeys(NAMES, AttributeValue(None, reason="not-fillable"))
+    items = [replace(item, values=missing | item.values) for item in bucket.items]
+    report = count_table(BucketReport(bucket.number), TEMPLATE, "items", items_table(TEMPLATE, items, RUN))
+    return count_table(report, TEMPLATE, "records", records_table(bucket, RUN))
 
 
 def record(item_id: str, paths: tuple[str, ...]) -> Record:
@@ -56,7 +79,7 @@ def account_of(records: list[Record], rows: list[ImageRow], refused: str) -> Acc
         split("catalog", len(records)),
         split("image-table", len(rows)),
     ]
-    return add_up(splits, [count_bucket(bucket, ())], Found(len(bucket.items), quarantined))
+    return add_up(splits, [counted(bucket)], Found(len(bucket.items), quarantined))
 
 
 def test_each_row_of_an_image_table_has_one_fate() -> None:
@@ -107,5 +130,4 @@ def test_what_needs_no_model_is_counted() -> None:
     }
     settled = {name: value for name, value in values.items() if name not in ("asked", "open")}
     items = tuple(Item(record(name, ()), values=each) for name, each in (("a", values), ("b", settled), ("c", {})))
-    counted = count_missing(Bucket(0, items))
-    assert counted == {"values": 6, "values_settled": 4, "items": 2, "items_settled": 1}
+    assert counted(Bucket(0, items)).missing == {"values": 6, "values_settled": 4, "items": 2, "items_settled": 1}

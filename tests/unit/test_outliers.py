@@ -18,6 +18,7 @@ from schemas.elements import Bucket, Item
 from schemas.template import Template
 from tests.unit.test_contradictions import item, picture
 from transforms.outliers import (
+    MAX_DOUBTED,
     MAX_OUTLIERS,
     MIN_SAMPLE,
     FindOutliers,
@@ -126,8 +127,32 @@ def test_a_picture_of_another_time() -> None:
     """A new film under an old picture is flagged with both years, and few films under their own pictures are."""
     found = findings_of(films(odd=[3, 30, 300]), "picture-contradicts-value")
     assert {"0003", "0030", "0300"} <= found.keys()
-    assert len(found) <= 0.02 * 400 + 1
+    assert len(found) <= MAX_DOUBTED * 400 + 1
     assert found["0003"].startswith("the source says '1995'; the picture looks like '19")
+
+
+def test_colors_of_another_time() -> None:
+    """Colours tell the number where the vectors do not: a new film under a grey picture is flagged."""
+    source = np.random.default_rng(2)
+    painted = []
+    for n, film in enumerate(films()):
+        gray = float(np.clip((1995 - float(str(film.record.values["year"]))) / 25, 0, 0.9)) if n != 3 else 0.9
+        year = film.record.values["year"] if n != 3 else 1995.0
+        shown = picture((("gray", gray), ("red", 1 - gray)), digest=f"d{n}")
+        one = item({**film.record.values, "year": year}, shown, item_id=film.record.item_id)
+        painted.append(replace(one, image_vector=source.standard_normal(6).astype(np.float32)))
+    assert "0003" in findings_of(painted, "picture-contradicts-value")
+
+
+def test_few_rows_are_doubted() -> None:
+    """Of rows with their own pictures no more than the stated share is flagged, however little the pictures tell."""
+    source = np.random.default_rng(4)
+    blurred = [
+        replace(film, image_vector=film.image_vector + 0.3 * source.standard_normal(6).astype(np.float32))
+        for film in films()
+        if film.image_vector is not None
+    ]
+    assert len(findings_of(blurred, "picture-contradicts-value")) <= MAX_DOUBTED * 400 + 1
 
 
 def test_pictures_that_tell_nothing() -> None:
@@ -150,13 +175,16 @@ def test_a_shared_picture_does_not_vouch_for_itself() -> None:
 
 
 def test_predictions_are_compared_with_those_of_similar_numbers() -> None:
-    """Predictions that are drawn towards the middle alike cast no doubt; one that lies elsewhere does."""
+    """Predictions that are drawn towards the middle alike cast no doubt, nor does one that is nearer to its number than
+    theirs; one that lies further off does, on whichever side of the catalog's middle the number is."""
     numbers = np.repeat([1930.0, 1995.0], 100)
     predictions = np.concatenate([np.linspace(1980, 1984, 100), np.linspace(1988, 1992, 100)])
-    assert abs(doubt_of(numbers, predictions, 1930.0, 1982.0)) < 0.1
+    assert doubt_of(numbers, predictions, 1930.0, 1982.0) <= 0
+    assert doubt_of(numbers, predictions, 1930.0, 1983.0) < 0
     assert doubt_of(numbers, predictions, 1930.0, 1992.0) > 3
     assert doubt_of(numbers, predictions, 1995.0, 1975.0) > 3
-    assert doubt_of(numbers, predictions, 1995.0, 1999.0) < 0
+    assert doubt_of(numbers, predictions, 1995.0, 1999.0) == 0
+    assert doubt_of(np.repeat([1994.0, 1996.0], 100), predictions, 1994.0, 1970.0) > 3
 
 
 def test_too_few_pictures() -> None:

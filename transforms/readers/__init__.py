@@ -6,6 +6,7 @@ from transforms.readers.contract import (
     ReadLimits,
     RecordRefusedError,
     SplitReport,
+    Unread,
 )
 from transforms.readers.registry import FORMATS, Peek, peek, read_split, rebuild
 from transforms.readers.splits import InputRefusedError, plan_splits
@@ -19,6 +20,7 @@ __all__ = [
     "ReadLimits",
     "RecordRefusedError",
     "SplitReport",
+    "Unread",
     "peek",
     "plan_splits",
     "read_split",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.elements import RawRecord, Reject
+from schemas.elements import RawRecord, Reject, key_maker
 from transforms.readers.contract import (
     STAGE,
     TO_THE_END,
@@ -22,6 +23,7 @@ from transforms.readers.contract import (
     ReadLimits,
     RecordRefusedError,
     SplitDigest,
+    Unread,
     UnreadableError,
     check_size,
     check_uncut,
@@ -33,24 +35,53 @@ _BATCH_BYTES = 8 << 20
 _DIGEST_BYTES = 1 << 20
 
 
-def _read(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[ParsedRecord | Reject]:
+def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
     position = 0
-    for batch in _batches(split):
-        header = batch.schema.serialize().to_pybytes()
-        for row, cells in enumerate(_cells(batch)):
-            data = batch.slice(row, 1).serialize()
+    for rows in map(_Rows, _batches(split)):
+        key_of = key_maker(split.kind, split.format, rows.header)
+        for row in range(rows.batch.num_rows):
+            data = rows.batch.slice(row, 1).serialize()
             kept = data.slice(0, min(data.size, limits.max_raw_bytes)).to_pybytes()
-            raw = RawRecord(kept, split.format, split.path, position + row, split.begin, header, data.size, split.kind)
-            try:
-                check_size(data.size, limits)
-                record = ParsedRecord(raw, _check_cells(cells))
-            except RecordRefusedError as refused:
-                yield Reject(raw, refused.reason, STAGE, str(refused))
-            else:
-                yield record
-        position += batch.num_rows
+            raw = partial(
+                RawRecord,
+                kept,
+                split.format,
+                split.path,
+                position + row,
+                split.begin,
+                rows.header,
+                data.size,
+                split.kind,
+            )
+            yield Unread(key_of(kept), len(kept), partial(_read, limits, rows, row, raw))
+        position += rows.batch.num_rows
     if split.begin == 0:
         _digest_file(split, digest, position)
+
+
+@dataclass
+class _Rows:
+    """A record batch, whose cells are looked at when one of its rows is."""
+
+    batch: Any
+
+    @cached_property
+    def header(self) -> bytes:
+        schema: bytes = self.batch.schema.serialize().to_pybytes()
+        return schema
+
+    @cached_property
+    def cells(self) -> list[dict[str, Any]]:
+        return _cells(self.batch)
+
+
+def _read(limits: ReadLimits, rows: _Rows, row: int, make_raw: Callable[[], RawRecord]) -> ParsedRecord | Reject:
+    raw = make_raw()
+    try:
+        check_size(raw.true_size_bytes, limits)
+        return ParsedRecord(raw, _check_cells(rows.cells[row]))
+    except RecordRefusedError as refused:
+        return Reject(raw, refused.reason, STAGE, str(refused))
 
 
 def _batches(split: InputSplit) -> Iterator[Any]:
@@ -213,4 +244,4 @@ def _repeated_names(fields: Iterable[Any], parent: str = "") -> Iterator[str]:
         yield from _repeated_names(children, f"{parent}{field.name}.")
 
 
-PARQUET = Format((".parquet", ".pq"), _read, _rebuild, _plan, may_be_gzipped=False)
+PARQUET = Format((".parquet", ".pq"), _scan, _rebuild, _plan, may_be_gzipped=False)

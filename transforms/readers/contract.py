@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.elements import RawRecord, Reject
 
@@ -59,6 +59,14 @@ class ParsedRecord:
     cells: dict[str, Any]
 
 
+class Unread(NamedTuple):
+    """A record as it lies in its file. key: see `key_maker`; size_bytes: of what is held; read: looks into it."""
+
+    key: bytes
+    size_bytes: int
+    read: Callable[[], ParsedRecord | Reject]
+
+
 @dataclass(frozen=True, slots=True)
 class SplitReport:
     """What became of a split; the last element that reading it yields.
@@ -66,6 +74,7 @@ class SplitReport:
     size_bytes, sha256: length and SHA-256 of the stored bytes that the split stands for: its own lines, the whole
       file for CSV, TSV and gzip, and for Parquet the whole file on its first split and nothing on the others.
       `sha256` is empty where the split stands for no bytes, or was not read to its end.
+    known: records that were not looked into, because an earlier run has.
     """
 
     path: str
@@ -76,6 +85,7 @@ class SplitReport:
     sha256: str
     records: int
     rejects: int
+    known: int = 0
 
 
 class UnreadableError(Exception):
@@ -122,14 +132,14 @@ class Format:
     """An input format.
 
     extensions: of file names, lower case, with the dot.
-    read: yields the records and rejects of a split and digests its bytes; raises UnreadableError.
+    scan: yields the records of a split, unread, and digests its bytes; raises UnreadableError.
     rebuild: the cells of a raw record; raises RecordRefusedError with the reason that `read` gives.
     plan: a whole file and a part's wanted size in bytes, to its splits; raises FileRefusedError.
     may_be_gzipped: whether `.gz` behind the extension is understood.
     """
 
     extensions: tuple[str, ...]
-    read: Callable[[InputSplit, ReadLimits, SplitDigest], Iterator[ParsedRecord | Reject]]
+    scan: Callable[[InputSplit, ReadLimits, SplitDigest], Iterator[Unread]]
     rebuild: Callable[[RawRecord], dict[str, Any]]
     plan: Callable[[InputSplit, int], list[InputSplit]]
     may_be_gzipped: bool = True

@@ -11,9 +11,10 @@ import io
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
-from schemas.elements import RawRecord, Reject
+from schemas.elements import RawRecord, Reject, key_maker
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     STAGE,
@@ -24,6 +25,7 @@ from transforms.readers.contract import (
     ReadLimits,
     RecordRefusedError,
     SplitDigest,
+    Unread,
     UnreadableError,
     check_size,
     check_uncut,
@@ -191,7 +193,7 @@ def _check_cells(cells: list[str], header: _Header) -> dict[str, Any]:
     return dict(zip(header.names, cells, strict=True))
 
 
-def _read(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[ParsedRecord | Reject]:
+def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
     delimiter = _DELIMITERS[split.format]
     with open_lines(split, limits, digest) as lines:
         rows = _Rows(lines, delimiter, limits)
@@ -199,21 +201,23 @@ def _read(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
             header = _read_header(rows, delimiter)
         except FileRefusedError as refused:
             raise UnreadableError(1, f"{split.path} cannot be read: {refused}") from refused
+        key_of = key_maker(split.kind, split.format, header.data if header else b"")
         while header is not None and (row := rows.read()) is not None:
-            line, cells, refused_row = row
-            if refused_row is None and not cells:
-                continue
-            raw = RawRecord(
-                line.data, split.format, split.path, line.number, split.begin, header.data, line.size_bytes, split.kind
-            )
-            try:
-                if refused_row is not None:
-                    raise refused_row
-                record = ParsedRecord(raw, _check_cells(cells, header))
-            except RecordRefusedError as refused:
-                yield Reject(raw, refused.reason, STAGE, str(refused))
-            else:
-                yield record
+            if row.refused is not None or row.cells:
+                yield Unread(key_of(row.line.data), len(row.line.data), partial(_read, split, header, row))
+
+
+def _read(split: InputSplit, header: _Header, row: _Row) -> ParsedRecord | Reject:
+    line = row.line
+    raw = RawRecord(
+        line.data, split.format, split.path, line.number, split.begin, header.data, line.size_bytes, split.kind
+    )
+    try:
+        if row.refused is not None:
+            raise row.refused
+        return ParsedRecord(raw, _check_cells(row.cells, header))
+    except RecordRefusedError as refused:
+        return Reject(raw, refused.reason, STAGE, str(refused))
 
 
 def _rebuild(raw: RawRecord) -> dict[str, Any]:
@@ -245,5 +249,5 @@ def _plan(whole: InputSplit, _split_bytes: int) -> list[InputSplit]:
     return [whole]
 
 
-CSV = Format((".csv",), _read, _rebuild, _plan)
-TSV = Format((".tsv",), _read, _rebuild, _plan)
+CSV = Format((".csv",), _scan, _rebuild, _plan)
+TSV = Format((".tsv",), _scan, _rebuild, _plan)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
 
-from schemas.elements import RawRecord, Reject
+from schemas.elements import RawRecord, Reject, key_maker
 from transforms.exact_json import parse_json
 from transforms.readers.contract import (
     STAGE,
@@ -19,11 +20,12 @@ from transforms.readers.contract import (
     ReadLimits,
     RecordRefusedError,
     SplitDigest,
+    Unread,
     check_size,
     check_uncut,
     utf8_problem,
 )
-from transforms.readers.lines import open_lines
+from transforms.readers.lines import Line, open_lines
 
 _EXCERPT_CHARACTERS = 20
 _JSON_TYPES = {
@@ -58,21 +60,22 @@ def _explain(data: bytes, error: orjson.JSONDecodeError) -> RecordRefusedError:
     return RecordRefusedError("malformed-json", f"{error.msg} at character {error.pos + 1}, near {around!r}")
 
 
-def _read(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[ParsedRecord | Reject]:
+def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
+    key_of = key_maker(split.kind, split.format)
     with open_lines(split, limits, digest) as lines:
         while (line := lines.read()) is not None:
             if line.data.isspace() and line.size_bytes == len(line.data):
                 continue
-            raw = RawRecord(
-                line.data, split.format, split.path, line.number, split.begin, b"", line.size_bytes, split.kind
-            )
-            try:
-                check_size(line.size_bytes, limits)
-                record = ParsedRecord(raw, parse_object(line.data))
-            except RecordRefusedError as refused:
-                yield Reject(raw, refused.reason, STAGE, str(refused))
-            else:
-                yield record
+            yield Unread(key_of(line.data), len(line.data), partial(_read, split, limits, line))
+
+
+def _read(split: InputSplit, limits: ReadLimits, line: Line) -> ParsedRecord | Reject:
+    raw = RawRecord(line.data, split.format, split.path, line.number, split.begin, b"", line.size_bytes, split.kind)
+    try:
+        check_size(line.size_bytes, limits)
+        return ParsedRecord(raw, parse_object(line.data))
+    except RecordRefusedError as refused:
+        return Reject(raw, refused.reason, STAGE, str(refused))
 
 
 def _rebuild(raw: RawRecord) -> dict[str, Any]:
@@ -87,4 +90,4 @@ def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
     return [replace(whole, begin=begin, end=end, size_bytes=end - begin) for begin, end in ranges]
 
 
-JSONL = Format((".jsonl", ".ndjson", ".json"), _read, _rebuild, _plan)
+JSONL = Format((".jsonl", ".ndjson", ".json"), _scan, _rebuild, _plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -20,10 +20,13 @@ from transforms.readers.contract import (
     ReadLimits,
     SplitDigest,
     SplitReport,
+    Unread,
     UnreadableError,
 )
 from transforms.readers.delimited import CSV, TSV
 from transforms.readers.jsonl import JSONL
+
+BATCH_RECORDS, BATCH_BYTES = 4_096, 4 << 20
 
 FORMATS: dict[str, Format] = {"jsonl": JSONL, "csv": CSV, "tsv": TSV, "parquet": PARQUET}
 
@@ -42,29 +45,57 @@ class Peek:
     mean_bytes: float = 0.0
 
 
+# Takes unread records and gives those that are to be looked into.
+Choose = Callable[[Sequence[Unread]], Sequence[Unread]]
+
+
 def read_split(
-    split: InputSplit, limits: ReadLimits = DEFAULT_LIMITS
+    split: InputSplit, limits: ReadLimits = DEFAULT_LIMITS, choose: Choose | None = None
 ) -> Generator[ParsedRecord | Reject | SplitReport, None, None]:
     """The records of a split in order, those that cannot be read as rejects, and its report as the last element.
 
+    choose: is shown some thousand records at a time, and what it leaves out is only counted; None takes all.
     A file that vanished, may not be read or breaks off ends in one reject `file-unreadable` without bytes, whose
     position says how many lines or rows came before.
     """
-    digest, records, rejects, sha256 = SplitDigest(), 0, 0, ""
-    try:
-        for element in FORMATS[split.format].read(split, limits, digest):
+    digest, known, records, rejects, sha256 = SplitDigest(), 0, 0, 0, ""
+    unreadable: list[UnreadableError] = []
+    for batch in _batches(FORMATS[split.format].scan(split, limits, digest), unreadable, 1 if choose is None else None):
+        chosen = batch if choose is None else choose(batch)
+        known += len(batch) - len(chosen)
+        for unread in chosen:
+            element = unread.read()
             if isinstance(element, Reject):
                 rejects += 1
             else:
                 records += 1
             yield element
-        if digest.size_bytes or not split.begin:
-            sha256 = digest.hexdigest()
-    except UnreadableError as error:
+    if unreadable:
         rejects += 1
-        raw = RawRecord(b"", split.format, split.path, error.position, split.begin, kind=split.kind)
-        yield Reject(raw, "file-unreadable", STAGE, str(error))
-    yield SplitReport(split.path, split.kind, split.begin, split.end, digest.size_bytes, sha256, records, rejects)
+        raw = RawRecord(b"", split.format, split.path, unreadable[0].position, split.begin, kind=split.kind)
+        yield Reject(raw, "file-unreadable", STAGE, str(unreadable[0]))
+    elif digest.size_bytes or not split.begin:
+        sha256 = digest.hexdigest()
+    yield SplitReport(
+        split.path, split.kind, split.begin, split.end, digest.size_bytes, sha256, records, rejects, known
+    )
+
+
+def _batches(scan: Iterator[Unread], unreadable: list[UnreadableError], most: int | None) -> Iterator[Sequence[Unread]]:
+    """Unread records, `most` or BATCH_RECORDS and about BATCH_BYTES at a time; the error that ends them is kept."""
+    batch: list[Unread] = []
+    size_bytes = 0
+    try:
+        for unread in scan:
+            batch.append(unread)
+            size_bytes += unread.size_bytes
+            if len(batch) >= (most or BATCH_RECORDS) or size_bytes >= BATCH_BYTES:
+                yield batch
+                batch, size_bytes = [], 0
+    except UnreadableError as error:
+        unreadable.append(error)
+    if batch:
+        yield batch
 
 
 def rebuild(raw: RawRecord) -> dict[str, Any]:

@@ -1,0 +1,159 @@
+"""What a run that goes on from a snapshot has to make: which records are read, which rows stay.
+
+The catalog is read once, in a pipeline of its own: records that the snapshot knows are counted and not looked into.
+The rest is normalised and spooled, and everything that hangs together with it, for the main pipeline to go on with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.config import Plan
+from pipelines.earlier_snapshot import EarlierSnapshot
+from pipelines.graph import Delta, Places, Refs
+from transforms.earlier import Base, write_drops
+from transforms.known import KnownFile, add_up_seen, all_looked_into
+from transforms.picture_files import versions_of
+from transforms.read import ReadCatalog, ReadOutputs
+from transforms.readers import SplitReport
+from transforms.report import CollectReports, read_reports, write_json
+from transforms.reuse import Past, Verdict
+from transforms.spool import Spool
+
+SPOOLED = ("records", "image_rows", "image_refs", "rejects")
+_MAX_SCANS = 4
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which records are made anew though nothing says that they changed.
+
+    item_ids: of a backfill, None: whatever changed; with it nothing else is touched.
+    attributes: that a language model is asked for again; None: those that would be asked otherwise today.
+    command: that the manifest names.
+    """
+
+    item_ids: frozenset[str] | None = None
+    attributes: frozenset[str] | None = None
+    command: str = "run"
+
+
+def find_delta(
+    plan: Plan,
+    earlier: EarlierSnapshot,
+    places: Places,
+    run_scan: Callable[[beam.Pipeline], None],
+    options: PipelineOptions,
+    selection: Selection,
+) -> Delta:
+    """Read the catalog as far as it is unknown. run_scan: runs a pipeline to its end."""
+    damaged = earlier.damaged_buckets()
+    past = Past(earlier.records(damaged))
+    notes = [f"{fault}; the records of its bucket are made anew" for fault in damaged.values()]
+    if selection.item_ids is not None:
+        past.look_into_items(selection.item_ids)
+    else:
+        past.look_into(past.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
+        past.look_into_items(changed_pictures(plan, earlier, damaged))
+    verdict, scanned = _read(plan, past, places, run_scan, options, partly=selection.item_ids is not None)
+    drops = f"{places.spool}/drops.arrow"
+    write_drops(drops, verdict.drops)
+    touched = {*pc.unique(verdict.drops["bucket"]).to_pylist(), *damaged}
+    touched |= {bucket for name in ("records", "image_rows", "rejects") for bucket, _ in scanned.refs[name]}
+    numbers = tuple(sorted(touched))
+    files = {r.bucket: r.files for r in earlier.reports if r.bucket in touched and r.bucket not in damaged}
+    untouched = tuple(report.bucket for report in earlier.reports if report.bucket not in touched)
+    base = Base(earlier.path, files, drops)
+    return Delta(scanned.refs, scanned.splits, base, numbers, untouched, verdict.counts(), tuple(notes))
+
+
+def changed_pictures(plan: Plan, earlier: EarlierSnapshot, without: Mapping[int, str]) -> set[str]:
+    """Items of which a picture file is not the one that was read; versions are compared, not contents."""
+    if not plan.config.images_root:
+        return set()
+    pictures = earlier.pictures(without)
+    distinct = pc.unique(pictures["path"].combine_chunks()).to_pylist()
+    versions = dict(versions_of(plan.config.images_root, distinct))
+    now = pa.array([versions[path] for path in pictures["path"].to_pylist()], pa.string())
+    changed = pc.not_equal(pc.fill_null(pictures["version"], ""), pa.chunked_array([now]))
+    return set(pictures["item_id"].filter(changed).to_pylist())
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    splits: tuple[SplitReport, ...]
+    refs: Refs
+    saved: tuple[str, ...]
+
+
+def _read(
+    plan: Plan,
+    past: Past,
+    places: Places,
+    run_scan: Callable[[beam.Pipeline], None],
+    options: PipelineOptions,
+    *,
+    partly: bool,
+) -> tuple[Verdict, _Scanned]:
+    """Read until nothing hangs together any more with what was not looked into; the second time suffices."""
+    for _ in range(_MAX_SCANS):
+        known = past.known
+        file = KnownFile.write(known, places.spool, past.wanted if partly else None)
+        pipeline = beam.Pipeline(options=options)
+        _scan(pipeline, plan, places, file)
+        run_scan(pipeline)
+        scanned = _collected(places)
+        looked_into = all_looked_into(scanned.saved)
+        if partly:
+            return past.made_anew(looked_into), scanned
+        verdict = past.hold_against(add_up_seen(scanned.saved, len(known)), looked_into)
+        if verdict is not None:
+            return verdict, scanned
+    raise RuntimeError("the catalog changes while it is being read; run again when it is written")
+
+
+def _scan(pipeline: beam.Pipeline, plan: Plan, places: Places, known: KnownFile) -> None:
+    reading = ReadCatalog(plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats, known)
+    read: ReadOutputs = pipeline | "Read" >> reading
+    for name in SPOOLED:
+        _ = (
+            getattr(read, name)
+            | f"Spool {name}" >> Spool(places.spool)
+            | f"List {name}" >> beam.combiners.ToList()
+            | f"Keep {name}" >> beam.Map(_keep, f"{places.reports}/scan-{name}.json")
+        )
+    _ = read.seen | "List seen" >> beam.combiners.ToList() | "Keep seen" >> beam.Map(_keep, _seen_file(places))
+    _ = read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
+
+
+def _seen_file(places: Places) -> str:
+    return f"{places.reports}/scan-seen.json"
+
+
+def _keep(listed: Sequence[Any], path: str) -> None:
+    write_json(path, sorted(listed))
+
+
+def _collected(places: Places) -> _Scanned:
+    refs = {
+        name: [(bucket, (path, index)) for bucket, (path, index) in _load(f"{places.reports}/scan-{name}.json")]
+        for name in SPOOLED
+    }
+    splits = tuple(read_reports(f"{places.reports}/splits.json", SplitReport))
+    return _Scanned(splits, refs, tuple(_load(_seen_file(places))))
+
+
+def _load(path: str) -> Any:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return json.loads(file.read())

@@ -1,0 +1,241 @@
+"""A run from beginning to end: what is new is found, made, joined with what stays, gated, and published."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import msgspec
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.account import add_up
+from pipelines.config import Plan
+from pipelines.delta import Selection, find_delta
+from pipelines.earlier_snapshot import BUCKETS, EarlierSnapshot, UnusableSnapshotError, read_published
+from pipelines.graph import Delta, Places, build_delta_graph, build_graph
+from pipelines.manifest import build_manifest, chosen_encoders, stage_metrics, table_metadata
+from pipelines.progress import live_view
+from pipelines.quiet import stderr_to
+from pipelines.reused import carry_of, checked_before, earlier_probes, take_over_files, take_over_probes
+from pipelines.shape import asked_of, shape_of
+from pipelines.snapshots import Layout, new_run_id
+from transforms.gate import Checked, check_run, check_tables, replaced
+from transforms.learn import ProbeReport, as_row
+from transforms.ledger import Usage
+from transforms.readers import SplitReport
+from transforms.report import read_reports, write_json
+from transforms.tabulate import RunInfo
+from transforms.write import BucketReport
+
+# A catalog that has grown by more is divided anew.
+MAX_GROWTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. manifest: as written beside the tables; warnings: for whoever started it.
+
+    unchanged: nothing had to be made, so that no snapshot was: the manifest is the published one's.
+    """
+
+    published: bool
+    manifest: Mapping[str, Any]
+    manifest_path: str
+    warnings: tuple[str, ...] = ()
+    unchanged: bool = False
+
+
+@dataclass
+class _Run:
+    """A run under way. because: why everything is made anew, where it is."""
+
+    plan: Plan
+    layout: Layout
+    info: RunInfo
+    earlier: EarlierSnapshot | None
+    selection: Selection
+    because: list[str]
+    warnings: list[str]
+
+
+def run(
+    plan: Plan,
+    options: PipelineOptions,
+    progress: str = "never",
+    *,
+    local: bool = True,
+    before_publishing: Callable[[], None] = lambda: None,
+    selection: Selection | None = None,
+) -> Outcome:
+    """Run a plan to its end: written, gated and, if the gate lets it through, published.
+
+    selection: what is made anew besides what changed. Raises whatever broke the run off; what was half written is
+    removed and the previous snapshot stays.
+    """
+    started = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
+    state = _begin(plan, layout, started, selection or Selection())
+    try:
+        places = layout.create()
+        with stderr_to(places.log if local else "") as stderr, live_view(progress, places.heartbeats, stderr):
+            delta, stages = _make(state, places, options)
+        if delta is not None and delta.is_empty and state.earlier is not None:
+            layout.remove_snapshot()
+            return _nothing_new(state, state.earlier, delta)
+        manifest = conclude(state, places, delta, stages)
+        path = layout.write_manifest(manifest)
+        before_publishing()
+    except BaseException:
+        layout.remove_snapshot()
+        raise
+    finally:
+        if not plan.config.keep_work:
+            layout.remove_work()
+    notes = () if delta is None else delta.notes
+    warnings = layout.publish() if manifest["published"] else []
+    return Outcome(manifest["published"], manifest, path, (*state.warnings, *notes, *warnings))
+
+
+def _begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selection) -> _Run:
+    warnings: list[str] = []
+    earlier = None
+    try:
+        earlier = read_published(plan.config.output)
+    except UnusableSnapshotError as error:
+        warnings.append(f"{error}; everything is made anew")
+    if earlier is not None and dt.datetime.fromisoformat(earlier.manifest["started"]) > started:
+        then = earlier.manifest["started"]
+        warnings.append(f"this machine's clock says {started:%Y-%m-%dT%H:%M:%SZ}, the last run began at {then}; set it")
+    because = why_anew(plan, earlier) if earlier is not None else ["there is no snapshot to go on from"]
+    if earlier is not None and not because:
+        # Items stay in the buckets that they are in.
+        plan = replace(plan, buckets=earlier.manifest["buckets"])
+    return _Run(
+        plan, layout, RunInfo(layout.run_id, started, table_metadata(plan)), earlier, selection, because, warnings
+    )
+
+
+def why_anew(plan: Plan, earlier: EarlierSnapshot) -> list[str]:
+    """Why a run cannot go on from a snapshot and makes everything anew; empty when it can."""
+    if plan.config.reuse.full:
+        return ["--full was given"]
+    shape, before = shape_of(plan), earlier.manifest.get("shape", {})
+    because = [f"{part} changed" for part in shape if before.get(part) != shape[part]]
+    had = earlier.manifest["buckets"]
+    if (plan.config.buckets and plan.config.buckets != had) or plan.buckets > MAX_GROWTH * had:
+        because.append(f"{plan.buckets} buckets instead of {had}")
+    return because + _outgrown(plan, earlier, {})
+
+
+def _outgrown(plan: Plan, earlier: EarlierSnapshot, counts: Mapping[str, int]) -> list[str]:
+    """Why what is learnt of all items has to be learnt again: too many came, went or changed since it was."""
+    moved = earlier.manifest["since_full"] + sum(counts.get(each, 0) for each in ("new", "changed", "deleted"))
+    items = max(1, earlier.manifest["counts"]["items"])
+    if moved <= plan.config.reuse.refresh_share * items:
+        return []
+    return [f"{moved:,} of {items:,} items came, went or changed since everything was made (--refresh-share)"]
+
+
+def _make(state: _Run, places: Places, options: PipelineOptions) -> tuple[Delta | None, dict[str, dict[str, int]]]:
+    """Find out what is new and make it; what was found is None where everything is made anew."""
+    plan, earlier, encoders = state.plan, state.earlier, chosen_encoders(state.plan)
+
+    def run_scan(pipeline: beam.Pipeline) -> None:
+        pipeline.run().wait_until_finish()
+
+    delta = None
+    if earlier is not None and not state.because:
+        delta = find_delta(plan, earlier, places, run_scan, options, state.selection)
+        state.because = _outgrown(plan, earlier, delta.counts) if state.selection.item_ids is None else []
+        delta = None if state.because else delta
+    pipeline = beam.Pipeline(options=options)
+    if delta is None:
+        carry = carry_of(plan, earlier, None) if earlier is not None else None
+        probes = earlier_probes(earlier) if earlier is not None else {}
+        build_graph(pipeline, plan, state.info, encoders, places, probes, carry)
+    elif delta.is_empty or earlier is None:
+        return delta, {}
+    else:
+        carry = carry_of(plan, earlier, delta.base.files, state.selection.attributes)
+        learnt = take_over_probes(earlier, places.snapshot) if plan.learns else []
+        build_delta_graph(pipeline, plan, state.info, encoders, places, delta, learnt, carry)
+    result = pipeline.run()
+    result.wait_until_finish()
+    return delta, stage_metrics(result)
+
+
+def _nothing_new(state: _Run, earlier: EarlierSnapshot, delta: Delta) -> Outcome:
+    path = f"{earlier.path}/manifest.json"
+    return Outcome(True, earlier.manifest, path, (*state.warnings, *delta.notes), unchanged=True)
+
+
+def conclude(state: _Run, places: Places, delta: Delta | None, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Close the account of a run whose stages are done, gate what it wrote, and say so in a manifest."""
+    plan, earlier = state.plan, state.earlier
+    splits = read_reports(f"{places.reports}/splits.json", SplitReport)
+    buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
+    usages = read_reports(f"{places.reports}/usage.json", Usage) if plan.asks_model else []
+    probes = read_reports(f"{places.reports}/probes.json", ProbeReport) if plan.learns else []
+    reference = read_reports(f"{places.reports}/reference.json", SplitReport) if delta is None else []
+    gate_began = time.monotonic()
+    if delta is None or earlier is None:
+        table_checks, found = check_tables(places.snapshot, plan.template, buckets, plan.buckets)
+    else:
+        buckets = sorted([*buckets, *take_over_files(earlier, delta.untouched, places.snapshot)], key=_number)
+        table_checks, found = _check_what_changed(plan, earlier, delta, places, buckets)
+        if state.selection.item_ids is not None:  # the rest is what it was, whatever the catalog holds by now
+            splits = [msgspec.convert(row, SplitReport, strict=False) for row in earlier.manifest["inputs"]]
+    account = add_up(splits, buckets, found, usages)
+    checks = [*check_run(plan.template, account.as_row(), found), *table_checks]
+    stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
+    published = not any(check.refuses for check in checks)
+    write_json(f"{places.snapshot}/{BUCKETS}", buckets)
+    learnt = {"probes": [as_row(report) for report in probes], "reference": [asdict(split) for split in reference]}
+    manifest = build_manifest(plan, state.info, account, splits, buckets, checks, stages, published)
+    return manifest | learnt | _reuse(state, delta)
+
+
+def _number(report: BucketReport) -> int:
+    return report.bucket
+
+
+def _check_what_changed(
+    plan: Plan, earlier: EarlierSnapshot, delta: Delta, places: Places, buckets: list[BucketReport]
+) -> Checked:
+    """The gate's checks over the buckets that were written; of the others it is known how they went."""
+    if set(delta.base.files) == set(delta.numbers):  # none was damaged
+        try:
+            before = checked_before(earlier, plan.template)
+            taken_out = check_tables(earlier.path, plan.template, earlier.reports, plan.buckets, delta.numbers)
+            put_in = check_tables(places.snapshot, plan.template, buckets, plan.buckets, delta.numbers)
+            return replaced(before, taken_out, put_in)
+        except KeyError:  # checks have changed since
+            pass
+    return check_tables(places.snapshot, plan.template, buckets, plan.buckets)
+
+
+def _reuse(state: _Run, delta: Delta | None) -> dict[str, Any]:
+    """What the manifest says of how the snapshot rests on an earlier one."""
+    earlier, plan = state.earlier, state.plan
+    partly = delta is not None and earlier is not None and state.selection.item_ids is not None
+    if partly and earlier is not None:  # most rows are what another configuration made
+        shape, asked = earlier.manifest["shape"], earlier.manifest["asked"]
+    else:
+        shape, asked = shape_of(plan), asked_of(plan)
+    moved = 0
+    if delta is not None and earlier is not None:
+        moved = earlier.manifest["since_full"] + sum(delta.counts[each] for each in ("new", "changed", "deleted"))
+    return {
+        "command": state.selection.command,
+        "based_on": None if earlier is None else earlier.run_id,
+        "made_anew_because": state.because,
+        "records": None if delta is None else delta.counts,
+        "buckets_written": plan.buckets if delta is None else len(delta.numbers),
+        "since_full": moved,
+        "shape": shape,
+        "asked": asked,
+    }

@@ -1,0 +1,113 @@
+"""What a new snapshot takes over from an earlier one as it is: data files, probes, and what a language model said."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from apache_beam.io.filesystems import FileSystems
+
+from pipelines.config import Plan
+from pipelines.earlier_snapshot import EarlierSnapshot
+from pipelines.graph import Carry
+from pipelines.shape import DESCRIPTION, asked_of
+from schemas.expectations import derive_checks
+from schemas.template import Template
+from transforms.carried import CarryConfig
+from transforms.frames import Found
+from transforms.gate import Checked, CheckResult
+from transforms.learn import EarlierProbe, ProbeReport
+from transforms.probes.store import FOLDER
+from transforms.write import BucketReport
+
+COPIED_AT_ONCE = 100
+
+
+def take_over_files(earlier: EarlierSnapshot, buckets: Collection[int], snapshot: str) -> list[BucketReport]:
+    """Give the new snapshot these buckets' files: as hard links where the disk allows it, else as copies."""
+    taken = [report for report in earlier.reports if report.bucket in set(buckets)]
+    pairs = [(file.place(earlier.path), file.place(snapshot)) for report in taken for file in report.files]
+    _copy(pairs)
+    return taken
+
+
+def take_over_probes(earlier: EarlierSnapshot, snapshot: str) -> list[ProbeReport]:
+    """Give the new snapshot the earlier one's probes; their reports name the copies."""
+    reports = [msgspec.convert(row, ProbeReport, strict=False) for row in earlier.manifest.get("probes", ())]
+    moved = [replace(report, path=f"{snapshot}/{FOLDER}/{_name(report.path)}", reused=True) for report in reports]
+    _copy((f"{earlier.path}/{report.path}", new.path) for report, new in zip(reports, moved, strict=True))
+    return moved
+
+
+def earlier_probes(earlier: EarlierSnapshot) -> dict[str, EarlierProbe]:
+    """The snapshot's probes by attribute, for training to see whether they still fit."""
+    reports = [msgspec.convert(row, ProbeReport, strict=False) for row in earlier.manifest.get("probes", ())]
+    placed = [replace(report, path=f"{earlier.path}/{report.path}") for report in reports]
+    return {report.attribute: EarlierProbe(report.stored, report.key, report.labels) for report in placed}
+
+
+def carry_of(
+    plan: Plan,
+    earlier: EarlierSnapshot,
+    buckets: Iterable[int] | None,
+    ask_again: Collection[str] | None = None,
+) -> Carry | None:
+    """What a language model said of the items of these buckets (None: of all) that still holds; None if nothing can.
+
+    ask_again: attributes whose answers are not taken over.
+    """
+    asked, before = asked_of(plan), earlier.manifest.get("asked", {})
+    same = {name for name, key in asked.items() if before.get(name) == key} - set(ask_again or ())
+    if not before or not (same or plan.config.reuse.keep_old):
+        return None
+    config = CarryConfig(
+        earlier.path,
+        plan.template,
+        frozenset(same - {DESCRIPTION}),
+        DESCRIPTION in same,
+        plan.config.reuse.keep_old,
+        plan.buckets,
+    )
+    return Carry(config, earlier.items_files(buckets))
+
+
+def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
+    """What the gate found of the snapshot, by its manifest. Raises KeyError where it was checked otherwise."""
+    rows = {(row["column"], row["check"]): row for row in earlier.manifest["checks"]}
+    results = []
+    for check in derive_checks(template):
+        if check.frame != "run":
+            row = rows[f"{check.frame}.{check.column}", check.meaning]
+            results.append(CheckResult(check, row["values"], row["unexpected"]))
+    counts: dict[str, Any] = earlier.manifest["counts"]
+    by_input = {
+        "catalog": counts["quarantined"],
+        "image-table": counts["image_rows_quarantined"],
+        "model-answer": counts["answers_quarantined"],
+    }
+    return results, Found(counts["items"], {kind: Counter(reasons) for kind, reasons in by_input.items() if reasons})
+
+
+def _copy(pairs: Iterable[tuple[str, str]]) -> None:
+    remote = []
+    for source, target in pairs:
+        if "://" in source or "://" in target:
+            remote.append((source, target))
+            continue
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another disk, or one without links
+            FileSystems.copy([source], [target])
+    for begin in range(0, len(remote), COPIED_AT_ONCE):
+        sources, targets = zip(*remote[begin : begin + COPIED_AT_ONCE], strict=True)
+        FileSystems.copy(list(sources), list(targets))
+
+
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]

@@ -1,0 +1,74 @@
+"""Parquet files of a snapshot: written once, known by their digest, read back only if they still have it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+ROW_GROUP_ROWS = 64 * 1024
+_NULLS_FIRST = frozenset(["quarantine", "records"])
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One Parquet file of a snapshot. path: relative to the snapshot; digest: SHA-256."""
+
+    table: str
+    path: str
+    rows: int
+    bytes: int
+    digest: str
+
+    def place(self, snapshot: str) -> str:
+        """Where the file lies."""
+        path: str = FileSystems.join(snapshot, *self.path.split("/"))
+        return path
+
+
+class DamagedFileError(Exception):
+    """A data file is missing, cannot be read, or holds other bytes than were written."""
+
+
+def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) -> DataFile:
+    """Write one file: zstd, dictionary-encoded, with statistics, sorted by its first column."""
+    sink = io.BytesIO()
+    embeddings = table_name.startswith("embeddings/")
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        use_dictionary=["item_id"] if embeddings else True,
+        use_byte_stream_split=[f"{table.column_names[1]}.list.element"] if embeddings else False,
+        row_group_size=ROW_GROUP_ROWS,
+        sorting_columns=[pq.SortingColumn(0, nulls_first=table_name in _NULLS_FIRST)],
+        store_schema=True,
+    )
+    data = sink.getbuffer()
+    path = f"{table_name}/bucket-{bucket:05d}.parquet"
+    file = DataFile(table_name, path, table.num_rows, len(data), hashlib.sha256(data).hexdigest())
+    with FileSystems.create(file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED) as sink_file:
+        sink_file.write(data)
+    return file
+
+
+def read_bytes(snapshot: str, file: DataFile) -> bytes:
+    """The file's bytes. Raises DamagedFileError if they are not those that were written."""
+    try:
+        with FileSystems.open(file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED) as source:
+            data: bytes = source.read()
+    except (OSError, BeamIOError) as error:
+        raise DamagedFileError(f"{file.path} cannot be read ({type(error).__name__})") from error
+    if len(data) != file.bytes or hashlib.sha256(data).hexdigest() != file.digest:
+        raise DamagedFileError(f"{file.path} holds other bytes than were written")
+    return data
+
+
+def read_parquet(snapshot: str, file: DataFile, columns: list[str] | None = None) -> pa.Table:
+    """The file's table. Raises DamagedFileError."""
+    return pq.read_table(pa.BufferReader(read_bytes(snapshot, file)), columns=columns)

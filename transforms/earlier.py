@@ -1,0 +1,99 @@
+"""What stays of the last snapshot in a bucket: its tables without the rows that are gone or made anew.
+
+(Base, bucket) → table name → pa.Table; columnar, so that unchanged rows never become elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from schemas.elements import KEY_BYTES
+from transforms.data_files import DataFile, read_parquet
+
+DROPS_SCHEMA = pa.schema(
+    [pa.field("bucket", pa.int32()), pa.field("item_id", pa.string()), pa.field("raw_key", pa.binary(KEY_BYTES))]
+)
+_ORDER = {
+    "quarantine": (
+        "item_id",
+        "reason",
+        "raw_digest",
+        "input",
+        "raw_format",
+        "raw_header",
+        "raw_size_bytes",
+        "stage",
+        "field",
+        "message",
+        "source_file",
+        "source_begin",
+        "source_position",
+    ),
+    "records": ("item_id", "raw_key", "input", "fate", "retry"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The snapshot that a run goes on from.
+
+    files: of the buckets that the run writes anew; drops: Arrow file of DROPS_SCHEMA, a row for each record that is
+    gone or made anew, with the id of its item if it was one.
+    """
+
+    snapshot: str
+    files: Mapping[int, tuple[DataFile, ...]]
+    drops: str
+
+
+def write_drops(path: str, drops: pa.Table) -> None:
+    """Write the file that `Base.drops` names."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, DROPS_SCHEMA) as writer:
+        writer.write_table(drops.cast(DROPS_SCHEMA))
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(sink.getvalue().to_pybytes())
+
+
+@lru_cache(maxsize=2)
+def _read_drops(path: str) -> pa.Table:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return pa.ipc.open_file(pa.BufferReader(file.read())).read_all()
+
+
+def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
+    """The bucket's earlier tables without what is dropped. Raises DamagedFileError."""
+    drops = _read_drops(base.drops)
+    drops = drops.filter(pc.equal(drops["bucket"], bucket))
+    ids, keys = (drops[name].combine_chunks().drop_null() for name in ("item_id", "raw_key"))
+    kept = {}
+    for file in base.files.get(bucket, ()):
+        table = read_parquet(base.snapshot, file)
+        dropped_by_id = pc.is_in(table["item_id"], value_set=ids)
+        if file.table in ("quarantine", "records"):
+            dropped = pc.is_in(table["raw_key"], value_set=keys)
+            if file.table == "quarantine":  # what a model said of an item goes with the item
+                of_item = pc.and_(pc.equal(table["input"], "model-answer"), dropped_by_id)
+                dropped = pc.or_(dropped, of_item)
+        else:
+            dropped = dropped_by_id
+        kept[file.table] = table.filter(pc.invert(dropped))
+    return kept
+
+
+def joined(name: str, kept: pa.Table | None, fresh: pa.Table) -> pa.Table:
+    """Rows that stay and rows that are new, in the order in which one run would have written them."""
+    if kept is None or not kept.num_rows:
+        return fresh
+    metadata = fresh.schema.metadata
+    together = pa.concat_tables([kept.replace_schema_metadata(metadata), fresh])
+    keys = [(column, "ascending") for column in _ORDER.get(name, ("item_id",))]
+    order = pc.sort_indices(together, sort_keys=keys, null_placement="at_start")
+    return together.take(order).replace_schema_metadata(metadata)

@@ -1,0 +1,159 @@
+"""Which records of a catalog an earlier run knows: by key, as sorted arrays that all workers of a machine share.
+
+A record is known by its bytes (`RawRecord.key`). What each split holds of the known ones is counted and saved; the
+launching process adds the counts up and so sees which records are gone.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from schemas.elements import KEY_BYTES, RawRecord
+from transforms.readers import Unread
+
+KEY = np.dtype(f"V{KEY_BYTES}")
+
+LOOKED_INTO = pa.schema(
+    [pa.field("item_id", pa.string()), pa.field("raw_key", pa.binary(KEY_BYTES)), pa.field("input", pa.string())]
+)
+
+Keys = np.ndarray[Any, np.dtype[np.void]]
+Counts = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def as_keys(keys: Iterable[bytes]) -> Keys:
+    """An array of KEY of as many keys; not sorted."""
+    return np.frombuffer(b"".join(keys), KEY)
+
+
+def places_of(keys: Keys, known: Keys) -> Counts:
+    """For each key its index in `known`, sorted and without repetition; -1 where it is not there."""
+    if not len(known):
+        return np.full(len(keys), -1, np.int64)
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[at] == keys, at, -1)
+
+
+@dataclass
+class Sieve:
+    """Lets unknown records through, or only the `wanted` ones, and counts the known ones of a split."""
+
+    known: Keys
+    seen_dir: str
+    wanted: Keys | None = None
+
+    def __post_init__(self) -> None:
+        self._seen: list[Counts] = []
+        self._looked_into: list[tuple[str | None, bytes, str]] = []
+
+    def choose(self, batch: Sequence[Unread]) -> list[Unread]:
+        """The records that are not known."""
+        keys = as_keys(unread.key for unread in batch)
+        places = places_of(keys, self.known)
+        self._seen.append(places[places >= 0])
+        chosen = places < 0 if self.wanted is None else places_of(keys, self.wanted) >= 0
+        return [batch[int(at)] for at in np.flatnonzero(chosen)]
+
+    def note(self, item_id: str | None, raw: RawRecord) -> None:
+        """Keep that a record was looked into, and whose it is."""
+        self._looked_into.append((item_id, raw.key, raw.kind))
+
+    def save(self) -> str:
+        """Write what was seen and looked into; gives the path of both files without their endings."""
+        seen = np.concatenate(self._seen) if self._seen else np.array([], np.int64)
+        places, counts = np.unique(seen, return_counts=True)
+        path: str = FileSystems.join(self.seen_dir, uuid.uuid4().hex)
+        _save(f"{path}.npy", np.stack([places, counts]))
+        columns = zip(*self._looked_into, strict=True) if self._looked_into else ([], [], [])
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, LOOKED_INTO, strict=True)]
+        _write(f"{path}.arrow", _as_ipc(pa.Table.from_arrays(arrays, schema=LOOKED_INTO)))
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """The known keys in a file. seen_dir: where splits leave what they saw; wanted: file of all that is let through."""
+
+    path: str
+    seen_dir: str
+    wanted: str = ""
+
+    @classmethod
+    def write(cls, known: Keys, folder: str, wanted: Keys | None = None) -> KnownFile:
+        """Keep sorted distinct keys in a folder of the run."""
+        name, chosen = FileSystems.join(folder, f"known-{uuid.uuid4().hex}"), ""
+        _save_keys(f"{name}.keys.npy", known)
+        if wanted is not None:
+            chosen = f"{name}.wanted.npy"
+            _save_keys(chosen, wanted)
+        return cls(f"{name}.keys.npy", folder, chosen)
+
+    def sieve(self) -> Sieve:
+        return Sieve(_load_keys(self.path), self.seen_dir, _load_keys(self.wanted) if self.wanted else None)
+
+
+def add_up_seen(saved: Iterable[str], known: int) -> Counts:
+    """How often each of `known` keys was seen in all splits; int64 (known,)."""
+    total = np.zeros(known, np.int64)
+    for path in saved:
+        places, counts = _load(f"{path}.npy")
+        total[places] += counts
+    return total
+
+
+def all_looked_into(saved: Iterable[str]) -> pa.Table:
+    """item_id, raw_key and input of the records that were looked into, in no order."""
+    tables = [pa.ipc.open_file(pa.BufferReader(_read(f"{path}.arrow"))).read_all() for path in saved]
+    return pa.concat_tables([LOOKED_INTO.empty_table(), *tables])
+
+
+def _save_keys(path: str, keys: Keys) -> None:
+    _save(path, keys.view(np.uint8).reshape(-1, KEY_BYTES) if len(keys) else np.zeros((0, KEY_BYTES), np.uint8))
+
+
+@lru_cache(maxsize=2)
+def _load_keys(path: str) -> Keys:
+    # Mapped on a local disk, so that the workers of a machine share one copy.
+    stored = np.load(path, mmap_mode="r", allow_pickle=False) if "://" not in path else _load(path)
+    keys: Keys = np.asarray(stored).view(KEY).reshape(-1) if len(stored) else np.array([], KEY)
+    return keys
+
+
+def _save(path: str, array: np.ndarray[Any, Any]) -> None:
+    sink = io.BytesIO()
+    np.save(sink, np.ascontiguousarray(array), allow_pickle=False)
+    _write(path, sink.getvalue())
+
+
+def _load(path: str) -> np.ndarray[Any, Any]:
+    loaded: np.ndarray[Any, Any] = np.load(io.BytesIO(_read(path)), allow_pickle=False)
+    return loaded
+
+
+def _as_ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _write(path: str, data: bytes) -> None:
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(data)
+
+
+def _read(path: str) -> bytes:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        data: bytes = file.read()
+    return data

@@ -1,0 +1,133 @@
+"""What of an earlier snapshot still holds, once its records were held against the catalog of today. Pure, columnar.
+
+Records (a table of RECORDS with buckets), what was seen of their keys, what was looked into → which rows are dropped.
+Rows hang together by item id: duplicates, and rows of image tables. If one of them changes, all are looked into again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.known import Counts, Keys, as_keys
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass
+class Past:
+    """The records of an earlier snapshot, and which of them have to be looked into whether they changed or not.
+
+    records: columns of RECORDS, and `bucket`; again: bool (rows,).
+    """
+
+    records: pa.Table
+    again: Mask = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.again = np.zeros(self.records.num_rows, np.bool_)
+        keys = as_keys(self.records["raw_key"].to_pylist())
+        self._unique, self._place, self._count = np.unique(keys, return_inverse=True, return_counts=True)
+
+    def look_into(self, rows: Mask) -> None:
+        """Have rows looked into, and with them all of the same key or item."""
+        rows = self.again | rows
+        rows |= np.isin(self._place, self._place[rows])
+        ids = self.records["item_id"].filter(pa.array(rows)).combine_chunks().drop_null()
+        rows |= _is_in(self.records["item_id"], ids)
+        self.again = rows | np.isin(self._place, self._place[rows])
+
+    def look_into_items(self, item_ids: Collection[str]) -> None:
+        """Have all rows of these items looked into."""
+        self.look_into(_is_in(self.records["item_id"], pa.array(list(item_ids), pa.string())))
+
+    @property
+    def known(self) -> Keys:
+        """Sorted keys of what need not be looked into."""
+        return self._unique[self._known_places]
+
+    @property
+    def _known_places(self) -> Counts:
+        return np.setdiff1d(np.arange(len(self._unique)), self._place[self.again])
+
+    def hold_against(self, seen: Counts, looked_into: pa.Table) -> Verdict | None:
+        """What stays. None: more had to be looked into than was (see `again`); then the catalog is read once more.
+
+        seen: how often each key of `known` was met; looked_into: item_id and raw_key of the other records.
+        """
+        times = np.zeros(len(self._unique), np.int64)
+        times[self._known_places] = seen
+        gone = times[self._place] == 0
+        miscounted = ~gone & (times[self._place] != self._count[self._place])
+        dropped = gone | miscounted
+        moved = pa.concat_arrays(
+            [
+                looked_into["item_id"].combine_chunks().drop_null(),
+                self.records["item_id"].filter(pa.array(dropped)).combine_chunks().drop_null(),
+            ]
+        )
+        drawn_in = ~dropped & _is_in(self.records["item_id"], moved)
+        if drawn_in.any() or miscounted.any():
+            self.look_into(drawn_in | miscounted)
+            return None
+        return Verdict(self.records, dropped, looked_into)
+
+    @property
+    def wanted(self) -> Keys:
+        """Sorted keys of what has to be looked into."""
+        return np.unique(self._unique[self._place[self.again]])
+
+    def made_anew(self, looked_into: pa.Table) -> Verdict:
+        """What stays if only some records were looked into, whatever else the catalog holds today."""
+        found = _is_in(self.records["raw_key"], looked_into["raw_key"].combine_chunks())
+        return Verdict(self.records, self.again & found, looked_into)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """dropped: rows of `records` that are gone or made anew; looked_into: see `all_looked_into`."""
+
+    records: pa.Table
+    dropped: Mask
+    looked_into: pa.Table
+
+    @property
+    def drops(self) -> pa.Table:
+        """bucket, item_id and raw_key of what is dropped."""
+        return self.records.filter(pa.array(self.dropped)).select(["bucket", "item_id", "raw_key"])
+
+    def counts(self) -> dict[str, int]:
+        """Items that are new, changed, made again though their record did not change, unchanged, and deleted."""
+        was_item = pc.equal(self.records["fate"], "item").to_numpy(zero_copy_only=False)
+        kept = self.records.filter(pa.array(was_item & ~self.dropped))
+        before = self.records.filter(pa.array(was_item & self.dropped))
+        read = self.looked_into.filter(pc.equal(self.looked_into["input"], "catalog"))
+        had = _is_in(read["item_id"], before["item_id"].combine_chunks())
+        same = _is_in(read["raw_key"], before["raw_key"].combine_chunks())
+        found = _is_in(before["item_id"], read["item_id"].combine_chunks().drop_null())
+        return {
+            "new": _distinct(read.filter(pa.array(~had))),
+            "changed": _distinct(read.filter(pa.array(had & ~same))),
+            "made_again": _distinct(read.filter(pa.array(had & same))),
+            "unchanged": kept.num_rows,
+            "deleted": int((~found).sum()),
+        }
+
+
+def damaged(records: pa.Table, buckets: Collection[int]) -> Mask:
+    """Rows of the buckets whose files cannot be used."""
+    return _is_in(records["bucket"], pa.array(sorted(buckets), pa.int32()))
+
+
+def _distinct(table: pa.Table) -> int:
+    return len(pc.unique(table["item_id"].combine_chunks().drop_null()))
+
+
+def _is_in(column: Any, values: Any) -> Mask:
+    mask: Mask = pc.is_in(column, value_set=values).to_numpy(zero_copy_only=False).astype(np.bool_)
+    return mask
