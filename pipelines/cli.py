@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from pipelines.backfill import COMMANDS, HELP, part_command
 from pipelines.config import ConfigError
 from pipelines.enrich import report_bad_arguments, run_command
 from pipelines.evaluate import EPILOG as EVALUATE_EPILOG
@@ -39,6 +40,11 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     add_evaluate_options(evaluate)
+    for name, (add_options, epilog, _) in COMMANDS.items():
+        part = commands.add_parser(
+            name, help=HELP[name], epilog=epilog, formatter_class=raw, allow_abbrev=False, description=HELP[name]
+        )
+        add_options(part)
     template = commands.add_parser("template", help="look at catalog templates", allow_abbrev=False)
     actions = template.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     actions.add_parser("list", help="name the packaged templates", allow_abbrev=False)
@@ -53,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
+        if arguments and arguments[0] in COMMANDS:
+            return part_command(arguments[0], arguments[1:])
         if arguments[:1] == ["run"]:
             refuse_unknown_options(arguments)
         if arguments[:1] == ["evaluate"]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -75,6 +76,7 @@ class EnrichConfig:
     reference: catalogs whose labelled rows probes learn from too; rules, probes: whether these rungs fill values.
     max_labelled: rows of one attribute that its probe learns from.
     workers, buckets: 0 means: chosen from the input.
+    options: as they were given, for the manifest and for later commands on the same output.
     """
 
     template: str
@@ -97,6 +99,7 @@ class EnrichConfig:
     work_dir: str = ""
     keep_work: bool = False
     reuse: ReuseOptions = field(default_factory=ReuseOptions)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ The rest is normalised and spooled, and everything that hangs together with it, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.config import Plan
 from pipelines.earlier_snapshot import EarlierSnapshot
-from pipelines.graph import Delta, Places, Refs
+from pipelines.graph import TEXT_VECTORS, Delta, Places, Refs
+from transforms.data_files import read_parquet
 from transforms.earlier import Base, write_drops
-from transforms.known import KnownFile, add_up_seen, all_looked_into
+from transforms.known import Keys, KnownFile, add_up_seen, all_looked_into, as_keys
 from transforms.picture_files import versions_of
-from transforms.read import ReadCatalog, ReadOutputs
+from transforms.read import ReadCatalog, ReadOutputs, ReplayQuarantine
 from transforms.readers import SplitReport
 from transforms.report import CollectReports, read_reports, write_json
 from transforms.reuse import Past, Verdict
@@ -39,14 +40,23 @@ _MAX_SCANS = 4
 class Selection:
     """Which records are made anew though nothing says that they changed.
 
-    item_ids: of a backfill, None: whatever changed; with it nothing else is touched.
+    item_ids: of a backfill; reasons: of a replay, the records in quarantine for them. Without both: whatever changed;
+    with one of them nothing else is touched.
     attributes: that a language model is asked for again; None: those that would be asked otherwise today.
+    describe, embed: whether a language model is asked at all, and texts are embedded again.
     command: that the manifest names.
     """
 
     item_ids: frozenset[str] | None = None
+    reasons: frozenset[str] | None = None
     attributes: frozenset[str] | None = None
+    describe: bool = True
+    embed: bool = True
     command: str = "run"
+
+    @property
+    def is_partial(self) -> bool:
+        return self.item_ids is not None or self.reasons is not None
 
 
 def find_delta(
@@ -63,10 +73,16 @@ def find_delta(
     notes = [f"{fault}; the records of its bucket are made anew" for fault in damaged.values()]
     if selection.item_ids is not None:
         past.look_into_items(selection.item_ids)
+    elif selection.reasons is not None:
+        past.look_into(np.isin(_keys(past.records), quarantined_keys(earlier, selection.reasons)))
     else:
         past.look_into(past.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
         past.look_into_items(changed_pictures(plan, earlier, damaged))
-    verdict, scanned = _read(plan, past, places, run_scan, options, partly=selection.item_ids is not None)
+    if selection.is_partial:
+        verdict, scanned = _read_part(plan, past, earlier, places, run_scan, options, selection)
+        notes += _not_found(past, verdict)
+    else:
+        verdict, scanned = _read(plan, past, places, run_scan, options)
     drops = f"{places.spool}/drops.arrow"
     write_drops(drops, verdict.drops)
     touched = {*pc.unique(verdict.drops["bucket"]).to_pylist(), *damaged}
@@ -74,8 +90,29 @@ def find_delta(
     numbers = tuple(sorted(touched))
     files = {r.bucket: r.files for r in earlier.reports if r.bucket in touched and r.bucket not in damaged}
     untouched = tuple(report.bucket for report in earlier.reports if report.bucket not in touched)
-    base = Base(earlier.path, files, drops)
-    return Delta(scanned.refs, scanned.splits, base, numbers, untouched, verdict.counts(), tuple(notes))
+    base = Base(earlier.path, files, drops, frozenset() if selection.embed else frozenset([TEXT_VECTORS]))
+    trusted = frozenset((reason, field) for reason, field in earlier.manifest["trusted_comparisons"])
+    return Delta(scanned.refs, scanned.splits, base, numbers, untouched, verdict.counts(), trusted, tuple(notes))
+
+
+def quarantined_keys(earlier: EarlierSnapshot, reasons: Collection[str]) -> Keys:
+    """Sorted keys of the records that are in quarantine for one of these reasons."""
+    keys = []
+    for file in earlier.files_of("quarantine"):
+        table = read_parquet(earlier.path, file, ["reason", "input", "raw_key"])
+        chosen = pc.is_in(table["reason"], value_set=pa.array(sorted(reasons)))
+        keys += table.filter(chosen)["raw_key"].to_pylist()
+    return np.unique(as_keys(keys))
+
+
+def _keys(records: pa.Table) -> Keys:
+    return as_keys(records["raw_key"].to_pylist())
+
+
+def _not_found(past: Past, verdict: Verdict) -> list[str]:
+    missing = int((past.again & ~verdict.dropped).sum())
+    told = "the catalog no longer holds them as they were; the next run takes up what changed"
+    return [f"{missing:,} records were not made anew: {told}"] if missing else []
 
 
 def changed_pictures(plan: Plan, earlier: EarlierSnapshot, without: Mapping[int, str]) -> set[str]:
@@ -97,26 +134,56 @@ class _Scanned:
     saved: tuple[str, ...]
 
 
+def _read_part(
+    plan: Plan,
+    past: Past,
+    earlier: EarlierSnapshot,
+    places: Places,
+    run_scan: Callable[[beam.Pipeline], None],
+    options: PipelineOptions,
+    selection: Selection,
+) -> tuple[Verdict, _Scanned]:
+    """Read what has to be looked into, and nothing else: from the catalog, or from where the quarantine keeps it."""
+    known = KnownFile.write(past.known, places.spool, past.wanted)
+    pipeline = beam.Pipeline(options=options)
+    if selection.reasons is None:
+        _scan(pipeline, plan, places, known)
+    else:
+        _keep_all(_replay(pipeline, plan, earlier, places, known), places)
+    run_scan(pipeline)
+    scanned = _collected(places)
+    unreadable = [f"{split.path} cannot be read" for split in scanned.splits if not split.sha256 and split.size_bytes]
+    if unreadable:
+        raise OSError("; ".join(unreadable))
+    return past.made_anew(all_looked_into(scanned.saved)), scanned
+
+
+def _replay(
+    pipeline: beam.Pipeline, plan: Plan, earlier: EarlierSnapshot, places: Places, known: KnownFile
+) -> ReadOutputs:
+    replay = ReplayQuarantine(
+        earlier.files_of("quarantine"), earlier.path, plan.template, plan.buckets, known, places.heartbeats
+    )
+    read: ReadOutputs = pipeline | "Read" >> replay
+    return read
+
+
 def _read(
     plan: Plan,
     past: Past,
     places: Places,
     run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
-    *,
-    partly: bool,
 ) -> tuple[Verdict, _Scanned]:
     """Read until nothing hangs together any more with what was not looked into; the second time suffices."""
     for _ in range(_MAX_SCANS):
         known = past.known
-        file = KnownFile.write(known, places.spool, past.wanted if partly else None)
+        file = KnownFile.write(known, places.spool)
         pipeline = beam.Pipeline(options=options)
         _scan(pipeline, plan, places, file)
         run_scan(pipeline)
         scanned = _collected(places)
         looked_into = all_looked_into(scanned.saved)
-        if partly:
-            return past.made_anew(looked_into), scanned
         verdict = past.hold_against(add_up_seen(scanned.saved, len(known)), looked_into)
         if verdict is not None:
             return verdict, scanned
@@ -126,6 +193,11 @@ def _read(
 def _scan(pipeline: beam.Pipeline, plan: Plan, places: Places, known: KnownFile) -> None:
     reading = ReadCatalog(plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats, known)
     read: ReadOutputs = pipeline | "Read" >> reading
+    _keep_all(read, places)
+
+
+def _keep_all(read: ReadOutputs, places: Places) -> None:
+    """Spool what was read, and keep where it lies for the main pipeline."""
     for name in SPOOLED:
         _ = (
             getattr(read, name)

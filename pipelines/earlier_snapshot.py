@@ -70,14 +70,14 @@ class EarlierSnapshot:
         empty = pa.schema([(name, pa.string()) for name in ("item_id", "path", "version")]).empty_table()
         return pa.concat_tables([empty, *tables])
 
-    def items_files(self, buckets: Iterable[int] | None = None) -> list[DataFile]:
-        """The items tables of these buckets, or of all."""
+    def files_of(self, table: str, buckets: Iterable[int] | None = None) -> list[DataFile]:
+        """The files of a table of these buckets, or of all."""
         wanted = None if buckets is None else set(buckets)
         return [
             file
             for report in self.reports
             for file in report.files
-            if file.table == "items" and (wanted is None or report.bucket in wanted)
+            if file.table == table and (wanted is None or report.bucket in wanted)
         ]
 
 

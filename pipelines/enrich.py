@@ -12,7 +12,10 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.config import ConfigError, make_plan
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.config import ConfigError, Plan, make_plan
+from pipelines.delta import Selection
 from pipelines.interrupts import Interrupts
 from pipelines.job import run
 from pipelines.options import (
@@ -60,6 +63,11 @@ def run_command(options: Any, passed: Sequence[str]) -> int:
         beam_flags = beam_options(options.runner, plan.workers, passed)
     except (ConfigError, TemplateRefusedError) as error:
         return report_bad_arguments(error)
+    return execute(plan, beam_flags, options)
+
+
+def execute(plan: Plan, beam_flags: PipelineOptions, options: Any, selection: Selection | None = None) -> int:
+    """Run a plan and report how it ended; returns the exit code. selection: as of `run`."""
     interrupts = Interrupts()
     try:
         with interrupts:
@@ -69,6 +77,7 @@ def run_command(options: Any, passed: Sequence[str]) -> int:
                 options.progress,
                 local=options.runner == LOCAL_RUNNER,
                 before_publishing=interrupts.stop_listening,
+                selection=selection,
             )
     except (Exception, KeyboardInterrupt) as error:
         return _report_broken_off(error, interrupted=interrupts.happened or isinstance(error, KeyboardInterrupt))

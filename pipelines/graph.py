@@ -23,13 +23,15 @@ from transforms.outliers import FindOutliers
 from transforms.probes.store import FOLDER
 from transforms.read import ReadCatalog
 from transforms.readers import InputSplit, SplitReport
-from transforms.report import CollectReports
+from transforms.report import CollectReports, write_json
 from transforms.shared_content import FindSharedContent
 from transforms.spool import Spool, SpoolRef
 from transforms.tabulate import RunInfo
 from transforms.text import ComposeText
 from transforms.validate import SOURCE_CHECKS, ValidateItems
 from transforms.write import Encoders, WriteTables
+
+TEXT_VECTORS = "embeddings/text"
 
 Spooled = dict[str, beam.PCollection]
 Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
@@ -41,6 +43,7 @@ class Delta:
     catalog; base: what stays.
 
     numbers: buckets to write; untouched: the others; counts: items new, changed, made_again, unchanged, deleted.
+    trusted: comparisons that the whole catalog can be judged by, see FindContradictions.
     notes: for whoever started the run.
     """
 
@@ -50,6 +53,7 @@ class Delta:
     numbers: tuple[int, ...]
     untouched: tuple[int, ...]
     counts: dict[str, int]
+    trusted: frozenset[tuple[str, str]]
     notes: tuple[str, ...] = ()
 
     @property
@@ -145,8 +149,9 @@ def build_delta_graph(
     images = spooled.pop("image_refs") | "Images" >> _prepare_images(plan, places, own=True)
     spooled["images"] = images | "Spool images" >> Spool(places.spool)
     prepared = _with_carried(Prepared(spooled, delta.numbers), pipeline, places, carry)
-    found = _assembled(prepared, None, "Assemble to compare") | "Contradictions" >> FindContradictions(plan.template)
-    prepared.spooled[FINDINGS] = found | "Spool findings" >> Spool(places.spool)
+    compared = _assembled(prepared, None, "Assemble to compare")
+    found = compared | "Contradictions" >> FindContradictions(plan.template, delta.trusted)
+    prepared.spooled[FINDINGS] = found.findings | "Spool findings" >> Spool(places.spool)
     reports = None
     if plan.learns:
         prepared.spooled[EXAMPLES], _ = _examples(prepared, OWN, plan, places, None, "")
@@ -159,13 +164,10 @@ def build_delta_graph(
 def _write(
     filled: beam.PCollection, plan: Plan, run: RunInfo, encoders: Encoders, places: Places, base: Base | None
 ) -> None:
-    written = (
-        filled
-        | "Validate" >> ValidateItems(plan.template)
-        | "Text" >> ComposeText(plan.template)
-        | "Embed" >> EmbedText(plan.models, places.heartbeats)
-        | "Write" >> WriteTables(places.snapshot, plan.template, encoders, run, places.heartbeats, base)
-    )
+    written = filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
+    if base is None or TEXT_VECTORS not in base.kept_whole:
+        written = written | "Embed" >> EmbedText(plan.models, places.heartbeats)
+    written = written | "Write" >> WriteTables(places.snapshot, plan.template, encoders, run, places.heartbeats, base)
     _ = written | "Collect buckets" >> CollectReports(f"{places.reports}/buckets.json")
 
 
@@ -277,12 +279,18 @@ def _assembled(prepared: Prepared, mask: Mask | None, label: str, beats: str = "
 def _contradictions(prepared: Prepared, plan: Plan, places: Places) -> beam.PCollection:
     """What within an item, or in other items, speaks against what the source gave; spooled by bucket."""
     buckets = _assembled(prepared, None, "Assemble to compare")
+    contradictions = buckets | "Contradictions" >> FindContradictions(plan.template)
+    _ = contradictions.trusted | "Keep trusted" >> beam.Map(_keep_trusted, f"{places.reports}/trusted.json")
     found = (
-        buckets | "Contradictions" >> FindContradictions(plan.template),
+        contradictions.findings,
         buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, places.spool),
         buckets | "Outliers" >> FindOutliers(plan.template),
     )
     return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(places.spool)
+
+
+def _keep_trusted(kinds: frozenset[tuple[str, str]], path: str) -> None:
+    write_json(path, sorted(kinds))
 
 
 def _learning(plan: Plan, places: Places, earlier: Mapping[str, EarlierProbe]) -> LearnConfig:

@@ -10,6 +10,8 @@ from typing import Any
 
 import apache_beam as beam
 import msgspec
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.account import add_up
@@ -110,7 +112,9 @@ def _begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selectio
     if earlier is not None and dt.datetime.fromisoformat(earlier.manifest["started"]) > started:
         then = earlier.manifest["started"]
         warnings.append(f"this machine's clock says {started:%Y-%m-%dT%H:%M:%SZ}, the last run began at {then}; set it")
-    because = why_anew(plan, earlier) if earlier is not None else ["there is no snapshot to go on from"]
+    because = ["there is no snapshot to go on from"]
+    if earlier is not None:
+        because = [] if selection.is_partial else why_anew(plan, earlier)
     if earlier is not None and not because:
         # Items stay in the buckets that they are in.
         plan = replace(plan, buckets=earlier.manifest["buckets"])
@@ -150,7 +154,7 @@ def _make(state: _Run, places: Places, options: PipelineOptions) -> tuple[Delta 
     delta = None
     if earlier is not None and not state.because:
         delta = find_delta(plan, earlier, places, run_scan, options, state.selection)
-        state.because = _outgrown(plan, earlier, delta.counts) if state.selection.item_ids is None else []
+        state.because = _outgrown(plan, earlier, delta.counts) if not state.selection.is_partial else []
         delta = None if state.because else delta
     pipeline = beam.Pipeline(options=options)
     if delta is None:
@@ -160,7 +164,8 @@ def _make(state: _Run, places: Places, options: PipelineOptions) -> tuple[Delta 
     elif delta.is_empty or earlier is None:
         return delta, {}
     else:
-        carry = carry_of(plan, earlier, delta.base.files, state.selection.attributes)
+        chosen = state.selection
+        carry = carry_of(plan, earlier, delta.base.files, chosen.attributes, whole=not chosen.describe)
         learnt = take_over_probes(earlier, places.snapshot) if plan.learns else []
         build_delta_graph(pipeline, plan, state.info, encoders, places, delta, learnt, carry)
     result = pipeline.run()
@@ -187,7 +192,7 @@ def conclude(state: _Run, places: Places, delta: Delta | None, stages: dict[str,
     else:
         buckets = sorted([*buckets, *take_over_files(earlier, delta.untouched, places.snapshot)], key=_number)
         table_checks, found = _check_what_changed(plan, earlier, delta, places, buckets)
-        if state.selection.item_ids is not None:  # the rest is what it was, whatever the catalog holds by now
+        if state.selection.is_partial:  # the rest is what it was, whatever the catalog holds by now
             splits = [msgspec.convert(row, SplitReport, strict=False) for row in earlier.manifest["inputs"]]
     account = add_up(splits, buckets, found, usages)
     checks = [*check_run(plan.template, account.as_row(), found), *table_checks]
@@ -196,7 +201,12 @@ def conclude(state: _Run, places: Places, delta: Delta | None, stages: dict[str,
     write_json(f"{places.snapshot}/{BUCKETS}", buckets)
     learnt = {"probes": [as_row(report) for report in probes], "reference": [asdict(split) for split in reference]}
     manifest = build_manifest(plan, state.info, account, splits, buckets, checks, stages, published)
-    return manifest | learnt | _reuse(state, delta)
+    return manifest | learnt | _reuse(state, places, delta)
+
+
+def _trusted(places: Places) -> Any:
+    with FileSystems.open(f"{places.reports}/trusted.json", compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return msgspec.json.decode(file.read())
 
 
 def _number(report: BucketReport) -> int:
@@ -218,10 +228,10 @@ def _check_what_changed(
     return check_tables(places.snapshot, plan.template, buckets, plan.buckets)
 
 
-def _reuse(state: _Run, delta: Delta | None) -> dict[str, Any]:
+def _reuse(state: _Run, places: Places, delta: Delta | None) -> dict[str, Any]:
     """What the manifest says of how the snapshot rests on an earlier one."""
     earlier, plan = state.earlier, state.plan
-    partly = delta is not None and earlier is not None and state.selection.item_ids is not None
+    partly = delta is not None and earlier is not None and state.selection.is_partial
     if partly and earlier is not None:  # most rows are what another configuration made
         shape, asked = earlier.manifest["shape"], earlier.manifest["asked"]
     else:
@@ -236,6 +246,7 @@ def _reuse(state: _Run, delta: Delta | None) -> dict[str, Any]:
         "records": None if delta is None else delta.counts,
         "buckets_written": plan.buckets if delta is None else len(delta.numbers),
         "since_full": moved,
+        "trusted_comparisons": _trusted(places) if delta is None else sorted(delta.trusted),
         "shape": shape,
         "asked": asked,
     }

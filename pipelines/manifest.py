@@ -78,6 +78,7 @@ def build_manifest(
         "finished": finished,
         "seconds": (finished - info.started).total_seconds(),
         "versions": {**info.metadata, **_versions()},
+        "options": dict(plan.config.options),
         "inputs": [asdict(split) for split in splits],
         "unmapped_columns": plan.unmapped_columns(),
         "workers": plan.workers,

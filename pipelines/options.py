@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import create_runner
@@ -23,6 +25,7 @@ from transforms.prompting import AskOptions
 from transforms.readers import FORMATS, ReadLimits
 
 LOCAL_RUNNER = "FnApiRunner"
+_USER_IN_URL = re.compile(r"://[^/]*@")
 
 EXIT_CODES = """exit codes:
   0  the snapshot was published
@@ -48,13 +51,20 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError([f"{message}; {self.prog} --help lists the options"])
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of a run on `parser`. Defaults come from the dataclasses that carry them."""
+def add_run_options(parser: argparse.ArgumentParser, *, anew: bool = True) -> None:
+    """Declare the options of a run on `parser`. Defaults come from the dataclasses that carry them.
+
+    anew: whether the run's input and output have to be named; not for commands that go on from a snapshot.
+    """
     inputs = parser.add_argument_group("what to run on")
-    add_input_options(inputs)
-    inputs.add_argument(
-        "--output", required=True, metavar="DIR", help="where snapshots are kept; current.json names the published one"
-    )
+    add_input_options(inputs, required=anew)
+    if anew:
+        inputs.add_argument(
+            "--output",
+            required=True,
+            metavar="DIR",
+            help="where snapshots are kept; current.json names the published one",
+        )
     add_model_options(parser)
     _add_reuse_options(parser.add_argument_group("what is used again of earlier runs"), ReuseOptions())
     execution = parser.add_argument_group("how to run")
@@ -102,18 +112,20 @@ def _add_reuse_options(group: argparse._ArgumentGroup, defaults: ReuseOptions) -
     )
 
 
-def add_input_options(group: argparse._ArgumentGroup, catalog: Sequence[str] = ("--input",)) -> None:
+def add_input_options(
+    group: argparse._ArgumentGroup, catalog: Sequence[str] = ("--input",), *, required: bool = True
+) -> None:
     """Declare the template and the input. catalog: the names of the option for the catalog's files."""
     group.add_argument(
         "--template",
-        required=True,
+        required=required,
         metavar="NAME|FILE",
         help=f"catalog template: one of {', '.join(packaged_templates())}, or the path of a YAML file",
     )
     group.add_argument(
         *catalog,
         dest="input",
-        required=True,
+        required=required,
         nargs="+",
         metavar="FILE",
         help="catalog files or globs: .jsonl .csv .tsv .parquet, text also .gz",
@@ -402,10 +414,34 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
             buckets=options.buckets,
             work_dir=options.work_dir,
             keep_work=options.keep_work,
+            options=remembered(options),
             reuse=ReuseOptions(options.full, options.refresh_share, options.keep_old, options.keep),
         )
     except ValueError as error:
         raise ConfigError(str(error).splitlines()) from error
+
+
+# What the next command on the same output is asked for anew, or is no business of the manifest.
+_NOT_REMEMBERED = frozenset(
+    ["command", "output", "full", "keep_work", "progress", "max_model_calls", "max_tokens", "max_cost"]
+)
+_PATHS = ("template", "input", "images_root", "image_table", "reference", "work_dir", "fake_script")
+
+
+def remembered(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of a run as its manifest keeps them, with whole paths.
+
+    A URL that names a user is left out, as it may hold a password.
+    """
+    kept = {name: value for name, value in sorted(vars(options).items()) if name not in _NOT_REMEMBERED}
+    kept |= {name: _whole(kept[name]) for name in _PATHS if kept.get(name)}
+    return {name: value for name, value in kept.items() if not (isinstance(value, str) and _USER_IN_URL.search(value))}
+
+
+def _whole(paths: Any) -> Any:
+    if isinstance(paths, str):
+        return paths if "://" in paths or paths in packaged_templates() else str(Path(paths).absolute())
+    return [_whole(path) for path in paths]
 
 
 def _chat_options(options: argparse.Namespace) -> ChatOptions:

@@ -56,13 +56,15 @@ def carry_of(
     earlier: EarlierSnapshot,
     buckets: Iterable[int] | None,
     ask_again: Collection[str] | None = None,
+    whole: bool = False,
 ) -> Carry | None:
     """What a language model said of the items of these buckets (None: of all) that still holds; None if nothing can.
 
-    ask_again: attributes whose answers are not taken over.
+    ask_again: attributes whose answers are not taken over; whole: all is, however it would be asked today.
     """
     asked, before = asked_of(plan), earlier.manifest.get("asked", {})
     same = {name for name, key in asked.items() if before.get(name) == key} - set(ask_again or ())
+    same = set(before) if whole else same
     if not before or not (same or plan.config.reuse.keep_old):
         return None
     config = CarryConfig(
@@ -73,7 +75,7 @@ def carry_of(
         plan.config.reuse.keep_old,
         plan.buckets,
     )
-    return Carry(config, earlier.items_files(buckets))
+    return Carry(config, earlier.files_of("items", buckets))
 
 
 def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:

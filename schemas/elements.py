@@ -21,6 +21,8 @@ Value = str | float | bool | list[str] | dict[str, str]
 
 
 KEY_BYTES = 16
+# The kind of raw record that is no record of a catalog but what a language model said in vain.
+MODEL_ANSWER = "model-answer"
 
 
 def key_maker(kind: str, record_format: str, header: bytes = b"") -> Callable[[bytes], bytes]:

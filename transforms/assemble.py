@@ -14,6 +14,7 @@ import apache_beam as beam
 import numpy as np
 
 from schemas.elements import (
+    MODEL_ANSWER,
     Bucket,
     Carried,
     Example,
@@ -96,7 +97,7 @@ def unusable_answer(answer: ItemAnswer) -> Reject | None:
     """What a model said in vain, for the quarantine table; the item itself is no part of it."""
     if not answer.raw or answer.reason is None:
         return None
-    raw = RawRecord(answer.raw.encode("utf-8", "replace"), "answer", "", 0, kind="model-answer")
+    raw = RawRecord(answer.raw.encode("utf-8", "replace"), "answer", "", 0, kind=MODEL_ANSWER)
     return Reject(raw, answer.reason, "describe", answer.message, answer.item_id)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -316,18 +316,32 @@ class _Compare(beam.DoFn):
             return []
 
 
+class ContradictionOutputs(NamedTuple):
+    """What FindContradictions gives. findings: KV[item bucket, Finding]; trusted: one frozenset of (reason, field)."""
+
+    findings: beam.PCollection
+    trusted: beam.PCollection
+
+
 @dataclass(eq=False)
 class FindContradictions(beam.PTransform):
-    """PCollection[Bucket] → PCollection[KV[item bucket, Finding]] of comparisons that this catalog can be judged by."""
+    """PCollection[Bucket] → findings of comparisons that this catalog can be judged by, and which these are.
+
+    trusted: (reason, field) of these comparisons, where a whole catalog has shown them; None: the buckets show them.
+    """
 
     template: Template
+    trusted: frozenset[tuple[str, str]] | None = None
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    def expand(self, buckets: beam.PCollection) -> ContradictionOutputs:
         compared = buckets | "Compare" >> beam.ParDo(_Compare(self.template)).with_outputs(_TALLIES, main="findings")
-        trusted = (
-            compared[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies) | "Believe" >> beam.Map(believed)
-        )
-        return compared.findings | "Believed" >> beam.Filter(
+        if self.trusted is None:
+            tallies = compared[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies)
+            trusted = tallies | "Believe" >> beam.Map(believed)
+        else:
+            trusted = buckets.pipeline | "Trusted" >> beam.Create([self.trusted])
+        findings = compared.findings | "Believed" >> beam.Filter(
             lambda keyed, kinds: (keyed[1].flag.reason, keyed[1].flag.field) in kinds,
             beam.pvalue.AsSingleton(trusted),
         )
+        return ContradictionOutputs(findings, trusted)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.elements import KEY_BYTES
+from schemas.elements import KEY_BYTES, MODEL_ANSWER
 from transforms.data_files import DataFile, read_parquet
 
 DROPS_SCHEMA = pa.schema(
@@ -45,12 +45,13 @@ class Base:
     """The snapshot that a run goes on from.
 
     files: of the buckets that the run writes anew; drops: Arrow file of DROPS_SCHEMA, a row for each record that is
-    gone or made anew, with the id of its item if it was one.
+    gone or made anew, with the id of its item if it was one; kept_whole: tables of which nothing is dropped.
     """
 
     snapshot: str
     files: Mapping[int, tuple[DataFile, ...]]
     drops: str
+    kept_whole: frozenset[str] = frozenset()
 
 
 def write_drops(path: str, drops: pa.Table) -> None:
@@ -76,11 +77,14 @@ def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
     kept = {}
     for file in base.files.get(bucket, ()):
         table = read_parquet(base.snapshot, file)
+        if file.table in base.kept_whole:
+            kept[file.table] = table
+            continue
         dropped_by_id = pc.is_in(table["item_id"], value_set=ids)
         if file.table in ("quarantine", "records"):
             dropped = pc.is_in(table["raw_key"], value_set=keys)
             if file.table == "quarantine":  # what a model said of an item goes with the item
-                of_item = pc.and_(pc.equal(table["input"], "model-answer"), dropped_by_id)
+                of_item = pc.and_(pc.equal(table["input"], MODEL_ANSWER), dropped_by_id)
                 dropped = pc.or_(dropped, of_item)
         else:
             dropped = dropped_by_id

@@ -64,6 +64,10 @@ class Sieve:
         chosen = places < 0 if self.wanted is None else places_of(keys, self.wanted) >= 0
         return [batch[int(at)] for at in np.flatnonzero(chosen)]
 
+    def wants(self, key: bytes) -> bool:
+        """Whether a single record is to be looked into."""
+        return self.wanted is not None and bool(places_of(as_keys([key]), self.wanted)[0] >= 0)
+
     def note(self, item_id: str | None, raw: RawRecord) -> None:
         """Keep that a record was looked into, and whose it is."""
         self._looked_into.append((item_id, raw.key, raw.kind))

@@ -7,18 +7,27 @@ are counted and not looked into.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from schemas.elements import ImageRef, ImageRow, Record, Reject
+from schemas.elements import MODEL_ANSWER, ImageRef, ImageRow, RawRecord, Record, Reject
 from schemas.template import Template
+from transforms.data_files import DataFile, read_parquet
 from transforms.known import KnownFile
 from transforms.meter import Meter
 from transforms.normalise import Normaliser, normalise_image_row
-from transforms.readers import InputSplit, ParsedRecord, ReadLimits, SplitReport, read_split
+from transforms.readers import (
+    InputSplit,
+    ParsedRecord,
+    ReadLimits,
+    RecordRefusedError,
+    SplitReport,
+    read_split,
+    rebuild,
+)
 from transforms.spool import bucket_of
 
 _IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN = "image_rows", "image_refs", "rejects", "reports", "seen"
@@ -46,33 +55,16 @@ def normalise_parsed(parsed: ParsedRecord, normaliser: Normaliser, template: Tem
         return Reject(raw, "internal-error", "normalise", f"{type(error).__name__}: {error}")
 
 
-class _ReadSplit(beam.DoFn):
-    def __init__(
-        self, template: Template, limits: ReadLimits, num_buckets: int, heartbeat_dir: str, known: KnownFile | None
-    ) -> None:
-        self._template, self._limits, self._num_buckets = template, limits, num_buckets
-        self._heartbeat_dir, self._known = heartbeat_dir, known
+class _Reader(beam.DoFn):
+    """Normalises what it reads, and sends each element on under its bucket."""
+
+    def __init__(self, transform: ReadCatalog | ReplayQuarantine) -> None:
+        self._template, self._num_buckets = transform.template, transform.num_buckets
+        self._heartbeat_dir, self._known = transform.heartbeat_dir, transform.known
 
     def setup(self) -> None:
         self._normaliser = Normaliser(self._template)
         self._meter = Meter("read", self._heartbeat_dir)
-
-    def process(self, split: InputSplit) -> Iterator[Any]:
-        sieve = None if self._known is None else self._known.sieve()
-        with self._meter.timed():
-            for element in read_split(split, self._limits, None if sieve is None else sieve.choose):
-                if isinstance(element, SplitReport):
-                    if sieve is not None:
-                        self._meter.add("known", element.known)
-                        yield beam.pvalue.TaggedOutput(_SEEN, sieve.save())
-                    yield beam.pvalue.TaggedOutput(_REPORTS, element)
-                    continue
-                self._meter.add("records" if split.kind == "catalog" else "image_rows")
-                read = element if isinstance(element, Reject) else self._normalised(element)
-                if sieve is not None:
-                    sieve.note(read.item_id, read.raw)
-                yield from self._route(read)
-        self._meter.beat()
 
     def _normalised(self, parsed: ParsedRecord) -> Record | ImageRow | Reject:
         return normalise_parsed(parsed, self._normaliser, self._template)
@@ -95,6 +87,63 @@ class _ReadSplit(beam.DoFn):
             yield beam.pvalue.TaggedOutput(_IMAGE_REFS, reference)
 
 
+class _ReadSplit(_Reader):
+    """InputSplit → its records."""
+
+    def __init__(self, transform: ReadCatalog) -> None:
+        super().__init__(transform)
+        self._limits = transform.limits
+
+    def process(self, split: InputSplit) -> Iterator[Any]:
+        sieve = None if self._known is None else self._known.sieve()
+        with self._meter.timed():
+            for element in read_split(split, self._limits, None if sieve is None else sieve.choose):
+                if isinstance(element, SplitReport):
+                    if sieve is not None:
+                        self._meter.add("known", element.known)
+                        yield beam.pvalue.TaggedOutput(_SEEN, sieve.save())
+                    yield beam.pvalue.TaggedOutput(_REPORTS, element)
+                    continue
+                self._meter.add("records" if split.kind == "catalog" else "image_rows")
+                read = element if isinstance(element, Reject) else self._normalised(element)
+                if sieve is not None:
+                    sieve.note(read.item_id, read.raw)
+                yield from self._route(read)
+        self._meter.beat()
+
+
+class _ReplayFile(_Reader):
+    """DataFile of a quarantine table → those of its records that are wanted, read anew from their kept bytes."""
+
+    def __init__(self, transform: ReplayQuarantine) -> None:
+        super().__init__(transform)
+        self._snapshot, self._wanted = transform.snapshot, transform.known
+
+    def process(self, file: DataFile) -> Iterator[Any]:
+        sieve = self._wanted.sieve()
+        for row in read_parquet(self._snapshot, file).to_pylist():
+            if row["input"] == MODEL_ANSWER or not sieve.wants(row["raw_key"]):
+                continue
+            self._meter.add("records" if row["input"] == "catalog" else "image_rows")
+            read = self._read(raw_of(row))
+            sieve.note(read.item_id, read.raw)
+            yield from self._route(read)
+        yield beam.pvalue.TaggedOutput(_SEEN, sieve.save())
+        self._meter.beat()
+
+    def _read(self, raw: RawRecord) -> Record | ImageRow | Reject:
+        try:
+            return self._normalised(ParsedRecord(raw, rebuild(raw)))
+        except RecordRefusedError as refused:
+            return Reject(raw, refused.reason, "read", str(refused))
+
+
+def raw_of(row: Mapping[str, Any]) -> RawRecord:
+    """The record that a row of a quarantine table keeps."""
+    place = row["raw_format"], row["source_file"], row["source_position"], row["source_begin"]
+    return RawRecord(row["raw"], *place, row["raw_header"] or b"", row["raw_size_bytes"], row["input"])
+
+
 @dataclass(eq=False)
 class ReadCatalog(beam.PTransform):
     """Reads and normalises all splits of a run. known: records that need not be looked into."""
@@ -107,11 +156,31 @@ class ReadCatalog(beam.PTransform):
     known: KnownFile | None = None
 
     def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
-        reading = beam.ParDo(_ReadSplit(self.template, self.limits, self.num_buckets, self.heartbeat_dir, self.known))
         outputs = (
             root
             | "Splits" >> beam.Create(list(self.splits))
             | "Spread" >> beam.Reshuffle()
-            | "ReadSplit" >> reading.with_outputs(*ReadOutputs._fields[1:], main="records")
+            | "ReadSplit" >> beam.ParDo(_ReadSplit(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
+        )
+        return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))
+
+
+@dataclass(eq=False)
+class ReplayQuarantine(beam.PTransform):
+    """Reads records anew that quarantine tables of `snapshot` keep. known: whose `wanted` names their keys."""
+
+    files: Sequence[DataFile]
+    snapshot: str
+    template: Template
+    num_buckets: int
+    known: KnownFile
+    heartbeat_dir: str = ""
+
+    def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
+        outputs = (
+            root
+            | "Quarantine" >> beam.Create(list(self.files)).with_output_types(DataFile)
+            | "Spread" >> beam.Reshuffle()
+            | "Replay" >> beam.ParDo(_ReplayFile(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
         )
         return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))

@@ -228,6 +228,6 @@ def test_transform(num_buckets: int) -> None:
     items += [item({"title": "Small mug", "size": "Large"}, item_id=f"s{n:02}") for n in range(24)]
     buckets = [Bucket(n, tuple(items[n::num_buckets])) for n in range(num_buckets)]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        found = pipeline | beam.Create(buckets) | FindContradictions(SHOP)
+        found = (pipeline | beam.Create(buckets) | FindContradictions(SHOP)).findings
         said = found | beam.MapTuple(lambda bucket, f: (bucket, f.item_id, f.flag.reason, f.flag.field))
         assert_that(said, equal_to([(24 % num_buckets, "odd", "text-contradicts-value", "color")]))
