@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.config import Plan
 from pipelines.earlier_snapshot import EarlierSnapshot
 from pipelines.graph import TEXT_VECTORS, Delta, Places, Refs
+from schemas.elements import Reject
 from transforms.data_files import read_parquet
 from transforms.earlier import Base, write_drops
 from transforms.known import Keys, KnownFile, add_up_seen, all_looked_into, as_keys
@@ -30,7 +31,7 @@ from transforms.read import ReadCatalog, ReadOutputs, ReplayQuarantine
 from transforms.readers import SplitReport
 from transforms.report import CollectReports, read_reports, write_json
 from transforms.reuse import Past, Verdict
-from transforms.spool import Spool
+from transforms.spool import Spool, read_spool
 
 SPOOLED = ("records", "image_rows", "image_refs", "rejects")
 _MAX_SCANS = 4
@@ -152,8 +153,9 @@ def _read_part(
         _keep_all(_replay(pipeline, plan, earlier, places, known), places)
     run_scan(pipeline)
     scanned = _collected(places)
-    unreadable = [f"{split.path} cannot be read" for split in scanned.splits if not split.sha256 and split.size_bytes]
-    if unreadable:
+    rejects = read_spool([ref for _, ref in scanned.refs["rejects"]], Reject)
+    unreadable = [reject.message for reject in rejects if reject.reason == "file-unreadable"]
+    if unreadable:  # a run would count them, and the gate refuse; here nothing else of the catalog is looked at
         raise OSError("; ".join(unreadable))
     return past.made_anew(all_looked_into(scanned.saved)), scanned
 
