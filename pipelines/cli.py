@@ -12,6 +12,8 @@ from pipelines.config import ConfigError
 from pipelines.enrich import report_bad_arguments, run_command
 from pipelines.evaluate import EPILOG as EVALUATE_EPILOG
 from pipelines.evaluate import add_evaluate_options, evaluate_command
+from pipelines.history_commands import COMMANDS as HISTORY
+from pipelines.history_commands import add_history_commands, history_command
 from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
 from schemas.loading import TemplateRefusedError, load_template, packaged_templates
 
@@ -45,6 +47,7 @@ def build_parser() -> Parser:
             name, help=HELP[name], epilog=epilog, formatter_class=raw, allow_abbrev=False, description=HELP[name]
         )
         add_options(part)
+    add_history_commands(commands.add_parser)
     template = commands.add_parser("template", help="look at catalog templates", allow_abbrev=False)
     actions = template.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     actions.add_parser("list", help="name the packaged templates", allow_abbrev=False)
@@ -72,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return evaluate_command(options, passed)
         if passed:
             raise ConfigError([f"unknown argument {argument}" for argument in passed])
-        return _template(options)
+        return history_command(options) if options.command in HISTORY else _template(options)
     except (ConfigError, TemplateRefusedError) as error:
         return report_bad_arguments(error)
 

@@ -18,6 +18,7 @@ from pipelines.config import ConfigError, Plan, make_plan
 from pipelines.delta import Selection
 from pipelines.interrupts import Interrupts
 from pipelines.job import run
+from pipelines.locks import OutputLockedError
 from pipelines.options import (
     EPILOG,
     LOCAL_RUNNER,
@@ -79,6 +80,9 @@ def execute(plan: Plan, beam_flags: PipelineOptions, options: Any, selection: Se
                 before_publishing=interrupts.stop_listening,
                 selection=selection,
             )
+    except OutputLockedError as error:
+        print(printable(f"catalog-enrich: refused: {error}"), file=sys.stderr)
+        return REFUSED
     except (Exception, KeyboardInterrupt) as error:
         return _report_broken_off(error, interrupted=interrupts.happened or isinstance(error, KeyboardInterrupt))
     try:

@@ -19,6 +19,8 @@ from pipelines.config import Plan
 from pipelines.delta import Selection, find_delta
 from pipelines.earlier_snapshot import BUCKETS, EarlierSnapshot, UnusableSnapshotError, read_published
 from pipelines.graph import Delta, Places, build_delta_graph, build_graph
+from pipelines.history import prune, remove_leftovers
+from pipelines.locks import output_lock
 from pipelines.manifest import build_manifest, chosen_encoders, stage_metrics, table_metadata
 from pipelines.progress import live_view
 from pipelines.quiet import stderr_to
@@ -52,7 +54,7 @@ class Outcome:
 
 
 @dataclass
-class _Run:
+class _State:
     """A run under way. because: why everything is made anew, where it is."""
 
     plan: Plan
@@ -78,9 +80,28 @@ def run(
     selection: what is made anew besides what changed. Raises whatever broke the run off; what was half written is
     removed and the previous snapshot stays.
     """
-    started = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    chosen, started = selection or Selection(), dt.datetime.now(dt.UTC).replace(microsecond=0)
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
-    state = _begin(plan, layout, started, selection or Selection())
+    with output_lock(layout.output, layout.run_id, chosen.command) as warnings:
+        left = remove_leftovers(layout.output)
+        if left:
+            warnings.append(f"what runs that broke off had left was removed: {', '.join(left)}")
+        state = _begin(plan, layout, started, chosen, warnings)
+        outcome = _run(state, options, progress, local=local, before_publishing=before_publishing)
+        if outcome.published and plan.config.reuse.keep:
+            prune(layout.output, plan.config.reuse.keep)
+        return outcome
+
+
+def _run(
+    state: _State,
+    options: PipelineOptions,
+    progress: str,
+    *,
+    local: bool,
+    before_publishing: Callable[[], None],
+) -> Outcome:
+    layout, keep_work = state.layout, state.plan.config.keep_work
     try:
         places = layout.create()
         with stderr_to(places.log if local else "") as stderr, live_view(progress, places.heartbeats, stderr):
@@ -95,15 +116,13 @@ def run(
         layout.remove_snapshot()
         raise
     finally:
-        if not plan.config.keep_work:
-            layout.remove_work()
+        layout.keep_work() if keep_work else layout.remove_work()
     notes = () if delta is None else delta.notes
     warnings = layout.publish() if manifest["published"] else []
     return Outcome(manifest["published"], manifest, path, (*state.warnings, *notes, *warnings))
 
 
-def _begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selection) -> _Run:
-    warnings: list[str] = []
+def _begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selection, warnings: list[str]) -> _State:
     earlier = None
     try:
         earlier = read_published(plan.config.output)
@@ -118,7 +137,7 @@ def _begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selectio
     if earlier is not None and not because:
         # Items stay in the buckets that they are in.
         plan = replace(plan, buckets=earlier.manifest["buckets"])
-    return _Run(
+    return _State(
         plan, layout, RunInfo(layout.run_id, started, table_metadata(plan)), earlier, selection, because, warnings
     )
 
@@ -144,7 +163,7 @@ def _outgrown(plan: Plan, earlier: EarlierSnapshot, counts: Mapping[str, int]) -
     return [f"{moved:,} of {items:,} items came, went or changed since everything was made (--refresh-share)"]
 
 
-def _make(state: _Run, places: Places, options: PipelineOptions) -> tuple[Delta | None, dict[str, dict[str, int]]]:
+def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delta | None, dict[str, dict[str, int]]]:
     """Find out what is new and make it; what was found is None where everything is made anew."""
     plan, earlier, encoders = state.plan, state.earlier, chosen_encoders(state.plan)
 
@@ -173,12 +192,12 @@ def _make(state: _Run, places: Places, options: PipelineOptions) -> tuple[Delta 
     return delta, stage_metrics(result)
 
 
-def _nothing_new(state: _Run, earlier: EarlierSnapshot, delta: Delta) -> Outcome:
+def _nothing_new(state: _State, earlier: EarlierSnapshot, delta: Delta) -> Outcome:
     path = f"{earlier.path}/manifest.json"
     return Outcome(True, earlier.manifest, path, (*state.warnings, *delta.notes), unchanged=True)
 
 
-def conclude(state: _Run, places: Places, delta: Delta | None, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
+def conclude(state: _State, places: Places, delta: Delta | None, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
     """Close the account of a run whose stages are done, gate what it wrote, and say so in a manifest."""
     plan, earlier = state.plan, state.earlier
     splits = read_reports(f"{places.reports}/splits.json", SplitReport)
@@ -228,7 +247,7 @@ def _check_what_changed(
     return check_tables(places.snapshot, plan.template, buckets, plan.buckets)
 
 
-def _reuse(state: _Run, places: Places, delta: Delta | None) -> dict[str, Any]:
+def _reuse(state: _State, places: Places, delta: Delta | None) -> dict[str, Any]:
     """What the manifest says of how the snapshot rests on an earlier one."""
     earlier, plan = state.earlier, state.plan
     partly = delta is not None and earlier is not None and state.selection.is_partial

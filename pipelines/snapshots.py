@@ -26,6 +26,7 @@ from pipelines.graph import Places
 from transforms.report import write_json
 
 POINTER = "current.json"
+KEPT = "kept-on-purpose"
 MANIFEST = "manifest.json"
 
 
@@ -68,15 +69,20 @@ class Layout:
         purse, log = (FileSystems.join(self.work, name) for name in ("budget.json", "workers.log"))
         return replace(shared, purse=purse, heartbeats=heartbeats, log=log)
 
+    def keep_work(self) -> None:
+        """Mark the intermediate files as kept on purpose, so that no later run takes them for a killed one's."""
+        with contextlib.suppress(Exception):  # the run's own end is what matters
+            write_json(FileSystems.join(self.work, KEPT), self.run_id)
+
     def remove_work(self) -> None:
-        _remove(self.work)
+        remove_folder(self.work)
         if is_local(self.work):
             with contextlib.suppress(OSError):  # other runs may be at work
                 Path(self.work).parent.rmdir()
 
     def remove_snapshot(self) -> None:
         """Remove the half-written snapshot of a run that broke off."""
-        _remove(self.snapshot)
+        remove_folder(self.snapshot)
 
     def write_manifest(self, manifest: dict[str, Any]) -> str:
         path = FileSystems.join(self.snapshot, MANIFEST)
@@ -88,20 +94,26 @@ class Layout:
 
         On a local disk everything is on the platter before the pointer names it.
         """
-        pointer = {"run_id": self.run_id, "snapshot": f"snapshots/{self.run_id}"}
-        path = FileSystems.join(self.output, POINTER)
-        if not is_local(self.output):
-            # An object store replaces an object as a whole.
-            write_json(path, pointer)
-            return []
-        for written in sorted(Path(self.snapshot).rglob("*")):
-            _sync(written)
-        _sync(Path(self.snapshot))
-        _replace_file(Path(path), json.dumps(pointer, indent=1), self.run_id)
-        return _replace_link(Path(self.output) / "current", pointer["snapshot"], self.run_id)
+        if is_local(self.output):
+            for written in sorted(Path(self.snapshot).rglob("*")):
+                _sync(written)
+            _sync(Path(self.snapshot))
+        return point_to(self.output, self.run_id)
 
 
-def _remove(path: str) -> None:
+def point_to(output: str, run_id: str) -> list[str]:
+    """Make a run's snapshot the one that readers see, in one step; returns warnings for the operator."""
+    pointer = {"run_id": run_id, "snapshot": f"snapshots/{run_id}"}
+    path = FileSystems.join(output, POINTER)
+    if not is_local(output):
+        # An object store replaces an object as a whole.
+        write_json(path, pointer)
+        return []
+    _replace_file(Path(path), json.dumps(pointer, indent=1), run_id)
+    return _replace_link(Path(output) / "current", pointer["snapshot"], run_id)
+
+
+def remove_folder(path: str) -> None:
     """Remove a folder or prefix; cleaning up must not hide why a run ended, so nothing is raised."""
     if is_local(path):
         shutil.rmtree(path, ignore_errors=True)
@@ -109,11 +121,6 @@ def _remove(path: str) -> None:
     with contextlib.suppress(Exception):
         # Beam's object stores delete a prefix only when its name ends like a folder's.
         FileSystems.delete([path.rstrip("/") + "/"])
-
-
-def _read_json(path: str) -> Any:
-    with FileSystems.open(path) as file:
-        return json.loads(file.read())
 
 
 def _sync(path: Path) -> None:
