@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import Any
 
+import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -126,7 +125,7 @@ def _diff(options: argparse.Namespace) -> int:
     before, after = (published_run(options.output, named) for named in (options.before, options.after))
     found = diff(before, after, options.examples)
     if options.json:
-        print(json.dumps(asdict(found), default=str, indent=1))
+        print(msgspec.json.format(msgspec.json.encode(found, enc_hook=str), indent=1).decode())
     else:
         _print_difference(found)
     return DONE
