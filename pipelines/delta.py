@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.config import Plan
 from pipelines.earlier_snapshot import EarlierSnapshot
-from pipelines.graph import TEXT_VECTORS, Delta, Places, Refs
+from pipelines.work import TEXT_VECTORS, Delta, Places, Refs
 from schemas.elements import Reject
 from transforms.data_files import read_parquet
 from transforms.earlier import Base, write_drops

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import apache_beam as beam
 
 from pipelines.config import Plan
+from pipelines.work import POOL, TEXT_VECTORS, Carry, Delta, Places
 from transforms.assemble import ANSWERS, CARRIED, EXAMPLES, FINDINGS, AssembleBuckets
-from transforms.carried import CarryConfig, ReadCarried
+from transforms.carried import ReadCarried
 from transforms.contradictions import FindContradictions
 from transforms.data_files import DataFile
 from transforms.describe import DescribeConfig, DescribeItems, DescribeOutputs
@@ -22,7 +24,7 @@ from transforms.mask import Mask, mask_bucket
 from transforms.outliers import FindOutliers
 from transforms.probes.store import FOLDER
 from transforms.read import ReadCatalog
-from transforms.readers import InputSplit, SplitReport
+from transforms.readers import InputSplit
 from transforms.report import CollectReports, write_json
 from transforms.shared_content import FindSharedContent
 from transforms.spool import Spool, SpoolRef
@@ -31,61 +33,7 @@ from transforms.text import ComposeText
 from transforms.validate import SOURCE_CHECKS, ValidateItems
 from transforms.write import Encoders, WriteTables
 
-TEXT_VECTORS = "embeddings/text"
-
 Spooled = dict[str, beam.PCollection]
-Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
-
-
-@dataclass(frozen=True)
-class Delta:
-    """The work of a run that goes on from a snapshot. refs: spooled elements by name; splits: what was read of the
-    catalog; base: what stays.
-
-    numbers: buckets to write; untouched: the others; counts: items new, changed, made_again, unchanged, deleted.
-    trusted: comparisons that the whole catalog can be judged by, see FindContradictions.
-    notes: for whoever started the run.
-    """
-
-    refs: Refs
-    splits: tuple[SplitReport, ...]
-    base: Base
-    numbers: tuple[int, ...]
-    untouched: tuple[int, ...]
-    counts: dict[str, int]
-    trusted: frozenset[tuple[str, str]]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.numbers
-
-
-@dataclass(frozen=True)
-class Carry:
-    """What a language model said before, and the items tables that it is read from."""
-
-    config: CarryConfig
-    files: Sequence[DataFile]
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a run keeps things. snapshot: data files; spool: between stages; reports: what stages counted.
-
-    pictures: made ready for a language model; answers: of language models, kept for later runs; purse: local file
-    with what is spent of the budget, empty where work is not local.
-    heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not local.
-    """
-
-    snapshot: str
-    spool: str
-    reports: str
-    pictures: str = ""
-    answers: str = ""
-    purse: str = ""
-    heartbeats: str = ""
-    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +84,12 @@ def build_delta_graph(
     places: Places,
     delta: Delta,
     probes: Sequence[ProbeReport],
+    pool: Sequence[SpoolRef],
     carry: Carry | None,
 ) -> None:
     """Add the job for what is new to `pipeline`; rows that stay are joined where their bucket is written.
 
-    probes: of the last snapshot, which are not trained anew. What compares items with each other is not looked for.
+    probes, pool: of the last snapshot, which are not made anew. What compares items with each other is not looked for.
     """
     spooled = {
         name: pipeline | f"Spooled {name}" >> beam.Create(list(refs)).with_output_types(tuple[int, tuple[str, int]])
@@ -157,7 +106,8 @@ def build_delta_graph(
         prepared.spooled[EXAMPLES], _ = _examples(prepared, OWN, plan, places, None, "")
         reports = pipeline | "Probes" >> beam.Create(list(probes)).with_output_types(ProbeReport)
         _ = reports | "Collect probes" >> CollectReports(f"{places.reports}/probes.json")
-    filled = _filled(prepared, plan, run, places, reports, None, None, "")
+    shown = pipeline | "Earlier pool" >> beam.Create([(0, ref) for ref in pool]) if pool else None
+    filled = _filled(prepared, plan, run, places, reports, shown, None, "")
     _write(filled, plan, run, encoders, places, delta.base)
 
 
@@ -247,6 +197,8 @@ def fill_catalog(
             | f"{label}Learn" >> LearnProbes(_learning(plan, places, earlier), places.spool, places.heartbeats)
         )
         _ = reports | f"{label}Collect probes" >> CollectReports(f"{places.reports}/probes.json")
+        listed = pool | f"{label}Pool files" >> beam.Values() | f"{label}List pool" >> beam.combiners.ToList()
+        _ = listed | f"{label}Keep pool" >> beam.Map(_keep_sorted, f"{places.reports}/{POOL}.json")
     return _filled(prepared, plan, run, places, reports, pool, mask, label)
 
 
@@ -280,7 +232,7 @@ def _contradictions(prepared: Prepared, plan: Plan, places: Places) -> beam.PCol
     """What within an item, or in other items, speaks against what the source gave; spooled by bucket."""
     buckets = _assembled(prepared, None, "Assemble to compare")
     contradictions = buckets | "Contradictions" >> FindContradictions(plan.template)
-    _ = contradictions.trusted | "Keep trusted" >> beam.Map(_keep_trusted, f"{places.reports}/trusted.json")
+    _ = contradictions.trusted | "Keep trusted" >> beam.Map(_keep_sorted, f"{places.reports}/trusted.json")
     found = (
         contradictions.findings,
         buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, places.spool),
@@ -289,8 +241,8 @@ def _contradictions(prepared: Prepared, plan: Plan, places: Places) -> beam.PCol
     return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(places.spool)
 
 
-def _keep_trusted(kinds: frozenset[tuple[str, str]], path: str) -> None:
-    write_json(path, sorted(kinds))
+def _keep_sorted(listed: Collection[Any], path: str) -> None:
+    write_json(path, sorted(listed))
 
 
 def _learning(plan: Plan, places: Places, earlier: Mapping[str, EarlierProbe]) -> LearnConfig:

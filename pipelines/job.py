@@ -18,15 +18,24 @@ from pipelines.account import add_up
 from pipelines.config import Plan
 from pipelines.delta import Selection, find_delta
 from pipelines.earlier_snapshot import BUCKETS, EarlierSnapshot, UnusableSnapshotError, read_published
-from pipelines.graph import Delta, Places, build_delta_graph, build_graph
+from pipelines.graph import build_delta_graph, build_graph
 from pipelines.history import prune, remove_leftovers
 from pipelines.locks import output_lock
 from pipelines.manifest import build_manifest, chosen_encoders, stage_metrics, table_metadata
 from pipelines.progress import live_view
 from pipelines.quiet import stderr_to
-from pipelines.reused import carry_of, checked_before, earlier_probes, take_over_files, take_over_probes
+from pipelines.reused import (
+    carry_of,
+    checked_before,
+    earlier_probes,
+    keep_pool,
+    take_over_files,
+    take_over_pool,
+    take_over_probes,
+)
 from pipelines.shape import asked_of, shape_of
 from pipelines.snapshots import Layout, new_run_id
+from pipelines.work import POOL, Delta, Places
 from transforms.gate import Checked, check_run, check_tables, replaced
 from transforms.learn import ProbeReport, as_row
 from transforms.ledger import Usage
@@ -186,7 +195,8 @@ def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delt
         chosen = state.selection
         carry = carry_of(plan, earlier, delta.base.files, chosen.attributes, whole=not chosen.describe)
         learnt = take_over_probes(earlier, places.snapshot) if plan.learns else []
-        build_delta_graph(pipeline, plan, state.info, encoders, places, delta, learnt, carry)
+        pool = take_over_pool(earlier, places.snapshot)
+        build_delta_graph(pipeline, plan, state.info, encoders, places, delta, learnt, pool, carry)
     result = pipeline.run()
     result.wait_until_finish()
     return delta, stage_metrics(result)
@@ -221,6 +231,13 @@ def conclude(state: _State, places: Places, delta: Delta | None, stages: dict[st
     learnt = {"probes": [as_row(report) for report in probes], "reference": [asdict(split) for split in reference]}
     manifest = build_manifest(plan, state.info, account, splits, buckets, checks, stages, published)
     return manifest | learnt | _reuse(state, places, delta)
+
+
+def _pool(state: _State, places: Places, delta: Delta | None) -> list[str]:
+    if delta is not None and state.earlier is not None:
+        names: list[str] = state.earlier.manifest.get(POOL, [])
+        return names
+    return keep_pool(places) if state.plan.asks_model else []
 
 
 def _trusted(places: Places) -> Any:
@@ -265,6 +282,7 @@ def _reuse(state: _State, places: Places, delta: Delta | None) -> dict[str, Any]
         "records": None if delta is None else delta.counts,
         "buckets_written": plan.buckets if delta is None else len(delta.numbers),
         "since_full": moved,
+        POOL: _pool(state, places, delta),
         "trusted_comparisons": _trusted(places) if delta is None else sorted(delta.trusted),
         "shape": shape,
         "asked": asked,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.config import Plan
 from pipelines.earlier_snapshot import EarlierSnapshot
-from pipelines.graph import Carry
 from pipelines.shape import DESCRIPTION, asked_of
+from pipelines.work import POOL, Carry, Places
 from schemas.expectations import derive_checks
 from schemas.template import Template
 from transforms.carried import CarryConfig
@@ -23,6 +25,7 @@ from transforms.frames import Found
 from transforms.gate import Checked, CheckResult
 from transforms.learn import EarlierProbe, ProbeReport
 from transforms.probes.store import FOLDER
+from transforms.spool import SpoolRef
 from transforms.write import BucketReport
 
 COPIED_AT_ONCE = 100
@@ -42,6 +45,25 @@ def take_over_probes(earlier: EarlierSnapshot, snapshot: str) -> list[ProbeRepor
     moved = [replace(report, path=f"{snapshot}/{FOLDER}/{_name(report.path)}", reused=True) for report in reports]
     _copy((f"{earlier.path}/{report.path}", new.path) for report, new in zip(reports, moved, strict=True))
     return moved
+
+
+def keep_pool(places: Places) -> list[str]:
+    """Give the snapshot the items that demonstrations were chosen from; returns their files' names."""
+    path = f"{places.reports}/{POOL}.json"
+    if not FileSystems.exists(path):
+        return []
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        refs: list[SpoolRef] = [(name, index) for name, index in json.loads(file.read())]
+    kept = {name: f"{number:05d}-{index}.arrow" for number, (name, index) in enumerate(refs)}
+    _copy((name, f"{places.snapshot}/{POOL}/{copy}") for name, copy in kept.items())
+    return sorted(kept.values())
+
+
+def take_over_pool(earlier: EarlierSnapshot, snapshot: str) -> list[SpoolRef]:
+    """Give the new snapshot the earlier one's; where they lie now."""
+    names = earlier.manifest.get(POOL, [])
+    _copy((f"{earlier.path}/{POOL}/{name}", f"{snapshot}/{POOL}/{name}") for name in names)
+    return [(f"{snapshot}/{POOL}/{name}", int(name.removesuffix(".arrow").rsplit("-", 1)[1])) for name in names]
 
 
 def earlier_probes(earlier: EarlierSnapshot) -> dict[str, EarlierProbe]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.graph import Places
+from pipelines.work import Places
 from transforms.report import write_json
 
 POINTER = "current.json"

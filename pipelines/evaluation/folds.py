@@ -12,11 +12,12 @@ import apache_beam as beam
 import pyarrow.parquet as pq
 
 from pipelines.config import Plan
-from pipelines.graph import Places, fill_catalog, learn_from, read_catalog
+from pipelines.graph import fill_catalog, learn_from, read_catalog
 from pipelines.options import LOCAL_RUNNER, beam_options
 from pipelines.progress import live_view
 from pipelines.quiet import stderr_to
 from pipelines.snapshots import Layout, new_run_id
+from pipelines.work import Places
 from transforms.learn import ProbeReport, as_row
 from transforms.ledger import Usage
 from transforms.mask import Mask

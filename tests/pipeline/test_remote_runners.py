@@ -10,8 +10,9 @@ from pathlib import Path
 import apache_beam as beam
 
 from pipelines.config import EnrichConfig, make_plan
-from pipelines.enrich import chosen_encoders
-from pipelines.graph import Places, build_graph
+from pipelines.graph import build_graph
+from pipelines.manifest import chosen_encoders
+from pipelines.work import Places
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
 from transforms.models.contract import ModelOptions
 from transforms.tabulate import RunInfo

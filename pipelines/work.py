@@ -1,0 +1,69 @@
+"""What a run is given to do, and the places where it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transforms.carried import CarryConfig
+from transforms.data_files import DataFile
+from transforms.earlier import Base
+from transforms.readers import SplitReport
+from transforms.spool import SpoolRef
+
+TEXT_VECTORS = "embeddings/text"
+# Whom demonstrations are chosen from: kept in the snapshot, for runs that go on from it.
+POOL = "pool"
+
+Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The work of a run that goes on from a snapshot. refs: spooled elements by name; splits: what was read of the
+    catalog; base: what stays.
+
+    numbers: buckets to write; untouched: the others; counts: items new, changed, made_again, unchanged, deleted.
+    trusted: comparisons that the whole catalog can be judged by, see FindContradictions.
+    notes: for whoever started the run.
+    """
+
+    refs: Refs
+    splits: tuple[SplitReport, ...]
+    base: Base
+    numbers: tuple[int, ...]
+    untouched: tuple[int, ...]
+    counts: dict[str, int]
+    trusted: frozenset[tuple[str, str]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.numbers
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a language model said before, and the items tables that it is read from."""
+
+    config: CarryConfig
+    files: Sequence[DataFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a run keeps things. snapshot: data files; spool: between stages; reports: what stages counted.
+
+    pictures: made ready for a language model; answers: of language models, kept for later runs; purse: local file
+    with what is spent of the budget, empty where work is not local.
+    heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not local.
+    """
+
+    snapshot: str
+    spool: str
+    reports: str
+    pictures: str = ""
+    answers: str = ""
+    purse: str = ""
+    heartbeats: str = ""
+    log: str = ""
