@@ -415,7 +415,7 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
             work_dir=options.work_dir,
             keep_work=options.keep_work,
             options=remembered(options),
-            reuse=ReuseOptions(options.full, options.refresh_share, options.keep_old, options.keep),
+            reuse=_reuse_options(options),
         )
     except ValueError as error:
         raise ConfigError(str(error).splitlines()) from error
@@ -442,6 +442,12 @@ def _whole(paths: Any) -> Any:
     if isinstance(paths, str):
         return paths if "://" in paths or paths in packaged_templates() else str(Path(paths).absolute())
     return [_whole(path) for path in paths]
+
+
+def _reuse_options(options: argparse.Namespace) -> ReuseOptions:
+    if "full" not in options:  # an evaluation goes on from nothing
+        return ReuseOptions()
+    return ReuseOptions(options.full, options.refresh_share, options.keep_old, options.keep)
 
 
 def _chat_options(options: argparse.Namespace) -> ChatOptions:
