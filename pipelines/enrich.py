@@ -26,6 +26,7 @@ from pipelines.options import (
     add_run_options,
     beam_options,
     config_from,
+    connect_storage,
     refuse_unknown_options,
 )
 from pipelines.quiet import quiet_libraries
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(options: Any, passed: Sequence[str]) -> int:
     """Plan, run and report; `options` are ours, `passed` is for Beam."""
     quiet_libraries()
+    connect_storage(passed)
     try:
         plan = make_plan(config_from(options))
         beam_flags = beam_options(options.runner, plan.workers, passed)

@@ -27,6 +27,7 @@ from pipelines.history import (
     to_prune,
 )
 from pipelines.locks import OutputLockedError, break_lock, output_lock, read_lock
+from pipelines.options import connect_storage
 from pipelines.terminal import printable
 from transforms.data_files import DamagedFileError
 
@@ -79,6 +80,7 @@ UNLOCK_ABOUT = (
 
 def history_command(options: argparse.Namespace) -> int:
     """Run one of the commands; returns the exit code. Raises ConfigError."""
+    connect_storage()
     try:
         return COMMANDS[options.command](options)
     except HistoryError as error:

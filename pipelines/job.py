@@ -91,6 +91,7 @@ def run(
     """
     chosen, started = selection or Selection(), dt.datetime.now(dt.UTC).replace(microsecond=0)
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
+    FileSystems.set_options(options)
     with output_lock(layout.output, layout.run_id, chosen.command) as warnings:
         left = remove_leftovers(layout.output)
         if left:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import create_runner
 
@@ -487,6 +488,11 @@ def _prices(given: Sequence[str]) -> Prices:
         except ValueError:
             raise ValueError(f"--prices {entry}: {price!r} is no number; write for example {name}=0.15") from None
     return Prices(**prices)
+
+
+def connect_storage(passed: Sequence[str] = ()) -> None:
+    """Let object stores be opened before there is a pipeline, with Beam's options for them (`--s3_region_name` ...)."""
+    FileSystems.set_options(PipelineOptions(list(passed)))
 
 
 def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:
