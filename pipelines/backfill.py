@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +21,14 @@ from pipelines.config import ConfigError, Plan, make_plan
 from pipelines.delta import Selection
 from pipelines.earlier_snapshot import EarlierSnapshot, UnusableSnapshotError, read_published
 from pipelines.enrich import PUBLISHED, execute, report_bad_arguments
-from pipelines.options import Parser, add_run_options, beam_options, config_from, refuse_unknown_options
+from pipelines.options import (
+    Parser,
+    add_run_options,
+    beam_options,
+    config_from,
+    connect_storage,
+    refuse_unknown_options,
+)
 from pipelines.quiet import quiet_libraries
 from pipelines.terminal import printable
 from schemas.elements import MODEL_ANSWER
@@ -123,9 +131,21 @@ def with_earlier_options(
         raise ConfigError([str(error)]) from error
     if earlier is None:
         raise ConfigError([f"{first.output!r} has no published snapshot; start with `catalog-enrich run`"])
-    parser.set_defaults(**earlier.manifest.get("options", {}))
+    damaged = earlier.damaged_buckets()
+    if damaged:
+        fix = "`catalog-enrich run` makes the records of damaged files anew; then call this again"
+        raise ConfigError([*(f"the published snapshot is damaged: {fault}" for fault in damaged.values()), fix])
+    parser.set_defaults(**_of_runs(earlier.manifest.get("options", {})))
     options, passed = parser.parse_known_args(list(arguments))
     return options, passed, earlier
+
+
+def _of_runs(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what an earlier command of this kind was told to choose and do."""
+    parser = Parser(add_help=False)
+    add_run_options(parser, anew=False)
+    names = {action.dest for action in parser._actions}
+    return {name: value for name, value in options.items() if name in names}
 
 
 @dataclass(frozen=True)
@@ -141,10 +161,10 @@ def prepare_backfill(options: argparse.Namespace, earlier: EarlierSnapshot) -> P
     """Find the chosen items and say what making them anew takes. Raises ConfigError."""
     if not (options.where or options.ids or options.reason):
         raise ConfigError(["nothing is chosen; give --where, --ids or --reason (all items: catalog-enrich run --full)"])
-    describe = "describe" in options.stages
-    if not describe:
-        options.describe_backend = TAGS_ONLY
-    plan = make_plan(config_from(options))
+    config, describe = config_from(options), "describe" in options.stages
+    if not describe:  # the manifest keeps the options as they are, for the next command
+        config = replace(config, models=replace(config.models, describe_backend=TAGS_ONLY))
+    plan = make_plan(config)
     _check_columns(plan, earlier)
     unknown = set(options.attributes) - {a.name for a in plan.template.attributes} - {_DESCRIPTION}
     if unknown:
@@ -248,7 +268,10 @@ def _where(table: pa.Table, where: str) -> pa.Table:
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         try:
-            return connection.sql(f"SELECT item_id FROM items WHERE ({where})").to_arrow_table()  # noqa: S608 the operator's own
+            statements = connection.extract_statements(f"SELECT item_id FROM items WHERE ({where})")  # noqa: S608 the operator's own
+            if len(statements) != 1:
+                raise ConfigError([f"--where {where!r} is more than a condition; write what comes after WHERE"])
+            return connection.sql(statements[0].query).to_arrow_table()
         except duckdb.Error as error:
             raise ConfigError([f"--where {where!r}: {error}"]) from error
 
@@ -291,6 +314,7 @@ def part_command(name: str, arguments: Sequence[str]) -> int:
     """`backfill` or `replay` with these arguments; returns the exit code."""
     add_options, epilog, prepare = COMMANDS[name]
     quiet_libraries()
+    connect_storage()
     try:
         refuse_unknown_options(arguments, add_options)
         parser = Parser(

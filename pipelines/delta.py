@@ -35,6 +35,7 @@ from transforms.spool import Spool, read_spool
 
 SPOOLED = ("records", "image_rows", "image_refs", "rejects")
 _MAX_SCANS = 4
+_RESTLESS = "the catalog changes while it is being read; run again when it is written"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def find_delta(
         past.look_into_items(changed_pictures(plan, earlier, damaged))
     if selection.is_partial:
         verdict, scanned = _read_part(plan, past, earlier, places, run_scan, options, selection)
-        notes += _not_found(past, verdict)
+        notes += _left(past, selection)
     else:
         verdict, scanned = _read(plan, past, places, run_scan, options)
     drops = f"{places.spool}/drops.arrow"
@@ -110,10 +111,14 @@ def _keys(records: pa.Table) -> Keys:
     return as_keys(records["raw_key"].to_pylist())
 
 
-def _not_found(past: Past, verdict: Verdict) -> list[str]:
-    missing = int((past.again & ~verdict.dropped).sum())
-    told = "the catalog no longer holds them as they were; the next run takes up what changed"
-    return [f"{missing:,} records were not made anew: {told}"] if missing else []
+def _left(past: Past, selection: Selection) -> list[str]:
+    left = int(past.left.sum())
+    told = (
+        "the catalog no longer holds them, or others of their items, as they were; the next run takes up what changed"
+    )
+    if selection.reasons is not None:
+        told = "they belong to items that are not in quarantine; only a whole run (--full) reads these too"
+    return [f"{left:,} records were not made anew: {told}"] if left else []
 
 
 def changed_pictures(plan: Plan, earlier: EarlierSnapshot, without: Mapping[int, str]) -> set[str]:
@@ -145,19 +150,23 @@ def _read_part(
     selection: Selection,
 ) -> tuple[Verdict, _Scanned]:
     """Read what has to be looked into, and nothing else: from the catalog, or from where the quarantine keeps it."""
-    known = KnownFile.write(past.known, places.spool, past.wanted)
-    pipeline = beam.Pipeline(options=options)
-    if selection.reasons is None:
-        _scan(pipeline, plan, places, known)
-    else:
-        _keep_all(_replay(pipeline, plan, earlier, places, known), places)
-    run_scan(pipeline)
-    scanned = _collected(places)
-    rejects = read_spool([ref for _, ref in scanned.refs["rejects"]], Reject)
-    unreadable = [reject.message for reject in rejects if reject.reason == "file-unreadable"]
-    if unreadable:  # a run would count them, and the gate refuse; here nothing else of the catalog is looked at
-        raise OSError("; ".join(unreadable))
-    return past.made_anew(all_looked_into(scanned.saved)), scanned
+    for _ in range(_MAX_SCANS):
+        known = KnownFile.write(past.known, places.spool, past.wanted)
+        pipeline = beam.Pipeline(options=options)
+        if selection.reasons is None:
+            _scan(pipeline, plan, places, known)
+        else:
+            _keep_all(_replay(pipeline, plan, earlier, places, known), places)
+        run_scan(pipeline)
+        scanned = _collected(places)
+        rejects = read_spool([ref for _, ref in scanned.refs["rejects"]], Reject)
+        unreadable = [reject.message for reject in rejects if reject.reason == "file-unreadable"]
+        if unreadable:  # a run would count them, and the gate refuse; here nothing else of the catalog is looked at
+            raise OSError("; ".join(unreadable))
+        verdict = past.made_anew(all_looked_into(scanned.saved))
+        if verdict is not None:
+            return verdict, scanned
+    raise RuntimeError(_RESTLESS)
 
 
 def _replay(
@@ -189,7 +198,7 @@ def _read(
         verdict = past.hold_against(add_up_seen(scanned.saved, len(known)), looked_into)
         if verdict is not None:
             return verdict, scanned
-    raise RuntimeError("the catalog changes while it is being read; run again when it is written")
+    raise RuntimeError(_RESTLESS)
 
 
 def _scan(pipeline: beam.Pipeline, plan: Plan, places: Places, known: KnownFile) -> None:

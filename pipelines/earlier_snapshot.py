@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ POINTER = "current.json"
 MANIFEST = "manifest.json"
 BUCKETS = "buckets.json"
 _HASHING_THREADS = 4
+# What of a manifest a run cannot go on without.
+_TOLD = frozenset(["run_id", "started", "buckets", "counts", "checks", "inputs", "since_full", "trusted_comparisons"])
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def read_published(output: str) -> EarlierSnapshot | None:
         if not FileSystems.exists(pointer_path):
             return None
         pointer = msgspec.json.decode(_read(pointer_path))
-        return read_snapshot(FileSystems.join(output, *str(pointer["snapshot"]).split("/")))
+        return _with_sound_probes(read_snapshot(FileSystems.join(output, *str(pointer["snapshot"]).split("/"))))
     except UnusableSnapshotError:
         raise
     except Exception as error:  # whatever a file system, or half a file, brings
@@ -104,9 +107,24 @@ def read_snapshot(path: str) -> EarlierSnapshot:
     try:
         manifest = msgspec.json.decode(_read(FileSystems.join(path, MANIFEST)))
         reports = msgspec.json.decode(_read(FileSystems.join(path, BUCKETS)), type=list[BucketReport])
+        missing = _TOLD - dict(manifest).keys()
+        if missing:
+            raise ValueError(f"{MANIFEST} does not say {', '.join(sorted(missing))}")
     except Exception as error:  # an older version wrote no BUCKETS, or somebody removed it
         raise UnusableSnapshotError(f"{path} cannot be gone on from ({type(error).__name__}: {error})") from error
     return EarlierSnapshot(path, manifest, tuple(sorted(reports, key=lambda report: report.bucket)))
+
+
+def _with_sound_probes(snapshot: EarlierSnapshot) -> EarlierSnapshot:
+    """The snapshot; UnusableSnapshotError for a damaged probe, without which new rows are filled otherwise than old."""
+    for row in snapshot.manifest.get("probes", ()):
+        try:
+            data = _read(FileSystems.join(snapshot.path, *str(row["path"]).split("/")))
+        except Exception as error:  # each object store has its own exceptions for what is missing
+            raise UnusableSnapshotError(f"{row['path']} cannot be read ({type(error).__name__})") from error
+        if hashlib.sha256(data).hexdigest() != row["digest"]:
+            raise UnusableSnapshotError(f"{row['path']} holds other bytes than were written")
+    return snapshot
 
 
 def _fault(snapshot: str, file: DataFile) -> str:

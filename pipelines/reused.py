@@ -24,6 +24,7 @@ from transforms.carried import CarryConfig
 from transforms.frames import Found
 from transforms.gate import Checked, CheckResult
 from transforms.learn import EarlierProbe, ProbeReport
+from transforms.models import build_chat_model
 from transforms.probes.store import FOLDER
 from transforms.spool import SpoolRef
 from transforms.write import BucketReport
@@ -85,10 +86,15 @@ def carry_of(
     ask_again: attributes whose answers are not taken over; whole: all is, however it would be asked today.
     """
     asked, before = asked_of(plan), earlier.manifest.get("asked", {})
+    # Where no language model is asked any more, nothing better will come.
+    whole = whole or (plan.config.reuse.keep_old and not plan.asks_model)
     same = {name for name, key in asked.items() if before.get(name) == key} - set(ask_again or ())
     same = set(before) if whole else same
     if not before or not (same or plan.config.reuse.keep_old):
         return None
+    if buckets is None:
+        damaged = earlier.damaged_buckets()
+        buckets = [report.bucket for report in earlier.reports if report.bucket not in damaged]
     config = CarryConfig(
         earlier.path,
         plan.template,
@@ -96,6 +102,7 @@ def carry_of(
         DESCRIPTION in same,
         plan.config.reuse.keep_old,
         plan.buckets,
+        None if whole else (build_chat_model(plan.models).model, plan.config.ask.prompt().hash),
     )
     return Carry(config, earlier.files_of("items", buckets))
 

@@ -284,6 +284,7 @@ _ALL = (
         _MODEL,
         "No whole answer came within --request-timeout-secs, not on the last retry either.",
         "Raise --request-timeout-secs or lower --max-inflight; run again, only what is open is asked for.",
+        passes=True,
     ),
     Reason(
         "model-busy",
@@ -291,6 +292,7 @@ _ALL = (
         _MODEL,
         "The server answered 429 (too many requests) to the last retry.",
         "Set --requests-per-min and --tokens-per-min to what the server allows; run again.",
+        passes=True,
     ),
     Reason(
         "model-error",
@@ -298,6 +300,7 @@ _ALL = (
         _MODEL,
         "The server broke off, or answered with an error or with something that is no chat completion, to the last retry.",
         "Look at the message and at the server's log; run again.",
+        passes=True,
     ),
     Reason(
         "model-refused",
@@ -340,6 +343,7 @@ _ALL = (
         _F,
         "The text encoder failed on this item; it has no text vector.",
         "Look at the message; run again.",
+        passes=True,
     ),
     # contradictions: the source's value stays as it is
     Reason(

@@ -29,7 +29,7 @@ class CarryConfig:
     """What is carried over from which snapshot.
 
     attributes, description: what would be asked now as it was asked then; stale: whether the rest is kept as well,
-    until something better is known.
+    until something better is known. said_by: model and prompt hash whose answers are not stale; None: all are not.
     """
 
     snapshot: str
@@ -38,6 +38,13 @@ class CarryConfig:
     description: bool
     stale: bool
     num_buckets: int
+    said_by: tuple[str, str] | None = None
+
+    def still_holds(self, is_same_question: bool, provenance: Mapping[str, Any] | None) -> bool:
+        """Whether an answer is what would be said now. Stale ones stand among new ones until a budget reaches them."""
+        if provenance is None or self.said_by is None:
+            return is_same_question
+        return is_same_question and (provenance["model"], provenance["prompt_hash"]) == self.said_by
 
 
 def read_carried(config: CarryConfig, file: DataFile) -> Iterator[Carried]:
@@ -57,7 +64,7 @@ def read_carried(config: CarryConfig, file: DataFile) -> Iterator[Carried]:
 def _answer(config: CarryConfig, row: Mapping[str, Any], names: list[str], current: bool) -> ItemAnswer:
     answer = ItemAnswer(row["item_id"], values=dict(_values(config, row, names, current)))
     told = row[_DESCRIPTION + PROVENANCE_SUFFIX]
-    if config.description != current or not _is_said(told) or not row[_DESCRIPTION]:
+    if config.still_holds(config.description, told) != current or not _is_said(told) or not row[_DESCRIPTION]:
         return answer
     return replace(
         answer,
@@ -76,7 +83,7 @@ def _values(
 ) -> Iterator[tuple[str, AttributeValue]]:
     for name in names:
         provenance, attribute = row[name + PROVENANCE_SUFFIX], config.template.by_name[name]
-        if (name in config.attributes) != current or not _is_said(provenance):
+        if config.still_holds(name in config.attributes, provenance) != current or not _is_said(provenance):
             continue
         value = value_from_arrow(attribute, row[name])
         if current or (value is not None and _still_allowed(attribute, value)):
@@ -120,23 +127,26 @@ def value_from_arrow(attribute: Attribute, value: Any) -> Value | None:
 
 
 def merge_answers(carried: Carried | None, fresh: ItemAnswer | None) -> ItemAnswer | None:
-    """What is said of an item: anew, else before and still current, else before of another kind."""
+    """What is said of an item: anew, else before and still current, else before of another kind.
+
+    fresh: None as long as it was not asked for; what is stale counts for nothing then, or it never would be.
+    """
     if carried is None:
         return fresh
-    merged = carried.current
-    if fresh is not None:
-        told = fresh if fresh.description else merged
-        merged = replace(
-            fresh,
-            values=merged.values | fresh.values,
-            description=told.description,
-            alt_text=told.alt_text,
-            method=told.method or fresh.method,
-            model=told.model or fresh.model,
-            prompt_hash=told.prompt_hash or fresh.prompt_hash,
-            fingerprint=told.fingerprint,
-            described=told.described,
-        )
+    if fresh is None:
+        return carried.current
+    told = fresh if fresh.description else carried.current
+    merged = replace(
+        fresh,
+        values=carried.current.values | fresh.values,
+        description=told.description,
+        alt_text=told.alt_text,
+        method=told.method or fresh.method,
+        model=told.model or fresh.model,
+        prompt_hash=told.prompt_hash or fresh.prompt_hash,
+        fingerprint=told.fingerprint,
+        described=told.described,
+    )
     return merged if carried.stale is None else _over_stale(carried.stale, merged)
 
 

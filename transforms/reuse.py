@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.known import Counts, Keys, as_keys
+from transforms.known import Counts, Keys, as_keys, places_of
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -24,13 +24,16 @@ class Past:
     """The records of an earlier snapshot, and which of them have to be looked into whether they changed or not.
 
     records: columns of RECORDS, and `bucket`; again: bool (rows,).
+    left: those that were to be looked into and are not, because not all of their item is as it was; see `made_anew`.
     """
 
     records: pa.Table
     again: Mask = field(init=False)
+    left: Mask = field(init=False)
 
     def __post_init__(self) -> None:
         self.again = np.zeros(self.records.num_rows, np.bool_)
+        self.left = self.again.copy()
         keys = as_keys(self.records["raw_key"].to_pylist())
         self._unique, self._place, self._count = np.unique(keys, return_inverse=True, return_counts=True)
 
@@ -82,10 +85,23 @@ class Past:
         """Sorted keys of what has to be looked into."""
         return np.unique(self._unique[self._place[self.again]])
 
-    def made_anew(self, looked_into: pa.Table) -> Verdict:
-        """What stays if only some records were looked into, whatever else the catalog holds today."""
-        found = _is_in(self.records["raw_key"], looked_into["raw_key"].combine_chunks())
-        return Verdict(self.records, self.again & found, looked_into)
+    def made_anew(self, looked_into: pa.Table) -> Verdict | None:
+        """What stays if only some records were looked into, whatever else the catalog holds today.
+
+        An item is made of all its records or of none. None: too much was looked into; then what is to be is read again.
+        """
+        places = places_of(as_keys(looked_into["raw_key"].to_pylist()), self._unique)
+        times = np.bincount(places, minlength=len(self._unique))[self._place]
+        is_whole = self.again & (times == self._count[self._place])
+        # Rows of image tables that came with an item that was set aside are not kept anywhere, and not missed.
+        rest = ~is_whole & ~pc.equal(self.records["fate"], "item-quarantined").to_numpy(zero_copy_only=False)
+        parted = self.records["item_id"].filter(pa.array(rest)).combine_chunks().drop_null()
+        left = (self.again & rest) | _is_in(self.records["item_id"], parted)
+        left |= np.isin(self._place, places[_is_in(looked_into["item_id"], parted)])
+        left &= self.again
+        self.left |= left
+        self.again &= ~left
+        return None if times[left].any() else Verdict(self.records, self.again & (times > 0), looked_into)
 
 
 @dataclass(frozen=True)
@@ -108,12 +124,15 @@ class Verdict:
         before = self.records.filter(pa.array(was_item & self.dropped))
         read = self.looked_into.filter(pc.equal(self.looked_into["input"], "catalog"))
         had = _is_in(read["item_id"], before["item_id"].combine_chunks())
-        same = _is_in(read["raw_key"], before["raw_key"].combine_chunks())
+        # Of several records with one id, one that was not there before makes the item a changed one.
+        known = self.records["raw_key"].filter(pa.array(self.dropped)).combine_chunks()
+        other = read.filter(pa.array(had & ~_is_in(read["raw_key"], known)))
+        changed = _is_in(read["item_id"], other["item_id"].combine_chunks().drop_null())
         found = _is_in(before["item_id"], read["item_id"].combine_chunks().drop_null())
         return {
             "new": _distinct(read.filter(pa.array(~had))),
-            "changed": _distinct(read.filter(pa.array(had & ~same))),
-            "made_again": _distinct(read.filter(pa.array(had & same))),
+            "changed": _distinct(other),
+            "made_again": _distinct(read.filter(pa.array(had & ~changed))),
             "unchanged": kept.num_rows,
             "deleted": int((~found).sum()),
         }

@@ -64,8 +64,13 @@ def write_bucket(
     kept = kept_tables(base, bucket.number) if base is not None else {}
     report = BucketReport(bucket.number)
     files = []
+    ids = pa.array([], pa.string())
     for name, fresh in _tables(template, encoders, bucket, run):
         table = joined(name, kept.pop(name, None), fresh)
+        if name == "items":
+            ids = table["item_id"].combine_chunks()
+        elif base is not None and name in base.kept_whole:  # an item may have been set aside meanwhile
+            table = table.filter(pc.is_in(table["item_id"], value_set=ids))
         report = count_table(report, template, name, table)
         if table.num_rows or bucket.number == 0:
             files.append(write_parquet(snapshot, name, bucket.number, table))
