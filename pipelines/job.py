@@ -22,6 +22,7 @@ from pipelines.graph import build_delta_graph, build_graph
 from pipelines.history import prune, remove_leftovers
 from pipelines.locks import output_lock
 from pipelines.manifest import build_manifest, chosen_encoders, stage_metrics, table_metadata
+from pipelines.options import in_one_process
 from pipelines.progress import live_view
 from pipelines.quiet import stderr_to
 from pipelines.reused import (
@@ -46,6 +47,8 @@ from transforms.write import BucketReport
 
 # A catalog that has grown by more is divided anew.
 MAX_GROWTH = 4
+# So few items are made, and so much is looked through, before a second process has loaded its libraries.
+SMALL_DELTA, SMALL_INPUT_BYTES = 500, 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +185,13 @@ def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delt
 
     delta = None
     if earlier is not None and not state.because:
-        delta = find_delta(plan, earlier, places, run_scan, options, state.selection)
+        small = sum(split.size_bytes for split in plan.splits) <= SMALL_INPUT_BYTES
+        scan_options = in_one_process(options) if small else options
+        delta = find_delta(plan, earlier, places, run_scan, scan_options, state.selection)
         state.because = _outgrown(plan, earlier, delta.counts) if not state.selection.is_partial else []
         delta = None if state.because else delta
+    if delta is not None and sum(delta.counts[each] for each in ("new", "changed", "made_again")) <= SMALL_DELTA:
+        options = in_one_process(options)
     pipeline = beam.Pipeline(options=options)
     if delta is None:
         carry = carry_of(plan, earlier, None) if earlier is not None else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.runner import create_runner
 
 from pipelines.config import BUCKET_BYTES, BUCKET_RECORDS, ConfigError, EnrichConfig, ReuseOptions
@@ -514,6 +514,14 @@ def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOp
         mode = "in_memory" if workers == 1 else "multi_processing"
         flags += [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
     return PipelineOptions(flags)
+
+
+def in_one_process(options: PipelineOptions) -> PipelineOptions:
+    """The same options, for work that is done before other processes of this machine would have started."""
+    if options.view_as(StandardOptions).runner != LOCAL_RUNNER:
+        return options
+    flags = {**options.get_all_options(drop_default=True), "direct_num_workers": 1, "direct_running_mode": "in_memory"}
+    return PipelineOptions.from_dictionary(flags)
 
 
 def refuse_unknown_options(
