@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,8 @@ from transforms.spool import bucket_of
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
 KINDS = (ADDED, CHANGED, REMOVED)
 NO_SOURCE = "unknown"
+# Of each side that are held at once where two snapshots are divided otherwise.
+ROWS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +95,31 @@ def _pairs(before: SnapshotInfo, after: SnapshotInfo, table: str) -> Iterator[tu
     elif table == "quarantine":
         yield _whole(before, olds), _whole(after, news)
     else:
-        # Items lie in other buckets: what may hold a part of the ids is read for each part.
-        parts = max(before.manifest["buckets"], after.manifest["buckets"])
-        for part in range(parts):
-            yield _part(before, olds, part, parts), _part(after, news, part, parts)
+        yield from _divided_otherwise((before, olds.values()), (after, news.values()))
+
+
+def _divided_otherwise(*sides: tuple[SnapshotInfo, Iterable[DataFile]]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Rows of equal ids of two snapshots with different numbers of buckets.
+
+    A bucket is a hash modulo the number of buckets, so ids agree modulo what divides both numbers: these files belong
+    together and are read once. Where that is too much to hold, they are read once for each further part of the ids.
+    """
+    common = math.gcd(*(info.manifest["buckets"] for info, _ in sides))
+    for part in range(common):
+        files = [[file for file in every if _number(file) % common == part] for _, every in sides]
+        parts = max(1, *(math.ceil(sum(file.rows for file in each) / ROWS_AT_ONCE) for each in files))
+        for further in range(parts):
+            wanted = part + common * further, common * parts
+            old, new = (_part(info, each, *wanted) for (info, _), each in zip(sides, files, strict=True))
+            yield old, new
+
+
+def _number(file: DataFile) -> int:
+    return int(file.path.rpartition("-")[2].removesuffix(".parquet"))
 
 
 def _files(info: SnapshotInfo, table: str) -> dict[str, DataFile]:
-    files = (msgspec.convert(row, DataFile) for row in info.manifest["files"])
-    return {file.path: file for file in files if file.table == table}
+    return {file.path: file for file in info.files if file.table == table}
 
 
 def _table(info: SnapshotInfo, file: DataFile | None) -> pa.Table:
@@ -113,15 +131,13 @@ def _whole(info: SnapshotInfo, files: Mapping[str, DataFile]) -> pa.Table:
     return pa.concat_tables(tables) if tables else pa.table({})
 
 
-def _part(info: SnapshotInfo, files: Mapping[str, DataFile], part: int, parts: int) -> pa.Table:
-    """The rows whose ids belong to a part. The files of the coarser side are those that may hold them."""
+def _part(info: SnapshotInfo, files: Sequence[DataFile], part: int, parts: int) -> pa.Table:
+    """The rows of these files whose ids belong to a part."""
     tables = []
-    for file in files.values():
-        number, buckets = int(file.path.rsplit("-", 1)[1].removesuffix(".parquet")), info.manifest["buckets"]
-        if part % buckets == number or parts % buckets:
-            table = read_parquet(info.path, file)
-            ids = table["item_id"].to_pylist()
-            tables.append(table.filter(pa.array([bucket_of(i or "", parts) == part for i in ids], pa.bool_())))
+    for file in files:
+        table = read_parquet(info.path, file)
+        ids = table["item_id"].to_pylist()
+        tables.append(table.filter(pa.array([bucket_of(each, parts) == part for each in ids], pa.bool_())))
     return pa.concat_tables(tables) if tables else pa.table({})
 
 

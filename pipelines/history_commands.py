@@ -3,91 +3,149 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from apache_beam.io.filesystem import BeamIOError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.config import ConfigError
 from pipelines.diff import KINDS, AttributeDifference, Difference, diff
 from pipelines.history import (
     HistoryError,
+    RefusedError,
     SnapshotInfo,
+    current_run,
     leftovers,
     list_snapshots,
+    named_snapshot,
+    pointed_to,
     prune,
-    published_run,
     remove_leftovers,
     roll_back,
     size_bytes,
     to_prune,
 )
-from pipelines.locks import OutputLockedError, break_lock, output_lock, read_lock
+from pipelines.locks import OutputLockedError, break_lock, is_dead, output_lock, read_lock
 from pipelines.options import connect_storage
+from pipelines.snapshots import is_local, new_run_id
 from pipelines.terminal import printable
 from transforms.data_files import DamagedFileError
 
-DONE, REFUSED = 0, 1
+DONE, REFUSED, BROKEN_OFF = 0, 1, 3
 MAX_SHOWN_CHARS = 60
+HELP_COLUMNS = 80
 
 
 def add_history_commands(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     """Declare the commands. add_parser: of the subparsers that they belong to."""
 
-    def declare(name: str, brief: str, about: str, *, named: bool = True) -> argparse.ArgumentParser:
-        parser = add_parser(name, help=brief, description=about, allow_abbrev=False)
+    def declare(name: str, brief: str, *, named: bool = True) -> argparse.ArgumentParser:
+        about, examples = ABOUT[name]
+        shown = "".join(f"\n  catalog-enrich {name} {each}" for each in examples)
+        parser = add_parser(
+            name,
+            help=brief,
+            description=textwrap.fill(about, HELP_COLUMNS),
+            epilog=f"examples:{shown}\n\n{EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
         if named:
             parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
         return parser
 
-    declare("snapshots", "list an output's snapshots", SNAPSHOTS_ABOUT)
-    declare("unlock", "remove the lock of a dead run", UNLOCK_ABOUT)
-    comparing = declare("diff", "what differs between two snapshots", DIFF_ABOUT, named=False)
+    declare("snapshots", "list an output's snapshots")
+    declare("unlock", "remove the lock of a dead run")
+    comparing = declare("diff", "what differs between two snapshots", named=False)
     for name, metavar in (("before", "A"), ("after", "B")):
-        comparing.add_argument(name, metavar=metavar, help="run id, `current` or `previous`")
-    comparing.add_argument("--output", required=True, metavar="DIR", help="folder of the snapshots")
-    examples = "of each kind and attribute (default: %(default)s)"
-    comparing.add_argument("--examples", type=int, default=3, metavar="N", help=examples)
+        which = "run id, `current`, `previous`, or the path of a snapshot's folder"
+        comparing.add_argument(name, metavar=metavar, help=which)
+    comparing.add_argument("--output", default="", metavar="DIR", help="folder of the snapshots; not for paths")
+    comparing.add_argument("--examples", type=int, default=3, metavar="N", help="of each kind (default: %(default)s)")
     comparing.add_argument("--json", action="store_true", help="print JSON")
-    back = declare("rollback", "let readers see an earlier snapshot", BACK_ABOUT)
-    which = "which one (default: the one before the current)"
-    back.add_argument("--to", default="previous", metavar="RUN_ID", help=which)
-    pruning = declare("prune", "remove old snapshots", PRUNE_ABOUT)
-    kept = "published snapshots to keep, the current one included"
-    pruning.add_argument("--keep", type=int, required=True, metavar="N", help=kept)
+    back = declare("rollback", "let readers see an earlier snapshot")
+    back.add_argument("--to", default="previous", metavar="RUN_ID", help="which one (default: that before the current)")
+    pruning = declare("prune", "remove old snapshots")
+    pruning.add_argument(
+        "--keep", type=int, required=True, metavar="N", help="published ones to keep, with the current"
+    )
     pruning.add_argument("--dry-run", action="store_true", help="say what would be removed, and stop")
 
 
-SNAPSHOTS_ABOUT = "Lists an output's snapshots, oldest first, with what they hold. Readers see the current one."
-DIFF_ABOUT = "Records and values that differ between two published snapshots, by attribute and source, with examples."
-BACK_ABOUT = (
-    "Makes an earlier published snapshot the current one, in one step, after every one of its files was found whole. "
-    "The next run goes on from it."
-)
-PRUNE_ABOUT = (
-    "Removes published snapshots but the newest N, refused ones but the newest N, and what runs that were killed left. "
-    "The current one always stays. Files that other snapshots share stay with these."
-)
-UNLOCK_ABOUT = (
-    "Removes the lock that says that a run is at work on the output. The next run does so by itself where it can tell "
-    "that the other is dead; use this where it cannot, and only if it is: two runs at once publish over each other."
-)
+EXIT_CODES = """exit codes:
+  0  done
+  1  refused: a run is at work on the output, or files of the snapshot are damaged; nothing was changed
+  2  bad arguments, or there is no such snapshot; nothing was changed
+  3  it broke off (disk full, files that may not be removed, object store out of reach)"""
+
+# Command → what it does, and the arguments of examples.
+ABOUT: dict[str, tuple[str, Sequence[str]]] = {
+    "snapshots": (
+        "Lists an output's snapshots, oldest first, with what they hold. Readers see the current one.",
+        ["features"],
+    ),
+    "diff": (
+        "Records and values that differ between two snapshots, by attribute and by who gave the value, with examples; "
+        "and what came into quarantine and left it. Snapshots that the gate refused can be looked at too.",
+        ["previous current --output features", "features/current features/snapshots/20260131T120000Z-1f3c9a --json"],
+    ),
+    "rollback": (
+        "Makes an earlier published snapshot the current one, in one step, after every one of its files was found "
+        "whole. The next run goes on from it.",
+        ["features", "features --to 20260131T120000Z-1f3c9a"],
+    ),
+    "prune": (
+        "Removes published snapshots but the newest N, refused ones but the newest N, and what runs that were killed "
+        "left. The current one always stays. Files that other snapshots share stay with these.",
+        ["features --keep 14 --dry-run", "features --keep 14"],
+    ),
+    "unlock": (
+        "Removes the lock that says that a run is at work on the output. The next run does so by itself where it can "
+        "tell that the other is dead; use this where it cannot, and only if it is: two runs at once publish over each "
+        "other. The lock of a run that is seen to be alive stays.",
+        ["features"],
+    ),
+}
 
 
 def history_command(options: argparse.Namespace) -> int:
     """Run one of the commands; returns the exit code. Raises ConfigError."""
     connect_storage()
     try:
+        _must_exist(getattr(options, "output", ""))
         return COMMANDS[options.command](options)
+    except (OutputLockedError, DamagedFileError, RefusedError) as error:
+        _say(f"refused: {error}")
+        return REFUSED
     except HistoryError as error:
         raise ConfigError([str(error)]) from error
-    except (OutputLockedError, DamagedFileError) as error:
-        print(printable(f"catalog-enrich: refused: {error}"), file=sys.stderr)
-        return REFUSED
+    except (OSError, BeamIOError) as error:
+        _say(f"it broke off: {type(error).__name__}: {error}")
+        return BROKEN_OFF
+
+
+def _must_exist(output: str) -> None:
+    """Refuse a mistyped folder before a lock makes it."""
+    if output and is_local(output) and not Path(output).is_dir():
+        raise HistoryError(f"{output!r} is no folder")
+
+
+def _say(what: str) -> None:
+    print(printable(f"catalog-enrich: {what}"), file=sys.stderr)
+
+
+def _text(text: str) -> Text:
+    """For a table's cell, where rich would take brackets in names for its markup."""
+    return Text(printable(text))
 
 
 def _snapshots(options: argparse.Namespace) -> int:
@@ -95,36 +153,47 @@ def _snapshots(options: argparse.Namespace) -> int:
     if not infos:
         made = f"`catalog-enrich run --output {options.output}` makes one"
         raise HistoryError(f"{options.output!r} has no snapshots; {made}")
-    table = Table(
-        title=printable(f"Snapshots of {options.output}"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
-    for name in ("", "run id", "made by", "items", "set aside", "+ ~ -", "MiB"):
+    table = Table(title=_text(f"Snapshots of {options.output}"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "run id", "made by", "items", "filled", "set aside", "+ ~ -", "MiB"):
         left = name in ("", "run id", "made by")
         table.add_column(name, justify="left" if left else "right", no_wrap=name == "run id")
     for info in infos:
-        table.add_row("*" if info.is_current else "", printable(info.run_id), *_about(info))
+        table.add_row("*" if info.is_current else "", *map(_text, (info.run_id, *_about(info))))
     console = Console(highlight=False)
     console.print(table)
     console.print("*: readers see this one; + ~ -: items new, changed and deleted", style="dim", markup=False)
-    lock = read_lock(options.output)
-    if lock is not None:
-        print(printable(f"run {lock.run_id} is at work (process {lock.pid} on {lock.host}, since {lock.started})"))
+    for note in _notes(options.output, infos):
+        console.print(printable(note), markup=False, soft_wrap=True)
     return DONE
+
+
+def _notes(output: str, infos: Sequence[SnapshotInfo]) -> Iterator[str]:
+    """What does not fit into the table's columns."""
+    before = ""
+    for info in infos:
+        if info.problem:
+            yield f"{info.run_id}: {info.problem}"
+        elif info.based_on not in ("", before):
+            yield f"{info.run_id} went on from {info.based_on}"
+        before = info.run_id if info.is_published else before
+    lock = read_lock(output)
+    if lock is not None:
+        yield f"run {lock.run_id} is at work (process {lock.pid} on {lock.host}, since {lock.started})"
 
 
 def _about(info: SnapshotInfo) -> Iterator[str]:
     if info.problem:
-        yield printable(info.problem)
+        yield "not whole"
         return
     counts, records = info.manifest["counts"], info.manifest.get("records")
     yield str(info.manifest.get("command", "run")) + ("" if info.is_published else ", refused")
-    yield from (f"{number:,}" for number in (counts["items"], counts["records_quarantined"]))
+    yield from (f"{number:,}" for number in (counts["items"], info.filled, counts["records_quarantined"]))
     yield " ".join(f"{records[kind]:,}" for kind in ("new", "changed", "deleted")) if records else "all anew"
     yield f"{size_bytes(info) / 2**20:,.0f}"
 
 
 def _diff(options: argparse.Namespace) -> int:
-    before, after = (published_run(options.output, named) for named in (options.before, options.after))
+    before, after = (named_snapshot(options.output, named) for named in (options.before, options.after))
     found = diff(before, after, options.examples)
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(found, enc_hook=str), indent=1).decode())
@@ -152,7 +221,8 @@ def _print_difference(found: Difference) -> None:
     for name, difference in found.attributes.items():
         for number, source in enumerate(sorted({s for counts in difference.counts.values() for s in counts})):
             counts = (difference.counts[kind].get(source) for kind in KINDS)
-            table.add_row("" if number else name, source, *(f"{count:,}" if count else "" for count in counts))
+            numbers = (f"{count:,}" if count else "" for count in counts)
+            table.add_row(_text("" if number else name), _text(source), *numbers)
     if table.row_count:
         console.print(table)
     for name, difference in found.attributes.items():
@@ -173,39 +243,50 @@ def _shown(value: Any) -> str:
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    with output_lock(options.output, "rollback", "rollback") as warnings:
-        before = [info.run_id for info in list_snapshots(options.output) if info.is_current]
+    with output_lock(options.output, new_run_id(dt.datetime.now(dt.UTC)), "rollback") as warnings:
+        before = current_run(options.output)
         info, more = roll_back(options.output, options.to)
     for warning in (*warnings, *more):
-        print(printable(f"catalog-enrich: warning: {warning}"), file=sys.stderr)
-    print(printable(f"readers see {info.run_id} now, instead of {before[0] if before else 'none'}"))
+        _say(f"warning: {warning}")
+    print(printable(f"readers see {info.run_id} now, instead of {before or 'none'}"))
     return DONE
 
 
 def _prune(options: argparse.Namespace) -> int:
     if options.keep < 1:
         raise HistoryError(f"--keep {options.keep}: at least 1, the current snapshot always stays")
+    pointed_to(options.output)
     if options.dry_run:
-        gone, left = to_prune(list_snapshots(options.output), options.keep), leftovers(options.output)
+        held = read_lock(options.output)
+        gone = wanted = to_prune(list_snapshots(options.output), options.keep)
+        left = leftovers(options.output, () if held is None else (held.run_id,))
     else:
-        with output_lock(options.output, "prune", "prune"):
+        with output_lock(options.output, new_run_id(dt.datetime.now(dt.UTC)), "prune") as warnings:
+            wanted = to_prune(list_snapshots(options.output), options.keep)
             gone, left = prune(options.output, options.keep), remove_leftovers(options.output)
+        for warning in warnings:
+            _say(f"warning: {warning}")
     verb = "would be removed" if options.dry_run else "removed"
     for info in gone:
         print(printable(f"{verb}: {info.run_id}"))
     for path in left:
         print(printable(f"{verb}: {path}, left by a run that broke off"))
-    if not gone and not left:
+    if not wanted and not left:
         print("nothing to remove")
-    return DONE
+    stayed = sorted({info.path for info in wanted} - {info.path for info in gone})
+    for path in stayed:
+        _say(f"error: {path} could not be removed; may this user write there?")
+    return BROKEN_OFF if stayed else DONE
 
 
 def _unlock(options: argparse.Namespace) -> int:
+    held = read_lock(options.output)
+    if held is not None and is_dead(held) is False:
+        alive = f"run {held.run_id} is alive, process {held.pid} of this machine"
+        raise RefusedError(f"{alive}; wait for it, or stop it (kill {held.pid}) and run this again")
     held = break_lock(options.output)
-    if held is None:
-        print(printable(f"{options.output} was not locked"))
-    else:
-        print(printable(f"removed the lock of run {held.run_id} (process {held.pid} on {held.host})"))
+    whose = "" if held is None else f"removed the lock of run {held.run_id} (process {held.pid} on {held.host})"
+    print(printable(whose or f"{options.output} has no lock that could be read, and none now"))
     return DONE
 
 

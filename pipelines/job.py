@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -102,7 +103,8 @@ def run(
         state = _begin(plan, layout, started, chosen, warnings)
         outcome = _run(state, options, progress, local=local, before_publishing=before_publishing)
         if outcome.published and plan.config.reuse.keep:
-            prune(layout.output, plan.config.reuse.keep)
+            with suppress(Exception):  # old snapshots go next time; this one is published all the same
+                prune(layout.output, plan.config.reuse.keep)
         return outcome
 
 

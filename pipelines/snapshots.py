@@ -144,6 +144,7 @@ def _replace_file(path: Path, text: str, run_id: str) -> None:
 def _replace_link(link: Path, target: str, run_id: str) -> list[str]:
     half = link.with_name(f".{link.name}.{run_id}")
     try:
+        half.unlink(missing_ok=True)  # of a run that was killed right here
         half.symlink_to(target, target_is_directory=True)
         half.replace(link)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.diff import ADDED, CHANGED, KINDS, REMOVED, Difference, add_items, diff
+from pipelines.diff import ADDED, CHANGED, KINDS, REMOVED, ROWS_AT_ONCE, Difference, _divided_otherwise, add_items, diff
 from pipelines.history import SnapshotInfo
 from transforms.data_files import write_parquet
 from transforms.spool import bucket_of
@@ -55,8 +56,8 @@ rows = st.lists(
 )
 
 
-def table(of: list[Row]) -> pa.Table:
-    return pa.Table.from_pylist(sorted(of, key=lambda each: each["item_id"]), schema=SCHEMA)
+def table(of: list[Row], schema: pa.Schema = SCHEMA) -> pa.Table:
+    return pa.Table.from_pylist(sorted(of, key=lambda each: each["item_id"]), schema=schema)
 
 
 def slowly(old: list[Row], new: list[Row]) -> tuple[Counter[str], dict[tuple[str, str], Counter[str]]]:
@@ -100,15 +101,19 @@ def test_a_snapshot_does_not_differ_from_itself(same: list[Row]) -> None:
     assert not found.attributes
 
 
-def snapshot(folder: Path, name: str, of: list[Row], buckets: int) -> SnapshotInfo:
+def thin_snapshot(folder: Path, name: str, of: list[Row], buckets: int) -> SnapshotInfo:
+    """A snapshot of an attribute without provenance."""
+    schema = pa.schema([("item_id", pa.string()), ("color", pa.string()), ("color__provenance", PROVENANCE)])
+    return snapshot(folder, name, of, buckets, schema)
+
+
+def snapshot(folder: Path, name: str, of: list[Row], buckets: int, schema: pa.Schema = SCHEMA) -> SnapshotInfo:
     path = folder / name
     (path / "items").mkdir(parents=True)
-    files = []
-    for bucket in range(buckets):
-        held = [each for each in of if bucket_of(each["item_id"], buckets) == bucket]
-        if held:
-            file = write_parquet(str(path), "items", bucket, table(held))
-            files.append({name: getattr(file, name) for name in ("table", "path", "rows", "bytes", "digest")})
+    held: dict[int, list[Row]] = {}
+    for each in of:
+        held.setdefault(bucket_of(each["item_id"], buckets), []).append(each)
+    files = [asdict(write_parquet(str(path), "items", bucket, table(held[bucket], schema))) for bucket in held]
     return SnapshotInfo(name, str(path), False, {"buckets": buckets, "files": files, "published": True})
 
 
@@ -116,12 +121,36 @@ def test_other_buckets_make_no_difference(tmp_path: Path) -> None:
     """Snapshots that are divided otherwise are compared as a whole; examples are bounded and name the method."""
     old = [row(f"i{n}", "red", None, "text", "one") for n in range(30)]
     new = [row(f"i{n}", "blue" if n < 10 else "red", None, "model", "one") for n in range(5, 35)]
-    sides = snapshot(tmp_path, "a", old, 4), snapshot(tmp_path, "b", new, 16)
-    for before, after in (sides, (sides[0], snapshot(tmp_path, "c", new, 4))):
-        found = diff(before, after, 2)
+    before = snapshot(tmp_path, "a", old, 4)
+    for buckets in (16, 4, 6, 7, 1):
+        found = diff(before, snapshot(tmp_path, f"b{buckets}", new, buckets), 2)
         assert dict(found.items) == {ADDED: 5, REMOVED: 5, CHANGED: 5}
         assert found.attributes["color"].counts[CHANGED] == {"model": 5}
         examples = found.attributes["color"].examples
         assert [(each.before, each.after, each.method) for each in examples] == [("red", "blue", "m")] * 2
         assert all(len(shown) <= 2 for shown in found.item_examples.values())
-    assert diff(sides[1], sides[1]).is_empty
+    assert diff(before, before).is_empty
+    assert diff(before, snapshot(tmp_path, "c", old, 6)).is_empty
+
+
+def test_what_does_not_fit_at_once_is_compared_in_parts(tmp_path: Path) -> None:
+    """More rows than are held at once, in numbers of buckets with nothing in common, give the same counts."""
+    old, new = (
+        [{"item_id": f"i{n}", "color": color} for n in range(start, start + 60_000)]
+        for start, color in ((0, "red"), (20_000, "blue"))
+    )
+    sides = [thin_snapshot(tmp_path, name, of, n) for name, of, n in (("a", old, 2), ("b", new, 3))]
+    pairs = list(_divided_otherwise(*((info, info.files) for info in sides)))
+    assert len(pairs) == 2
+    assert max(each.num_rows for pair in pairs for each in pair) < ROWS_AT_ONCE
+    found = diff(*sides)
+    assert dict(found.items) == {ADDED: 20_000, REMOVED: 20_000, CHANGED: 40_000}
+
+
+def test_equal_files_are_not_opened(tmp_path: Path) -> None:
+    """A bucket whose file has the same digest on both sides is skipped, even where the file is gone."""
+    rows_of = [row(f"i{n}", "red", None, "text", "one") for n in range(8)]
+    sides = [snapshot(tmp_path, name, rows_of, 2) for name in ("a", "b")]
+    for path in tmp_path.rglob("*.parquet"):
+        path.unlink()
+    assert diff(*sides).is_empty

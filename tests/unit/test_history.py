@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +15,19 @@ import pytest
 
 from pipelines.history import (
     HistoryError,
+    RefusedError,
     current_run,
     leftovers,
     list_snapshots,
+    named_snapshot,
+    pointed_to,
     prune,
     published_run,
     remove_leftovers,
     roll_back,
 )
 from pipelines.snapshots import KEPT, point_to
+from tests.memory_storage import MemoryStorage
 from transforms.data_files import write_parquet
 
 
@@ -29,8 +36,15 @@ def snapshot(output: Path, run_id: str, *, published: bool = True, started: str 
     path = output / "snapshots" / run_id
     (path / "items").mkdir(parents=True)
     file = write_parquet(str(path), "items", 0, pa.table({"item_id": [run_id]}))
-    row = {name: getattr(file, name) for name in ("table", "path", "rows", "bytes", "digest")}
-    manifest: dict[str, Any] = {"run_id": run_id, "published": published, "started": started or run_id, "files": [row]}
+    values = {"color": {"record": 1, "text": 2, "model": 3, "unknown:no-evidence": 4}}
+    manifest: dict[str, Any] = {
+        "run_id": run_id,
+        "published": published,
+        "started": started or run_id,
+        "buckets": 1,
+        "counts": {"items": 1, "records_quarantined": 0, "values": values},
+        "files": [asdict(file)],
+    }
     (path / "manifest.json").write_text(json.dumps(manifest))
     return path
 
@@ -54,6 +68,39 @@ def test_all_are_listed_in_the_order_of_their_runs(output: Path) -> None:
     assert [run_id for run_id, info in infos.items() if info.is_published] == ["r1", "r2", "r4", "r5"]
     assert infos["r6"].is_half
     assert [run_id for run_id, info in infos.items() if info.is_current] == ["r5"]
+    assert (infos["r5"].filled, infos["r5"].based_on) == (5, "")
+
+
+@pytest.mark.parametrize("written", ["{half", "[]", '{"run_id": "r2"}', '{"files": 1}'])
+def test_a_manifest_without_sense_is_listed_with_its_problem(output: Path, written: str) -> None:
+    """A manifest that is no JSON, or lacks what is needed, is a problem of that snapshot and not the end of the list."""
+    (output / "snapshots" / "r2" / "manifest.json").write_text(written)
+    infos = {info.run_id: info for info in list_snapshots(str(output))}
+    assert "its manifest cannot be read" in infos["r2"].problem
+    assert not infos["r2"].is_published
+    assert not infos["r2"].is_half
+    with pytest.raises(HistoryError, match="no published snapshot 'r2'"):
+        roll_back(str(output), "r2")
+
+
+def test_a_manifest_that_cannot_be_read_now_is_not_taken_for_missing(output: Path) -> None:
+    """Only a snapshot that surely has no manifest is half written; where reading fails nothing is removed."""
+    manifest = output / "snapshots" / "r2" / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+    assert {Path(path).name for path in remove_leftovers(str(output))} == {"r6"}
+    assert list((output / "snapshots" / "r2" / "items").iterdir())
+
+
+def test_what_is_looked_at_has_many_names(output: Path) -> None:
+    """A snapshot is found by run id, also a refused one, by `current` and `previous`, and by its folder's path."""
+    found = [named_snapshot(str(output), named).run_id for named in ("r3", "current", "previous")]
+    assert found == ["r3", "r5", "r4"]
+    paths = [output / "snapshots" / "r3", f"{output}/current/"]
+    assert [named_snapshot("", str(path)).run_id for path in paths] == ["r3", "r5"]
+    for named, told in (("r3", "name its --output"), (str(output), "no snapshot to look at"), ("./r9", "half written")):
+        with pytest.raises(HistoryError, match=told):
+            named_snapshot("", named)
 
 
 def test_a_clock_that_went_backwards_shows(tmp_path: Path) -> None:
@@ -87,7 +134,7 @@ def test_a_damaged_snapshot_is_not_gone_back_to(output: Path, damage: str) -> No
     if damage != "remove":
         file.write_bytes(data if damage == "flip" else data[:-1])
     with pytest.raises(
-        HistoryError, match=r"r4 is not whole, readers keep what they have: items/bucket-00000\.parquet"
+        RefusedError, match=r"r4 is not whole, readers keep what they have: items/bucket-00000\.parquet"
     ):
         roll_back(str(output))
     assert current_run(str(output)) == "r5"
@@ -138,3 +185,59 @@ def test_leftovers_of_killed_runs_are_removed(output: Path) -> None:
     assert leftovers(str(output)) == []
     assert {path.name for path in (output / "snapshots").iterdir()} == {"r1", "r2", "r3", "r4", "r5"}
     assert (output / "_work" / "kept").is_dir()
+
+
+def test_nothing_is_removed_where_the_pointer_cannot_be_read(output: Path) -> None:
+    """A pointer that makes no sense might name any snapshot, so all stay; going back to one by name mends it."""
+    (output / "current.json").write_text('{"run_id": "r')
+    assert prune(str(output), 1) == []
+    assert len(list((output / "snapshots").iterdir())) == 6
+    with pytest.raises(HistoryError, match=r"rollback .* --to RUN_ID"):
+        pointed_to(str(output))
+    roll_back(str(output), "r2")
+    assert pointed_to(str(output)) == "r2"
+    (output / "current.json").unlink()
+    assert pointed_to(str(output)) == ""
+
+
+def test_a_link_that_a_killed_run_left_is_in_nobodys_way(output: Path) -> None:
+    """Going back to a snapshot sets the link, though a run was killed while it did just that."""
+    (output / ".current.r4").symlink_to("nowhere")
+    assert roll_back(str(output))[1] == []
+    assert str((output / "current").readlink()) == "snapshots/r4"
+
+
+def test_what_a_killed_prune_leaves_does_not_look_whole(output: Path) -> None:
+    """The manifest goes first: a snapshot that is half removed is half written to everyone, and the next run ends it."""
+    (output / "snapshots" / "r1" / "manifest.json").unlink()
+    assert "r1" not in {info.run_id for info in list_snapshots(str(output)) if info.is_published}
+    assert str(output / "snapshots" / "r1") in remove_leftovers(str(output))
+
+
+@pytest.fixture
+def store(output: Path) -> Iterator[type[MemoryStorage]]:
+    """The same output in an object store."""
+    MemoryStorage.files.clear()
+    for path in output.rglob("*"):
+        if path.is_file() and path.relative_to(output).parts[0] != "current":
+            MemoryStorage.files[f"store://out/{path.relative_to(output)}"] = path.read_bytes()
+    MemoryStorage.files["store://out/snapshots/r6/items/half.parquet"] = b"half"
+    shutil.rmtree(output)
+    yield MemoryStorage
+    MemoryStorage.files.clear()
+
+
+def test_an_object_store_has_the_same_history(store: type[MemoryStorage]) -> None:
+    """Listing, going back, damage, pruning and leftovers are the same on an object store."""
+    infos = {info.run_id: info for info in list_snapshots("store://out")}
+    assert sorted(infos) == ["r1", "r2", "r3", "r4", "r5", "r6"]
+    assert infos["r6"].is_half
+    assert roll_back("store://out")[0].run_id == "r4"
+    (damaged,) = [name for name in store.files if "/r2/items/" in name]
+    del store.files[damaged]
+    with pytest.raises(RefusedError, match="items/bucket-00000"):
+        roll_back("store://out", "r2")
+    assert pointed_to("store://out") == "r4"
+    assert [info.run_id for info in prune("store://out", 2)] == ["r1", "r2"]
+    assert remove_leftovers("store://out") == ["store://out/snapshots/r6"]
+    assert sorted(info.run_id for info in list_snapshots("store://out")) == ["r3", "r4", "r5"]
