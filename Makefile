@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help install demo test test-vllm lint types unit docs lock bench clean
+.PHONY: help install demo test test-kill test-vllm lint types unit docs lock bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ types: install  ## mypy, strict
 
 unit: install  ## all tests, without lint and types
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --durations 15
+
+test-kill: install  ## kill 20 runs on a real catalog (../shared/data, some ten minutes)
+	CATALOG_ENRICH_KILLS=20 $(BIN)/python -m pytest -v -s tests/pipeline/test_kill.py --durations 0
 
 test-vllm: install  ## the whole job against a real vLLM server on the CPU, in .venv-vllm (3.5 GB)
 	$(BIN)/python tests/vllm/install.py .venv-vllm

@@ -18,6 +18,8 @@ EXTRAS = {
         "onnxruntime>=1.20",
         "rapidocr>=3.10",
     ],
+    # Conditions in SQL for `catalog-enrich backfill --where`.
+    "backfill": ["duckdb>=1.3"],
     "checks": ["great-expectations>=1.20"],
     "demo": ["scikit-image>=0.25"],
     # Plots in the report of `catalog-enrich evaluate`; without it the report has its tables only.
@@ -28,11 +30,15 @@ EXTRAS = {
     # Older transformers read control tokens in catalog texts as such.
     "transformers": ["llguidance>=1.9", "torch>=2.4", "transformers>=5.23"],
     "gcp": ["apache-beam[gcp]>=2.77"],
+    # What Beam's s3:// needs; endpoints of others than AWS come from AWS_ENDPOINT_URL, which older versions ignore.
+    "s3": ["boto3>=1.40"],
     "dev": [
+        "boto3>=1.40",
         "build",
         "duckdb>=1.3",
         "hypothesis>=6.100",
         "import-linter>=2",
+        "moto[server]>=5.1",
         "mypy>=1.15",
         "polars>=1.30",
         "psutil>=6",

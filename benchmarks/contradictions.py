@@ -77,8 +77,10 @@ def make_items(plan: Plan, folder: Path) -> None:
         pipeline = beam.Pipeline(options=beam_options(LOCAL_RUNNER, 1, []))
         config = plan.config
         read = pipeline | "Read" >> ReadCatalog(plan.splits, plan.template, config.read_limits, plan.buckets)
-        images = read.image_refs | "References" >> Spool(spool_dir) | "Images" >> PrepareImages(
-            config.images_root, config.image_limits, plan.models, spool_dir, plan.buckets
+        images = (
+            read.image_refs
+            | "References" >> Spool(spool_dir)
+            | "Images" >> PrepareImages(config.images_root, config.image_limits, plan.models, spool_dir, plan.buckets)
         )
         named = {
             "records": read.records,

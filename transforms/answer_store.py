@@ -1,37 +1,42 @@
 """Answers of language models, kept beside the snapshots: what was asked once is never paid for again.
 
-OUTPUT/answers/<first>-<last>-<id>.parquet. `first` and `last` bound the keys of the jobs whose answers are in the
-file, as four hexadecimal digits each, so that whoever works on a part of the jobs reads the files of that part only.
-Answers are written in small files as they come, which a killed run leaves behind for the next one, and are put into
-one file when the part is done.
+Whoever works on a part of the jobs reads the files of OUTPUT/answers that may hold its answers, and keeps each new one
+as it comes: on a local disk at once, as a line of a journal, so that a kill loses what is under way and nothing else;
+in an object store, where nothing can be added to a file, in small files. When the part is done they are put into one
+file, together with what killed runs have left and with the files of earlier runs where these are many.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import io
 import logging
-import re
 import time
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
-from schemas.columns import ANSWERS
+from transforms.answer_files import (
+    AnswerFile,
+    Journal,
+    Row,
+    claim,
+    is_local,
+    newest,
+    read_file,
+    read_files,
+    remove,
+    write_rows,
+)
 from transforms.models.chat import ChatAnswer, ChatRequest
 
-FLUSH_ANSWERS = 64
-FLUSH_SECS = 5.0
+# In object stores an answer is safe after so many more of them, or with the first after so long.
+FLUSH_ANSWERS = 32
+FLUSH_SECS = 2.0
+# Files of earlier runs that a part may have before they are put together.
+MANY_FILES = 8
 
 _DIGITS = 4
-_NAME = re.compile(r"([0-9a-f]{4})-([0-9a-f]{4})-[0-9a-f]+\.parquet")
-_SCHEMA = pa.schema(ANSWERS)
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +64,7 @@ def bounds_of(part: int, parts: int) -> tuple[str, str]:
 class AnswerStore:
     """The answers of the jobs between `first` and `last` in `folder`, held in memory, and those that come to it.
 
-    run_id and model are written beside each answer; unreadable: files that `load` could not use.
+    run_id and model are written beside each answer; unreadable: files that `load` could not use, or not wholly.
     """
 
     folder: str
@@ -69,71 +74,122 @@ class AnswerStore:
     model: str
     unreadable: list[str] = field(default_factory=list)
     _known: dict[str, ChatAnswer] = field(default_factory=dict)
-    _fresh: list[dict[str, object]] = field(default_factory=list)
-    _files: list[tuple[str, pa.Table]] = field(default_factory=list)
+    _earlier: list[AnswerFile] = field(default_factory=list)
+    _fresh: list[Row] = field(default_factory=list)
+    _kept: list[Row] = field(default_factory=list)
+    _pieces: list[str] = field(default_factory=list)
+    _journal: Journal | None = None
     _flushed_at: float = field(default_factory=time.monotonic)
 
     def load(self) -> None:
-        """Read what earlier runs, or an earlier try of this one, have left. What cannot be read is asked for again."""
-        for path in _files_between(self.folder, self.first, self.last):
-            try:
-                with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-                    table = pq.read_table(pa.BufferReader(file.read()), schema=_SCHEMA)
-            except (OSError, BeamIOError, pa.ArrowException) as error:
-                self.unreadable.append(path)
-                _log.warning("%s cannot be read (%s); its answers are asked for again", path, error)
-                continue
-            self._known |= {row["fingerprint"]: _answer(row) for row in table.to_pylist()}
+        """Read what earlier runs, or an earlier try of this one, have left. What cannot be read is asked for again.
+
+        Raises what the storage raises when its files cannot be listed.
+        """
+        rows: list[Row] = []
+        for file, contents in read_files(self.folder, self.first, self.last):
+            rows += contents.rows
+            if contents.problem:
+                self.unreadable.append(file.path)
+                _log.warning("%s: %s; what it cannot tell is asked for again", file.path, contents.problem)
+            else:
+                self._earlier.append(file)
+        self._known |= {fingerprint: _answer(row) for fingerprint, row in newest(rows).items()}
 
     def get(self, fingerprint: str) -> ChatAnswer | None:
         return self._known.get(fingerprint)
 
     def put(self, fingerprint: str, request: ChatRequest, answer: ChatAnswer) -> None:
-        """Keep an answer; it is durable after FLUSH_ANSWERS more of them, or with the first after FLUSH_SECS."""
+        """Keep an answer: on a local disk at once, else after FLUSH_ANSWERS or with the first after FLUSH_SECS.
+
+        Raises what the storage raises, for example OSError when the disk is full.
+        """
         self._known[fingerprint] = answer
         self._fresh.append(_row(fingerprint, request, answer, self.run_id, self.model))
-        if len(self._fresh) >= FLUSH_ANSWERS or time.monotonic() - self._flushed_at >= FLUSH_SECS:
+        if is_local(self.folder) or len(self._fresh) >= FLUSH_ANSWERS or self._flush_is_due():
             self.flush()
 
     def flush(self) -> None:
         """Write what came since the last time."""
-        if self._fresh:
-            table = pa.Table.from_pylist(self._fresh, schema=_SCHEMA)
-            self._files.append((self._write(table), table))
-            self._fresh = []
-        self._flushed_at = time.monotonic()
+        if not self._fresh:
+            return
+        if is_local(self.folder):
+            self._journal = self._journal or Journal(self.folder, self.first, self.last)
+            for row in self._fresh:
+                self._journal.append(row)
+            if self._flush_is_due():
+                self._journal.sync()
+                self._flushed_at = time.monotonic()
+        else:
+            self._pieces.append(write_rows(self.folder, self.first, self.last, self._fresh))
+            self._flushed_at = time.monotonic()
+        self._kept += self._fresh
+        self._fresh = []
 
     def close(self) -> None:
-        """Write the rest, and put what was written in pieces into one file."""
+        """Write the rest, and put what lies in pieces into one file. Raises what `flush` raises."""
         self.flush()
-        if len(self._files) > 1:
-            pieces = self._files
-            self._files = [(self._write(pa.concat_tables(table for _, table in pieces)), pieces[0][1])]
-            with suppress(BeamIOError, OSError):  # answers that are there twice do no harm
-                FileSystems.delete([path for path, _ in pieces])
+        try:
+            self._put_together()
+        except Exception as error:  # each storage has errors of its own; the pieces hold all answers
+            _log.warning("%s: answers stay in small files: %s", self.folder, error)
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+            self._journal, self._pieces, self._kept, self._earlier = None, [], [], []
 
-    def _write(self, table: pa.Table) -> str:
-        sink = io.BytesIO()
-        pq.write_table(table.sort_by("fingerprint"), sink, compression="zstd")
-        name = f"{self.first}-{self.last}-{uuid.uuid4().hex}.parquet"
-        path: str = FileSystems.join(self.folder, name)
-        # Under another name first: a reader must not take half a file for a damaged one.
-        half = f"{path}.part"
-        with FileSystems.create(half, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            file.write(sink.getbuffer())
-        FileSystems.rename([half], [path])
-        return path
+    def _flush_is_due(self) -> bool:
+        return time.monotonic() - self._flushed_at >= FLUSH_SECS
+
+    def _put_together(self) -> None:
+        with ExitStack() as claims:
+            earlier = {file.path: read_file(file) for file in self._to_merge() if claims.enter_context(claim(file))}
+            # What has become unreadable stays as it is.
+            whole = {path: contents.rows for path, contents in earlier.items() if not contents.problem}
+            journal = [] if self._journal is None else [self._journal.path]
+            if not whole and not journal and len(self._pieces) < 2:
+                return
+            rows = newest([*(row for rows in whole.values() for row in rows), *self._kept])
+            if rows:
+                write_rows(self.folder, self.first, self.last, rows.values())
+            remove([*whole, *journal, *self._pieces])
+
+    def _to_merge(self) -> list[AnswerFile]:
+        """Journals that killed runs have left, and all files where they are many.
+
+        Only what lies within this part's bounds: others read what reaches beyond them.
+        """
+        own = [file for file in self._earlier if self.first <= file.first and file.last <= self.last]
+        return own if len(own) > MANY_FILES else [file for file in own if file.is_journal]
 
 
-def _files_between(folder: str, first: str, last: str) -> Iterator[str]:
-    try:
-        found = FileSystems.match([FileSystems.join(folder, "*.parquet")])[0].metadata_list
-    except BeamIOError:  # there is no such folder before the first answer
-        return
-    for metadata in sorted(found, key=lambda each: each.path):
-        name = _NAME.fullmatch(FileSystems.split(metadata.path)[1])
-        if name and name[1] <= last and name[2] >= first:
-            yield metadata.path
+def forget_answers(folder: str, fingerprints: Collection[str]) -> int:
+    """Drop these answers, so that the next run asks again; returns how many there were.
+
+    Files that cannot be read stay and are named in a warning. Of a damaged journal the rows that are whole are kept,
+    and the damaged file is put aside as `<name>.damaged`. Raises BlockingIOError when a run is writing such an
+    answer's journal, else what the storage raises; what was dropped until then stays dropped.
+    """
+    unwanted = frozenset(fingerprints)
+    forgotten: set[str] = set()
+    for file, contents in read_files(folder):
+        if contents.problem:
+            _log.warning("%s: %s; answers in it may be found again", file.path, contents.problem)
+        found = {row["fingerprint"] for row in contents.rows} & unwanted
+        if not found:
+            continue
+        with claim(file) as claimed:
+            if not claimed:
+                raise BlockingIOError(f"{file.path} is being written; wait until that run has ended")
+            rest = [row for row in read_file(file).rows if row["fingerprint"] not in unwanted]
+            if rest:
+                write_rows(folder, file.first, file.last, rest)
+            if contents.problem:
+                Path(file.path).rename(f"{file.path}.damaged")
+            else:
+                remove([file.path])
+        forgotten |= found
+    return len(forgotten)
 
 
 def _row(fingerprint: str, request: ChatRequest, answer: ChatAnswer, run_id: str, model: str) -> dict[str, object]:
