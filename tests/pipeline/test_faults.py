@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
+
 import pytest
 
 from schemas.elements import Bucket, Item, RawRecord, Record
-from tests.support import Shop, flags, reasons
+from tests.support import FAKE_MODELS, Shop, flags, reasons
 from transforms.buckets import each_item
 
 
@@ -89,3 +93,35 @@ def test_a_wrong_script_is_refused_before_any_work(shop: Shop, script: str, prob
     run = shop.run(shop.file("in.jsonl", [{"sku": "a"}]), options=options)
     assert run.code == 2
     assert problem in run.err
+
+
+def test_a_full_disk_keeps_the_previous_snapshot(shop: Shop) -> None:
+    """When nothing more can be written the run says so, ends with 3, and leaves the published snapshot as it was."""
+    small = [{"sku": f"s{n}", "name": f"Mug {n}"} for n in range(3)]
+    first = shop.run(shop.file("in.jsonl", small))
+    assert first.code == 0
+    before = {path: path.read_bytes() for path in (shop.folder / "out").rglob("*") if path.is_file()}
+    path = shop.file(
+        "in.jsonl", [*small, *({"sku": f"t{n}", "name": "Mug " + f"{n * 7919:x} " * 50} for n in range(400))]
+    )
+    command = [sys.executable, "-m", "pipelines.enrich", "--template", str(shop.folder / "template.yaml"), *FAKE_MODELS]
+    command += ["--images-root", str(shop.images), "--workers", "1", "--input", str(path)]
+    full = subprocess.run(
+        [*command, "--output", str(shop.folder / "out")],
+        # No file may grow beyond this: like a disk that is full, for whoever writes more.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert full.returncode == 3
+    assert "the run broke off: " in full.stderr
+    assert "File too large" in full.stderr
+    assert "Readers keep the previous snapshot." in full.stderr
+    after = {path: path.read_bytes() for path in (shop.folder / "out").rglob("*") if path.is_file()}
+    assert {path: after.get(path) for path in before} == before
+    assert not [path for path in after.keys() - before.keys() if not path.name.startswith(".lock")]
+    again = shop.run(path)
+    assert again.code == 0
+    assert len(again.rows("items")) == 403
