@@ -107,7 +107,7 @@ def test_too_few_labels_abstain_and_say_so(learnt: tuple[Shop, Run]) -> None:
 def test_probes_of_an_earlier_run_are_used_again(learnt: tuple[Shop, Run]) -> None:
     """The same labels train nothing anew and give the same rows; moved labels do train."""
     shop, run = learnt
-    again = shop.run(shop.folder / "in.jsonl")
+    again = shop.run(shop.folder / "in.jsonl", options=["--full"])
     assert all(probe["reused"] for probe in again.manifest["probes"])
     assert [probe["digest"] for probe in again.manifest["probes"]] == [p["digest"] for p in run.manifest["probes"]]
     drop = ("created_ts",)
