@@ -95,8 +95,10 @@ def _is_said(provenance: Mapping[str, Any] | None) -> bool:
     if provenance is None or not (provenance["method"] or "").startswith(METHOD):
         return False
     reason = provenance["reason"]
-    # Failures are asked again; answers that could not be used are found in the store.
-    return reason is None or (reason in REASONS and not REASONS[reason].passes and not reason.startswith("answer-"))
+    # Failures are asked again, and answers that could not be used at all, which are found in the store; of a usable one
+    # a single value may be off the schema (a wrong check digit), and would be asked for alone.
+    unusable = (reason or "").startswith("answer-") and reason != "answer-off-schema"
+    return reason is None or (reason in REASONS and not REASONS[reason].passes and not unusable)
 
 
 def _still_allowed(attribute: Attribute, value: Value) -> bool:

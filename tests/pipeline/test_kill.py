@@ -131,28 +131,26 @@ class Job:
     server: PaidServer
     log: Path
 
-    def start(self, output: Path) -> subprocess.Popen[bytes]:
+    def start(self, output: Path, *options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "pipelines.cli", "run", *self.arguments, *MODELS, "--describe-model", "tiny"]
-        # All anew, or the runs after the first published one would have nothing to do.
-        command += ["--full"]
         with self.log.open("ab") as log:
             # In a session of its own, so that its workers can be killed with it.
             return subprocess.Popen(
-                [*command, "--endpoint", self.server.url, "--output", str(output)],
+                [*command, "--endpoint", self.server.url, "--output", str(output), *options],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
 
-    def run(self, output: Path) -> float:
+    def run(self, output: Path, *options: str) -> float:
         """Run to the end; returns the seconds it took."""
         began = time.monotonic()
-        assert self.start(output).wait(RUN_SECS) == 0, self.told()
+        assert self.start(output, *options).wait(RUN_SECS) == 0, self.told()
         return time.monotonic() - began
 
-    def run_until(self, output: Path, moment: Callable[[float], bool]) -> tuple[bool, float]:
+    def run_until(self, output: Path, moment: Callable[[float], bool], *options: str) -> tuple[bool, float]:
         """Run until moment(seconds since the start), then kill all its processes; whether it was killed, and when."""
-        process = self.start(output)
+        process = self.start(output, *options)
         began = time.monotonic()
         while process.poll() is None and not moment(time.monotonic() - began):
             time.sleep(0.002)
@@ -255,8 +253,8 @@ def endure(job: Job, folder: Path, kills: int, publishing_kills: int, seed: int 
     before, during, after = spread(kills, whole, chance)
     killed_at: list[tuple[float, int]] = []
 
-    def kill(moment: Callable[[float], bool]) -> bool:
-        killed, secs = job.run_until(output, moment)
+    def kill(moment: Callable[[float], bool], *options: str) -> bool:
+        killed, secs = job.run_until(output, moment, *options)
         killed_at.extend([(round(secs, 2), server.paid - whole.answers)] if killed else [])
         return killed
 
@@ -272,21 +270,16 @@ def endure(job: Job, folder: Path, kills: int, publishing_kills: int, seed: int 
             pace = 1.0
             while not kill(at(pace * secs)):  # it ended before its moment
                 pace *= 0.9
-        for _ in range(publishing_kills):
-            kill(a_manifest_appears(output))
         job.run(output)
+        assert tables(output) == tables(folder / "whole")
+        assert counts(output) == counts(folder / "whole")
+        asked = server.paid - whole.answers, server.calls - received
+        for _ in range(publishing_kills):
+            # All anew, or there would be nothing to publish.
+            kill(a_manifest_appears(output), "--full")
+        job.run(output, "--full")
         time.sleep(0.2)
-    endured = Endured(
-        round(whole.secs, 1),
-        whole.answers,
-        server.paid - whole.answers,
-        server.calls - received,
-        killed_at,
-        len(reader.seen),
-        reader.reads,
-    )
-    assert tables(output) == tables(folder / "whole")
-    assert counts(output) == counts(folder / "whole")
+    endured = Endured(round(whole.secs, 1), whole.answers, *asked, killed_at, len(reader.seen), reader.reads)
     assert endured.paid <= 1.05 * endured.one_pass, endured
     assert reader.problems == []
     assert reader.seen, "the reader has seen nothing"

@@ -218,7 +218,8 @@ def test_a_budget_stops_cleanly(shop: Shop, server: ChatServer, limit: tuple[str
     assert "the budget was spent" in run.out
     rest = shop.run(path, options=endpoint(server.url))
     assert server.calls == 10
-    assert used(rest)["reused"] == calls
+    assert used(rest)["calls"] == 10 - calls
+    assert "budget" not in {row["color__provenance"]["reason"] for row in rest.rows("items")}
 
 
 def test_a_token_budget_holds_with_many_requests_under_way(shop: Shop, server: ChatServer) -> None:
@@ -401,6 +402,6 @@ def test_a_model_in_process_runs_the_whole_job(shop: Shop, tmp_path_factory: pyt
     for row in run.rows("items"):
         assert row["image_description"]
         assert row["color__provenance"]["reason"] in (None, "below-threshold", "model-unknown")
-    again = shop.run(shop.folder / "in.jsonl", options=options)
+    again = shop.run(shop.folder / "in.jsonl", options=(*options, "--full"))
     assert used(again)["calls"] == 0
     assert all_rows(again) == all_rows(run)
