@@ -24,8 +24,8 @@ import apache_beam as beam
 import numpy as np
 import psutil
 
-from pipelines.options import LOCAL_RUNNER, beam_options
 from pipelines.quiet import quiet_libraries
+from pipelines.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from schemas.elements import Bucket, Example, ImageFeatures, ImageResult, Item, RawRecord, Record
 from schemas.template import Template
 from transforms.fill import Cascade, FillAttributes
@@ -170,7 +170,7 @@ def main() -> None:
         config = LearnConfig(template, ModelOptions(), str(probes))
         result = Path(folder) / "counts.json"
         # Made beforehand, so that only the cascade is timed.
-        made = beam.Pipeline(options=beam_options(LOCAL_RUNNER, options.workers, ()))
+        made = new_pipeline(beam_options(LOCAL_RUNNER, options.workers, ()))
         _ = (
             made
             | beam.Create(sizes)
@@ -186,7 +186,7 @@ def main() -> None:
         memory = Memory()
         memory.start()
         began = time.monotonic()
-        pipeline = beam.Pipeline(options=beam_options(LOCAL_RUNNER, options.workers, ()))
+        pipeline = new_pipeline(beam_options(LOCAL_RUNNER, options.workers, ()))
         spooled = pipeline | "Refs" >> beam.Create(refs).with_output_types(tuple[int, tuple[str, int]])
         rows = pipeline | "Sizes" >> beam.Create(sizes).with_output_types(tuple[int, int])
         learnt = spooled | beam.Map(lambda keyed: (OWN, keyed[1])) | LearnProbes(config, str(examples_dir))

@@ -24,8 +24,9 @@ from pathlib import Path
 import apache_beam as beam
 
 from pipelines.config import Plan, make_plan
-from pipelines.options import LOCAL_RUNNER, Parser, add_run_options, beam_options, config_from
+from pipelines.options import Parser, add_run_options, config_from
 from pipelines.quiet import quiet_libraries
+from pipelines.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from schemas.elements import Bucket, Finding, Item
 from schemas.template import Template
 from transforms.assemble import AssembleBuckets
@@ -74,7 +75,7 @@ def make_items(plan: Plan, folder: Path) -> None:
     """Write the catalog's items with their pictures, a pickle a bucket."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as spool_dir:
-        pipeline = beam.Pipeline(options=beam_options(LOCAL_RUNNER, 1, []))
+        pipeline = new_pipeline(beam_options(LOCAL_RUNNER, 1, []))
         config = plan.config
         read = pipeline | "Read" >> ReadCatalog(plan.splits, plan.template, config.read_limits, plan.buckets)
         images = (

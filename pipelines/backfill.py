@@ -21,15 +21,9 @@ from pipelines.config import ConfigError, Plan, make_plan
 from pipelines.delta import Selection
 from pipelines.earlier_snapshot import EarlierSnapshot, UnusableSnapshotError, read_published
 from pipelines.enrich import PUBLISHED, execute, report_bad_arguments
-from pipelines.options import (
-    Parser,
-    add_run_options,
-    beam_options,
-    config_from,
-    connect_storage,
-    refuse_unknown_options,
-)
+from pipelines.options import Parser, add_run_options, config_from, refuse_unknown_options
 from pipelines.quiet import quiet_libraries
+from pipelines.runners import beam_options, connect_storage
 from pipelines.terminal import printable
 from schemas.elements import MODEL_ANSWER
 from schemas.loading import TemplateRefusedError

@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.config import Plan
 from pipelines.earlier_snapshot import EarlierSnapshot
+from pipelines.runners import new_pipeline
 from pipelines.work import TEXT_VECTORS, Delta, Places, Refs
 from schemas.elements import Reject
 from transforms.data_files import read_parquet
@@ -152,7 +153,7 @@ def _read_part(
     """Read what has to be looked into, and nothing else: from the catalog, or from where the quarantine keeps it."""
     for _ in range(_MAX_SCANS):
         known = KnownFile.write(past.known, places.spool, past.wanted)
-        pipeline = beam.Pipeline(options=options)
+        pipeline = new_pipeline(options)
         if selection.reasons is None:
             _scan(pipeline, plan, places, known)
         else:
@@ -190,7 +191,7 @@ def _read(
     for _ in range(_MAX_SCANS):
         known = past.known
         file = KnownFile.write(known, places.spool)
-        pipeline = beam.Pipeline(options=options)
+        pipeline = new_pipeline(options)
         _scan(pipeline, plan, places, file)
         run_scan(pipeline)
         scanned = _collected(places)

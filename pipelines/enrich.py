@@ -19,17 +19,9 @@ from pipelines.delta import Selection
 from pipelines.interrupts import Interrupts
 from pipelines.job import run
 from pipelines.locks import OutputLockedError
-from pipelines.options import (
-    EPILOG,
-    LOCAL_RUNNER,
-    Parser,
-    add_run_options,
-    beam_options,
-    config_from,
-    connect_storage,
-    refuse_unknown_options,
-)
+from pipelines.options import EPILOG, Parser, add_run_options, config_from, refuse_unknown_options
 from pipelines.quiet import quiet_libraries
+from pipelines.runners import LOCAL_RUNNER, beam_options, connect_storage
 from pipelines.summary import print_outcome
 from pipelines.terminal import printable
 from schemas.loading import TemplateRefusedError

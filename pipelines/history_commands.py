@@ -35,7 +35,7 @@ from pipelines.history import (
     to_prune,
 )
 from pipelines.locks import OutputLockedError, break_lock, is_dead, output_lock, read_lock
-from pipelines.options import connect_storage
+from pipelines.runners import connect_storage
 from pipelines.snapshots import is_local, new_run_id
 from pipelines.terminal import printable
 from transforms.data_files import DamagedFileError

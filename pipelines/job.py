@@ -23,7 +23,6 @@ from pipelines.graph import build_delta_graph, build_graph
 from pipelines.history import prune, remove_leftovers
 from pipelines.locks import output_lock
 from pipelines.manifest import build_manifest, chosen_encoders, stage_metrics, table_metadata
-from pipelines.options import in_one_process
 from pipelines.progress import live_view
 from pipelines.quiet import stderr_to
 from pipelines.reused import (
@@ -35,6 +34,7 @@ from pipelines.reused import (
     take_over_pool,
     take_over_probes,
 )
+from pipelines.runners import in_one_process, new_pipeline
 from pipelines.shape import asked_of, shape_of
 from pipelines.snapshots import Layout, new_run_id
 from pipelines.work import POOL, Delta, Places
@@ -194,7 +194,7 @@ def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delt
         delta = None if state.because else delta
     if delta is not None and sum(delta.counts[each] for each in ("new", "changed", "made_again")) <= SMALL_DELTA:
         options = in_one_process(options)
-    pipeline = beam.Pipeline(options=options)
+    pipeline = new_pipeline(options)
     if delta is None:
         carry = carry_of(plan, earlier, None) if earlier is not None else None
         probes = earlier_probes(earlier) if earlier is not None else {}

@@ -6,15 +6,11 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.runner import create_runner
-
 from pipelines.config import BUCKET_BYTES, BUCKET_RECORDS, ConfigError, EnrichConfig, ReuseOptions
+from pipelines.runners import LOCAL_RUNNER, beam_parser
 from schemas.loading import packaged_templates
 from transforms.ledger import Budget, Prices
 from transforms.models import CHAT_MODELS, IMAGE_ENCODERS, TAGS_ONLY, TEXT_ENCODERS
@@ -25,7 +21,6 @@ from transforms.probes.training import MAX_LABELLED
 from transforms.prompting import AskOptions
 from transforms.readers import FORMATS, ReadLimits
 
-LOCAL_RUNNER = "FnApiRunner"
 _USER_IN_URL = re.compile(r"://[^/]*@")
 
 EXIT_CODES = """exit codes:
@@ -490,40 +485,6 @@ def _prices(given: Sequence[str]) -> Prices:
     return Prices(**prices)
 
 
-def connect_storage(passed: Sequence[str] = ()) -> None:
-    """Let object stores be opened before there is a pipeline, with Beam's options for them (`--s3_region_name` ...)."""
-    FileSystems.set_options(PipelineOptions(list(passed)))
-
-
-def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:
-    """Beam's options from the arguments that are not ours.
-
-    Raises ConfigError for a runner that there is not, and for arguments that nobody reads.
-    """
-    if runner == "DaskRunner":
-        raise ConfigError(["--runner DaskRunner loses records silently; use FnApiRunner, PortableRunner or a service"])
-    try:
-        create_runner(runner)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise ConfigError([f"--runner {runner}: {error}"]) from error
-    _, unread = _beam_parser().parse_known_args(list(passed))
-    if unread:
-        raise ConfigError([f"unknown argument {argument}" for argument in unread])
-    flags = [f"--runner={runner}", *passed]
-    if runner == LOCAL_RUNNER:
-        mode = "in_memory" if workers == 1 else "multi_processing"
-        flags += [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
-    return PipelineOptions(flags)
-
-
-def in_one_process(options: PipelineOptions) -> PipelineOptions:
-    """The same options, for work that is done before other processes of this machine would have started."""
-    if options.view_as(StandardOptions).runner != LOCAL_RUNNER:
-        return options
-    flags = {**options.get_all_options(drop_default=True), "direct_num_workers": 1, "direct_running_mode": "in_memory"}
-    return PipelineOptions.from_dictionary(flags)
-
-
 def refuse_unknown_options(
     arguments: Sequence[str], declare: Callable[[argparse.ArgumentParser], None] = add_run_options, *, beam: bool = True
 ) -> None:
@@ -535,7 +496,7 @@ def refuse_unknown_options(
     ours = Parser(add_help=False)
     declare(ours)
     known = {"--help", "--version"}
-    parsers = (ours, _beam_parser()) if beam else (ours,)
+    parsers = (ours, beam_parser()) if beam else (ours,)
     known |= {flag for each in parsers for action in each._actions for flag in action.option_strings}
     problems = []
     for argument in arguments:
@@ -546,16 +507,3 @@ def refuse_unknown_options(
             problems.append(f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else ""))
     if problems:
         raise ConfigError(problems)
-
-
-@cache
-def _beam_parser() -> argparse.ArgumentParser:
-    """A parser of every option of every PipelineOptions class that is loaded."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
-    pending = [PipelineOptions]
-    while pending:
-        options = pending.pop()
-        pending += options.__subclasses__()
-        if "_add_argparse_args" in options.__dict__:
-            options._add_argparse_args(parser)
-    return parser

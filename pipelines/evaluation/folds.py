@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from pipelines.config import Plan
 from pipelines.graph import fill_catalog, learn_from, read_catalog
-from pipelines.options import LOCAL_RUNNER, beam_options
 from pipelines.progress import live_view
 from pipelines.quiet import stderr_to
+from pipelines.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from pipelines.snapshots import Layout, new_run_id
 from pipelines.work import Places
 from transforms.learn import ProbeReport, as_row
@@ -56,7 +56,7 @@ def run_folds(
         for fold in folds:
             Path(fold.reports).mkdir(parents=True)
         with stderr_to(places.log) as stderr, live_view(progress, places.heartbeats, stderr):
-            pipeline = beam.Pipeline(options=beam_options(LOCAL_RUNNER, plan.workers, ()))
+            pipeline = new_pipeline(beam_options(LOCAL_RUNNER, plan.workers, ()))
             _build(pipeline, plan, run, places, masks, folds)
             pipeline.run().wait_until_finish()
         seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
