@@ -17,6 +17,7 @@ from transforms.write import BucketReport
 class Account:
     """Counts over a whole run.
 
+    items_deleted: kept though their records have left the catalog; no other count has them, but `rows`.
     quarantined: reason → records of the catalog; image_rows_quarantined: reason → rows of image tables.
     image_rows_attached: rows that added a picture; image_rows_repeated: rows whose item had the picture already;
     image_rows_item_quarantined: rows whose item was set aside.
@@ -27,6 +28,7 @@ class Account:
 
     records_in: int = 0
     items: int = 0
+    items_deleted: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
     image_rows_in: int = 0
     image_rows_attached: int = 0
@@ -86,6 +88,7 @@ def add_up(
     return Account(
         records_in=incoming["catalog"],
         items=found.items,
+        items_deleted=found.deleted,
         quarantined=_total([found.quarantined.get("catalog", {})]),
         image_rows_in=incoming["image-table"],
         image_rows_attached=image_rows.get("attached", 0),

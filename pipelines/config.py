@@ -54,6 +54,7 @@ class ReuseOptions:
     full: make everything anew; refresh_share: share of the items that may come, go or change before that is done.
     keep_old: values of another model, prompt or template entry stand until there are better ones.
     keep: published snapshots that are kept, 0: all.
+    keep_deleted: items whose records have left the catalog stay, with the time when that was seen.
     Raises ValueError that names the option of a value outside its range.
     """
 
@@ -61,6 +62,7 @@ class ReuseOptions:
     refresh_share: float = 0.2
     keep_old: bool = False
     keep: int = 0
+    keep_deleted: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.refresh_share <= 1:

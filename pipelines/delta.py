@@ -72,7 +72,7 @@ def find_delta(
 ) -> Delta:
     """Read the catalog as far as it is unknown. run_scan: runs a pipeline to its end."""
     damaged = earlier.damaged_buckets()
-    past = Past(earlier.records(damaged))
+    past = Past(earlier.records(damaged), plan.config.reuse.keep_deleted)
     notes = [f"{fault}; the records of its bucket are made anew" for fault in damaged.values()]
     if selection.item_ids is not None:
         past.look_into_items(selection.item_ids)
@@ -95,7 +95,9 @@ def find_delta(
     untouched = tuple(report.bucket for report in earlier.reports if report.bucket not in touched)
     base = Base(earlier.path, files, drops, frozenset() if selection.embed else frozenset([TEXT_VECTORS]))
     trusted = frozenset((reason, field) for reason, field in earlier.manifest["trusted_comparisons"])
-    return Delta(scanned.refs, scanned.splits, base, numbers, untouched, verdict.counts(), trusted, tuple(notes))
+    return Delta(
+        scanned.refs, scanned.splits, base, numbers, untouched, verdict.counts(), trusted, verdict.gone, tuple(notes)
+    )
 
 
 def quarantined_keys(earlier: EarlierSnapshot, reasons: Collection[str]) -> Keys:

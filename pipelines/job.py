@@ -29,6 +29,7 @@ from pipelines.reused import (
     carry_of,
     checked_before,
     earlier_probes,
+    keep_deleted,
     keep_pool,
     take_over_files,
     take_over_pool,
@@ -225,6 +226,8 @@ def conclude(state: _State, places: Places, delta: Delta | None, stages: dict[st
     usages = read_reports(f"{places.reports}/usage.json", Usage) if plan.asks_model else []
     probes = read_reports(f"{places.reports}/probes.json", ProbeReport) if plan.learns else []
     reference = read_reports(f"{places.reports}/reference.json", SplitReport) if delta is None else []
+    if plan.config.reuse.keep_deleted and earlier is not None and not state.selection.is_partial:
+        buckets = keep_deleted(plan, state.info, earlier, delta, buckets, places)
     gate_began = time.monotonic()
     if delta is None or earlier is None:
         table_checks, found = check_tables(places.snapshot, plan.template, buckets, plan.buckets)

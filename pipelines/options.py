@@ -100,6 +100,12 @@ def _add_reuse_options(group: argparse._ArgumentGroup, defaults: ReuseOptions) -
         "without it they are unknown then",
     )
     group.add_argument(
+        "--keep-deleted",
+        action="store_true",
+        help="items whose records have left the catalog stay in the tables, with the time when that was seen in "
+        "deleted_ts; without it they go",
+    )
+    group.add_argument(
         "--keep",
         type=int,
         default=defaults.keep,
@@ -443,7 +449,7 @@ def _whole(paths: Any) -> Any:
 def _reuse_options(options: argparse.Namespace) -> ReuseOptions:
     if "full" not in options:  # an evaluation goes on from nothing
         return ReuseOptions()
-    return ReuseOptions(options.full, options.refresh_share, options.keep_old, options.keep)
+    return ReuseOptions(options.full, options.refresh_share, options.keep_old, options.keep, options.keep_deleted)
 
 
 def _chat_options(options: argparse.Namespace) -> ChatOptions:

@@ -5,28 +5,35 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.config import Plan
 from pipelines.earlier_snapshot import EarlierSnapshot
+from pipelines.manifest import chosen_encoders
 from pipelines.shape import DESCRIPTION, asked_of
-from pipelines.work import POOL, Carry, Places
+from pipelines.work import POOL, Carry, Delta, Places
+from schemas.elements import DELETED
 from schemas.expectations import derive_checks
 from schemas.template import Template
 from transforms.carried import CarryConfig
+from transforms.data_files import read_parquet
 from transforms.frames import Found
 from transforms.gate import Checked, CheckResult
 from transforms.learn import EarlierProbe, ProbeReport
 from transforms.models import build_chat_model
 from transforms.probes.store import FOLDER
+from transforms.retire import retire
 from transforms.spool import SpoolRef
+from transforms.tabulate import RunInfo
 from transforms.write import BucketReport
 
 COPIED_AT_ONCE = 100
@@ -107,6 +114,39 @@ def carry_of(
     return Carry(config, earlier.files_of("items", buckets))
 
 
+def keep_deleted(
+    plan: Plan,
+    info: RunInfo,
+    earlier: EarlierSnapshot,
+    delta: Delta | None,
+    reports: Sequence[BucketReport],
+    places: Places,
+) -> list[BucketReport]:
+    """Take over items whose records have left the catalog into the buckets that were written; their reports then.
+
+    delta: None where everything was made anew; items of another template's snapshot are not taken over.
+    """
+    gone = _gone_since(plan, earlier, reports, places) if delta is None else delta.gone
+    if not gone.num_rows:
+        return list(reports)
+    buckets = set(gone["bucket"].to_pylist())
+    files = {report.bucket: report.files for report in earlier.reports if report.bucket in buckets}
+    encoders = chosen_encoders(plan)
+    return retire(earlier.path, files, gone, places.snapshot, plan.template, encoders, info, reports, plan.buckets)
+
+
+def _gone_since(plan: Plan, earlier: EarlierSnapshot, reports: Sequence[BucketReport], places: Places) -> pa.Table:
+    """item_id and bucket of earlier items, deleted or not, that no record of a whole new snapshot belongs to."""
+    records = earlier.records(earlier.damaged_buckets())
+    if earlier.manifest["versions"].get("template") != plan.template.name:
+        return records.slice(0, 0)
+    files = [file for report in reports for file in report.files if file.table == "records"]
+    ids = [read_parquet(places.snapshot, file, ["item_id"])["item_id"].combine_chunks().drop_null() for file in files]
+    there = pc.is_in(records["item_id"], value_set=pa.concat_arrays([pa.array([], pa.string()), *ids]))
+    was_item = pc.is_in(records["fate"], value_set=pa.array(["item", DELETED]))
+    return records.filter(pc.and_(was_item, pc.invert(there)))
+
+
 def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
     """What the gate found of the snapshot, by its manifest. Raises KeyError where it was checked otherwise."""
     rows = {(row["column"], row["check"]): row for row in earlier.manifest["checks"]}
@@ -121,7 +161,11 @@ def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
         "image-table": counts["image_rows_quarantined"],
         "model-answer": counts["answers_quarantined"],
     }
-    return results, Found(counts["items"], {kind: Counter(reasons) for kind, reasons in by_input.items() if reasons})
+    return results, Found(
+        counts["items"],
+        counts["items_deleted"],
+        {kind: Counter(reasons) for kind, reasons in by_input.items() if reasons},
+    )
 
 
 def _copy(pairs: Iterable[tuple[str, str]]) -> None:

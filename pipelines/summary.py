@@ -150,6 +150,8 @@ def _records(manifest: Mapping[str, Any]) -> Table:
     table.add_column(justify="right")
     table.add_row("records in", f"{counts['records_in']:,}")
     table.add_row("items", f"{counts['items']:,}")
+    if counts["items_deleted"]:
+        table.add_row("items kept without a record", f"{counts['items_deleted']:,}")
     table.add_row("quarantined", f"{counts['records_quarantined']:,}")
     table.add_row("unaccounted", f"{counts['unaccounted']:,}")
     for what, number in (manifest.get("records") or {}).items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from transforms.carried import CarryConfig
 from transforms.data_files import DataFile
 from transforms.earlier import Base
@@ -24,6 +26,7 @@ class Delta:
     catalog; base: what stays.
 
     numbers: buckets to write; untouched: the others; counts: items new, changed, made_again, unchanged, deleted.
+    gone: bucket and item_id of items whose records have left the catalog.
     trusted: comparisons that the whole catalog can be judged by, see FindContradictions.
     notes: for whoever started the run.
     """
@@ -35,6 +38,7 @@ class Delta:
     untouched: tuple[int, ...]
     counts: dict[str, int]
     trusted: frozenset[tuple[str, str]]
+    gone: pa.Table
     notes: tuple[str, ...] = ()
 
     @property

@@ -92,6 +92,11 @@ ITEM_TAIL = [
     column("flags", pa.list_(FLAG), "what a reader should know of this row", nullable=False),
     column("event_ts", TIMESTAMP, "when the source changed, if the catalog says so"),
     column("created_ts", TIMESTAMP, "when this row was produced", nullable=False),
+    column(
+        "deleted_ts",
+        TIMESTAMP,
+        "when a run found that the record had left the catalog; null while it is there (--keep-deleted)",
+    ),
     column("fingerprint", pa.string(), "SHA-256 of the record's bytes and its pictures' digests", nullable=False),
 ]
 
@@ -132,7 +137,8 @@ RECORDS = [
     column(
         "fate",
         pa.string(),
-        "item, quarantine; of an image table's row attached, repeated (the item had the picture) or item-quarantined",
+        "item, quarantine, deleted (kept by --keep-deleted); of an image table's row attached, repeated (the item had "
+        "the picture) or item-quarantined",
         nullable=False,
     ),
     column(

@@ -20,6 +20,8 @@ from schemas.reasons import Effect, check_registered
 Value = str | float | bool | list[str] | dict[str, str]
 
 
+# Fate of a record that has left the catalog and whose item is kept.
+DELETED = "deleted"
 KEY_BYTES = 16
 # The kind of raw record that is no record of a catalog but what a language model said in vain.
 MODEL_ANSWER = "model-answer"

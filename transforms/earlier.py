@@ -98,6 +98,6 @@ def joined(name: str, kept: pa.Table | None, fresh: pa.Table) -> pa.Table:
         return fresh
     metadata = fresh.schema.metadata
     together = pa.concat_tables([kept.replace_schema_metadata(metadata), fresh])
-    keys = [(column, "ascending") for column in _ORDER.get(name, ("item_id",))]
-    order = pc.sort_indices(together, sort_keys=keys, null_placement="at_start")
+    keys = [(column, "ascending", "at_start") for column in _ORDER.get(name, ("item_id",))]
+    order = pc.sort_indices(together, sort_keys=keys)
     return together.take(order).replace_schema_metadata(metadata)

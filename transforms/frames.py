@@ -47,12 +47,13 @@ class Tally:
 class Found:
     """What the files of a snapshot hold, counted from the files themselves.
 
-    quarantined: input (`catalog` or `image-table`) → reason → rows.
+    items: with a record; deleted: kept without one. quarantined: input (`catalog` or `image-table`) → reason → rows.
     files_amiss: files that are missing, unreadable, changed since they were written, or in no report.
     buckets_amiss: bucket numbers without exactly one report, and reports of buckets that do not exist.
     """
 
     items: int = 0
+    deleted: int = 0
     quarantined: dict[str, Counter[str]] = field(default_factory=dict)
     files_amiss: Tally = field(default_factory=Tally)
     buckets_amiss: Tally = field(default_factory=Tally)
@@ -83,8 +84,8 @@ def read_frames(
                 continue
             if file.table == "items":
                 table = parquet.read(columns=_item_columns(template))
-                found.items += table.num_rows
                 ids = table["item_id"].combine_chunks()
+                table = _without_deleted(table, file, report.bucket, num_buckets, found)
                 yield "items", item_frame(template, table, report.bucket, num_buckets)
                 yield from list_frames(template, table)
             elif file.table == "quarantine":
@@ -173,10 +174,25 @@ def embedding_frame(table: pa.Table, item_ids: pa.Array) -> pa.Table:
     return pa.table({"item_id": ids, "stray_id": stray, "norm": np.where(np.isfinite(norms), norms, -1.0)})
 
 
+def _without_deleted(table: pa.Table, file: DataFile, bucket: int, num_buckets: int, found: Found) -> pa.Table:
+    """Items that have a record; the others were checked by the template of their time, and only have to be at home."""
+    has_record = pc.is_null(table["deleted_ts"])
+    live, deleted = table.filter(has_record), table.filter(pc.invert(has_record))
+    found.items += live.num_rows
+    found.deleted += deleted.num_rows
+    known = Counter(table["item_id"].to_pylist()) if deleted.num_rows else Counter()
+    for item_id in deleted["item_id"].to_pylist():
+        if bucket_of(item_id, num_buckets) != bucket:
+            found.files_amiss.add(f"{file.path}: deleted item {item_id} belongs to another bucket")
+        elif known[item_id] > 1:
+            found.files_amiss.add(f"{file.path}: {item_id} is there as a deleted item as well")
+    return live
+
+
 def _item_columns(template: Template) -> list[str]:
     names = [attribute.name for attribute in template.attributes]
     leaves = [f"{name}{PROVENANCE_SUFFIX}.{leaf}" for name in names for leaf in ("source", "confidence")]
-    return ["item_id", "image_count", "images.list.element.digest", *names, *leaves]
+    return ["item_id", "deleted_ts", "image_count", "images.list.element.digest", *names, *leaves]
 
 
 def _count_quarantine(table: pa.Table, found: Found) -> None:

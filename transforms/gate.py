@@ -83,7 +83,8 @@ def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
         for kind in {*whole[1].quarantined, *put_in[1].quarantined}
     }
     items = whole[1].items - taken_out[1].items + put_in[1].items
-    return results, Found(items, quarantined, put_in[1].files_amiss, put_in[1].buckets_amiss)
+    deleted = whole[1].deleted - taken_out[1].deleted + put_in[1].deleted
+    return results, Found(items, deleted, quarantined, put_in[1].files_amiss, put_in[1].buckets_amiss)
 
 
 def _name(result: CheckResult) -> tuple[str, str, str]:

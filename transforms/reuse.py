@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.elements import DELETED
 from transforms.known import Counts, Keys, as_keys, places_of
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -24,16 +25,19 @@ class Past:
     """The records of an earlier snapshot, and which of them have to be looked into whether they changed or not.
 
     records: columns of RECORDS, and `bucket`; again: bool (rows,).
+    keep_deleted: rows of items that had left the catalog before stay until a record of theirs comes back.
     left: those that were to be looked into and are not, because not all of their item is as it was; see `made_anew`.
     """
 
     records: pa.Table
+    keep_deleted: bool = False
     again: Mask = field(init=False)
     left: Mask = field(init=False)
 
     def __post_init__(self) -> None:
         self.again = np.zeros(self.records.num_rows, np.bool_)
         self.left = self.again.copy()
+        self._deleted = pc.equal(self.records["fate"], DELETED).to_numpy(zero_copy_only=False).astype(np.bool_)
         keys = as_keys(self.records["raw_key"].to_pylist())
         self._unique, self._place, self._count = np.unique(keys, return_inverse=True, return_counts=True)
 
@@ -56,7 +60,8 @@ class Past:
 
     @property
     def _known_places(self) -> Counts:
-        return np.setdiff1d(np.arange(len(self._unique)), self._place[self.again])
+        # A record that comes back is looked into, whatever its bytes.
+        return np.setdiff1d(np.arange(len(self._unique)), self._place[self.again | self._deleted])
 
     def hold_against(self, seen: Counts, looked_into: pa.Table) -> Verdict | None:
         """What stays. None: more had to be looked into than was (see `again`); then the catalog is read once more.
@@ -67,14 +72,18 @@ class Past:
         times[self._known_places] = seen
         gone = times[self._place] == 0
         miscounted = ~gone & (times[self._place] != self._count[self._place])
-        dropped = gone | miscounted
+        stays = np.zeros_like(gone)
+        if self.keep_deleted:
+            back = looked_into["item_id"].combine_chunks().drop_null()
+            stays = self._deleted & ~_is_in(self.records["item_id"], back)
+        dropped = (gone | miscounted) & ~stays
         moved = pa.concat_arrays(
             [
                 looked_into["item_id"].combine_chunks().drop_null(),
                 self.records["item_id"].filter(pa.array(dropped)).combine_chunks().drop_null(),
             ]
         )
-        drawn_in = ~dropped & _is_in(self.records["item_id"], moved)
+        drawn_in = ~dropped & ~stays & _is_in(self.records["item_id"], moved)
         if drawn_in.any() or miscounted.any():
             self.look_into(drawn_in | miscounted)
             return None
@@ -128,14 +137,22 @@ class Verdict:
         known = self.records["raw_key"].filter(pa.array(self.dropped)).combine_chunks()
         other = read.filter(pa.array(had & ~_is_in(read["raw_key"], known)))
         changed = _is_in(read["item_id"], other["item_id"].combine_chunks().drop_null())
-        found = _is_in(before["item_id"], read["item_id"].combine_chunks().drop_null())
         return {
             "new": _distinct(read.filter(pa.array(~had))),
             "changed": _distinct(other),
             "made_again": _distinct(read.filter(pa.array(had & ~changed))),
             "unchanged": kept.num_rows,
-            "deleted": int((~found).sum()),
+            "deleted": self.gone.num_rows,
         }
+
+    @property
+    def gone(self) -> pa.Table:
+        """bucket, item_id and raw_key of the records of items that nothing is left of in the catalog."""
+        was_item = pc.equal(self.records["fate"], "item").to_numpy(zero_copy_only=False)
+        before = self.records.filter(pa.array(was_item & self.dropped)).select(self.drops.column_names)
+        read = self.looked_into.filter(pc.equal(self.looked_into["input"], "catalog"))
+        found = _is_in(before["item_id"], read["item_id"].combine_chunks().drop_null())
+        return before.filter(pa.array(~found))
 
 
 def damaged(records: pa.Table, buckets: Collection[int]) -> Mask:

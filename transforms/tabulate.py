@@ -58,6 +58,7 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
         "flags": [[{"reason": f.reason, "field": f.field, "detail": f.detail} for f in item.flags] for item in items],
         "event_ts": [item.record.event_ts_us for item in items],
         "created_ts": [run.started] * len(items),
+        "deleted_ts": [None] * len(items),
         "fingerprint": [item_fingerprint(item) for item in items],
     }
     return _table(items_schema(template), columns, run)

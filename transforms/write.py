@@ -6,7 +6,7 @@ writes the same file again; readers see nothing of it until the snapshot is publ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import apache_beam as beam
@@ -18,7 +18,7 @@ from schemas.columns import IMAGE_ROW_FATES
 from schemas.elements import Bucket
 from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
-from transforms.data_files import DataFile, write_parquet
+from transforms.data_files import DataFile, read_parquet, write_parquet
 from transforms.earlier import Base, joined, kept_tables
 from transforms.meter import Meter
 from transforms.tabulate import RunInfo, embeddings_table, items_table, quarantine_table, records_table
@@ -77,6 +77,32 @@ def write_bucket(
     return replace(report, files=tuple(files))
 
 
+def empty_tables(template: Template, encoders: Encoders, bucket: int, run: RunInfo) -> dict[str, pa.Table]:
+    """The tables of a bucket without rows, by name."""
+    return dict(_tables(template, encoders, Bucket(bucket, ()), run))
+
+
+def add_rows(
+    snapshot: str,
+    template: Template,
+    encoders: Encoders,
+    report: BucketReport,
+    rows: Mapping[str, pa.Table],
+    run: RunInfo,
+) -> BucketReport:
+    """Write a bucket's files again with further rows by table; the report of what they hold then."""
+    written = {file.table: file for file in report.files}
+    again = BucketReport(report.bucket)
+    files = []
+    for name, empty in empty_tables(template, encoders, report.bucket, run).items():
+        table = read_parquet(snapshot, written[name]) if name in written else empty
+        table = joined(name, rows.get(name), table)
+        again = count_table(again, template, name, table)
+        if table.num_rows or name in written:
+            files.append(write_parquet(snapshot, name, report.bucket, table))
+    return replace(again, files=tuple(files))
+
+
 def _tables(template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo) -> Iterator[tuple[str, pa.Table]]:
     """The bucket's tables by name, one at a time, so that only one is held."""
     yield "items", items_table(template, bucket.items, run)
@@ -87,13 +113,14 @@ def _tables(template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo
 
 
 def count_table(report: BucketReport, template: Template, name: str, table: pa.Table) -> BucketReport:
-    """The report with what a table adds to the bucket's account."""
+    """The report with what a table adds to the bucket's account; items whose records are gone are in none."""
     if name == "records":
         of_images = table.filter(pc.equal(table["input"], "image-table"))
         fates = _counted(of_images["fate"])
         return replace(report, image_rows={fate: fates.get(fate, 0) for fate in IMAGE_ROW_FATES})
     if name != "items":
         return report
+    table = table.filter(pc.is_null(table["deleted_ts"]))
     provenances = {a.name: table[a.name + PROVENANCE_SUFFIX].combine_chunks() for a in template.attributes}
     images = pc.list_flatten(table["images"].combine_chunks())
     usable = pc.is_valid(pc.struct_field(images, "digest"))

@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +278,63 @@ def test_unchanged_rows_keep_their_time(shop: Shop) -> None:
     assert {i for i in after if after[i]["created_ts"] != before[i]["created_ts"]} == {"s05"}
     assert {i: row["event_ts"] for i, row in after.items()} == {i: row["event_ts"] for i, row in before.items()}
     assert {i: row for i, row in after.items() if i != "s05"} == {i: row for i, row in before.items() if i != "s05"}
+
+
+def deleted(run: Run) -> dict[str, Any]:
+    """When each item that has no record any more was found to have none."""
+    return {item_id: row["deleted_ts"] for item_id, row in by_id(run).items() if row["deleted_ts"] is not None}
+
+
+def test_deleted_items_stay_where_that_is_wanted(shop: Shop) -> None:
+    """With --keep-deleted they keep row, vectors and first date, over whole runs too, until a record comes or the wish goes."""
+    made = records(shop)
+    on = (*ON, "--keep-deleted")
+    first = shop.run(shop.file("in.jsonl", made), options=on)
+    vectors = ("embeddings/text", "embeddings/image")
+    before, had = by_id(first), [by_id(first, kind).keys() for kind in vectors]
+    some = shop.run(shop.file("in.jsonl", [*made[:1], *made[3:]]), options=on)
+    since = deleted(some)
+    assert set(since) == {"s01", "s02"}
+    counts = some.manifest["counts"]
+    assert (counts["records_in"], counts["items"], counts["items_deleted"], counts["unaccounted"]) == (6, 6, 2, 0)
+    assert sum(sum(by_source.values()) for by_source in counts["values"].values()) % 6 == 0, "coverage is of live items"
+    assert {**by_id(some)["s01"], "deleted_ts": None} == before["s01"]
+    assert [by_id(some, kind).keys() for kind in vectors] == had
+    assert {row["item_id"] for row in some.rows("records") if row["fate"] == "deleted"} == {"s01", "s02"}
+
+    again = shop.run(shop.file("in.jsonl", [*made[:1], *made[3:]]), options=on)
+    assert again.manifest["run_id"] == some.manifest["run_id"], "nothing has changed"
+    less = shop.run(shop.file("in.jsonl", [*made[:1], *made[4:]]), options=on)
+    assert {item: when for item, when in deleted(less).items() if item != "s03"} == since
+    whole = shop.run(shop.file("in.jsonl", [*made[:1], *made[5:]]), options=(*on, "--full", "--buckets", "3"))
+    assert set(deleted(whole)) == {"s01", "s02", "s03", "s04"}
+    assert {item: deleted(whole)[item] for item in since} == since
+    assert whole.manifest["records"] is None
+
+    back = shop.run(shop.file("in.jsonl", [*made[:2], *made[5:]]), options=(*on, "--buckets", "3"))
+    assert (moved(back)["new"], moved(back)["deleted"], set(deleted(back))) == (1, 0, {"s02", "s03", "s04"})
+    assert len(back.rows("items")) == 8
+    gone = shop.run(shop.folder / "in.jsonl", options=(*ON, "--buckets", "3"))
+    assert deleted(gone) == {}
+    assert len(gone.rows("items")) == len(by_id(gone)) == gone.manifest["counts"]["items"]
+
+
+def test_deleted_items_stay_after_another_template(shop: Shop) -> None:
+    """What fits is taken over: not what has another type now; and a value off today's list refuses nothing."""
+    made = records(shop, color="Red", weight="2 kg")
+    on = (*ON, "--keep-deleted")
+    shop.run(shop.file("in.jsonl", made), options=on)
+    template = shop.template.replace("values: [Red, ", "values: [").replace(
+        "type: number, unit: g, min: 0, max: 100000", "type: string"
+    )
+    after = replace(shop, template=template).run(
+        shop.file("in.jsonl", [{**each, "color": "Blue"} for each in made[1:]]), options=on
+    )
+    row = by_id(after)["s00"]
+    assert row["deleted_ts"] is not None
+    assert (row["title"], row["color"], row["weight"], row["weight__provenance"]) == ("Thing 0", "Red", None, None)
+    assert by_id(after)["s01"]["weight"] == "2 kg"
+    assert after.manifest["published"]
 
 
 def test_too_much_change_makes_everything_anew(shop: Shop) -> None:

@@ -28,7 +28,7 @@ def key(record: Rec) -> bytes:
     return f"{record[0] or '-'}{record[1]}".encode().ljust(KEY_BYTES, b"\0")
 
 
-def past_of(records: Sequence[Rec], fates: Sequence[str] = ()) -> Past:
+def past_of(records: Sequence[Rec], fates: Sequence[str] = (), *, keep_deleted: bool = False) -> Past:
     """A past in which the first record of an item is the item, and further ones are in quarantine."""
     made, seen = [], set[str | None]([None])
     for record in records:
@@ -42,7 +42,7 @@ def past_of(records: Sequence[Rec], fates: Sequence[str] = ()) -> Past:
         "retry": pa.array([False] * len(records), pa.bool_()),
         "bucket": pa.array([0] * len(records), pa.int32()),
     }
-    return Past(pa.table(columns))
+    return Past(pa.table(columns), keep_deleted)
 
 
 def looked_into(records: Sequence[Rec]) -> pa.Table:
@@ -100,6 +100,28 @@ def test_the_counts_of_items_add_up(old: list[Rec], today: list[Rec], retried: s
     assert counts["new"] == len(ids - before)
     assert counts["new"] + counts["changed"] + counts["made_again"] + counts["unchanged"] == len(ids)
     assert counts["changed"] == sum(bool(records_of(today, i).keys() - records_of(old, i).keys()) for i in ids & before)
+
+
+@given(st.booleans(), catalogs, st.lists(st.sampled_from(["w", "x", "y", "z"]), unique=True), catalogs, st.data())
+def test_deleted_items_stay_until_a_record_comes(
+    keep: bool, old: list[Rec], deleted: list[str], today: list[Rec], data: st.DataObject
+) -> None:
+    """Rows of deleted items stay, and move nothing, if that is wanted and no record of theirs is there; else they go."""
+    back = [(item_id, data.draw(st.integers(0, 1))) for item_id in deleted if data.draw(st.booleans())]
+    fates = past_of(old).records["fate"].to_pylist() + ["deleted"] * len(deleted)
+    rows = [*old, *((item_id, 0) for item_id in deleted)]
+    past = past_of(rows, fates, keep_deleted=keep)
+    verdict, read = scan(past, [*today, *back])
+    verdict, read = (verdict, read) if verdict is not None else scan(past, [*today, *back])
+    assert verdict is not None
+    dropped = [bool(each) for each in verdict.dropped[len(old) :]]
+    assert dropped == [not keep or item_id in dict(back) for item_id in deleted]
+    assert set(back) <= set(read), "what comes back is read, whatever its bytes"
+    plain, _ = scan(past_of(old), today)
+    counts = verdict.counts()
+    assert counts["deleted"] == len({r[0] for r in old} - {r[0] for r in today} - {None})
+    if plain is not None:
+        assert counts == {**plain.counts(), "new": plain.counts()["new"] + len(back)}
 
 
 @given(catalogs, catalogs, st.sets(st.sampled_from("abcd")))
