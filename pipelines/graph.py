@@ -164,6 +164,7 @@ def _prepare_images(plan: Plan, places: Places, *, own: bool) -> PrepareImages:
         plan.buckets,
         places.heartbeats if own else "",
         Preparation(places.pictures, plan.config.ask.image_px) if plan.asks_model and own else None,
+        places.features,
     )
 
 

@@ -4,6 +4,7 @@ OUTPUT/current.json               names the published snapshot; replaced in one 
 OUTPUT/current                    the same as a symbolic link, on local disks
 OUTPUT/snapshots/<run id>/        items/ embeddings/ quarantine/ probes/ manifest.json
 OUTPUT/answers/                   what language models answered, for all runs (transforms/answer_store.py)
+OUTPUT/picture-features/          what image models made of each picture, for all runs (transforms/picture_store.py)
 OUTPUT/_work/<run id>/            intermediate files, removed at the end
 A snapshot without a manifest does not exist for readers.
 """
@@ -58,12 +59,12 @@ class Layout:
     def create(self) -> Places:
         """Make the run's folders. Raises OSError when the output cannot be written."""
         parts = [FileSystems.join(self.work, part) for part in ("spool", "reports", "pictures", "heartbeats")]
-        answers = FileSystems.join(self.output, "answers")
+        answers, features = (FileSystems.join(self.output, kept) for kept in ("answers", "picture-features"))
         for path in (self.snapshot, *parts):
             if is_local(path):
                 Path(path).mkdir(parents=True)
         spool, reports, pictures, heartbeats = parts
-        shared = Places(self.snapshot, spool, reports, pictures, answers)
+        shared = Places(self.snapshot, spool, reports, pictures, answers, features)
         if not is_local(self.work):
             return shared
         purse, log = (FileSystems.join(self.work, name) for name in ("budget.json", "workers.log"))

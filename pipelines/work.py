@@ -58,8 +58,8 @@ class Carry:
 class Places:
     """Where a run keeps things. snapshot: data files; spool: between stages; reports: what stages counted.
 
-    pictures: made ready for a language model; answers: of language models, kept for later runs; purse: local file
-    with what is spent of the budget, empty where work is not local.
+    pictures: made ready for a language model; answers: of language models, kept for later runs; features: of pictures,
+    likewise; purse: local file with what is spent of the budget, empty where work is not local.
     heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not local.
     """
 
@@ -68,6 +68,7 @@ class Places:
     reports: str
     pictures: str = ""
     answers: str = ""
+    features: str = ""
     purse: str = ""
     heartbeats: str = ""
     log: str = ""

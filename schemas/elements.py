@@ -433,6 +433,7 @@ Spooled = (
     | Reject
     | ImageRow
     | ImageRef
+    | ImageFeatures
     | ImageResult
     | LocatedImage
     | DescribeJob

@@ -120,9 +120,14 @@ def read_file(file: AnswerFile) -> Contents:
 
 def write_rows(folder: str, first: str, last: str, rows: Iterable[Row]) -> str:
     """Write rows into a new Parquet file; returns its path. Raises what the storage raises."""
-    sink = io.BytesIO()
     table = pa.Table.from_pylist(list(rows), schema=_SCHEMA)
-    pq.write_table(table.sort_by("fingerprint"), sink, compression="zstd")
+    return write_table(folder, first, last, table.sort_by("fingerprint"))
+
+
+def write_table(folder: str, first: str, last: str, table: pa.Table) -> str:
+    """Write a table into a new Parquet file that is there as a whole or not at all; returns its path."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
     path: str = FileSystems.join(folder, f"{first}-{last}-{uuid.uuid4().hex}.parquet")
     # Under another name first: a reader must not take half a file for a damaged one. Object stores, which have no
     # folders, show an object as a whole.

@@ -8,8 +8,9 @@ however many items and paths share it. Bytes and pixels never leave the stage.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 
 import apache_beam as beam
@@ -18,6 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
 from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
+from transforms.answer_store import bounds_of, part_of
 from transforms.meter import Meter
 from transforms.models import build_image_encoder, build_tagger
 from transforms.models.contract import (
@@ -32,13 +34,16 @@ from transforms.models.contract import (
     checked_vector,
 )
 from transforms.picture_files import ImageLimits, PictureProblem, locate, read_picture, version_of
+from transforms.picture_store import PictureStore
 from transforms.pictures import DecodedPicture, decode
 from transforms.prompting import picture_path
-from transforms.spool import Spool, SpoolRef, bucket_of, read_spool
+from transforms.spool import Spool, SpoolRef, read_spool
 
 BATCH_PICTURES = 16
 JPEG_QUALITY = 90
 _PROBLEMS = "problems"
+# Raise it when the same picture gives other features than those that earlier versions kept.
+_FEATURES = 1
 
 KeyedResult = tuple[int, ImageResult]
 
@@ -123,6 +128,20 @@ def tag_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagg
     return features
 
 
+def features_made_by(encoder: ImageEncoder, tagger: Tagger, limits: ImageLimits) -> str:
+    """Digest of everything but the picture that features depend on, hexadecimal."""
+    told = [
+        _FEATURES,
+        encoder.model,
+        tagger.model,
+        tagger.method,
+        tagger.prompt_hash,
+        tagger.parameters,
+        asdict(limits),
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
 def spread(
     copies: Sequence[LocatedImage], features: ImageFeatures | None, problem: PictureProblem | None
 ) -> Iterator[KeyedResult]:
@@ -174,7 +193,7 @@ class _Locate(beam.DoFn):
             for found, item_buckets in locate_references(self._root, read_spool(refs, ImageRef), self._limits):
                 self._meter.add("pictures")
                 if isinstance(found, LocatedImage):
-                    yield bucket_of(found.digest, self._num_buckets), found
+                    yield part_of(found.digest, self._num_buckets), found
                 else:
                     self._meter.add("unusable")
                     for bucket in item_buckets:
@@ -188,6 +207,7 @@ class _Prepare(beam.DoFn):
     def __init__(self, transform: PrepareImages) -> None:
         self._root, self._limits, self._options = transform.root, transform.limits, transform.options
         self._preparation, self._heartbeat_dir = transform.preparation, transform.heartbeat_dir
+        self._features_dir, self._num_buckets = transform.features_dir, transform.num_buckets
         self._models: tuple[ImageEncoder, Tagger] | None = None
 
     def setup(self) -> None:
@@ -202,27 +222,53 @@ class _Prepare(beam.DoFn):
         return self._models
 
     def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[KeyedResult]:
-        _, refs = spooled
+        part, refs = spooled
+        store = self._store(part)
         by_digest: dict[str, list[LocatedImage]] = {}
         for located in read_spool(refs, LocatedImage):
             by_digest.setdefault(located.digest, []).append(located)
         contents = [sorted(copies, key=lambda copy: copy.path) for _, copies in sorted(by_digest.items())]
         for begin in range(0, len(contents), BATCH_PICTURES):
             with self._meter.timed():
-                results = list(self._prepare(contents[begin : begin + BATCH_PICTURES]))
+                results = list(self._prepare(contents[begin : begin + BATCH_PICTURES], store))
             yield from results
+        if store is not None:
+            store.close()
         self._meter.beat()
 
-    def _prepare(self, contents: Sequence[Sequence[LocatedImage]]) -> Iterator[KeyedResult]:
-        loaded = [load_picture(self._root, copies, self._limits) for copies in contents]
-        pictures = [picture for picture in loaded if isinstance(picture, DecodedPicture)]
+    def _store(self, part: int) -> PictureStore | None:
+        if not self._features_dir:
+            return None
+        made_by = features_made_by(build_image_encoder(self._options), build_tagger(self._options), self._limits)
+        store = PictureStore(self._features_dir, made_by, *bounds_of(part, self._num_buckets))
+        store.load()
+        return store
+
+    def _prepare(self, contents: Sequence[Sequence[LocatedImage]], store: PictureStore | None) -> Iterator[KeyedResult]:
+        known = [store.get(copies[0].digest) if store is not None else None for copies in contents]
+        # A language model has to be shown what is known already, too.
+        loaded = [
+            load_picture(self._root, copies, self._limits) if features is None or self._preparation else None
+            for copies, features in zip(contents, known, strict=True)
+        ]
         if self._preparation is not None:
-            for decoded in pictures:
-                self._preparation.prepare(decoded.picture)
-        described = iter(tag_pictures(pictures, *self._load()) if pictures else [])
-        for copies, picture in zip(contents, loaded, strict=True):
+            for decoded in loaded:
+                if isinstance(decoded, DecodedPicture):
+                    self._preparation.prepare(decoded.picture)
+        unknown = [
+            picture
+            for picture, features in zip(loaded, known, strict=True)
+            if features is None and isinstance(picture, DecodedPicture)
+        ]
+        described = iter(tag_pictures(unknown, *self._load()) if unknown else [])
+        for copies, features, picture in zip(contents, known, loaded, strict=True):
             self._meter.add("pictures")
-            features = next(described) if isinstance(picture, DecodedPicture) else None
+            if features is not None:
+                self._meter.add("reused")
+            elif isinstance(picture, DecodedPicture):
+                features = next(described)
+                if store is not None:
+                    store.put(features)
             yield from spread(copies, features, picture if isinstance(picture, PictureProblem) else None)
 
 
@@ -233,6 +279,7 @@ class PrepareImages(beam.PTransform):
     preparation: for the language model that will be shown the pictures, None without one.
 
     root: folder (or object-store prefix) below which every picture lies.
+    features_dir: where features are kept for later runs, empty: nowhere.
     spool_dir: where intermediate elements lie; num_buckets: of digests, as of items.
     """
 
@@ -243,6 +290,7 @@ class PrepareImages(beam.PTransform):
     num_buckets: int
     heartbeat_dir: str = ""
     preparation: Preparation | None = None
+    features_dir: str = ""
 
     def expand(self, references: beam.PCollection) -> beam.PCollection:
         locating = beam.ParDo(_Locate(self.root, self.limits, self.num_buckets, self.heartbeat_dir))

@@ -337,6 +337,36 @@ def test_deleted_items_stay_after_another_template(shop: Shop) -> None:
     assert after.manifest["published"]
 
 
+def described(run: Run) -> tuple[int, int]:
+    """Pictures that a run described, and those that it knew."""
+    made = run.manifest["stages"]["prepare"]
+    return made["pictures"] - made.get("reused", 0), made.get("reused", 0)
+
+
+def seen(run: Run) -> dict[str, list[dict[str, Any]]]:
+    """What each item's pictures are said to show, without when their files changed."""
+    return {i: [{**image, "version": ""} for image in row["images"]] for i, row in by_id(run).items()}
+
+
+def test_pictures_are_described_once_over_runs(shop: Shop) -> None:
+    """A whole run, or one after a change of the template, takes each picture's features from before; a new file is described."""
+    made = records(shop)
+    first = shop.run(shop.file("in.jsonl", made), options=ON)
+    assert described(first) == (8, 0)
+    before, vectors = seen(first), by_id(first, "embeddings/image")
+    shop.picture("00.png", "rgb(1, 2, 3)")
+    shop.picture("00.png", "rgb(0, 9, 9)")
+    whole = shop.run(shop.file("in.jsonl", made), options=(*ON, "--full", "--buckets", "3"))
+    assert described(whole) == (0, 8)
+    assert (seen(whole), by_id(whole, "embeddings/image")) == (before, vectors)
+    other = replace(shop, template=shop.template.replace("What it weighs.", "How heavy it is."))
+    shop.picture("01.png", "rgb(200, 2, 3)")
+    assert described(other.run(shop.file("in.jsonl", made), options=ON)) == (1, 7)
+    stricter = (*ON, "--max-image-pixels", "1000")
+    refused = shop.run(shop.file("in.jsonl", made), options=stricter)
+    assert {image["reason"] for row in refused.rows("items") for image in row["images"]} == {"image-too-many-pixels"}
+
+
 def test_too_much_change_makes_everything_anew(shop: Shop) -> None:
     """Past --refresh-share everything is made anew, and the manifest says why; changes add up over runs."""
     made = records(shop, 10)
