@@ -29,6 +29,7 @@ from pipelines.reused import (
     carry_of,
     checked_before,
     earlier_probes,
+    earlier_vectors,
     keep_deleted,
     keep_pool,
     take_over_files,
@@ -150,9 +151,8 @@ def _begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selectio
     because = ["there is no snapshot to go on from"]
     if earlier is not None:
         because = [] if selection.is_partial else why_anew(plan, earlier)
-    if earlier is not None and not because:
-        # Items stay in the buckets that they are in.
-        plan = replace(plan, buckets=earlier.manifest["buckets"])
+        if not _needs_other_buckets(plan, earlier):  # items stay in the buckets that they are in
+            plan = replace(plan, buckets=earlier.manifest["buckets"])
     return _State(
         plan, layout, RunInfo(layout.run_id, started, table_metadata(plan)), earlier, selection, because, warnings
     )
@@ -164,10 +164,14 @@ def why_anew(plan: Plan, earlier: EarlierSnapshot) -> list[str]:
         return ["--full was given"]
     shape, before = shape_of(plan), earlier.manifest.get("shape", {})
     because = [f"{part} changed" for part in shape if before.get(part) != shape[part]]
-    had = earlier.manifest["buckets"]
-    if (plan.config.buckets and plan.config.buckets != had) or plan.buckets > MAX_GROWTH * had:
-        because.append(f"{plan.buckets} buckets instead of {had}")
+    if _needs_other_buckets(plan, earlier):
+        because.append(f"{plan.buckets} buckets instead of {earlier.manifest['buckets']}")
     return because + _outgrown(plan, earlier, {})
+
+
+def _needs_other_buckets(plan: Plan, earlier: EarlierSnapshot) -> bool:
+    had = earlier.manifest["buckets"]
+    return bool(plan.config.buckets and plan.config.buckets != had) or plan.buckets > MAX_GROWTH * had
 
 
 def _outgrown(plan: Plan, earlier: EarlierSnapshot, counts: Mapping[str, int]) -> list[str]:
@@ -199,7 +203,8 @@ def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delt
     if delta is None:
         carry = carry_of(plan, earlier, None) if earlier is not None else None
         probes = earlier_probes(earlier) if earlier is not None else {}
-        build_graph(pipeline, plan, state.info, encoders, places, probes, carry)
+        vectors = earlier_vectors(plan, earlier) if earlier is not None else None
+        build_graph(pipeline, plan, state.info, encoders, places, probes, carry, vectors)
     elif delta.is_empty or earlier is None:
         return delta, {}
     else:

@@ -19,13 +19,14 @@ from apache_beam.io.filesystems import FileSystems
 from pipelines.config import Plan
 from pipelines.earlier_snapshot import EarlierSnapshot
 from pipelines.manifest import chosen_encoders
-from pipelines.shape import DESCRIPTION, asked_of
-from pipelines.work import POOL, Carry, Delta, Places
+from pipelines.shape import DESCRIPTION, asked_of, shape_of
+from pipelines.work import POOL, TEXT_VECTORS, Carry, Delta, Places
 from schemas.elements import DELETED
 from schemas.expectations import derive_checks
 from schemas.template import Template
 from transforms.carried import CarryConfig
 from transforms.data_files import read_parquet
+from transforms.embed import EarlierVectors
 from transforms.frames import Found
 from transforms.gate import Checked, CheckResult
 from transforms.learn import EarlierProbe, ProbeReport
@@ -112,6 +113,17 @@ def carry_of(
         None if whole else (build_chat_model(plan.models).model, plan.config.ask.prompt().hash),
     )
     return Carry(config, earlier.files_of("items", buckets))
+
+
+def earlier_vectors(plan: Plan, earlier: EarlierSnapshot) -> EarlierVectors | None:
+    """The snapshot's text vectors, if today's encoder made them and texts are to be found in their bucket."""
+    same = earlier.manifest.get("shape", {}).get("text encoder") == shape_of(plan)["text encoder"]
+    if not same or earlier.manifest["buckets"] != plan.buckets:
+        return None
+    named = {report.bucket: {file.table: file for file in report.files} for report in earlier.reports}
+    wanted = ("items", TEXT_VECTORS)
+    files = {n: (tables[wanted[0]], tables[wanted[1]]) for n, tables in named.items() if tables.keys() >= {*wanted}}
+    return EarlierVectors(earlier.path, files)
 
 
 def keep_deleted(

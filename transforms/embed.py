@@ -1,18 +1,22 @@
 """Vectors of the enriched texts.
 
-PCollection[Bucket] → PCollection[Bucket] with `text_vector`. Equal texts within a bucket are encoded once.
+PCollection[Bucket] → PCollection[Bucket] with `text_vector`. Equal texts within a bucket are encoded once, and not
+again if the bucket had them in an earlier snapshot.
 An item without any text gets no vector; one that the encoder fails on gets the flag `embed-failed`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import apache_beam as beam
+import pyarrow.compute as pc
 
 from schemas.elements import Bucket, Flag, Item
+from transforms.data_files import DamagedFileError, DataFile, read_parquet
 from transforms.meter import Meter
 from transforms.models import build_text_encoder
 from transforms.models.contract import Failure, ModelOptions, TextEncoder, Vector, call_each, checked_vector
@@ -21,17 +25,44 @@ from transforms.models.contract import Failure, ModelOptions, TextEncoder, Vecto
 BATCH_TEXTS = 32
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierVectors:
+    """Text vectors of the same encoder. files: bucket → its items and its vectors in a snapshot of as many buckets."""
+
+    snapshot: str
+    files: Mapping[int, tuple[DataFile, DataFile]]
+
+    def of(self, bucket: int) -> dict[str, Vector]:
+        """Text → vector, float32 (dimension,); empty where the files cannot be used any more."""
+        if bucket not in self.files:
+            return {}
+        try:
+            items = read_parquet(self.snapshot, self.files[bucket][0], ["item_id", "text_enriched"])
+            vectors = read_parquet(self.snapshot, self.files[bucket][1])
+        except DamagedFileError:
+            return {}
+        column = vectors.column(1).combine_chunks()
+        rows = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+        places = pc.index_in(items["item_id"], value_set=vectors["item_id"].combine_chunks()).to_pylist()
+        texts = items["text_enriched"].to_pylist()
+        return {text: rows[place] for text, place in zip(texts, places, strict=True) if place is not None}
+
+
 def embed_items(
-    items: Sequence[Item], encoder: TextEncoder, count_items: Callable[[int], None] | None = None
+    items: Sequence[Item],
+    encoder: TextEncoder,
+    count_items: Callable[[int], None] | None = None,
+    known: Mapping[str, Vector] = MappingProxyType({}),
 ) -> list[Item]:
     """The items with their text vectors, in order.
 
+    known: vectors of texts that need not be encoded.
     count_items: told after each batch of texts how many more items have their vector, or need none.
     """
     holders = Counter(item.text_enriched for item in items)
     # By length, so that a batch is padded little; the longest first, so that time left is not guessed too low.
-    texts = sorted(filter(None, holders), key=lambda text: (-len(text), text))
-    vectors: dict[str, Vector | Failure] = {}
+    texts = sorted(_unknown(items, known), key=lambda text: (-len(text), text))
+    vectors: dict[str, Vector | Failure] = {text: known[text] for text in holders if text in known}
     for begin in range(0, len(texts), BATCH_TEXTS):
         batch = texts[begin : begin + BATCH_TEXTS]
         for text, answer in zip(batch, call_each(encoder.encode_texts, batch, "embed-failed"), strict=True):
@@ -51,21 +82,32 @@ def embed_items(
     return embedded
 
 
+def _unknown(items: Sequence[Item], known: Mapping[str, Vector]) -> set[str]:
+    return {item.text_enriched for item in items} - {""} - known.keys()
+
+
 class _Embed(beam.DoFn):
-    def __init__(self, options: ModelOptions, heartbeat_dir: str) -> None:
-        self._options, self._heartbeat_dir = options, heartbeat_dir
+    def __init__(self, transform: EmbedText) -> None:
+        self._options, self._heartbeat_dir = transform.options, transform.heartbeat_dir
+        self._earlier = transform.earlier
         self._encoder: TextEncoder | None = None
+        self._is_loaded = False
 
     def setup(self) -> None:
         self._meter = Meter("embed", self._heartbeat_dir)
 
     def process(self, bucket: Bucket) -> list[Bucket]:
-        if self._encoder is None and bucket.items:
-            self._meter.beat()  # loading takes seconds, in which the stage already shows
-            self._encoder = build_text_encoder(self._options)
-            self._encoder.load()
         with self._meter.timed():
-            items = tuple(embed_items(bucket.items, self._encoder, self._count_items)) if self._encoder else ()
+            known = self._earlier.of(bucket.number) if self._earlier is not None and bucket.items else {}
+        if self._encoder is None:
+            self._encoder = build_text_encoder(self._options)
+        if not self._is_loaded and _unknown(bucket.items, known):
+            self._meter.beat()  # loading takes seconds, in which the stage already shows
+            self._encoder.load()
+            self._is_loaded = True
+        with self._meter.timed():
+            items = tuple(embed_items(bucket.items, self._encoder, self._count_items, known))
+        self._meter.add("reused", sum(item.text_enriched in known for item in items))
         self._meter.beat()
         return [replace(bucket, items=items)]
 
@@ -75,10 +117,11 @@ class _Embed(beam.DoFn):
 
 @dataclass(eq=False)
 class EmbedText(beam.PTransform):
-    """Adds text vectors with the chosen text encoder."""
+    """Adds text vectors with the chosen text encoder. earlier: those that it made for an earlier snapshot."""
 
     options: ModelOptions
     heartbeat_dir: str = ""
+    earlier: EarlierVectors | None = None
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
-        return buckets | beam.ParDo(_Embed(self.options, self.heartbeat_dir)).with_output_types(Bucket)
+        return buckets | beam.ParDo(_Embed(self)).with_output_types(Bucket)

@@ -348,8 +348,8 @@ def seen(run: Run) -> dict[str, list[dict[str, Any]]]:
     return {i: [{**image, "version": ""} for image in row["images"]] for i, row in by_id(run).items()}
 
 
-def test_pictures_are_described_once_over_runs(shop: Shop) -> None:
-    """A whole run, or one after a change of the template, takes each picture's features from before; a new file is described."""
+def test_pictures_and_texts_are_encoded_once_over_runs(shop: Shop) -> None:
+    """A whole run, or one after a change of the template, takes pictures' features and vectors of texts from before."""
     made = records(shop)
     first = shop.run(shop.file("in.jsonl", made), options=ON)
     assert described(first) == (8, 0)
@@ -359,6 +359,12 @@ def test_pictures_are_described_once_over_runs(shop: Shop) -> None:
     whole = shop.run(shop.file("in.jsonl", made), options=(*ON, "--full", "--buckets", "3"))
     assert described(whole) == (0, 8)
     assert (seen(whole), by_id(whole, "embeddings/image")) == (before, vectors)
+    assert whole.manifest["stages"]["embed"]["reused"] == 0, "texts are looked for in their own bucket"
+    texts = by_id(whole, "embeddings/text")
+    again = shop.run(shop.file("in.jsonl", made), options=(*ON, "--full"))
+    assert again.manifest["buckets"] == 3, "the number of buckets stays while it is not asked for"
+    assert again.manifest["stages"]["embed"]["reused"] == 8
+    assert by_id(again, "embeddings/text") == texts
     other = replace(shop, template=shop.template.replace("What it weighs.", "How heavy it is."))
     shop.picture("01.png", "rgb(200, 2, 3)")
     assert described(other.run(shop.file("in.jsonl", made), options=ON)) == (1, 7)

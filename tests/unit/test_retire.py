@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.test_gate import BUCKETS, ENCODERS, RUN, SHOP, check, item, write
 from transforms.data_files import read_parquet, write_parquet
+from transforms.embed import EarlierVectors
 from transforms.retire import retire
 from transforms.spool import bucket_of
 from transforms.write import BucketReport, Encoders
@@ -75,6 +76,24 @@ def test_vectors_of_another_encoder_stay_behind(tmp_path: Path) -> None:
         kind: {row["item_id"] for row in rows(tmp_path, reports, f"embeddings/{kind}")} for kind in ("text", "image")
     }
     assert ids == {"text": {"i2", "i3"}, "image": {"i0", "i1", "i2", "i3"}}
+
+
+def test_vectors_of_earlier_texts_are_found_unless_damaged(tmp_path: Path) -> None:
+    """A text has the vector that it had; files of other bytes, and buckets that there were not, have none."""
+    items = [replace(item(n), text_enriched=f"text {n}") for n in range(4)]
+    reports = write(tmp_path, items)
+    home = next(report for report in reports if any(file.table == "embeddings/text" for file in report.files))
+    files = {file.table: file for file in home.files}
+    earlier = EarlierVectors(str(tmp_path), {home.bucket: (files["items"], files["embeddings/text"])})
+    known = earlier.of(home.bucket)
+    mine = [each for each in items if bucket_of(each.item_id, BUCKETS) == home.bucket]
+    assert {text: vector.tolist() for text, vector in known.items()} == {
+        each.text_enriched: each.text_vector.tolist() for each in mine if each.text_vector is not None
+    }
+    assert earlier.of(99) == {}
+    place = tmp_path / files["items"].path
+    place.write_bytes(place.read_bytes()[:-1] + b"x")
+    assert earlier.of(home.bucket) == {}
 
 
 @pytest.mark.parametrize(
