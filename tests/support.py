@@ -5,6 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -117,10 +121,23 @@ class Shop:
         return path
 
     def run(self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out") -> Run:
+        return start([*self._arguments(inputs), *options], self.folder / output)
+
+    def run_as_user(self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out") -> Run:
+        """The same in a process of its own that permissions hold for, also where the tests run as root."""
+        plain = [] if os.geteuid() else ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+        if plain and shutil.which(plain[0]) is None:
+            pytest.skip("root may read and write everything, and there is no setpriv to give that up")
+        arguments = [*self._arguments(inputs), *options, "--output", str(self.folder / output)]
+        command = [*plain, sys.executable, "-m", "pipelines.enrich", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        return Run(done.returncode, self.folder / output, done.stdout, done.stderr)
+
+    def _arguments(self, inputs: Sequence[Path | str]) -> list[str]:
         template = self.folder / "template.yaml"
         template.write_text(self.template)
         arguments = ["--template", str(template), "--images-root", str(self.images), "--workers", "1", *FAKE_MODELS]
-        return start([*arguments, "--input", *map(str, inputs), *options], self.folder / output)
+        return [*arguments, "--input", *map(str, inputs)]
 
 
 def reasons(run: Run) -> dict[str, int]:
