@@ -15,8 +15,8 @@ from transforms.carried import ReadCarried
 from transforms.contradictions import FindContradictions
 from transforms.data_files import DataFile
 from transforms.describe import DescribeConfig, DescribeItems, DescribeOutputs
-from transforms.earlier import Base
-from transforms.embed import EarlierVectors, EmbedText
+from transforms.earlier import Base, EarlierRows
+from transforms.embed import EmbedText
 from transforms.fill import Cascade, FillAttributes
 from transforms.images import Preparation, PrepareImages
 from transforms.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnProbes, MakeExamples, ProbeReport
@@ -56,7 +56,7 @@ def build_graph(
     places: Places,
     earlier: Mapping[str, EarlierProbe] | None = None,
     carry: Carry | None = None,
-    vectors: EarlierVectors | None = None,
+    rows: EarlierRows | None = None,
 ) -> None:
     """Add the whole job to `pipeline`. Records and rejects meet again in their bucket, so none can be lost.
 
@@ -64,7 +64,7 @@ def build_graph(
     and to write. That costs far less than keeping whole buckets in between.
 
     earlier: probes of the last snapshot, used again where the labels have not moved; carry: what a language model said
-    then; vectors: of texts, of then.
+    then; rows: those that may turn out the same.
     """
     prepared = _with_carried(read_catalog(pipeline, plan, places, plan.splits, ""), pipeline, places, carry)
     reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
@@ -74,7 +74,7 @@ def build_graph(
     filled = fill_catalog(prepared, taught, plan, run, places, earlier or {}, None, "")
     _ = prepared.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
     _ = reference.reports | "Collect reference" >> CollectReports(f"{places.reports}/reference.json")
-    _write(filled, plan, run, encoders, places, None, vectors)
+    _write(filled, plan, run, encoders, places, None, rows)
 
 
 def build_delta_graph(
@@ -119,12 +119,14 @@ def _write(
     encoders: Encoders,
     places: Places,
     base: Base | None,
-    vectors: EarlierVectors | None = None,
+    rows: EarlierRows | None = None,
 ) -> None:
     written = filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
     if base is None or TEXT_VECTORS not in base.kept_whole:
-        written = written | "Embed" >> EmbedText(plan.models, places.heartbeats, vectors)
-    written = written | "Write" >> WriteTables(places.snapshot, plan.template, encoders, run, places.heartbeats, base)
+        written = written | "Embed" >> EmbedText(plan.models, places.heartbeats, rows)
+    written = written | "Write" >> WriteTables(
+        places.snapshot, plan.template, encoders, run, places.heartbeats, base, rows
+    )
     _ = written | "Collect buckets" >> CollectReports(f"{places.reports}/buckets.json")
 
 

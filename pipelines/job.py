@@ -29,7 +29,7 @@ from pipelines.reused import (
     carry_of,
     checked_before,
     earlier_probes,
-    earlier_vectors,
+    earlier_rows,
     keep_deleted,
     keep_pool,
     take_over_files,
@@ -203,8 +203,8 @@ def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delt
     if delta is None:
         carry = carry_of(plan, earlier, None) if earlier is not None else None
         probes = earlier_probes(earlier) if earlier is not None else {}
-        vectors = earlier_vectors(plan, earlier) if earlier is not None else None
-        build_graph(pipeline, plan, state.info, encoders, places, probes, carry, vectors)
+        rows = earlier_rows(plan, earlier) if earlier is not None else None
+        build_graph(pipeline, plan, state.info, encoders, places, probes, carry, rows)
     elif delta.is_empty or earlier is None:
         return delta, {}
     else:

@@ -20,13 +20,13 @@ from pipelines.config import Plan
 from pipelines.earlier_snapshot import EarlierSnapshot
 from pipelines.manifest import chosen_encoders
 from pipelines.shape import DESCRIPTION, asked_of, shape_of
-from pipelines.work import POOL, TEXT_VECTORS, Carry, Delta, Places
+from pipelines.work import POOL, Carry, Delta, Places
 from schemas.elements import DELETED
 from schemas.expectations import derive_checks
 from schemas.template import Template
 from transforms.carried import CarryConfig
 from transforms.data_files import read_parquet
-from transforms.embed import EarlierVectors
+from transforms.earlier import EarlierRows
 from transforms.frames import Found
 from transforms.gate import Checked, CheckResult
 from transforms.learn import EarlierProbe, ProbeReport
@@ -115,15 +115,13 @@ def carry_of(
     return Carry(config, earlier.files_of("items", buckets))
 
 
-def earlier_vectors(plan: Plan, earlier: EarlierSnapshot) -> EarlierVectors | None:
-    """The snapshot's text vectors, if today's encoder made them and texts are to be found in their bucket."""
-    same = earlier.manifest.get("shape", {}).get("text encoder") == shape_of(plan)["text encoder"]
-    if not same or earlier.manifest["buckets"] != plan.buckets:
+def earlier_rows(plan: Plan, earlier: EarlierSnapshot) -> EarlierRows | None:
+    """The snapshot's rows, if items lie in the buckets that they will lie in."""
+    if earlier.manifest["buckets"] != plan.buckets:
         return None
-    named = {report.bucket: {file.table: file for file in report.files} for report in earlier.reports}
-    wanted = ("items", TEXT_VECTORS)
-    files = {n: (tables[wanted[0]], tables[wanted[1]]) for n, tables in named.items() if tables.keys() >= {*wanted}}
-    return EarlierVectors(earlier.path, files)
+    files = {report.bucket: {file.table: file for file in report.files} for report in earlier.reports}
+    same_encoder = earlier.manifest.get("shape", {}).get("text encoder") == shape_of(plan)["text encoder"]
+    return EarlierRows(earlier.path, files, same_encoder)
 
 
 def keep_deleted(

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.elements import KEY_BYTES, MODEL_ANSWER
-from transforms.data_files import DataFile, read_parquet
+from transforms.data_files import DamagedFileError, DataFile, read_parquet
+from transforms.equal_rows import equal_rows
 
 DROPS_SCHEMA = pa.schema(
     [pa.field("bucket", pa.int32()), pa.field("item_id", pa.string()), pa.field("raw_key", pa.binary(KEY_BYTES))]
@@ -90,6 +92,44 @@ def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
             dropped = dropped_by_id
         kept[file.table] = table.filter(pc.invert(dropped))
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRows:
+    """Tables of a snapshot of as many buckets, for what is made anew and may turn out the same.
+
+    files: bucket → table name → file; same_encoder: whether its text vectors are what today's encoder would give.
+    """
+
+    snapshot: str
+    files: Mapping[int, Mapping[str, DataFile]]
+    same_encoder: bool
+
+    def read(self, bucket: int, table: str, columns: list[str] | None = None) -> pa.Table | None:
+        """A bucket's table; None where there is none, or none that can be used any more."""
+        file = self.files.get(bucket, {}).get(table)
+        try:
+            return None if file is None else read_parquet(self.snapshot, file, columns)
+        except DamagedFileError:
+            return None
+
+
+def with_earlier_times(items: pa.Table, before: pa.Table | None) -> pa.Table:
+    """The items, with the earlier created_ts in rows that are what they were: nothing new was known of them."""
+    if before is None or before.schema.remove_metadata() != items.schema.remove_metadata():
+        return items
+    places = pc.index_in(items["item_id"], value_set=before["item_id"].combine_chunks()).combine_chunks()
+    found = pc.is_valid(places)
+    rows, earlier = items.filter(found), before.take(places.drop_null())
+    same = np.ones(rows.num_rows, np.bool_)
+    for name in rows.column_names:
+        if name != "created_ts":
+            same &= equal_rows(rows[name].combine_chunks(), earlier[name].combine_chunks())
+    times = items["created_ts"].to_numpy(zero_copy_only=False).copy()
+    kept = np.flatnonzero(found.to_numpy(zero_copy_only=False))[same]
+    times[kept] = earlier["created_ts"].to_numpy(zero_copy_only=False)[same]
+    at = items.column_names.index("created_ts")
+    return items.set_column(at, items.schema.field(at), pa.array(times).cast(items.schema.field(at).type))
 
 
 def joined(name: str, kept: pa.Table | None, fresh: pa.Table) -> pa.Table:

@@ -16,7 +16,7 @@ import apache_beam as beam
 import pyarrow.compute as pc
 
 from schemas.elements import Bucket, Flag, Item
-from transforms.data_files import DamagedFileError, DataFile, read_parquet
+from transforms.earlier import EarlierRows
 from transforms.meter import Meter
 from transforms.models import build_text_encoder
 from transforms.models.contract import Failure, ModelOptions, TextEncoder, Vector, call_each, checked_vector
@@ -25,27 +25,17 @@ from transforms.models.contract import Failure, ModelOptions, TextEncoder, Vecto
 BATCH_TEXTS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierVectors:
-    """Text vectors of the same encoder. files: bucket → its items and its vectors in a snapshot of as many buckets."""
-
-    snapshot: str
-    files: Mapping[int, tuple[DataFile, DataFile]]
-
-    def of(self, bucket: int) -> dict[str, Vector]:
-        """Text → vector, float32 (dimension,); empty where the files cannot be used any more."""
-        if bucket not in self.files:
-            return {}
-        try:
-            items = read_parquet(self.snapshot, self.files[bucket][0], ["item_id", "text_enriched"])
-            vectors = read_parquet(self.snapshot, self.files[bucket][1])
-        except DamagedFileError:
-            return {}
-        column = vectors.column(1).combine_chunks()
-        rows = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
-        places = pc.index_in(items["item_id"], value_set=vectors["item_id"].combine_chunks()).to_pylist()
-        texts = items["text_enriched"].to_pylist()
-        return {text: rows[place] for text, place in zip(texts, places, strict=True) if place is not None}
+def earlier_vectors(earlier: EarlierRows, bucket: int) -> dict[str, Vector]:
+    """Text → vector, float32 (dimension,), of the bucket's earlier items; empty where they cannot be used."""
+    items = earlier.read(bucket, "items", ["item_id", "text_enriched"])
+    vectors = earlier.read(bucket, "embeddings/text") if earlier.same_encoder else None
+    if items is None or vectors is None:
+        return {}
+    column = vectors.column(1).combine_chunks()
+    rows = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+    places = pc.index_in(items["item_id"], value_set=vectors["item_id"].combine_chunks()).to_pylist()
+    texts = items["text_enriched"].to_pylist()
+    return {text: rows[place] for text, place in zip(texts, places, strict=True) if place is not None}
 
 
 def embed_items(
@@ -98,7 +88,7 @@ class _Embed(beam.DoFn):
 
     def process(self, bucket: Bucket) -> list[Bucket]:
         with self._meter.timed():
-            known = self._earlier.of(bucket.number) if self._earlier is not None and bucket.items else {}
+            known = earlier_vectors(self._earlier, bucket.number) if self._earlier is not None and bucket.items else {}
         if self._encoder is None:
             self._encoder = build_text_encoder(self._options)
         if not self._is_loaded and _unknown(bucket.items, known):
@@ -117,11 +107,11 @@ class _Embed(beam.DoFn):
 
 @dataclass(eq=False)
 class EmbedText(beam.PTransform):
-    """Adds text vectors with the chosen text encoder. earlier: those that it made for an earlier snapshot."""
+    """Adds text vectors with the chosen text encoder. earlier: where those of before are."""
 
     options: ModelOptions
     heartbeat_dir: str = ""
-    earlier: EarlierVectors | None = None
+    earlier: EarlierRows | None = None
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
         return buckets | beam.ParDo(_Embed(self)).with_output_types(Bucket)

@@ -19,7 +19,7 @@ from schemas.elements import Bucket
 from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.data_files import DataFile, read_parquet, write_parquet
-from transforms.earlier import Base, joined, kept_tables
+from transforms.earlier import Base, EarlierRows, joined, kept_tables, with_earlier_times
 from transforms.meter import Meter
 from transforms.tabulate import RunInfo, embeddings_table, items_table, quarantine_table, records_table
 
@@ -55,17 +55,26 @@ class Encoders:
 
 
 def write_bucket(
-    snapshot: str, template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo, base: Base | None = None
+    snapshot: str,
+    template: Template,
+    encoders: Encoders,
+    bucket: Bucket,
+    run: RunInfo,
+    base: Base | None = None,
+    earlier: EarlierRows | None = None,
 ) -> BucketReport:
     """Write the bucket's tables. Empty ones are left out, but bucket 0 always has all, so that globs match.
 
-    base: an earlier snapshot, whose rows stay where they are not dropped.
+    base: an earlier snapshot, whose rows stay where they are not dropped; earlier: rows of one, whose date stays where
+    all else is equal.
     """
     kept = kept_tables(base, bucket.number) if base is not None else {}
     report = BucketReport(bucket.number)
     files = []
     ids = pa.array([], pa.string())
     for name, fresh in _tables(template, encoders, bucket, run):
+        if name == "items" and earlier is not None:
+            fresh = with_earlier_times(fresh, earlier.read(bucket.number, name))
         table = joined(name, kept.pop(name, None), fresh)
         if name == "items":
             ids = table["item_id"].combine_chunks()
@@ -162,14 +171,16 @@ class _Write(beam.DoFn):
     def __init__(self, transform: WriteTables) -> None:
         self._snapshot, self._template = transform.snapshot, transform.template
         self._encoders, self._run = transform.encoders, transform.run
-        self._heartbeat_dir, self._base = transform.heartbeat_dir, transform.base
+        self._heartbeat_dir, self._base, self._earlier = transform.heartbeat_dir, transform.base, transform.earlier
 
     def setup(self) -> None:
         self._meter = Meter("write", self._heartbeat_dir)
 
     def process(self, bucket: Bucket) -> Iterator[BucketReport]:
         with self._meter.timed():
-            report = write_bucket(self._snapshot, self._template, self._encoders, bucket, self._run, self._base)
+            report = write_bucket(
+                self._snapshot, self._template, self._encoders, bucket, self._run, self._base, self._earlier
+            )
         self._meter.add("items", len(bucket.items))
         self._meter.add("quarantined", len(bucket.rejects))
         self._meter.beat()
@@ -178,7 +189,7 @@ class _Write(beam.DoFn):
 
 @dataclass(eq=False)
 class WriteTables(beam.PTransform):
-    """Writes each bucket below `snapshot` and reports what it wrote. base: as of `write_bucket`."""
+    """Writes each bucket below `snapshot` and reports what it wrote. base, earlier: as of `write_bucket`."""
 
     snapshot: str
     template: Template
@@ -186,6 +197,7 @@ class WriteTables(beam.PTransform):
     run: RunInfo
     heartbeat_dir: str = ""
     base: Base | None = None
+    earlier: EarlierRows | None = None
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
         return buckets | beam.ParDo(_Write(self)).with_output_types(BucketReport)

@@ -337,6 +337,22 @@ def test_deleted_items_stay_after_another_template(shop: Shop) -> None:
     assert after.manifest["published"]
 
 
+def test_a_whole_run_keeps_the_time_of_rows_that_are_the_same(shop: Shop) -> None:
+    """created_ts says since when a row is known as it is, however often it was made; what differs has the run's."""
+    made = records(shop)
+    before = by_id(shop.run(shop.file("in.jsonl", made), options=ON))
+    made[5] = {**made[5], "name": "Another thing"}
+    whole = shop.run(shop.file("in.jsonl", made), options=(*ON, "--full"))
+    after = by_id(whole)
+    assert {item: row["created_ts"] for item, row in after.items() if item != "s05"} == {
+        item: row["created_ts"] for item, row in before.items() if item != "s05"
+    }
+    assert after["s05"]["created_ts"] > before["s05"]["created_ts"]
+    more = replace(shop, template=shop.template.replace("name: tags", "name: labels"))
+    anew = by_id(more.run(shop.file("in.jsonl", made), options=ON))
+    assert all(row["created_ts"] > after[item]["created_ts"] for item, row in anew.items()), "columns have changed"
+
+
 def described(run: Run) -> tuple[int, int]:
     """Pictures that a run described, and those that it knew."""
     made = run.manifest["stages"]["prepare"]

@@ -11,7 +11,8 @@ import pytest
 
 from tests.unit.test_gate import BUCKETS, ENCODERS, RUN, SHOP, check, item, write
 from transforms.data_files import read_parquet, write_parquet
-from transforms.embed import EarlierVectors
+from transforms.earlier import EarlierRows
+from transforms.embed import earlier_vectors
 from transforms.retire import retire
 from transforms.spool import bucket_of
 from transforms.write import BucketReport, Encoders
@@ -84,16 +85,17 @@ def test_vectors_of_earlier_texts_are_found_unless_damaged(tmp_path: Path) -> No
     reports = write(tmp_path, items)
     home = next(report for report in reports if any(file.table == "embeddings/text" for file in report.files))
     files = {file.table: file for file in home.files}
-    earlier = EarlierVectors(str(tmp_path), {home.bucket: (files["items"], files["embeddings/text"])})
-    known = earlier.of(home.bucket)
+    earlier = EarlierRows(str(tmp_path), {home.bucket: files}, same_encoder=True)
+    known = earlier_vectors(earlier, home.bucket)
     mine = [each for each in items if bucket_of(each.item_id, BUCKETS) == home.bucket]
     assert {text: vector.tolist() for text, vector in known.items()} == {
         each.text_enriched: each.text_vector.tolist() for each in mine if each.text_vector is not None
     }
-    assert earlier.of(99) == {}
+    assert earlier_vectors(earlier, 99) == {}
+    assert earlier_vectors(replace(earlier, same_encoder=False), home.bucket) == {}
     place = tmp_path / files["items"].path
     place.write_bytes(place.read_bytes()[:-1] + b"x")
-    assert earlier.of(home.bucket) == {}
+    assert earlier_vectors(earlier, home.bucket) == {}
 
 
 @pytest.mark.parametrize(
