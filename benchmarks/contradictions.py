@@ -24,7 +24,8 @@ from pathlib import Path
 import apache_beam as beam
 
 from pipelines.config import Plan, make_plan
-from pipelines.options import Parser, add_run_options, config_from
+from pipelines.configure import config_from
+from pipelines.options import Parser, add_run_options
 from pipelines.quiet import quiet_libraries
 from pipelines.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from schemas.elements import Bucket, Finding, Item

@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from pipelines.config import ConfigError, Plan, make_plan
+from pipelines.configure import config_from
 from pipelines.delta import Selection
 from pipelines.earlier_snapshot import EarlierSnapshot, UnusableSnapshotError, read_published
 from pipelines.enrich import PUBLISHED, execute, report_bad_arguments
-from pipelines.options import Parser, add_run_options, config_from, refuse_unknown_options
+from pipelines.options import Parser, add_run_options, refuse_unknown_options
 from pipelines.quiet import quiet_libraries
 from pipelines.runners import beam_options, connect_storage
 from pipelines.terminal import printable

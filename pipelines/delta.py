@@ -81,6 +81,7 @@ def find_delta(
     else:
         past.look_into(past.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
         past.look_into_items(changed_pictures(plan, earlier, damaged))
+        past.look_into_parted()
     if selection.is_partial:
         verdict, scanned = _read_part(plan, past, earlier, places, run_scan, options, selection)
         notes += _left(past, selection)

@@ -15,11 +15,12 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.config import ConfigError, Plan, make_plan
+from pipelines.configure import config_from
 from pipelines.delta import Selection
 from pipelines.interrupts import Interrupts
 from pipelines.job import run
 from pipelines.locks import OutputLockedError
-from pipelines.options import EPILOG, Parser, add_run_options, config_from, refuse_unknown_options
+from pipelines.options import EPILOG, Parser, add_run_options, refuse_unknown_options
 from pipelines.quiet import quiet_libraries
 from pipelines.runners import LOCAL_RUNNER, beam_options, connect_storage
 from pipelines.summary import print_outcome

@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.config import ConfigError, EnrichConfig, make_plan
+from pipelines.configure import config_from
 from pipelines.enrich import report_bad_arguments
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
@@ -34,7 +35,6 @@ from pipelines.options import (
     add_execution_options,
     add_input_options,
     add_model_options,
-    config_from,
     refuse_unknown_options,
 )
 from pipelines.quiet import quiet_libraries

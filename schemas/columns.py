@@ -91,7 +91,12 @@ ITEM_TAIL = [
     ),
     column("flags", pa.list_(FLAG), "what a reader should know of this row", nullable=False),
     column("event_ts", TIMESTAMP, "when the source changed, if the catalog says so"),
-    column("created_ts", TIMESTAMP, "when this row was produced; a run that makes the same row anew leaves it", nullable=False),
+    column(
+        "created_ts",
+        TIMESTAMP,
+        "when this row was produced; making the same row anew leaves it",
+        nullable=False,
+    ),
     column(
         "deleted_ts",
         TIMESTAMP,

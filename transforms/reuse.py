@@ -53,6 +53,12 @@ class Past:
         """Have all rows of these items looked into."""
         self.look_into(_is_in(self.records["item_id"], pa.array(list(item_ids), pa.string())))
 
+    def look_into_parted(self) -> None:
+        """Have items looked into that a replay made without their rows of image tables, which nothing keeps."""
+        fates, ids = self.records["fate"], self.records["item_id"]
+        left = ids.filter(pc.equal(fates, "item-quarantined")).combine_chunks().drop_null()
+        self.look_into(pc.equal(fates, "item").to_numpy(zero_copy_only=False).astype(np.bool_) & _is_in(ids, left))
+
     @property
     def known(self) -> Keys:
         """Sorted keys of what need not be looked into."""

@@ -158,6 +158,14 @@ def test_an_id_that_is_taken_is_left() -> None:
     assert past.left.tolist() == [False, True, False]
 
 
+def test_an_item_that_came_back_without_its_rows_is_looked_into() -> None:
+    """After a replay an item may lack its rows of image tables: it and they are read again, others are not."""
+    fates = ["item", "item-quarantined", "item", "quarantine", "item-quarantined"]
+    past = past_of([("a", 0), ("a", 1), ("b", 0), ("c", 0), ("c", 1)], fates)
+    past.look_into_parted()
+    assert past.again.tolist() == [True, True, False, False, False]
+
+
 def test_rows_that_went_with_an_item_are_not_missed() -> None:
     """Rows of image tables whose item was set aside are kept nowhere; the item's record is read anew without them."""
     past = past_of([("a", 0), ("a", 1)], ["quarantine", "item-quarantined"])
