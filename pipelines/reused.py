@@ -173,8 +173,8 @@ def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
     }
     return results, Found(
         counts["items"],
-        counts["items_deleted"],
         {kind: Counter(reasons) for kind, reasons in by_input.items() if reasons},
+        deleted=counts["items_deleted"],
     )
 
 

@@ -47,16 +47,17 @@ class Tally:
 class Found:
     """What the files of a snapshot hold, counted from the files themselves.
 
-    items: with a record; deleted: kept without one. quarantined: input (`catalog` or `image-table`) → reason → rows.
+    items: with a record; deleted: kept without one.
+    quarantined: input (`catalog` or `image-table`) → reason → rows.
     files_amiss: files that are missing, unreadable, changed since they were written, or in no report.
     buckets_amiss: bucket numbers without exactly one report, and reports of buckets that do not exist.
     """
 
     items: int = 0
-    deleted: int = 0
     quarantined: dict[str, Counter[str]] = field(default_factory=dict)
     files_amiss: Tally = field(default_factory=Tally)
     buckets_amiss: Tally = field(default_factory=Tally)
+    deleted: int = 0
 
 
 def read_frames(

@@ -84,7 +84,7 @@ def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
     }
     items = whole[1].items - taken_out[1].items + put_in[1].items
     deleted = whole[1].deleted - taken_out[1].deleted + put_in[1].deleted
-    return results, Found(items, deleted, quarantined, put_in[1].files_amiss, put_in[1].buckets_amiss)
+    return results, Found(items, quarantined, put_in[1].files_amiss, put_in[1].buckets_amiss, deleted)
 
 
 def _name(result: CheckResult) -> tuple[str, str, str]:

@@ -23,6 +23,7 @@ MANIFEST: dict[str, Any] = {
     "counts": {
         "records_in": 400,
         "items": 399,
+        "items_deleted": 0,
         "records_quarantined": 0,
         "unaccounted": 0,
         "quarantined": {},
