@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from pipelines.config import Plan
 from pipelines.work import POOL, TEXT_VECTORS, Carry, Delta, Places
+from schemas.attributes import AttributeType
 from transforms.assemble import ANSWERS, CARRIED, EXAMPLES, FINDINGS, AssembleBuckets
 from transforms.carried import ReadCarried
 from transforms.contradictions import FindContradictions
@@ -243,11 +244,13 @@ def _contradictions(prepared: Prepared, plan: Plan, places: Places) -> beam.PCol
     buckets = _assembled(prepared, None, "Assemble to compare")
     contradictions = buckets | "Contradictions" >> FindContradictions(plan.template)
     _ = contradictions.trusted | "Keep trusted" >> beam.Map(_keep_sorted, f"{places.reports}/trusted.json")
-    found = (
+    found = [
         contradictions.findings,
         buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, places.spool),
-        buckets | "Outliers" >> FindOutliers(plan.template),
-    )
+    ]
+    if any(attribute.type is AttributeType.NUMBER for attribute in plan.template.attributes):
+        again = _assembled(prepared, None, "Assemble to score")
+        found.append((buckets, again) | "Outliers" >> FindOutliers(plan.template))
     return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(places.spool)
 
 

@@ -1,7 +1,7 @@
 """Numbers that the rest of the catalog speaks against: far from all others, or far from what the picture looks like.
 
-PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. What is known of the others is learnt from a sample of
-bounded size, the items with the smallest hashes, which is the same in whatever order and buckets the catalog comes.
+PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]]. What is known of the others is learnt from a sample
+of bounded size, the items with the smallest hashes, which is the same in whatever order and buckets the catalog comes.
 
 Far from all others: the modified z-score (Iglewicz and Hoaglin 1993), with a scale of its own on each side of the
 median, and Benjamini and Hochberg's limit on false discoveries (1995, doi:10.1111/j.2517-6161.1995.tb02031.x).
@@ -393,12 +393,16 @@ class _Score(beam.DoFn):
 
 @dataclass(eq=False)
 class FindOutliers(beam.PTransform):
-    """PCollection[Bucket] → PCollection[KV[item bucket, Finding]] of numbers that the catalog speaks against."""
+    """PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]] of numbers that the catalog speaks against.
+
+    The second is scored by what the first teaches. They hold the same, put together anew: one that waited for the
+    other would be held in memory as a whole.
+    """
 
     template: Template
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
-        template = self.template
+    def expand(self, twice: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
+        template, (buckets, again) = self.template, twice
         samples = [
             buckets
             | f"Sample {what}"
@@ -409,4 +413,4 @@ class FindOutliers(beam.PTransform):
         numbers, pictures = map(beam.pvalue.AsSingleton, samples)
         seed = buckets.pipeline | "Once" >> beam.Create([None])
         norms = seed | "Fit" >> beam.Map(lambda _, n, p: fit_norms(template, n, p), numbers, pictures)
-        return buckets | "Score" >> beam.ParDo(_Score(template), beam.pvalue.AsSingleton(norms))
+        return again | "Score" >> beam.ParDo(_Score(template), beam.pvalue.AsSingleton(norms))

@@ -221,4 +221,5 @@ def test_transform(num_buckets: int) -> None:
     assert {finding.item_id for _, finding in expected} >= {"0007", "0030"}
     buckets = [Bucket(number, tuple(items[number::num_buckets][::-1])) for number in range(num_buckets)]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        assert_that(pipeline | beam.Create(buckets) | FindOutliers(FILMS), equal_to(expected))
+        made = pipeline | beam.Create(buckets)
+        assert_that((made, made) | FindOutliers(FILMS), equal_to(expected))
