@@ -151,7 +151,11 @@ def _gone_since(plan: Plan, earlier: EarlierSnapshot, reports: Sequence[BucketRe
     if earlier.manifest["versions"].get("template") != plan.template.name:
         return records.slice(0, 0)
     files = [file for report in reports for file in report.files if file.table == "records"]
-    ids = [read_parquet(places.snapshot, file, ["item_id"])["item_id"].combine_chunks().drop_null() for file in files]
+    ids = []
+    for file in files:
+        table = read_parquet(places.snapshot, file, ["item_id", "input"])
+        # Rows of an image table alone are no item.
+        ids.append(table.filter(pc.equal(table["input"], "catalog"))["item_id"].combine_chunks().drop_null())
     there = pc.is_in(records["item_id"], value_set=pa.concat_arrays([pa.array([], pa.string()), *ids]))
     was_item = pc.is_in(records["fate"], value_set=pa.array(["item", DELETED]))
     return records.filter(pc.and_(was_item, pc.invert(there)))

@@ -212,6 +212,7 @@ class _Prepare(beam.DoFn):
 
     def setup(self) -> None:
         self._meter = Meter("prepare", self._heartbeat_dir)
+        self._made_by = features_made_by(build_image_encoder(self._options), build_tagger(self._options), self._limits)
 
     def _load(self) -> tuple[ImageEncoder, Tagger]:
         # Not in setup: a worker that gets no picture need not load a model.
@@ -239,8 +240,7 @@ class _Prepare(beam.DoFn):
     def _store(self, part: int) -> PictureStore | None:
         if not self._features_dir:
             return None
-        made_by = features_made_by(build_image_encoder(self._options), build_tagger(self._options), self._limits)
-        store = PictureStore(self._features_dir, made_by, *bounds_of(part, self._num_buckets))
+        store = PictureStore(self._features_dir, self._made_by, *bounds_of(part, self._num_buckets))
         store.load()
         return store
 

@@ -102,11 +102,13 @@ class PictureStore:
         if len(merged) < 2:
             return
         try:
-            tables = [table for path in merged if (table := _read(AnswerFile(path, self.first, self.last))) is not None]
-            latest = {(row["digest"], row["made_by"]): row for table in tables for row in table.to_pylist()}
+            tables = {path: _read(AnswerFile(path, self.first, self.last)) for path in merged}
+            # What has become unreadable stays as it is.
+            whole = {path: table for path, table in tables.items() if table is not None}
+            latest = {(row["digest"], row["made_by"]): row for table in whole.values() for row in table.to_pylist()}
             rows = pa.Table.from_pylist([latest[key] for key in sorted(latest)], schema=_SCHEMA)
             write_table(self.folder, self.first, self.last, rows)
-            remove(merged)
+            remove([*whole])
         except Exception as error:  # each storage has errors of its own; the pieces hold everything
             _log.warning("%s: features of pictures stay in small files: %s", self.folder, error)
 

@@ -77,8 +77,12 @@ def fitted(name: str, rows: pa.Table, like: pa.Table, template: Template, now: d
     Vectors of another encoder are no rows: nothing could be compared with them.
     """
     if name == "items":
-        since = pc.coalesce(rows["deleted_ts"], pa.scalar(now, rows.schema.field("deleted_ts").type))
-        rows = rows.set_column(rows.column_names.index("deleted_ts"), rows.schema.field("deleted_ts"), since)
+        marked = like.schema.field("deleted_ts")
+        since = pa.array([now] * len(rows), marked.type)
+        if marked.name in rows.column_names:  # earlier versions had none
+            since = pc.coalesce(rows[marked.name], since)
+            rows = rows.drop_columns([marked.name])
+        rows = rows.append_column(marked, since)
         for attribute in template.attributes:
             names = [attribute.name, attribute.name + GIVEN_SUFFIX, attribute.name + PROVENANCE_SUFFIX]
             if not all(each in rows.column_names for each in names) or not _same_type(rows, like, attribute.name):

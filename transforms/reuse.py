@@ -80,7 +80,8 @@ class Past:
         miscounted = ~gone & (times[self._place] != self._count[self._place])
         stays = np.zeros_like(gone)
         if self.keep_deleted:
-            back = looked_into["item_id"].combine_chunks().drop_null()
+            # Rows of an image table alone bring no item back.
+            back = looked_into.filter(pc.equal(looked_into["input"], "catalog"))["item_id"].combine_chunks().drop_null()
             stays = self._deleted & ~_is_in(self.records["item_id"], back)
         dropped = (gone | miscounted) & ~stays
         moved = pa.concat_arrays(
@@ -93,7 +94,7 @@ class Past:
         if drawn_in.any() or miscounted.any():
             self.look_into(drawn_in | miscounted)
             return None
-        return Verdict(self.records, dropped, looked_into)
+        return Verdict(self.records, dropped, looked_into, stays)
 
     @property
     def wanted(self) -> Keys:
@@ -121,16 +122,25 @@ class Past:
 
 @dataclass(frozen=True)
 class Verdict:
-    """dropped: rows of `records` that are gone or made anew; looked_into: see `all_looked_into`."""
+    """dropped: rows of `records` that are gone or made anew; looked_into: see `all_looked_into`.
+
+    stays: rows of deleted items that are kept; None: none has to be told apart.
+    """
 
     records: pa.Table
     dropped: Mask
     looked_into: pa.Table
+    stays: Mask | None = None
 
     @property
     def drops(self) -> pa.Table:
-        """bucket, item_id and raw_key of what is dropped."""
-        return self.records.filter(pa.array(self.dropped)).select(["bucket", "item_id", "raw_key"])
+        """bucket, item_id and raw_key of what is dropped; without an id where the item itself stays."""
+        drops = self.records.filter(pa.array(self.dropped)).select(["bucket", "item_id", "raw_key"])
+        if self.stays is None or not self.stays.any():
+            return drops
+        staying = self.records["item_id"].filter(pa.array(self.stays)).combine_chunks()
+        ids = pc.if_else(pc.is_in(drops["item_id"], value_set=staying), pa.scalar(None, pa.string()), drops["item_id"])
+        return drops.set_column(1, "item_id", ids)
 
     def counts(self) -> dict[str, int]:
         """Items that are new, changed, made again though their record did not change, unchanged, and deleted."""

@@ -319,6 +319,29 @@ def test_deleted_items_stay_where_that_is_wanted(shop: Shop) -> None:
     assert len(gone.rows("items")) == len(by_id(gone)) == gone.manifest["counts"]["items"]
 
 
+def test_rows_of_image_tables_move_no_deleted_item(shop: Shop) -> None:
+    """A picture's row that stays, changes or goes after the item's record has left is an orphan, and the item stays."""
+    made = records(shop, 4)
+    on = (*ON, "--keep-deleted", "--image-table", str(shop.folder / "rows.csv"))
+    rows = "sku,photo\ns01,00.png\n"
+    shop.file("rows.csv", rows)
+    shop.run(shop.file("in.jsonl", made), options=on)
+    path = shop.file("in.jsonl", [made[0], *made[2:]])
+    for content, options in (
+        (rows, on),
+        ("sku,photo\ns01,02.png\n", on),
+        ("sku,photo\n", on),
+        (rows, on),
+        (rows, (*on, "--full")),
+        ("sku,photo\ns01,03.png\n", (*on, "--full")),
+    ):
+        shop.file("rows.csv", content)
+        run = shop.run(path, options=options)
+        assert (run.code, set(deleted(run)), len(run.rows("items"))) == (0, {"s01"}, 4), content
+        assert {row["item_id"] for row in run.rows("embeddings/text")} == set(by_id(run))
+        assert run.manifest["counts"]["image_rows_quarantined"].get("image-table-orphan", 0) == content.count("s01")
+
+
 def test_deleted_items_stay_after_another_template(shop: Shop) -> None:
     """What fits is taken over: not what has another type now; and a value off today's list refuses nothing."""
     made = records(shop, color="Red", weight="2 kg")
