@@ -84,3 +84,15 @@ def test_a_row_that_belies_its_digest_is_not_used(tmp_path: Path) -> None:
     opened._fresh[features(2).digest] = opened._fresh.pop(features(1).digest)
     opened.close()
     assert store(tmp_path).get(features(2).digest) is None
+
+
+def test_what_cannot_be_read_is_not_removed(tmp_path: Path) -> None:
+    """A file that fails while files are put together stays where it is, for when it can be read again."""
+    for number in range(picture_store.MANY_FILES + 1):
+        keep(tmp_path, features(number))
+    opened = store(tmp_path)
+    spoilt = min(tmp_path.iterdir())
+    spoilt.write_bytes(b"not now")
+    opened.close()
+    assert spoilt.read_bytes() == b"not now"
+    assert len(list(tmp_path.iterdir())) == 2

@@ -13,9 +13,10 @@ from tests.unit.test_gate import BUCKETS, ENCODERS, RUN, SHOP, check, item, writ
 from transforms.data_files import read_parquet, write_parquet
 from transforms.earlier import EarlierRows
 from transforms.embed import earlier_vectors
-from transforms.retire import retire
+from transforms.retire import fitted, retire
 from transforms.spool import bucket_of
-from transforms.write import BucketReport, Encoders
+from transforms.tabulate import items_table
+from transforms.write import BucketReport, Encoders, empty_tables
 
 LATER = replace(RUN, run_id="later", started=dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
 
@@ -68,6 +69,15 @@ def test_gone_items_are_taken_over_sorted_and_marked(tmp_path: Path) -> None:
     assert [
         result for result in check(tmp_path / "now", reports, {"records_in": 2, "items": 2}) if result.refuses
     ] == []
+
+
+def test_rows_of_versions_without_the_column_are_marked() -> None:
+    """Items of a snapshot that knows no deleted_ts are taken over with the time of this run."""
+    like = empty_tables(SHOP, ENCODERS, 0, LATER)["items"]
+    rows = items_table(SHOP, [item(0)], RUN).drop_columns(["deleted_ts"])
+    taken = fitted("items", rows, like, SHOP, LATER.started)
+    assert taken.schema == like.schema
+    assert taken["deleted_ts"].to_pylist() == [LATER.started]
 
 
 def test_vectors_of_another_encoder_stay_behind(tmp_path: Path) -> None:
