@@ -33,6 +33,7 @@ EXTRAS = {
     # What Beam's s3:// needs; endpoints of others than AWS come from AWS_ENDPOINT_URL, which older versions ignore.
     "s3": ["boto3>=1.40"],
     "dev": [
+        "axe-playwright-python>=0.1.5",
         "boto3>=1.40",
         "build",
         "duckdb>=1.3",
@@ -40,6 +41,7 @@ EXTRAS = {
         "import-linter>=2",
         "moto[server]>=5.1",
         "mypy>=1.15",
+        "playwright>=1.50",
         "polars>=1.30",
         "psutil>=6",
         "pytest>=8",
@@ -86,6 +88,7 @@ setup(
         "pandas>=2.2",
         "pillow>=11.3",
         "pint>=0.24",
+        "prometheus-client>=0.21",
         "pyarrow>=20",
         "pydantic>=2.10",
         "python-crfsuite>=0.9.11",
@@ -95,6 +98,7 @@ setup(
         "safetensors>=0.5",
         "scikit-learn>=1.6",
         "scipy>=1.14",
+        "shtab>=1.7",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["catalog-enrich=pipelines.cli:main"]},

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
+from pipelines.commands import print_json
 from pipelines.config import ConfigError, Plan, make_plan
 from pipelines.configure import config_from
 from pipelines.delta import Selection
@@ -325,12 +326,16 @@ def part_command(name: str, arguments: Sequence[str]) -> int:
         beam_flags = beam_options(options.runner, prepared.plan.workers, passed)
     except (ConfigError, TemplateRefusedError) as error:
         return report_bad_arguments(error)
-    tell(prepared, earlier)
+    if options.json and options.dry_run:
+        print_json({"based_on": earlier.run_id, "told": prepared.told})
+    elif not (options.quiet or options.json):
+        tell(prepared, earlier)
     if options.dry_run:
         return PUBLISHED
     if getattr(options, "ask_again", False):
         forgotten = forget(earlier, prepared.selection.item_ids or (), prepared.selection.attributes or ())
-        print(f"answers forgotten: {forgotten:,}")
+        if not (options.quiet or options.json):
+            print(f"answers forgotten: {forgotten:,}")
     return execute(prepared.plan, beam_flags, options, prepared.selection)
 
 

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata
 
-from pipelines.backfill import COMMANDS, HELP, part_command
+from pipelines.backfill import COMMANDS as PARTIAL
+from pipelines.backfill import HELP, part_command
+from pipelines.commands import Command
+from pipelines.completion import COMPLETION
 from pipelines.config import ConfigError
 from pipelines.enrich import report_bad_arguments, run_command
 from pipelines.evaluate import EPILOG as EVALUATE_EPILOG
 from pipelines.evaluate import add_evaluate_options, evaluate_command
 from pipelines.history_commands import COMMANDS as HISTORY
-from pipelines.history_commands import add_history_commands, history_command
 from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
-from schemas.loading import TemplateRefusedError, load_template, packaged_templates
+from pipelines.plan_command import EPILOG as PLAN_EPILOG
+from pipelines.plan_command import plan_command
+from pipelines.template_commands import COMMANDS as TEMPLATE
+from schemas.loading import TemplateRefusedError
+
+# What takes Beam's options besides its own: name → what it does, epilog, how its options are declared, how it is run.
+Declare = Callable[[argparse.ArgumentParser], None]
+RUNNING: dict[str, tuple[str, str, Declare, Callable[[argparse.Namespace, Sequence[str]], int]]] = {
+    "run": ("enrich a catalog and publish a snapshot", EPILOG, add_run_options, run_command),
+    "plan": ("what a run would do and cost, before anything is paid", PLAN_EPILOG, add_run_options, plan_command),
+    "evaluate": (
+        "measure how good filled values are, on known values held back",
+        EVALUATE_EPILOG,
+        add_evaluate_options,
+        evaluate_command,
+    ),
+}
+LOOKING: tuple[Command, ...] = (*HISTORY, COMPLETION)
 
 
 def build_parser() -> Parser:
@@ -25,36 +45,24 @@ def build_parser() -> Parser:
         prog="catalog-enrich",
         description="Raw catalogs and their pictures in, complete and checked feature tables out.",
         epilog=EXIT_CODES,
-        formatter_class=raw,
+        formatter_class=partial(raw, max_help_position=16),
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=metadata.version("catalog-enrich"))
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    run = commands.add_parser(
-        "run", help="enrich a catalog and publish a snapshot", epilog=EPILOG, formatter_class=raw, allow_abbrev=False
-    )
-    add_run_options(run)
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="measure how good filled values are, on known values held back",
-        epilog=EVALUATE_EPILOG,
-        formatter_class=raw,
-        allow_abbrev=False,
-    )
-    add_evaluate_options(evaluate)
-    for name, (add_options, epilog, _) in COMMANDS.items():
+    told: dict[str, tuple[str, str, Declare]] = {name: each[:3] for name, each in RUNNING.items()}
+    told |= {name: (HELP[name], epilog, add_options) for name, (add_options, epilog, _) in PARTIAL.items()}
+    for name, (about, epilog, add_options) in told.items():
         part = commands.add_parser(
-            name, help=HELP[name], epilog=epilog, formatter_class=raw, allow_abbrev=False, description=HELP[name]
+            name, help=about, epilog=epilog, formatter_class=raw, allow_abbrev=False, description=about
         )
         add_options(part)
-    add_history_commands(commands.add_parser)
-    template = commands.add_parser("template", help="look at catalog templates", allow_abbrev=False)
+    for command in LOOKING:
+        command.declare(commands.add_parser)
+    template = commands.add_parser("template", help="draft, check and look at catalog templates", allow_abbrev=False)
     actions = template.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
-    actions.add_parser("list", help="name the packaged templates", allow_abbrev=False)
-    check = actions.add_parser("check", help="report every error of a template, with its line", allow_abbrev=False)
-    check.add_argument("template", metavar="NAME|FILE")
-    show = actions.add_parser("show", help="print a packaged template, to start your own from", allow_abbrev=False)
-    show.add_argument("template", metavar="NAME", choices=sorted(packaged_templates()))
+    for command in TEMPLATE:
+        command.declare(actions.add_parser, "catalog-enrich template")
     return parser
 
 
@@ -62,35 +70,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        if arguments and arguments[0] in COMMANDS:
-            return part_command(arguments[0], arguments[1:])
-        if arguments[:1] == ["run"]:
-            refuse_unknown_options(arguments)
-        if arguments[:1] == ["evaluate"]:
-            refuse_unknown_options(arguments, add_evaluate_options, beam=False)
+        name = arguments[0] if arguments else ""
+        if name in PARTIAL:
+            return part_command(name, arguments[1:])
+        if name in RUNNING:
+            _, _, add_options, work = RUNNING[name]
+            refuse_unknown_options(arguments, add_options, beam=name != "evaluate")
+            options, passed = build_parser().parse_known_args(arguments)
+            return work(options, passed)
         options, passed = build_parser().parse_known_args(arguments)
-        if options.command == "run":
-            return run_command(options, passed)
-        if options.command == "evaluate":
-            return evaluate_command(options, passed)
         if passed:
             raise ConfigError([f"unknown argument {argument}" for argument in passed])
-        return history_command(options) if options.command in HISTORY else _template(options)
+        code: int = options.command_run(options)
     except (ConfigError, TemplateRefusedError) as error:
         return report_bad_arguments(error)
-
-
-def _template(options: argparse.Namespace) -> int:
-    if options.action == "list":
-        for name in packaged_templates():
-            print(f"{name:14} {load_template(name).description.strip().splitlines()[0]}")
-    elif options.action == "show":
-        print(packaged_templates()[options.template], end="")
-    else:
-        template = load_template(options.template)
-        about = f"{len(template.attributes)} attributes, hash {template.hash[:12]}"
-        print(f"{options.template} is sound: {template.name} {template.version}, {about}")
-    return 0
+    return code
 
 
 if __name__ == "__main__":

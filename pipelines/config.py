@@ -23,6 +23,7 @@ from transforms.models import (
     missing_requirements,
 )
 from transforms.models.contract import Model, ModelOptions
+from transforms.models.rehearsal import Rates
 from transforms.picture_files import ImageLimits
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.prompting import AskOptions
@@ -106,7 +107,10 @@ class EnrichConfig:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A configuration made concrete: template loaded, input found, sizes chosen."""
+    """A configuration made concrete: template loaded, input found, sizes chosen.
+
+    rehearsal: what a language model would be asked is counted, at these rates, and nothing is asked or written.
+    """
 
     config: EnrichConfig
     template: Template
@@ -115,6 +119,7 @@ class Plan:
     workers: int
     buckets: int
     reference_splits: tuple[InputSplit, ...] = ()
+    rehearsal: Rates | None = None
 
     @property
     def models(self) -> ModelOptions:

@@ -73,7 +73,7 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
 
 # What the next command on the same output is asked for anew, or is no business of the manifest.
 _NOT_REMEMBERED = frozenset(
-    ["command", "output", "full", "keep_work", "progress", "max_model_calls", "max_tokens", "max_cost"]
+    ["command", "output", "full", "keep_work", "progress", "quiet", "json", "max_model_calls", "max_tokens", "max_cost"]
 )
 _PATHS = ("template", "input", "images_root", "image_table", "reference", "work_dir", "fake_script")
 

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from pipelines.config import ConfigError, EnrichConfig, make_plan
 from pipelines.configure import config_from
-from pipelines.enrich import report_bad_arguments
+from pipelines.enrich import progress_of, report_bad_arguments
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
@@ -140,7 +140,7 @@ def evaluate_command(options: argparse.Namespace, passed: Sequence[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         return _report_broken_off(error, interrupted=interrupts.happened or isinstance(error, KeyboardInterrupt))
     try:
-        _print(outcome)
+        _print(outcome, options)
         sys.stdout.flush()
     except (OSError, SystemExit):  # whoever read the report has gone; it is written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -203,7 +203,7 @@ def _run(
         options.input_format = None
     options.input, options.reference = trial.inputs, trial.reference
     plan = make_plan(config_from(options))
-    folds = run_folds(plan, trial.masks, output, progress=options.progress, keep_work=options.keep_work)
+    folds = run_folds(plan, trial.masks, output, progress=progress_of(options), keep_work=options.keep_work)
     truth = truth_of_source(template, folds.items, trial.masks) if trial.truth is None else trial.truth
     labels = reference_labels(template, trial.reference, plan.config.read_limits) if trial.reference else None
     judged = judge(template, folds.items, trial.masks, truth, trial.key, labels)
@@ -254,9 +254,13 @@ def read_against(named: str) -> Against:
     return Against(named, decisions)
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: Outcome, options: argparse.Namespace) -> None:
     console = Console(highlight=False)
     report = outcome.report
+    if options.json:
+        print(report.json_path.read_text("utf-8"))
+    if options.json or options.quiet:
+        return
     print_report(console, report.metrics, outcome.about, report.comparison)
     for name, path in (
         ("decisions", outcome.decisions_path),

@@ -11,6 +11,7 @@ import apache_beam as beam
 from pipelines.config import Plan
 from pipelines.work import POOL, TEXT_VECTORS, Carry, Delta, Places
 from schemas.attributes import AttributeType
+from schemas.elements import ImageRef
 from transforms.assemble import ANSWERS, CARRIED, EXAMPLES, FINDINGS, AssembleBuckets
 from transforms.carried import ReadCarried
 from transforms.contradictions import FindContradictions
@@ -35,6 +36,9 @@ from transforms.validate import SOURCE_CHECKS, ValidateItems
 from transforms.write import Encoders, WriteTables
 
 Spooled = dict[str, beam.PCollection]
+
+# The report that has the number of picture references.
+PICTURES = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,19 @@ def build_graph(
     filled = fill_catalog(prepared, taught, plan, run, places, earlier or {}, None, "")
     _ = prepared.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
     _ = reference.reports | "Collect reference" >> CollectReports(f"{places.reports}/reference.json")
-    _write(filled, plan, run, encoders, places, None, rows)
+    if plan.rehearsal is None:
+        _write(filled, plan, run, encoders, places, None, rows)
+
+
+def build_reading(pipeline: beam.Pipeline, plan: Plan, places: Places) -> None:
+    """Add what counts a catalog and its picture references to `pipeline`, and looks at no picture."""
+    read = pipeline | "Read" >> ReadCatalog(
+        plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats
+    )
+    _ = read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
+    paths = read.image_refs | "Paths" >> beam.Map(_path_of) | "Distinct paths" >> beam.Distinct()
+    counted = paths | "Count paths" >> beam.combiners.Count.Globally()
+    _ = counted | "Keep count" >> beam.Map(_keep, f"{places.reports}/{PICTURES}.json")
 
 
 def build_delta_graph(
@@ -110,7 +126,8 @@ def build_delta_graph(
         _ = reports | "Collect probes" >> CollectReports(f"{places.reports}/probes.json")
     shown = pipeline | "Earlier pool" >> beam.Create([(0, ref) for ref in pool]) if pool else None
     filled = _filled(prepared, plan, run, places, reports, shown, None, "")
-    _write(filled, plan, run, encoders, places, delta.base)
+    if plan.rehearsal is None:
+        _write(filled, plan, run, encoders, places, delta.base)
 
 
 def _write(
@@ -166,6 +183,7 @@ def read_catalog(
 
 
 def _prepare_images(plan: Plan, places: Places, *, own: bool) -> PrepareImages:
+    shown = plan.asks_model and own and plan.rehearsal is None
     return PrepareImages(
         plan.config.images_root,
         plan.config.image_limits,
@@ -173,7 +191,7 @@ def _prepare_images(plan: Plan, places: Places, *, own: bool) -> PrepareImages:
         places.spool,
         plan.buckets,
         places.heartbeats if own else "",
-        Preparation(places.pictures, plan.config.ask.image_px) if plan.asks_model and own else None,
+        Preparation(places.pictures, plan.config.ask.image_px) if shown else None,
         places.features,
     )
 
@@ -223,12 +241,17 @@ def _filled(
     mask: Mask | None,
     label: str,
 ) -> beam.PCollection:
-    """What rules, probes (`reports`) and the language model make of it; pool: whom demonstrations are chosen from."""
+    """What rules, probes (`reports`) and the language model make of it; pool: whom demonstrations are chosen from.
+
+    None in a rehearsal, of which nothing is wanted but what would be asked.
+    """
     if plan.asks_model:
         described = _describe(prepared, plan, run, places, reports, pool, mask, label)
         answers = described.answers | f"{label}Spool answers" >> Spool(places.spool)
         prepared = replace(prepared, spooled={**prepared.spooled, ANSWERS: answers})
         _ = described.usage | f"{label}Collect usage" >> CollectReports(f"{places.reports}/usage.json")
+    if plan.rehearsal is not None:
+        return None
     return _assembled(prepared, mask, f"{label}Assemble", places.heartbeats) | f"{label}Fill" >> FillAttributes(
         Cascade(plan.template, plan.config.rules), reports
     )
@@ -256,6 +279,14 @@ def _contradictions(prepared: Prepared, plan: Plan, places: Places) -> beam.PCol
 
 def _keep_sorted(listed: Collection[Any], path: str) -> None:
     write_json(path, sorted(listed))
+
+
+def _keep(count: int, path: str) -> None:
+    write_json(path, count)
+
+
+def _path_of(keyed: tuple[int, ImageRef]) -> str:
+    return keyed[1].path
 
 
 def _learning(plan: Plan, places: Places, earlier: Mapping[str, EarlierProbe]) -> LearnConfig:
@@ -299,6 +330,7 @@ def _describe(
         places.pictures,
         places.answers,
         places.purse,
+        plan.rehearsal,
     )
     shown = None if pool is None else beam.pvalue.AsList(pool | f"{label}Pool" >> beam.Values())
     described: DescribeOutputs = (

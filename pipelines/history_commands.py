@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from apache_beam.io.filesystem import BeamIOError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.commands import Command, print_json
 from pipelines.config import ConfigError
 from pipelines.diff import KINDS, AttributeDifference, Difference, diff
 from pipelines.history import (
@@ -42,43 +42,31 @@ from transforms.data_files import DamagedFileError
 
 DONE, REFUSED, BROKEN_OFF = 0, 1, 3
 MAX_SHOWN_CHARS = 60
-HELP_COLUMNS = 80
 
 
-def add_history_commands(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
-    """Declare the commands. add_parser: of the subparsers that they belong to."""
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
 
-    def declare(name: str, brief: str, *, named: bool = True) -> argparse.ArgumentParser:
-        about, examples = ABOUT[name]
-        shown = "".join(f"\n  catalog-enrich {name} {each}" for each in examples)
-        parser = add_parser(
-            name,
-            help=brief,
-            description=textwrap.fill(about, HELP_COLUMNS),
-            epilog=f"examples:{shown}\n\n{EXIT_CODES}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        if named:
-            parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
-        return parser
 
-    declare("snapshots", "list an output's snapshots")
-    declare("unlock", "remove the lock of a dead run")
-    comparing = declare("diff", "what differs between two snapshots", named=False)
+def _add_diff_options(parser: argparse.ArgumentParser) -> None:
     for name, metavar in (("before", "A"), ("after", "B")):
         which = "run id, `current`, `previous`, or the path of a snapshot's folder"
-        comparing.add_argument(name, metavar=metavar, help=which)
-    comparing.add_argument("--output", default="", metavar="DIR", help="folder of the snapshots; not for paths")
-    comparing.add_argument("--examples", type=int, default=3, metavar="N", help="of each kind (default: %(default)s)")
-    comparing.add_argument("--json", action="store_true", help="print JSON")
-    back = declare("rollback", "let readers see an earlier snapshot")
-    back.add_argument("--to", default="previous", metavar="RUN_ID", help="which one (default: that before the current)")
-    pruning = declare("prune", "remove old snapshots")
-    pruning.add_argument(
-        "--keep", type=int, required=True, metavar="N", help="published ones to keep, with the current"
+        parser.add_argument(name, metavar=metavar, help=which)
+    parser.add_argument("--output", default="", metavar="DIR", help="folder of the snapshots; not for paths")
+    parser.add_argument("--examples", type=int, default=3, metavar="N", help="of each kind (default: %(default)s)")
+
+
+def _add_rollback_options(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    parser.add_argument(
+        "--to", default="previous", metavar="RUN_ID", help="which one (default: that before the current)"
     )
-    pruning.add_argument("--dry-run", action="store_true", help="say what would be removed, and stop")
+
+
+def _add_prune_options(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    parser.add_argument("--keep", type=int, required=True, metavar="N", help="published ones to keep, with the current")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and stop")
 
 
 EXIT_CODES = """exit codes:
@@ -87,42 +75,13 @@ EXIT_CODES = """exit codes:
   2  bad arguments, or there is no such snapshot; nothing was changed
   3  it broke off (disk full, files that may not be removed, object store out of reach)"""
 
-# Command → what it does, and the arguments of examples.
-ABOUT: dict[str, tuple[str, Sequence[str]]] = {
-    "snapshots": (
-        "Lists an output's snapshots, oldest first, with what they hold. Readers see the current one.",
-        ["features"],
-    ),
-    "diff": (
-        "Records and values that differ between two snapshots, by attribute and by who gave the value, with examples; "
-        "and what came into quarantine and left it. Snapshots that the gate refused can be looked at too.",
-        ["previous current --output features", "features/current features/snapshots/20260131T120000Z-1f3c9a --json"],
-    ),
-    "rollback": (
-        "Makes an earlier published snapshot the current one, in one step, after every one of its files was found "
-        "whole. The next run goes on from it.",
-        ["features", "features --to 20260131T120000Z-1f3c9a"],
-    ),
-    "prune": (
-        "Removes published snapshots but the newest N, refused ones but the newest N, and what runs that were killed "
-        "left. The current one always stays. Files that other snapshots share stay with these.",
-        ["features --keep 14 --dry-run", "features --keep 14"],
-    ),
-    "unlock": (
-        "Removes the lock that says that a run is at work on the output. The next run does so by itself where it can "
-        "tell that the other is dead; use this where it cannot, and only if it is: two runs at once publish over each "
-        "other. The lock of a run that is seen to be alive stays.",
-        ["features"],
-    ),
-}
 
-
-def history_command(options: argparse.Namespace) -> int:
-    """Run one of the commands; returns the exit code. Raises ConfigError."""
+def _guarded(work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Do the work; whatever stops it becomes an exit code, or a ConfigError."""
     connect_storage()
     try:
         _must_exist(getattr(options, "output", ""))
-        return COMMANDS[options.command](options)
+        return work(options)
     except (OutputLockedError, DamagedFileError, RefusedError) as error:
         _say(f"refused: {error}")
         return REFUSED
@@ -153,6 +112,9 @@ def _snapshots(options: argparse.Namespace) -> int:
     if not infos:
         made = f"`catalog-enrich run --output {options.output}` makes one"
         raise HistoryError(f"{options.output!r} has no snapshots; {made}")
+    if options.json:
+        print_json([_as_document(info) for info in infos])
+        return DONE
     table = Table(title=_text(f"Snapshots of {options.output}"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "run id", "made by", "items", "filled", "set aside", "+ ~ -", "MiB"):
         left = name in ("", "run id", "made by")
@@ -165,6 +127,22 @@ def _snapshots(options: argparse.Namespace) -> int:
     for note in _notes(options.output, infos):
         console.print(printable(note), markup=False, soft_wrap=True)
     return DONE
+
+
+def _as_document(info: SnapshotInfo) -> dict[str, Any]:
+    told = {"run_id": info.run_id, "path": info.path, "is_current": info.is_current, "problem": info.problem or None}
+    if info.problem:
+        return told
+    manifest = info.manifest
+    return told | {
+        "command": manifest.get("command", "run"),
+        "published": info.is_published,
+        "items": manifest["counts"]["items"],
+        "filled": info.filled,
+        "records_quarantined": manifest["counts"]["records_quarantined"],
+        "records": manifest.get("records"),
+        "size_bytes": size_bytes(info),
+    }
 
 
 def _notes(output: str, infos: Sequence[SnapshotInfo]) -> Iterator[str]:
@@ -196,7 +174,7 @@ def _diff(options: argparse.Namespace) -> int:
     before, after = (named_snapshot(options.output, named) for named in (options.before, options.after))
     found = diff(before, after, options.examples)
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(found, enc_hook=str), indent=1).decode())
+        print_json(found)
     else:
         _print_difference(found)
     return DONE
@@ -248,7 +226,10 @@ def _rollback(options: argparse.Namespace) -> int:
         info, more = roll_back(options.output, options.to)
     for warning in (*warnings, *more):
         _say(f"warning: {warning}")
-    print(printable(f"readers see {info.run_id} now, instead of {before or 'none'}"))
+    if options.json:
+        print_json({"current": info.run_id, "before": before or None})
+    else:
+        print(printable(f"readers see {info.run_id} now, instead of {before or 'none'}"))
     return DONE
 
 
@@ -266,17 +247,23 @@ def _prune(options: argparse.Namespace) -> int:
             gone, left = prune(options.output, options.keep), remove_leftovers(options.output)
         for warning in warnings:
             _say(f"warning: {warning}")
-    verb = "would be removed" if options.dry_run else "removed"
-    for info in gone:
-        print(printable(f"{verb}: {info.run_id}"))
-    for path in left:
-        print(printable(f"{verb}: {path}, left by a run that broke off"))
-    if not wanted and not left:
-        print("nothing to remove")
+    if options.json:
+        print_json({"dry_run": options.dry_run, "removed": [info.run_id for info in gone], "leftovers": left})
+    else:
+        _tell_pruned("would be removed" if options.dry_run else "removed", gone, left)
     stayed = sorted({info.path for info in wanted} - {info.path for info in gone})
     for path in stayed:
         _say(f"error: {path} could not be removed; may this user write there?")
     return BROKEN_OFF if stayed else DONE
+
+
+def _tell_pruned(verb: str, gone: Sequence[SnapshotInfo], left: Sequence[str]) -> None:
+    for info in gone:
+        print(printable(f"{verb}: {info.run_id}"))
+    for path in left:
+        print(printable(f"{verb}: {path}, left by a run that broke off"))
+    if not gone and not left:
+        print("nothing to remove")
 
 
 def _unlock(options: argparse.Namespace) -> int:
@@ -286,14 +273,63 @@ def _unlock(options: argparse.Namespace) -> int:
         raise RefusedError(f"{alive}; wait for it, or stop it (kill {held.pid}) and run this again")
     held = break_lock(options.output)
     whose = "" if held is None else f"removed the lock of run {held.run_id} (process {held.pid} on {held.host})"
-    print(printable(whose or f"{options.output} has no lock that could be read, and none now"))
+    if options.json:
+        print_json({"removed": None if held is None else held})
+    else:
+        print(printable(whose or f"{options.output} has no lock that could be read, and none now"))
     return DONE
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "snapshots": _snapshots,
-    "diff": _diff,
-    "rollback": _rollback,
-    "prune": _prune,
-    "unlock": _unlock,
-}
+COMMANDS = tuple(
+    Command(name, brief, about, examples, add_options, partial(_guarded, work), EXIT_CODES)
+    for name, brief, add_options, work, about, examples in (
+        (
+            "snapshots",
+            "list an output's snapshots",
+            _add_output,
+            _snapshots,
+            "Lists an output's snapshots, oldest first, with what they hold. Readers see the current one.",
+            ["features"],
+        ),
+        (
+            "diff",
+            "what differs between two snapshots",
+            _add_diff_options,
+            _diff,
+            "Records and values that differ between two snapshots, by attribute and by who gave the value, with "
+            "examples; and what came into quarantine and left it. Refused snapshots can be looked at too.",
+            [
+                "previous current --output features",
+                "features/current features/snapshots/20260131T120000Z-1f3c9a --json",
+            ],
+        ),
+        (
+            "rollback",
+            "let readers see an earlier snapshot",
+            _add_rollback_options,
+            _rollback,
+            "Makes an earlier published snapshot the current one, in one step, after every one of its files was found "
+            "whole. The next run goes on from it.",
+            ["features", "features --to 20260131T120000Z-1f3c9a"],
+        ),
+        (
+            "prune",
+            "remove old snapshots",
+            _add_prune_options,
+            _prune,
+            "Removes published snapshots but the newest N, refused ones but the newest N, and what runs that were "
+            "killed left. The current one always stays. Files that other snapshots share stay with these.",
+            ["features --keep 14 --dry-run", "features --keep 14"],
+        ),
+        (
+            "unlock",
+            "remove the lock of a dead run",
+            _add_output,
+            _unlock,
+            "Removes the lock that says that a run is at work on the output. The next run does so by itself where it "
+            "can tell that the other is dead; use this where it cannot, and only if it is: two runs at once publish "
+            "over each other. The lock of a run that is seen to be alive stays.",
+            ["features"],
+        ),
+    )
+)

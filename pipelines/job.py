@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import apache_beam as beam
@@ -16,14 +16,16 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.account import add_up
+from pipelines.beside import write_beside
 from pipelines.config import Plan
 from pipelines.delta import Selection, find_delta
 from pipelines.earlier_snapshot import BUCKETS, EarlierSnapshot, UnusableSnapshotError, read_published
-from pipelines.graph import build_delta_graph, build_graph
+from pipelines.graph import build_delta_graph, build_graph, build_reading
 from pipelines.history import prune, remove_leftovers
+from pipelines.live_view import live_view
 from pipelines.locks import output_lock
-from pipelines.manifest import build_manifest, chosen_encoders, stage_metrics, table_metadata
-from pipelines.progress import live_view
+from pipelines.manifest import build_manifest, chosen_encoders, table_metadata
+from pipelines.metrics import stage_distributions, stage_metrics
 from pipelines.quiet import stderr_to
 from pipelines.reused import (
     carry_of,
@@ -69,8 +71,8 @@ class Outcome:
 
 
 @dataclass
-class _State:
-    """A run under way. because: why everything is made anew, where it is."""
+class RunState:
+    """A run under way. earlier: the published snapshot; because: why everything is made anew, where it is."""
 
     plan: Plan
     layout: Layout
@@ -102,7 +104,7 @@ def run(
         left = remove_leftovers(layout.output)
         if left:
             warnings.append(f"what runs that broke off had left was removed: {', '.join(left)}")
-        state = _begin(plan, layout, started, chosen, warnings)
+        state = begin(plan, layout, started, chosen, warnings)
         outcome = _run(state, options, progress, local=local, before_publishing=before_publishing)
         if outcome.published and plan.config.reuse.keep:
             with suppress(Exception):  # old snapshots go next time; this one is published all the same
@@ -111,7 +113,7 @@ def run(
 
 
 def _run(
-    state: _State,
+    state: RunState,
     options: PipelineOptions,
     progress: str,
     *,
@@ -122,12 +124,14 @@ def _run(
     try:
         places = layout.create()
         with stderr_to(places.log if local else "") as stderr, live_view(progress, places.heartbeats, stderr):
-            delta, stages = _make(state, places, options)
+            made = make(state, places, options)
+        delta = made.delta
         if delta is not None and delta.is_empty and state.earlier is not None:
             layout.remove_snapshot()
             return _nothing_new(state, state.earlier, delta)
-        manifest = conclude(state, places, delta, stages)
+        manifest = conclude(state, places, delta, made.stages) | {"distributions": made.distributions}
         path = layout.write_manifest(manifest)
+        beside = write_beside(layout.snapshot, manifest, state.plan, state.earlier and state.earlier.path)
         before_publishing()
     except BaseException:
         layout.remove_snapshot()
@@ -136,10 +140,11 @@ def _run(
         layout.keep_work() if keep_work else layout.remove_work()
     notes = () if delta is None else delta.notes
     warnings = layout.publish() if manifest["published"] else []
-    return Outcome(manifest["published"], manifest, path, (*state.warnings, *notes, *warnings))
+    return Outcome(manifest["published"], manifest, path, (*state.warnings, *notes, *beside, *warnings))
 
 
-def _begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selection, warnings: list[str]) -> _State:
+def begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selection, warnings: list[str]) -> RunState:
+    """Find out what there is to go on from; warnings are added to."""
     earlier = None
     try:
         earlier = read_published(plan.config.output)
@@ -153,7 +158,7 @@ def _begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selectio
         because = [] if selection.is_partial else why_anew(plan, earlier)
         if not _needs_other_buckets(plan, earlier):  # items stay in the buckets that they are in
             plan = replace(plan, buckets=earlier.manifest["buckets"])
-    return _State(
+    return RunState(
         plan, layout, RunInfo(layout.run_id, started, table_metadata(plan)), earlier, selection, because, warnings
     )
 
@@ -183,8 +188,17 @@ def _outgrown(plan: Plan, earlier: EarlierSnapshot, counts: Mapping[str, int]) -
     return [f"{moved:,} of {items:,} items came, went or changed since everything was made (--refresh-share)"]
 
 
-def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delta | None, dict[str, dict[str, int]]]:
-    """Find out what is new and make it; what was found is None where everything is made anew."""
+@dataclass(frozen=True)
+class Made:
+    """What was made. delta: what was new, None where everything was made anew; stages, distributions: as metrics."""
+
+    delta: Delta | None
+    stages: dict[str, dict[str, int]] = field(default_factory=dict)
+    distributions: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+
+
+def make(state: RunState, places: Places, options: PipelineOptions) -> Made:
+    """Find out what is new and make it."""
     plan, earlier, encoders = state.plan, state.earlier, chosen_encoders(state.plan)
 
     def run_scan(pipeline: beam.Pipeline) -> None:
@@ -204,9 +218,12 @@ def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delt
         carry = carry_of(plan, earlier, None) if earlier is not None else None
         probes = earlier_probes(earlier) if earlier is not None else {}
         rows = earlier_rows(plan, earlier) if earlier is not None else None
-        build_graph(pipeline, plan, state.info, encoders, places, probes, carry, rows)
-    elif delta.is_empty or earlier is None:
-        return delta, {}
+        if plan.rehearsal is not None and not plan.asks_model:
+            build_reading(pipeline, plan, places)
+        else:
+            build_graph(pipeline, plan, state.info, encoders, places, probes, carry, rows)
+    elif delta.is_empty or earlier is None or (plan.rehearsal is not None and not plan.asks_model):
+        return Made(delta)
     else:
         chosen = state.selection
         carry = carry_of(plan, earlier, delta.base.files, chosen.attributes, whole=not chosen.describe)
@@ -215,15 +232,15 @@ def _make(state: _State, places: Places, options: PipelineOptions) -> tuple[Delt
         build_delta_graph(pipeline, plan, state.info, encoders, places, delta, learnt, pool, carry)
     result = pipeline.run()
     result.wait_until_finish()
-    return delta, stage_metrics(result)
+    return Made(delta, stage_metrics(result), stage_distributions(result))
 
 
-def _nothing_new(state: _State, earlier: EarlierSnapshot, delta: Delta) -> Outcome:
+def _nothing_new(state: RunState, earlier: EarlierSnapshot, delta: Delta) -> Outcome:
     path = f"{earlier.path}/manifest.json"
     return Outcome(True, earlier.manifest, path, (*state.warnings, *delta.notes), unchanged=True)
 
 
-def conclude(state: _State, places: Places, delta: Delta | None, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
+def conclude(state: RunState, places: Places, delta: Delta | None, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
     """Close the account of a run whose stages are done, gate what it wrote, and say so in a manifest."""
     plan, earlier = state.plan, state.earlier
     splits = read_reports(f"{places.reports}/splits.json", SplitReport)
@@ -251,7 +268,7 @@ def conclude(state: _State, places: Places, delta: Delta | None, stages: dict[st
     return manifest | learnt | _reuse(state, places, delta)
 
 
-def _pool(state: _State, places: Places, delta: Delta | None) -> list[str]:
+def _pool(state: RunState, places: Places, delta: Delta | None) -> list[str]:
     if delta is not None and state.earlier is not None:
         names: list[str] = state.earlier.manifest.get(POOL, [])
         return names
@@ -282,7 +299,7 @@ def _check_what_changed(
     return check_tables(places.snapshot, plan.template, buckets, plan.buckets)
 
 
-def _reuse(state: _State, places: Places, delta: Delta | None) -> dict[str, Any]:
+def _reuse(state: RunState, places: Places, delta: Delta | None) -> dict[str, Any]:
     """What the manifest says of how the snapshot rests on an earlier one."""
     earlier, plan = state.earlier, state.plan
     partly = delta is not None and earlier is not None and state.selection.is_partial

@@ -5,17 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-import apache_beam as beam
-
 from pipelines.account import Account, data_files
 from pipelines.config import Plan
 from transforms.gate import CheckResult
-from transforms.meter import NAMESPACE
 from transforms.models import build_chat_model, build_image_encoder, build_tagger, build_text_encoder
 from transforms.readers import SplitReport
 from transforms.tabulate import RunInfo
@@ -105,21 +101,6 @@ def build_manifest(
         ],
         "files": [asdict(file) for file in data_files(buckets)],
     }
-
-
-def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
-    """Stage → counter → value, from the counters that the stages kept; empty where the runner has none.
-
-    Counters are for watching: a runner that cannot give them costs no snapshot.
-    """
-    stages: dict[str, dict[str, int]] = {}
-    with suppress(Exception):
-        for counter in result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))["counters"]:
-            stage, what = counter.key.metric.name.rsplit("_", 1)
-            # Some runners report attempted values only.
-            value = counter.committed if counter.committed is not None else counter.attempted
-            stages.setdefault(stage, {})[what] = value or 0
-    return dict(sorted(stages.items()))
 
 
 def _versions() -> dict[str, str]:

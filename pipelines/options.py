@@ -365,6 +365,10 @@ def add_execution_options(group: argparse._ArgumentGroup) -> None:
         default="auto",
         help="live view on stderr; auto: only on a terminal (default: %(default)s)",
     )
+    group.add_argument(
+        "--quiet", action="store_true", help="say nothing unless it goes wrong: no live view, no summary; for cron"
+    )
+    group.add_argument("--json", action="store_true", help="print JSON instead of the summary, for programs")
 
 
 def refuse_unknown_options(

@@ -1,31 +1,21 @@
-"""A live view of a local run, from the heartbeats of its workers: each stage with done, share, rate, time left.
+"""How far a local run is, from the heartbeats of its workers: each stage, its model calls, and what went wrong.
 
-A table on a terminal, a plain line every LOG_INTERVAL_SECS elsewhere.
+Pure: pipelines/live_view.py shows it.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TextIO
+from typing import Literal
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-
-from transforms.meter import read_heartbeats
+from transforms.describe import MICRO
+from transforms.meter import FAILED
 
 POLL_SECS = 0.5
-LOG_INTERVAL_SECS = 10
 RATE_WINDOW_SECS = 10
 MIN_RATE_WINDOW_SECS = 2
-# How long the finished view stays, or the last stages would never be seen done.
-FAREWELL_SECS = 0.5
 
 State = Literal["waiting", "running", "done"]
 Beats = Mapping[str, Counter[str]]
@@ -52,12 +42,15 @@ class Stage:
 
 
 _RECORDS = ("read", "records")
+# Items that are asked about: at most as many questions, since equal ones are put once.
+_QUESTIONS = ("question", "items")
 # In the order of the flow.
 STAGES = (
     Stage("read", "records", "records read", whole=True),
     Stage("locate", "pictures", "pictures located", whole=True),
     Stage("prepare", "pictures", "pictures prepared", ("locate", "pictures"), whole=True, loads_model=True),
-    Stage("describe", "answers", "model answers", whole=True, loads_model=True, optional=True),
+    Stage("describe", "answers", "model answers", _QUESTIONS, whole=True, loads_model=True, optional=True),
+    Stage("rehearse", "answers", "questions counted", _QUESTIONS, whole=True, optional=True),
     Stage("assemble", "items", "items assembled", _RECORDS, steady=False),
     Stage("embed", "items", "items embedded", _RECORDS, loads_model=True),
     Stage("write", "items", "items written", _RECORDS, steady=False),
@@ -78,6 +71,37 @@ class StageLine:
     rate: float | None = None
     left_secs: float | None = None
     loading: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A language model's calls so far. in_flight: sent and not answered; waiting: for a place among these.
+
+    cost: by --prices, in their currency.
+    """
+
+    in_flight: int
+    waiting: int
+    tokens: int
+    cost: float
+
+
+def calls_of(beats: Beats) -> Calls | None:
+    """What heartbeats say of a language model, None where none is asked."""
+    counts = beats.get("describe")
+    if counts is None:
+        return None
+    unanswered = max(0, counts["sent"] - counts["answers"])
+    in_flight = min(unanswered, counts["limit"])
+    return Calls(in_flight, unanswered - in_flight, counts["tokens"], counts["micro_cost"] / MICRO)
+
+
+def failures_of(beats: Beats) -> dict[str, int]:
+    """Reason id → records, pictures and calls that went wrong, the most frequent first."""
+    found: Counter[str] = Counter()
+    for counts in beats.values():
+        found.update({name.removeprefix(FAILED): n for name, n in counts.items() if name.startswith(FAILED)})
+    return dict(found.most_common())
 
 
 @dataclass(slots=True)
@@ -146,131 +170,3 @@ def _total(stage: Stage, beats: Beats) -> int | None:
         return None
     source, counts = stage.total
     return beats[source][counts] - beats[source]["unusable"]
-
-
-def render(lines: Sequence[StageLine], seconds: float) -> Table:
-    """The view as a table of at most 80 columns: a line a stage, waiting ones dimmed, and the time elapsed."""
-    table = Table.grid(padding=(0, 2))
-    # Wide enough from the start, so that columns do not move while counts grow.
-    table.add_column(no_wrap=True)
-    for min_width in (18, 5, 7):
-        table.add_column(justify="right", no_wrap=True, min_width=min_width)
-    table.add_column(no_wrap=True)
-    for line in lines:
-        share = f"{100 * line.count // line.total} %" if line.total else ""
-        rate = f"{line.rate:,.0f}/s" if line.rate is not None else ""
-        match line.state:
-            case "waiting":
-                table.add_row(line.title, "", "", "", "waiting", style="dim")
-            case "running":
-                left = f"{_duration(max(1, line.left_secs))} left" if line.left_secs is not None else ""
-                left = "loading model" if line.loading else left
-                table.add_row(line.title, _progress(line), share, rate, left)
-            case "done":
-                table.add_row(line.title, _progress(line), "100 %", rate, "done", style="green")
-    table.add_row("elapsed", _duration(seconds), "", "", "starting workers" if _starting(lines) else "", style="dim")
-    return table
-
-
-def plain_line(lines: Sequence[StageLine], seconds: float) -> str:
-    """The view as one line for a log: the stages that have begun."""
-    parts = [_duration(seconds), *(["starting workers"] if _starting(lines) else [])]
-    for line in lines:
-        if line.state == "done":
-            parts.append(f"{line.title} {_progress(line)} (done)")
-        elif line.state == "running":
-            rate = f" ({line.rate:,.0f}/s)" if line.rate is not None else ""
-            parts.append(f"{line.title} {_progress(line)}{rate}")
-    return "  ".join(parts)
-
-
-def _starting(lines: Sequence[StageLine]) -> bool:
-    return all(line.state == "waiting" for line in lines)
-
-
-def _progress(line: StageLine) -> str:
-    return f"{line.count:,} of {line.total:,}" if line.total else f"{line.count:,}"
-
-
-def _duration(seconds: float) -> str:
-    """As exact as it matters to who waits.
-
-    >>> [_duration(seconds) for seconds in (8.4, 59.6, 200, 7_500)]
-    ['8 s', '1 min 00 s', '3 min 20 s', '2 h 05 min']
-    """
-    minutes, secs = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {secs:02} s" if minutes else f"{secs} s"
-
-
-# Shows lines at a time in seconds; finished: for the last time.
-Show = Callable[[Sequence[StageLine], float, bool], None]
-
-
-@contextmanager
-def live_view(mode: str, heartbeat_dir: str, stream: TextIO) -> Iterator[None]:
-    """Show the view on `stream` while the body runs. mode: auto (only on a terminal), always, never."""
-    on_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    if mode == "never" or not heartbeat_dir or (mode == "auto" and not on_terminal):
-        yield
-        return
-    surface = _on_terminal(stream) if on_terminal else _as_log(stream)
-    with surface as show, _polled(heartbeat_dir, show):
-        yield
-
-
-@contextmanager
-def _on_terminal(stream: TextIO) -> Iterator[Show]:
-    # Python's own stderr already goes to the workers' log, not to this terminal.
-    console = Console(file=stream)
-    with Live(
-        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as live:
-
-        def show(lines: Sequence[StageLine], seconds: float, finished: bool) -> None:
-            live.update(render(lines, seconds), refresh=True)
-            if finished:
-                time.sleep(FAREWELL_SECS)
-
-        yield show
-
-
-@contextmanager
-def _as_log(stream: TextIO) -> Iterator[Show]:
-    shown_secs = 0.0
-
-    def show(lines: Sequence[StageLine], seconds: float, finished: bool) -> None:
-        nonlocal shown_secs
-        if finished or seconds - shown_secs >= LOG_INTERVAL_SECS:
-            shown_secs = seconds
-            print(plain_line(lines, seconds), file=stream, flush=True)
-
-    yield show
-
-
-@contextmanager
-def _polled(heartbeat_dir: str, show: Show) -> Iterator[None]:
-    """Poll while the body runs; when it ends well, show the end."""
-    begin, stop, tracker = time.monotonic(), threading.Event(), Tracker()
-
-    def poll(*, finished: bool = False) -> None:
-        seconds = time.monotonic() - begin
-        lines = tracker.observe(read_heartbeats(heartbeat_dir), seconds, finished=finished)
-        with suppress(OSError):  # a terminal that has gone must not stop the run
-            show(lines, seconds, finished)
-
-    def poll_until_stopped() -> None:
-        poll()
-        while not stop.wait(POLL_SECS):
-            poll()
-
-    thread = threading.Thread(target=poll_until_stopped, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    poll(finished=True)

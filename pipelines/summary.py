@@ -38,6 +38,22 @@ def print_outcome(manifest: Mapping[str, Any], manifest_path: str, *, unchanged:
     console.print(printable(f"{'published':<11}{folder}"), soft_wrap=True, markup=False)
 
 
+def print_refusal(manifest: Mapping[str, Any], manifest_path: str) -> None:
+    """Say on stderr, and nothing else, why the gate refused a snapshot, and where it is kept."""
+    console = Console(highlight=False, stderr=True)
+    for check in _failed(manifest):
+        for line in check_lines(check):
+            console.print(printable(line), soft_wrap=True, markup=False)
+    for line in _where(manifest, snapshot_folder(manifest_path, published=False)):
+        console.print(printable(line), soft_wrap=True, markup=False)
+
+
+def _failed(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Checks that failed, the critical ones first."""
+    failed = [check for check in manifest["checks"] if not check["passed"]]
+    return sorted(failed, key=lambda check: check["severity"] != "critical")
+
+
 def snapshot_folder(manifest_path: str, published: bool) -> str:
     """Where to read the snapshot: OUTPUT/current for a published one where that link exists, else its own folder."""
     snapshot = manifest_path.rpartition("/")[0]
@@ -79,9 +95,9 @@ def _remarks(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if faults:
         told = "please report it with the messages in the quarantine table"
         yield f"{faults:,} in quarantine as internal-error, a fault of this program: {told}", "red"
-    for check in manifest["checks"]:
-        if not check["passed"]:
-            yield check_line(check), "red" if check["severity"] == "critical" else "yellow"
+    for check in _failed(manifest):
+        for line in check_lines(check):
+            yield line, "red" if check["severity"] == "critical" else "yellow"
 
 
 def _no_pictures(images: Mapping[str, int]) -> str:
@@ -106,6 +122,13 @@ def _where(manifest: Mapping[str, Any], folder: str) -> Iterator[str]:
 def _named(names: Sequence[str]) -> str:
     rest = len(names) - MAX_NAMES
     return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more (see the report)" if rest > 0 else "")
+
+
+def check_lines(check: dict[str, Any]) -> Iterator[str]:
+    """A failed check: what was expected and found, and what to do."""
+    yield check_line(check)
+    if check.get("fix"):
+        yield f"  {check['id']}: {check['fix']}"
 
 
 def check_line(check: dict[str, Any]) -> str:

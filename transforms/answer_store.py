@@ -65,6 +65,7 @@ class AnswerStore:
     """The answers of the jobs between `first` and `last` in `folder`, held in memory, and those that come to it.
 
     run_id and model are written beside each answer; unreadable: files that `load` could not use, or not wholly.
+    read_only: what comes is known until the part is done, and nothing on the storage changes.
     """
 
     folder: str
@@ -72,6 +73,7 @@ class AnswerStore:
     last: str
     run_id: str
     model: str
+    read_only: bool = False
     unreadable: list[str] = field(default_factory=list)
     _known: dict[str, ChatAnswer] = field(default_factory=dict)
     _earlier: list[AnswerFile] = field(default_factory=list)
@@ -105,6 +107,8 @@ class AnswerStore:
         Raises what the storage raises, for example OSError when the disk is full.
         """
         self._known[fingerprint] = answer
+        if self.read_only:
+            return
         self._fresh.append(_row(fingerprint, request, answer, self.run_id, self.model))
         if is_local(self.folder) or len(self._fresh) >= FLUSH_ANSWERS or self._flush_is_due():
             self.flush()
@@ -128,6 +132,8 @@ class AnswerStore:
 
     def close(self) -> None:
         """Write the rest, and put what lies in pieces into one file. Raises what `flush` raises."""
+        if self.read_only:
+            return
         self.flush()
         try:
             self._put_together()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,11 +26,12 @@ from schemas.template import Template
 from transforms.answer_store import AnswerStore, bounds_of, part_of
 from transforms.conversation import Asker, converse
 from transforms.demonstrations import Pool
-from transforms.ledger import UNLIMITED, Budget, OwnPurse, Purse, SharedPurse, Usage, share
-from transforms.meter import Meter
+from transforms.ledger import UNLIMITED, Budget, OwnPurse, Purse, SharedPurse, Usage, reckon, share
+from transforms.meter import FAILED, Meter
 from transforms.models import build_chat_model, build_text_encoder
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, answer_all
 from transforms.models.contract import Failure, ModelOptions
+from transforms.models.rehearsal import Rates, RehearsedChatModel
 from transforms.prompting import AskOptions, describe_job, effort_of
 from transforms.shortlist import NearestByVector
 from transforms.spool import Spool, SpoolRef, read_spool
@@ -38,14 +39,21 @@ from transforms.spool import Spool, SpoolRef, read_spool
 # Parts under way at once in a worker: the last answers of one come in while the next is being asked, so that the
 # model is never left without work.
 PARTS_AT_ONCE = 2
+# Heartbeats count in whole numbers; money in millionths.
+MICRO = 1_000_000
 _USAGE, _FAILED = "usage", "failed"
 
 Answered = tuple[list[tuple[int, ItemAnswer]], Usage]
+# What a part gave, and the milliseconds of each call.
+_Part = tuple[list[tuple[int, ItemAnswer]], Usage, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class DescribeConfig:
-    """All that the stage is told. Places: pictures, answers, purse (a local file, or empty without a shared disk)."""
+    """All that the stage is told. Places: pictures, answers, purse (a local file, or empty without a shared disk).
+
+    rehearsal: nothing is sent and no answer kept, what would be is counted, at these rates.
+    """
 
     template: Template
     models: ModelOptions
@@ -56,6 +64,7 @@ class DescribeConfig:
     pictures_dir: str
     answers_dir: str
     purse_file: str = ""
+    rehearsal: Rates | None = None
 
 
 def job_key(job: DescribeJob, *, two_pass: bool) -> str:
@@ -73,7 +82,8 @@ def job_key(job: DescribeJob, *, two_pass: bool) -> str:
 class Teller:
     """Answers requests: from the store, else within the budget from the model. Counts what it took.
 
-    told: called after each answer, for a live view.
+    told: called with what happened, for a live view: requests `sent`, `answers`, and what they took.
+    took_msecs: of each call that was answered.
     """
 
     model: ChatModel
@@ -81,8 +91,9 @@ class Teller:
     budget: Budget
     purse: Purse
     image_px: int
-    told: Callable[[ChatAnswer | Failure], None] = lambda _: None
+    told: Callable[[Mapping[str, int]], None] = lambda _: None
     usage: Usage = field(default_factory=Usage)
+    took_msecs: list[int] = field(default_factory=list)
 
     def ask(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer | Failure]:
         """One answer or Failure per request, in order; of requests with one address the first is sent."""
@@ -98,6 +109,7 @@ class Teller:
             if not sent:
                 answers |= dict.fromkeys(waiting, Failure("budget", "the run's budget was spent before this was asked"))
                 break
+            self.told({"sent": len(sent)})
             for index, answer in answer_all(self.model, [distinct[f] for f in sent]):
                 answers[sent[index]] = answer
                 self._account(sent[index], distinct[sent[index]], answer)
@@ -120,8 +132,13 @@ class Teller:
             self.store.put(fingerprint, request, answer)
         if self.budget.limit != UNLIMITED:
             self.purse.settle(self.budget.estimate(request, self.image_px), spent)
-        self.usage = self.usage.with_call(answer, spent.cost)
-        self.told(answer)
+        self.usage = self.usage.with_call(answer, spent.cost, reckon(request, self.image_px).prompt_tokens)
+        if isinstance(answer, ChatAnswer):
+            self.took_msecs.append(round(answer.seconds * 1000))
+            tokens = answer.prompt_tokens + answer.completion_tokens
+            self.told({"answers": 1, "tokens": tokens, "micro_cost": round(spent.cost * MICRO)})
+        else:
+            self.told({"answers": 1, f"{FAILED}{answer.reason}": 1})
 
 
 def hold_conversations(
@@ -179,10 +196,13 @@ def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> 
 class _Jobs(beam.DoFn):
     """Buckets → KV[part, DescribeJob]; an item on which this program fails gets its answer, a failure, at once."""
 
-    def __init__(self, config: DescribeConfig) -> None:
-        self._config = config
+    def __init__(self, config: DescribeConfig, heartbeat_dir: str = "") -> None:
+        self._config, self._heartbeat_dir = config, heartbeat_dir
         self._shared = Shared()
         self._pool: Pool | None = None
+
+    def setup(self) -> None:
+        self._meter = Meter("question", self._heartbeat_dir)
 
     def process(self, bucket: Bucket, pool_refs: Sequence[SpoolRef] = ()) -> Iterator[Any]:
         config = self._config
@@ -194,7 +214,9 @@ class _Jobs(beam.DoFn):
                 yield beam.pvalue.TaggedOutput(_FAILED, (bucket.number, _fault(item.item_id, error)))
                 continue
             if job is not None:
+                self._meter.add("items")
                 yield part_of(job_key(job, two_pass=config.ask.two_pass), config.parts), job
+        self._meter.beat()
 
     def _job(self, bucket: Bucket, item: Item) -> DescribeJob | None:
         ask = self._config.ask
@@ -221,10 +243,10 @@ class _Describe(beam.DoFn):
     def __init__(self, config: DescribeConfig, heartbeat_dir: str) -> None:
         self._config, self._heartbeat_dir = config, heartbeat_dir
         self._asker: Asker | None = None
-        self._under_way: deque[Future[Answered]] = deque()
+        self._under_way: deque[Future[_Part]] = deque()
 
     def setup(self) -> None:
-        self._meter = Meter("describe", self._heartbeat_dir)
+        self._meter = Meter("describe" if self._config.rehearsal is None else "rehearse", self._heartbeat_dir)
 
     def start_bundle(self) -> None:
         self._under_way = deque()
@@ -253,27 +275,28 @@ class _Describe(beam.DoFn):
     def _load(self) -> Asker:
         # Not in setup: a worker that gets no item need not load a model.
         if self._asker is None:
-            self._meter.beat()
             config = self._config
+            self._meter.watch({"limit": config.models.chat.max_inflight})
+            self._meter.beat()
             model = build_chat_model(config.models)
+            if config.rehearsal is not None:
+                model = RehearsedChatModel(model, config.rehearsal, config.ask.image_px)
             model.load()
             nearest = NearestByVector(lambda: build_text_encoder(config.models))
             self._asker = Asker(config.template, config.ask, model, config.pictures_dir, nearest)
         return self._asker
 
-    def _describe(self, asker: Asker, part: int, jobs: list[DescribeJob]) -> Answered:
+    def _describe(self, asker: Asker, part: int, jobs: list[DescribeJob]) -> _Part:
         config = self._config
-        store = AnswerStore(config.answers_dir, *bounds_of(part, config.parts), config.run_id, asker.model.model)
+        bounds, is_rehearsal = bounds_of(part, config.parts), config.rehearsal is not None
+        store = AnswerStore(config.answers_dir, *bounds, config.run_id, asker.model.model, read_only=is_rehearsal)
         store.load()
-        teller = Teller(asker.model, store, config.budget, self._purse(), config.ask.image_px, self._tell)
+        teller = Teller(asker.model, store, config.budget, self._purse(), config.ask.image_px, self._meter.watch)
         try:
-            return describe_part(asker, jobs, teller)
+            answered, usage = describe_part(asker, jobs, teller)
+            return answered, usage, teller.took_msecs
         finally:
             store.close()
-
-    def _tell(self, answer: ChatAnswer | Failure) -> None:
-        tokens = 0 if isinstance(answer, Failure) else answer.prompt_tokens + answer.completion_tokens
-        self._meter.watch(answers=1, tokens=tokens, failures=isinstance(answer, Failure))
 
     def _purse(self) -> Purse:
         limit = self._config.budget.limit
@@ -282,18 +305,20 @@ class _Describe(beam.DoFn):
         return OwnPurse(share(limit, self._config.parts))
 
     def _finish(self) -> Iterator[Any]:
-        answered, usage = self._under_way.popleft().result()
+        answered, usage, took_msecs = self._under_way.popleft().result()
         self._meter.add("items", len(answered))
         for counter in ("calls", "reused", "retries", "prompt_tokens", "completion_tokens"):
             self._meter.add(counter, getattr(usage, counter))
+        for msecs in took_msecs:
+            self._meter.observe("request_msecs", msecs)
         self._meter.beat()
         yield from answered
         yield beam.pvalue.TaggedOutput(_USAGE, usage)
 
 
-def _in_thread(call: Callable[[], Answered]) -> Future[Answered]:
+def _in_thread(call: Callable[[], _Part]) -> Future[_Part]:
     """Run `call` in a thread that, unlike an executor's, does not keep an interrupted run from ending."""
-    future: Future[Answered] = Future()
+    future: Future[_Part] = Future()
 
     def run() -> None:
         try:
@@ -328,7 +353,8 @@ class DescribeItems(beam.PTransform):
     def expand(self, buckets: beam.PCollection) -> DescribeOutputs:
         asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(_USAGE, main="answers")
         sides = () if self.pool is None else (self.pool,)
-        jobs = buckets | "Jobs" >> beam.ParDo(_Jobs(self.config), *sides).with_outputs(_FAILED, main="jobs")
+        making = beam.ParDo(_Jobs(self.config, self.heartbeat_dir), *sides)
+        jobs = buckets | "Jobs" >> making.with_outputs(_FAILED, main="jobs")
         outputs = jobs.jobs | "SpoolJobs" >> Spool(self.spool_dir) | "ByKey" >> beam.GroupByKey() | "Ask" >> asking
         answers = (outputs.answers, jobs[_FAILED]) | "AllAnswers" >> beam.Flatten()
         return DescribeOutputs(answers, outputs[_USAGE])

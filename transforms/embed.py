@@ -98,6 +98,7 @@ class _Embed(beam.DoFn):
         with self._meter.timed():
             items = tuple(embed_items(bucket.items, self._encoder, self._count_items, known))
         self._meter.add("reused", sum(item.text_enriched in known for item in items))
+        self._meter.fail("embed-failed", sum(flag.reason == "embed-failed" for item in items for flag in item.flags))
         self._meter.beat()
         return [replace(bucket, items=items)]
 

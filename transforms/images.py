@@ -196,6 +196,7 @@ class _Locate(beam.DoFn):
                     yield part_of(found.digest, self._num_buckets), found
                 else:
                     self._meter.add("unusable")
+                    self._meter.fail(found.reason or "image-unreadable")
                     for bucket in item_buckets:
                         yield beam.pvalue.TaggedOutput(_PROBLEMS, (bucket, found))
         self._meter.beat()
@@ -269,6 +270,8 @@ class _Prepare(beam.DoFn):
                 features = next(described)
                 if store is not None:
                     store.put(features)
+            if isinstance(picture, PictureProblem):
+                self._meter.fail(picture.reason)
             yield from spread(copies, features, picture if isinstance(picture, PictureProblem) else None)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure
@@ -71,6 +71,20 @@ class Amount:
 UNLIMITED = Amount(math.inf, math.inf, math.inf)
 
 
+class Reckoned(NamedTuple):
+    """The most tokens that a prompt is thought to take: in all, and those of its pictures."""
+
+    prompt_tokens: int
+    image_tokens: int
+
+
+def reckon(request: ChatRequest, image_px: int) -> Reckoned:
+    """What a request's prompt takes at most, before it is sent. image_px: longer side of its pictures."""
+    image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
+    text_tokens = (len(request.system) + len(request.text)) // CHARS_PER_TOKEN + MESSAGE_TOKENS
+    return Reckoned(text_tokens + image_tokens, image_tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What a run may spend, with the prices to reckon by. Raises ValueError that names a wrong option."""
@@ -95,9 +109,8 @@ class Budget:
 
     def estimate(self, request: ChatRequest, image_px: int) -> Amount:
         """The most that one call may take: all its answer tokens, and pictures at their full size."""
-        image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
-        text_tokens = (len(request.system) + len(request.text)) // CHARS_PER_TOKEN + MESSAGE_TOKENS
-        return self._amount(text_tokens + image_tokens, image_tokens, request.max_tokens)
+        reckoned = reckon(request, image_px)
+        return self._amount(reckoned.prompt_tokens, reckoned.image_tokens, request.max_tokens)
 
     def spent(self, answer: ChatAnswer | Failure) -> Amount:
         """What a call took; of one that failed nothing is known but that it was made."""
@@ -179,6 +192,7 @@ class Usage:
     jobs: items asked about, each content once; items: items that got an answer or a failure.
     calls: requests sent and answered, or failed; reused: requests that the store had the answer of.
     retries: sendings beyond the first of each call; seconds: of all calls added up.
+    reckoned_tokens: of the prompts that were answered, as reckoned before they were sent.
     failed_items: reason → items; failed_calls: reason → calls.
     """
 
@@ -188,6 +202,7 @@ class Usage:
     reused: int = 0
     retries: int = 0
     prompt_tokens: int = 0
+    reckoned_tokens: int = 0
     image_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
@@ -200,7 +215,7 @@ class Usage:
         total: dict[str, Any] = {n: _merge(a, b) if isinstance(a, dict) else a + b for n, (a, b) in both.items()}
         return Usage(**total)
 
-    def with_call(self, answer: ChatAnswer | Failure, cost: float) -> Usage:
+    def with_call(self, answer: ChatAnswer | Failure, cost: float, reckoned_tokens: int = 0) -> Usage:
         if isinstance(answer, Failure):
             failed = _merge(self.failed_calls, {answer.reason: 1})
             return replace(self, calls=self.calls + 1, failed_calls=failed)
@@ -208,6 +223,7 @@ class Usage:
             calls=1,
             retries=answer.retries,
             prompt_tokens=answer.prompt_tokens,
+            reckoned_tokens=reckoned_tokens,
             image_tokens=answer.image_tokens,
             completion_tokens=answer.completion_tokens,
             seconds=answer.seconds,

@@ -1,7 +1,9 @@
 """Counting and timing of stages: Beam counters for any runner, heartbeat files for a live view.
 
 Counter names are `<stage>_<what>` in the namespace `catalog_enrich`; `<stage>_msecs` is the time spent in
-the stage summed over workers. Counters are for watching a run; the manifest counts what was written.
+the stage summed over workers, and the distribution `<stage>_call_msecs` that of single calls: a split, a batch, a
+bucket. `<stage>_failed:<reason>` counts what went wrong, by reason id. Counters are for watching a run; the manifest
+counts what was written.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from threading import Lock
 from apache_beam.metrics import Metrics
 
 NAMESPACE = "catalog_enrich"
+FAILED = "failed:"
 HEARTBEAT_SECS = 0.5
 
 
@@ -43,7 +46,16 @@ class Meter:
         if self.heartbeat_dir and time.monotonic() - self._beat_at > HEARTBEAT_SECS:
             self.beat()
 
-    def watch(self, **counts: int) -> None:
+    def fail(self, reason: str, count: int = 1) -> None:
+        """Count what went wrong, by its reason id."""
+        if count:
+            self.add(f"{FAILED}{reason}", count)
+
+    def observe(self, what: str, value: int) -> None:
+        """One value of the distribution `<stage>_<what>`."""
+        Metrics.distribution(NAMESPACE, f"{self.stage}_{what}").update(value)
+
+    def watch(self, counts: Mapping[str, int]) -> None:
         """Show counts in the live view only. Beam's counters belong to the thread that processes an element."""
         with self._watching:
             self._counts.update(counts)
@@ -58,6 +70,7 @@ class Meter:
         finally:
             msecs = round((time.monotonic() - begin) * 1000)
             Metrics.counter(NAMESPACE, f"{self.stage}_msecs").inc(msecs)
+            self.observe("call_msecs", msecs)
             self._counts["msecs"] += msecs
 
     def beat(self) -> None:

@@ -106,6 +106,8 @@ class _ReadSplit(_Reader):
                     continue
                 self._meter.add("records" if split.kind == "catalog" else "image_rows")
                 read = element if isinstance(element, Reject) else self._normalised(element)
+                if isinstance(read, Reject):
+                    self._meter.fail(read.reason)
                 if sieve is not None:
                     sieve.note(read.item_id, read.raw)
                 yield from self._route(read)

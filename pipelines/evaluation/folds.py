@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipelines.config import Plan
 from pipelines.graph import fill_catalog, learn_from, read_catalog
-from pipelines.progress import live_view
+from pipelines.live_view import live_view
 from pipelines.quiet import stderr_to
 from pipelines.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from pipelines.snapshots import Layout, new_run_id

@@ -58,6 +58,13 @@ SHOP = Template.model_validate(
 )
 
 
+def ready(config: DescribeConfig) -> _Jobs:
+    """The step that makes jobs, as a worker has it."""
+    jobs = _Jobs(config)
+    jobs.setup()
+    return jobs
+
+
 def teller(folder: Path, model: Any = None, **budget: Any) -> Teller:
     limits = Budget(**budget)
     store = AnswerStore(str(folder), "0000", "ffff", "run-1", "fake 1")
@@ -149,7 +156,7 @@ def test_an_item_that_cannot_be_put_into_words_does_not_stop_its_bucket() -> Non
     raw = RawRecord(b"", "jsonl", "f", 1)
     good, bad = (Item(Record(item_id, {"title": "Mug"}, {}, (), (), raw)) for item_id in ("1", "2"))
     good = fill_item(SHOP, (), good)  # the other has no values, which no stage before this one lets happen
-    elements = list(_Jobs(config).process(Bucket(3, (bad, good))))
+    elements = list(ready(config).process(Bucket(3, (bad, good))))
     assert [element[1].item_id for element in elements if isinstance(element, tuple)] == ["1"]
     (failed,) = [element.value for element in elements if not isinstance(element, tuple)]
     assert (failed[0], failed[1].item_id, failed[1].reason) == (3, "2", "backend-failed")
@@ -246,7 +253,7 @@ def config(folder: Path | str = "", **ask: Any) -> DescribeConfig:
 
 def jobs_of(refs: Sequence[SpoolRef], **ask: Any) -> dict[str, list[str]]:
     """Item id → titles of its demonstrations."""
-    found = [job for _, job in _Jobs(config(**ask)).process(bucket_with_examples(), refs)]
+    found = [job for _, job in ready(config(**ask)).process(bucket_with_examples(), refs)]
     return {job.item_id: [shown.title for shown in job.demonstrations] for job in found}
 
 
@@ -261,7 +268,7 @@ def test_items_are_shown_their_nearest_examples(tmp_path: Path) -> None:
 
 def test_the_pool_is_read_once_and_only_if_it_is_wanted(tmp_path: Path) -> None:
     """Later buckets of a worker use what the first has read; where nothing is shown nothing is read."""
-    refs, jobs = spooled_pool(tmp_path), _Jobs(config())
+    refs, jobs = spooled_pool(tmp_path), ready(config())
     first = list(jobs.process(bucket_with_examples(), refs))
     for path, _ in refs:
         Path(path).unlink()

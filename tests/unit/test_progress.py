@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipelines.progress import STAGES, StageLine, Tracker, live_view, plain_line, render
+from pipelines.live_view import live_view, plain_line, render
+from pipelines.progress import STAGES, StageLine, Tracker, calls_of, failures_of
 from schemas.elements import Item, RawRecord, Record
 from transforms.embed import BATCH_TEXTS, embed_items
 from transforms.models import build_text_encoder
@@ -25,9 +26,9 @@ def beats(**counts: dict[str, int]) -> dict[str, Counter[str]]:
     return {stage: Counter(each) for stage, each in counts.items()}
 
 
-def shown(lines: list[StageLine], seconds: float) -> list[str]:
+def shown(lines: list[StageLine], seconds: float, seen: dict[str, Counter[str]] | None = None) -> list[str]:
     console = Console(file=io.StringIO(), width=COLUMNS)
-    console.print(render(lines, seconds))
+    console.print(render(lines, seconds, seen or {}))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
@@ -116,8 +117,8 @@ def test_plain_line_names_what_has_begun() -> None:
 
 
 @given(
-    counts=st.lists(st.integers(0, 99_999_999), min_size=7, max_size=7),
-    begun=st.integers(0, 7),
+    counts=st.lists(st.integers(0, 99_999_999), min_size=8, max_size=8),
+    begun=st.integers(0, 8),
     seconds=st.floats(0, 90_000),
     finished=st.booleans(),
 )
@@ -131,6 +132,34 @@ def test_view_fits_80_columns(counts: list[int], begun: int, seconds: float, fin
     expected = [stage for stage in STAGES if stage.name in seen or not stage.optional]
     assert len(rows) == len(expected) + 1
     assert all(len(row) <= COLUMNS and "…" not in row for row in rows)
+
+
+ASKED = {"sent": 120, "answers": 90, "limit": 16, "tokens": 91_200, "micro_cost": 12_300, "failed:model-timeout": 3}
+
+
+def test_model_calls_are_told() -> None:
+    """Calls in flight never exceed what may be under way at once; the rest waits; tokens and money are added up."""
+    told = calls_of(beats(describe=ASKED))
+    assert told is not None
+    assert (told.in_flight, told.waiting, told.tokens, told.cost) == (16, 14, 91_200, 0.0123)
+    rows = shown(Tracker().observe(beats(describe=ASKED), 5.0), 5.0, beats(describe=ASKED))
+    assert "model calls  16 in flight   14 waiting   91,200 tokens   spent 0.0123" in rows
+    assert calls_of(beats(**READ)) is None
+
+
+def test_failures_are_told_by_reason() -> None:
+    """What went wrong in any stage is named with its reason id and count, most frequent first, within 80 columns."""
+    seen = beats(
+        read={"records": 9, "failed:malformed-json": 2},
+        locate={"failed:image-missing": 25},
+        describe=ASKED,
+        embed={"failed:embed-failed": 1},
+    )
+    assert failures_of(seen) == {"image-missing": 25, "model-timeout": 3, "malformed-json": 2, "embed-failed": 1}
+    rows = shown(Tracker().observe(seen, 5.0), 5.0, seen)
+    assert rows[-1] == "not usable   image-missing 25, model-timeout 3, malformed-json 2 and 1 more"
+    assert all(len(row) <= COLUMNS for row in rows)
+    assert plain_line([], 5.0, seen).endswith("image-missing 25, model-timeout 3, malformed-json 2 and 1 more")
 
 
 def test_a_log_gets_its_last_line_when_the_run_ends(tmp_path: Path) -> None:
