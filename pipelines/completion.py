@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
 from pipelines.commands import Command, print_json
 
@@ -18,9 +19,22 @@ def _print_script(options: argparse.Namespace) -> int:
 
     from pipelines.cli import build_parser
 
-    script = shtab.complete(build_parser(), shell=options.shell)
+    parser = build_parser()
+    _complete_paths(parser, {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "OUTPUT": shtab.DIRECTORY})
+    script = shtab.complete(parser, shell=options.shell)
     print_json({"shell": options.shell, "script": script}) if options.json else print(script)
     return 0
+
+
+def _complete_paths(parser: argparse.ArgumentParser, kinds: Mapping[str, Mapping[str, str]]) -> None:
+    """Say which arguments are paths, by what stands for them in the help: `NAME|FILE` is one."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for part in action.choices.values():
+                _complete_paths(part, kinds)
+        for kind in str(action.metavar).split("|"):
+            if kind in kinds:
+                action.complete = kinds[kind]  # type: ignore[attr-defined]
 
 
 COMPLETION = Command(

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipelines.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT, STAGES
+from pipelines.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
 from pipelines.options import EXIT_CODES, add_run_options
 from schemas.attributes import Attribute, AttributeType, Choice
 from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
 from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, records_schema, value_type
+from transforms.meter import FAILED, NAMESPACE
 
 NOTE = "<!-- Written by `make docs`; a test compares it with the code. -->"
 # Stands for whatever dimension the chosen encoder has.
@@ -110,22 +113,95 @@ def options_page() -> str:
         "`python -m pipelines.enrich` takes the same, and both take every Apache Beam option.",
     ]
     for group in parser._action_groups:
-        rows = [
-            (
-                f"`{action.option_strings[-1]}`",
-                _default(action),
-                (action.help or "").replace("%(default)s", str(action.default)),
-            )
-            for action in group._group_actions
-            if action.dest != "help"
-        ]
+        rows = [_option(action) for action in group._group_actions if action.dest != "help"]
         if rows:
             lines += ["", f"## {group.title}", "", *_table(("option", "default", "meaning"), rows)]
     lines += ["", "## Exit codes", "", "```", *EXIT_CODES.splitlines()[1:], "```"]
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"reasons.md": reasons_page, "tables.md": tables_page, "options.md": options_page}
+def commands_page() -> str:
+    """Every command with its options; those of a run are in options.md."""
+    from pipelines.cli import build_parser
+
+    shared = argparse.ArgumentParser()
+    add_run_options(shared)
+    known = {(flag, action.help) for action in shared._actions for flag in action.option_strings}
+    lines = [
+        "# Commands",
+        NOTE,
+        "",
+        "`catalog-enrich COMMAND --help` says the same. Every command takes `--json`, to print one JSON document.",
+        "Options that a command shares with `run` are in [options.md](options.md).",
+    ]
+    for name, parser in _commands(build_parser()):
+        lines += ["", f"## {name}", "", " ".join((parser.description or "").split())]
+        actions = [action for action in parser._actions if action.dest != "help"]
+        own = [action for action in actions if not known & {(flag, action.help) for flag in action.option_strings}]
+        rows = [_option(action) for action in own]
+        if len(own) < len(actions):
+            lines += ["", "Its options are in [options.md](options.md)" + (", besides:" if rows else ".")]
+        if rows:
+            lines += ["", *_table(("argument", "default", "meaning"), rows)]
+        if parser.epilog:
+            lines += ["", "```", *parser.epilog.splitlines(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Each command with its parser, actions of commands included."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, part in action.choices.items():
+                inner = list(_commands(part, f"{before}{name} "))
+                yield from inner or [(f"{before}{name}", part)]
+
+
+def metrics_page() -> str:
+    """Every metric: Beam's names, and those of metrics.txt."""
+    lines = [
+        "# Metrics",
+        NOTE,
+        "",
+        "## In Beam, on every runner",
+        "",
+        f"Counters and distributions in the namespace `{NAMESPACE}`, named `<stage>_<what>`; the manifest has them as",
+        f"`stages` and `distributions`. `<stage>_{FAILED}<reason>` counts {FAILED_ABOUT}.",
+        "",
+        *_table(("stage", "what it does"), [(f"`{stage}`", text) for stage, text in STAGES.items()]),
+        "",
+        *_table(("counter", "what is counted"), [(f"`{what}`", text) for what, text in COUNTERS.items()]),
+        "",
+        *_table(("distribution", "what is measured"), [(f"`{what}`", text) for what, text in DISTRIBUTIONS.items()]),
+        "",
+        f"## In `{METRICS}` of a snapshot",
+        "",
+        "OpenMetrics text of one run, for example for the textfile collector of Prometheus' node exporter: copy",
+        f"`OUTPUT/current/{METRICS}` there after each run. All are gauges but for the last, which are summaries.",
+        "",
+    ]
+    rows = [(f"`{PREFIX}_{INFO[0]}_info`", ", ".join(INFO[2]), INFO[1])]
+    rows += [(f"`{PREFIX}_{family.name}`", ", ".join(family.labels), family.about) for family in FAMILIES]
+    rows += [(f"`{PREFIX}_{name}`", "stage", text) for name, text in SUMMARIES.values()]
+    return "\n".join([*lines, *_table(("metric", "labels", "what it says"), rows)]) + "\n"
+
+
+def _option(action: argparse.Action) -> tuple[str, str, str]:
+    """How it is written, its default, and what it means."""
+    name = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+    about = (action.help or "").replace("%(default)s", str(action.default))
+    if action.choices and not action.option_strings:
+        about += f": {', '.join(map(str, action.choices))}"
+    return f"`{name}`", _default(action), about
+
+
+PAGES = {
+    "reasons.md": reasons_page,
+    "tables.md": tables_page,
+    "options.md": options_page,
+    "commands.md": commands_page,
+    "metrics.md": metrics_page,
+}
 
 
 def _default(action: argparse.Action) -> str:

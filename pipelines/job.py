@@ -131,7 +131,8 @@ def _run(
             return _nothing_new(state, state.earlier, delta)
         manifest = conclude(state, places, delta, made.stages) | {"distributions": made.distributions}
         path = layout.write_manifest(manifest)
-        beside = write_beside(layout.snapshot, manifest, state.plan, state.earlier and state.earlier.path)
+        before = None if state.earlier is None else state.earlier.path
+        beside = write_beside(layout.snapshot, manifest, state.plan, before)
         before_publishing()
     except BaseException:
         layout.remove_snapshot()

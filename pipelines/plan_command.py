@@ -63,8 +63,8 @@ def print_forecast(found: Forecast) -> None:
         table.add_row(label, value)
     console.print(table)
     if found.rates == RULES_OF_THUMB:
-        advice = "a small run, --max-model-calls 50, teaches the rates of this model"
-        console.print(f"tokens by rules of thumb for texts and pictures; {advice}", style="dim", markup=False)
+        advice = "a run with --max-model-calls 50 teaches more"
+        console.print(f"tokens by rules of thumb; {advice}", style="dim", markup=False)
     elif found.rates:
         console.print(printable(f"tokens and time by what calls took in {found.rates}"), style="dim", markup=False)
     told = f"nothing was paid or published; finding this out took {found.rehearsal_secs:,.0f} s"

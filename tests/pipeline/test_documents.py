@@ -39,6 +39,19 @@ def test_every_option_of_the_run_is_documented() -> None:
     assert [flag for flag in flags if f"`{flag}`" not in page] == []
 
 
+def test_every_command_and_option_is_documented() -> None:
+    """docs/ has each command, action and option that the parser knows, and the README names each command."""
+    page = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("commands.md", "options.md"))
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name, parser in docs._commands(cli.build_parser()):
+        assert f"## {name}\n" in page
+        assert f"catalog-enrich {name}" in readme, f"the README does not name catalog-enrich {name}"
+        for action in parser._actions:
+            written = action.option_strings[-1:] or [str(action.metavar or action.dest)]
+            assert action.dest == "help" or f"`{written[0]}`" in page, f"{name} {written[0]}"
+            assert action.help, f"{name} {written[0]} says nothing of itself"
+
+
 def code_blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
 
