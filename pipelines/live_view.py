@@ -18,7 +18,7 @@ from rich.text import Text
 from pipelines.progress import POLL_SECS, Beats, StageLine, Tracker, calls_of, failures_of
 from transforms.meter import read_heartbeats
 
-LOG_INTERVAL_SECS = 10
+LOG_INTERVAL_SECS = 30
 # How long the finished view stays, or the last stages would never be seen done.
 FAREWELL_SECS = 0.5
 # Reasons that fit into a line.
@@ -115,12 +115,16 @@ Show = Callable[[Sequence[StageLine], float, Beats, bool], None]
 
 @contextmanager
 def live_view(mode: str, heartbeat_dir: str, stream: TextIO) -> Iterator[None]:
-    """Show the view on `stream` while the body runs. mode: auto (only on a terminal), always, never."""
-    on_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    if mode == "never" or not heartbeat_dir or (mode == "auto" and not on_terminal):
+    """Show the view on `stream` while the body runs.
+
+    mode: auto (on a terminal the view, elsewhere a line of what takes longer than LOG_INTERVAL_SECS), always (a line of
+    what is shorter, too), never.
+    """
+    if mode == "never" or not heartbeat_dir:
         yield
         return
-    surface = _on_terminal(stream) if on_terminal else _as_log(stream)
+    on_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    surface = _on_terminal(stream) if on_terminal else _as_log(stream, at_least_one=mode == "always")
     with surface as show, _polled(heartbeat_dir, show):
         yield
 
@@ -142,12 +146,13 @@ def _on_terminal(stream: TextIO) -> Iterator[Show]:
 
 
 @contextmanager
-def _as_log(stream: TextIO) -> Iterator[Show]:
+def _as_log(stream: TextIO, *, at_least_one: bool) -> Iterator[Show]:
     shown_secs = 0.0
 
     def show(lines: Sequence[StageLine], seconds: float, beats: Beats, finished: bool) -> None:
         nonlocal shown_secs
-        if finished or seconds - shown_secs >= LOG_INTERVAL_SECS:
+        is_last = finished and (at_least_one or shown_secs > 0)
+        if is_last or seconds - shown_secs >= LOG_INTERVAL_SECS:
             shown_secs = seconds
             print(plain_line(lines, seconds, beats), file=stream, flush=True)
 

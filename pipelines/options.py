@@ -363,7 +363,8 @@ def add_execution_options(group: argparse._ArgumentGroup) -> None:
         "--progress",
         choices=("auto", "always", "never"),
         default="auto",
-        help="live view on stderr; auto: only on a terminal (default: %(default)s)",
+        help="on stderr: auto: a live view on a terminal, elsewhere a line every half minute; always: at least one "
+        "line (default: %(default)s)",
     )
     group.add_argument(
         "--quiet", action="store_true", help="say nothing unless it goes wrong: no live view, no summary; for cron"

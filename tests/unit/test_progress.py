@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipelines.live_view import live_view, plain_line, render
+from pipelines.live_view import LOG_INTERVAL_SECS, _as_log, live_view, plain_line, render
 from pipelines.progress import STAGES, StageLine, Tracker, calls_of, failures_of
 from schemas.elements import Item, RawRecord, Record
 from transforms.embed import BATCH_TEXTS, embed_items
@@ -172,9 +172,19 @@ def test_a_log_gets_its_last_line_when_the_run_ends(tmp_path: Path) -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+def test_a_log_gets_a_line_an_interval(tmp_path: Path) -> None:
+    """Off a terminal a line is written once an interval, and a last one when the run ends."""
+    stream, lines = io.StringIO(), [StageLine("records read", "running", 9)]
+    with _as_log(stream, at_least_one=False) as show:
+        for seconds in range(2 * LOG_INTERVAL_SECS + 5):
+            show(lines, float(seconds), {}, False)
+        show(lines, 2.0 * LOG_INTERVAL_SECS + 5, {}, True)
+    assert [line.split("  ")[0] for line in stream.getvalue().splitlines()] == ["30 s", "1 min 00 s", "1 min 05 s"]
+
+
 @pytest.mark.parametrize("mode", ["auto", "never"])
 def test_nothing_is_written_off_a_terminal(mode: str, tmp_path: Path) -> None:
-    """Unless asked for, a stream that is no terminal gets nothing."""
+    """Of what is shorter than the interval of lines, a stream that is no terminal gets nothing unless it is asked for."""
     stream = io.StringIO()
     with live_view(mode, str(tmp_path), stream):
         pass
