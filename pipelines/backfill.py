@@ -22,7 +22,8 @@ from pipelines.config import ConfigError, Plan, make_plan
 from pipelines.configure import config_from
 from pipelines.delta import Selection
 from pipelines.earlier_snapshot import EarlierSnapshot, UnusableSnapshotError, read_published
-from pipelines.enrich import PUBLISHED, execute, report_bad_arguments
+from pipelines.endings import DONE, report_bad_arguments
+from pipelines.enrich import execute
 from pipelines.options import Parser, add_run_options, refuse_unknown_options
 from pipelines.quiet import quiet_libraries
 from pipelines.runners import beam_options, connect_storage
@@ -331,7 +332,7 @@ def part_command(name: str, arguments: Sequence[str]) -> int:
     elif not (options.quiet or options.json):
         tell(prepared, earlier)
     if options.dry_run:
-        return PUBLISHED
+        return DONE
     if getattr(options, "ask_again", False):
         forgotten = forget(earlier, prepared.selection.item_ids or (), prepared.selection.attributes or ())
         if not (options.quiet or options.json):

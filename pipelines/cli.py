@@ -13,7 +13,8 @@ from pipelines.backfill import HELP, part_command
 from pipelines.commands import Command
 from pipelines.completion import COMPLETION
 from pipelines.config import ConfigError
-from pipelines.enrich import report_bad_arguments, run_command
+from pipelines.endings import report_bad_arguments
+from pipelines.enrich import run_command
 from pipelines.evaluate import EPILOG as EVALUATE_EPILOG
 from pipelines.evaluate import add_evaluate_options, evaluate_command
 from pipelines.history_commands import COMMANDS as HISTORY

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from pipelines import enrich
+from pipelines.endings import DONE
 
 
 def _record(
@@ -139,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = folder / "tables"
     job = ["--template", "product", "--input", f"{catalog}/catalog.jsonl", "--images-root", f"{catalog}/images"]
     code = enrich.main([*job, "--output", str(tables)])
-    if code == enrich.PUBLISHED:
+    if code == DONE:
         print("look       the README, section Start, has a query for these tables")
     return code
 

@@ -6,11 +6,9 @@ Started as `catalog-enrich run` or `python -m pipelines.enrich`, with the same o
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -18,19 +16,13 @@ from pipelines.commands import print_json
 from pipelines.config import ConfigError, Plan, make_plan
 from pipelines.configure import config_from
 from pipelines.delta import Selection
+from pipelines.endings import DONE, REFUSED, attempt, print_warnings, report_bad_arguments, show
 from pipelines.interrupts import Interrupts
 from pipelines.job import Outcome, run
-from pipelines.locks import OutputLockedError
 from pipelines.options import EPILOG, Parser, add_run_options, refuse_unknown_options
 from pipelines.quiet import quiet_libraries
 from pipelines.runners import LOCAL_RUNNER, beam_options, connect_storage
 from pipelines.summary import print_outcome, print_refusal
-from pipelines.terminal import printable
-from schemas.loading import TemplateRefusedError
-
-PUBLISHED, REFUSED, BAD_ARGUMENTS, BROKEN_OFF = 0, 1, 2, 3
-
-Result = TypeVar("Result")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,14 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(options: Any, passed: Sequence[str]) -> int:
     """Plan, run and report; `options` are ours, `passed` is for Beam."""
+    planned, code = attempt(lambda _: plan_of(options, passed))
+    return code if planned is None else execute(*planned, options)
+
+
+def plan_of(options: Any, passed: Sequence[str]) -> tuple[Plan, PipelineOptions]:
+    """What parsed options ask for, and Beam's own. Raises ConfigError and TemplateRefusedError."""
     quiet_libraries()
     connect_storage(passed)
-    try:
-        plan = make_plan(config_from(options))
-        beam_flags = beam_options(options.runner, plan.workers, passed)
-    except (ConfigError, TemplateRefusedError) as error:
-        return report_bad_arguments(error)
-    return execute(plan, beam_flags, options)
+    plan = make_plan(config_from(options))
+    return plan, beam_options(options.runner, plan.workers, passed)
 
 
 def execute(plan: Plan, beam_flags: PipelineOptions, options: Any, selection: Selection | None = None) -> int:
@@ -81,39 +75,12 @@ def execute(plan: Plan, beam_flags: PipelineOptions, options: Any, selection: Se
     if outcome is None:
         return code
     show(lambda: _print(outcome, options))
-    return PUBLISHED if outcome.published else REFUSED
+    return DONE if outcome.published else REFUSED
 
 
 def progress_of(options: Any) -> str:
     """When the live view is shown: --quiet is --progress never, and more."""
     return "never" if options.quiet else str(options.progress)
-
-
-def attempt(work: Callable[[Interrupts], Result]) -> tuple[Result | None, int]:
-    """What work gives, or None with the exit code after whatever broke it off was reported."""
-    interrupts = Interrupts()
-    try:
-        with interrupts:
-            return work(interrupts), PUBLISHED
-    except OutputLockedError as error:
-        print(printable(f"catalog-enrich: refused: {error}"), file=sys.stderr)
-        return None, REFUSED
-    except (Exception, KeyboardInterrupt) as error:
-        return None, _report_broken_off(error, interrupted=interrupts.happened or isinstance(error, KeyboardInterrupt))
-
-
-def show(tell: Callable[[], None]) -> None:
-    """Print what was done. If whoever read it has gone (rich ends the process then), what was done stays done."""
-    try:
-        tell()
-        sys.stdout.flush()
-    except (OSError, SystemExit):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def print_warnings(warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        print(printable(f"catalog-enrich: warning: {warning}"), file=sys.stderr)
 
 
 def _print(outcome: Outcome, options: Any) -> None:
@@ -124,22 +91,6 @@ def _print(outcome: Outcome, options: Any) -> None:
     elif not outcome.published:
         print_refusal(outcome.manifest, outcome.manifest_path)
     print_warnings(outcome.warnings)
-
-
-def report_bad_arguments(error: Exception) -> int:
-    for line in str(error).splitlines():
-        print(printable(line if line.startswith(" ") else f"catalog-enrich: error: {line}"), file=sys.stderr)
-    return BAD_ARGUMENTS
-
-
-def _report_broken_off(error: BaseException, *, interrupted: bool) -> int:
-    what = "interrupted"
-    if not interrupted:
-        for line in "".join(traceback.format_exception(error)).splitlines():
-            print(printable(line), file=sys.stderr)
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-    print(printable(f"catalog-enrich: the run broke off: {what}. Readers keep the previous snapshot."), file=sys.stderr)
-    return BROKEN_OFF
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import os
 import shutil
 import sys
 import tempfile
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +20,13 @@ from rich.console import Console
 
 from pipelines.config import ConfigError, EnrichConfig, make_plan
 from pipelines.configure import config_from
-from pipelines.enrich import progress_of, report_bad_arguments
+from pipelines.endings import attempt, report_bad_arguments, show
+from pipelines.enrich import progress_of
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
 from pipelines.evaluation.protocols import FOLDS, PROTOCOLS, Request, Trial, reference_labels
 from pipelines.evaluation.report import Against, Report, print_report, write_report
-from pipelines.interrupts import Interrupts
 from pipelines.manifest import table_metadata
 from pipelines.options import (
     Parser,
@@ -39,11 +37,10 @@ from pipelines.options import (
 )
 from pipelines.quiet import quiet_libraries
 from pipelines.terminal import printable
-from schemas.loading import TemplateRefusedError, load_template
+from schemas.loading import load_template
 from schemas.template import Template
 from transforms.readers import ReadLimits
 
-DONE, BAD_ARGUMENTS, BROKEN_OFF = 0, 2, 3
 DECISIONS = "decisions.parquet"
 
 EPILOG = """protocols:
@@ -129,22 +126,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate_command(options: argparse.Namespace, passed: Sequence[str]) -> int:
     """Prepare, run, judge and report; `passed` are arguments that nobody knows."""
     quiet_libraries()
-    interrupts = Interrupts()
-    try:
-        if passed:
-            raise ConfigError([f"unknown argument {argument}" for argument in passed])
-        with interrupts:
-            outcome = _evaluate(options)
-    except (ConfigError, TemplateRefusedError) as error:
-        return report_bad_arguments(error)
-    except (Exception, KeyboardInterrupt) as error:
-        return _report_broken_off(error, interrupted=interrupts.happened or isinstance(error, KeyboardInterrupt))
-    try:
-        _print(outcome, options)
-        sys.stdout.flush()
-    except (OSError, SystemExit):  # whoever read the report has gone; it is written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
+    if passed:
+        raise ConfigError([f"unknown argument {argument}" for argument in passed])
+    outcome, code = attempt(lambda _: _evaluate(options), "the evaluation", "")
+    if outcome is not None:
+        show(lambda: _print(outcome, options))
+    return code
 
 
 def _evaluate(options: argparse.Namespace) -> Outcome:
@@ -268,16 +255,6 @@ def _print(outcome: Outcome, options: argparse.Namespace) -> None:
         ("report", report.html_path),
     ):
         console.print(f"{name:10} {printable(str(path))}", markup=False, soft_wrap=True)
-
-
-def _report_broken_off(error: BaseException, *, interrupted: bool) -> int:
-    what = "interrupted"
-    if not interrupted:
-        for line in "".join(traceback.format_exception(error)).splitlines():
-            print(printable(line), file=sys.stderr)
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-    print(printable(f"catalog-enrich: the evaluation broke off: {what}"), file=sys.stderr)
-    return BROKEN_OFF
 
 
 if __name__ == "__main__":

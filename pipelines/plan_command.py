@@ -9,14 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.commands import print_json
-from pipelines.config import ConfigError, make_plan
-from pipelines.configure import config_from
-from pipelines.enrich import attempt, print_warnings, progress_of, report_bad_arguments, show
+from pipelines.endings import attempt, print_warnings, show
+from pipelines.enrich import plan_of, progress_of
 from pipelines.forecast import RULES_OF_THUMB, Forecast, forecast
-from pipelines.quiet import quiet_libraries
-from pipelines.runners import LOCAL_RUNNER, beam_options, connect_storage
+from pipelines.runners import LOCAL_RUNNER
 from pipelines.terminal import printable
-from schemas.loading import TemplateRefusedError
 
 EPILOG = """examples:
   catalog-enrich plan --template my.yaml --input items.csv --images-root images --output features \\
@@ -35,13 +32,10 @@ exit codes:
 
 def plan_command(options: argparse.Namespace, passed: Sequence[str]) -> int:
     """Rehearse and report; `options` are those of a run, `passed` is for Beam."""
-    quiet_libraries()
-    connect_storage(passed)
-    try:
-        plan = make_plan(config_from(options))
-        beam_flags = beam_options(options.runner, plan.workers, passed)
-    except (ConfigError, TemplateRefusedError) as error:
-        return report_bad_arguments(error)
+    planned, code = attempt(lambda _: plan_of(options, passed))
+    if planned is None:
+        return code
+    plan, beam_flags = planned
     local = options.runner == LOCAL_RUNNER
     found, code = attempt(lambda _: forecast(plan, beam_flags, progress_of(options), local=local))
     if found is None:
