@@ -281,3 +281,53 @@ def test_an_unknown_runner_is_refused(shop: Shop) -> None:
     dask = shop.run(path, options=("--runner", "DaskRunner"))
     assert dask.code == 2
     assert "loses records" in dask.err
+
+
+def test_every_command_that_looks_prints_json(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json each command prints one JSON document on stdout and nothing else there."""
+    output = str(shop.run(shop.file("in.jsonl", GOOD)).output)
+    template = str(shop.folder / "template.yaml")
+    for command, expected in (
+        (["snapshots", output], "run_id"),
+        (["diff", "current", "current", "--output", output], "items"),
+        (["prune", output, "--keep", "3", "--dry-run"], "removed"),
+        (["unlock", output], "removed"),
+        (["template", "list"], "grocery"),
+        (["template", "check", template], "hash"),
+        (["template", "show", "product"], "attributes"),
+        (["completion", "bash"], "script"),
+        (["backfill", output, "--where", "color IS NULL", "--dry-run"], "told"),
+    ):
+        capsys.readouterr()
+        assert cli.main([*command, "--json"]) == 0, command
+        assert expected in json.dumps(json.loads(capsys.readouterr().out)), command
+
+
+def test_a_run_prints_its_manifest_as_json(shop: Shop) -> None:
+    """`run --json` prints the manifest and nothing else on stdout."""
+    run = shop.run(shop.file("in.jsonl", GOOD), options=("--json",))
+    told = json.loads(run.out)
+    assert told["run_id"] == run.manifest["run_id"]
+    assert told["unchanged"] is False
+    assert json.loads(shop.run(shop.folder / "in.jsonl", options=("--json",)).out)["unchanged"] is True
+
+
+def test_a_quiet_run_says_nothing_unless_it_goes_wrong(shop: Shop) -> None:
+    """With --quiet a published run prints nothing; a refused one says on stderr which checks failed and what to do."""
+    published = shop.run(shop.file("in.jsonl", GOOD), options=("--quiet",))
+    assert (published.code, published.out, published.err) == (0, "", "")
+    bad = shop.file("bad.jsonl", [{"sku": None, "name": "x"}, {"sku": "a", "name": "y"}, {"sku": "", "name": "z"}])
+    refused = shop.run(bad, options=("--quiet",))
+    assert (refused.code, refused.out) == (1, "")
+    assert "of the records are in quarantine" in refused.err
+    assert "REFUSED" in refused.err
+
+
+def test_errors_of_a_template_are_json_too(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """`template check --json` lists each error with line, place and problem, and ends with 2."""
+    path = shop.file("wrong.yaml", TEMPLATE.replace("type: enum", "type: enumm"))
+    assert cli.main(["template", "check", str(path), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["sound"] is False
+    assert told["errors"][0]["line"]
+    assert "enumm" in told["errors"][0]["problem"]
