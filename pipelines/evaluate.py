@@ -28,11 +28,11 @@ from pipelines.evaluation.judge import judge, truth_of_source
 from pipelines.evaluation.protocols import FOLDS, PROTOCOLS, Request, Trial, reference_labels
 from pipelines.evaluation.report import Against, Report, print_report, write_report
 from pipelines.manifest import table_metadata
+from pipelines.model_options import add_model_options
 from pipelines.options import (
     Parser,
     add_execution_options,
     add_input_options,
-    add_model_options,
     refuse_unknown_options,
 )
 from pipelines.quiet import quiet_libraries
