@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.config import Plan
+from pipelines.data_docs import DATA_DOCS, data_docs_page
 from pipelines.openmetrics import METRICS, exposition
+from pipelines.snapshots import is_local
 
 Manifest = Mapping[str, Any]
 
@@ -17,15 +20,19 @@ Manifest = Mapping[str, Any]
 def write_beside(snapshot: str, manifest: Manifest, plan: Plan, earlier: str | None) -> list[str]:
     """Write metrics and the report; returns warnings. earlier: folder of the snapshot that was current before."""
     warnings: list[str] = []
-    _try("metrics", lambda: write_metrics(snapshot, manifest), warnings)
+    _try("metrics", lambda: write_text(snapshot, METRICS, exposition(manifest)), warnings)
+    _try("Data Docs", lambda: write_text(snapshot, DATA_DOCS, data_docs_page(manifest)), warnings)
     return warnings
 
 
-def write_metrics(snapshot: str, manifest: Manifest) -> None:
-    """Write the manifest as OpenMetrics text."""
-    path = FileSystems.join(snapshot, METRICS)
+def write_text(snapshot: str, name: str, text: str) -> str:
+    """Write a text file beside the tables; returns its path."""
+    path = FileSystems.join(snapshot, *name.split("/"))
+    if is_local(path):
+        Path(path).parent.mkdir(exist_ok=True)
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(exposition(manifest).encode())
+        file.write(text.encode("utf-8", "backslashreplace"))
+    return path
 
 
 def _try(what: str, write: Callable[[], object], warnings: list[str]) -> None:

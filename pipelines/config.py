@@ -56,6 +56,7 @@ class ReuseOptions:
     keep_old: values of another model, prompt or template entry stand until there are better ones.
     keep: published snapshots that are kept, 0: all.
     keep_deleted: items whose records have left the catalog stay, with the time when that was seen.
+    accept_drift: what differs from the last snapshot is meant, and refuses nothing.
     Raises ValueError that names the option of a value outside its range.
     """
 
@@ -64,6 +65,7 @@ class ReuseOptions:
     keep_old: bool = False
     keep: int = 0
     keep_deleted: bool = False
+    accept_drift: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.refresh_share <= 1:

@@ -73,7 +73,8 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
 
 # What the next command on the same output is asked for anew, or is no business of the manifest.
 _NOT_REMEMBERED = frozenset(
-    ["command", "output", "full", "keep_work", "progress", "quiet", "json", "max_model_calls", "max_tokens", "max_cost"]
+    ["accept_drift", "command", "full", "json", "keep_work", "output", "progress", "quiet"]
+    + ["max_cost", "max_model_calls", "max_tokens"]
 )
 _PATHS = ("template", "input", "images_root", "image_table", "reference", "work_dir", "fake_script")
 
@@ -97,7 +98,14 @@ def _whole(paths: Any) -> Any:
 def _reuse_options(options: argparse.Namespace) -> ReuseOptions:
     if "full" not in options:  # an evaluation goes on from nothing
         return ReuseOptions()
-    return ReuseOptions(options.full, options.refresh_share, options.keep_old, options.keep, options.keep_deleted)
+    return ReuseOptions(
+        options.full,
+        options.refresh_share,
+        options.keep_old,
+        options.keep,
+        options.keep_deleted,
+        options.accept_drift,
+    )
 
 
 def _chat_options(options: argparse.Namespace) -> ChatOptions:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+from ruamel.yaml import YAML
 
 from pipelines.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT, STAGES
 from pipelines.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
 from pipelines.options import EXIT_CODES, add_run_options
 from schemas.attributes import Attribute, AttributeType, Choice
+from schemas.checks import KINDS
 from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
 from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, records_schema, value_type
+from schemas.template import Drift, Gate
 from transforms.meter import FAILED, NAMESPACE
 
 NOTE = "<!-- Written by `make docs`; a test compares it with the code. -->"
@@ -157,6 +162,50 @@ def _commands(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tup
                 yield from inner or [(f"{before}{name}", part)]
 
 
+def gate_page() -> str:
+    """Every kind of check with its severity, and what to do when it fails."""
+    lines = [
+        "# The gate",
+        NOTE,
+        "",
+        "Before readers see a snapshot its files are read back from where they lie, bucket by bucket, and Great",
+        "Expectations checks what the template says of them, and how far they are from the last published snapshot. A",
+        "failed check of severity *critical* refuses the snapshot: it stays under `OUTPUT/snapshots/RUN_ID` with its",
+        "manifest, report and Data Docs, readers keep the last one, the run ends with 1 and says which checks failed,",
+        "with numbers, examples and what to do.",
+        "",
+        "## Kinds of checks",
+        "",
+        *_table(
+            ("kind", "severity", "what is expected", "what to do when it fails"),
+            [(f"`{kind.id}`", kind.severity, kind.about, kind.fix) for kind in KINDS.values()],
+        ),
+        "",
+        "A template changes severities under `gate.severities`, for example `{coverage: critical}`; an attribute's",
+        "`expect: {min_coverage: 0.9, severity: critical}` goes for that attribute.",
+        "",
+        "## Limits",
+        "",
+        "In the template under `gate:`, with these defaults:",
+        "",
+        "```yaml",
+        *_yaml({"gate": {n: v for n, v in Gate().model_dump().items() if n != "severities"}}),
+        "```",
+        "",
+        " ".join(str(Drift.__doc__).split()),
+        "",
+        "What is compared: only attributes whose template entry is the same, filled ones only while the same models",
+        "and rungs fill them, vectors only of the same encoder. `--accept-drift` publishes once whatever drifted.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _yaml(content: Any) -> list[str]:
+    sink = io.StringIO()
+    YAML().dump(content, sink)
+    return sink.getvalue().splitlines()
+
+
 def metrics_page() -> str:
     """Every metric: Beam's names, and those of metrics.txt."""
     lines = [
@@ -201,6 +250,7 @@ PAGES = {
     "options.md": options_page,
     "commands.md": commands_page,
     "metrics.md": metrics_page,
+    "gate.md": gate_page,
 }
 
 

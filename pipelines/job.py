@@ -15,7 +15,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.account import add_up
+from pipelines.account import Account, add_up
 from pipelines.beside import write_beside
 from pipelines.config import Plan
 from pipelines.delta import Selection, find_delta
@@ -28,8 +28,10 @@ from pipelines.manifest import build_manifest, chosen_encoders, table_metadata
 from pipelines.metrics import stage_distributions, stage_metrics
 from pipelines.quiet import stderr_to
 from pipelines.reused import (
+    STATISTICS,
     carry_of,
     checked_before,
+    compared_of,
     earlier_probes,
     earlier_rows,
     keep_deleted,
@@ -42,7 +44,10 @@ from pipelines.runners import in_one_process, new_pipeline
 from pipelines.shape import asked_of, shape_of
 from pipelines.snapshots import Layout, new_run_id
 from pipelines.work import POOL, Delta, Places
-from transforms.gate import Checked, check_run, check_tables, replaced
+from transforms.distributions import entry_digest
+from transforms.drift import Compared, shifts
+from transforms.frames import Found
+from transforms.gate import Checked, CheckResult, check_drift, check_run, check_tables, replaced
 from transforms.learn import ProbeReport, as_row
 from transforms.ledger import Usage
 from transforms.readers import SplitReport
@@ -260,13 +265,44 @@ def conclude(state: RunState, places: Places, delta: Delta | None, stages: dict[
         if state.selection.is_partial:  # the rest is what it was, whatever the catalog holds by now
             splits = [msgspec.convert(row, SplitReport, strict=False) for row in earlier.manifest["inputs"]]
     account = add_up(splits, buckets, found, usages)
-    checks = [*check_run(plan.template, account.as_row(), found), *table_checks]
+    drifted, compared_with = _drift(state, places, account, found)
+    checks = [*check_run(plan.template, account.as_row(), found), *drifted, *table_checks]
     stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
     published = not any(check.refuses for check in checks)
     write_json(f"{places.snapshot}/{BUCKETS}", buckets)
     learnt = {"probes": [as_row(report) for report in probes], "reference": [asdict(split) for split in reference]}
     manifest = build_manifest(plan, state.info, account, splits, buckets, checks, stages, published)
-    return manifest | learnt | _reuse(state, places, delta)
+    return manifest | learnt | _reuse(state, places, delta) | {"compared_with": compared_with}
+
+
+def _drift(state: RunState, places: Places, account: Account, found: Found) -> tuple[list[CheckResult], str | None]:
+    """How far the snapshot is from the last one, and which that is; None where there is none to compare with."""
+    plan, earlier = state.plan, state.earlier
+    now = Compared(
+        found.distributions,
+        account.records_quarantined / max(1, account.records_in),
+        _entries(plan),
+        chosen_encoders(plan).models,
+    )
+    write_json(f"{places.snapshot}/{STATISTICS}", now.as_row())
+    if earlier is None or earlier.manifest["versions"].get("template") != plan.template.name:
+        return [], None
+    try:
+        before = compared_of(earlier)
+    except (KeyError, ValueError):  # of an earlier version, or damaged
+        return [], None
+    drifts = shifts(plan.template.gate, before, now, accepted=plan.config.reuse.accept_drift)
+    return check_drift(drifts), earlier.run_id
+
+
+def _entries(plan: Plan) -> dict[str, str]:
+    """Attribute → digest of what decides on its values; what fills them is a part of it where they are filled."""
+    shape = shape_of(plan)
+    filled_by = [shape[part] for part in ("language model", "tagger", "image encoder", "filling", "reference")]
+    return {
+        attribute.name: entry_digest(attribute, filled_by if attribute.fill else ())
+        for attribute in plan.template.attributes
+    }
 
 
 def _pool(state: RunState, places: Places, delta: Delta | None) -> list[str]:

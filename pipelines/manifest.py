@@ -88,14 +88,17 @@ def build_manifest(
         "stages": stages,
         "checks": [
             {
+                "id": check.check.kind,
                 "check": check.check.meaning,
                 "column": f"{check.check.frame}.{check.check.column}",
                 "severity": check.check.severity,
+                "expectation": check.check.expectation,
                 "expected": {name: value for name, value in check.check.arguments.items() if name != "column"},
                 "passed": check.passed,
                 "values": check.values,
                 "unexpected": check.unexpected,
                 "examples": [str(example) for example in check.examples],
+                "fix": check.check.fix,
             }
             for check in checks
         ],

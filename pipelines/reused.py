@@ -26,6 +26,7 @@ from schemas.expectations import derive_checks
 from schemas.template import Template
 from transforms.carried import CarryConfig
 from transforms.data_files import read_parquet
+from transforms.drift import Compared
 from transforms.earlier import EarlierRows
 from transforms.frames import Found
 from transforms.gate import Checked, CheckResult
@@ -38,6 +39,8 @@ from transforms.tabulate import RunInfo
 from transforms.write import BucketReport
 
 COPIED_AT_ONCE = 100
+# Beside the tables of a snapshot: what the next one is compared with.
+STATISTICS = "statistics.json"
 
 
 def take_over_files(earlier: EarlierSnapshot, buckets: Collection[int], snapshot: str) -> list[BucketReport]:
@@ -179,7 +182,18 @@ def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
         counts["items"],
         {kind: Counter(reasons) for kind, reasons in by_input.items() if reasons},
         deleted=counts["items_deleted"],
+        distributions=compared_of(earlier).distributions,
     )
+
+
+def compared_of(earlier: EarlierSnapshot) -> Compared:
+    """What a snapshot is compared by. Raises KeyError where it does not say, as those of earlier versions."""
+    path = f"{earlier.path}/{STATISTICS}"
+    if not FileSystems.exists(path):
+        raise KeyError(path)
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        row = json.loads(file.read())
+    return Compared.of_row(row)
 
 
 def _copy(pairs: Iterable[tuple[str, str]]) -> None:

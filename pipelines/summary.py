@@ -134,6 +134,9 @@ def check_lines(check: dict[str, Any]) -> Iterator[str]:
 def check_line(check: dict[str, Any]) -> str:
     """A failed check in one line: what was expected, where, how often not, examples."""
     frame, _, column = check["column"].partition(".")
+    if frame == "drift" and check["examples"]:
+        found, *told = check["examples"]
+        return f"{check['severity']}: {check['check']}: it is {_number(found)} ({'; '.join(told)})"
     if frame == "run" and check["examples"]:
         # One row, so that the value itself says more than how many do not fit.
         limits = _limits(check["expected"].get("min_value"), check["expected"].get("max_value"))

@@ -1,37 +1,41 @@
 """What a snapshot must fulfil, derived from the template as Great Expectations' own expectations.
 
-Pure data: `transforms.gate` runs them. To add a check: one entry in the list of the frame it looks at.
+Pure data: `transforms.gate` runs them. To add a check: its kind in `schemas.checks`, one entry in the list of the frame
+it looks at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 from schemas.attributes import Attribute, AttributeType
+from schemas.checks import KINDS, Severity
+from schemas.reasons import REASONS, Effect
 from schemas.template import Template
 
 SOURCES = ("record", "text", "image", "neighbour", "model")
 UNIT_NORM_TOLERANCE = 1e-3
-
-Severity = Literal["critical", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One expectation over one frame of the snapshot.
 
-    frame: `run` (one row: the account of the run), `items` (one row an item, scalar columns),
-      `list:<attribute>` (one row per entry of a list column), `embeddings/<kind>` (one row a vector: ids and norm).
-    expectation: class name in great_expectations.expectations; severity: critical refuses the snapshot.
+    frame: `run` (one row: the account of the run), `drift` (one row: how far it is from the last snapshot), `items`
+      (one row an item, scalar columns), `list:<attribute>` (one row per entry of a list column), `quarantine`,
+      `embeddings/<kind>` (one row a vector: ids and norm).
+    kind: id in schemas.checks.KINDS; expectation: class name in great_expectations.expectations.
+    severity: critical refuses the snapshot.
     """
 
     frame: str
+    kind: str
     expectation: str
     arguments: dict[str, Any]
-    severity: Severity
     meaning: str
+    severity: Severity
 
     @property
     def column(self) -> str:
@@ -41,47 +45,70 @@ class Check:
     def mostly(self) -> float:
         return float(self.arguments.get("mostly", 1.0))
 
+    @property
+    def fix(self) -> str:
+        return KINDS[self.kind].fix
+
 
 def derive_checks(template: Template) -> list[Check]:
     """Every expectation of a snapshot of this template, in the order in which they are reported."""
-    checks = [*_run_checks(template), *_item_checks()]
+    checks = [*_run_checks(template), *_item_checks(template)]
     for attribute in template.attributes:
         checks += _attribute_checks(attribute)
     for kind in ("text", "image"):
         checks += _embedding_checks(kind)
-    return checks
+    checks += _quarantine_checks()
+    return [replace(check, severity=template.gate.severities.get(check.kind, check.severity)) for check in checks]
 
 
-def _between(frame: str, column: str, low: float | None, high: float | None, severity: Severity, meaning: str) -> Check:
+def _check(frame: str, kind: str, expectation: str, arguments: dict[str, Any], meaning: str = "") -> Check:
+    return Check(frame, kind, expectation, arguments, meaning or KINDS[kind].about, KINDS[kind].severity)
+
+
+def between(frame: str, kind: str, column: str, low: float | None, high: float | None, meaning: str = "") -> Check:
+    """That the values of a column lie between two numbers, both included; None: no limit."""
     limits = {key: value for key, value in (("min_value", low), ("max_value", high)) if value is not None}
-    return Check(frame, "ExpectColumnValuesToBeBetween", {"column": column, **limits}, severity, meaning)
+    return _check(frame, kind, "ExpectColumnValuesToBeBetween", {"column": column, **limits}, meaning)
 
 
 def _run_checks(template: Template) -> Iterator[Check]:
     gate = template.gate
-    yield _between("run", "unaccounted_records", 0, 0, "critical", "records in = items + quarantine")
-    meaning = "image-table rows in = attached + repeated + of quarantined items + quarantined"
-    yield _between("run", "unaccounted_image_rows", 0, 0, "critical", meaning)
-    meaning = "every data file lies there as it was written, and no other"
-    yield _between("run", "missing_or_changed_files", 0, 0, "critical", meaning)
-    yield _between("run", "buckets_not_reported_once", 0, 0, "critical", "every bucket was written exactly once")
-    yield _between("run", "unreadable_files", 0, 0, "critical", "every input file was read whole")
-    yield _between("run", "items", gate.min_items, None, "critical", "the snapshot holds items")
+    for kind, column in (
+        ("records-accounted", "unaccounted_records"),
+        ("image-rows-accounted", "unaccounted_image_rows"),
+        ("files-as-written", "missing_or_changed_files"),
+        ("buckets-once", "buckets_not_reported_once"),
+        ("file-types", "files_of_other_types"),
+        ("vectors-there", "items_without_their_vector"),
+        ("records-match", "records_without_their_item"),
+        ("inputs-readable", "unreadable_files"),
+    ):
+        yield between("run", kind, column, 0, 0)
+    yield between("run", "min-items", "items", gate.min_items, None)
     meaning = f"the language model failed on at most {gate.max_describe_failure_rate:.0%} of the items it was asked"
-    yield _between("run", "describe_failure_rate", None, gate.max_describe_failure_rate, "critical", meaning)
+    yield between(
+        "run", "describe-failure-rate", "describe_failure_rate", None, gate.max_describe_failure_rate, meaning
+    )
     meaning = f"at most {gate.max_quarantine_rate:.0%} of the records are in quarantine"
-    yield _between("run", "quarantine_rate", None, gate.max_quarantine_rate, "critical", meaning)
+    yield between("run", "quarantine-rate", "quarantine_rate", None, gate.max_quarantine_rate, meaning)
 
 
-def _none(frame: str, column: str, meaning: str) -> Check:
+def _none(frame: str, kind: str, column: str, meaning: str = "") -> Check:
     """For a column that names what is wrong and is null where all is well."""
-    return Check(frame, "ExpectColumnValuesToBeNull", {"column": column}, "critical", meaning)
+    return _check(frame, kind, "ExpectColumnValuesToBeNull", {"column": column}, meaning)
 
 
-def _item_checks() -> Iterator[Check]:
-    yield Check("items", "ExpectColumnValuesToBeUnique", {"column": "item_id"}, "critical", "ids are unique")
-    yield _none("items", "misplaced_id", "every id lies in the file of its bucket, so no id is in two files")
-    yield _none("items", "miscounted_id", "image_count is the number of usable pictures")
+def _item_checks(template: Template) -> Iterator[Check]:
+    yield _check("items", "ids-unique", "ExpectColumnValuesToBeUnique", {"column": "item_id"})
+    yield _none("items", "ids-in-bucket", "misplaced_id")
+    yield _none("items", "image-count", "miscounted_id")
+    yield _none("items", "evidence", "without_evidence")
+    yield _none("items", "source-kept", "not_as_given")
+    yield _none("items", "max-length", "too_long")
+    if any(attribute.pattern for attribute in template.attributes):
+        yield _none("items", "pattern", "off_pattern")
+    if any(attribute.scheme not in (None, "any") for attribute in template.attributes):
+        yield _none("items", "check-digit", "wrong_check_digit")
 
 
 def _attribute_checks(attribute: Attribute) -> Iterator[Check]:
@@ -89,24 +116,34 @@ def _attribute_checks(attribute: Attribute) -> Iterator[Check]:
     if attribute.type.has_closed_list:
         frame = f"list:{name}" if attribute.type is AttributeType.MULTI_ENUM else "items"
         allowed = {"column": name, "value_set": [choice.value for choice in attribute.values]}
-        yield Check(frame, "ExpectColumnValuesToBeInSet", allowed, "critical", f"{name} stays in its closed list")
+        meaning = f"{name} stays in its closed list"
+        yield _check(frame, "closed-list", "ExpectColumnValuesToBeInSet", allowed, meaning)
     if attribute.min is not None or attribute.max is not None:
-        yield _between("items", name, attribute.min, attribute.max, "critical", f"{name} stays in its range")
+        yield between("items", "range", name, attribute.min, attribute.max, f"{name} stays in its range")
     if attribute.required:
-        yield Check("items", "ExpectColumnValuesToNotBeNull", {"column": name}, "critical", f"{name} is required")
+        yield _check("items", "required", "ExpectColumnValuesToNotBeNull", {"column": name}, f"{name} is required")
     elif expect.min_coverage > 0:
         covered = {"column": name, "mostly": expect.min_coverage}
         meaning = f"{name} is known for at least {expect.min_coverage:.0%} of the items"
-        yield Check("items", "ExpectColumnValuesToNotBeNull", covered, expect.severity, meaning)
+        check = _check("items", "coverage", "ExpectColumnValuesToNotBeNull", covered, meaning)
+        yield replace(check, severity=expect.severity)
     sources = {"column": f"{name}__source", "value_set": list(SOURCES)}
-    yield Check("items", "ExpectColumnValuesToBeInSet", sources, "critical", f"every value of {name} has a source")
+    meaning = f"every value of {name} has a source"
+    yield _check("items", "source-known", "ExpectColumnValuesToBeInSet", sources, meaning)
     meaning = f"filled values of {name} reach the confidence that the template asks for"
-    yield _between("items", f"{name}__confidence", attribute.min_confidence, 1, "critical", meaning)
+    yield between("items", "confidence", f"{name}__confidence", attribute.min_confidence, 1, meaning)
 
 
 def _embedding_checks(kind: str) -> Iterator[Check]:
     frame = f"embeddings/{kind}"
-    yield Check(frame, "ExpectColumnValuesToBeUnique", {"column": "item_id"}, "critical", f"one {kind} vector an item")
-    yield _none(frame, "stray_id", f"every {kind} vector belongs to an item of its bucket")
+    unique = {"column": "item_id"}
+    yield _check(frame, "vector-unique", "ExpectColumnValuesToBeUnique", unique, f"one {kind} vector an item")
+    yield _none(frame, "vector-owned", "stray_id", f"every {kind} vector belongs to an item of its bucket")
     low, high = 1 - UNIT_NORM_TOLERANCE, 1 + UNIT_NORM_TOLERANCE
-    yield _between(frame, "norm", low, high, "critical", f"{kind} vectors are finite and of length one")
+    yield between(frame, "vector-norm", "norm", low, high, f"{kind} vectors are finite and of length one")
+
+
+def _quarantine_checks() -> Iterator[Check]:
+    registered = sorted(reason.id for reason in REASONS.values() if Effect.QUARANTINE in reason.effects)
+    reasons = {"column": "reason", "value_set": registered}
+    yield _check("quarantine", "quarantine-reason", "ExpectColumnValuesToBeInSet", reasons)

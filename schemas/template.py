@@ -6,14 +6,16 @@ the Great Expectations suite and the data dictionary. Loading reports every erro
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from functools import cached_property
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from schemas.attributes import Attribute, OneOrMany, Strict
+from schemas.checks import KINDS, Severity
 
 
 class ColumnFormat(Strict):
@@ -69,15 +71,52 @@ class Describe(Strict):
     on_failure: Literal["unknown", "quarantine"] = "unknown"
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Drift(Strict):
+    """How far a snapshot may be from the last published one.
+
+    min_items: below it, in either snapshot, nothing is compared; values and vectors are counted likewise.
+    items_lost, items_gained: as a share of the last snapshot's; null_rate, quarantine_rate: rise of a share.
+    values: Jensen-Shannon distance of an attribute's values; vectors: distance of the mean vectors; both without what
+    chance alone makes.
+    """
+
+    min_items: Annotated[int, Field(ge=1)] = 100
+    items_lost: Share = 0.2
+    items_gained: Annotated[float, Field(ge=0)] = 4.0
+    quarantine_rate: Share = 0.1
+    null_rate: Share = 0.2
+    values: Share = 0.3
+    vectors: Annotated[float, Field(ge=0, le=2)] = 0.2
+
+
 class Gate(Strict):
     """What a snapshot must fulfil before readers see it.
 
     max_describe_failure_rate: of the items that a language model was asked about; what the budget left open is none.
+    severities: kind of check (docs/gate.md) → critical, which refuses the snapshot, or warning.
     """
 
     min_items: Annotated[int, Field(ge=0)] = 1
-    max_quarantine_rate: Annotated[float, Field(ge=0, le=1)] = 0.5
-    max_describe_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.2
+    max_quarantine_rate: Share = 0.5
+    max_describe_failure_rate: Share = 0.2
+    severities: dict[str, Severity] = Field(default_factory=dict)
+    drift: Drift = Drift()
+
+    @field_validator("severities")
+    @classmethod
+    def _kinds_are_known(cls, severities: dict[str, Severity]) -> dict[str, Severity]:
+        for kind in severities:
+            if kind not in KINDS:
+                close = difflib.get_close_matches(kind, KINDS, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"allowed: {', '.join(KINDS)}"
+                raise ValueError(f"there is no check {kind!r}; {hint}")
+        return severities
+
+    def severity_of(self, kind: str) -> Severity:
+        return self.severities.get(kind, KINDS[kind].severity)
 
 
 class Template(Strict):

@@ -19,15 +19,19 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.attributes import Attribute, AttributeType
-from schemas.tables import PROVENANCE_SUFFIX, TABLES
+from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX, TABLES
 from schemas.template import Template
 from transforms.data_files import DataFile
+from transforms.distributions import Distributions
+from transforms.file_types import FileTypes
+from transforms.row_faults import NOWHERE, PROVENANCE_LEAVES, mismatched_records, missing_vectors, row_faults
 from transforms.spool import bucket_of
 from transforms.write import BucketReport
 
 MAX_EXAMPLES = 5
 
 Frame = tuple[str, pa.Table]
+KINDS = ("text", "image")
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class Found:
     quarantined: input (`catalog` or `image-table`) → reason → rows.
     files_amiss: files that are missing, unreadable, changed since they were written, or in no report.
     buckets_amiss: bucket numbers without exactly one report, and reports of buckets that do not exist.
+    types_amiss: files whose columns or types are not the template's; vectors_amiss: items without their vector;
+    records_amiss: records and items that do not name each other. distributions: of the items' values and vectors.
     """
 
     items: int = 0
@@ -58,6 +64,10 @@ class Found:
     files_amiss: Tally = field(default_factory=Tally)
     buckets_amiss: Tally = field(default_factory=Tally)
     deleted: int = 0
+    types_amiss: Tally = field(default_factory=Tally)
+    vectors_amiss: Tally = field(default_factory=Tally)
+    records_amiss: Tally = field(default_factory=Tally)
+    distributions: Distributions = field(default_factory=Distributions)
 
 
 def read_frames(
@@ -74,25 +84,71 @@ def read_frames(
     """
     _check_buckets(reports, num_buckets, found)
     _check_unreported(snapshot, reports, found)
+    types = FileTypes(template)
     for report in reports:
-        if looked_at is not None and report.bucket not in looked_at:
-            continue
-        ids = pa.array([], pa.string())
+        if looked_at is None or report.bucket in looked_at:
+            yield from _BucketReader(snapshot, template, report, num_buckets, types, found).frames()
+
+
+@dataclass
+class _BucketReader:
+    """Reads the files of one bucket and holds its tables against each other."""
+
+    snapshot: str
+    template: Template
+    report: BucketReport
+    num_buckets: int
+    types: FileTypes
+    found: Found
+    items: pa.Table | None = None
+    records: pa.Table | None = None
+    # Of all rows of the items table, deleted ones included.
+    ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    vector_ids: dict[str, pa.Array] = field(default_factory=lambda: dict.fromkeys(KINDS, pa.array([], pa.string())))
+
+    def frames(self) -> Iterator[Frame]:
         # The ids of the bucket's items must be known before its vectors come.
-        for file in sorted(report.files, key=lambda file: file.table != "items"):
-            parquet = open_file(snapshot, file, found)
-            if parquet is None:
-                continue
-            if file.table == "items":
-                table = parquet.read(columns=_item_columns(template))
-                ids = table["item_id"].combine_chunks()
-                table = _without_deleted(table, file, report.bucket, num_buckets, found)
-                yield "items", item_frame(template, table, report.bucket, num_buckets)
-                yield from list_frames(template, table)
-            elif file.table == "quarantine":
-                _count_quarantine(parquet.read(columns=["input", "reason"]), found)
-            elif file.table.startswith("embeddings/"):
-                yield file.table, embedding_frame(parquet.read(), ids)
+        for file in sorted(self.report.files, key=lambda file: file.table != "items"):
+            parquet = open_file(self.snapshot, file, self.found)
+            wrong = "" if parquet is None else self.types.fault(file.table, parquet.schema_arrow)
+            if wrong:
+                self.found.types_amiss.add(f"{file.path}: {wrong}")
+            elif parquet is not None:
+                yield from self._of(file, parquet)
+        self._compare()
+
+    def _of(self, file: DataFile, parquet: pq.ParquetFile) -> Iterator[Frame]:
+        match file.table:
+            case "items":
+                table = parquet.read(columns=_item_columns(self.template))
+                self.ids = table["item_id"].combine_chunks()
+                self.items = _without_deleted(table, file, self.report.bucket, self.num_buckets, self.found)
+                self.found.distributions.add_items(self.template, self.items)
+                yield "items", item_frame(self.template, self.items, self.report.bucket, self.num_buckets)
+                yield from list_frames(self.template, self.items)
+            case "quarantine":
+                table = parquet.read(columns=["input", "reason", "message"])
+                _count_quarantine(table, self.found)
+                yield "quarantine", quarantine_frame(table)
+            case "records":
+                self.records = parquet.read(columns=["item_id", "input", "fate"])
+            case _:
+                yield file.table, self._vectors(file.table.removeprefix("embeddings/"), parquet.read())
+
+    def _vectors(self, kind: str, table: pa.Table) -> pa.Table:
+        matrix = vectors_of(table)
+        self.vector_ids[kind] = table["item_id"].combine_chunks()
+        self.found.distributions.add_vectors(kind, matrix)
+        return embedding_frame(self.vector_ids[kind], matrix, self.ids)
+
+    def _compare(self) -> None:
+        if self.items is None:
+            return
+        for lost in missing_vectors(self.items, self.vector_ids):
+            self.found.vectors_amiss.add(lost)
+        if self.records is not None:
+            for lost in mismatched_records(self.records, self.items):
+                self.found.records_amiss.add(lost)
 
 
 def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | None:
@@ -112,20 +168,14 @@ def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | N
 
 
 def item_frame(template: Template, table: pa.Table, bucket: int, num_buckets: int) -> pa.Table:
-    """Scalar columns of the items table; a value without a source shows as source `<none>`.
+    """Scalar columns of the items table, and what is wrong with its rows (`row_faults`).
 
-    misplaced_id: an id that belongs to another bucket's file; miscounted_id: an item whose image_count is
-    not the number of its usable pictures; both null where all is well.
-    `<attribute>__confidence` is null where the source gave the value, so that only filled ones are checked.
+    A value without a source shows as source `<none>`. `<attribute>__confidence` is null where the source gave the
+    value, so that only filled ones are checked.
     """
-    ids = table["item_id"].combine_chunks()
-    misplaced = [bucket_of(item_id, num_buckets) != bucket for item_id in ids.to_pylist()]
-    miscounted = usable_pictures(table["images"]) != table["image_count"].to_numpy()
-    nowhere = pa.scalar(None, pa.string())
     columns: dict[str, Any] = {
-        "item_id": ids,
-        "misplaced_id": pc.if_else(pa.array(misplaced, pa.bool_()), ids, nowhere),
-        "miscounted_id": pc.if_else(pa.array(miscounted, pa.bool_()), ids, nowhere),
+        "item_id": table["item_id"].combine_chunks(),
+        **row_faults(template, table, bucket, num_buckets),
     }
     for attribute in template.attributes:
         columns |= _attribute_columns(attribute, table)
@@ -151,14 +201,6 @@ def _attribute_columns(attribute: Attribute, table: pa.Table) -> dict[str, pa.Ch
     }
 
 
-def usable_pictures(images: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Pictures with a digest, that is with features, in each row of the `images` column."""
-    lists = images.combine_chunks()
-    usable = pc.is_valid(pc.struct_field(pc.list_flatten(lists), "digest"))
-    rows = pc.filter(pc.list_parent_indices(lists), usable).to_numpy()
-    return np.bincount(rows, minlength=len(lists)).astype(np.int64)
-
-
 def list_frames(template: Template, table: pa.Table) -> Iterator[Frame]:
     """One frame per list attribute, one row per entry."""
     for attribute in template.attributes:
@@ -166,12 +208,22 @@ def list_frames(template: Template, table: pa.Table) -> Iterator[Frame]:
             yield f"list:{attribute.name}", pa.table({attribute.name: pc.list_flatten(table[attribute.name])})
 
 
-def embedding_frame(table: pa.Table, item_ids: pa.Array) -> pa.Table:
+def quarantine_frame(table: pa.Table) -> pa.Table:
+    """reason, `<no message>` where a row does not say what was wrong."""
+    has_message = pc.greater(pc.utf8_length(pc.fill_null(table["message"], "")), 0)
+    return pa.table({"reason": pc.if_else(has_message, table["reason"], "<no message>")})
+
+
+def vectors_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The vectors of an embeddings table, shape (rows, dimension)."""
+    vectors = table.column(1).combine_chunks()
+    return vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), vectors.type.list_size)
+
+
+def embedding_frame(ids: pa.Array, matrix: np.ndarray[Any, np.dtype[np.float32]], item_ids: pa.Array) -> pa.Table:
     """item_id, the length of its vector (-1 with NaN or infinity), and stray_id: an id of no item of the bucket."""
-    vectors, ids = table.column(1).combine_chunks(), table["item_id"].combine_chunks()
-    matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), vectors.type.list_size)
     norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
-    stray = pc.if_else(pc.is_in(ids, value_set=item_ids), pa.scalar(None, pa.string()), ids)
+    stray = pc.if_else(pc.is_in(ids, value_set=item_ids), NOWHERE, ids)
     return pa.table({"item_id": ids, "stray_id": stray, "norm": np.where(np.isfinite(norms), norms, -1.0)})
 
 
@@ -192,8 +244,10 @@ def _without_deleted(table: pa.Table, file: DataFile, bucket: int, num_buckets: 
 
 def _item_columns(template: Template) -> list[str]:
     names = [attribute.name for attribute in template.attributes]
-    leaves = [f"{name}{PROVENANCE_SUFFIX}.{leaf}" for name in names for leaf in ("source", "confidence")]
-    return ["item_id", "deleted_ts", "image_count", "images.list.element.digest", *names, *leaves]
+    given = [f"{name}{GIVEN_SUFFIX}" for name in names]
+    leaves = [f"{name}{PROVENANCE_SUFFIX}.{leaf}" for name in names for leaf in PROVENANCE_LEAVES]
+    fixed = ["item_id", "deleted_ts", "image_count", "images.list.element.digest", "text_enriched"]
+    return [*fixed, "flags.list.element.reason", *names, *given, *leaves]
 
 
 def _count_quarantine(table: pa.Table, found: Found) -> None:

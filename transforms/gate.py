@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from schemas.expectations import Check, derive_checks
 from schemas.template import Template
+from transforms.drift import Shift
 from transforms.frames import MAX_EXAMPLES, Found, Frame, read_frames
 from transforms.write import BucketReport
 
@@ -82,9 +83,18 @@ def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
         + put_in[1].quarantined.get(kind, Counter())
         for kind in {*whole[1].quarantined, *put_in[1].quarantined}
     }
-    items = whole[1].items - taken_out[1].items + put_in[1].items
-    deleted = whole[1].deleted - taken_out[1].deleted + put_in[1].deleted
-    return results, Found(items, quarantined, put_in[1].files_amiss, put_in[1].buckets_amiss, deleted)
+    now = put_in[1]
+    return results, Found(
+        whole[1].items - taken_out[1].items + now.items,
+        quarantined,
+        now.files_amiss,
+        now.buckets_amiss,
+        whole[1].deleted - taken_out[1].deleted + now.deleted,
+        now.types_amiss,
+        now.vectors_amiss,
+        now.records_amiss,
+        whole[1].distributions.combined(taken_out[1].distributions, -1).combined(now.distributions, 1),
+    )
 
 
 def _name(result: CheckResult) -> tuple[str, str, str]:
@@ -94,12 +104,29 @@ def _name(result: CheckResult) -> tuple[str, str, str]:
 def check_run(template: Template, account: Mapping[str, float], found: Found) -> list[CheckResult]:
     """Run the checks of the run's account (one value a column) and of the files as a whole."""
     results = [CheckResult(check) for check in derive_checks(template) if check.frame == "run"]
-    amiss = {"missing_or_changed_files": found.files_amiss, "buckets_not_reported_once": found.buckets_amiss}
+    amiss = {
+        "missing_or_changed_files": found.files_amiss,
+        "buckets_not_reported_once": found.buckets_amiss,
+        "files_of_other_types": found.types_amiss,
+        "items_without_their_vector": found.vectors_amiss,
+        "records_without_their_item": found.records_amiss,
+    }
     row = {**account, **{column: tally.count for column, tally in amiss.items()}}
     _Validator().add(pd.DataFrame([row]), results)
     for result in results:
         if result.check.column in amiss:
             result.examples = list(amiss[result.check.column].examples)
+    return results
+
+
+def check_drift(shifts: Sequence[Shift]) -> list[CheckResult]:
+    """Run the checks of how far the snapshot is from the last one; the examples say what it was and is."""
+    if not shifts:
+        return []
+    results = [CheckResult(shift.check()) for shift in shifts]
+    _Validator().add(pd.DataFrame([{shift.column: shift.value for shift in shifts}]), results)
+    for shift, result in zip(shifts, results, strict=True):
+        result.examples = [f"{shift.value:.4g}", *shift.examples]
     return results
 
 

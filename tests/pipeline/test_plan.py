@@ -16,7 +16,12 @@ from tests.chat_server import ChatServer
 from tests.support import FAKE_MODELS, Run, Shop, needs_data
 
 RECORDS = [
-    {"sku": f"s{number:02}", "name": f"Mug {number}", "text": f"A mug for {number} cups.", "photos": f"{number % 4}.png"}
+    {
+        "sku": f"s{number:02}",
+        "name": f"Mug {number}",
+        "text": f"A mug for {number} cups.",
+        "photos": f"{number % 4}.png",
+    }
     for number in range(12)
 ]
 COUNTED = ("calls", "prompt_tokens", "image_tokens", "completion_tokens")

@@ -50,7 +50,8 @@ CLOSED = {
 
 
 def item(number: int) -> Item:
-    record = Record(f"i{number}", {"title": "Mug"}, {"title": "Mug"}, (), (), RawRecord(b"", "jsonl", "f", 1))
+    given = {"title": "Mug", "tags": "new"}
+    record = Record(f"i{number}", {"title": "Mug"}, given, (), (), RawRecord(b"", "jsonl", "f", 1))
     values = {attribute.name: AttributeValue(None, reason="not-stated") for attribute in SHOP.attributes}
     values["title"] = AttributeValue("Mug", "record", "given", 1.0)
     values["color"] = AttributeValue("Red", "text", "rule:closed-list", 0.8, Evidence("title", 0, 3, "red"))

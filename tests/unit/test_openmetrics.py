@@ -62,7 +62,9 @@ def test_every_counter_of_a_run_is_registered(run: Run) -> None:
 def test_every_name_is_documented() -> None:
     """docs/metrics.md has every stage, counter, distribution and OpenMetrics name."""
     page = (DOCS / "metrics.md").read_text()
-    families = [f"{PREFIX}_{name}" for name in (*(f.name for f in FAMILIES), *(n for n, _ in SUMMARIES.values()), INFO[0])]
+    families = [
+        f"{PREFIX}_{name}" for name in (*(f.name for f in FAMILIES), *(n for n, _ in SUMMARIES.values()), INFO[0])
+    ]
     for name in (*STAGES, *COUNTERS, *DISTRIBUTIONS, *families):
         assert f"`{name}" in page
 

@@ -1,0 +1,63 @@
+"""Data Docs: Great Expectations' page of all checks, which loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from pipelines.data_docs import DATA_DOCS, data_docs_page, self_contained
+from tests.support import Shop
+
+RECORDS = [{"sku": f"s{n}", "name": f"Red mug {n}"} for n in range(6)]
+
+
+def test_each_snapshot_has_its_page(shop: Shop) -> None:
+    """A run writes the page beside its tables; it names every check, and loads nothing."""
+    run = shop.run(shop.file("in.jsonl", RECORDS))
+    page = (run.snapshot / DATA_DOCS).read_text()
+    text = html.unescape(page)
+    for check in run.manifest["checks"]:
+        assert check["column"].partition(".")[2] in text
+        assert f"{check['id']}: {check['check']}" in text
+    assert not re.search(r"<(script|link|img|iframe)\b", page, re.IGNORECASE)
+    assert "default-src 'none'" in page
+
+
+def test_a_refused_snapshot_says_what_to_do(shop: Shop) -> None:
+    """The page of a refused snapshot is not a success and has the fix of the failed check."""
+    run = shop.run(shop.file("in.jsonl", [{"name": "nobody"}, {"sku": "a", "name": "x"}, {"name": "none"}]))
+    assert run.code == 1
+    (failed,) = [check for check in run.manifest["checks"] if not check["passed"]]
+    page = html.unescape((run.snapshot / DATA_DOCS).read_text())
+    assert "Failed" in page
+    assert f"To do: {failed['fix']}" in page
+
+
+def test_texts_of_catalogs_are_no_markup() -> None:
+    """Examples from a catalog cannot bring a script or a picture into the page."""
+    check = {
+        "id": "closed-list",
+        "check": "color stays in its closed list",
+        "column": "items.color",
+        "severity": "critical",
+        "expectation": "ExpectColumnValuesToBeInSet",
+        "expected": {"value_set": ["Red", "<script>alert(1)</script>"]},
+        "passed": False,
+        "values": 3,
+        "unexpected": 1,
+        "examples": ["<img src=x onerror=alert(2)>", "<script>alert(3)</script>"],
+        "fix": "look",
+    }
+    manifest = {"checks": [check], "published": False, "run_id": "r", "finished": "2026-01-01T00:00:00Z"}
+    page = data_docs_page(manifest)
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "Content-Security-Policy" in page
+
+
+def test_remote_parts_are_taken_out() -> None:
+    """Whatever the library's page loads from servers of others is removed."""
+    page = (
+        '<head><link rel="stylesheet" href="https://x/y.css"><script src="https://x/z.js"></script></head><img src="q">'
+    )
+    assert "https://x" not in self_contained(page)

@@ -1,0 +1,148 @@
+"""What values a snapshot holds, in small counts that add up bucket by bucket and can be compared with another's."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.attributes import Attribute, AttributeType
+from schemas.template import Template
+
+# Bins of a number are equally wide on a logarithmic scale, so that they need not be chosen anew for each snapshot.
+BINS_PER_DOUBLING = 4
+_COUNTED = (AttributeType.BOOLEAN, AttributeType.NUMBER)
+
+
+@dataclass(slots=True)
+class Distributions:
+    """Of the items with a record, of a snapshot or of some of its buckets.
+
+    known: attribute → items with a value; values: attribute → value, or bin of a number → how often; of closed lists,
+    booleans and numbers only, so that there are few.
+    vectors: kind → number of vectors; sums: kind → float64 array of shape (dimension,), their sum.
+    """
+
+    items: int = 0
+    known: Counter[str] = field(default_factory=Counter)
+    values: dict[str, Counter[str]] = field(default_factory=dict)
+    vectors: Counter[str] = field(default_factory=Counter)
+    sums: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
+
+    def add_items(self, template: Template, table: pa.Table) -> None:
+        """Count rows of the items table."""
+        self.items += table.num_rows
+        for attribute in template.attributes:
+            column = table[attribute.name]
+            self.known[attribute.name] += len(column) - column.null_count
+            if attribute.type.has_closed_list or attribute.type in _COUNTED:
+                self.values.setdefault(attribute.name, Counter()).update(_counted(attribute, column))
+
+    def add_vectors(self, kind: str, matrix: np.ndarray[Any, Any]) -> None:
+        """Count vectors; matrix: shape (rows, dimension). Those with NaN or infinity are the gate's business."""
+        sound = matrix[np.isfinite(matrix).all(axis=1)]
+        self.vectors[kind] += len(sound)
+        self.sums[kind] = self.sums.get(kind, 0.0) + sound.sum(axis=0, dtype=np.float64)
+
+    def combined(self, other: Distributions, sign: int) -> Distributions:
+        """Both together (sign 1), or what is left without the other (sign -1)."""
+        values = {
+            name: _summed(self.values.get(name, Counter()), other.values.get(name, Counter()), sign)
+            for name in {*self.values, *other.values}
+        }
+        sums = {kind: self.sums.get(kind, 0.0) + sign * other.sums.get(kind, 0.0) for kind in {*self.sums, *other.sums}}
+        return Distributions(
+            self.items + sign * other.items,
+            _summed(self.known, other.known, sign),
+            values,
+            _summed(self.vectors, other.vectors, sign),
+            {kind: np.asarray(total, np.float64) for kind, total in sums.items()},
+        )
+
+    def as_row(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        sums = {kind: [float(number) for number in total] for kind, total in self.sums.items()}
+        values = {name: dict(sorted(counts.items())) for name, counts in self.values.items()}
+        return {
+            "items": self.items,
+            "known": dict(self.known),
+            "values": values,
+            "vectors": dict(self.vectors),
+            "sums": sums,
+        }
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Distributions:
+        """What `as_row` gave. Raises KeyError for something else."""
+        return cls(
+            row["items"],
+            Counter(row["known"]),
+            {name: Counter(counts) for name, counts in row["values"].items()},
+            Counter(row["vectors"]),
+            {kind: np.array(total, np.float64) for kind, total in row["sums"].items()},
+        )
+
+
+def _summed(one: Counter[str], other: Counter[str], sign: int) -> Counter[str]:
+    total = Counter(one)
+    for name, count in other.items():
+        total[name] += sign * count
+    return Counter({name: count for name, count in total.items() if count})
+
+
+def _counted(attribute: Attribute, column: pa.ChunkedArray) -> dict[str, int]:
+    values = column.combine_chunks()
+    if attribute.type is AttributeType.MULTI_ENUM:
+        values = pc.list_flatten(values)
+    if attribute.type is AttributeType.NUMBER:
+        return _binned(values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64))
+    counts = pc.value_counts(values.drop_null()).to_pylist()
+    return {str(each["values"]): each["counts"] for each in counts}
+
+
+def _binned(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, int]:
+    with np.errstate(divide="ignore"):
+        places = np.floor(np.log2(np.abs(numbers)) * BINS_PER_DOUBLING)
+    names = Counter(zip(np.sign(numbers).tolist(), places.tolist(), strict=True))
+    return {
+        "0" if sign == 0 else f"{'-' if sign < 0 else ''}2^{place / BINS_PER_DOUBLING:g}": count
+        for (sign, place), count in names.items()
+        if math.isfinite(place) or sign == 0
+    }
+
+
+def distance(one: Mapping[str, int], other: Mapping[str, int]) -> float:
+    """Jensen-Shannon distance (base 2) of two distributions, 0 to 1, without what chance alone makes of it.
+
+    Two samples of one distribution are not equal: their divergence is (k - 1) (1/n + 1/m) / (8 ln 2) on average, for k
+    values and samples of n and m (half of the chi-squared statistic's expectation; Lin, Divergence measures based on
+    the Shannon entropy, 1991, for the divergence). That much is taken off before the root.
+
+    >>> round(distance({"a": 500, "b": 500}, {"a": 500, "b": 500}), 3), distance({"a": 900}, {"b": 900}) > 0.99
+    (0.0, True)
+    """
+    names = sorted({*one, *other})
+    counts = np.array([[side.get(name, 0) for name in names] for side in (one, other)], np.float64)
+    sizes = counts.sum(axis=1)
+    if not sizes.all():
+        return 0.0
+    p, q = counts / sizes[:, None]
+    middle = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [np.where(side > 0, side * np.log2(side / middle), 0.0).sum() for side in (p, q)]
+    by_chance = (len(names) - 1) * (1 / sizes).sum() / (8 * math.log(2))
+    return math.sqrt(max(0.0, min(1.0, sum(parts) / 2 - by_chance)))
+
+
+def entry_digest(attribute: Attribute, filled_by: Sequence[str]) -> str:
+    """Of what decides on an attribute's values: where it differs, distributions are not compared."""
+    entry = [attribute.model_dump(mode="json", by_alias=True, exclude={"expect", "description", "label"}), *filled_by]
+    return hashlib.sha256(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
