@@ -18,9 +18,11 @@ from pipelines.enrich import run_command
 from pipelines.evaluate import EPILOG as EVALUATE_EPILOG
 from pipelines.evaluate import add_evaluate_options, evaluate_command
 from pipelines.history_commands import COMMANDS as HISTORY
+from pipelines.inspect_command import INSPECT
 from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
 from pipelines.plan_command import EPILOG as PLAN_EPILOG
 from pipelines.plan_command import plan_command
+from pipelines.tables_command import TABLES_COMMAND
 from pipelines.template_commands import COMMANDS as TEMPLATE
 from schemas.loading import TemplateRefusedError
 
@@ -36,7 +38,7 @@ RUNNING: dict[str, tuple[str, str, Declare, Callable[[argparse.Namespace, Sequen
         evaluate_command,
     ),
 }
-LOOKING: tuple[Command, ...] = (*HISTORY, COMPLETION)
+LOOKING: tuple[Command, ...] = (TABLES_COMMAND, INSPECT, *HISTORY, COMPLETION)
 
 
 def build_parser() -> Parser:
