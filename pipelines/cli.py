@@ -13,6 +13,7 @@ from pipelines.backfill import HELP, part_command
 from pipelines.commands import Command
 from pipelines.completion import COMPLETION
 from pipelines.config import ConfigError
+from pipelines.doctor import DOCTOR
 from pipelines.endings import report_bad_arguments
 from pipelines.enrich import run_command
 from pipelines.evaluate import EPILOG as EVALUATE_EPILOG
@@ -38,7 +39,7 @@ RUNNING: dict[str, tuple[str, str, Declare, Callable[[argparse.Namespace, Sequen
         evaluate_command,
     ),
 }
-LOOKING: tuple[Command, ...] = (TABLES_COMMAND, INSPECT, *HISTORY, COMPLETION)
+LOOKING: tuple[Command, ...] = (TABLES_COMMAND, INSPECT, *HISTORY, DOCTOR, COMPLETION)
 
 
 def build_parser() -> Parser:

@@ -72,10 +72,8 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
 
 
 # What the next command on the same output is asked for anew, or is no business of the manifest.
-_NOT_REMEMBERED = frozenset(
-    ["accept_drift", "command", "full", "json", "keep_work", "output", "progress", "quiet"]
-    + ["max_cost", "max_model_calls", "max_tokens"]
-)
+_ABOUT_THE_RUN = ("accept_drift", "command", "full", "json", "keep_work", "output", "progress", "quiet")
+_NOT_REMEMBERED = frozenset([*_ABOUT_THE_RUN, "max_cost", "max_model_calls", "max_tokens"])
 _PATHS = ("template", "input", "images_root", "image_table", "reference", "work_dir", "fake_script")
 
 

@@ -37,7 +37,25 @@ def _add_filling_options(group: argparse._ArgumentGroup) -> None:
     _number(group, "--max-labelled", MAX_LABELLED, "rows with a value that one attribute's probe learns from, at most")
 
 
+def add_backend_options(parser: argparse.ArgumentParser) -> None:
+    """Declare which backends and which language model, for commands that look whether they are there."""
+    _add_backends(parser, ModelOptions())
+    _add_server(parser, ChatOptions())
+    _add_vllm_python(parser)
+
+
 def _add_model_options(group: argparse._ArgumentGroup, defaults: ModelOptions) -> None:
+    _add_backends(group, defaults)
+    group.add_argument(
+        "--no-ocr",
+        dest="ocr",
+        action="store_false",
+        help="do not read text off pictures (saves most of the time per picture)",
+    )
+    group.add_argument("--fake-script", metavar="FILE", help="YAML file with answers and failures for the fake backend")
+
+
+def _add_backends(group: argparse._ActionsContainer, defaults: ModelOptions) -> None:
     group.add_argument(
         "--describe-backend",
         choices=sorted([TAGS_ONLY, *CHAT_MODELS]),
@@ -58,32 +76,11 @@ def _add_model_options(group: argparse._ArgumentGroup, defaults: ModelOptions) -
         default=defaults.text_encoder,
         help="what makes text vectors (default: %(default)s)",
     )
-    group.add_argument(
-        "--no-ocr",
-        dest="ocr",
-        action="store_false",
-        help="do not read text off pictures (saves most of the time per picture)",
-    )
-    group.add_argument("--fake-script", metavar="FILE", help="YAML file with answers and failures for the fake backend")
 
 
 def _add_chat_options(group: argparse._ArgumentGroup, defaults: ChatOptions) -> None:
-    group.add_argument(
-        "--describe-model",
-        default=defaults.model,
-        metavar="ID|DIR",
-        help="model: hub id or local folder (vllm, transformers), or the name that the endpoint serves (openai)",
-    )
+    _add_server(group, defaults)
     group.add_argument("--describe-revision", default="", metavar="REV", help="revision of a hub id, best a commit")
-    group.add_argument(
-        "--endpoint", default="", metavar="URL", help="openai: base URL up to /v1, for example http://gpu-box:8000/v1"
-    )
-    group.add_argument(
-        "--api-key-env",
-        default=defaults.api_key_env,
-        metavar="NAME",
-        help="openai: environment variable that holds the key; keys are never options (default: %(default)s)",
-    )
     group.add_argument("--dtype", choices=DTYPES, default=defaults.dtype, help="of the weights (default: %(default)s)")
     group.add_argument(
         "--device", choices=DEVICES, default=defaults.device, help="transformers: where it runs (default: %(default)s)"
@@ -92,12 +89,7 @@ def _add_chat_options(group: argparse._ArgumentGroup, defaults: ChatOptions) -> 
     _number(group, "--tensor-parallel-size", defaults.tensor_parallel_size, "vllm: GPUs that share each layer")
     _number(group, "--pipeline-parallel-size", defaults.pipeline_parallel_size, "vllm: GPUs that share the layers")
     _number(group, "--data-parallel-size", defaults.data_parallel_size, "vllm: copies of the model")
-    group.add_argument(
-        "--vllm-python",
-        default="",
-        metavar="FILE",
-        help="vllm: interpreter of the environment that vLLM is installed in (default: this one)",
-    )
+    _add_vllm_python(group)
     group.add_argument(
         "--vllm-args",
         default="",
@@ -116,6 +108,33 @@ def _add_chat_options(group: argparse._ArgumentGroup, defaults: ChatOptions) -> 
         dest="logprobs",
         action="store_false",
         help="do not ask for log-probabilities, for servers that refuse them; confidence is the model's words then",
+    )
+
+
+def _add_server(group: argparse._ActionsContainer, defaults: ChatOptions) -> None:
+    group.add_argument(
+        "--describe-model",
+        default=defaults.model,
+        metavar="ID|DIR",
+        help="model: hub id or local folder (vllm, transformers), or the name that the endpoint serves (openai)",
+    )
+    group.add_argument(
+        "--endpoint", default="", metavar="URL", help="openai: base URL up to /v1, for example http://gpu-box:8000/v1"
+    )
+    group.add_argument(
+        "--api-key-env",
+        default=defaults.api_key_env,
+        metavar="NAME",
+        help="openai: environment variable that holds the key; keys are never options (default: %(default)s)",
+    )
+
+
+def _add_vllm_python(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--vllm-python",
+        default="",
+        metavar="FILE",
+        help="vllm: interpreter of the environment that vLLM is installed in (default: this one)",
     )
 
 

@@ -87,8 +87,8 @@ def _add_reuse_options(group: argparse._ArgumentGroup, defaults: ReuseOptions) -
     group.add_argument(
         "--accept-drift",
         action="store_true",
-        help="what differs from the last snapshot by more than the template's gate.drift allows is meant: it is told as a "
-        "warning, and the snapshot is published",
+        help="what differs from the last snapshot by more than the template's gate.drift allows is meant: it is told "
+        "as a warning, and the snapshot is published",
     )
     group.add_argument(
         "--keep",

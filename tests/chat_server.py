@@ -94,6 +94,8 @@ class ChatServer:
             await self._runner.cleanup()
 
     async def _models(self, request: web.Request) -> web.Response:
+        if self._key and request.path != "/health" and request.headers.get("Authorization") != f"Bearer {self._key}":
+            return web.json_response({"error": {"message": "invalid api key"}}, status=401)
         return web.json_response({"object": "list", "data": [{"id": "stub", "object": "model"}]})
 
     async def _completion(self, request: web.Request) -> web.StreamResponse:
