@@ -59,6 +59,7 @@ setup(
     python_requires=">=3.11",
     packages=[
         "pipelines",
+        "pipelines.drafting",
         "pipelines.evaluation",
         "prompts",
         "schemas",

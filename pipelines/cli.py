@@ -25,6 +25,7 @@ from pipelines.plan_command import EPILOG as PLAN_EPILOG
 from pipelines.plan_command import plan_command
 from pipelines.tables_command import TABLES_COMMAND
 from pipelines.template_commands import COMMANDS as TEMPLATE
+from pipelines.template_init import INIT
 from schemas.loading import TemplateRefusedError
 
 # What takes Beam's options besides its own: name → what it does, epilog, how its options are declared, how it is run.
@@ -65,7 +66,7 @@ def build_parser() -> Parser:
         command.declare(commands.add_parser)
     template = commands.add_parser("template", help="draft, check and look at catalog templates", allow_abbrev=False)
     actions = template.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
-    for command in TEMPLATE:
+    for command in (INIT, *TEMPLATE):
         command.declare(actions.add_parser, "catalog-enrich template")
     return parser
 

@@ -1,0 +1,142 @@
+"""What the columns of a catalog hold, counted over a sample of its records in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from schemas.elements import Reject
+from transforms.cells import as_text, given_text, is_null
+from transforms.readers import InputSplit, ParsedRecord, read_split
+
+MAX_COLUMNS = 500
+MAX_DISTINCT = 20_000
+MAX_SAMPLES = 400
+MAX_CELL_CHARS = 20_000
+# Cells that say that there is nothing, in the words of many exports.
+NULL_WORDS = frozenset(["n/a", "na", "nan", "null", "nil", "-", "--", "?", "no_selection", "#n/a", "not available"])
+
+
+@dataclass
+class Column:
+    """A raw column. filled: records with a value; texts: text → how often, up to MAX_DISTINCT of them; lists and
+    mappings as JSON.
+
+    kinds: of the cells: text, number, boolean, list, mapping or other.
+    samples: the first cells, as they came; null_words: text that stands for nothing → how often.
+    is_capped: whether there are more distinct texts than were counted.
+    """
+
+    name: str
+    filled: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    texts: Counter[str] = field(default_factory=Counter)
+    null_words: Counter[str] = field(default_factory=Counter)
+    samples: list[Any] = field(default_factory=list)
+    chars: int = 0
+    is_capped: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What most cells are."""
+        return self.kinds.most_common(1)[0][0] if self.kinds else "text"
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether no text came twice, as far as was counted."""
+        return bool(self.texts) and max(self.texts.values()) == 1
+
+    @property
+    def mean_chars(self) -> float:
+        return self.chars / max(1, sum(self.texts.values()))
+
+    def add(self, cell: Any) -> None:
+        """Count a cell."""
+        if is_null(cell):
+            return
+        if isinstance(cell, str) and cell.strip().casefold() in NULL_WORDS:
+            self.null_words[cell.strip()] += 1
+            return
+        self.filled += 1
+        if len(self.samples) < MAX_SAMPLES:
+            self.samples.append(cell)
+        kind = _kind(cell)
+        self.kinds[kind] += 1
+        text = as_text(cell) if kind in ("text", "number") else given_text(cell)
+        if text is not None:
+            text = text.strip()[:MAX_CELL_CHARS]
+            self.chars += len(text)
+            self._count(self.texts, [text])
+
+    def cells(self) -> Iterator[tuple[Any, int]]:
+        """Each distinct cell with how often it came; lists and mappings as they were."""
+        for text, count in self.texts.items():
+            cell: Any = text
+            if self.kind in ("list", "mapping") and text.startswith(("[", "{")):
+                with suppress(ValueError):  # cut off, or a text that only looks so
+                    cell = orjson.loads(text)
+            yield cell, count
+
+    def _count(self, counter: Counter[str], texts: Iterable[str]) -> None:
+        for text in texts:
+            if text in counter or len(counter) < MAX_DISTINCT:
+                counter[text] += 1
+            else:
+                self.is_capped = True
+
+
+def _kind(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return "boolean"
+    if isinstance(cell, str):
+        return "text"
+    if isinstance(cell, Mapping):
+        return "mapping"
+    if isinstance(cell, list | tuple):
+        # Arrow writes maps as lists of pairs.
+        return "other" if cell and isinstance(cell[0], list | tuple | Mapping) else "list"
+    return "number" if as_text(cell) is not None and isinstance(cell, int | float) else "other"
+
+
+@dataclass
+class Profile:
+    """columns: in the order in which they came; records: looked at; rejects: reason id → records not readable."""
+
+    columns: dict[str, Column] = field(default_factory=dict)
+    records: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+
+    def add(self, cells: Mapping[str, Any]) -> None:
+        self.records += 1
+        for name, cell in cells.items():
+            if name and (name in self.columns or len(self.columns) < MAX_COLUMNS):
+                self.columns.setdefault(name, Column(name)).add(cell)
+
+
+def profile(splits: Sequence[InputSplit], max_records: int, told: Callable[[int], None] = lambda _: None) -> Profile:
+    """Count the columns of the first records, an equal share of each file. told: how many were looked at."""
+    found = Profile()
+    beginnings = [split for split in splits if split.begin == 0]
+    for split in beginnings:
+        share = -(-max_records // len(beginnings))
+        with closing(_elements(split, share, splits)) as elements:
+            for element in elements:
+                if isinstance(element, ParsedRecord):
+                    found.add(element.cells)
+                    told(found.records)
+                else:
+                    found.rejects[element.reason] += 1
+    return found
+
+
+def _elements(split: InputSplit, count: int, splits: Sequence[InputSplit]) -> Generator[ParsedRecord | Reject]:
+    """The first records of a file, of which `split` is the first part."""
+    parts = [each for each in splits if each.path == split.path]
+    elements = (element for part in parts for element in read_split(part))
+    yield from islice((each for each in elements if isinstance(each, ParsedRecord | Reject)), count)
