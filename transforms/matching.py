@@ -58,12 +58,14 @@ class Gazetteer:
     names: token key to the names it may stand for; longest: first token to the longest key that begins with it.
     cells: for a cell that holds nothing else, look-ups from strict to lax: casefolded text, the token key as the
       template spells it, any key in singular or plural; each to all values that it may stand for.
+    whole: casefolded value to itself.
     """
 
     names: dict[Key, tuple[_Name, ...]]
     longest: dict[str, int]
     cells: tuple[dict[str, Values], dict[Key, Values], dict[Key, Values]]
     unspaced: re.Pattern[str] | None
+    whole: dict[str, str]
 
     @classmethod
     def build(cls, choices: Sequence[Choice], *, leaf_only: bool) -> Gazetteer:
@@ -79,14 +81,21 @@ class Gazetteer:
             longest[key[0]] = max(longest.get(key[0], 0), len(key))
         paths = [name for choice in choices for name in _path_ends(choice.value)] if leaf_only else []
         return cls(
-            {key: tuple(entries) for key, entries in index.items()}, longest, _cells([*names, *paths]), _unspaced(names)
+            {key: tuple(entries) for key, entries in index.items()},
+            longest,
+            _cells([*names, *paths]),
+            _unspaced(names),
+            {_fold(choice.value): choice.value for choice in choices},
         )
 
     def exact(self, text: str) -> str | None:
         """The list's value that the whole text stands for (case, plural and synonyms aside), or None.
 
-        None also when it stands for several. Of a category path, its last steps suffice.
+        None also when it stands for several. Of a category path, its last steps suffice; a whole path is meant itself,
+        though others may end like it.
         """
+        if (value := self.whole.get(_fold(text))) is not None:
+            return value
         literal, spelled, inflected = self.cells
         tokens = tokenise(text)
         words = _words_only(tokens)

@@ -283,3 +283,12 @@ def test_every_value_is_its_own_cell(value: str) -> None:
     """A cell that holds a value of the list, whatever it is, is that value."""
     assert gazetteer(value, "something else entirely").exact(value.swapcase()) in (value, None)
     assert gazetteer(value).exact(value) == value
+
+
+def test_a_whole_path_is_meant_itself() -> None:
+    """A path of one step is found though another path ends with that step; the step alone names no other then."""
+    choices = [Choice(value="vehicles"), Choice(value="military > vehicles"), Choice(value="vehicles > cars")]
+    gazetteer = Gazetteer.build(choices, leaf_only=True)
+    assert gazetteer.exact("Vehicles") == "vehicles"
+    assert gazetteer.exact("military > vehicles") == "military > vehicles"
+    assert gazetteer.exact("cars") == "vehicles > cars"
