@@ -61,6 +61,7 @@ setup(
         "pipelines",
         "pipelines.drafting",
         "pipelines.evaluation",
+        "pipelines.report",
         "prompts",
         "schemas",
         "transforms",
@@ -70,6 +71,7 @@ setup(
     ],
     package_data={
         "pipelines.evaluation": ["*.j2"],
+        "pipelines.report": ["*.css", "*.j2", "*.js"],
         "schemas": ["templates/*.yaml"],
         "prompts": ["*/*.md", "lock.json"],
     },

@@ -12,16 +12,24 @@ from apache_beam.io.filesystems import FileSystems
 from pipelines.config import Plan
 from pipelines.data_docs import DATA_DOCS, data_docs_page
 from pipelines.openmetrics import METRICS, exposition
+from pipelines.report import write_run_report
 from pipelines.snapshots import is_local
 
 Manifest = Mapping[str, Any]
 
 
 def write_beside(snapshot: str, manifest: Manifest, plan: Plan, earlier: str | None) -> list[str]:
-    """Write metrics and the report; returns warnings. earlier: folder of the snapshot that was current before."""
+    """Write metrics, Data Docs and the report; returns warnings.
+
+    earlier: folder of the snapshot that was current before.
+    """
     warnings: list[str] = []
     _try("metrics", lambda: write_text(snapshot, METRICS, exposition(manifest)), warnings)
-    _try("Data Docs", lambda: write_text(snapshot, DATA_DOCS, data_docs_page(manifest)), warnings)
+    if plan.config.report:
+        root, limits = plan.config.images_root or None, plan.config.image_limits
+        # The report links to the Data Docs if there are any.
+        _try("Data Docs", lambda: write_text(snapshot, DATA_DOCS, data_docs_page(manifest)), warnings)
+        _try("report", lambda: write_run_report(snapshot, manifest, root, limits, earlier), warnings)
     return warnings
 
 

@@ -23,6 +23,7 @@ from pipelines.inspect_command import INSPECT
 from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
 from pipelines.plan_command import EPILOG as PLAN_EPILOG
 from pipelines.plan_command import plan_command
+from pipelines.report_command import REPORT
 from pipelines.tables_command import TABLES_COMMAND
 from pipelines.template_commands import COMMANDS as TEMPLATE
 from pipelines.template_init import INIT
@@ -40,7 +41,7 @@ RUNNING: dict[str, tuple[str, str, Declare, Callable[[argparse.Namespace, Sequen
         evaluate_command,
     ),
 }
-LOOKING: tuple[Command, ...] = (TABLES_COMMAND, INSPECT, *HISTORY, DOCTOR, COMPLETION)
+LOOKING: tuple[Command, ...] = (REPORT, TABLES_COMMAND, INSPECT, *HISTORY, DOCTOR, COMPLETION)
 
 
 def build_parser() -> Parser:

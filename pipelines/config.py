@@ -80,7 +80,7 @@ class EnrichConfig:
 
     reference: catalogs whose labelled rows probes learn from too; rules, probes: whether these rungs fill values.
     max_labelled: rows of one attribute that its probe learns from.
-    workers, buckets: 0 means: chosen from the input.
+    workers, buckets: 0 means: chosen from the input. report: whether pages for people are written beside the tables.
     options: as they were given, for the manifest and for later commands on the same output.
     """
 
@@ -103,6 +103,7 @@ class EnrichConfig:
     buckets: int = 0
     work_dir: str = ""
     keep_work: bool = False
+    report: bool = True
     reuse: ReuseOptions = field(default_factory=ReuseOptions)
     options: Mapping[str, Any] = field(default_factory=dict)
 

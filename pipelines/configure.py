@@ -64,6 +64,7 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
             buckets=options.buckets,
             work_dir=options.work_dir,
             keep_work=options.keep_work,
+            report=getattr(options, "report", False),
             options=remembered(options),
             reuse=_reuse_options(options),
         )

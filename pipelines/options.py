@@ -55,6 +55,12 @@ def add_run_options(parser: argparse.ArgumentParser, *, anew: bool = True) -> No
     _add_reuse_options(parser.add_argument_group("what is used again of earlier runs"), ReuseOptions())
     execution = parser.add_argument_group("how to run")
     execution.add_argument("--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)")
+    execution.add_argument(
+        "--no-report",
+        dest="report",
+        action="store_false",
+        help="write no report.html and no Data Docs beside the tables (saves some seconds)",
+    )
     add_execution_options(execution)
 
 

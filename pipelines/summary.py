@@ -116,7 +116,9 @@ def _where(manifest: Mapping[str, Any], folder: str) -> Iterator[str]:
     for label, files in TABLE_FILES.items():
         if label != "quarantine" or _quarantined(manifest["counts"]):
             yield f"{label:<11}{folder}/{files}"
-    yield f"{'report':<11}{folder}/manifest.json"
+    if manifest.get("options", {}).get("report", True):
+        yield f"{'report':<11}{folder}/report.html"
+    yield f"{'manifest':<11}{folder}/manifest.json"
 
 
 def _named(names: Sequence[str]) -> str:

@@ -84,11 +84,12 @@ def all_rows(run: Run, without: Iterable[str] = RUN_COLUMNS) -> dict[str, list[s
     return {table: sorted(repr(row) for row in run.rows(table, without)) for table in TABLES}
 
 
-def start(arguments: Sequence[str], output: Path) -> Run:
-    """Call the job's own main with these arguments."""
+def start(arguments: Sequence[str], output: Path, *, report: bool = False) -> Run:
+    """Call the job's own main with these arguments. report: whether its page is written, which takes seconds."""
     out, err = io.StringIO(), io.StringIO()
+    pages = [] if report else ["--no-report"]
     with redirect_stdout(out), redirect_stderr(err):
-        code = enrich.main([*arguments, "--output", str(output)])
+        code = enrich.main([*arguments, "--output", str(output), *pages])
     return Run(code, output, out.getvalue(), err.getvalue())
 
 
@@ -120,8 +121,8 @@ class Shop:
         path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
         return path
 
-    def run(self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out") -> Run:
-        return start([*self._arguments(inputs), *options], self.folder / output)
+    def run(self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out", report: bool = False) -> Run:
+        return start([*self._arguments(inputs), *options], self.folder / output, report=report)
 
     def run_as_user(self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out") -> Run:
         """The same in a process of its own that permissions hold for, also where the tests run as root."""

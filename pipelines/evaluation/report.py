@@ -7,8 +7,6 @@ characters are shown as escapes.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import re
 from collections import Counter
@@ -27,9 +25,9 @@ from rich.text import Text
 from pipelines.evaluation.compare import REPLICATES, Comparison, Difference, compare
 from pipelines.evaluation.decisions import Decision
 from pipelines.evaluation.metrics import MIN_ANSWERED, TARGETS, Bin, CurvePoint, Measures, Metrics, measure
+from pipelines.pages import clean, thumbnail
 from pipelines.terminal import printable
-from transforms.picture_files import ImageLimits, PictureProblem, read_picture
-from transforms.pictures import decode
+from transforms.picture_files import ImageLimits, PictureProblem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,14 +36,10 @@ MAX_EXAMPLES = 40
 MAX_EXAMPLES_AN_ATTRIBUTE = 5
 MAX_PICTURES_AN_EXAMPLE = 3
 THUMBNAIL_PX = 160
-MAX_TEXT_CHARS = 400
 NONE = "–"
 
 # What `about` says in places of its own; the rest is listed as it is.
 _TOLD_ELSEWHERE = ("title", "notes", "usage", "compared_with")
-_JPEG_QUALITY = 75
-# Controls, half surrogates and marks that reorder the text around them; what merely joins letters stays.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _SETTLED_COVERAGE = 0.05
 # Colours that the plots are drawn in, and what the page's light and dark styles set in their place.
 _COLORS = {
@@ -145,18 +139,6 @@ def most_wrong(decisions: Sequence[Decision]) -> list[Decision]:
             taken[decision.attribute] += 1
             chosen.append(decision)
     return chosen[:MAX_EXAMPLES]
-
-
-def clean(text: str) -> str:
-    r"""The text in one line, shortened to MAX_TEXT_CHARS, what cannot be seen or stored as an escape.
-
-    >>> clean("red\n\x1b[2J \u202eder")
-    'red \\x1b[2J \\u202eder'
-    """
-    line = " ".join(text.split())
-    if len(line) > MAX_TEXT_CHARS:
-        line = f"{line[:MAX_TEXT_CHARS]} ..."
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
 
 
 def _storable(value: Any) -> Any:
@@ -279,25 +261,10 @@ def _example(decision: Decision, images_root: str | None, limits: ImageLimits) -
 
 
 def _picture(path: str, images_root: str | None, limits: ImageLimits) -> Picture:
-    found = _thumbnail(path, images_root, limits)
-    if isinstance(found, PictureProblem):
-        return Picture(path, None, found.message)
-    return Picture(path, found, None) if found else Picture(path, None, "pictures were not asked for")
-
-
-def _thumbnail(path: str, images_root: str | None, limits: ImageLimits) -> str | PictureProblem | None:
-    """A data URI of the picture as a JPEG, no side longer than THUMBNAIL_PX; None without an images root."""
     if images_root is None:
-        return None
-    data = read_picture(images_root, path, limits)
-    if isinstance(data, PictureProblem):
-        return data
-    decoded = decode(data, hashlib.sha256(data).hexdigest(), limits, THUMBNAIL_PX)
-    if isinstance(decoded, PictureProblem):
-        return decoded
-    stream = io.BytesIO()
-    decoded.picture.image.save(stream, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+        return Picture(path, None, "pictures were not asked for")
+    found = thumbnail(path, images_root, limits, THUMBNAIL_PX)
+    return Picture(path, None, found.message) if isinstance(found, PictureProblem) else Picture(path, found, None)
 
 
 # Page

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -15,57 +14,10 @@ import pytest
 
 from schemas.attributes import AttributeType
 from schemas.loading import load_template
+from tests.catalogs import CATALOGS, HERE
 from tests.support import DATA, FAKE_MODELS, TABLES, Run, needs_data, read_rows, start
 
-HERE = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """records: how many the catalog's own README says it has."""
-
-    template: str
-    inputs: tuple[str, ...]
-    records: int
-    images_root: str | None = None
-    image_table: str | None = None
-
-
-CATALOGS = {
-    "grocery": Catalog("grocery", ("grocery/catalog.jsonl",), 399, "grocery"),
-    "magento": Catalog(
-        "apparel",
-        ("magento/catalog.csv", "magento/catalog_gear.csv"),
-        1418,
-        "magento/images",
-        "magento/images_gear.csv",
-    ),
-    "films": Catalog("films", ("interactions/items.jsonl",), 1175, "interactions"),
-    "stamps": Catalog("multilingual", ("stamps/catalog.jsonl",), 161, "stamps"),
-    "implicitave": Catalog(
-        str(HERE / "templates" / "implicitave.yaml"), ("implicitave/catalog.jsonl",), 763, "implicitave"
-    ),
-    "wdc_pave": Catalog(str(HERE / "templates" / "wdc_pave.yaml"), ("wdc_pave/catalog.jsonl",), 1066),
-}
-
 pytestmark = needs_data
-
-
-def arguments(name: str, *options: str) -> list[str]:
-    catalog = CATALOGS[name]
-    command = ["--template", catalog.template, "--input", *(str(DATA / path) for path in catalog.inputs), *options]
-    if catalog.images_root:
-        command += ["--images-root", str(DATA / catalog.images_root)]
-    if catalog.image_table:
-        command += ["--image-table", str(DATA / catalog.image_table)]
-    return command
-
-
-@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CATALOGS])
-def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Run]:
-    """Each whole catalog, with fake models: every stage but the weights is the real one."""
-    name = request.param
-    return name, start(arguments(name, *FAKE_MODELS, "--workers", "1"), tmp_path_factory.mktemp(name))
 
 
 def test_the_account_closes(whole: tuple[str, Run]) -> None:

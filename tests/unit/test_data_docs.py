@@ -13,7 +13,7 @@ RECORDS = [{"sku": f"s{n}", "name": f"Red mug {n}"} for n in range(6)]
 
 def test_each_snapshot_has_its_page(shop: Shop) -> None:
     """A run writes the page beside its tables; it names every check, and loads nothing."""
-    run = shop.run(shop.file("in.jsonl", RECORDS))
+    run = shop.run(shop.file("in.jsonl", RECORDS), report=True)
     page = (run.snapshot / DATA_DOCS).read_text()
     text = html.unescape(page)
     for check in run.manifest["checks"]:
@@ -25,7 +25,9 @@ def test_each_snapshot_has_its_page(shop: Shop) -> None:
 
 def test_a_refused_snapshot_says_what_to_do(shop: Shop) -> None:
     """The page of a refused snapshot is not a success and has the fix of the failed check."""
-    run = shop.run(shop.file("in.jsonl", [{"name": "nobody"}, {"sku": "a", "name": "x"}, {"name": "none"}]))
+    run = shop.run(
+        shop.file("in.jsonl", [{"name": "nobody"}, {"sku": "a", "name": "x"}, {"name": "none"}]), report=True
+    )
     assert run.code == 1
     (failed,) = [check for check in run.manifest["checks"] if not check["passed"]]
     page = html.unescape((run.snapshot / DATA_DOCS).read_text())

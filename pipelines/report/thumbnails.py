@@ -1,0 +1,76 @@
+"""Small pictures for the page: each once, as long as there is room and time for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.pages import clean, thumbnail
+from transforms.picture_files import ImageLimits, PictureProblem
+
+EXAMPLE_PX, POINT_PX = 128, 56
+# Of the page, all pictures together; the rest of 5 MB is for texts.
+EXAMPLE_CHARS, POINT_CHARS = 2_200_000, 1_000_000
+MAX_POINT_PICTURES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture of an example. number: its place on the page; uri: empty where the page has it already.
+
+    problem: why there is none, in words.
+    """
+
+    number: int
+    path: str
+    uri: str
+    problem: str
+
+
+@dataclass
+class Thumbnails:
+    """Makes thumbnails until the page has no more room for them. images_root: None where pictures were not given."""
+
+    images_root: str | None
+    limits: ImageLimits
+    numbers: dict[str, int] = field(default_factory=dict)
+    used_chars: int = 0
+    small_chars: int = 0
+    left_out: int = 0
+
+    def of(self, images: Sequence[Mapping[str, Any]] | None, digest: str | None = None) -> Thumbnail | None:
+        """The picture with this digest, or the first one; None for an item without pictures."""
+        if not images:
+            return None
+        chosen = next((image for image in images if digest and image["digest"] == digest), images[0])
+        path, name = chosen["path"] or "", clean(chosen["path"] or "", 200)
+        if chosen["reason"] and not chosen["digest"]:
+            return Thumbnail(0, name, "", clean(chosen["message"] or chosen["reason"]))
+        if path in self.numbers:
+            return Thumbnail(self.numbers[path], name, "", "")
+        made = self._make(path, EXAMPLE_PX)
+        if isinstance(made, PictureProblem):
+            return Thumbnail(0, name, "", clean(made.message))
+        if self.used_chars + len(made) > EXAMPLE_CHARS:
+            self.left_out += 1
+            return Thumbnail(0, name, "", "left out to keep the page small")
+        self.used_chars += len(made)
+        self.numbers[path] = len(self.numbers) + 1
+        return Thumbnail(self.numbers[path], name, made, "")
+
+    def small(self, images: Sequence[Mapping[str, Any]] | None) -> int | str:
+        """A picture for a point of the map: the number of one that the page has, or a data URI, empty for none."""
+        path = (images or [{}])[0].get("path") or ""
+        if not path or path in self.numbers:
+            return self.numbers.get(path, "")
+        made = self._make(path, POINT_PX)
+        if isinstance(made, PictureProblem) or self.small_chars + len(made) > POINT_CHARS:
+            return ""
+        self.small_chars += len(made)
+        return made
+
+    def _make(self, path: str, max_side_px: int) -> str | PictureProblem:
+        if self.images_root is None:
+            return PictureProblem("image-missing", "the page was made without --images-root")
+        return thumbnail(path, self.images_root, self.limits, max_side_px, 68)
