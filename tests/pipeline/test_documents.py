@@ -48,7 +48,8 @@ def test_every_command_and_option_is_documented() -> None:
         assert f"catalog-enrich {name}" in readme, f"the README does not name catalog-enrich {name}"
         for action in parser._actions:
             written = action.option_strings[-1:] or [str(action.metavar or action.dest)]
-            assert action.dest == "help" or f"`{written[0]}`" in page, f"{name} {written[0]}"
+            cell = written[0].replace("|", "\\|")
+            assert action.dest == "help" or f"`{cell}`" in page, f"{name} {written[0]}"
             assert action.help, f"{name} {written[0]} says nothing of itself"
 
 
@@ -59,7 +60,15 @@ def code_blocks(page: str, language: str) -> list[str]:
 # In this order: a page may use what the pages before it have made.
 RUNBOOKS = tuple(
     f"runbooks/{name}.md"
-    for name in ("scheduled-run", "quarantine", "change-a-model-or-prompt", "backfill", "rollback", "clean-up")
+    for name in (
+        "scheduled-run",
+        "look-at-a-run",
+        "quarantine",
+        "change-a-model-or-prompt",
+        "backfill",
+        "rollback",
+        "clean-up",
+    )
 )
 
 
