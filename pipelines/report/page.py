@@ -111,7 +111,9 @@ def _environment(manifest: Mapping[str, Any]) -> jinja2.Environment:
         # Every text that the template puts out goes through here, so none can be forgotten.
         finalize=_shown,
     )
-    environment.globals.update(num=partial(number_at, manifest), bar=bar, line=shown, share=share)
+    environment.globals.update(
+        num=partial(number_at, manifest), bar=bar, line=shown, share=share, sided=frozenset(CONTRADICTIONS)
+    )
     return environment
 
 
