@@ -116,7 +116,8 @@ def run_job(folder: Path, workers: int, more: list[str]) -> dict[str, Any]:
     """Seconds and peak memory of the job as a process of its own, and what its manifest says."""
     command = [sys.executable, "-m", "pipelines.enrich", "--template", str(folder / "template.yaml")]
     command += ["--input", str(folder / "catalog.jsonl"), "--output", str(folder / "out"), "--workers", str(workers)]
-    command += ["--image-encoder", "fake", "--text-encoder", "fake", "--no-probes", "--progress", "never", *more]
+    command += ["--image-encoder", "fake", "--text-encoder", "fake", "--no-probes", "--no-report"]
+    command += ["--progress", "never", *more]
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     memory = Memory(process.pid)

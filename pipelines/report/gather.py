@@ -90,18 +90,21 @@ def _read_items(found: Gathered, data: bytes, chosen: Sequence[int]) -> list[Row
     if not found.attributes:
         provenances = [name.removesuffix(PROVENANCE_SUFFIX) for name in names if name.endswith(PROVENANCE_SUFFIX)]
         found.attributes = [name for name in provenances if name + "__given" in names]
-    wanted = _count_values(found, file)
+    # Items that are kept without a record are in no count of the manifest.
+    live = pc.is_null(file.read(columns=["deleted_ts"])["deleted_ts"]).combine_chunks()
+    wanted = _count_values(found, file, live)
     table = file.read(columns=["item_id", "text_source", "images", "flags"])
-    found.groups.add(table)
-    wanted |= _flagged(found, table)
+    found.groups.add(table.filter(live))
+    wanted |= _flagged(found, table, live.to_pylist())
     if wanted:
         whole = file.read().take(pa.array(sorted(wanted)))
         found.rows |= {row["item_id"]: row for row in whole.to_pylist(maps_as_pydicts="lossy")}
     columns = ["item_id", "images", "text_source", *found.attributes]
-    return list(file.read(columns=columns).take(pa.array(chosen, pa.int64())).to_pylist(maps_as_pydicts="lossy"))
+    points = pa.array([row for row in chosen if live[row].as_py()], pa.int64())
+    return list(file.read(columns=columns).take(points).to_pylist(maps_as_pydicts="lossy"))
 
 
-def _count_values(found: Gathered, file: pq.ParquetFile) -> set[int]:
+def _count_values(found: Gathered, file: pq.ParquetFile, live: pa.Array) -> set[int]:
     """Count confidences of filled values; returns the rows that become examples of an attribute."""
     ids = file.read(columns=["item_id"])["item_id"]
     wanted: set[int] = set()
@@ -109,12 +112,12 @@ def _count_values(found: Gathered, file: pq.ParquetFile) -> set[int]:
         parts = [f"{name}{PROVENANCE_SUFFIX}.{part}" for part in ("source", "confidence", "candidate")]
         told = file.read(columns=parts)[name + PROVENANCE_SUFFIX].combine_chunks()
         source, confidence, candidate = (pc.struct_field(told, part) for part in ("source", "confidence", "candidate"))
-        filled = pc.fill_null(pc.not_equal(source, "record"), False)
+        filled = pc.and_(pc.fill_null(pc.not_equal(source, "record"), False), live)
         known = confidence.filter(filled).drop_null().to_numpy(zero_copy_only=False)
         bins = np.minimum((known * CONFIDENCE_BINS + 1e-6).astype(np.int64), CONFIDENCE_BINS - 1)
         counts = np.bincount(bins, minlength=CONFIDENCE_BINS).astype(np.int64)
         found.confidence[name] = found.confidence.get(name, np.zeros(CONFIDENCE_BINS, np.int64)) + counts
-        unsure = pc.and_(pc.is_null(source), pc.is_valid(candidate))
+        unsure = pc.and_(pc.and_(pc.is_null(source), pc.is_valid(candidate)), live)
         for rows, into, most in (
             (filled, found.filled[name], FILLED_EXAMPLES),
             (unsure, found.unknown[name], UNKNOWN_EXAMPLES),
@@ -140,12 +143,14 @@ def _spread(rows: np.ndarray[Any, Any], source: pa.Array, most: int, shown: set[
     return [row for _, row in sorted(turns)[:most]]
 
 
-def _flagged(found: Gathered, table: pa.Table) -> set[int]:
+def _flagged(found: Gathered, table: pa.Table, live: Sequence[bool]) -> set[int]:
     """The rows that become examples of a flag."""
     lists = table["flags"].combine_chunks()
     reasons = pc.struct_field(pc.list_flatten(lists), "reason").to_pylist()
     parents, ids, wanted = pc.list_parent_indices(lists).to_pylist(), table["item_id"], set()
     for row, reason in zip(parents, reasons, strict=True):
+        if not live[row]:
+            continue
         shown = found.flagged[reason]
         if len(shown) < FLAG_EXAMPLES:
             item_id = ids[row].as_py()
