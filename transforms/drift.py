@@ -67,20 +67,22 @@ class Compared:
 def shifts(gate: Gate, before: Compared, now: Compared, *, accepted: bool = False) -> list[Shift]:
     """Every measure that both snapshots have enough items for, in the order of the kinds.
 
-    Attributes whose entry changed, and vectors of another encoder, are not comparable and left out. accepted: the
-    change is meant, so that nothing of it refuses the snapshot.
+    Attributes whose entry changed, and vectors of another encoder, are not comparable and left out; of a catalog that
+    has grown beyond its limit, as from a sample to the whole, only that is told. accepted: the change is meant, so that
+    nothing of it refuses the snapshot.
     """
     drift, old, new = gate.drift, before.distributions, now.distributions
     if old.items < drift.min_items:
         return []
     found = [*_counts(drift, old, new)]
-    if new.items >= drift.min_items:
+    is_of_one_size = new.items <= (1 + drift.items_gained) * old.items
+    if new.items >= drift.min_items and is_of_one_size:
         rise = now.quarantine_rate - before.quarantine_rate
         told = (f"was {before.quarantine_rate:.1%}, is {now.quarantine_rate:.1%}",)
         found.append(Shift("drift-quarantine", "", max(0.0, rise), drift.quarantine_rate, told, "critical"))
         same = [name for name in new.known if before.entries.get(name) == now.entries.get(name)]
         found += [*_null_rates(drift, old, new, same), *_values(drift, old, new, same)]
-    found += _vectors(drift, before, now)
+    found += _vectors(drift, before, now) if is_of_one_size else ()
     return [replace(each, severity="warning" if accepted else gate.severity_of(each.kind)) for each in found]
 
 
