@@ -135,9 +135,10 @@ def _run(
             layout.remove_snapshot()
             return _nothing_new(state, state.earlier, delta)
         manifest = conclude(state, places, delta, made.stages) | {"distributions": made.distributions}
-        path = layout.write_manifest(manifest)
         before = None if state.earlier is None else state.earlier.path
         beside = write_beside(layout.snapshot, manifest, state.plan, before)
+        # Last of all: a folder without it is no snapshot.
+        path = layout.write_manifest(manifest)
         before_publishing()
     except BaseException:
         layout.remove_snapshot()
