@@ -329,7 +329,7 @@ def test_killed_runs_cost_nothing_and_show_nothing(shop: Shop, server: PaidServe
     path = shop.file("in.jsonl", [*records, {"sku": "", "name": "without an id"}])
     (shop.folder / "template.yaml").write_text(shop.template)
     arguments = ["--template", str(shop.folder / "template.yaml"), "--images-root", str(shop.images)]
-    arguments += ["--input", str(path), "--workers", "1", "--max-inflight", "1"]
+    arguments += ["--input", str(path), "--workers", "1", "--max-inflight", "1", "--no-report"]
     endured = endure(Job(arguments, server, shop.folder / "log"), shop.folder, kills=2, publishing_kills=1)
     assert endured.one_pass == 60
 

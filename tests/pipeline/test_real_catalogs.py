@@ -157,6 +157,7 @@ def test_a_real_run_as_a_process(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(b"".join(lines))
     command = [sys.executable, "-m", "pipelines.enrich", "--template", "grocery", "--input", str(tmp_path / "in.jsonl")]
     command += ["--images-root", str(DATA / "grocery"), "--output", str(tmp_path / "out"), "--workers", "2", "--no-ocr"]
+    command += ["--progress", "never"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

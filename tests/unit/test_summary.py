@@ -74,12 +74,13 @@ def summary(of: dict[str, Any], folder: str = "out/current") -> str:
 
 def test_where_to_look() -> None:
     """A published snapshot is named by its short folder, without quarantine when there is none."""
-    assert summary(manifest()).splitlines()[-5:] == [
+    assert summary(manifest()).splitlines()[-6:] == [
         "published  out/current",
         "tables     out/current/items/*.parquet",
         "vectors    out/current/embeddings/*/*.parquet",
         "records    out/current/records/*.parquet",
-        "report     out/current/manifest.json",
+        "report     out/current/report.html",
+        "manifest   out/current/manifest.json",
     ]
 
 
