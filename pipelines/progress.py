@@ -49,6 +49,8 @@ STAGES = (
     Stage("read", "records", "records read", whole=True),
     Stage("locate", "pictures", "pictures located", whole=True),
     Stage("prepare", "pictures", "pictures prepared", ("locate", "pictures"), whole=True, loads_model=True),
+    Stage("learn", "items", "examples made", whole=True, loads_model=True, optional=True),
+    Stage("train", "probes", "probes trained", whole=True, steady=False, optional=True),
     Stage("describe", "answers", "model answers", _QUESTIONS, whole=True, loads_model=True, optional=True),
     Stage("rehearse", "answers", "questions counted", _QUESTIONS, whole=True, optional=True),
     Stage("assemble", "items", "items assembled", _RECORDS, steady=False),

@@ -117,8 +117,8 @@ def test_plain_line_names_what_has_begun() -> None:
 
 
 @given(
-    counts=st.lists(st.integers(0, 99_999_999), min_size=8, max_size=8),
-    begun=st.integers(0, 8),
+    counts=st.lists(st.integers(0, 99_999_999), min_size=10, max_size=10),
+    begun=st.integers(0, 10),
     seconds=st.floats(0, 90_000),
     finished=st.booleans(),
 )
