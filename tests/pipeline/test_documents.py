@@ -95,7 +95,7 @@ def test_the_runbooks_commands_run(shop: Shop) -> None:
                 env={"PATH": f"{bin_folder}:/usr/bin:/bin", "HOME": str(shop.folder)},
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=300,
                 check=False,
             )
             assert done.returncode == 0, f"{page}: {command}\n{done.stdout}\n{done.stderr}"
