@@ -30,6 +30,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.columns import ANSWERS
+from transforms.data_files import parquet_table_as
 
 Row = Mapping[str, Any]
 
@@ -111,7 +112,7 @@ def read_file(file: AnswerFile) -> Contents:
         with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
             data = opened.read()
         if not file.is_journal:
-            return Contents(pq.read_table(pa.BufferReader(data), schema=_SCHEMA).to_pylist())
+            return Contents(parquet_table_as(data, _SCHEMA).to_pylist())
     except Exception as error:  # each storage has errors of its own
         return Contents(problem=str(error) or type(error).__name__)
     rows, damaged = decode_rows(data)

@@ -71,4 +71,20 @@ def read_bytes(snapshot: str, file: DataFile) -> bytes:
 
 def read_parquet(snapshot: str, file: DataFile, columns: list[str] | None = None) -> pa.Table:
     """The file's table. Raises DamagedFileError."""
-    return pq.read_table(pa.BufferReader(read_bytes(snapshot, file)), columns=columns)
+    return parquet_table(read_bytes(snapshot, file), columns)
+
+
+def parquet_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
+    """The table in the bytes of a Parquet file.
+
+    `pyarrow.parquet.read_table` would read it on Arrow's threads, and one of them may let go of Python's bytes only
+    when the interpreter has ended: the process is then aborted after all its work (apache/arrow#34314).
+    """
+    return pq.ParquetFile(pa.BufferReader(data)).read(columns, use_threads=False)
+
+
+def parquet_table_as(data: bytes, schema: pa.Schema) -> pa.Table:
+    """The columns of `schema` in the bytes of a Parquet file; those that an older version did not write are null."""
+    table = parquet_table(data)
+    known = pa.schema([field for field in schema if field.name in table.column_names])
+    return pa.concat_tables([schema.empty_table(), table.select(known.names).cast(known)], promote_options="default")

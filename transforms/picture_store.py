@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.elements import ImageFeatures, decoder, encode
 from transforms.answer_files import AnswerFile, list_files, remove, write_table
+from transforms.data_files import parquet_table_as
 
 FLUSH_SECS = 10.0
 # Files of earlier runs that a range may have before they are put together.
@@ -117,7 +117,7 @@ def _read(file: AnswerFile) -> pa.Table | None:
     try:
         with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
             data: Any = opened.read()
-        return pq.read_table(pa.BufferReader(data), schema=_SCHEMA)
+        return parquet_table_as(data, _SCHEMA)
     except Exception as error:  # each storage has errors of its own, and a file may be anything
         _log.warning("%s cannot be used (%s); what it held is made again", file.path, error)
         return None
