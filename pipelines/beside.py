@@ -10,9 +10,9 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.config import Plan
-from pipelines.data_docs import DATA_DOCS, data_docs_page
 from pipelines.openmetrics import METRICS, exposition
 from pipelines.report import write_run_report
+from pipelines.report.data_docs import DATA_DOCS, data_docs_page
 from pipelines.snapshots import is_local
 
 Manifest = Mapping[str, Any]

@@ -31,7 +31,7 @@ _CACHED_CHARS = 20_000
 @lru_cache(maxsize=1)
 def _tag() -> re.Pattern[str]:
     """Matches one tag of HTML, of a custom element or of an office program; `3 < 5` and `<Brand>` are text."""
-    from lxml.html import defs  # type: ignore[import-untyped]
+    from lxml.html import defs
 
     newer = {"bdi", "data", "dialog", "frame", "main", "nobr", "noframes", "picture", "search", "slot", "template"}
     names = "|".join(sorted((defs.tags | newer), key=len, reverse=True))
@@ -104,7 +104,7 @@ def _is_entity(entity: str) -> bool:
 def _drop_tags(text: str) -> str:
     """What a browser would show of the text; whatever is no tag is shielded from the parser."""
     from inscriptis.html_engine import Inscriptis
-    from lxml.etree import LxmlError  # type: ignore[import-untyped]
+    from lxml.etree import LxmlError
     from lxml.html import HTMLParser, document_fromstring
 
     shielded, end = [], 0

@@ -17,9 +17,9 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from markupsafe import Markup
 
-from pipelines.data_docs import DATA_DOCS
 from pipelines.pages import clean, content_policy
 from pipelines.report.changes import Changes, changes, known
+from pipelines.report.data_docs import DATA_DOCS
 from pipelines.report.examples import CONTRADICTIONS, Card, flag_cards, set_aside, shown, value_cards
 from pipelines.report.gather import SEED, Gathered, gather
 from pipelines.report.groups import Group, near

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines import cli
+from pipelines.report.data_docs import DATA_DOCS
 from tests.browser import DESKTOP, PHONE, opened
 from tests.catalogs import CATALOGS
 from tests.support import Run, Shop, needs_data
@@ -65,6 +66,20 @@ def test_a_small_report_is_whole(shop_run: Run, browser: Any) -> None:
         text = seen.page.inner_text("main")
     for expected in ("missing-id", "What to do", "s01", "image-missing", "Compared with"):
         assert expected in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_data_docs_are_for_everybody(shop_run: Run, browser: Any, scheme: str) -> None:
+    """The page of all checks asks for nothing else, has no grave finding of axe-core, and its links lead somewhere."""
+    path = shop_run.snapshot / DATA_DOCS
+    for size in (DESKTOP, PHONE):
+        with opened(browser, path, size, scheme) as seen:
+            assert (seen.said, seen.asked) == ([], [path.as_uri()])
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            assert seen.grave_findings() == []
+            links = seen.page.eval_on_selector_all("main a", "all => all.map(each => each.hash.slice(1))")
+            assert len(links) == len(shop_run.manifest["checks"])
+            assert seen.page.evaluate("ids => ids.every(id => document.getElementById(id))", links)
 
 
 def test_hostile_texts_stay_texts(shop_run: Run, browser: Any) -> None:
