@@ -160,6 +160,25 @@ def test_pictures_of_any_shape(tagger, image_encoder, size):
     assert channels == 3
 
 
+@pytest.mark.parametrize(
+    ("size", "read"),
+    [((92, 138), (184, 276)), ((200, 400), (240, 480)), ((480, 300), (480, 300)), ((960, 600), (480, 300))],
+)
+def test_small_pictures_are_enlarged_for_the_reader(size, read):
+    """Up to twice the size and never beyond 480 px; larger ones are made smaller."""
+    height, width, _ = ocr_pixels(Image.new("RGB", size)).shape
+    assert (width, height) == read
+
+
+def test_small_print_is_read(tagger):
+    """A title on a thumbnail, too small for the reader as it is, is read."""
+    font = ImageFont.load_default(11)
+    poster = Image.new("RGB", (92, 138), "#303038")
+    ImageDraw.Draw(poster).text((8, 100), "CONSPIRACY", "white", font)
+    (answer,) = tagger.tag([TagRequest((picture(poster),))])
+    assert answer.text == "CONSPIRACY"
+
+
 def test_ocr_pixels_are_bgr():
     """The reader wants blue first."""
     assert ocr_pixels(Image.new("RGB", (40, 40), (1, 2, 3)))[0, 0].tolist() == [3, 2, 1]
