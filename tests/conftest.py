@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.quick_beam import make_beam_quick
 from tests.support import Shop
 
+make_beam_quick()
 settings.register_profile("steady", derandomize=True)
 settings.register_profile("thorough", max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
