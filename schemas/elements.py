@@ -164,6 +164,7 @@ class ImageFeatures:
     colors: (colour name, share of the foreground), largest first.
     text: text read off the picture.
     vector: float32 little-endian bytes, empty when the image encoder failed.
+    style: float16 little-endian bytes, how the picture is drawn; empty where the image encoder does not say.
     fingerprint: content address of the description, empty without one.
     """
 
@@ -182,6 +183,7 @@ class ImageFeatures:
     prompt_hash: str = ""
     fingerprint: str = ""
     vector: bytes = b""
+    style: bytes = b""
     failure: str | None = None
     failure_message: str = ""
 

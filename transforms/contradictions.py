@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -31,8 +31,6 @@ from transforms.meter import Meter
 from transforms.rules import CONFIDENCE, Place, evidence_texts, find_statements
 from transforms.statements import Statement
 from transforms.text import format_value
-
-Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 STAGE = "contradict"
 # One in five: a check that errs more often than that is no witness. With fewer than MIN_CHECKS nobody can tell.
@@ -113,23 +111,6 @@ def check_colors(template: Template, item: Item) -> Iterator[Check]:
         yield Check(
             "picture-contradicts-value", attribute.name, Flag("picture-contradicts-value", attribute.name, detail)
         )
-
-
-def look_of(item: Item) -> Vector | None:
-    """What an item's pictures look like: their vector and the mean shares of their colours, or None without a vector.
-
-    Of both the signed square roots, each of unit length: few strong entries do not outweigh the many weak ones
-    (Perronnin et al. 2010, doi:10.1007/978-3-642-15561-1_11).
-    """
-    if item.image_vector is None:
-        return None
-    shares = dict.fromkeys(PALETTE, 0.0)
-    for image in item.images:
-        for name, share in image.features.colors if image.features is not None else ():
-            if name in shares:  # features kept from an earlier release may name a colour that is gone
-                shares[name] += share
-    parts = (np.asarray(item.image_vector, np.float32), np.array(list(shares.values()), np.float32))
-    return np.concatenate([np.sign(part) * np.sqrt(np.abs(part) / max(np.abs(part).sum(), 1e-9)) for part in parts])
 
 
 def check_picture_text(template: Template, item: Item) -> Check | None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
@@ -30,6 +31,7 @@ from transforms.models.contract import (
     Picture,
     Tagger,
     TagRequest,
+    Vector,
     call_each,
     checked_vector,
 )
@@ -43,7 +45,7 @@ BATCH_PICTURES = 16
 JPEG_QUALITY = 90
 _PROBLEMS = "problems"
 # Raise it when the same picture gives other features than those that earlier versions kept.
-_FEATURES = 1
+_FEATURES = 2
 
 KeyedResult = tuple[int, ImageResult]
 
@@ -109,7 +111,7 @@ def tag_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagg
             labels=request.labels,
         )
         if isinstance(encoding, ImageEncoding):
-            known = replace(known, vector=encoding.vector.astype("<f4").tobytes())
+            known = replace(known, vector=encoding.vector.astype("<f4").tobytes(), style=packed_style(encoding.style))
         if not isinstance(description, Failure):
             known = replace(
                 known,
@@ -126,6 +128,13 @@ def tag_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagg
             known = replace(known, failure=failures[0].reason, failure_message="; ".join(f.message for f in failures))
         features.append(known)
     return features
+
+
+def packed_style(style: Vector | None) -> bytes:
+    """Float16 little-endian; nothing where a number is none or too large, for one would spoil the whole sample."""
+    with np.errstate(over="ignore"):
+        packed = np.zeros(0, "<f2") if style is None else np.asarray(style).astype("<f2")
+    return packed.tobytes() if np.isfinite(packed).all() else b""
 
 
 def features_made_by(encoder: ImageEncoder, tagger: Tagger, limits: ImageLimits) -> str:

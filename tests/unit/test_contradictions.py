@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
@@ -27,7 +25,6 @@ from transforms.contradictions import (
     check_picture_text,
     check_texts,
     colors_of_values,
-    look_of,
     tally,
 )
 
@@ -136,17 +133,6 @@ def test_only_lists_of_colors_are_compared_with_pictures() -> None:
     assert colors_of_values(SHOP.by_name["color"])["Blue"] == ("blue", "navy")
     assert colors_of_values(SHOP.by_name["size"]) == {}
     assert colors_of_values(SHOP.by_name["category"]) == {}
-
-
-def test_what_pictures_look_like() -> None:
-    """A look holds the vector and the colours of all pictures with the same weight each, and needs a vector; a colour
-    that the palette does not know is left out."""
-    shirt = item({}, picture((("red", 0.6), ("mauve", 0.4))), picture((("blue", 0.3),), digest="e"))
-    assert look_of(shirt) is None
-    look = look_of(replace(shirt, image_vector=np.array([0.0, -3.0, 1.0], np.float32)))
-    assert look is not None
-    assert look[:3] == pytest.approx([0.0, -0.866, 0.5], abs=1e-3)
-    assert sorted(look[3:][look[3:] > 0]) == pytest.approx([0.577, 0.816], abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from schemas.elements import Item, RawRecord, Record
 from transforms.embed import embed_items
-from transforms.images import tag_pictures
+from transforms.images import packed_style, tag_pictures
 from transforms.models.contract import (
     Failure,
     ImageEncoding,
@@ -101,3 +101,12 @@ def test_one_bad_image_vector_marks_one_picture() -> None:
     assert len(good.vector) == 4 * encoder.dimension
     request = TagRequest((pictures[1].picture,), good.labels)
     assert good.fingerprint == request.fingerprint(tagger) != bad.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("style", "kept"), [(None, 0), ([0.5, 60_000], 2), ([0.5, 70_000], 0), ([0.5, float("nan")], 0)]
+)
+def test_a_style_that_is_no_number_is_left_out(style: list[float] | None, kept: int) -> None:
+    """A style with an entry that is none, or beyond half precision, is not kept: it would spoil all it is compared with."""
+    packed = packed_style(None if style is None else np.array(style, np.float32))
+    assert len(packed) == 2 * kept

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from transforms.models import build_image_encoder, build_tagger, build_text_encoder, missing_requirements
 from transforms.models.contract import Failure, ModelOptions, Picture, TagRequest
@@ -67,6 +67,29 @@ def test_photograph_is_recognised(image_encoder):
     cats = {"tabby cat", "tiger cat", "Egyptian Mau"}
     assert encoding.labels[0][0] in cats
     assert sum(p for name, p in encoding.labels if name in cats) > 0.8
+
+
+def test_style_tells_how_a_picture_is_drawn(image_encoder):
+    """Twice the same noise, sharp and blurred, differ more in style than two different sharp noises do."""
+    source = np.random.default_rng(0)
+    sharp, other = (Image.fromarray(source.integers(0, 255, (224, 224, 3), np.uint8)) for _ in range(2))
+    pictures = [picture(image) for image in (sharp, other, sharp.filter(ImageFilter.GaussianBlur(4)))]
+    one, alike, blurred = (encoding.style for encoding in image_encoder.encode_images(pictures))
+    assert one.shape == (1440,)
+    assert one.dtype == np.float32
+    assert np.linalg.norm(one - alike) < np.linalg.norm(one - blurred) / 4
+
+
+def test_the_vector_is_the_networks_own(image_encoder):
+    """Looking at the finer maps changes nothing of what the network makes of the picture."""
+    import torch
+
+    image = sign("SALE", size=(224, 224))
+    (encoding,) = image_encoder.encode_images([picture(image)])
+    pixels = torch.from_numpy((np.asarray(image, np.float32) - 127) / 128).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        pooled = image_encoder._network.extract_features(pixels).mean(dim=(2, 3))[0].numpy()
+    assert encoding.vector == pytest.approx(pooled / np.linalg.norm(pooled), abs=1e-6)
 
 
 def test_network_is_the_published_one(image_encoder):

@@ -17,16 +17,13 @@ from hypothesis import strategies as st
 from schemas.elements import Bucket, Item
 from schemas.template import Template
 from tests.unit.test_contradictions import item, picture
+from transforms.looks import MAX_DOUBTED, MIN_SAMPLE
 from transforms.outliers import (
-    MAX_DOUBTED,
     MAX_OUTLIERS,
-    MIN_SAMPLE,
     FindOutliers,
     Norms,
-    doubt_of,
     find_outliers,
     fit_norms,
-    fit_pictures,
     fit_spread,
     merge_samples,
     outlier_cut,
@@ -172,24 +169,6 @@ def test_a_shared_picture_does_not_vouch_for_itself() -> None:
     items = films(odd=[3])
     copy = replace(items[3], record=replace(items[3].record, item_id="copy"))
     assert {"0003", "copy"} <= findings_of([*items, copy], "picture-contradicts-value").keys()
-
-
-def test_predictions_are_compared_with_those_of_similar_numbers() -> None:
-    """Predictions that are drawn towards the middle alike cast no doubt, nor does one that is nearer to its number than
-    theirs; one that lies further off does, on whichever side of the catalog's middle the number is."""
-    numbers = np.repeat([1930.0, 1995.0], 100)
-    predictions = np.concatenate([np.linspace(1980, 1984, 100), np.linspace(1988, 1992, 100)])
-    assert doubt_of(numbers, predictions, 1930.0, 1982.0) <= 0
-    assert doubt_of(numbers, predictions, 1930.0, 1983.0) < 0
-    assert doubt_of(numbers, predictions, 1930.0, 1992.0) > 3
-    assert doubt_of(numbers, predictions, 1995.0, 1975.0) > 3
-    assert doubt_of(numbers, predictions, 1995.0, 1999.0) == 0
-    assert doubt_of(np.repeat([1994.0, 1996.0], 100), predictions, 1994.0, 1970.0) > 3
-
-
-def test_too_few_pictures() -> None:
-    """A few pictures teach nothing."""
-    assert fit_pictures(sample_items(FILMS, films(MIN_SAMPLE - 1), vectors=True, size=MANY)["year"]) is None
 
 
 @given(seed=st.integers(0, 50), parts=st.integers(1, 9), size=st.sampled_from([5, 30]))

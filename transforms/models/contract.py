@@ -45,10 +45,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ImageEncoding:
-    """vector: float32 array of shape (dimension,); labels: (label, probability), best first."""
+    """vector: float32 array of shape (dimension,); labels: (label, probability), best first.
+
+    style: float32 (any fixed number,), how the picture is drawn apart from what it shows; None where the model has no
+      such measure.
+    """
 
     vector: Vector
     labels: tuple[tuple[str, float], ...] = ()
+    style: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
