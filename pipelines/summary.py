@@ -237,9 +237,14 @@ def _probes(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
             by = "spans" if probe["kind"] == "spans" else probe["view"]
             rows = f"{probe['labelled']:,}" + (" (earlier run)" if probe["reused"] else "")
             table.add_row(probe["attribute"], rows, by, coverage, precision)
-    silent = [probe["attribute"] for probe in manifest["probes"] if probe["kind"] != "none" and probe["note"]]
-    if silent:
-        notes.append(f"abstain, see the report for why: {_named(silent)}")
+    noted = [probe for probe in manifest["probes"] if probe["kind"] != "none" and probe["note"]]
+    for told, silent in (
+        ("abstain, see the report for why", True),
+        ("measured on other catalogs' rows more than on this one's, see the report", False),
+    ):
+        names = [probe["attribute"] for probe in noted if (probe["threshold"] is None) == silent]
+        if names:
+            notes.append(f"{told}: {_named(names)}")
     return table, notes
 
 

@@ -19,6 +19,7 @@ from transforms.probes.training import (
     MIN_LABELLED,
     MIN_SHARED_TEXT_CHARS,
     PRIOR_ANSWERS,
+    REFERENCE_MARK,
     Disagreement,
     Probe,
     choose_examples,
@@ -48,6 +49,17 @@ def test_a_classifier_is_learnt(name: str) -> None:
     assert probe.right > 0.95
     assert probe.cut.threshold <= 1
     assert probe.cut.precision > 0.95
+
+
+@pytest.mark.parametrize("name", ["color", "model"])
+@pytest.mark.parametrize("own", [0, 29, 30])
+def test_it_is_told_where_other_catalogs_rows_measured_it(name: str, own: int) -> None:
+    """A probe that answers says so when most of the rows that it was measured on are not the catalog's own."""
+    rows = [replace(row, item_id=(REFERENCE_MARK if n >= own else "") + row.item_id) for n, row in enumerate(CLEAN)]
+    probe = train(name, rows)
+    assert probe.cut.threshold <= 1
+    assert probe.note.startswith(f"{own} of 60 rows with a value are this catalog's own" if own < 30 else "")
+    assert bool(probe.note) == (own < 30)
 
 
 def test_a_tagger_is_learnt() -> None:

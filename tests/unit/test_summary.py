@@ -238,14 +238,17 @@ def test_what_needs_no_model_is_told() -> None:
 
 
 def test_probes_say_how_sure_they_are_or_that_they_abstain() -> None:
-    """A probe's line has what held-back rows say of it; those that abstain are named."""
+    """A probe's line has what held-back rows say of it; those that abstain are named, and those that other catalogs'
+    rows were held back for."""
     learnt = manifest()
     learnt["probes"] = [
         probe("category"),
         probe("model_name", kind="spans", reused=True),
         probe("brand", threshold=None, note="3 rows have a value, 10 are needed to learn from"),
         probe("weight", kind="none", threshold=None),
+        probe("color", note="0 of 60 rows with a value are this catalog's own"),
     ]
     text = summary(learnt)
     assert all(part in text for part in ("181", "both", "74%", "98%", "spans", "181 (earlier run)"))
     assert "abstain, see the report for why: brand\n" in text
+    assert "measured on other catalogs' rows more than on this one's, see the report: color\n" in text

@@ -66,7 +66,8 @@ class Probe:
     view: the features that did best; right: of the held-back rows with a value, the share answered rightly if all are.
     calibration, cut: raw score → confidence, and from which confidence on a value is filled.
     rules: (kind, place) → (right, all) statements of the rules on the training rows.
-    note: why the probe abstains, or empty; disagreements: item id → what it would have said.
+    note: why the probe abstains, or what its precision was measured on instead of this catalog's rows, or empty;
+    disagreements: item id → what it would have said.
     """
 
     attribute: str
@@ -132,10 +133,23 @@ def train_probe(template: Template, attribute: Attribute, examples: Sequence[Exa
     if len(set(folds_of(rows).tolist())) < 2:
         return replace(probe, note="all rows share a picture or a long text: none can be held back to measure on")
     if probe.kind == "spans":
-        return _train_spans(template, attribute, probe, rows, labels)
-    if probe.classes < 2 and not probe.absent:
+        trained = _train_spans(template, attribute, probe, rows, labels)
+    elif probe.classes < 2 and not probe.absent:
         return replace(probe, note="all rows have the same value: nothing tells when it does not hold")
-    return _train_classes(template, attribute, probe, rows, labels, said, several=several)
+    else:
+        trained = _train_classes(template, attribute, probe, rows, labels, said, several=several)
+    return trained if trained.note else replace(trained, note=_foreign(rows, labels))
+
+
+def _foreign(rows: Sequence[Example], labels: Sequence[Labels]) -> str:
+    """What to know of a precision that other catalogs' rows had the larger part in."""
+    of_own = [not row.item_id.startswith(REFERENCE_MARK) for row, label in zip(rows, labels, strict=True) if label]
+    if 2 * sum(of_own) >= len(of_own):
+        return ""
+    return (
+        f"{sum(of_own):,} of {len(of_own):,} rows with a value are this catalog's own: how often it is right was "
+        "measured on other catalogs, which may name the same thing otherwise"
+    )
 
 
 def rule_record(said: Sequence[Sequence[Said]], labels: Sequence[Labels]) -> dict[tuple[str, str], tuple[int, int]]:
