@@ -34,7 +34,7 @@ PENALTIES = (0.3, 1.0, 3.0, 10.0)
 SIMILAR_ITEMS = 60
 MAD_TO_SIGMA = 1.4826
 _TRIM = 0.01
-_LEAST_SCALE = 1e-6
+_LEAST_DEVIATION = 1e-6
 
 
 class Look(NamedTuple):
@@ -103,8 +103,9 @@ def fit_likeness(vectors: Matrix, *, standardise: bool) -> Likeness | None:
     """
     mean, scale = np.zeros(vectors.shape[1], np.float32), np.ones(vectors.shape[1], np.float32)
     if standardise:
-        mean = vectors.mean(axis=0)
-        scale = (vectors.std(axis=0) + _LEAST_SCALE) * np.float32(np.sqrt(vectors.shape[1]))
+        mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
+        # What is the same in all of the sample tells nothing, also where a later vector differs in it.
+        scale = np.where(deviation > _LEAST_DEVIATION, deviation * np.sqrt(vectors.shape[1]), np.inf).astype(np.float32)
     scaled = np.asarray((vectors - mean) / scale, np.float32)
     squares = _squared_distances(scaled)
     width = float(np.median(squares[np.triu_indices(len(squares), 1)]))
@@ -195,7 +196,7 @@ def fit_pictures(values: Sequence[float], looks: Sequence[Look], pictures: Seque
     shown = fit_likeness(np.stack([look.shown for look in looks]), standardise=False)
     numbers = np.clip(raw, low, high)
     folds = np.array([int(hashlib.blake2b(picture.encode()).hexdigest(), 16) % FOLDS for picture in pictures])
-    if low == high or shown is None or len(set(folds.tolist())) < FOLDS:
+    if low == high or shown is None or len(set(folds.tolist())) < 2:
         return None
     lengths = {len(look.style) for look in looks}
     styled = len(lengths) == 1 and lengths != {0}

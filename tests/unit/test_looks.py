@@ -109,6 +109,23 @@ def test_no_prediction_has_seen_its_picture() -> None:
     assert len(model.weights) == FOLDS + 1
 
 
+@pytest.mark.parametrize("pictures", [1, 2, MIN_SAMPLE])
+def test_a_small_sample_may_leave_folds_empty(pictures: int) -> None:
+    """Few rows, or rows of few pictures, fill few folds: that is enough to learn from, but one picture alone is not."""
+    years = YEARS[:MIN_SAMPLE].tolist()
+    looks = [Look(np.array([year - 1960, 1.0], np.float32), NONE) for year in years]
+    model = fit_pictures(years, looks, [f"p{n % pictures}" for n in range(MIN_SAMPLE)])
+    assert (model is None) == (pictures == 1)
+
+
+def test_what_never_varied_is_left_out() -> None:
+    """An entry that was the same in the whole sample does not count, whatever a later vector has there."""
+    vectors = np.array([[n, 5.0] for n in range(9)], np.float32)
+    likeness = fit_likeness(vectors, standardise=True)
+    assert likeness is not None
+    assert likeness(np.array([3, 5.0], np.float32)) == pytest.approx(likeness(np.array([3, 900.0], np.float32)))
+
+
 @given(st.integers(0, 30))
 def test_likeness_is_symmetric_and_one_to_itself(seed: int) -> None:
     """A vector is as like itself as can be, and of two neither is liker to the other."""
