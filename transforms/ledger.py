@@ -23,6 +23,7 @@ TOKENS_PER_PRICE = 1_000_000
 CHARS_PER_TOKEN = 3  # rather too many tokens than too few: an estimate must not break the budget
 PIXELS_PER_TOKEN_SIDE = 28  # of Qwen's models; others take fewer tokens a picture
 MESSAGE_TOKENS = 64
+PURSE_BYTES = 256  # three numbers with their names take 110 at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +171,15 @@ class SharedPurse:
     @contextmanager
     def _purse(self) -> Iterator[OwnPurse]:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            text = file.read()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            text = os.pread(descriptor, PURSE_BYTES, 0)
             purse = OwnPurse(self.limit, Amount(**json.loads(text)) if text else Amount())
             yield purse
-            file.seek(0)
-            file.truncate()
-            file.write(json.dumps(asdict(purse.taken)))
+            # One call of the system: a worker that is killed here leaves the amounts of before or after, never none.
+            os.pwrite(descriptor, json.dumps(asdict(purse.taken)).encode().ljust(PURSE_BYTES), 0)
+        finally:
+            os.close(descriptor)
 
 
 def share(limit: Amount, parts: int) -> Amount:

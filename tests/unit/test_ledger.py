@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,6 +53,27 @@ def test_processes_share_a_purse(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         given_calls = sum(pool.map(lambda purse: sum(purse.reserve(Amount(1)) for _ in range(60)), purses))
     assert given_calls == 100
+
+
+def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
+    """What was given stays taken, at whatever moment a process that shares the purse is killed."""
+    purse = SharedPurse(tmp_path / "purse", Amount(math.inf, math.inf, math.inf))
+    kills, given_calls = 20, 0
+    for _ in range(kills):
+        told, telling = os.pipe()
+        child = os.fork()
+        if child == 0:
+            while True:
+                purse.reserve(Amount(1, 1, 0.1))
+                os.write(telling, b".")
+        time.sleep(0.01)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(telling)
+        with os.fdopen(told, "rb") as calls:
+            given_calls += len(calls.read())
+    assert given_calls <= json.loads((tmp_path / "purse").read_text())["calls"] <= given_calls + kills
+    assert given_calls > kills
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
