@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import json
@@ -9,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -214,3 +216,25 @@ def without(row: Example, *names: str) -> Example:
     """The row as if its source had not given these attributes; all of them without names."""
     known = {name: labels for name, labels in row.known.items() if names and name not in names}
     return replace(row, known=known)
+
+
+def cpu_growth(work: Callable[[int], object], few: int, many: int) -> float:
+    """How many times the thread's processor time for `few` the one for `many` is: laws of growth hold on any machine.
+
+    The least of three tries each, without the garbage collector, whose passes grow with all else in the process.
+    """
+
+    def least_secs(count: int) -> float:
+        tries = []
+        for _ in range(3):
+            started = time.thread_time()
+            work(count)
+            tries.append(time.thread_time() - started)
+        return min(tries)
+
+    gc.collect()
+    gc.disable()
+    try:
+        return least_secs(many) / least_secs(few)
+    finally:
+        gc.enable()
