@@ -218,23 +218,19 @@ def without(row: Example, *names: str) -> Example:
     return replace(row, known=known)
 
 
-def cpu_growth(work: Callable[[int], object], few: int, many: int) -> float:
-    """How many times the thread's processor time for `few` the one for `many` is: laws of growth hold on any machine.
+def least_cpu_secs(work: Callable[[], object]) -> float:
+    """The thread's processor time for `work`, the least of three tries.
 
-    The least of three tries each, without the garbage collector, whose passes grow with all else in the process.
+    Without the garbage collector, whose passes grow with all else in the process.
     """
-
-    def least_secs(count: int) -> float:
-        tries = []
-        for _ in range(3):
-            started = time.thread_time()
-            work(count)
-            tries.append(time.thread_time() - started)
-        return min(tries)
-
+    tries = []
     gc.collect()
     gc.disable()
     try:
-        return least_secs(many) / least_secs(few)
+        for _ in range(3):
+            started = time.thread_time()
+            work()
+            tries.append(time.thread_time() - started)
     finally:
         gc.enable()
+    return min(tries)
