@@ -131,9 +131,11 @@ def tag_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagg
 
 
 def packed_style(style: Vector | None) -> bytes:
-    """Float16 little-endian; nothing where a number is none or too large, for one would spoil the whole sample."""
+    """Float16 little-endian; nothing where the model answered with anything but finite numbers that fit."""
+    if not isinstance(style, np.ndarray) or style.dtype != np.float32 or style.ndim != 1:
+        return b""
     with np.errstate(over="ignore"):
-        packed = np.zeros(0, "<f2") if style is None else np.asarray(style).astype("<f2")
+        packed = style.astype("<f2")
     return packed.tobytes() if np.isfinite(packed).all() else b""
 
 

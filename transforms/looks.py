@@ -30,6 +30,8 @@ MIN_CORRELATION = 0.3
 # Each prediction is made from nearly all the others: of 850 films' years, 5 folds predict with a correlation of 0.45,
 # 20 with 0.47.
 FOLDS = 20
+# Folds that hold a picture: fewer pictures than that say little of any other.
+MIN_FILLED_FOLDS = 5
 PENALTIES = (0.3, 1.0, 3.0, 10.0)
 SIMILAR_ITEMS = 60
 MAD_TO_SIGMA = 1.4826
@@ -196,7 +198,7 @@ def fit_pictures(values: Sequence[float], looks: Sequence[Look], pictures: Seque
     shown = fit_likeness(np.stack([look.shown for look in looks]), standardise=False)
     numbers = np.clip(raw, low, high)
     folds = np.array([int(hashlib.blake2b(picture.encode()).hexdigest(), 16) % FOLDS for picture in pictures])
-    if low == high or shown is None or len(set(folds.tolist())) < 2:
+    if low == high or shown is None or len(set(folds.tolist())) < MIN_FILLED_FOLDS:
         return None
     lengths = {len(look.style) for look in looks}
     styled = len(lengths) == 1 and lengths != {0}

@@ -24,6 +24,8 @@ from transforms.data_files import parquet_table_as
 FLUSH_SECS = 10.0
 # Files of earlier runs that a range may have before they are put together.
 MANY_FILES = 8
+# Of the vectors in ImageFeatures. A file may be anything, and a broken number would stop whoever reads it.
+VECTOR_ENTRY_BYTES, STYLE_ENTRY_BYTES = 4, 2
 
 _SCHEMA = pa.schema(
     [
@@ -76,7 +78,8 @@ class PictureStore:
             features = decoder(ImageFeatures).decode(known)
         except (msgspec.DecodeError, ValueError):  # of another version
             return None
-        return features if features.digest == digest else None
+        whole = len(features.vector) % VECTOR_ENTRY_BYTES == 0 and len(features.style) % STYLE_ENTRY_BYTES == 0
+        return features if whole and features.digest == digest else None
 
     def put(self, features: ImageFeatures) -> None:
         """Keep the features of a picture that no model failed on. Raises what the storage raises."""

@@ -110,3 +110,9 @@ def test_a_style_that_is_no_number_is_left_out(style: list[float] | None, kept: 
     """A style with an entry that is none, or beyond half precision, is not kept: it would spoil all it is compared with."""
     packed = packed_style(None if style is None else np.array(style, np.float32))
     assert len(packed) == 2 * kept
+
+
+def test_a_style_of_another_kind_costs_no_picture() -> None:
+    """What is no row of float32 is left out, and raises nothing."""
+    for odd in (["a"], "style", 3, np.array([[1.0]], np.float32), np.array([1.0], np.float64), np.array([None])):
+        assert packed_style(odd) == b""  # type: ignore[arg-type]

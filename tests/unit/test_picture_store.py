@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def test_failures_are_not_kept(tmp_path: Path) -> None:
     failed = ImageFeatures(features(1).digest, "", 8, 8, "PNG", 1, failure="backend-failed")
     keep(tmp_path, failed)
     assert store(tmp_path).get(failed.digest) is None
+
+
+@pytest.mark.parametrize("broken", [{"vector": b"12345"}, {"style": b"123"}])
+def test_broken_vectors_are_made_again(tmp_path: Path, broken: dict[str, bytes]) -> None:
+    """Features whose vector or style ends within a number are not used."""
+    kept = replace(features(1), **broken)
+    keep(tmp_path, kept)
+    assert store(tmp_path).get(kept.digest) is None
 
 
 def test_what_a_killed_run_had_kept_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

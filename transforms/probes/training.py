@@ -148,7 +148,7 @@ def _foreign(rows: Sequence[Example], labels: Sequence[Labels]) -> str:
         return ""
     return (
         f"{sum(of_own):,} of {len(of_own):,} rows with a value are this catalog's own: how often it is right was "
-        "measured on other catalogs, which may name the same thing otherwise"
+        "measured mostly on other catalogs, which may name the same thing otherwise"
     )
 
 
