@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import apache_beam as beam
+import numpy as np
 
 from pipelines.config import Plan, make_plan
 from pipelines.configure import config_from
@@ -33,7 +34,7 @@ from schemas.template import Template
 from transforms.assemble import AssembleBuckets
 from transforms.contradictions import add_tallies, believed, check_item, tally
 from transforms.images import PrepareImages
-from transforms.outliers import MAX_NUMBERS, MAX_VECTORS, find_outliers, fit_norms, sample_items
+from transforms.outliers import MAX_NUMBERS, MAX_VECTORS, Norms, find_outliers, fit_norms, sample_items
 from transforms.read import ReadCatalog
 from transforms.shared_content import MIN_TWINS, find_shared, group_digests, is_believed, item_digests
 from transforms.spool import Spool
@@ -104,7 +105,15 @@ def read_items(folder: Path) -> list[Item]:
     return [item for path in sorted(folder.glob("*.pickle")) for item in pickle.loads(path.read_bytes()).items]
 
 
-def all_findings(template: Template, items: Sequence[Item]) -> Iterator[Finding]:
+def norms_of(template: Template, items: Sequence[Item]) -> Norms:
+    return fit_norms(
+        template,
+        sample_items(template, items, vectors=False, size=MAX_NUMBERS),
+        sample_items(template, items, vectors=True, size=MAX_VECTORS),
+    )
+
+
+def all_findings(template: Template, items: Sequence[Item], norms: Norms) -> Iterator[Finding]:
     """What the three stages find, by their own functions."""
     checks = {item.item_id: check_item(template, item) for item in items}
     kinds = believed(add_tallies(map(tally, checks.values())))
@@ -114,11 +123,6 @@ def all_findings(template: Template, items: Sequence[Item]) -> Iterator[Finding]
     groups = group_digests(digests)
     kinds = believed(add_tallies(group.counts for group in groups.values()), MIN_TWINS)
     yield from (finding for _, finding in find_shared(digests, groups) if is_believed(finding, kinds))
-    norms = fit_norms(
-        template,
-        sample_items(template, items, vectors=False, size=MAX_NUMBERS),
-        sample_items(template, items, vectors=True, size=MAX_VECTORS),
-    )
     yield from (finding for item in items for finding in find_outliers(template, norms, item))
 
 
@@ -162,7 +166,11 @@ def main() -> None:
     if catalog.truth:
         rows = map(json.loads, (DATA / catalog.truth).read_text().splitlines())
         suspects = {row["item_id"] for row in rows if row["overview_suspect"]}
-    report(list(all_findings(plan.template, items)), items, suspects, options.show)
+    norms = norms_of(plan.template, items)
+    report(list(all_findings(plan.template, items, norms)), items, suspects, options.show)
+    for name, model in sorted(norms.pictures.items()):
+        correlation = float(np.corrcoef(model.numbers, model.predictions)[0, 1])
+        print(f"{name} from pictures, out of fold: correlation {correlation:.3f} over {len(model.numbers)} rows")
 
 
 if __name__ == "__main__":
