@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 # Models of one's own in sentence-transformers' form; the embedded ones need the same libraries.
 EMBED = ["sentence-transformers>=5", "torch>=2.4", "transformers>=5"]
+
+TOP_FOLDERS = ("pipelines", "prompts", "schemas", "transforms")
 
 EXTRAS = {
     "embed": EMBED,
@@ -57,18 +59,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
-    packages=[
-        "pipelines",
-        "pipelines.drafting",
-        "pipelines.evaluation",
-        "pipelines.report",
-        "prompts",
-        "schemas",
-        "transforms",
-        "transforms.models",
-        "transforms.probes",
-        "transforms.readers",
-    ],
+    packages=find_packages(include=[f"{top}*" for top in TOP_FOLDERS]),
     package_data={
         "pipelines.evaluation": ["*.j2"],
         "pipelines.report": ["*.css", "*.j2", "*.js"],

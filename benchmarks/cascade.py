@@ -24,14 +24,14 @@ import apache_beam as beam
 import numpy as np
 import psutil
 
-from pipelines.quiet import quiet_libraries
-from pipelines.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.monitoring.stderr import quiet_libraries
 from schemas.elements import Bucket, Example, ImageFeatures, ImageResult, Item, RawRecord, Record
 from schemas.template import Template
-from transforms.fill import Cascade, FillAttributes
-from transforms.learn import OWN, LearnConfig, LearnProbes, MakeExamples
+from transforms.fill.cascade import Cascade, FillAttributes
 from transforms.models.contract import ModelOptions
-from transforms.spool import Spool, SpoolRef, read_spool
+from transforms.probes.learn import OWN, LearnConfig, LearnProbes, MakeExamples
+from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 BUCKET_ROWS, TEXT_DIMENSIONS, IMAGE_DIMENSIONS = 2_000, 384, 1_280
 CLASSES, KNOWN_SHARE, WORDS_A_TEXT = 8, 0.6, 40

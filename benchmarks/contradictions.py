@@ -24,20 +24,20 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 
-from pipelines.config import Plan, make_plan
-from pipelines.configure import config_from
-from pipelines.options import Parser, add_run_options
-from pipelines.quiet import quiet_libraries
-from pipelines.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.configuration.config import Plan, make_plan
+from pipelines.configuration.from_options import config_from
+from pipelines.configuration.options import Parser, add_run_options
+from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.monitoring.stderr import quiet_libraries
 from schemas.elements import Bucket, Finding, Item
 from schemas.template import Template
-from transforms.assemble import AssembleBuckets
-from transforms.contradictions import add_tallies, believed, check_item, tally
-from transforms.images import PrepareImages
-from transforms.outliers import MAX_NUMBERS, MAX_VECTORS, Norms, find_outliers, fit_norms, sample_items
-from transforms.read import ReadCatalog
-from transforms.shared_content import MIN_TWINS, find_shared, group_digests, is_believed, item_digests
-from transforms.spool import Spool
+from transforms.consistency.outliers import MAX_NUMBERS, MAX_VECTORS, Norms, find_outliers, fit_norms, sample_items
+from transforms.consistency.shared_content import MIN_TWINS, find_shared, group_digests, is_believed, item_digests
+from transforms.consistency.within_item import add_tallies, believed, check_item, tally
+from transforms.images.prepare import PrepareImages
+from transforms.items.assemble import AssembleBuckets
+from transforms.readers.read import ReadCatalog
+from transforms.runtime.spool import Spool
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -98,19 +98,19 @@ def plain_loop(arguments: argparse.Namespace) -> None:
 
     from schemas.elements import ImageResult, Reject
     from schemas.loading import load_template
-    from transforms.assemble import attach_images
-    from transforms.embed import embed_items
-    from transforms.fill import fill_item
-    from transforms.images import tag_pictures
+    from transforms.embed.text_vectors import embed_items
+    from transforms.fill.cascade import fill_item
+    from transforms.fill.rules import RuleRung
+    from transforms.images.decode import DecodedPicture, decode
+    from transforms.images.files import ImageLimits, PictureProblem, locate, read_picture
+    from transforms.images.prepare import tag_pictures
+    from transforms.items.assemble import attach_images
+    from transforms.items.text import compose_item
     from transforms.models import build_image_encoder, build_tagger, build_text_encoder
     from transforms.models.contract import ModelOptions
-    from transforms.normalise import Normaliser
-    from transforms.picture_files import ImageLimits, PictureProblem, locate, read_picture
-    from transforms.pictures import DecodedPicture, decode
+    from transforms.normalise.records import Normaliser
     from transforms.readers import ParsedRecord, plan_splits, read_split
-    from transforms.rules import RuleRung
-    from transforms.tabulate import RunInfo, embeddings_table, items_table
-    from transforms.text import compose_item
+    from transforms.tables.build import RunInfo, embeddings_table, items_table
 
     threads = os.cpu_count() or 1
     torch.set_num_threads(threads)

@@ -67,11 +67,11 @@ def measured(what: str, snapshot: str, folder: Path) -> dict[str, Any]:
 
 def gate(snapshot: str, folder: Path) -> dict[str, Any]:
     """Every check over every file, as a run makes them."""
-    from pipelines.earlier_snapshot import read_snapshot
-    from pipelines.reused import compared_of
+    from pipelines.run.carry_over import compared_of
+    from pipelines.snapshots.published import read_snapshot
     from schemas.loading import load_template
-    from transforms.drift import shifts
-    from transforms.gate import check_drift, check_tables
+    from transforms.validation.drift import shifts
+    from transforms.validation.gate import check_drift, check_tables
 
     template, earlier = load_template(str(folder / "template.yaml")), read_snapshot(snapshot)
     results, found = check_tables(snapshot, template, earlier.reports, earlier.manifest["buckets"])
@@ -83,7 +83,7 @@ def gate(snapshot: str, folder: Path) -> dict[str, Any]:
 def report(snapshot: str, folder: Path) -> dict[str, Any]:
     """The page, as a run writes it."""
     from pipelines.report import write_run_report
-    from transforms.picture_files import ImageLimits
+    from transforms.images.files import ImageLimits
 
     manifest = json.loads(Path(snapshot, "manifest.json").read_text())
     path = write_run_report(snapshot, manifest, str(folder / "images"), ImageLimits())

@@ -55,17 +55,17 @@ from PIL import Image
 from schemas.loading import load_template
 from schemas.questions import Question, picture_place
 from tests.tiny_vlm import CHAT_TEMPLATE, SENTENCES, build_tiny_vlm
-from transforms.images import Preparation
+from transforms.describe.prompts import AskOptions, build_request, picture_path
+from transforms.describe.taxonomy import is_large
+from transforms.images.prepare import Preparation
 from transforms.models.chat import ChatRequest, PreparedPicture
-from transforms.models.chat_messages import request_body
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import Failure, ModelOptions, Picture
-from transforms.models.vllm import VllmChatModel
-from transforms.models.vllm_command import extra_arguments, server_command, server_environment
-from transforms.models.vllm_guard import PORT
-from transforms.models.vllm_server import log_excerpt
-from transforms.prompting import AskOptions, build_request, picture_path
-from transforms.shortlist import is_large
+from transforms.models.http.messages import request_body
+from transforms.models.vllm.backend import VllmChatModel
+from transforms.models.vllm.command import extra_arguments, server_command, server_environment
+from transforms.models.vllm.server import log_excerpt
+from transforms.models.vllm.supervisor import PORT
 
 HERE = Path(__file__).resolve().parent
 ROUNDS, MAX_ANSWER_TOKENS, SEED = 3, 256, 11

@@ -8,25 +8,25 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import metadata
 
-from pipelines.backfill import COMMANDS as PARTIAL
-from pipelines.backfill import HELP, part_command
-from pipelines.commands import Command
-from pipelines.completion import COMPLETION
-from pipelines.config import ConfigError
-from pipelines.doctor import DOCTOR
-from pipelines.endings import report_bad_arguments
+from pipelines.commands.backfill import COMMANDS as PARTIAL
+from pipelines.commands.backfill import HELP, part_command
+from pipelines.commands.command import Command
+from pipelines.commands.completion import COMPLETION
+from pipelines.commands.doctor import DOCTOR
+from pipelines.commands.evaluate import EPILOG as EVALUATE_EPILOG
+from pipelines.commands.evaluate import add_evaluate_options, evaluate_command
+from pipelines.commands.exits import report_bad_arguments
+from pipelines.commands.history import COMMANDS as HISTORY
+from pipelines.commands.inspect import INSPECT
+from pipelines.commands.plan import EPILOG as PLAN_EPILOG
+from pipelines.commands.plan import plan_command
+from pipelines.commands.report import REPORT
+from pipelines.commands.tables import TABLES_COMMAND
+from pipelines.commands.template import COMMANDS as TEMPLATE
+from pipelines.commands.template_init import INIT
+from pipelines.configuration.config import ConfigError
+from pipelines.configuration.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
 from pipelines.enrich import run_command
-from pipelines.evaluate import EPILOG as EVALUATE_EPILOG
-from pipelines.evaluate import add_evaluate_options, evaluate_command
-from pipelines.history_commands import COMMANDS as HISTORY
-from pipelines.inspect_command import INSPECT
-from pipelines.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
-from pipelines.plan_command import EPILOG as PLAN_EPILOG
-from pipelines.plan_command import plan_command
-from pipelines.report_command import REPORT
-from pipelines.tables_command import TABLES_COMMAND
-from pipelines.template_commands import COMMANDS as TEMPLATE
-from pipelines.template_init import INIT
 from schemas.loading import TemplateRefusedError
 
 # What takes Beam's options besides its own: name → what it does, epilog, how its options are declared, how it is run.

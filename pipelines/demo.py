@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from pipelines import enrich
-from pipelines.endings import DONE
+from pipelines.commands.exits import DONE
 
 
 def _record(

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 from ruamel.yaml import YAML
 
-from pipelines.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT, STAGES
-from pipelines.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
-from pipelines.options import EXIT_CODES, add_run_options
+from pipelines.configuration.options import EXIT_CODES, add_run_options
+from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT, STAGES
+from pipelines.monitoring.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
 from schemas.attributes import Attribute, AttributeType, Choice
 from schemas.checks import KINDS
 from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
@@ -22,7 +22,7 @@ from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
 from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, records_schema, value_type
 from schemas.template import Drift, Gate
-from transforms.meter import FAILED, NAMESPACE
+from transforms.runtime.metrics import FAILED, NAMESPACE
 
 NOTE = "<!-- Written by `make docs`; a test compares it with the code. -->"
 # Stands for whatever dimension the chosen encoder has.

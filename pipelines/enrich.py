@@ -12,17 +12,17 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.commands import print_json
-from pipelines.config import ConfigError, Plan, make_plan
-from pipelines.configure import config_from
-from pipelines.delta import Selection
-from pipelines.endings import DONE, REFUSED, attempt, print_warnings, report_bad_arguments, show
-from pipelines.interrupts import Interrupts
-from pipelines.job import Outcome, run
-from pipelines.options import EPILOG, Parser, add_run_options, refuse_unknown_options
-from pipelines.quiet import quiet_libraries
-from pipelines.runners import LOCAL_RUNNER, beam_options, connect_storage
-from pipelines.summary import print_outcome, print_refusal
+from pipelines.commands.command import print_json
+from pipelines.commands.exits import DONE, REFUSED, attempt, print_warnings, report_bad_arguments, show
+from pipelines.commands.interrupts import Interrupts
+from pipelines.configuration.config import ConfigError, Plan, make_plan
+from pipelines.configuration.from_options import config_from
+from pipelines.configuration.options import EPILOG, Parser, add_run_options, refuse_unknown_options
+from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, connect_storage
+from pipelines.monitoring.stderr import quiet_libraries
+from pipelines.monitoring.summary import print_outcome, print_refusal
+from pipelines.run.job import Outcome, run
+from pipelines.run.scan import Selection
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """What a snapshot must fulfil, derived from the template as Great Expectations' own expectations.
 
-Pure data: `transforms.gate` runs them. To add a check: its kind in `schemas.checks`, one entry in the list of the frame
+Pure data: `transforms.validation.gate` runs them. To add a check: its kind in `schemas.checks`, one entry in the list of the frame
 it looks at.
 """
 

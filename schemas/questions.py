@@ -22,7 +22,7 @@ MAX_DESCRIPTION_CHARS = 600
 MAX_ALT_TEXT_CHARS = 160
 MAX_TEXT_CHARS = 200
 MAX_LIST_VALUES = 12
-# More choices than these go level by level (transforms.shortlist), at a call each. A list in the prompt is cheaper.
+# More choices than these go level by level (transforms.describe.taxonomy), at a call each. A list in the prompt is cheaper.
 MAX_CHOICES = 256
 
 # The words that a model may use for its confidence, and what they count as: priors, not measurements. Where the

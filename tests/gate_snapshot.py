@@ -15,18 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.account import add_up
-from pipelines.earlier_snapshot import read_snapshot
-from pipelines.reused import compared_of
+from pipelines.run.accounting import add_up
+from pipelines.run.carry_over import compared_of
+from pipelines.snapshots.published import read_snapshot
 from schemas.loading import load_template
 from schemas.template import Template
 from tests.support import Run, Shop
-from transforms.data_files import DataFile
-from transforms.drift import Compared, shifts
-from transforms.gate import CheckResult, check_drift, check_run, check_tables
-from transforms.ledger import Usage
+from transforms.describe.budget import Usage
 from transforms.readers import SplitReport
-from transforms.write import BucketReport
+from transforms.runtime.parquet import DataFile
+from transforms.tables.write import BucketReport
+from transforms.validation.drift import Compared, shifts
+from transforms.validation.gate import CheckResult, check_drift, check_run, check_tables
 
 BUCKETS = 2
 ITEMS = 300

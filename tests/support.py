@@ -27,7 +27,8 @@ from schemas.elements import EvidenceText, Example
 from schemas.tables import TABLES
 from schemas.template import Template
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real catalogs (../shared/data) are not here")
 
 FAKE_MODELS = ("--describe-backend", "fake", "--image-encoder", "fake", "--text-encoder", "fake")

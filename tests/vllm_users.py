@@ -21,8 +21,8 @@ import psutil
 from transforms.models.chat import ChatRequest
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import ModelOptions
-from transforms.models.vllm import VllmChatModel
-from transforms.models.vllm_server import VllmServer
+from transforms.models.vllm.backend import VllmChatModel
+from transforms.models.vllm.server import VllmServer
 
 FAKE_VLLM = Path(__file__).parent / "fake_vllm"
 _processes = multiprocessing.get_context("forkserver")
@@ -137,7 +137,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def guard_of(folder: Path) -> psutil.Process:
-    return next(process for process in processes_of(folder) if any("vllm_guard.py" in w for w in process.cmdline()))
+    return next(process for process in processes_of(folder) if any("supervisor.py" in w for w in process.cmdline()))
 
 
 def wait_until(condition: Callable[[], bool], secs: float) -> bool:

@@ -17,7 +17,7 @@ from pipelines.drafting.guess import Guess, LeftOut, guess, key_of, merged, with
 from pipelines.drafting.profile import Profile
 from pipelines.drafting.record import Identity, PictureColumns, find_times, null_words
 from pipelines.drafting.shapes import ONE_VALUE
-from pipelines.terminal import printable
+from pipelines.monitoring.terminal import printable
 from schemas.attributes import Attribute
 from schemas.columns import FIXED_ITEM_COLUMNS
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pipelines.drafting.profile import Column, Profile
 from pipelines.drafting.shapes import LIST_SEPARATORS, are_pictures
-from transforms.cells import as_text
-from transforms.event_time import parse_event_ts
-from transforms.picture_files import version_of
+from transforms.images.files import version_of
+from transforms.normalise.cells import as_text
+from transforms.normalise.timestamps import parse_event_ts
 
 _ID_NAME = re.compile(r"(?:^|_)(?:id|sku|asin|ean|gtin|isbn|code|key|handle|number|no|nr)$", re.IGNORECASE)
 _TIME_NAME = re.compile(r"updat|modif|chang|creat|publish|timestamp|date|_at$|_ts$", re.IGNORECASE)

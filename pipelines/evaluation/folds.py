@@ -11,21 +11,21 @@ from typing import Any
 import apache_beam as beam
 import pyarrow.parquet as pq
 
-from pipelines.config import Plan
-from pipelines.graph import fill_catalog, learn_from, read_catalog
-from pipelines.live_view import live_view
-from pipelines.quiet import stderr_to
-from pipelines.runners import LOCAL_RUNNER, beam_options, new_pipeline
-from pipelines.snapshots import Layout, new_run_id
-from pipelines.work import Places
-from transforms.learn import ProbeReport, as_row
-from transforms.ledger import Usage
-from transforms.mask import Mask
-from transforms.report import read_reports
-from transforms.tabulate import RunInfo
-from transforms.text import ComposeText
-from transforms.validate import ValidateItems
-from transforms.write import Encoders, WriteTables
+from pipelines.configuration.config import Plan
+from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.monitoring.live_view import live_view
+from pipelines.monitoring.stderr import stderr_to
+from pipelines.run.graph import fill_catalog, learn_from, read_catalog
+from pipelines.run.work import Places
+from pipelines.snapshots.layout import Layout, new_run_id
+from transforms.describe.budget import Usage
+from transforms.items.mask import Mask
+from transforms.items.text import ComposeText
+from transforms.probes.learn import ProbeReport, as_row
+from transforms.runtime.reports import read_reports
+from transforms.tables.build import RunInfo
+from transforms.tables.write import Encoders, WriteTables
+from transforms.validation.rows import ValidateItems
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The report of an evaluation: report.json for programs, one self-contained report.html, and tables in a terminal.
 
 Catalog texts are untrusted: the HTML escapes every one and forbids scripts and requests by its own content policy,
-pictures are decoded within the limits of `transforms/pictures.py` and embedded as small JPEGs, and invisible
+pictures are decoded within the limits of `transforms/images/decode.py` and embedded as small JPEGs, and invisible
 characters are shown as escapes.
 """
 
@@ -25,9 +25,9 @@ from rich.text import Text
 from pipelines.evaluation.compare import REPLICATES, Comparison, Difference, compare
 from pipelines.evaluation.decisions import Decision
 from pipelines.evaluation.metrics import MIN_ANSWERED, TARGETS, Bin, CurvePoint, Measures, Metrics, measure
-from pipelines.pages import clean, thumbnail
-from pipelines.terminal import printable
-from transforms.picture_files import ImageLimits, PictureProblem
+from pipelines.monitoring.terminal import printable
+from pipelines.report.html import clean, thumbnail
+from transforms.images.files import ImageLimits, PictureProblem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

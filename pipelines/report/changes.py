@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.diff import Difference, diff
-from pipelines.history import HistoryError, SnapshotInfo, named_snapshot
-from transforms.data_files import DamagedFileError
+from pipelines.snapshots.diff import Difference, diff
+from pipelines.snapshots.history import HistoryError, SnapshotInfo, named_snapshot
+from transforms.runtime.parquet import DamagedFileError
 
 MAX_DIFFED_ITEMS = 20_000
 UNKNOWN = "unknown:"

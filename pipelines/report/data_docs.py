@@ -15,7 +15,7 @@ import jinja2
 from lxml import html
 from markupsafe import Markup
 
-from pipelines.pages import clean, content_policy
+from pipelines.report.html import clean, content_policy
 
 DATA_DOCS = "data_docs/index.html"
 # What loads from elsewhere or needs a script, and the library's own frame: styles, navigation, footer.

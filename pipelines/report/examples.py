@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.pages import clean
 from pipelines.report.gather import Gathered, Row
+from pipelines.report.html import clean
 from pipelines.report.thumbnails import Thumbnail, Thumbnails
 from schemas.reasons import REASONS
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX

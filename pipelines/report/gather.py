@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipelines.report.groups import Groups
 from schemas.tables import PROVENANCE_SUFFIX
-from transforms.data_files import DataFile, read_bytes, read_parquet
+from transforms.runtime.parquet import DataFile, read_bytes, read_parquet
 
 SEED = 7
 FILLED_EXAMPLES, UNKNOWN_EXAMPLES, FLAG_EXAMPLES, QUARANTINE_EXAMPLES = 5, 3, 5, 4

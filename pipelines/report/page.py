@@ -17,16 +17,16 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from markupsafe import Markup
 
-from pipelines.pages import clean, content_policy
 from pipelines.report.changes import Changes, changes, known
 from pipelines.report.data_docs import DATA_DOCS
 from pipelines.report.examples import CONTRADICTIONS, Card, flag_cards, set_aside, shown, value_cards
 from pipelines.report.gather import SEED, Gathered, gather
 from pipelines.report.groups import Group, near
+from pipelines.report.html import clean, content_policy
 from pipelines.report.projection import HEIGHT, NO_VALUE, OTHER, WIDTH, colorable, project, value_of
 from pipelines.report.thumbnails import MAX_POINT_PICTURES, Thumbnails
 from schemas.reasons import REASONS
-from transforms.picture_files import ImageLimits
+from transforms.images.files import ImageLimits
 
 REPORT_PAGE = "report.html"
 UNKNOWN = "unknown:"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.pages import clean, thumbnail
-from transforms.picture_files import ImageLimits, PictureProblem
+from pipelines.report.html import clean, thumbnail
+from transforms.images.files import ImageLimits, PictureProblem
 
 EXAMPLE_PX, POINT_PX = 128, 56
 # Of the page, all pictures together; the rest of 5 MB is for texts.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines import cli
-from pipelines.doctor_checks import Finding, Patient
+from pipelines.doctor.machine import Finding, Patient
 from tests.chat_server import ChatServer
 from tests.support import Shop
 from transforms.models.contract import ModelOptions
@@ -113,7 +113,7 @@ def test_what_is_wrong_with_folders_and_templates_is_told(shop: Shop, capsys: py
 
 def test_a_check_that_breaks_is_a_finding() -> None:
     """A fault of a check itself is reported as one, and the others go on."""
-    from pipelines.doctor import examine
+    from pipelines.commands.doctor import examine
 
     findings = list(examine(Patient(ModelOptions(image_encoder="nobody"), quick=True)))
     assert all(isinstance(finding, Finding) for finding in findings)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import cli, evaluate
+from pipelines import cli
+from pipelines.commands import evaluate
 from pipelines.evaluation.decisions import Decision, read_decisions
 from tests.support import DATA, FAKE_MODELS, Shop, needs_data
 

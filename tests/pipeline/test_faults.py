@@ -10,7 +10,7 @@ import pytest
 
 from schemas.elements import Bucket, Item, RawRecord, Record
 from tests.support import FAKE_MODELS, Shop, flags, reasons
-from transforms.buckets import each_item
+from transforms.runtime.buckets import each_item
 
 
 def test_one_poisoned_picture_costs_exactly_itself(shop: Shop) -> None:

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from pipelines import cli
-from pipelines.lock_places import LOCK, Lock
-from pipelines.locks import output_lock
+from pipelines.snapshots.lock_backends import LOCK, Lock
+from pipelines.snapshots.locks import output_lock
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
 
 RECORDS = [{"sku": f"s{n}", "name": f"Mug {n}", "color": "Red", "weight": f"{n} g"} for n in range(1, 9)]

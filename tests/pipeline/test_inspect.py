@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines import cli
-from pipelines.inspect_command import HALF_BLOCK, half_blocks
+from pipelines.commands.inspect import HALF_BLOCK, half_blocks
 from schemas.tables import TABLES
 from tests.support import Shop
 

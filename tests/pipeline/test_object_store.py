@@ -20,7 +20,7 @@ from moto.server import ThreadedMotoServer
 
 from tests.chat_server import ChatServer
 from tests.support import RUN_COLUMNS, TABLES, Shop
-from transforms.answer_store import AnswerStore, forget_answers
+from transforms.caching.answers import AnswerStore, forget_answers
 from transforms.models.chat import ChatAnswer, ChatRequest
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from pipelines.config import EnrichConfig, make_plan
-from pipelines.graph import build_graph
-from pipelines.manifest import chosen_encoders
-from pipelines.work import Places
+from pipelines.configuration.config import EnrichConfig, make_plan
+from pipelines.run.graph import build_graph
+from pipelines.run.manifest import chosen_encoders
+from pipelines.run.work import Places
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
 from transforms.models.contract import ModelOptions
-from transforms.tabulate import RunInfo
+from transforms.tables.build import RunInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,25 +12,25 @@ from transforms.models.contract import ImageEncoder, Model, ModelOptions, Tagger
 
 # What sees colours and text on pictures.
 TAGGERS: dict[str, str] = {
-    "embedded": "transforms.models.embedded:EmbeddedTagger",
-    "fake": "transforms.models.fake:FakeTagger",
+    "embedded": "transforms.models.in_process.embedded:EmbeddedTagger",
+    "fake": "transforms.models.fake.script:FakeTagger",
 }
 # No language model: what the tagger sees is the description.
 TAGS_ONLY = "embedded"
 # Multimodal language models.
 CHAT_MODELS: dict[str, str] = {
-    "fake": "transforms.models.fake_chat:FakeChatModel",
-    "openai": "transforms.models.openai:OpenAIChatModel",
-    "transformers": "transforms.models.transformers_chat:TransformersChatModel",
-    "vllm": "transforms.models.vllm:VllmChatModel",
+    "fake": "transforms.models.fake.chat:FakeChatModel",
+    "openai": "transforms.models.http.openai:OpenAIChatModel",
+    "transformers": "transforms.models.in_process.transformers:TransformersChatModel",
+    "vllm": "transforms.models.vllm.backend:VllmChatModel",
 }
 IMAGE_ENCODERS: dict[str, str] = {
-    "embedded": "transforms.models.embedded:EmbeddedImageEncoder",
-    "fake": "transforms.models.fake:FakeImageEncoder",
+    "embedded": "transforms.models.in_process.embedded:EmbeddedImageEncoder",
+    "fake": "transforms.models.fake.script:FakeImageEncoder",
 }
 TEXT_ENCODERS: dict[str, str] = {
-    "embedded": "transforms.models.embedded:EmbeddedTextEncoder",
-    "fake": "transforms.models.fake:FakeTextEncoder",
+    "embedded": "transforms.models.in_process.embedded:EmbeddedTextEncoder",
+    "fake": "transforms.models.fake.script:FakeTextEncoder",
 }
 
 

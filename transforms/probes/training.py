@@ -18,6 +18,7 @@ import numpy as np
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import Example
 from schemas.template import Template
+from transforms.fill.rules import CONFIDENCE, Confidence, Said, statements_of
 from transforms.probes.calibration import Calibration, Cut, choose_cut, fit_calibration
 from transforms.probes.classifier import (
     Classifier,
@@ -30,7 +31,6 @@ from transforms.probes.classifier import (
 )
 from transforms.probes.features import Features, View, featurise, label_of, title_fields
 from transforms.probes.spans import Span, SpanRow, Tagger, fit_tagger, passages
-from transforms.rules import CONFIDENCE, Confidence, Said, statements_of
 
 FOLDS = 5
 # A tagger is trained anew for each fold, which takes longer than a classifier's one inverse.

@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any
 
 from schemas.elements import RawRecord, Reject
-from transforms.readers.columnar import PARQUET
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     STAGE,
@@ -23,8 +22,9 @@ from transforms.readers.contract import (
     Unread,
     UnreadableError,
 )
-from transforms.readers.delimited import CSV, TSV
-from transforms.readers.jsonl import JSONL
+from transforms.readers.formats.columnar import PARQUET
+from transforms.readers.formats.delimited import CSV, TSV
+from transforms.readers.formats.jsonl import JSONL
 
 BATCH_RECORDS, BATCH_BYTES = 4_096, 4 << 20
 

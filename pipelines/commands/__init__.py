@@ -1,0 +1,1 @@
+"""One file a command of `catalog-enrich`, and what commands share."""

@@ -1,0 +1,51 @@
+"""`catalog-enrich completion SHELL`: a script by which a shell completes commands and options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from pipelines.commands.command import Command, print_json
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, help="for which shell the script is")
+
+
+def _print_script(options: argparse.Namespace) -> int:
+    import shtab
+
+    from pipelines.cli import build_parser
+
+    parser = build_parser()
+    _complete_paths(parser, {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "OUTPUT": shtab.DIRECTORY})
+    script = shtab.complete(parser, shell=options.shell)
+    print_json({"shell": options.shell, "script": script}) if options.json else print(script)
+    return 0
+
+
+def _complete_paths(parser: argparse.ArgumentParser, kinds: Mapping[str, Mapping[str, str]]) -> None:
+    """Say which arguments are paths, by what stands for them in the help: `NAME|FILE` is one."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for part in action.choices.values():
+                _complete_paths(part, kinds)
+        for kind in str(action.metavar).split("|"):
+            if kind in kinds:
+                action.complete = kinds[kind]  # type: ignore[attr-defined]
+
+
+COMPLETION = Command(
+    "completion",
+    "print a script for completion in a shell",
+    "Prints the script by which a shell completes this program's commands and options with the tab key. Made from the "
+    "same declarations as --help; print it anew after an update.",
+    [
+        "bash > ~/.local/share/bash-completion/completions/catalog-enrich",
+        "zsh > ~/.zfunc/_catalog-enrich",
+    ],
+    _add_options,
+    _print_script,
+)

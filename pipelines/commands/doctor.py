@@ -1,0 +1,101 @@
+"""`catalog-enrich doctor`: whether this machine can run the job, and what to do where it cannot."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from pipelines.commands.command import Command, print_json
+from pipelines.commands.snapshot_option import with_storage
+from pipelines.configuration.config import ConfigError
+from pipelines.configuration.model_options import add_backend_options
+from pipelines.doctor.machine import MACHINE_CHECKS, Finding, Patient
+from pipelines.doctor.models import MODEL_CHECKS
+from pipelines.monitoring.stderr import quiet_libraries
+from pipelines.monitoring.terminal import printable
+from transforms.models.chat_options import ChatOptions
+from transforms.models.contract import ModelOptions
+
+WELL, PROBLEM = 0, 1
+_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+EXIT_CODES = """exit codes:
+  0  all well, or warnings only
+  1  a problem: a run with these options would fail
+  2  bad arguments; nothing was looked at"""
+
+
+def patient_of(options: argparse.Namespace) -> Patient:
+    """What the command line asks to look at. Raises ConfigError."""
+    try:
+        chat = ChatOptions(
+            model=options.describe_model,
+            endpoint=options.endpoint,
+            api_key_env=options.api_key_env,
+            vllm_python=options.vllm_python,
+        )
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    models = ModelOptions(
+        describe_backend=options.describe_backend,
+        image_encoder=options.image_encoder,
+        text_encoder=options.text_encoder,
+        chat=chat,
+    )
+    return Patient(models, options.template, options.output, options.images_root, options.quick)
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """All findings, in order. A check that itself fails is a finding."""
+    for check in (*MACHINE_CHECKS, *MODEL_CHECKS):
+        try:
+            yield from check(patient)
+        except Exception as error:  # whatever a broken machine brings
+            name = check.__name__.lstrip("_").replace("_", " ")
+            yield Finding(name, "problem", f"the check broke off: {type(error).__name__}: {error}", "report it")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--template", default="", metavar="NAME|FILE", help="template of the run")
+    parser.add_argument("--output", default="", metavar="DIR", help="output of the run")
+    parser.add_argument("--images-root", default="", metavar="DIR", help="folder of the pictures")
+    add_backend_options(parser)
+    parser.add_argument("--quick", action="store_true", help="load no model")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    quiet_libraries()
+    findings = []
+    console = Console(highlight=False)
+    for finding in examine(patient_of(options)):
+        findings.append(finding)
+        if not options.json:
+            _print(console, finding)
+    if options.json:
+        print_json(findings)
+    return PROBLEM if any(finding.status == "problem" for finding in findings) else WELL
+
+
+def _print(console: Console, finding: Finding) -> None:
+    line = Text(f"{finding.status:8} ", style=_STYLES[finding.status])
+    line.append(f"{finding.name}: ", style="bold")
+    line.append(printable(finding.found), style="default")
+    console.print(line)
+    if finding.fix:
+        console.print(Text(f"         -> {printable(finding.fix)}"))
+
+
+DOCTOR = Command(
+    "doctor",
+    "whether this machine can run the job",
+    "Looks at what a run needs: Python, packages, memory, GPU, disk, the output and its last snapshot, the template, "
+    "the models (which it loads), the endpoint of a language model. Says what is well and what to do about the rest. "
+    "Give it the options of the run.",
+    ["", "--template my.yaml --output features --describe-backend openai --endpoint http://gpu-box:8000/v1"],
+    _add_options,
+    with_storage(_doctor),
+    EXIT_CODES,
+)

@@ -1,0 +1,261 @@
+"""`catalog-enrich evaluate`: how good the filled values are, on values that are known and were held back.
+
+A protocol (pipelines/evaluation/protocols/registry.py) says what is run on, what each fold hides and what is true; the folds
+are run, their decisions judged, measured, compared with an earlier evaluation, and reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipelines.commands.exits import attempt, report_bad_arguments, show
+from pipelines.configuration.config import ConfigError, EnrichConfig, make_plan
+from pipelines.configuration.from_options import config_from
+from pipelines.configuration.model_options import add_model_options
+from pipelines.configuration.options import (
+    Parser,
+    add_execution_options,
+    add_input_options,
+    refuse_unknown_options,
+)
+from pipelines.enrich import progress_of
+from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
+from pipelines.evaluation.folds import run_folds
+from pipelines.evaluation.judge import judge, truth_of_source
+from pipelines.evaluation.protocols.registry import FOLDS, PROTOCOLS, Request, Trial, reference_labels
+from pipelines.evaluation.report import Against, Report, print_report, write_report
+from pipelines.monitoring.stderr import quiet_libraries
+from pipelines.monitoring.terminal import printable
+from pipelines.run.manifest import table_metadata
+from schemas.loading import load_template
+from schemas.template import Template
+from transforms.readers import ReadLimits
+
+DECISIONS = "decisions.parquet"
+
+EPILOG = """protocols:
+  hidden       values that were removed from the catalog and are kept in --truth; one run
+  holdout      no --truth: each known value of a fillable attribute is hidden once, and held against itself
+  wdc-pave     the WDC-PAVE benchmark, with benchmarks/templates/wdc_pave.yaml
+  implicitave  the ImplicitAVE benchmark, with benchmarks/templates/implicitave.yaml
+
+examples:
+  catalog-enrich evaluate --template grocery --catalog catalog.jsonl --truth removed.jsonl --images-root .
+  catalog-enrich evaluate --template my.yaml --catalog items.csv --protocol holdout --against evaluation/before
+
+exit codes:
+  0  measured and reported
+  2  bad arguments, template, catalog or truth; nothing was run
+  3  the evaluation broke off"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an evaluation gave. about: as in the report; decisions_path: for a later --against."""
+
+    report: Report
+    about: dict[str, Any]
+    decisions_path: Path
+
+
+def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `catalog-enrich evaluate`."""
+    inputs = parser.add_argument_group("what to evaluate on")
+    add_input_options(inputs, ("--catalog", "--input"))
+    inputs.add_argument(
+        "--truth", metavar="FILE", help="true values: {id, hidden: {field: value}} or {id, attribute, value} a line"
+    )
+    inputs.add_argument(
+        "--output", metavar="DIR", help="where decisions and reports are written (default: evaluation/<time>)"
+    )
+    how = parser.add_argument_group("how to evaluate")
+    how.add_argument(
+        "--protocol",
+        choices=list(PROTOCOLS),
+        default="hidden",
+        help="what is held back, and what counts as right, see below (default: %(default)s)",
+    )
+    for option, default, what in (
+        ("--folds", FOLDS, "parts of what is held back, one run each (holdout, wdc-pave)"),
+        (
+            "--labelled-folds",
+            0,
+            "implicitave: folds whose other items are labelled; 0: none is",
+        ),
+        ("--seed", 0, "of what falls into which fold, and of the bootstrap"),
+        ("--limit", 0, "first records by a hash of their id, for a quick look; 0: all"),
+    ):
+        text = f"{what} (default: %(default)s)"
+        how.add_argument(option, type=int, default=default, metavar="N", help=text)
+    how.add_argument(
+        "--against", metavar="RUN", help="earlier evaluation to compare with: its folder, or its decisions file"
+    )
+    add_model_options(parser)
+    add_execution_options(parser.add_argument_group("how to run"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate with these arguments; returns the exit code."""
+    parser = Parser(
+        prog="python -m pipelines.commands.evaluate",
+        description="Measure how good filled values are.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_evaluate_options(parser)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        refuse_unknown_options(arguments, add_evaluate_options, beam=False)
+        options, passed = parser.parse_known_args(arguments)
+        return evaluate_command(options, passed)
+    except ConfigError as error:
+        return report_bad_arguments(error)
+
+
+def evaluate_command(options: argparse.Namespace, passed: Sequence[str]) -> int:
+    """Prepare, run, judge and report; `passed` are arguments that nobody knows."""
+    quiet_libraries()
+    if passed:
+        raise ConfigError([f"unknown argument {argument}" for argument in passed])
+    outcome, code = attempt(lambda _: _evaluate(options), "the evaluation", "")
+    if outcome is not None:
+        show(lambda: _print(outcome, options))
+    return code
+
+
+def _evaluate(options: argparse.Namespace) -> Outcome:
+    """The whole evaluation. Raises ConfigError and TemplateRefusedError before anything is run."""
+    template = load_template(options.template)
+    against = read_against(options.against) if options.against else None
+    output = Path(options.output or Path("evaluation") / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}")
+    if "://" in str(options.output):
+        raise ConfigError([f"--output {options.output!r} is no local folder; evaluations are written to local disks"])
+    options.output = str(output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix="_prepared-", dir=output))
+    except OSError as error:
+        raise ConfigError([f"--output {str(output)!r} cannot be written: {error.strerror}; name a folder"]) from error
+    try:
+        trial = PROTOCOLS[options.protocol](_request(options, template, work))
+        return _run(options, template, trial, output, against)
+    finally:
+        if not options.keep_work:
+            shutil.rmtree(work, ignore_errors=True)
+        if not any(output.iterdir()):  # refused before anything was run
+            output.rmdir()
+
+
+def _request(options: argparse.Namespace, template: Template, work: Path) -> Request:
+    if options.limit < 0:
+        raise ConfigError([f"--limit {options.limit} is negative; write 0 for all records"])
+    return Request(
+        template=template,
+        catalog=tuple(options.input),
+        work=work,
+        truth=options.truth,
+        reference=tuple(options.reference or ()),
+        input_format=options.input_format,
+        folds=options.folds,
+        labelled_folds=options.labelled_folds,
+        seed=options.seed,
+        limit=options.limit,
+        read_limits=_read_limits(options),
+    )
+
+
+def _read_limits(options: argparse.Namespace) -> ReadLimits:
+    try:
+        return ReadLimits(max_record_bytes=options.max_record_bytes)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+
+
+def _run(
+    options: argparse.Namespace, template: Template, trial: Trial, output: Path, against: Against | None
+) -> Outcome:
+    asked = tuple(options.input)
+    if trial.inputs != asked:  # prepared catalogs are JSON lines, whatever the user's were
+        options.input_format = None
+    options.input, options.reference = trial.inputs, trial.reference
+    plan = make_plan(config_from(options))
+    folds = run_folds(plan, trial.masks, output, progress=progress_of(options), keep_work=options.keep_work)
+    truth = truth_of_source(template, folds.items, trial.masks) if trial.truth is None else trial.truth
+    labels = reference_labels(template, trial.reference, plan.config.read_limits) if trial.reference else None
+    judged = judge(template, folds.items, trial.masks, truth, trial.key, labels)
+    if not judged.decisions:
+        raise ConfigError(["nothing could be judged: the catalog holds no value that was held back"])
+    made_with = table_metadata(plan) | {"protocol": options.protocol, "folds": str(len(trial.masks))}
+    about = {
+        "title": f"{template.name}, {options.protocol}",
+        "notes": [*trial.notes, *judged.notes()],
+        "catalog": list(asked),
+        "truth": options.truth,
+        "seed": options.seed,
+        "limit": options.limit or None,
+        **made_with,
+        "usage": folds.usage,
+    }
+    decisions_path = output / DECISIONS
+    write_decisions(decisions_path, judged.decisions, made_with)
+    about, report = _write_report(output, judged.decisions, about, against, plan.config)
+    return Outcome(report, about, decisions_path)
+
+
+def _write_report(
+    output: Path,
+    decisions: Sequence[Decision],
+    about: dict[str, Any],
+    against: Against | None,
+    config: EnrichConfig,
+) -> tuple[dict[str, Any], Report]:
+    """Write the report; runs that cannot be compared cost the comparison and not the evaluation."""
+    images_root, limits, seed = config.images_root or None, config.image_limits, about["seed"]
+    try:
+        return about, write_report(output, decisions, about, against, images_root, limits=limits, seed=seed)
+    except ValueError as error:
+        if against is None:
+            raise
+        about = about | {"notes": [*about["notes"], f"Not compared with {against.name}: {error}"]}
+    return about, write_report(output, decisions, about, None, images_root, limits=limits, seed=seed)
+
+
+def read_against(named: str) -> Against:
+    """The decisions of an earlier evaluation, named by its folder or its decisions file."""
+    path = Path(named)
+    try:
+        decisions, _ = read_decisions(path / DECISIONS if path.is_dir() else path)
+    except ValueError as error:
+        raise ConfigError([f"--against {named}: {error}"]) from error
+    return Against(named, decisions)
+
+
+def _print(outcome: Outcome, options: argparse.Namespace) -> None:
+    console = Console(highlight=False)
+    report = outcome.report
+    if options.json:
+        print(report.json_path.read_text("utf-8"))
+    if options.json or options.quiet:
+        return
+    print_report(console, report.metrics, outcome.about, report.comparison)
+    for name, path in (
+        ("decisions", outcome.decisions_path),
+        ("figures", report.json_path),
+        ("report", report.html_path),
+    ):
+        console.print(f"{name:10} {printable(str(path))}", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""`catalog-enrich plan`: what a run would do and take, before anything is paid."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.commands.command import print_json
+from pipelines.commands.exits import attempt, print_warnings, show
+from pipelines.configuration.runners import LOCAL_RUNNER
+from pipelines.enrich import plan_of, progress_of
+from pipelines.monitoring.terminal import printable
+from pipelines.run.dry_run import RULES_OF_THUMB, Forecast, forecast
+
+EPILOG = """examples:
+  catalog-enrich plan --template my.yaml --input items.csv --images-root images --output features \\
+      --describe-backend openai --endpoint http://gpu-box:8000/v1 --describe-model NAME \\
+      --prices prompt=0.15 completion=0.6
+
+It takes the options of `run` and does what costs nothing: reads, looks at pictures, tries rules and probes, and counts
+what a language model would be asked. What it learns of pictures is kept for the run; nothing else is.
+
+exit codes:
+  0  found out
+  1  refused: a run is at work on the output
+  2  bad arguments, template or input; nothing was looked at
+  3  it broke off"""
+
+
+def plan_command(options: argparse.Namespace, passed: Sequence[str]) -> int:
+    """Rehearse and report; `options` are those of a run, `passed` is for Beam."""
+    planned, code = attempt(lambda _: plan_of(options, passed))
+    if planned is None:
+        return code
+    plan, beam_flags = planned
+    local = options.runner == LOCAL_RUNNER
+    found, code = attempt(lambda _: forecast(plan, beam_flags, progress_of(options), local=local))
+    if found is None:
+        return code
+    show(lambda: print_json(found) if options.json else print_forecast(found))
+    print_warnings(found.warnings)
+    return code
+
+
+def print_forecast(found: Forecast) -> None:
+    """Print what a run would do, within 80 columns."""
+    console = Console(highlight=False)
+    for line in _headlines(found):
+        console.print(printable(line), markup=False)
+    table = Table(title="A run now would take", title_justify="left", show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(justify="right")
+    for label, value in _rows(found):
+        table.add_row(label, value)
+    console.print(table)
+    if found.rates == RULES_OF_THUMB:
+        advice = "a run with --max-model-calls 50 teaches more"
+        console.print(f"tokens by rules of thumb; {advice}", style="dim", markup=False)
+    elif found.rates:
+        console.print(printable(f"tokens and time by what calls took in {found.rates}"), style="dim", markup=False)
+    told = f"nothing was paid or published; finding this out took {found.rehearsal_secs:,.0f} s"
+    console.print(told, style="dim", markup=False)
+
+
+def _headlines(found: Forecast) -> Iterator[str]:
+    if found.based_on is None:
+        yield "a first run: everything is made"
+    elif found.because:
+        yield f"everything would be made anew: {'; '.join(found.because)}"
+    elif not found.to_make and not (found.records or {}).get("deleted"):
+        yield f"nothing has changed since {found.based_on}: no snapshot would be written"
+    else:
+        yield f"the run would go on from {found.based_on}"
+
+
+def _rows(found: Forecast) -> Iterator[tuple[str, str]]:
+    yield "records in the catalog", f"{found.records_in:,}"
+    yield "records that items are made of", f"{found.to_make:,}"
+    for what, number in (found.records or {}).items():
+        yield f"  items {what.replace('_', ' ')}", f"{number:,}"
+    yield "picture references to look at", f"{found.pictures:,}"
+    if found.pictures_known:
+        yield "  contents known from earlier runs", f"{found.pictures_known:,}"
+    if found.model is None:
+        yield "model calls", "0 (no language model is asked)"
+    else:
+        yield f"model calls to {printable(found.model)}", f"{found.calls:,}"
+        yield "  answers kept from earlier runs", f"{found.answers_known:,}"
+        yield "prompt tokens", f"{found.prompt_tokens:,}"
+        yield "  of these for pictures", f"{found.image_tokens:,}"
+        yield "answer tokens", f"{found.completion_tokens:,}"
+        yield "cost", "not known without --prices" if found.cost is None else f"{found.cost:,.4f}"
+    if found.left_open:
+        yield "items that the budget leaves open", f"{found.left_open:,}"
+    yield "seconds", "not known before a first run" if found.seconds is None else f"about {found.seconds:,.0f}"

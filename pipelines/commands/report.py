@@ -1,0 +1,61 @@
+"""`catalog-enrich report`: the page of a snapshot, written anew and pointed at."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipelines.commands.command import Command, print_json
+from pipelines.commands.snapshot_option import add_snapshot_option, looked_at, with_storage
+from pipelines.configuration.config import ConfigError
+from pipelines.monitoring.terminal import printable
+from pipelines.report import REPORT_PAGE, render
+from pipelines.run.artifacts import write_text
+from pipelines.snapshots.history import SnapshotInfo, list_snapshots
+from transforms.images.files import ImageLimits
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
+    add_snapshot_option(parser)
+    parser.add_argument(
+        "--images-root", metavar="DIR", help="folder of the pictures (default: that of the run that made the snapshot)"
+    )
+    parser.add_argument("--out", default="", metavar="FILE", help="where to write it (default: beside the tables)")
+
+
+def _report(options: argparse.Namespace) -> int:
+    info = looked_at(options.output, options.snapshot)
+    if options.out and not Path(options.out).absolute().parent.is_dir():
+        raise ConfigError([f"--out {options.out}: its folder does not exist"])
+    root = options.images_root or info.manifest.get("options", {}).get("images_root") or None
+    page = render(info.path, info.manifest, root, ImageLimits(), _before(options.output, info))
+    if options.out:
+        path = str(Path(options.out).absolute())
+        Path(path).write_text(page, "utf-8", "backslashreplace")
+    else:
+        path = write_text(info.path, REPORT_PAGE, page)
+    size_bytes = len(page.encode("utf-8", "backslashreplace"))
+    if options.json:
+        print_json({"run_id": info.run_id, "path": path, "size_bytes": size_bytes})
+    else:
+        print(printable(f"{path} ({size_bytes / 2**20:.1f} MiB): the report of {info.run_id}"))
+    return 0
+
+
+def _before(output: str, info: SnapshotInfo) -> str | None:
+    """The folder of the snapshot that it went on from, or was compared with; None where it is gone."""
+    wanted = info.manifest.get("compared_with") or info.based_on
+    return next((each.path for each in list_snapshots(output) if each.run_id == wanted and not each.problem), None)
+
+
+REPORT = Command(
+    "report",
+    "write the page of a snapshot anew",
+    "Writes the report of a snapshot, published or refused, into its folder: one page that needs no network and no "
+    "server, with counts, coverage, examples with pictures and evidence, quarantine, contradictions, a map of the "
+    "items, time and cost, and what changed. A run writes it by itself.",
+    ["features", "features --snapshot 20260131T120000Z-1f3c9a --out refused.html"],
+    _add_options,
+    with_storage(_report),
+)

@@ -1,0 +1,160 @@
+"""`catalog-enrich template init`: a first template for a raw catalog, that runs as it is."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.commands.command import Command, print_json
+from pipelines.commands.snapshot_option import with_storage
+from pipelines.configuration.config import ConfigError
+from pipelines.drafting.draft import Drafted, draft, unused_name
+from pipelines.drafting.profile import Profile, profile
+from pipelines.drafting.record import Identity, find_id, find_image_table, find_pictures
+from pipelines.monitoring.terminal import printable
+from schemas.loading import parse_template
+from transforms.readers import FORMATS, InputRefusedError, plan_splits
+
+MAX_RECORDS = 20_000
+TOLD_EVERY = 5_000
+DONE = 0
+
+EXIT_CODES = """exit codes:
+  0  drafted
+  2  bad arguments, no column that could be the id, or a file that is there already; nothing was written"""
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", nargs="+", metavar="FILE", help="catalog files or globs, as for `run --input`")
+    parser.add_argument(
+        "--input-format", choices=sorted(FORMATS), help="format of all inputs, for names without a known ending"
+    )
+    parser.add_argument("--images-root", default="", metavar="DIR", help="folder that picture paths are relative to")
+    parser.add_argument(
+        "--image-table", nargs="+", default=(), metavar="FILE", help="tables that list further pictures"
+    )
+    parser.add_argument("--name", default="", metavar="NAME", help="of the template (default: from the first file)")
+    parser.add_argument("--out", default="", metavar="FILE", help="where to write it (default: print it)")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.add_argument(
+        "--max-records", type=int, default=MAX_RECORDS, metavar="N", help="to look at (default: %(default)s)"
+    )
+
+
+def _init(options: argparse.Namespace) -> int:
+    if options.max_records < 1:
+        raise ConfigError([f"--max-records {options.max_records} is below 1; write how many records to look at"])
+    if options.out and Path(options.out).exists() and not options.force:
+        raise ConfigError([f"--out {options.out} is there already; name another file, or give --force"])
+    found = _profile(options.input, options.input_format, options.max_records, quiet=options.json)
+    if not found.records:
+        told = ", ".join(f"{reason} {count:,}" for reason, count in found.rejects.most_common(3)) or "it is empty"
+        raise ConfigError([f"no record of the catalog can be read: {told}"])
+    identity = find_id(found)
+    if identity.problem:
+        raise ConfigError(
+            [f"{identity.problem}. Add an id column to the export, or start from `template show product`"]
+        )
+    drafted = _drafted(options, found, identity)
+    parse_template(drafted.text, options.out or "the draft")
+    if options.out:
+        Path(options.out).write_text(drafted.text, "utf-8")
+    _tell(options, found, identity, drafted)
+    return DONE
+
+
+def _profile(patterns: Sequence[str], input_format: str | None, max_records: int, *, quiet: bool) -> Profile:
+    try:
+        splits = plan_splits(patterns, input_format=input_format, kind="catalog")
+    except InputRefusedError as error:
+        raise ConfigError(str(error).splitlines()) from error
+
+    def told(records: int) -> None:
+        if records % TOLD_EVERY == 0 and not quiet:
+            print(f"catalog-enrich: {records:,} records looked at", file=sys.stderr)
+
+    return profile(splits, max_records, told)
+
+
+def _drafted(options: argparse.Namespace, found: Profile, identity: Identity) -> Drafted:
+    pictures, table = find_pictures(found, options.images_root), None
+    if options.image_table:
+        rows = _profile(options.image_table, None, options.max_records, quiet=True)
+        table = find_image_table(rows, found.columns[identity.column])
+        if table is None:
+            columns = ", ".join(rows.columns) or "none"
+            raise ConfigError([f"--image-table: no id of the catalog and no picture in its columns ({columns})"])
+    stem = Path(options.input[0]).name.split(".")[0].strip("*?[]") or "catalog"
+    return draft(options.name or unused_name(stem, set()), found, identity, pictures, table)
+
+
+def _tell(options: argparse.Namespace, found: Profile, identity: Identity, drafted: Drafted) -> None:
+    if options.json:
+        print_json(
+            {
+                "records": found.records,
+                "rejects": found.rejects,
+                "id": identity.column,
+                "attributes": [
+                    {"name": name, "from": each.options.get("from", each.source), "known_share": each.known_share}
+                    | {"type": each.options["type"], "why": each.why}
+                    for name, each in drafted.attributes
+                ],
+                "left_out": drafted.left_out,
+                "template": drafted.text,
+            }
+        )
+        return
+    if not options.out:
+        print(drafted.text, end="")
+    console = Console(highlight=False, stderr=not options.out)
+    console.print(_overview(drafted))
+    for line in _lines(options, found, identity, drafted):
+        console.print(printable(line), markup=False, soft_wrap=True)
+
+
+def _overview(drafted: Drafted) -> Table:
+    table = Table(title="Attributes", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("attribute", overflow="fold")
+    table.add_column("type")
+    table.add_column("known", justify="right")
+    table.add_column("why", overflow="fold")
+    for name, each in drafted.attributes:
+        table.add_row(name, each.options["type"], f"{each.known_share:.0%}", Text(printable(each.why)))
+    return table
+
+
+def _lines(options: argparse.Namespace, found: Profile, identity: Identity, drafted: Drafted) -> Iterator[str]:
+    yield f"{found.records:,} records looked at; the id is {identity.column}"
+    for reason, count in found.rejects.most_common():
+        yield f"{count:,} records cannot be read: {reason} (docs/reasons.md)"
+    if drafted.left_out:
+        yield f"not read: {len(drafted.left_out)} columns; the file says why"
+    if options.out:
+        yield f"written: {options.out}"
+        yield f"next: catalog-enrich template check {shlex.quote(options.out)}"
+        images = f" --images-root {shlex.quote(options.images_root or 'DIR')}" if "images:" in drafted.text else ""
+        table = f" --image-table {shlex.join(options.image_table)}" if options.image_table else ""
+        run = f"catalog-enrich run --template {shlex.quote(options.out)} --input {shlex.join(options.input)}"
+        yield f"      {run}{images}{table} --output features"
+
+
+INIT = Command(
+    "init",
+    "draft a template for a raw catalog",
+    "Looks at a raw catalog and drafts a template for it: the id, picture columns, how lists, category paths and "
+    "key=value cells are written, types, closed lists, units, titles and texts, how much of each column is known. The "
+    "draft runs as it is; its comments say why each attribute is what it is, and what was left out.",
+    ["items.csv --images-root images --out my.yaml", "'export/*.jsonl.gz' --max-records 5000 > my.yaml"],
+    _add_options,
+    with_storage(_init),
+    EXIT_CODES,
+)

@@ -1,0 +1,96 @@
+"""What Beam runs a pipeline on: its options from those that are not ours, and the pipeline that carries them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import cache
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.runner import create_runner
+
+from pipelines.configuration.config import ConfigError
+
+LOCAL_RUNNER = "FnApiRunner"
+# Options of Beam whose values are secrets, and what to set instead: a worker logs its options, and anyone on a machine
+# may read a command line.
+_SECRETS = {
+    "--s3_access_key_id": "AWS_ACCESS_KEY_ID",
+    "--s3_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "--s3_session_token": "AWS_SESSION_TOKEN",
+}
+
+
+def connect_storage(passed: Sequence[str] = ()) -> None:
+    """Let object stores be opened before there is a pipeline, with Beam's options for them (`--s3_region_name` ...)."""
+    FileSystems.set_options(PipelineOptions(list(passed)))
+
+
+def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:
+    """Beam's options from the arguments that are not ours.
+
+    Raises ConfigError for a runner that there is not, for arguments that nobody reads, and for secrets among them.
+    """
+    if runner == "DaskRunner":
+        raise ConfigError(["--runner DaskRunner loses records silently; use FnApiRunner, PortableRunner or a service"])
+    try:
+        create_runner(runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ConfigError([f"--runner {runner}: {error}"]) from error
+    _, unread = beam_parser().parse_known_args(list(passed))
+    problems = [f"unknown argument {argument}" for argument in unread]
+    names = [argument.partition("=")[0] for argument in passed]
+    problems += [
+        f"{name} would be logged; set {_SECRETS[name]} in the environment" for name in names if name in _SECRETS
+    ]
+    if problems:
+        raise ConfigError(problems)
+    flags = [f"--runner={runner}", *passed]
+    if runner == LOCAL_RUNNER:
+        mode = "in_memory" if workers == 1 else "multi_processing"
+        flags += [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
+    return PipelineOptions(flags)
+
+
+def in_one_process(options: PipelineOptions) -> PipelineOptions:
+    """The same options, for work that is done before other processes of this machine would have started."""
+    if not _is_local(options):
+        return options
+    flags = {**options.get_all_options(drop_default=True), "direct_num_workers": 1, "direct_running_mode": "in_memory"}
+    return PipelineOptions.from_dictionary(flags)
+
+
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """An empty pipeline that runs with these options, in every process of it.
+
+    Beam's local runner starts its processes without the options unless it is handed them: they would look for an
+    object store at its default address.
+    """
+    if not _is_local(options):
+        return beam.Pipeline(options=options)
+    given = JobServiceHandle.encode_pipeline_options(options.get_all_options(drop_default=True))
+    provision = ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=given))
+    return beam.Pipeline(FnApiRunner(provision_info=provision), options)
+
+
+def _is_local(options: PipelineOptions) -> bool:
+    return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER)
+
+
+@cache
+def beam_parser() -> argparse.ArgumentParser:
+    """A parser of every option of every PipelineOptions class that is loaded."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    pending = [PipelineOptions]
+    while pending:
+        options = pending.pop()
+        pending += options.__subclasses__()
+        if "_add_argparse_args" in options.__dict__:
+            options._add_argparse_args(parser)
+    return parser

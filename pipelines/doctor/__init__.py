@@ -1,0 +1,1 @@
+"""What `catalog-enrich doctor` looks at: the machine and the models."""

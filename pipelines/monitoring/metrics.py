@@ -1,0 +1,100 @@
+"""Metrics of a run: what the stages counted and timed, with the names that dashboards may rely on.
+
+In Beam they are `<stage>_<what>` in the namespace `catalog_enrich`, on every runner; the manifest has them as `stages`
+and `distributions`, and the snapshot's `metrics.txt` in OpenMetrics' text format (pipelines/monitoring/openmetrics.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import apache_beam as beam
+
+from transforms.runtime.metrics import FAILED, NAMESPACE
+
+# Stage → what it does.
+STAGES = {
+    "read": "reads records and normalises them",
+    "locate": "finds picture files",
+    "prepare": "decodes pictures and looks at them with the image models",
+    "assemble": "puts a bucket's records, pictures and answers together",
+    "contradict": "looks for what speaks against source values",
+    "learn": "makes examples of rows with known values",
+    "train": "trains probes",
+    "fill": "fills values by rules and probes",
+    "question": "makes questions of what is open",
+    "describe": "asks a language model",
+    "rehearse": "counts what a language model would be asked (catalog-enrich plan)",
+    "validate": "checks rows",
+    "text": "composes texts",
+    "embed": "makes text vectors",
+    "write": "writes tables",
+    "gate": "checks the written snapshot",
+}
+# Counter → what is counted.
+COUNTERS = {
+    "msecs": "milliseconds in the stage, summed over workers",
+    "records": "records of the catalog",
+    "image_rows": "rows of image tables",
+    "known": "records that the last snapshot knows, which are not looked into",
+    "pictures": "pictures: references to them (locate), contents (prepare)",
+    "unusable": "picture references without a usable file",
+    "items": "items",
+    "reused": "pictures, texts or answers that an earlier run has made",
+    "calls": "calls of a language model",
+    "retries": "sendings of a call beyond its first",
+    "prompt_tokens": "tokens of prompts, those of pictures included",
+    "completion_tokens": "tokens of answers",
+    "probes": "attributes that a probe was trained for",
+    "quarantined": "records that were set aside",
+    "failures": "faults of this program that cost no record",
+}
+FAILED_ABOUT = "records, pictures or calls that went wrong, by reason id"
+# Distribution → what is measured.
+DISTRIBUTIONS = {
+    "call_msecs": "milliseconds of one call of the stage: a split of the input, a batch of pictures, a bucket",
+    "request_msecs": "milliseconds from sending a request to its whole answer",
+}
+
+
+def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
+    """Stage → counter → value, from the counters that the stages kept; empty where the runner has none.
+
+    Counters are for watching: a runner that cannot give them costs no snapshot.
+    """
+    stages: dict[str, dict[str, int]] = {}
+    with suppress(Exception):
+        for counter in _queried(result)["counters"]:
+            stage, _, what = counter.key.metric.name.partition("_")
+            stages.setdefault(stage, {})[what] = _value(counter) or 0
+    return dict(sorted(stages.items()))
+
+
+def stage_distributions(result: Any) -> dict[str, dict[str, dict[str, int]]]:
+    """Stage → distribution → count, sum, min and max; empty where the runner has none."""
+    stages: dict[str, dict[str, dict[str, int]]] = {}
+    with suppress(Exception):
+        for found in _queried(result)["distributions"]:
+            stage, _, what = found.key.metric.name.partition("_")
+            value = _value(found)
+            if value is not None and value.count:
+                told = {"count": value.count, "sum": value.sum, "min": value.min, "max": value.max}
+                stages.setdefault(stage, {})[what] = told
+    return dict(sorted(stages.items()))
+
+
+def about(stage: str, what: str) -> str:
+    """What a counter or distribution of a stage means. Raises KeyError for names that are not registered."""
+    if what.startswith(FAILED):
+        return FAILED_ABOUT
+    return f"{STAGES[stage]}: {COUNTERS.get(what) or DISTRIBUTIONS[what]}"
+
+
+def _queried(result: Any) -> Any:
+    return result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))
+
+
+def _value(metric: Any) -> Any:
+    # Some runners report attempted values only.
+    return metric.committed if metric.committed is not None else metric.attempted

@@ -1,0 +1,174 @@
+"""How far a local run is, from the heartbeats of its workers: each stage, its model calls, and what went wrong.
+
+Pure: pipelines/monitoring/live_view.py shows it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transforms.describe.items import MICRO
+from transforms.runtime.metrics import FAILED
+
+POLL_SECS = 0.5
+RATE_WINDOW_SECS = 10
+MIN_RATE_WINDOW_SECS = 2
+
+State = Literal["waiting", "running", "done"]
+Beats = Mapping[str, Counter[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A line of the view.
+
+    total: what its count ends at, at most: stage and what that counts.
+    whole: ends before the next stage begins; the others run bucket by bucket, side by side.
+    optional: not shown before it begins, since not every run has it.
+    steady: counts one by one, so that a rate can be told while it runs; the others count a bucket at once.
+    """
+
+    name: str
+    counts: str
+    title: str
+    total: tuple[str, str] | None = None
+    whole: bool = False
+    steady: bool = True
+    loads_model: bool = False
+    optional: bool = False
+
+
+_RECORDS = ("read", "records")
+# Items that are asked about: at most as many questions, since equal ones are put once.
+_QUESTIONS = ("question", "items")
+# In the order of the flow.
+STAGES = (
+    Stage("read", "records", "records read", whole=True),
+    Stage("locate", "pictures", "pictures located", whole=True),
+    Stage("prepare", "pictures", "pictures prepared", ("locate", "pictures"), whole=True, loads_model=True),
+    Stage("learn", "items", "examples made", whole=True, loads_model=True, optional=True),
+    Stage("train", "probes", "probes trained", whole=True, steady=False, optional=True),
+    Stage("describe", "answers", "model answers", _QUESTIONS, whole=True, loads_model=True, optional=True),
+    Stage("rehearse", "answers", "questions counted", _QUESTIONS, whole=True, optional=True),
+    Stage("assemble", "items", "items assembled", _RECORDS, steady=False),
+    Stage("embed", "items", "items embedded", _RECORDS, loads_model=True),
+    Stage("write", "items", "items written", _RECORDS, steady=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StageLine:
+    """What the view says of a stage. rate: per second; left_secs: until it is done; None where it cannot be told.
+
+    loading: its workers load a model before they count anything.
+    """
+
+    title: str
+    state: State
+    count: int = 0
+    total: int | None = None
+    rate: float | None = None
+    left_secs: float | None = None
+    loading: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A language model's calls so far. in_flight: sent and not answered; waiting: for a place among these.
+
+    cost: by --prices, in their currency.
+    """
+
+    in_flight: int
+    waiting: int
+    tokens: int
+    cost: float
+
+
+def calls_of(beats: Beats) -> Calls | None:
+    """What heartbeats say of a language model, None where none is asked."""
+    counts = beats.get("describe")
+    if counts is None:
+        return None
+    unanswered = max(0, counts["sent"] - counts["answers"])
+    in_flight = min(unanswered, counts["limit"])
+    return Calls(in_flight, unanswered - in_flight, counts["tokens"], counts["micro_cost"] / MICRO)
+
+
+def failures_of(beats: Beats) -> dict[str, int]:
+    """Reason id → records, pictures and calls that went wrong, the most frequent first."""
+    found: Counter[str] = Counter()
+    for counts in beats.values():
+        found.update({name.removeprefix(FAILED): n for name, n in counts.items() if name.startswith(FAILED)})
+    return dict(found.most_common())
+
+
+@dataclass(slots=True)
+class _Pace:
+    """(seconds, count) of a stage as they were seen, those within RATE_WINDOW_SECS."""
+
+    begin_secs: float
+    end_secs: float
+    recent: deque[tuple[float, int]]
+
+    def see(self, seconds: float, count: int) -> None:
+        if count == 0:  # loading a model is no part of the rate
+            self.begin_secs = seconds
+            self.recent.clear()
+        elif count > self.recent[-1][1]:
+            self.end_secs = seconds
+        self.recent.append((seconds, count))
+        while seconds - self.recent[0][0] > RATE_WINDOW_SECS:
+            self.recent.popleft()
+
+    def recent_rate(self) -> float | None:
+        (begin, before), (end, after) = self.recent[0], self.recent[-1]
+        return (after - before) / (end - begin) if end - begin >= MIN_RATE_WINDOW_SECS else None
+
+    def mean_rate(self) -> float:
+        return self.recent[-1][1] / max(POLL_SECS, self.end_secs - self.begin_secs)
+
+
+@dataclass(slots=True)
+class Tracker:
+    """Turns heartbeats, as they are polled, into the lines of the view."""
+
+    _paces: dict[str, _Pace] = field(default_factory=dict)
+    _polled_secs: float = 0.0
+
+    def observe(self, beats: Beats, seconds: float, *, finished: bool = False) -> list[StageLine]:
+        """The lines `seconds` after the start; finished: the run is over, so every stage is done."""
+        for stage in STAGES:
+            if stage.name in beats:
+                begun = _Pace(self._polled_secs, seconds, deque([(self._polled_secs, 0)]))
+                self._paces.setdefault(stage.name, begun).see(seconds, beats[stage.name][stage.counts])
+        self._polled_secs = seconds
+        shown = [position for position, stage in enumerate(STAGES) if stage.name in beats or not stage.optional]
+        return [self._line(position, beats, finished) for position in shown]
+
+    def _line(self, position: int, beats: Beats, finished: bool) -> StageLine:
+        stage, pace = STAGES[position], self._paces.get(STAGES[position].name)
+        count = beats[stage.name][stage.counts] if stage.name in beats else 0
+        total = _total(stage, beats)
+        passed = stage.whole and any(later.name in beats for later in STAGES[position + 1 :])
+        if finished or passed or (total and count >= total):
+            rate = pace.mean_rate() if pace and count and stage.steady else None
+            return StageLine(stage.title, "done", count, rate=rate)
+        if pace is None:
+            return StageLine(stage.title, "waiting")
+        if stage.loads_model and not count:
+            return StageLine(stage.title, "running", count, total, loading=True)
+        # Without a total the end shows only when the next stage begins: the mean stands still until then.
+        rate = (pace.recent_rate() if total else pace.mean_rate()) if stage.steady else None
+        left_secs = (total - count) / rate if total and rate else None
+        return StageLine(stage.title, "running", count, total, rate, left_secs)
+
+
+def _total(stage: Stage, beats: Beats) -> int | None:
+    if stage.total is None or stage.total[0] not in beats:
+        return None
+    source, counts = stage.total
+    return beats[source][counts] - beats[source]["unusable"]

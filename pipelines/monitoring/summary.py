@@ -1,0 +1,302 @@
+"""What a run says when it ends: counts that close, fills, quarantine, seconds, and where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.monitoring.terminal import printable
+from schemas.reasons import REASONS
+
+MAX_NAMES = 12
+# Reasons of an unknown value of which something was seen, though not enough to fill it.
+UNSURE = ("below-threshold", "ambiguous")
+# Reasons that say that no file was found where a reference points.
+_NOT_FOUND = ("image-missing", "image-outside-root", "image-path-invalid", "image-not-a-file")
+# Label → the Parquet files of a snapshot, as a pattern that shells and readers take.
+TABLE_FILES = {
+    "tables": "items/*.parquet",
+    "vectors": "embeddings/*/*.parquet",
+    "quarantine": "quarantine/*.parquet",
+    "records": "records/*.parquet",
+}
+
+
+def print_outcome(manifest: Mapping[str, Any], manifest_path: str, *, unchanged: bool = False) -> None:
+    """Print the summary of a manifest on stdout; of one that is still true, only that it is."""
+    console, folder = Console(highlight=False), snapshot_folder(manifest_path, manifest["published"])
+    if not unchanged:
+        write_summary(console, manifest, folder)
+        return
+    counts = manifest["counts"]
+    held = f"{counts['items']:,} items, {counts['records_quarantined']:,} in quarantine"
+    console.print(f"nothing has changed since {manifest['run_id']}: {held}, no model was asked", markup=False)
+    console.print(printable(f"{'published':<11}{folder}"), soft_wrap=True, markup=False)
+
+
+def print_refusal(manifest: Mapping[str, Any], manifest_path: str) -> None:
+    """Say on stderr, and nothing else, why the gate refused a snapshot, and where it is kept."""
+    console = Console(highlight=False, stderr=True)
+    for check in _failed(manifest):
+        for line in check_lines(check):
+            console.print(printable(line), soft_wrap=True, markup=False)
+    for line in _where(manifest, snapshot_folder(manifest_path, published=False)):
+        console.print(printable(line), soft_wrap=True, markup=False)
+
+
+def _failed(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Checks that failed, the critical ones first."""
+    failed = [check for check in manifest["checks"] if not check["passed"]]
+    return sorted(failed, key=lambda check: check["severity"] != "critical")
+
+
+def snapshot_folder(manifest_path: str, published: bool) -> str:
+    """Where to read the snapshot: OUTPUT/current for a published one where that link exists, else its own folder."""
+    snapshot = manifest_path.rpartition("/")[0]
+    current = f"{snapshot.rsplit('/', 2)[0]}/current"
+    return current if published and Path(current).is_symlink() else snapshot
+
+
+def write_summary(console: Console, manifest: Mapping[str, Any], folder: str) -> None:
+    """Write the summary of a manifest whose snapshot is read at `folder`; fits 80 columns, long paths aside."""
+    counts = manifest["counts"]
+    timing = f"summed over workers ({manifest['workers']}); the whole run includes start-up"
+    for table, notes in (
+        (_records(manifest), []),
+        _filled(counts),
+        _probes(manifest),
+        (_set_aside(counts), []),
+        _model(manifest),
+        (_stages(manifest), [timing]),
+    ):
+        if table.row_count:
+            console.print(table)
+        for note in notes:
+            console.print(printable(note), style="dim", markup=False)
+    for line, style in _remarks(manifest):
+        console.print(printable(line), style=style, markup=False)
+    for line in _where(manifest, folder):
+        # Paths are for copying: a terminal may break them, this program does not.
+        console.print(printable(line), soft_wrap=True, markup=False)
+
+
+def _remarks(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the reader ought to know or do, each with its style."""
+    counts = manifest["counts"]
+    if manifest["unmapped_columns"]:
+        yield f"columns that the template does not read: {_named(manifest['unmapped_columns'])}", "dim"
+    if counts["images"] and not counts["images"].get("usable"):
+        yield _no_pictures(counts["images"]), "yellow"
+    faults = _quarantined(counts).get("internal-error", 0)
+    if faults:
+        told = "please report it with the messages in the quarantine table"
+        yield f"{faults:,} in quarantine as internal-error, a fault of this program: {told}", "red"
+    for check in _failed(manifest):
+        for line in check_lines(check):
+            yield line, "red" if check["severity"] == "critical" else "yellow"
+
+
+def _no_pictures(images: Mapping[str, int]) -> str:
+    references = sum(images.values())
+    if sum(images.get(reason, 0) for reason in _NOT_FOUND) < references:
+        return f"0 of {references:,} picture references could be used; the reasons are listed above"
+    return f"0 of {references:,} picture references found below --images-root; is it the right folder?"
+
+
+def _where(manifest: Mapping[str, Any], folder: str) -> Iterator[str]:
+    if manifest["published"]:
+        yield f"{'published':<11}{folder}"
+    else:
+        yield f"{'REFUSED':<11}by the gate; readers keep the previous snapshot"
+        yield f"{'kept':<11}{folder}"
+    for label, files in TABLE_FILES.items():
+        if label != "quarantine" or _quarantined(manifest["counts"]):
+            yield f"{label:<11}{folder}/{files}"
+    if manifest.get("options", {}).get("report", True):
+        yield f"{'report':<11}{folder}/report.html"
+    yield f"{'manifest':<11}{folder}/manifest.json"
+
+
+def _named(names: Sequence[str]) -> str:
+    rest = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more (see the report)" if rest > 0 else "")
+
+
+def check_lines(check: dict[str, Any]) -> Iterator[str]:
+    """A failed check: what was expected and found, and what to do."""
+    yield check_line(check)
+    if check.get("fix"):
+        yield f"  {check['id']}: {check['fix']}"
+
+
+def check_line(check: dict[str, Any]) -> str:
+    """A failed check in one line: what was expected, where, how often not, examples."""
+    frame, _, column = check["column"].partition(".")
+    if frame == "drift" and check["examples"]:
+        found, *told = check["examples"]
+        return f"{check['severity']}: {check['check']}: it is {_number(found)} ({'; '.join(told)})"
+    if frame == "run" and check["examples"]:
+        # One row, so that the value itself says more than how many do not fit.
+        limits = _limits(check["expected"].get("min_value"), check["expected"].get("max_value"))
+        found = f"{column.replace('_', ' ')} is {_number(check['examples'][0])}, expected {limits}"
+        return f"{check['severity']}: {check['check']}: {found}"
+    counts = f"{check['unexpected']:,} of {check['values']:,} values do not fit"
+    examples = f", for example {', '.join(check['examples'])}" if check["examples"] else ""
+    return f"{check['severity']}: {check['check']} ({check['column']}: {counts}{examples})"
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"at most {_number(high)}" if low is None else f"at least {_number(low)}"
+    return _number(low) if low == high else f"between {_number(low)} and {_number(high)}"
+
+
+def _number(value: Any) -> str:
+    """A count, or a share to four places.
+
+    >>> _number("12000.0"), _number(0.33333333)
+    ('12,000', '0.3333')
+    """
+    number = float(value)
+    return f"{number:,.0f}" if number.is_integer() else f"{number:,.4f}".rstrip("0")
+
+
+def _quarantined(counts: Mapping[str, Any]) -> dict[str, int]:
+    """Reason → records, rows of image tables and answers of a language model."""
+    kinds = [counts["quarantined"], counts["image_rows_quarantined"], counts["answers_quarantined"]]
+    return {reason: sum(kind.get(reason, 0) for kind in kinds) for kind in kinds for reason in kind}
+
+
+def _records(manifest: Mapping[str, Any]) -> Table:
+    counts = manifest["counts"]
+    table = Table(title="Records", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("records in", f"{counts['records_in']:,}")
+    table.add_row("items", f"{counts['items']:,}")
+    if counts["items_deleted"]:
+        table.add_row("items kept without a record", f"{counts['items_deleted']:,}")
+    table.add_row("quarantined", f"{counts['records_quarantined']:,}")
+    table.add_row("unaccounted", f"{counts['unaccounted']:,}")
+    for what, number in (manifest.get("records") or {}).items():
+        table.add_row(f"items {what.replace('_', ' ')}", f"{number:,}")
+    images = counts["images"]
+    table.add_row("pictures used", f"{images.get('usable', 0):,}")
+    table.add_row("pictures skipped", f"{sum(images.values()) - images.get('usable', 0):,}")
+    return table
+
+
+def _filled(counts: Mapping[str, Any]) -> tuple[Table, list[str]]:
+    """The table of values with its notes; attributes of which nothing was ever seen are named in a note."""
+    sources = [
+        s for s in ("record", "text", "image", "neighbour", "model") if any(s in v for v in counts["values"].values())
+    ]
+    table = Table(title="Values by attribute and source", title_justify="left")
+    table.add_column("attribute", overflow="fold")
+    for source in (*sources, "unsure", "unknown"):
+        table.add_column("given" if source == "record" else source, justify="right", no_wrap=True)
+    never, any_unsure = [], False
+    for name, by_source in counts["values"].items():
+        unsure = sum(by_source.get(f"unknown:{reason}", 0) for reason in UNSURE)
+        unknown = sum(count for source, count in by_source.items() if source.startswith("unknown:")) - unsure
+        if not unsure and not any(source in by_source for source in sources):
+            never.append(name)
+            continue
+        any_unsure = any_unsure or unsure > 0
+        table.add_row(name, *(f"{by_source.get(s, 0):,}" for s in sources), f"{unsure:,}", f"{unknown:,}")
+    notes = ["unsure: something was seen, not enough to fill the value"] if any_unsure else []
+    notes += _settled(counts["missing"])
+    notes += [f"never known: {_named(never)}"] if never else []
+    return table, notes
+
+
+def _settled(missing: Mapping[str, int]) -> list[str]:
+    """How much of what is missing needs no language model."""
+    if not missing.get("values"):
+        return []
+    values, items = (
+        f"{missing[f'{what}_settled']:,} of {missing[what]:,} ({missing[f'{what}_settled'] / missing[what]:.0%})"
+        for what in ("values", "items")
+    )
+    return [f"settled without a language model: {values} missing values; calls saved: {items} items with any"]
+
+
+def _probes(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
+    """What was learnt from the rows that have a value: how often it was right on rows that were held back."""
+    table = Table(title="Probes, by what held-back rows say", title_justify="left")
+    for name in ("attribute", "learnt from", "by", "answers", "right"):
+        table.add_column(name, overflow="fold", justify="left" if name in ("attribute", "by") else "right")
+    notes = []
+    for probe in manifest["probes"]:
+        if probe["threshold"] is not None:
+            coverage, precision = f"{probe['expected_coverage']:.0%}", f"{probe['expected_precision']:.0%}"
+            by = "spans" if probe["kind"] == "spans" else probe["view"]
+            rows = f"{probe['labelled']:,}" + (" (earlier run)" if probe["reused"] else "")
+            table.add_row(probe["attribute"], rows, by, coverage, precision)
+    noted = [probe for probe in manifest["probes"] if probe["kind"] != "none" and probe["note"]]
+    for told, silent in (
+        ("abstain, see the report for why", True),
+        ("measured on other catalogs' rows more than on this one's, see the report", False),
+    ):
+        names = [probe["attribute"] for probe in noted if (probe["threshold"] is None) == silent]
+        if names:
+            notes.append(f"{told}: {_named(names)}")
+    return table, notes
+
+
+def _set_aside(counts: Mapping[str, Any]) -> Table:
+    table = Table(title="Set aside or flagged, by reason", title_justify="left")
+    table.add_column("reason")
+    table.add_column("quarantined", justify="right")
+    table.add_column("flagged", justify="right")
+    quarantined = _quarantined(counts)
+    for reason in REASONS:
+        if quarantined.get(reason) or counts["flags"].get(reason):
+            numbers = (each.get(reason) for each in (quarantined, counts["flags"]))
+            table.add_row(reason, *(f"{number:,}" if number else "" for number in numbers))
+    return table
+
+
+def _model(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
+    """What the language model was asked, what it took, and what it cost."""
+    name = manifest["versions"].get("describe_model")
+    table = Table(title=f"Language model {printable(name or '')}", title_justify="left", show_header=False)
+    if name is None:
+        return table, []
+    used = manifest["counts"]["described"]
+    table.add_column()
+    table.add_column(justify="right")
+    for label, key in (
+        ("items asked about", "items"),
+        ("calls", "calls"),
+        ("answers of earlier runs", "reused"),
+        ("sent again", "retries"),
+        ("prompt tokens", "prompt_tokens"),
+        ("of these for pictures", "image_tokens"),
+        ("answer tokens", "completion_tokens"),
+    ):
+        table.add_row(label, f"{used[key]:,}")
+    if used["calls"]:
+        table.add_row("seconds a call", f"{used['seconds'] / used['calls']:,.2f}")
+    if used["cost"]:
+        table.add_row("cost by --prices", f"{used['cost']:,.4f}")
+    for reason, items in used["failed_items"].items():
+        table.add_row(f"items open: {reason}", f"{items:,}")
+    left = used["failed_items"].get("budget", 0)
+    notes = ["the budget was spent; run again, with more of it, for what is open"] if left else []
+    return table, notes
+
+
+def _stages(manifest: Mapping[str, Any]) -> Table:
+    table = Table(title="Seconds by stage", title_justify="left")
+    table.add_column("stage")
+    table.add_column("seconds", justify="right")
+    for stage, counters in manifest["stages"].items():
+        if "msecs" in counters:
+            table.add_row(stage, f"{counters['msecs'] / 1000:,.1f}")
+    table.add_row("whole run", f"{manifest['seconds']:,.0f}")
+    return table

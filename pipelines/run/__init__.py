@@ -1,0 +1,1 @@
+"""The job: plan, graph, start, conclusion, and the manifest it leaves."""

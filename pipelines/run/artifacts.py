@@ -1,0 +1,50 @@
+"""What is written beside the tables for people and monitors. It never costs a snapshot: what fails is a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from pipelines.configuration.config import Plan
+from pipelines.monitoring.openmetrics import METRICS, exposition
+from pipelines.report import write_run_report
+from pipelines.report.data_docs import DATA_DOCS, data_docs_page
+from pipelines.snapshots.layout import is_local
+
+Manifest = Mapping[str, Any]
+
+
+def write_beside(snapshot: str, manifest: Manifest, plan: Plan, earlier: str | None) -> list[str]:
+    """Write metrics, Data Docs and the report; returns warnings.
+
+    earlier: folder of the snapshot that was current before.
+    """
+    warnings: list[str] = []
+    _try("metrics", lambda: write_text(snapshot, METRICS, exposition(manifest)), warnings)
+    if plan.config.report:
+        root, limits = plan.config.images_root or None, plan.config.image_limits
+        # The report links to the Data Docs if there are any.
+        _try("Data Docs", lambda: write_text(snapshot, DATA_DOCS, data_docs_page(manifest)), warnings)
+        _try("report", lambda: write_run_report(snapshot, manifest, root, limits, earlier), warnings)
+    return warnings
+
+
+def write_text(snapshot: str, name: str, text: str) -> str:
+    """Write a text file beside the tables; returns its path."""
+    path = FileSystems.join(snapshot, *name.split("/"))
+    if is_local(path):
+        Path(path).parent.mkdir(exist_ok=True)
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
+    return path
+
+
+def _try(what: str, write: Callable[[], object], warnings: list[str]) -> None:
+    try:
+        write()
+    except Exception as error:  # whatever a disk, a library or a strange row brings
+        warnings.append(f"the {what} could not be written ({type(error).__name__}: {error}); the tables are whole")

@@ -1,0 +1,216 @@
+"""What a new snapshot takes over from an earlier one as it is: data files, probes, and what a language model said."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from pipelines.configuration.config import Plan
+from pipelines.run.manifest import chosen_encoders
+from pipelines.run.versions import DESCRIPTION, asked_of, shape_of
+from pipelines.run.work import POOL, Carry, Delta, Places
+from pipelines.snapshots.published import EarlierSnapshot
+from schemas.elements import DELETED
+from schemas.expectations import derive_checks
+from schemas.template import Template
+from transforms.incremental.deleted_items import retire
+from transforms.incremental.previous_answers import CarryConfig
+from transforms.models import build_chat_model
+from transforms.probes.learn import EarlierProbe, ProbeReport
+from transforms.probes.store import FOLDER
+from transforms.runtime.parquet import read_parquet
+from transforms.runtime.spool import SpoolRef
+from transforms.tables.build import RunInfo
+from transforms.tables.merge import EarlierRows
+from transforms.tables.write import BucketReport
+from transforms.validation.drift import Compared
+from transforms.validation.frames import Found
+from transforms.validation.gate import Checked, CheckResult
+
+COPIED_AT_ONCE = 100
+# Beside the tables of a snapshot: what the next one is compared with.
+STATISTICS = "statistics.json"
+
+
+def take_over_files(earlier: EarlierSnapshot, buckets: Collection[int], snapshot: str) -> list[BucketReport]:
+    """Give the new snapshot these buckets' files: as hard links where the disk allows it, else as copies."""
+    taken = [report for report in earlier.reports if report.bucket in set(buckets)]
+    pairs = [(file.place(earlier.path), file.place(snapshot)) for report in taken for file in report.files]
+    _copy(pairs)
+    return taken
+
+
+def take_over_probes(earlier: EarlierSnapshot, snapshot: str) -> list[ProbeReport]:
+    """Give the new snapshot the earlier one's probes; their reports name the copies."""
+    reports = [msgspec.convert(row, ProbeReport, strict=False) for row in earlier.manifest.get("probes", ())]
+    moved = [replace(report, path=f"{snapshot}/{FOLDER}/{_name(report.path)}", reused=True) for report in reports]
+    _copy((f"{earlier.path}/{report.path}", new.path) for report, new in zip(reports, moved, strict=True))
+    return moved
+
+
+def keep_pool(places: Places) -> list[str]:
+    """Give the snapshot the items that demonstrations were chosen from; returns their files' names."""
+    path = f"{places.reports}/{POOL}.json"
+    if not FileSystems.exists(path):
+        return []
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        refs: list[SpoolRef] = [(name, index) for name, index in json.loads(file.read())]
+    kept = {name: f"{number:05d}-{index}.arrow" for number, (name, index) in enumerate(refs)}
+    _copy((name, f"{places.snapshot}/{POOL}/{copy}") for name, copy in kept.items())
+    return sorted(kept.values())
+
+
+def take_over_pool(earlier: EarlierSnapshot, snapshot: str) -> list[SpoolRef]:
+    """Give the new snapshot the earlier one's; where they lie now."""
+    names = earlier.manifest.get(POOL, [])
+    _copy((f"{earlier.path}/{POOL}/{name}", f"{snapshot}/{POOL}/{name}") for name in names)
+    return [(f"{snapshot}/{POOL}/{name}", int(name.removesuffix(".arrow").rsplit("-", 1)[1])) for name in names]
+
+
+def earlier_probes(earlier: EarlierSnapshot) -> dict[str, EarlierProbe]:
+    """The snapshot's probes by attribute, for training to see whether they still fit."""
+    reports = [msgspec.convert(row, ProbeReport, strict=False) for row in earlier.manifest.get("probes", ())]
+    placed = [replace(report, path=f"{earlier.path}/{report.path}") for report in reports]
+    return {report.attribute: EarlierProbe(report.stored, report.key, report.labels) for report in placed}
+
+
+def carry_of(
+    plan: Plan,
+    earlier: EarlierSnapshot,
+    buckets: Iterable[int] | None,
+    ask_again: Collection[str] | None = None,
+    whole: bool = False,
+) -> Carry | None:
+    """What a language model said of the items of these buckets (None: of all) that still holds; None if nothing can.
+
+    ask_again: attributes whose answers are not taken over; whole: all is, however it would be asked today.
+    """
+    asked, before = asked_of(plan), earlier.manifest.get("asked", {})
+    # Where no language model is asked any more, nothing better will come.
+    whole = whole or (plan.config.reuse.keep_old and not plan.asks_model)
+    same = {name for name, key in asked.items() if before.get(name) == key} - set(ask_again or ())
+    same = set(before) if whole else same
+    if not before or not (same or plan.config.reuse.keep_old):
+        return None
+    if buckets is None:
+        damaged = earlier.damaged_buckets()
+        buckets = [report.bucket for report in earlier.reports if report.bucket not in damaged]
+    config = CarryConfig(
+        earlier.path,
+        plan.template,
+        frozenset(same - {DESCRIPTION}),
+        DESCRIPTION in same,
+        plan.config.reuse.keep_old,
+        plan.buckets,
+        None if whole else (build_chat_model(plan.models).model, plan.config.ask.prompt().hash),
+    )
+    return Carry(config, earlier.files_of("items", buckets))
+
+
+def earlier_rows(plan: Plan, earlier: EarlierSnapshot) -> EarlierRows | None:
+    """The snapshot's rows, if items lie in the buckets that they will lie in."""
+    if earlier.manifest["buckets"] != plan.buckets:
+        return None
+    files = {report.bucket: {file.table: file for file in report.files} for report in earlier.reports}
+    same_encoder = earlier.manifest.get("shape", {}).get("text encoder") == shape_of(plan)["text encoder"]
+    return EarlierRows(earlier.path, files, same_encoder)
+
+
+def keep_deleted(
+    plan: Plan,
+    info: RunInfo,
+    earlier: EarlierSnapshot,
+    delta: Delta | None,
+    reports: Sequence[BucketReport],
+    places: Places,
+) -> list[BucketReport]:
+    """Take over items whose records have left the catalog into the buckets that were written; their reports then.
+
+    delta: None where everything was made anew; items of another template's snapshot are not taken over.
+    """
+    gone = _gone_since(plan, earlier, reports, places) if delta is None else delta.gone
+    if not gone.num_rows:
+        return list(reports)
+    buckets = set(gone["bucket"].to_pylist())
+    files = {report.bucket: report.files for report in earlier.reports if report.bucket in buckets}
+    encoders = chosen_encoders(plan)
+    return retire(earlier.path, files, gone, places.snapshot, plan.template, encoders, info, reports, plan.buckets)
+
+
+def _gone_since(plan: Plan, earlier: EarlierSnapshot, reports: Sequence[BucketReport], places: Places) -> pa.Table:
+    """item_id and bucket of earlier items, deleted or not, that no record of a whole new snapshot belongs to."""
+    records = earlier.records(earlier.damaged_buckets())
+    if earlier.manifest["versions"].get("template") != plan.template.name:
+        return records.slice(0, 0)
+    files = [file for report in reports for file in report.files if file.table == "records"]
+    ids = []
+    for file in files:
+        table = read_parquet(places.snapshot, file, ["item_id", "input"])
+        # Rows of an image table alone are no item.
+        ids.append(table.filter(pc.equal(table["input"], "catalog"))["item_id"].combine_chunks().drop_null())
+    there = pc.is_in(records["item_id"], value_set=pa.concat_arrays([pa.array([], pa.string()), *ids]))
+    was_item = pc.is_in(records["fate"], value_set=pa.array(["item", DELETED]))
+    return records.filter(pc.and_(was_item, pc.invert(there)))
+
+
+def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
+    """What the gate found of the snapshot, by its manifest. Raises KeyError where it was checked otherwise."""
+    rows = {(row["column"], row["check"]): row for row in earlier.manifest["checks"]}
+    results = []
+    for check in derive_checks(template):
+        if check.frame != "run":
+            row = rows[f"{check.frame}.{check.column}", check.meaning]
+            results.append(CheckResult(check, row["values"], row["unexpected"]))
+    counts: dict[str, Any] = earlier.manifest["counts"]
+    by_input = {
+        "catalog": counts["quarantined"],
+        "image-table": counts["image_rows_quarantined"],
+        "model-answer": counts["answers_quarantined"],
+    }
+    return results, Found(
+        counts["items"],
+        {kind: Counter(reasons) for kind, reasons in by_input.items() if reasons},
+        deleted=counts["items_deleted"],
+        distributions=compared_of(earlier).distributions,
+    )
+
+
+def compared_of(earlier: EarlierSnapshot) -> Compared:
+    """What a snapshot is compared by. Raises KeyError where it does not say, as those of earlier versions."""
+    path = f"{earlier.path}/{STATISTICS}"
+    if not FileSystems.exists(path):
+        raise KeyError(path)
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        row = json.loads(file.read())
+    return Compared.of_row(row)
+
+
+def _copy(pairs: Iterable[tuple[str, str]]) -> None:
+    remote = []
+    for source, target in pairs:
+        if "://" in source or "://" in target:
+            remote.append((source, target))
+            continue
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another disk, or one without links
+            FileSystems.copy([source], [target])
+    for begin in range(0, len(remote), COPIED_AT_ONCE):
+        sources, targets = zip(*remote[begin : begin + COPIED_AT_ONCE], strict=True)
+        FileSystems.copy(list(sources), list(targets))
+
+
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]

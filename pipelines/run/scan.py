@@ -1,0 +1,246 @@
+"""What a run that goes on from a snapshot has to make: which records are read, which rows stay.
+
+The catalog is read once, in a pipeline of its own: records that the snapshot knows are counted and not looked into.
+The rest is normalised and spooled, and everything that hangs together with it, for the main pipeline to go on with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.configuration.config import Plan
+from pipelines.configuration.runners import new_pipeline
+from pipelines.run.work import TEXT_VECTORS, Delta, Places, Refs
+from pipelines.snapshots.published import EarlierSnapshot
+from schemas.elements import Reject
+from transforms.images.files import versions_of
+from transforms.incremental.changes import Past, Verdict
+from transforms.readers import SplitReport
+from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_looked_into, as_keys
+from transforms.readers.read import ReadCatalog, ReadOutputs, ReplayQuarantine
+from transforms.runtime.parquet import read_parquet
+from transforms.runtime.reports import CollectReports, read_reports, write_json
+from transforms.runtime.spool import Spool, read_spool
+from transforms.tables.merge import Base, write_drops
+
+SPOOLED = ("records", "image_rows", "image_refs", "rejects")
+_MAX_SCANS = 4
+_RESTLESS = "the catalog changes while it is being read; run again when it is written"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which records are made anew though nothing says that they changed.
+
+    item_ids: of a backfill; reasons: of a replay, the records in quarantine for them. Without both: whatever changed;
+    with one of them nothing else is touched.
+    attributes: that a language model is asked for again; None: those that would be asked otherwise today.
+    describe, embed: whether a language model is asked at all, and texts are embedded again.
+    command: that the manifest names.
+    """
+
+    item_ids: frozenset[str] | None = None
+    reasons: frozenset[str] | None = None
+    attributes: frozenset[str] | None = None
+    describe: bool = True
+    embed: bool = True
+    command: str = "run"
+
+    @property
+    def is_partial(self) -> bool:
+        return self.item_ids is not None or self.reasons is not None
+
+
+def find_delta(
+    plan: Plan,
+    earlier: EarlierSnapshot,
+    places: Places,
+    run_scan: Callable[[beam.Pipeline], None],
+    options: PipelineOptions,
+    selection: Selection,
+) -> Delta:
+    """Read the catalog as far as it is unknown. run_scan: runs a pipeline to its end."""
+    damaged = earlier.damaged_buckets()
+    past = Past(earlier.records(damaged), plan.config.reuse.keep_deleted)
+    notes = [f"{fault}; the records of its bucket are made anew" for fault in damaged.values()]
+    if selection.item_ids is not None:
+        past.look_into_items(selection.item_ids)
+    elif selection.reasons is not None:
+        past.look_into(np.isin(_keys(past.records), quarantined_keys(earlier, selection.reasons)))
+    else:
+        past.look_into(past.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
+        past.look_into_items(changed_pictures(plan, earlier, damaged))
+        past.look_into_parted()
+    if selection.is_partial:
+        verdict, scanned = _read_part(plan, past, earlier, places, run_scan, options, selection)
+        notes += _left(past, selection)
+    else:
+        verdict, scanned = _read(plan, past, places, run_scan, options)
+    drops = f"{places.spool}/drops.arrow"
+    write_drops(drops, verdict.drops)
+    touched = {*pc.unique(verdict.drops["bucket"]).to_pylist(), *damaged}
+    touched |= {bucket for name in ("records", "image_rows", "rejects") for bucket, _ in scanned.refs[name]}
+    numbers = tuple(sorted(touched))
+    files = {r.bucket: r.files for r in earlier.reports if r.bucket in touched and r.bucket not in damaged}
+    untouched = tuple(report.bucket for report in earlier.reports if report.bucket not in touched)
+    base = Base(earlier.path, files, drops, frozenset() if selection.embed else frozenset([TEXT_VECTORS]))
+    trusted = frozenset((reason, field) for reason, field in earlier.manifest["trusted_comparisons"])
+    return Delta(
+        scanned.refs, scanned.splits, base, numbers, untouched, verdict.counts(), trusted, verdict.gone, tuple(notes)
+    )
+
+
+def quarantined_keys(earlier: EarlierSnapshot, reasons: Collection[str]) -> Keys:
+    """Sorted keys of the records that are in quarantine for one of these reasons."""
+    keys = []
+    for file in earlier.files_of("quarantine"):
+        table = read_parquet(earlier.path, file, ["reason", "input", "raw_key"])
+        chosen = pc.is_in(table["reason"], value_set=pa.array(sorted(reasons)))
+        keys += table.filter(chosen)["raw_key"].to_pylist()
+    return np.unique(as_keys(keys))
+
+
+def _keys(records: pa.Table) -> Keys:
+    return as_keys(records["raw_key"].to_pylist())
+
+
+def _left(past: Past, selection: Selection) -> list[str]:
+    left = int(past.left.sum())
+    told = (
+        "the catalog no longer holds them, or others of their items, as they were; the next run takes up what changed"
+    )
+    if selection.reasons is not None:
+        told = "they belong to items that are not in quarantine; only a whole run (--full) reads these too"
+    return [f"{left:,} records were not made anew: {told}"] if left else []
+
+
+def changed_pictures(plan: Plan, earlier: EarlierSnapshot, without: Mapping[int, str]) -> set[str]:
+    """Items of which a picture file is not the one that was read; versions are compared, not contents."""
+    if not plan.config.images_root:
+        return set()
+    pictures = earlier.pictures(without)
+    distinct = pc.unique(pictures["path"].combine_chunks()).to_pylist()
+    versions = dict(versions_of(plan.config.images_root, distinct))
+    now = pa.array([versions[path] for path in pictures["path"].to_pylist()], pa.string())
+    changed = pc.not_equal(pc.fill_null(pictures["version"], ""), pa.chunked_array([now]))
+    return set(pictures["item_id"].filter(changed).to_pylist())
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    splits: tuple[SplitReport, ...]
+    refs: Refs
+    saved: tuple[str, ...]
+
+
+def _read_part(
+    plan: Plan,
+    past: Past,
+    earlier: EarlierSnapshot,
+    places: Places,
+    run_scan: Callable[[beam.Pipeline], None],
+    options: PipelineOptions,
+    selection: Selection,
+) -> tuple[Verdict, _Scanned]:
+    """Read what has to be looked into, and nothing else: from the catalog, or from where the quarantine keeps it."""
+    for _ in range(_MAX_SCANS):
+        known = KnownFile.write(past.known, places.spool, past.wanted)
+        pipeline = new_pipeline(options)
+        if selection.reasons is None:
+            _scan(pipeline, plan, places, known)
+        else:
+            _keep_all(_replay(pipeline, plan, earlier, places, known), places)
+        run_scan(pipeline)
+        scanned = _collected(places)
+        rejects = read_spool([ref for _, ref in scanned.refs["rejects"]], Reject)
+        unreadable = [reject.message for reject in rejects if reject.reason == "file-unreadable"]
+        if unreadable:  # a run would count them, and the gate refuse; here nothing else of the catalog is looked at
+            raise OSError("; ".join(unreadable))
+        verdict = past.made_anew(all_looked_into(scanned.saved))
+        if verdict is not None:
+            return verdict, scanned
+    raise RuntimeError(_RESTLESS)
+
+
+def _replay(
+    pipeline: beam.Pipeline, plan: Plan, earlier: EarlierSnapshot, places: Places, known: KnownFile
+) -> ReadOutputs:
+    replay = ReplayQuarantine(
+        earlier.files_of("quarantine"), earlier.path, plan.template, plan.buckets, known, places.heartbeats
+    )
+    read: ReadOutputs = pipeline | "Read" >> replay
+    return read
+
+
+def _read(
+    plan: Plan,
+    past: Past,
+    places: Places,
+    run_scan: Callable[[beam.Pipeline], None],
+    options: PipelineOptions,
+) -> tuple[Verdict, _Scanned]:
+    """Read until nothing hangs together any more with what was not looked into; the second time suffices."""
+    for _ in range(_MAX_SCANS):
+        known = past.known
+        file = KnownFile.write(known, places.spool)
+        pipeline = new_pipeline(options)
+        _scan(pipeline, plan, places, file)
+        run_scan(pipeline)
+        scanned = _collected(places)
+        looked_into = all_looked_into(scanned.saved)
+        verdict = past.hold_against(add_up_seen(scanned.saved, len(known)), looked_into)
+        if verdict is not None:
+            return verdict, scanned
+    raise RuntimeError(_RESTLESS)
+
+
+def _scan(pipeline: beam.Pipeline, plan: Plan, places: Places, known: KnownFile) -> None:
+    reading = ReadCatalog(plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats, known)
+    read: ReadOutputs = pipeline | "Read" >> reading
+    _keep_all(read, places)
+
+
+def _keep_all(read: ReadOutputs, places: Places) -> None:
+    """Spool what was read, and keep where it lies for the main pipeline."""
+    for name in SPOOLED:
+        _ = (
+            getattr(read, name)
+            | f"Spool {name}" >> Spool(places.spool)
+            | f"List {name}" >> beam.combiners.ToList()
+            | f"Keep {name}" >> beam.Map(_keep, f"{places.reports}/scan-{name}.json")
+        )
+    _ = read.seen | "List seen" >> beam.combiners.ToList() | "Keep seen" >> beam.Map(_keep, _seen_file(places))
+    _ = read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
+
+
+def _seen_file(places: Places) -> str:
+    return f"{places.reports}/scan-seen.json"
+
+
+def _keep(listed: Sequence[Any], path: str) -> None:
+    write_json(path, sorted(listed))
+
+
+def _collected(places: Places) -> _Scanned:
+    refs = {
+        name: [(bucket, (path, index)) for bucket, (path, index) in _load(f"{places.reports}/scan-{name}.json")]
+        for name in SPOOLED
+    }
+    splits = tuple(read_reports(f"{places.reports}/splits.json", SplitReport))
+    return _Scanned(splits, refs, tuple(_load(_seen_file(places))))
+
+
+def _load(path: str) -> Any:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return json.loads(file.read())

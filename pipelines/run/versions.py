@@ -1,0 +1,65 @@
+"""What shapes a snapshot besides its input, in parts with names: if a part differs, what rests on it is made anew."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from pipelines.configuration.config import Plan
+from schemas.attributes import Attribute
+from transforms.models import build_chat_model, build_image_encoder, build_tagger, build_text_encoder
+
+# Raise it when the same input gives other tables: snapshots of earlier versions are then made anew.
+VERSION = 3
+DESCRIPTION = "image_description"
+
+
+def shape_of(plan: Plan) -> dict[str, str]:
+    """Part → digest or name; snapshots of equal shape differ by their input only."""
+    config = plan.config
+    ask = {name: value for name, value in _fields(config.ask).items() if name != "demonstrations"}
+    return {
+        "tables": f"{VERSION}",
+        "template": plan.template.hash,
+        "language model": _digest([*_asked_by(plan), ask]) if plan.asks_model else "none",
+        "tagger": _digest([build_tagger(plan.models).model, build_tagger(plan.models).prompt_hash]),
+        "image encoder": build_image_encoder(plan.models).model,
+        "text encoder": build_text_encoder(plan.models).model,
+        "filling": _digest([config.rules, config.probes, config.max_labelled]),
+        "reference": _digest([[split.path, split.begin, split.size_bytes] for split in plan.reference_splits]),
+        "pictures": _digest([config.images_root, _fields(config.image_limits)]),
+        "limits": _digest(_fields(config.read_limits)),
+    }
+
+
+def asked_of(plan: Plan) -> dict[str, str]:
+    """What a language model's answer depends on: attribute, or DESCRIPTION → digest. Empty where none is asked."""
+    if not plan.asks_model:
+        return {}
+    shared = _asked_by(plan)
+    keys = {a.name: _digest([*shared, _entry(a)]) for a in plan.template.attributes if a.fill}
+    return keys | {DESCRIPTION: _digest(shared)}
+
+
+def _asked_by(plan: Plan) -> list[Any]:
+    ask = plan.config.ask
+    prompt = ask.prompt()
+    how = [ask.two_pass, ask.max_pictures, ask.image_px, ask.max_text_chars, ask.temperature]
+    return [build_chat_model(plan.models).model, prompt.key, prompt.hash, plan.template.describe.subject, *how]
+
+
+def _entry(attribute: Attribute) -> dict[str, Any]:
+    """What of an attribute's entry reaches a language model, or decides on its answer."""
+    return attribute.model_dump(
+        mode="json", by_alias=True, exclude={"from_", "required", "rules", "absent", "target_precision", "expect"}
+    )
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__dataclass_fields__}
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()[:16]

@@ -1,0 +1,74 @@
+"""What a run is given to do, and the places where it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from transforms.incremental.previous_answers import CarryConfig
+from transforms.readers import SplitReport
+from transforms.runtime.parquet import DataFile
+from transforms.runtime.spool import SpoolRef
+from transforms.tables.merge import Base
+
+TEXT_VECTORS = "embeddings/text"
+# Whom demonstrations are chosen from: kept in the snapshot, for runs that go on from it.
+POOL = "pool"
+
+Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The work of a run that goes on from a snapshot. refs: spooled elements by name; splits: what was read of the
+    catalog; base: what stays.
+
+    numbers: buckets to write; untouched: the others; counts: items new, changed, made_again, unchanged, deleted.
+    gone: bucket and item_id of items whose records have left the catalog.
+    trusted: comparisons that the whole catalog can be judged by, see FindContradictions.
+    notes: for whoever started the run.
+    """
+
+    refs: Refs
+    splits: tuple[SplitReport, ...]
+    base: Base
+    numbers: tuple[int, ...]
+    untouched: tuple[int, ...]
+    counts: dict[str, int]
+    trusted: frozenset[tuple[str, str]]
+    gone: pa.Table
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.numbers
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a language model said before, and the items tables that it is read from."""
+
+    config: CarryConfig
+    files: Sequence[DataFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a run keeps things. snapshot: data files; spool: between stages; reports: what stages counted.
+
+    pictures: made ready for a language model; answers: of language models, kept for later runs; features: of pictures,
+    likewise; purse: local file with what is spent of the budget, empty where work is not local.
+    heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not local.
+    """
+
+    snapshot: str
+    spool: str
+    reports: str
+    pictures: str = ""
+    answers: str = ""
+    features: str = ""
+    purse: str = ""
+    heartbeats: str = ""
+    log: str = ""

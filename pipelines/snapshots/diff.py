@@ -1,0 +1,245 @@
+"""What differs between two snapshots: records and values added, changed and removed, by attribute and source.
+
+(SnapshotInfo, SnapshotInfo) → Difference. Columnar, a bucket at a time; files that both share are not opened.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.snapshots.history import SnapshotInfo
+from schemas.elements import MODEL_ANSWER
+from schemas.tables import PROVENANCE_SUFFIX
+from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.spool import bucket_of
+
+ADDED, CHANGED, REMOVED = "added", "changed", "removed"
+KINDS = (ADDED, CHANGED, REMOVED)
+NO_SOURCE = "unknown"
+# Of each side that are held at once where two snapshots are divided otherwise.
+ROWS_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One value that differs. before, after: as JSON would write them; of the side that has a value the method."""
+
+    item_id: str
+    kind: str
+    before: Any
+    after: Any
+    method: str | None
+    confidence: float | None
+
+
+@dataclass
+class AttributeDifference:
+    """kind → source of the value (after; before, where it was removed) → items; and the first few of them."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
+    examples: list[Example] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(counts.total() for counts in self.counts.values())
+
+
+@dataclass
+class Difference:
+    """items: kind → items, with the ids of the first few; changed: a value, a text or a flag differs.
+
+    quarantine: kind (added, removed) → reason → records.
+    """
+
+    before: str
+    after: str
+    items: Counter[str] = field(default_factory=Counter)
+    item_examples: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    attributes: dict[str, AttributeDifference] = field(default_factory=dict)
+    quarantine: dict[str, Counter[str]] = field(default_factory=lambda: {ADDED: Counter(), REMOVED: Counter()})
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.items.total() or any(reasons for reasons in self.quarantine.values()))
+
+
+def diff(before: SnapshotInfo, after: SnapshotInfo, max_examples: int = 3) -> Difference:
+    """Compare two snapshots; max_examples: of each kind and attribute. Raises DamagedFileError."""
+    found = Difference(before.run_id, after.run_id)
+    for old, new in _pairs(before, after, "items"):
+        add_items(found, old, new, max_examples)
+    for old, new in _pairs(before, after, "quarantine"):
+        _add_quarantine(found, old, new)
+    found.attributes = {
+        name: found.attributes[name] for name in sorted(found.attributes) if found.attributes[name].total
+    }
+    return found
+
+
+def _pairs(before: SnapshotInfo, after: SnapshotInfo, table: str) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """The rows of both sides that have to be compared, a bucket at a time."""
+    olds, news = _files(before, table), _files(after, table)
+    if before.manifest["buckets"] == after.manifest["buckets"]:
+        for path in sorted(olds.keys() | news.keys()):
+            old, new = olds.get(path), news.get(path)
+            if old is None or new is None or old.digest != new.digest:
+                yield _table(before, old), _table(after, new)
+    elif table == "quarantine":
+        yield _whole(before, olds), _whole(after, news)
+    else:
+        yield from _divided_otherwise((before, olds.values()), (after, news.values()))
+
+
+def _divided_otherwise(*sides: tuple[SnapshotInfo, Iterable[DataFile]]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Rows of equal ids of two snapshots with different numbers of buckets.
+
+    A bucket is a hash modulo the number of buckets, so ids agree modulo what divides both numbers: these files belong
+    together and are read once. Where that is too much to hold, they are read once for each further part of the ids.
+    """
+    common = math.gcd(*(info.manifest["buckets"] for info, _ in sides))
+    for part in range(common):
+        files = [[file for file in every if _number(file) % common == part] for _, every in sides]
+        parts = max(1, *(math.ceil(sum(file.rows for file in each) / ROWS_AT_ONCE) for each in files))
+        for further in range(parts):
+            wanted = part + common * further, common * parts
+            old, new = (_part(info, each, *wanted) for (info, _), each in zip(sides, files, strict=True))
+            yield old, new
+
+
+def _number(file: DataFile) -> int:
+    return int(file.path.rpartition("-")[2].removesuffix(".parquet"))
+
+
+def _files(info: SnapshotInfo, table: str) -> dict[str, DataFile]:
+    return {file.path: file for file in info.files if file.table == table}
+
+
+def _table(info: SnapshotInfo, file: DataFile | None) -> pa.Table:
+    return pa.table({}) if file is None else read_parquet(info.path, file)
+
+
+def _whole(info: SnapshotInfo, files: Mapping[str, DataFile]) -> pa.Table:
+    tables = [read_parquet(info.path, file, ["reason", "raw_digest", "input"]) for file in files.values()]
+    return pa.concat_tables(tables) if tables else pa.table({})
+
+
+def _part(info: SnapshotInfo, files: Sequence[DataFile], part: int, parts: int) -> pa.Table:
+    """The rows of these files whose ids belong to a part."""
+    tables = []
+    for file in files:
+        table = read_parquet(info.path, file)
+        ids = table["item_id"].to_pylist()
+        tables.append(table.filter(pa.array([bucket_of(each, parts) == part for each in ids], pa.bool_())))
+    return pa.concat_tables(tables) if tables else pa.table({})
+
+
+def add_items(found: Difference, old: pa.Table, new: pa.Table, max_examples: int) -> None:
+    """Add what differs between two sets of rows of the items table."""
+    old_ids, new_ids = _ids(old), _ids(new)
+    for kind, ids, others in ((ADDED, new_ids, old_ids), (REMOVED, old_ids, new_ids)):
+        alone = ids.filter(pc.invert(pc.is_in(ids, value_set=others)))
+        _note(found, kind, alone.to_pylist(), max_examples)
+    both = old_ids.filter(pc.is_in(old_ids, value_set=new_ids))
+    at_old, at_new = (pc.index_in(both, value_set=ids) for ids in (old_ids, new_ids))
+    changed = np.zeros(len(both), np.bool_)
+    for name in _attributes(old, new):
+        sides = [_side(table, name, at) for table, at in ((old, at_old), (new, at_new))]
+        differs = _compare(found, name, both, sides, max_examples)
+        changed |= differs
+    for name in ("text_enriched", "flags", "image_description"):
+        if name in old.column_names and name in new.column_names:
+            changed |= ~_equal(old[name].take(at_old), new[name].take(at_new))
+    _note(found, CHANGED, both.filter(pa.array(changed)).to_pylist(), max_examples)
+
+
+def _ids(table: pa.Table) -> pa.Array:
+    return table["item_id"].combine_chunks() if "item_id" in table.column_names else pa.array([], pa.string())
+
+
+def _note(found: Difference, kind: str, ids: Sequence[str], max_examples: int) -> None:
+    found.items[kind] += len(ids)
+    shown = found.item_examples[kind]
+    shown += ids[: max(0, max_examples - len(shown))]
+
+
+def _attributes(*tables: pa.Table) -> list[str]:
+    names = (name for table in tables for name in table.column_names if name.endswith(PROVENANCE_SUFFIX))
+    return list(dict.fromkeys(name.removesuffix(PROVENANCE_SUFFIX) for name in names))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """An attribute's values of the items of both sides, with provenance; None where the side lacks the column."""
+
+    values: pa.Array | None
+    provenance: pa.Array | None
+
+    def known(self, rows: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        if self.values is None:
+            return np.zeros(rows, np.bool_)
+        return np.asarray(pc.is_valid(self.values).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _side(table: pa.Table, name: str, at: pa.Array) -> _Side:
+    if name not in table.column_names:
+        return _Side(None, None)
+    values, provenance = (table[each].take(at).combine_chunks() for each in (name, name + PROVENANCE_SUFFIX))
+    return _Side(values, provenance)
+
+
+def _compare(
+    found: Difference, name: str, ids: pa.Array, sides: Sequence[_Side], max_examples: int
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    old, new = sides
+    had, has = old.known(len(ids)), new.known(len(ids))
+    same = np.ones(len(ids), np.bool_)
+    if old.values is not None and new.values is not None:
+        same = _equal(old.values, new.values)
+    kinds = {ADDED: ~had & has, REMOVED: had & ~has, CHANGED: had & has & ~same}
+    for kind, rows in kinds.items():
+        if not rows.any():
+            continue
+        difference = found.attributes.setdefault(name, AttributeDifference())
+        side = old if kind == REMOVED else new
+        if side.provenance is None:
+            continue
+        chosen = side.provenance.filter(pa.array(rows))
+        sources = pc.fill_null(pc.struct_field(chosen, "source"), NO_SOURCE)
+        difference.counts[kind].update({str(r["values"]): r["counts"] for r in pc.value_counts(sources).to_pylist()})
+        shown = sum(example.kind == kind for example in difference.examples)
+        for row in np.flatnonzero(rows)[: max(0, max_examples - shown)]:
+            told = side.provenance[int(row)].as_py() or {}
+            before, after = (None if s.values is None else s.values[int(row)].as_py() for s in sides)
+            difference.examples.append(
+                Example(ids[int(row)].as_py(), kind, before, after, told.get("method"), told.get("confidence"))
+            )
+    return np.asarray(kinds[ADDED] | kinds[REMOVED] | kinds[CHANGED])
+
+
+def _equal(old: Any, new: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Whether each value equals the other side's; nothing equals nothing."""
+    if pa.types.is_nested(old.type) or old.type != new.type:
+        return np.array([a == b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], np.bool_)
+    equal = pc.fill_null(pc.equal(old, new), False)
+    neither = pc.and_(pc.is_null(old), pc.is_null(new))
+    return np.asarray(pc.or_(equal, neither).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _add_quarantine(found: Difference, old: pa.Table, new: pa.Table) -> None:
+    counted = [Counter(_reasons(table)) for table in (old, new)]
+    found.quarantine[REMOVED].update(reason for reason, _ in (counted[0] - counted[1]).elements())
+    found.quarantine[ADDED].update(reason for reason, _ in (counted[1] - counted[0]).elements())
+
+
+def _reasons(table: pa.Table) -> Iterator[tuple[str, str]]:
+    if "reason" in table.column_names:
+        columns = (table[name].to_pylist() for name in ("reason", "raw_digest", "input"))
+        yield from ((reason, digest) for reason, digest, kind in zip(*columns, strict=True) if kind != MODEL_ANSWER)

@@ -1,0 +1,154 @@
+"""Where snapshots lie and how one becomes current.
+
+OUTPUT/current.json               names the published snapshot; replaced in one atomic step
+OUTPUT/current                    the same as a symbolic link, on local disks
+OUTPUT/snapshots/<run id>/        items/ embeddings/ quarantine/ probes/ manifest.json
+OUTPUT/answers/                   what language models answered, for all runs (transforms/caching/answers.py)
+OUTPUT/picture-features/          what image models made of each picture, for all runs (transforms/caching/image_features.py)
+OUTPUT/_work/<run id>/            intermediate files, removed at the end
+A snapshot without a manifest does not exist for readers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from pipelines.run.work import Places
+from transforms.runtime.reports import write_json
+
+POINTER = "current.json"
+KEPT = "kept-on-purpose"
+MANIFEST = "manifest.json"
+
+
+def is_local(path: str) -> bool:
+    return "://" not in path
+
+
+def new_run_id(now: dt.datetime) -> str:
+    """Sortable by time, unique by chance: 20260131T120000Z-1f3c9a."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one run below an output folder or object-store prefix."""
+
+    output: str
+    run_id: str
+    work_root: str = ""
+
+    @property
+    def snapshot(self) -> str:
+        return FileSystems.join(self.output, "snapshots", self.run_id)
+
+    @property
+    def work(self) -> str:
+        return FileSystems.join(self.work_root or FileSystems.join(self.output, "_work"), self.run_id)
+
+    def create(self) -> Places:
+        """Make the run's folders. Raises OSError when the output cannot be written."""
+        parts = [FileSystems.join(self.work, part) for part in ("spool", "reports", "pictures", "heartbeats")]
+        answers, features = (FileSystems.join(self.output, kept) for kept in ("answers", "picture-features"))
+        for path in (self.snapshot, *parts):
+            if is_local(path):
+                Path(path).mkdir(parents=True)
+        spool, reports, pictures, heartbeats = parts
+        shared = Places(self.snapshot, spool, reports, pictures, answers, features)
+        if not is_local(self.work):
+            return shared
+        purse, log = (FileSystems.join(self.work, name) for name in ("budget.json", "workers.log"))
+        return replace(shared, purse=purse, heartbeats=heartbeats, log=log)
+
+    def keep_work(self) -> None:
+        """Mark the intermediate files as kept on purpose, so that no later run takes them for a killed one's."""
+        with contextlib.suppress(Exception):  # the run's own end is what matters
+            write_json(FileSystems.join(self.work, KEPT), self.run_id)
+
+    def remove_work(self) -> None:
+        remove_folder(self.work)
+        if is_local(self.work):
+            with contextlib.suppress(OSError):  # other runs may be at work
+                Path(self.work).parent.rmdir()
+
+    def remove_snapshot(self) -> None:
+        """Remove the half-written snapshot of a run that broke off."""
+        remove_folder(self.snapshot)
+
+    def write_manifest(self, manifest: dict[str, Any]) -> str:
+        path = FileSystems.join(self.snapshot, MANIFEST)
+        write_json(path, manifest)
+        return path
+
+    def publish(self) -> list[str]:
+        """Make this snapshot the current one; returns warnings for the operator.
+
+        On a local disk everything is on the platter before the pointer names it.
+        """
+        if is_local(self.output):
+            for written in sorted(Path(self.snapshot).rglob("*")):
+                _sync(written)
+            _sync(Path(self.snapshot))
+        return point_to(self.output, self.run_id)
+
+
+def point_to(output: str, run_id: str) -> list[str]:
+    """Make a run's snapshot the one that readers see, in one step; returns warnings for the operator."""
+    pointer = {"run_id": run_id, "snapshot": f"snapshots/{run_id}"}
+    path = FileSystems.join(output, POINTER)
+    if not is_local(output):
+        # An object store replaces an object as a whole.
+        write_json(path, pointer)
+        return []
+    _replace_file(Path(path), json.dumps(pointer, indent=1), run_id)
+    return _replace_link(Path(output) / "current", pointer["snapshot"], run_id)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder or prefix; cleaning up must not hide why a run ended, so nothing is raised."""
+    if is_local(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(Exception):
+        # Beam's object stores delete a prefix only when its name ends like a folder's.
+        FileSystems.delete([path.rstrip("/") + "/"])
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _replace_file(path: Path, text: str, run_id: str) -> None:
+    half = path.with_name(f".{path.name}.{run_id}")
+    with half.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    half.replace(path)
+    _sync(path.parent)
+
+
+def _replace_link(link: Path, target: str, run_id: str) -> list[str]:
+    half = link.with_name(f".{link.name}.{run_id}")
+    try:
+        half.unlink(missing_ok=True)  # of a run that was killed right here
+        half.symlink_to(target, target_is_directory=True)
+        half.replace(link)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        return [f"{link} could not be set to {target} ({error}); {POINTER} names the published snapshot"]
+    return []

@@ -1,0 +1,38 @@
+"""What Beam is told: secrets stay off the command line, workers get the options."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import pytest
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import S3Options
+
+from pipelines.configuration.config import ConfigError
+from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
+
+
+@pytest.mark.parametrize(
+    "option", ["--s3_secret_access_key=hush", "--s3_session_token=hush", "--s3_access_key_id=hush"]
+)
+def test_secrets_on_the_command_line_are_refused(option: str) -> None:
+    """The message names the variable to set instead and does not repeat the secret."""
+    with pytest.raises(ConfigError, match="set AWS_") as refused:
+        beam_options(LOCAL_RUNNER, 1, [option])
+    assert "hush" not in str(refused.value)
+
+
+def _endpoint(_: int) -> str | None:
+    endpoint: str | None = FileSystems._pipeline_options.view_as(S3Options).s3_endpoint_url
+    return endpoint
+
+
+def _expect(found: list[str | None]) -> None:
+    assert found == ["http://127.0.0.1:1"]
+
+
+def test_worker_processes_get_the_options() -> None:
+    """An object store at another address is found in every process of the local runner."""
+    options = beam_options(LOCAL_RUNNER, 2, ["--s3_endpoint_url", "http://127.0.0.1:1"])
+    with new_pipeline(options) as pipeline:
+        found = pipeline | beam.Create([1]) | beam.Map(_endpoint)
+        _ = found | beam.combiners.ToList() | beam.Map(_expect)

@@ -1,0 +1,191 @@
+"""transforms.extraction.quantities and the spellings of schemas.units."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.units import convert, is_unit, same_kind, text_spellings
+from transforms.extraction.quantities import decimal_mark, find_numbers, find_quantities, parse_number, parse_quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("12", 12),
+        ("1,234.5", 1234.5),
+        ("1.234,5", 1234.5),
+        ("1,01", 1.01),
+        ("0,125", 0.125),
+        ("1,234", 1234),
+        ("1.234", 1.234),
+        ("1.234.567", 1234567),
+        ("1234,567", 1234.567),
+        ("1 234 567,8", 1234567.8),
+        ("1\u202f234", 1234),
+        ("1'234.5", 1234.5),
+        ("½", 0.5),
+        ("1½", 1.5),
+        ("1 1/2", 1.5),
+        ("3-1/2", 3.5),
+        ("ca 1.01", 1.01),
+        ("approx. 7", 7),
+        ("~ 5", 5),
+        ("-5", -5),
+        ("−5,5", -5.5),
+        ("$12.50", 12.5),
+        ("1e-5", 1e-5),
+        ("٣", 3),
+    ],
+)
+def test_parse_number(text: str, number: float) -> None:
+    """The ways in which catalogs write a number in a cell are read."""
+    assert parse_number(text) == pytest.approx(number)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "x", "12 apples", "5-7", "1,2,3", "12.", "nan", "inf", "1e999", "7/3", "1/0", "5 %", "180g", "9" * 400],
+)
+def test_parse_number_refuses(text: str) -> None:
+    """What is no single finite number is None."""
+    assert parse_number(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "amount"),
+    [
+        ("ca 180g", "g", 180),
+        ("ca 1.01kg", "g", 1010),
+        ("1l", "ml", 1000),
+        ("180", "g", 180),
+        ("500 ML", "ml", 500),
+        ("1½ l", "l", 1.5),
+        ('29"', "cm", 73.66),
+        ("8 1/2 in.", "cm", 21.59),
+        ("5'6\"", "cm", 167.64),
+        ("1 h 30 min", "minute", 90),
+        ("-5 °C", "°C", -5),
+        ("20 °C", "°F", 68),
+        ("180 g/m2", "gsm", 180),
+        ("8.5 fl. oz.", "ml", 251.375),
+    ],
+)
+def test_parse_quantity(text: str, unit: str, amount: float) -> None:
+    """A cell's amount comes out in the attribute's unit; a bare number is in that unit already."""
+    assert parse_quantity(text, unit) == pytest.approx(amount, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("1l", "g"), ("5-7 cm", "cm"), ("6 x 330 ml", "ml"), ("5 kg net", "kg"), ("5 %", "g"), ("", "g"), ("large", "cm")],
+)
+def test_parse_quantity_refuses(text: str, unit: str) -> None:
+    """Another dimension, a range, a product or more words are no amount."""
+    assert parse_quantity(text, unit) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "amounts"),
+    [
+        ("Oats 180g", "g", [180]),
+        ("Juice 1,5 l", "ml", [1500]),
+        ("width 55 cm.", "cm", [55]),
+        ('Monitor 29" black', "inch", [29]),
+        ("a 12-inch pan", "inch", [12]),
+        ("300-GB drive", "GB", [300]),
+        ("½ l or so", "l", [0.5]),
+        ("1 1/2 cups", "ml", [354.882]),
+        ("Cola - 500 ml", "ml", [500]),
+        ("Cola 500 ml / 16.9 fl oz", "ml", [500, 499.793]),
+        ("runs 1 h 30 min", "minute", [90]),
+        ("5'6\" tall", "cm", [167.64]),
+        ("11 in long", "inch", [11]),
+        ("1,015 kg, fat 3,2 g", "g", [1015, 3.2]),
+    ],
+)
+def test_find_quantities(text: str, unit: str, amounts: list[float]) -> None:
+    """Plain amounts are found in running text and converted."""
+    assert [q.amount for q in find_quantities(text, unit)] == pytest.approx(amounts, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("6 x 330 ml", "ml"),
+        ("330 ml x 6", "ml"),
+        ("20x30 cm", "cm"),
+        ('24"W x 30"D', "inch"),
+        ("5–7 cm", "cm"),
+        ("5 - 7 cm", "cm"),
+        ("5 cm - 7 cm", "cm"),
+        ("5 to 7 cm", "cm"),
+        ("up to 20 hours", "hour"),
+        ("max. 5 kg", "kg"),
+        ("< 5 kg", "kg"),
+        ("5 g/100 ml", "g"),
+        ("3 g per 100 g", "g"),
+        ("12V/24V", "V"),
+        ("GSR-120 V", "V"),
+        ("50 % off", "g"),
+        ("5 m²", "m"),
+        ("2 in 1", "cm"),
+        ("5 in the box", "cm"),
+        ("the 80s", "second"),
+        ("5G phone", "g"),
+        ("6 bags, 2 hands, 5 points", "kg"),
+        ("2 hands", "cm"),
+        ("12 ct", "g"),
+        ("500 ml", "g"),
+    ],
+)
+def test_what_is_no_plain_amount(text: str, unit: str) -> None:
+    """Products, ranges, bounds, rates, model numbers and look-alikes are left out."""
+    assert find_quantities(text, unit) == []
+
+
+def test_quantities_cut_their_text_out() -> None:
+    """Offsets are those of the stated amount, number and unit."""
+    text = "👟 ca 1,5 kg (netto)"
+    [quantity] = find_quantities(text, "g")
+    assert text[quantity.begin : quantity.end] == quantity.text == "1,5 kg"
+
+
+def test_numbers_without_unit() -> None:
+    """A number followed by a unit, a letter, % or part of a range is no bare number."""
+    assert [n.amount for n in find_numbers("1,320 pages, 24 cm, 2nd, 50%, 5-7 plates, 3 maps")] == [1320, 3]
+
+
+def test_decimal_mark_of_a_text() -> None:
+    """Unambiguous numbers tell how ambiguous ones of the same text are meant; contradicting ones do not."""
+    assert decimal_mark("3,2 g and 1.500 g") == ","
+    assert decimal_mark("3.25 and 1,5") is None
+    assert [q.amount for q in find_quantities("fat 3,2 g, net 1.500 g", "g")] == [3.2, 1500]
+
+
+def test_units() -> None:
+    """Shop spellings are units in any case, single letters only in their own; words are not, and kinds do not mix."""
+    assert [is_unit(text) for text in ("KG", "ml", "fl. oz.", '"', "g/m2", "parsnip", "")] == [True] * 5 + [False] * 2
+    assert convert(500, "ML", "l") == 0.5
+    assert convert(1, "GB", "degree") is None
+    assert same_kind("lb", "g")
+    assert not same_kind("7200rpm", "Hz")
+    assert "ct" in text_spellings("carat")[0]
+    assert "ct" not in text_spellings("g")[0]
+
+
+@given(st.floats(min_value=-1e9, max_value=1e9).map(lambda number: round(number, 6)))
+def test_round_trip(number: float) -> None:
+    """A number written with a decimal point and without grouping is read back."""
+    assert parse_number(f"{number:.6f}") == pytest.approx(number, abs=1e-6)
+    assert parse_number(f"{number:,.6f}") == pytest.approx(number, abs=1e-6)
+
+
+@given(st.text(alphabet="0123456789.,/-½ xgklm\"'%e\u00a0", max_size=40))
+def test_any_text_can_be_read(text: str) -> None:
+    """Whatever a text holds, reading amounts does not fail, and every amount cuts its text out."""
+    parse_number(text)
+    parse_quantity(text, "g")
+    found = [*find_quantities(text, "g"), *find_quantities(text, "inch"), *find_numbers(text)]
+    assert all(text[q.begin : q.end] == q.text and q.amount == q.amount for q in found)

@@ -1,0 +1,70 @@
+"""Tables: order by content, provenance of descriptions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.elements import AttributeValue, Evidence, ImageFeatures, ImageResult, Item, RawRecord, Record, Reject
+from schemas.loading import parse_template
+from tests.support import PLACE_COLUMNS, TEMPLATE
+from transforms.tables.build import RunInfo, items_table, quarantine_table
+
+SHOP = parse_template(TEMPLATE, "test")
+RUN = RunInfo("run", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), {})
+
+
+def reject(data: bytes, reason: str, item_id: str | None, message: str, kind: str, place: int) -> Reject:
+    return Reject(RawRecord(data, "jsonl", f"f{place}", place, kind=kind), reason, "normalise", message, item_id)
+
+
+contents = st.tuples(
+    st.sampled_from([b"{}", b"[]"]),
+    st.sampled_from(["missing-id", "duplicate-id"]),
+    st.sampled_from([None, "", "a"]),
+    st.sampled_from(["m", "n"]),
+    st.sampled_from(["catalog", "image-table"]),
+)
+
+
+@given(st.lists(contents, max_size=8), st.data())
+def test_quarantine_order_does_not_depend_on_places(found: list[tuple[Any, ...]], data: st.DataObject) -> None:
+    """The same records at other places in other files give the same rows in the same order, places apart."""
+    places = data.draw(st.permutations(range(len(found))))
+    here = [reject(*each, place=n) for n, each in enumerate(found)]
+    there = [reject(*each, place=n) for n, each in zip(places, found, strict=True)]
+    dropped = list(PLACE_COLUMNS)
+    tables = [quarantine_table(rejects, RUN).drop_columns(dropped) for rejects in (here, there)]
+    assert tables[0].equals(tables[1])
+
+
+def described(fingerprint: str, evidence: Evidence | None = None) -> dict[str, Any]:
+    features = ImageFeatures("d", "0" * 16, 1, 1, "PNG", 1, description="A mug.", fingerprint=fingerprint)
+    values = {attribute.name: AttributeValue(None, reason="not-stated") for attribute in SHOP.attributes}
+    values["color"] = AttributeValue("Red", "image", "rule", 0.9, evidence)
+    record = Record("a", {}, {}, ("a.png",), (), RawRecord(b"", "jsonl", "f", 1))
+    item = Item(record, (ImageResult("a.png", features),), values, image_description="A mug.")
+    other = replace(features, digest="e", description="A cup.")
+    item = replace(item, images=(*item.images, ImageResult("b.png", other)))
+    (row,) = items_table(SHOP, [item], RUN).to_pylist()
+    found: dict[str, Any] = row
+    return found
+
+
+def test_a_description_is_fingerprinted_with_its_model_and_prompt() -> None:
+    """The fingerprint of a description follows that of each picture's answer, not only the picture's bytes."""
+    one, same, other = (
+        described(fingerprint)["image_description__provenance"]["fingerprint"] for fingerprint in ("f", "f", "g")
+    )
+    assert one == same != other
+
+
+def test_evidence_without_a_span_has_no_text() -> None:
+    """Where nothing was quoted, evidence.text is null and not an empty text."""
+    row = described("f", Evidence("images", image="d"))
+    assert row["image_description__provenance"]["evidence"]["text"] is None
+    assert row["color__provenance"]["evidence"]["text"] is None

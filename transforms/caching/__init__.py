@@ -1,0 +1,1 @@
+"""Kept from run to run: answers of language models and features of images."""

@@ -1,0 +1,359 @@
+"""Content that items share though it can belong to one of them only.
+
+PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. Each item is shown to others as a small digest, once for
+each of its pictures and long texts; digests are spooled in parts of all content keys, and a part is read twice: to
+see under which titles each content stands, and to say so to each item that it concerns.
+
+Equal pictures are those with the same bytes or the same perceptual hash, equal texts those with the same words.
+Variants of one product share content by right, so titles are compared without what tells variants apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from functools import cached_property, lru_cache
+from typing import Any
+
+import apache_beam as beam
+
+from schemas.attributes import AttributeType
+from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
+from schemas.template import Template
+from transforms.consistency.within_item import (
+    MAX_DETAIL_CHARS,
+    STAGE,
+    Tally,
+    add_tallies,
+    believed,
+    fold,
+    is_title,
+    shown_text,
+)
+from transforms.extraction.tokens import tokenise
+from transforms.fill.rules import evidence_texts, find_statements
+from transforms.items.text import format_value
+from transforms.runtime.metrics import Meter
+from transforms.runtime.spool import Spool, SpoolRef, bucket_of, read_spool
+
+# Two records mixed up, or three, are a mistake; one content under this many unrelated titles is a stand-in.
+PLACEHOLDER_TITLES = 8
+# Of one content, this many titles, and this many items of each, are compared with: memory is bounded, whatever the
+# number of items that share it.
+MAX_TITLES, MAX_ITEMS = 32, 64
+MIN_TWINS = 5  # pairs of records with one title and content, before their values tell anything
+MIN_TEXT_WORDS = 12  # shorter ones may well be said of two things: "Machine wash cold, tumble dry low"
+MAX_COMMON_WORDS = 0.5
+MIN_SAME_LETTERS = 0.8
+MIN_SPELLED_CHARS = 8
+# A perceptual hash halves the picture's frequencies; one with nearly all bits alike is that of an even surface.
+MIN_HASH_BITS = 8
+_MAX_TITLES_OF_ITEM, _MAX_TITLE_CHARS = 4, 200
+_FILLERS = frozenset({"the", "a", "an", "of", "and", "in", "on", "for", "with", "to"})
+_SINGLE = frozenset({AttributeType.ENUM, AttributeType.NUMBER, AttributeType.BOOLEAN, AttributeType.CATEGORY})
+_PICTURE, _TEXT = "picture", "text"
+_OTHER_VALUE, _TALLIES = "same-item-other-value", "tallies"
+
+Words = tuple[tuple[str, ...], ...]  # of each title
+
+
+def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemDigest]:
+    """One digest for each distinct content that another item might hold too; none for an item without a title."""
+    titles = titles_of(template, item)
+    if not titles:
+        return []
+    words = tuple(core_words(template, item, title) for title in titles)
+    values = tuple(
+        (attribute.name, shown_text(format_value(attribute, item.record.values[attribute.name]), 40))
+        for attribute in template.attributes
+        if attribute.type in _SINGLE and attribute.name in item.record.values
+    )
+    held = {}
+    for content, place, text in [*_pictures(item), *_texts(template, item)]:
+        if content not in held:
+            stated = _stated(template, text) if text else ()
+            held[content] = ItemDigest(content, item.item_id, item_bucket, place, titles, words, values, stated)
+    return [held[content] for content in sorted(held)]
+
+
+def titles_of(template: Template, item: Item) -> tuple[str, ...]:
+    """The item's titles, cut, in the order of the template and of their languages."""
+    titles = [text.text for text in evidence_texts(template, item) if is_title(template, text)]
+    return tuple(shown_text(title, _MAX_TITLE_CHARS) for title in titles[:_MAX_TITLES_OF_ITEM])
+
+
+def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
+    """The title's distinct words that say which product it is, sorted: no fillers, no bare numbers, none of the
+    record's own values from closed lists, such as a variant's size and colour. All its words where none would be left.
+    """
+    spans = [span for attribute in template.attributes for span in _own_values(template, item, attribute.name, title)]
+    tokens = tokenise(title)
+    words = [
+        (fold(key), begin, end)
+        for key, begin, end, is_word in zip(tokens.keys, tokens.begins, tokens.ends, tokens.is_word, strict=True)
+        if is_word
+    ]
+    core = {
+        word
+        for word, begin, end in words
+        if word not in _FILLERS
+        and not word.isdigit()
+        and not any(first < end and begin < last for first, last in spans)
+    }
+    return tuple(sorted(core or {word for word, _, _ in words}))
+
+
+def _own_values(template: Template, item: Item, name: str, title: str) -> list[tuple[int, int]]:
+    """Where the title states the record's own value of a closed list that is no category."""
+    attribute, given = template.by_name[name], item.record.values.get(name)
+    if given is None or attribute.type not in (AttributeType.ENUM, AttributeType.MULTI_ENUM):
+        return []
+    own = set(given) if isinstance(given, list) else {given}
+    return [(s.begin, s.end) for s in find_statements(template, attribute, title) if s.value in own]
+
+
+def _stated(template: Template, text: str) -> tuple[tuple[str, str], ...]:
+    """What the text states of attributes with a closed list and one value."""
+    return tuple(
+        (attribute.name, value)
+        for attribute in template.attributes
+        if attribute.type is AttributeType.ENUM
+        for value in sorted({shown_text(str(s.value), 40) for s in find_statements(template, attribute, text)})
+    )
+
+
+def _pictures(item: Item) -> Iterator[tuple[str, str, str]]:
+    """(content, path, no text) of each picture."""
+    for image in item.images:
+        if image.features is None:
+            continue
+        bits = int(image.features.phash, 16).bit_count() if image.features.phash else 0
+        if MIN_HASH_BITS <= bits <= 64 - MIN_HASH_BITS:
+            yield f"{_PICTURE}:{image.features.phash}", image.path, ""
+        else:
+            yield f"{_PICTURE}:{image.features.digest}", image.path, ""
+
+
+def _texts(template: Template, item: Item) -> Iterator[tuple[str, str, str]]:
+    """(content, field, text) of each text that is long enough."""
+    for text in evidence_texts(template, item):
+        if text.source != "text" or is_title(template, text):
+            continue
+        words = [fold(key) for key, is_word in zip(*_keys(text.text), strict=True) if is_word]
+        if len(words) >= MIN_TEXT_WORDS:
+            yield (
+                f"{_TEXT}:{hashlib.blake2b(' '.join(words).encode(), digest_size=16).hexdigest()}",
+                text.field,
+                text.text,
+            )
+
+
+def _keys(text: str) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+    tokens = tokenise(text)
+    return tokens.keys, tokens.is_word
+
+
+def titles_differ(one: ItemDigest, other: ItemDigest) -> bool:
+    """Whether no title of the one could be a title of the other's product."""
+    return all(words_differ(first, second) for first in one.words for second in other.words)
+
+
+@lru_cache(maxsize=65536)
+def words_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two titles have at most half of their words in common (Dice), and are no two spellings of one.
+
+    A title that holds all words of the other adds to it, and is not another.
+
+    >>> words_differ(("boy", "butcher"), ("boys", "les")), words_differ(("tote",), ("deluxe", "tote"))
+    (True, False)
+    """
+    first, second = set(one), set(other)
+    common = len(first & second)
+    if common == min(len(first), len(second)) or 2 * common > MAX_COMMON_WORDS * (len(first) + len(second)):
+        return False
+    shorter, longer = sorted(("".join(one), "".join(other)), key=lambda spelled: (len(spelled), spelled))
+    if len(shorter) < MIN_SPELLED_CHARS:
+        return True
+    return SequenceMatcher(None, shorter, longer, autojunk=False).ratio() < MIN_SAME_LETTERS
+
+
+@dataclass
+class Holders:
+    """What is kept of the items that hold one content: bounded, and the same in whatever order they come.
+
+    kept: core words → digests by item id. Titles are kept by their hash, so that one that was dropped cannot
+      come back; their items by id.
+    """
+
+    kept: dict[Words, dict[str, ItemDigest]] = field(default_factory=dict)
+
+    def add(self, digest: ItemDigest) -> None:
+        same_title = self.kept.setdefault(digest.words, {})
+        same_title[digest.item_id] = digest
+        if len(same_title) > MAX_ITEMS:
+            del same_title[max(same_title)]
+        if len(self.kept) > MAX_TITLES:
+            del self.kept[max(self.kept, key=_rank)]
+
+    @cached_property
+    def digests(self) -> list[ItemDigest]:
+        """What was kept, by item id."""
+        return sorted((d for same_title in self.kept.values() for d in same_title.values()), key=lambda d: d.item_id)
+
+    @cached_property
+    def unrelated(self) -> list[ItemDigest]:
+        """Digests of which each differs clearly in its titles from all before it."""
+        chosen: list[ItemDigest] = []
+        for digest in self.digests:
+            if len(chosen) < PLACEHOLDER_TITLES and all(titles_differ(digest, other) for other in chosen):
+                chosen.append(digest)
+        return chosen
+
+    @cached_property
+    def counts(self) -> Tally:
+        """Of each attribute, under how many titles that several items bear these agree on its value."""
+        values: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        for digest in self.digests:
+            for name, value in digest.values:
+                values.setdefault((digest.titles, name), []).append(value)
+        return Counter(
+            (_OTHER_VALUE, name, len(set(given)) > 1) for (_, name), given in values.items() if len(given) > 1
+        )
+
+    def findings(self, digest: ItemDigest) -> Iterator[Finding]:
+        """What is to be said of one of the holders, naming the other with the smallest id."""
+        if len(self.unrelated) >= PLACEHOLDER_TITLES:
+            names = ", ".join(map(_named, self.unrelated[:2]))
+            detail = f"stands under {PLACEHOLDER_TITLES} unrelated titles or more, such as {names}"
+            yield _finding(digest, "placeholder-content", digest.field, detail)
+            return
+        kind = digest.content.partition(":")[0]
+        stranger = next((other for other in self.digests if titles_differ(digest, other)), None)
+        if stranger is not None:
+            detail = f"{_title(digest)} shares this {kind} with {_named(stranger)}"
+            yield _finding(digest, f"shared-{kind}-other-title", digest.field, detail)
+        yield from self._of_siblings(digest)
+        for name, value in digest.values:
+            twins = (other for other in self.digests if other.titles == digest.titles)
+            others = ((twin, dict(twin.values).get(name, value)) for twin in twins)
+            twin, other = next(((twin, other) for twin, other in others if other != value), (None, ""))
+            if twin is not None:
+                detail = f"{value!r} here, {other!r} in {shown_text(twin.item_id)}, which has the same title and {kind}"
+                yield _finding(digest, _OTHER_VALUE, name, detail)
+
+    def _of_siblings(self, digest: ItemDigest) -> Iterator[Finding]:
+        """Values that the shared text states, that another holder has, and that this one has not."""
+        for name, value in digest.values:
+            stated = {said for attribute, said in digest.stated if attribute == name}
+            if not stated or value in stated:
+                continue
+            owners = (other for other in self.digests if dict(other.values).get(name) in stated)
+            owner = next(owners, None)
+            if owner is not None:
+                said = dict(owner.values)[name]
+                detail = (
+                    f"the source says {value!r}; {digest.field} says {said!r}, which is the value of "
+                    f"{_named(owner)} with the same text"
+                )
+                yield _finding(digest, "text-contradicts-value", name, detail)
+
+
+@lru_cache(maxsize=65536)
+def _rank(words: Words) -> bytes:
+    return hashlib.blake2b(repr(words).encode(), digest_size=8).digest()
+
+
+def _title(digest: ItemDigest) -> str:
+    return repr(shown_text(digest.titles[0]))
+
+
+def _named(digest: ItemDigest) -> str:
+    return f"{shown_text(digest.item_id)} {_title(digest)}"
+
+
+def _finding(digest: ItemDigest, reason: str, place: str, detail: str) -> Finding:
+    return Finding(digest.item_id, Flag(reason, place, detail[:MAX_DETAIL_CHARS]))
+
+
+def group_digests(digests: Iterable[ItemDigest]) -> dict[str, Holders]:
+    """Content → its holders, of contents that several items hold."""
+    groups: dict[str, Holders] = {}
+    for digest in digests:
+        groups.setdefault(digest.content, Holders()).add(digest)
+    return {content: group for content, group in groups.items() if len(group.digests) > 1}
+
+
+def find_shared(digests: Iterable[ItemDigest], groups: dict[str, Holders]) -> Iterator[tuple[int, Finding]]:
+    """(item bucket, finding) for each digest whose content is shared as it should not be."""
+    for digest in digests:
+        if digest.content in groups:
+            for finding in groups[digest.content].findings(digest):
+                yield digest.item_bucket, finding
+
+
+def is_believed(finding: Finding, believed_kinds: frozenset[tuple[str, str]]) -> bool:
+    """Whether to say it: values that twins of this catalog often differ in are those by which variants differ."""
+    return finding.flag.reason != _OTHER_VALUE or (_OTHER_VALUE, finding.flag.field) in believed_kinds
+
+
+class _Digests(beam.DoFn):
+    """Buckets → KV[part of the contents, ItemDigest]; an item on which this program fails is shown to no other."""
+
+    def __init__(self, template: Template, parts: int) -> None:
+        self._template, self._parts = template, parts
+
+    def setup(self) -> None:
+        self._meter = Meter(STAGE)
+
+    def process(self, bucket: Bucket) -> Iterator[tuple[int, ItemDigest]]:
+        with self._meter.timed():
+            for item in bucket.items:
+                try:
+                    digests = item_digests(self._template, item, bucket.number)
+                except Exception:  # a defect met on one record must not stop the run
+                    self._meter.add("failures")
+                    continue
+                for digest in digests:
+                    yield bucket_of(digest.content, self._parts), digest
+
+
+class _Find(beam.DoFn):
+    """Reads a part twice: who holds what, then what is to be said of it."""
+
+    def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[Any]:
+        refs = list(spooled[1])
+        groups = group_digests(read_spool(refs, ItemDigest))
+        yield from find_shared(read_spool(refs, ItemDigest), groups)
+        yield beam.pvalue.TaggedOutput(_TALLIES, add_tallies(group.counts for group in groups.values()))
+
+
+@dataclass(eq=False)
+class FindSharedContent(beam.PTransform):
+    """PCollection[Bucket] → PCollection[KV[item bucket, Finding]] of pictures and long texts that items share.
+
+    parts: of all contents, as many as there are buckets of items; spool_dir: where digests lie between stages.
+    """
+
+    template: Template
+    parts: int
+    spool_dir: str
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        found = (
+            buckets
+            | "Digest" >> beam.ParDo(_Digests(self.template, self.parts))
+            | "SpoolDigests" >> Spool(self.spool_dir)
+            | "ByContent" >> beam.GroupByKey()
+            | "Find" >> beam.ParDo(_Find()).with_outputs(_TALLIES, main="findings")
+        )
+        kinds = found[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies) | "Believe" >> beam.Map(_believed)
+        return found.findings | "Believed" >> beam.Filter(
+            lambda keyed, believed_kinds: is_believed(keyed[1], believed_kinds), beam.pvalue.AsSingleton(kinds)
+        )
+
+
+def _believed(counts: Tally) -> frozenset[tuple[str, str]]:
+    return believed(counts, MIN_TWINS)

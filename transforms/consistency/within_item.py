@@ -1,0 +1,328 @@
+"""Where an item disagrees with itself: its texts, its pictures and what is written on them against the source's values.
+
+PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. The source's value stays; the flag names both sides.
+
+Each function compares one item and says of every comparison whether it was contradicted, because a contradiction is
+only worth a flag where such comparisons usually agree: plots name years that are not the film's, and shop photographs
+seldom show titles. Comparisons that a catalog contradicts in more than MAX_CONTRADICTED of the cases say nothing
+in that catalog, and nothing is raised from them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import NamedTuple
+
+import apache_beam as beam
+import numpy as np
+
+from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType, Choice
+from schemas.elements import Bucket, EvidenceText, Finding, Flag, Item, Value
+from schemas.template import Template
+from transforms.extraction.colors import PALETTE, srgb_to_lab
+from transforms.extraction.gazetteer import Gazetteer
+from transforms.extraction.statements import Statement
+from transforms.fill.rules import CONFIDENCE, Place, evidence_texts, find_statements
+from transforms.items.text import format_value
+from transforms.runtime.metrics import Meter
+
+STAGE = "contradict"
+# One in five: a check that errs more often than that is no witness. With fewer than MIN_CHECKS nobody can tell.
+MAX_CONTRADICTED = 0.2
+MIN_CHECKS = 20
+# What fills a value by itself: names in titles, whatever stands behind a label, identifiers with their check digit.
+MIN_CONFIDENCE = 0.9
+_SAME_AMOUNT = 0.02  # relative, as for two amounts of one text
+# ΔE*ab. Palette names that people mix up (navy and black, beige and white) have anchors nearer than that.
+CLEAR_DELTA_E = 30.0
+MIN_SHOWN_SHARE = 0.5
+MIN_WORD_CHARS = 4
+MIN_READ_CHARS = 12
+MIN_WORD_MATCH = 0.5
+_MAX_READ_CHARS, _MAX_TITLE_WORDS = 400, 12
+_SHOWN_CHARS, MAX_DETAIL_CHARS = 80, 300
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison that was made on an item. flag: what is said of it when the two sides disagree."""
+
+    reason: str
+    field: str
+    flag: Flag | None = None
+
+
+def check_item(template: Template, item: Item) -> list[Check]:
+    """Every comparison that the item allows."""
+    checks = [*check_texts(template, item), *check_colors(template, item)]
+    on_picture = check_picture_text(template, item)
+    return checks if on_picture is None else [*checks, on_picture]
+
+
+def check_texts(template: Template, item: Item) -> Iterator[Check]:
+    """What titles and texts surely state of an attribute, against what the source gave for it.
+
+    A value that any of the texts states, however weakly, is not contradicted by the others. Lists with several answers
+    are no part of it: a text need not name all of them. Text on pictures is misread too often.
+    """
+    texts = [text for text in evidence_texts(template, item) if text.source == "text"]
+    for attribute in template.attributes:
+        given = item.record.values.get(attribute.name)
+        if given is None or attribute.type in (AttributeType.MULTI_ENUM, AttributeType.STRING, AttributeType.LOCALIZED):
+            continue
+        stated = [(text, s) for text in texts for s in find_statements(template, attribute, text.text)]
+        surely = [(t, s) for t, s in stated if CONFIDENCE[s.kind][_place(template, t)] >= MIN_CONFIDENCE]
+        if not surely:
+            continue
+        if any(_agree(attribute, given, statement.value) for _, statement in stated):
+            yield Check("text-contradicts-value", attribute.name)
+        else:
+            yield Check("text-contradicts-value", attribute.name, _text_flag(attribute, given, *surely[0]))
+
+
+def check_colors(template: Template, item: Item) -> Iterator[Check]:
+    """The main colours of the pictures against a colour that the source gave.
+
+    Contradicted when no main colour of any picture is less than CLEAR_DELTA_E from what the value may look like. A
+    picture whose named colours cover less than half of what it shows is no witness.
+    """
+    pictures = [image.features for image in item.images if image.features is not None]
+    shown = [p.colors for p in pictures if sum(share for _, share in p.colors) >= MIN_SHOWN_SHARE]
+    if not shown:
+        return
+    for attribute in template.attributes:
+        looks = colors_of_values(attribute).get(str(item.record.values.get(attribute.name)))
+        if looks is None:
+            continue
+        distance = min(_color_distance(look, name) for look in looks for colors in shown for name, _ in colors)
+        if distance < CLEAR_DELTA_E:
+            yield Check("picture-contradicts-value", attribute.name)
+            continue
+        seen = ", ".join(f"{name} {share:.0%}" for name, share in shown[0])
+        value = format_value(attribute, item.record.values[attribute.name])
+        detail = f"the source says {shown_text(value)!r}; the picture's main colours are {seen}"
+        yield Check(
+            "picture-contradicts-value", attribute.name, Flag("picture-contradicts-value", attribute.name, detail)
+        )
+
+
+def check_picture_text(template: Template, item: Item) -> Check | None:
+    """The title against what is written on the pictures; None where too little is written to compare.
+
+    Contradicted when no longer word of a title is on the pictures, not even half of it in a row of similar letters,
+    and no longer word on the pictures is in any of the record's cells. Only letters of one alphabet can be compared.
+    """
+    titles = [text.text for text in evidence_texts(template, item) if is_title(template, text)]
+    read = "\n".join(dict.fromkeys(i.features.text for i in item.images if i.features is not None and i.features.text))
+    wanted = sorted({word for title in titles for word in latin_words(title)})[:_MAX_TITLE_WORDS]
+    written = latin_words(read[:_MAX_READ_CHARS])
+    if not wanted or sum(map(len, written)) < MIN_READ_CHARS:
+        return None
+    letters = "".join(_WORD.findall(fold(read[:_MAX_READ_CHARS])))
+    own = {word for cell in item.record.given.values() for word in latin_words(cell)}
+    if own.intersection(written) or any(resemblance(word, letters) >= MIN_WORD_MATCH for word in wanted):
+        return Check("picture-text-other-title", "images")
+    detail = (
+        f"the title is {shown_text(titles[0])!r}; on the picture stands {shown_text(' / '.join(read.split(chr(10))))!r}"
+    )
+    return Check("picture-text-other-title", "images", Flag("picture-text-other-title", "images", detail))
+
+
+def is_title(template: Template, text: EvidenceText) -> bool:
+    attribute = template.by_name.get(text.field.split(".")[0])
+    return attribute is not None and attribute.role == "title"
+
+
+def shown_text(text: str, chars: int = _SHOWN_CHARS) -> str:
+    """The text on one line, cut to `chars`."""
+    line = " ".join(text.split())
+    return line if len(line) <= chars else f"{line[: chars - 1].rstrip()}…"
+
+
+@lru_cache(maxsize=4096)
+def fold(text: str) -> str:
+    """Casefolded and without accents.
+
+    >>> fold("Den SEDMÝ")
+    'den sedmy'
+    """
+    return "".join(c for c in unicodedata.normalize("NFKD", text).casefold() if not unicodedata.combining(c))
+
+
+def latin_words(text: str) -> list[str]:
+    """The longer words of a text that are written in unaccented Latin letters once they are folded.
+
+    >>> latin_words("Den SEDMÝ, 乌鸦与麻雀 1984")
+    ['sedmy']
+    """
+    words = _WORD.findall(fold(text))
+    return [word for word in words if len(word) >= MIN_WORD_CHARS and word.isascii() and word.isalpha()]
+
+
+def resemblance(word: str, letters: str) -> float:
+    """The best likeness of the word to any stretch of `letters` of its length, 0 to 1 (Ratcliff and Obershelp 1988).
+
+    >>> resemblance("magnificent", "themaonvicentseven") > 0.7, resemblance("eighth", "densedmyosmanoc") < 0.3
+    (True, True)
+    """
+    if word in letters:
+        return 1.0
+    matcher = SequenceMatcher(None, b=word, autojunk=False)
+    best = 0.0
+    for begin in range(max(1, len(letters) - len(word) + 1)):
+        matcher.set_seq1(letters[begin : begin + len(word)])
+        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
+            best = max(best, matcher.ratio())
+    return best
+
+
+def colors_of_values(attribute: Attribute) -> dict[str, tuple[str, ...]]:
+    """Value of the closed list → what of the palette it may look like; empty for lists that are not of colours.
+
+    A list is one of colours when most of its values are named, or have a synonym that is named, in the palette.
+    """
+    if attribute.type is not AttributeType.ENUM:
+        return {}
+    return _colors_of_choices(attribute.values)
+
+
+@lru_cache(maxsize=256)
+def _colors_of_choices(choices: tuple[Choice, ...]) -> dict[str, tuple[str, ...]]:
+    palette = Gazetteer.build([Choice(value=name) for name in PALETTE], leaf_only=False)
+    looks: dict[str, tuple[str, ...]] = {}
+    for choice in choices:
+        named = dict.fromkeys(filter(None, map(palette.exact, choice.names)))
+        if named:
+            looks[choice.value] = tuple(named)
+    return looks if 2 * len(looks) > len(choices) else {}
+
+
+@lru_cache(maxsize=1024)
+def _color_distance(one: str, other: str) -> float:
+    """The least ΔE*ab between anchors of two palette names."""
+    first, second = (srgb_to_lab(np.array(PALETTE[name], dtype=np.uint8)) for name in (one, other))
+    return float(np.sqrt(((first[:, None] - second[None]) ** 2).sum(axis=-1)).min())
+
+
+def _place(template: Template, text: EvidenceText) -> Place:
+    return "title" if is_title(template, text) else "text"
+
+
+def _agree(attribute: Attribute, given: Value, stated: Value) -> bool:
+    if attribute.type is AttributeType.NUMBER:
+        one, other = float(str(given)), float(str(stated))
+        return abs(one - other) <= _SAME_AMOUNT * abs(one)
+    if attribute.type is AttributeType.CATEGORY:
+        # "Fruit" and "Fruit > Apple" do not contradict each other
+        paths = sorted(f"{path}{PATH_SEPARATOR}" for path in (str(given), str(stated)))
+        return paths[1].startswith(paths[0])
+    return given == stated
+
+
+def _text_flag(attribute: Attribute, given: Value, text: EvidenceText, statement: Statement) -> Flag:
+    span = text.text[max(0, statement.begin - 30) : statement.end + 30]
+    detail = (
+        f"the source says {shown_text(format_value(attribute, given))!r}; {text.field} says "
+        f"{shown_text(format_value(attribute, statement.value))!r}: {shown_text(span, 100)!r}"
+    )
+    return Flag("text-contradicts-value", attribute.name, detail[:MAX_DETAIL_CHARS])
+
+
+Tally = Counter[tuple[str, str, bool]]
+
+
+def tally(checks: Iterable[Check]) -> Tally:
+    """(reason, field, contradicted) → how often."""
+    return Counter((check.reason, check.field, check.flag is not None) for check in checks)
+
+
+def add_tallies(tallies: Iterable[Tally]) -> Tally:
+    total: Tally = Counter()
+    for one in tallies:
+        total.update(one)
+    return total
+
+
+def believed(counts: Tally, min_checks: int = MIN_CHECKS) -> frozenset[tuple[str, str]]:
+    """The (reason, field) whose comparisons agree often enough here for a contradiction to be worth a flag."""
+    kinds = {(reason, field) for reason, field, _ in counts}
+    made = {kind: counts[(*kind, False)] + counts[(*kind, True)] for kind in kinds}
+    return frozenset(
+        kind for kind in kinds if made[kind] >= min_checks and counts[(*kind, True)] <= MAX_CONTRADICTED * made[kind]
+    )
+
+
+def attach_findings(item: Item, findings: Iterable[Finding]) -> Item:
+    """The item with the flags that were found for it, each once and in an order of their own, after those it has."""
+    flags = sorted({finding.flag for finding in findings}, key=lambda f: (f.reason, f.field, f.detail))
+    new = [flag for flag in flags if flag not in item.flags]
+    return replace(item, flags=(*item.flags, *new)) if new else item
+
+
+_TALLIES = "tallies"
+
+
+class _Compare(beam.DoFn):
+    """Buckets → the findings of their items, not yet believed, and how often each kind of comparison was made."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+
+    def setup(self) -> None:
+        self._meter = Meter(STAGE)
+
+    def process(self, bucket: Bucket) -> Iterator[tuple[int, Finding] | beam.pvalue.TaggedOutput]:
+        counts: Tally = Counter()
+        with self._meter.timed():
+            for item in bucket.items:
+                checks = self._check(item)
+                counts.update(tally(checks))
+                for check in checks:
+                    if check.flag is not None:
+                        yield bucket.number, Finding(item.item_id, check.flag)
+        yield beam.pvalue.TaggedOutput(_TALLIES, counts)
+
+    def _check(self, item: Item) -> list[Check]:
+        try:
+            return check_item(self._template, item)
+        except Exception:  # a defect met on one record must not stop the run
+            self._meter.add("failures")
+            return []
+
+
+class ContradictionOutputs(NamedTuple):
+    """What FindContradictions gives. findings: KV[item bucket, Finding]; trusted: one frozenset of (reason, field)."""
+
+    findings: beam.PCollection
+    trusted: beam.PCollection
+
+
+@dataclass(eq=False)
+class FindContradictions(beam.PTransform):
+    """PCollection[Bucket] → findings of comparisons that this catalog can be judged by, and which these are.
+
+    trusted: (reason, field) of these comparisons, where a whole catalog has shown them; None: the buckets show them.
+    """
+
+    template: Template
+    trusted: frozenset[tuple[str, str]] | None = None
+
+    def expand(self, buckets: beam.PCollection) -> ContradictionOutputs:
+        compared = buckets | "Compare" >> beam.ParDo(_Compare(self.template)).with_outputs(_TALLIES, main="findings")
+        if self.trusted is None:
+            tallies = compared[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies)
+            trusted = tallies | "Believe" >> beam.Map(believed)
+        else:
+            trusted = buckets.pipeline | "Trusted" >> beam.Create([self.trusted])
+        findings = compared.findings | "Believed" >> beam.Filter(
+            lambda keyed, kinds: (keyed[1].flag.reason, keyed[1].flag.field) in kinds,
+            beam.pvalue.AsSingleton(trusted),
+        )
+        return ContradictionOutputs(findings, trusted)

@@ -1,0 +1,251 @@
+"""What is asked of a language model about an item: Item → DescribeJob, and (job, question) → ChatRequest. Pure.
+
+Text of a catalog stands in a prompt only as strings of a JSON object, in which the characters that chat templates
+and special tokens are made of are written as escapes: it cannot close its fence, open a turn or name a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from prompts.library import Prompt, load_prompt
+from schemas.attributes import Attribute, AttributeType
+from schemas.elements import Demonstration, DescribeJob, Item, ItemAnswer
+from schemas.questions import (
+    ALT_TEXT,
+    DESCRIPTION,
+    MAX_ALT_TEXT_CHARS,
+    MAX_DESCRIPTION_CHARS,
+    MAX_LIST_VALUES,
+    NOWHERE,
+    UNKNOWN,
+    Question,
+    answer_schema,
+    picture_place,
+)
+from schemas.template import Template
+from transforms.describe.taxonomy import is_large
+from transforms.extraction.plain_text import one_line
+from transforms.fill.cascade import is_open
+from transforms.fill.rules import evidence_texts
+from transforms.items.text import format_value
+from transforms.models.chat import ChatRequest, PreparedPicture
+
+PROMPT = "describe-item"
+MAX_KNOWN_CHARS = 200
+# Of a vision model's patches and of English text, roughly.
+_PX_A_TOKEN, _CHARS_A_TOKEN = 28, 4
+# No attribute can have this name.
+_SHOWN_TITLE = "item.title"
+_DEMONSTRATIONS = "demonstrations"
+# Known values of these types help to tell what an item is. Others say what it costs or how many are left: they change
+# every night, and would make each item a new question, to be paid for again.
+CONTEXT_TYPES = frozenset([AttributeType.STRING, AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY])
+# Of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes them for special tokens.
+_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2029\uff5c"})
+
+
+@dataclass(frozen=True, slots=True)
+class AskOptions:
+    """How items are put to a language model.
+
+    prompt_version: of prompts/describe-item, 0 for the latest; two_pass: describe first, then fill from the
+    description and the texts; image_px: longer side of a picture; max_text_chars: of an item's texts, all together.
+    demonstrations: items with known values that are shown where values are asked for, by prompts that have a place.
+    Raises ValueError that names the option of a value outside its range.
+    """
+
+    prompt_version: int = 0
+    two_pass: bool = False
+    max_pictures: int = 4
+    image_px: int = 672
+    max_text_chars: int = 6_000
+    max_answer_tokens: int = 1_024
+    temperature: float = 0.0
+    demonstrations: int = 3
+
+    def __post_init__(self) -> None:
+        for option, value, least, most in (
+            ("--max-pictures", self.max_pictures, 0, 16),
+            ("--describe-image-px", self.image_px, 56, 736),
+            ("--max-text-chars", self.max_text_chars, 0, 100_000),
+            ("--max-answer-tokens", self.max_answer_tokens, 16, 32_768),
+            ("--temperature", self.temperature, 0, 2),
+            ("--demonstrations", self.demonstrations, 0, 10),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"{option} is {value!r}; allowed is a number from {least:,} to {most:,}")
+        self.prompt()
+
+    def prompt(self) -> Prompt:
+        """The prompt that is used. Raises PromptError, a ValueError, listing what there is."""
+        return load_prompt(PROMPT, self.prompt_version or None)
+
+    @property
+    def shown_demonstrations(self) -> int:
+        """How many are wanted in a request; version 1 of the prompt shows none."""
+        return self.demonstrations if _DEMONSTRATIONS in self.prompt().variables else 0
+
+
+def describe_job(template: Template, options: AskOptions, item: Item, item_bucket: int) -> DescribeJob | None:
+    """What is to be asked about an item, or None when there is nothing to ask.
+
+    What `item.answer` holds of an earlier run is not asked again.
+    """
+    fields = tuple(_cut(template, item, options.max_text_chars))
+    digests = dict.fromkeys(image.features.digest for image in item.images if image.features is not None)
+    pictures = tuple(digests)[: options.max_pictures]
+    kinds = {kind for kind, there in (("text", fields), ("image", pictures)) if there}
+    said = ItemAnswer(item.item_id) if item.answer is None else item.answer
+    attributes = tuple(
+        a.name
+        for a in template.attributes
+        if is_open(a, item) and kinds & set(a.evidence) and a.name not in said.values
+    )
+    describe = bool(pictures) and not said.description
+    if not attributes and not describe:
+        return None
+    known = tuple(_known(template, item)) if attributes else ()
+    return DescribeJob(item.item_id, item_bucket, fields if attributes else (), known, pictures, attributes, describe)
+
+
+def effort_of(template: Template, options: AskOptions, job: DescribeJob) -> float:
+    """About how many tokens an answer costs for each value that it may give: what a budget is spent on first."""
+    attributes = [template.by_name[name] for name in job.attributes]
+    pictures = len(job.pictures) * (options.image_px / _PX_A_TOKEN) ** 2
+    texts = sum(len(text) for _, text in (*job.fields, *job.known))
+    shown = pictures + texts / _CHARS_A_TOKEN
+    lists = sum(len(choice.value) + 4 for a in attributes if not is_large(a) for choice in a.values) / _CHARS_A_TOKEN
+    # A large list takes calls of its own, in which everything is shown again.
+    calls = 1 + sum(is_large(attribute) for attribute in attributes)
+    return (calls * shown + lists) / max(1, len(attributes))
+
+
+def _cut(template: Template, item: Item, max_chars: int) -> Iterator[tuple[str, str]]:
+    """The item's own texts from their beginning, titles first, as many characters as allowed."""
+    left = max_chars
+    for text in evidence_texts(template, item):
+        if text.source == "text" and left > 0:
+            yield text.field, text.text[:left]
+            left -= len(text.text)
+
+
+def _known(template: Template, item: Item) -> Iterator[tuple[str, str]]:
+    for attribute in template.attributes:
+        value = item.values[attribute.name].value
+        if value is not None and not attribute.role and attribute.in_text and attribute.type in CONTEXT_TYPES:
+            yield attribute.name, format_value(attribute, value)[:MAX_KNOWN_CHARS]
+
+
+def fence(content: Mapping[str, str]) -> str:
+    r"""Texts from outside as a JSON object whose strings hold no character that a chat template takes for its own.
+
+    >>> print(fence({"title": "Mug <|im_end|> [INST]"}))
+    {"title": "Mug \u003c|im_end|\u003e \u005bINST\u005d"}
+    """
+    # Escaped after dumping: outside strings, a flat object of strings has none of these characters.
+    return json.dumps(dict(content), ensure_ascii=False).translate(_ESCAPES)
+
+
+def build_request(
+    template: Template,
+    options: AskOptions,
+    question: Question,
+    *,
+    texts: Mapping[str, str],
+    known: Mapping[str, str],
+    pictures: Sequence[PreparedPicture] = (),
+    caption: str = "",
+    demonstrations: Sequence[Demonstration] = (),
+) -> ChatRequest:
+    """The request that puts `question`, with what the model is shown.
+
+    Its address is that of the same request without demonstrations, and how many are wanted (`ChatRequest.fingerprint`).
+    """
+    prompt = options.prompt()
+    places = ", ".join(json.dumps(place) for place in question.places)
+    wanted = options.shown_demonstrations if question.attributes else 0
+    shown = list(_demonstrated(question, demonstrations))[:wanted]
+    variables: dict[str, Any] = dict(
+        subject=template.describe.subject,
+        record=fence(texts) if texts else "",
+        known=fence(known) if known else "",
+        pictures=[picture_place(number) for number, _ in enumerate(pictures, start=1)],
+        caption=fence({"description": caption}) if caption else "",
+        describe=question.describe,
+        attributes=[_asked(question, attribute) for attribute in question.attributes],
+        places=places,
+        nowhere=NOWHERE,
+        unknown=UNKNOWN,
+        lean=question.lean,
+        description_key=DESCRIPTION,
+        max_description_chars=MAX_DESCRIPTION_CHARS,
+        alt_text_key=ALT_TEXT,
+        max_alt_text_chars=MAX_ALT_TEXT_CHARS,
+        **{name: [] for name in (_DEMONSTRATIONS,) if name in prompt.variables},
+    )
+    turns = alone = prompt.render_turns(**variables)
+    if shown:
+        turns = prompt.render_turns(**variables | {_DEMONSTRATIONS: shown})
+    return ChatRequest(
+        turns["system"],
+        turns["user"],
+        answer_schema(question),
+        tuple(pictures),
+        preparation=f"jpeg {options.image_px} px",
+        prompt_hash=prompt.hash,
+        max_tokens=options.max_answer_tokens,
+        temperature=options.temperature,
+        addressed=(alone["system"], alone["user"], f"{wanted} demonstrations") if wanted else (),
+    )
+
+
+def _demonstrated(question: Question, demonstrations: Sequence[Demonstration]) -> Iterator[str]:
+    """Those that show a value of what is asked, each fenced."""
+    names = {attribute.name for attribute in question.attributes}
+    for demonstration in demonstrations:
+        values = {name: value for name, value in demonstration.values if name in names}
+        if values:
+            yield fence({_SHOWN_TITLE: demonstration.title, **values})
+
+
+def _asked(question: Question, attribute: Attribute) -> dict[str, str]:
+    """An attribute's line in the prompt."""
+    about = one_line(attribute.description or attribute.title)
+    return {
+        "name": attribute.name,
+        "description": about if about.endswith((".", "!", "?")) else f"{about}.",
+        "allowed": _allowed(question, attribute),
+    }
+
+
+def _allowed(question: Question, attribute: Attribute) -> str:
+    match attribute.type:
+        case AttributeType.ENUM | AttributeType.CATEGORY:
+            return f'One of {_listed(question.offered(attribute))}, or "{UNKNOWN}".'
+        case AttributeType.MULTI_ENUM:
+            most = min(len(question.offered(attribute)), MAX_LIST_VALUES)
+            return f"A list of up to {most} of {_listed(question.offered(attribute))}; an empty list when unknown."
+        case AttributeType.BOOLEAN:
+            return f'"yes", "no" or "{UNKNOWN}".'
+        case AttributeType.NUMBER:
+            unit = f" in {attribute.unit}, without the unit" if attribute.unit else ""
+            return f'{"A whole number" if attribute.integer else "A number"} as a string{unit}, or "{UNKNOWN}".'
+        case AttributeType.IDENTIFIER:
+            return f'The {str(attribute.scheme).upper()}, digit by digit as it stands there, or "{UNKNOWN}".'
+        case _:
+            return f'A short text, or "{UNKNOWN}".'
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def picture_path(pictures_dir: str, digest: str) -> str:
+    """Where the prepared picture of this content lies."""
+    return FileSystems.join(pictures_dir, digest[:2], f"{digest}.jpg")

@@ -1,0 +1,1 @@
+"""The cascade that fills missing values: rules, probes, language model."""

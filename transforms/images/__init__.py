@@ -1,0 +1,1 @@
+"""From a reference to a decoded, described and encoded image."""

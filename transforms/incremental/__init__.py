@@ -1,0 +1,1 @@
+"""What changed since the last snapshot, and what of it can be used again."""

@@ -1,0 +1,113 @@
+"""Items whose records have left the catalog: their rows go over to a new snapshot, with the time when that was seen.
+
+(earlier snapshot, ids) → rows by table and new bucket → files written again. Columnar, a bucket at a time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.elements import DELETED
+from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.template import Template
+from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.spool import bucket_of
+from transforms.tables.build import RunInfo
+from transforms.tables.write import BucketReport, Encoders, add_rows, empty_tables
+
+_ENCODED = (b"encoder", b"dimension")
+
+
+def retire(
+    earlier: str,
+    files: Mapping[int, Sequence[DataFile]],
+    gone: pa.Table,
+    snapshot: str,
+    template: Template,
+    encoders: Encoders,
+    run: RunInfo,
+    reports: Sequence[BucketReport],
+    num_buckets: int,
+) -> list[BucketReport]:
+    """Write the buckets of `snapshot` again that items belong to which are gone; the reports of all its buckets.
+
+    files: the earlier snapshot's by bucket; gone: `item_id` and `bucket` there.
+    """
+    wanted: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for item_id, bucket in zip(gone["item_id"].to_pylist(), gone["bucket"].to_pylist(), strict=True):
+        wanted[bucket_of(item_id, num_buckets)][bucket].append(item_id)
+    written = []
+    for report in reports:
+        rows: dict[str, list[pa.Table]] = defaultdict(list)
+        for bucket, ids in wanted.get(report.bucket, {}).items():
+            for name, table in _rows_of(earlier, files[bucket], pa.array(ids, pa.string())):
+                rows[name].append(table)
+        if rows:
+            empty = empty_tables(template, encoders, report.bucket, run)
+            fitting = {
+                name: pa.concat_tables([fitted(name, table, empty[name], template, run.started) for table in tables])
+                for name, tables in rows.items()
+                if name in empty
+            }
+            report = add_rows(snapshot, template, encoders, report, fitting, run)
+        written.append(report)
+    return written
+
+
+def _rows_of(snapshot: str, files: Sequence[DataFile], ids: pa.Array) -> Iterator[tuple[str, pa.Table]]:
+    """What a bucket's tables hold of items; of their records only the one that the item was made of."""
+    for file in files:
+        if file.table == "quarantine":
+            continue
+        table = read_parquet(snapshot, file)
+        table = table.filter(pc.is_in(table["item_id"], value_set=ids))
+        if file.table == "records":
+            table = table.filter(pc.is_in(table["fate"], value_set=pa.array(["item", DELETED])))
+        yield file.table, table
+
+
+def fitted(name: str, rows: pa.Table, like: pa.Table, template: Template, now: dt.datetime) -> pa.Table:
+    """Earlier rows as today's table has them, marked as gone: what has no place in it, or another type, is left out.
+
+    Vectors of another encoder are no rows: nothing could be compared with them.
+    """
+    if name == "items":
+        marked = like.schema.field("deleted_ts")
+        since = pa.array([now] * len(rows), marked.type)
+        if marked.name in rows.column_names:  # earlier versions had none
+            since = pc.coalesce(rows[marked.name], since)
+            rows = rows.drop_columns([marked.name])
+        rows = rows.append_column(marked, since)
+        for attribute in template.attributes:
+            names = [attribute.name, attribute.name + GIVEN_SUFFIX, attribute.name + PROVENANCE_SUFFIX]
+            if not all(each in rows.column_names for each in names) or not _same_type(rows, like, attribute.name):
+                rows = rows.drop_columns([each for each in names if each in rows.column_names])
+    elif name == "records":
+        rows = rows.set_column(
+            rows.column_names.index("fate"), rows.schema.field("fate"), pa.array([DELETED] * len(rows), pa.string())
+        )
+        rows = rows.set_column(
+            rows.column_names.index("retry"), rows.schema.field("retry"), pa.array([False] * len(rows))
+        )
+    elif _encoded(rows) != _encoded(like):
+        rows = rows.slice(0, 0)
+    columns = [
+        rows[field.name].cast(field.type)
+        if field.name in rows.column_names and _same_type(rows, like, field.name)
+        else pa.nulls(len(rows), field.type)
+        for field in like.schema
+    ]
+    return pa.Table.from_arrays(columns, schema=like.schema)
+
+
+def _same_type(rows: pa.Table, like: pa.Table, name: str) -> bool:
+    return bool(rows.schema.field(name).type == like.schema.field(name).type)
+
+
+def _encoded(table: pa.Table) -> list[bytes | None]:
+    return [(table.schema.metadata or {}).get(key) for key in _ENCODED]

@@ -1,0 +1,173 @@
+"""What a language model said in an earlier run, read back from its items tables and used again where it still holds.
+
+PCollection[DataFile] → PCollection[KV[bucket, Carried]]; (Carried, what is answered now) → ItemAnswer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+
+from schemas.attributes import Attribute, AttributeType
+from schemas.elements import AttributeValue, Carried, Evidence, ItemAnswer, Value
+from schemas.reasons import REASONS
+from schemas.tables import PROVENANCE_SUFFIX
+from schemas.template import Template
+from transforms.describe.answers import METHOD
+from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.spool import bucket_of
+
+_DESCRIPTION = "image_description"
+BATCH_ROWS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class CarryConfig:
+    """What is carried over from which snapshot.
+
+    attributes, description: what would be asked now as it was asked then; stale: whether the rest is kept as well,
+    until something better is known. said_by: model and prompt hash whose answers are not stale; None: all are not.
+    """
+
+    snapshot: str
+    template: Template
+    attributes: frozenset[str]
+    description: bool
+    stale: bool
+    num_buckets: int
+    said_by: tuple[str, str] | None = None
+
+    def still_holds(self, is_same_question: bool, provenance: Mapping[str, Any] | None) -> bool:
+        """Whether an answer is what would be said now. Stale ones stand among new ones until a budget reaches them."""
+        if provenance is None or self.said_by is None:
+            return is_same_question
+        return is_same_question and (provenance["model"], provenance["prompt_hash"]) == self.said_by
+
+
+def read_carried(config: CarryConfig, file: DataFile) -> Iterator[Carried]:
+    """What the items of a file carry over; nothing for items of which a model said nothing. Raises DamagedFileError."""
+    table = read_parquet(config.snapshot, file)
+    names = [a.name for a in config.template.attributes if a.fill and a.name in table.column_names]
+    wanted = ["item_id", "fingerprint", "image_alt_text", "images", _DESCRIPTION, _DESCRIPTION + PROVENANCE_SUFFIX]
+    wanted += [each for name in names for each in (name, name + PROVENANCE_SUFFIX)]
+    for batch in table.select(wanted).to_batches(BATCH_ROWS):
+        for row in batch.to_pylist():
+            current, stale = _answer(config, row, names, True), _answer(config, row, names, False)
+            kept = stale if config.stale and (stale.values or stale.description) else None
+            if current.values or current.description or kept is not None:
+                yield Carried(row["item_id"], row["fingerprint"], current, kept)
+
+
+def _answer(config: CarryConfig, row: Mapping[str, Any], names: list[str], current: bool) -> ItemAnswer:
+    answer = ItemAnswer(row["item_id"], values=dict(_values(config, row, names, current)))
+    told = row[_DESCRIPTION + PROVENANCE_SUFFIX]
+    if config.still_holds(config.description, told) != current or not _is_said(told) or not row[_DESCRIPTION]:
+        return answer
+    return replace(
+        answer,
+        description=row[_DESCRIPTION],
+        alt_text=row["image_alt_text"] or "",
+        method=told["method"],
+        model=told["model"],
+        prompt_hash=told["prompt_hash"],
+        fingerprint=told["fingerprint"] or "",
+        described=(told["evidence"]["image"],) if told["evidence"] and told["evidence"]["image"] else (),
+    )
+
+
+def _values(
+    config: CarryConfig, row: Mapping[str, Any], names: list[str], current: bool
+) -> Iterator[tuple[str, AttributeValue]]:
+    for name in names:
+        provenance, attribute = row[name + PROVENANCE_SUFFIX], config.template.by_name[name]
+        if config.still_holds(name in config.attributes, provenance) != current or not _is_said(provenance):
+            continue
+        value = value_from_arrow(attribute, row[name])
+        if current or (value is not None and _still_allowed(attribute, value)):
+            yield name, _with_provenance(value, provenance)
+
+
+def _is_said(provenance: Mapping[str, Any] | None) -> bool:
+    """Whether a language model answered, be it that it does not know."""
+    if provenance is None or not (provenance["method"] or "").startswith(METHOD):
+        return False
+    reason = provenance["reason"]
+    # Failures are asked again, and answers that could not be used at all, which are found in the store; of a usable one
+    # a single value may be off the schema (a wrong check digit), and would be asked for alone.
+    unusable = (reason or "").startswith("answer-") and reason != "answer-off-schema"
+    return reason is None or (reason in REASONS and not REASONS[reason].passes and not unusable)
+
+
+def _still_allowed(attribute: Attribute, value: Value) -> bool:
+    """Whether a closed list, which may have changed since, still has the value."""
+    if not attribute.type.has_closed_list:
+        return True
+    allowed = {choice.value for choice in attribute.values}
+    return set(value if isinstance(value, list) else [str(value)]) <= allowed
+
+
+def _with_provenance(value: Value | None, row: Mapping[str, Any]) -> AttributeValue:
+    seen = row["evidence"]
+    evidence = None
+    if seen is not None:
+        evidence = Evidence(seen["field"], seen["begin"], seen["end"], seen["text"] or "", seen["image"])
+    kept = {name: row[name] for name in ("source", "method", "model", "prompt_hash", "fingerprint", "reason")}
+    confidence = None if row["confidence"] is None else round(row["confidence"], 4)
+    return AttributeValue(value, confidence=confidence, evidence=evidence, candidate=row["candidate"], **kept)
+
+
+def value_from_arrow(attribute: Attribute, value: Any) -> Value | None:
+    """A value as elements hold it, from its Arrow column; the inverse of tabulate.arrow_value."""
+    if value is None:
+        return None
+    if attribute.type is AttributeType.NUMBER:
+        return float(value)
+    return dict(value) if attribute.type is AttributeType.LOCALIZED else value
+
+
+def merge_answers(carried: Carried | None, fresh: ItemAnswer | None) -> ItemAnswer | None:
+    """What is said of an item: anew, else before and still current, else before of another kind.
+
+    fresh: None as long as it was not asked for; what is stale counts for nothing then, or it never would be.
+    """
+    if carried is None:
+        return fresh
+    if fresh is None:
+        return carried.current
+    told = fresh if fresh.description else carried.current
+    merged = replace(
+        fresh,
+        values=carried.current.values | fresh.values,
+        description=told.description,
+        alt_text=told.alt_text,
+        method=told.method or fresh.method,
+        model=told.model or fresh.model,
+        prompt_hash=told.prompt_hash or fresh.prompt_hash,
+        fingerprint=told.fingerprint,
+        described=told.described,
+    )
+    return merged if carried.stale is None else _over_stale(carried.stale, merged)
+
+
+def _over_stale(stale: ItemAnswer, answer: ItemAnswer) -> ItemAnswer:
+    known = {name: value for name, value in answer.values.items() if value.value is not None}
+    values = answer.values | stale.values | known
+    if answer.description or not stale.description:
+        return replace(answer, values=values)
+    return replace(stale, values=values, reason=answer.reason, message=answer.message, raw=answer.raw)
+
+
+@dataclass(eq=False)
+class ReadCarried(beam.PTransform):
+    """PCollection[DataFile] of items tables → PCollection[KV[bucket, Carried]], by today's buckets."""
+
+    config: CarryConfig
+
+    def expand(self, files: beam.PCollection) -> beam.PCollection:
+        config = self.config
+        return files | beam.FlatMap(
+            lambda file: ((bucket_of(each.item_id, config.num_buckets), each) for each in read_carried(config, file))
+        ).with_output_types(tuple[int, Carried])

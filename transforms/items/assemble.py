@@ -1,0 +1,208 @@
+"""Records, their pictures and what was set aside come together, one bucket at a time.
+
+PCollection[KV[bucket, {records, images, image_rows, rejects: SpoolRefs}]] → PCollection[Bucket].
+Every record that was read ends in the bucket exactly once: as an item, or among the rejects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import apache_beam as beam
+import numpy as np
+
+from schemas.elements import (
+    MODEL_ANSWER,
+    Bucket,
+    Carried,
+    Example,
+    Finding,
+    Flag,
+    ImageFeatures,
+    ImageResult,
+    ImageRow,
+    Item,
+    ItemAnswer,
+    RawRecord,
+    Record,
+    Reject,
+)
+from transforms.consistency.within_item import attach_findings
+from transforms.incremental.previous_answers import merge_answers
+from transforms.models.contract import Vector
+from transforms.normalise.records import choose_record, item_fingerprint
+from transforms.runtime.metrics import Meter
+from transforms.runtime.spool import SpoolRef, read_spool
+
+INPUTS = ("records", "images", "image_rows", "rejects")
+ANSWERS, EXAMPLES, FINDINGS, CARRIED = "answers", "examples", "findings", "carried"
+
+
+def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
+    """Unit mean of the pictures' unit vectors, each distinct picture once; None without any."""
+    by_digest = {f.digest: np.frombuffer(f.vector, "<f4") for f in features if f.vector}
+    if len(by_digest) < 2:
+        return next(iter(by_digest.values()), None)
+    mean = np.mean(np.stack(list(by_digest.values())), axis=0, dtype=np.float64)
+    norm = float(np.linalg.norm(mean))
+    if norm == 0:
+        return None
+    unit: Vector = np.asarray(mean / norm, np.float32)
+    return unit
+
+
+def describe_item(images: Sequence[ImageResult]) -> str | None:
+    """The descriptions of an item's distinct pictures, numbered when there are several."""
+    texts = list(dict.fromkeys(i.features.description for i in images if i.features and i.features.description))
+    if len(texts) < 2:
+        return texts[0] if texts else None
+    return " ".join(f"Picture {number}: {text}" for number, text in enumerate(texts, start=1))
+
+
+def attach_images(record: Record, rows: Iterable[ImageRow], results: dict[str, ImageResult]) -> Item:
+    """The item with its pictures: the record's own in their order, then the image table's in path order.
+
+    Rows have no order of their own, or a shuffled table would give another snapshot.
+    """
+    more = sorted(row.path for row in rows)
+    added = set(more).difference(record.image_refs)
+    images = tuple(results[path] for path in dict.fromkeys((*record.image_refs, *more)))
+    flags = []
+    for image in images:
+        if image.reason is not None:
+            flags.append(Flag(image.reason, image.path, image.message))
+        elif image.features is not None and image.features.failure is not None:
+            flags.append(Flag(image.features.failure, image.path, image.features.failure_message))
+    return Item(
+        record,
+        images,
+        flags=(*record.flags, *flags),
+        image_description=describe_item(images),
+        image_vector=combine_vectors([image.features for image in images if image.features]),
+        repeated_image_rows=len(more) - len(added),
+    )
+
+
+def attach_answer(item: Item, answer: ItemAnswer | None) -> Item:
+    """The item with a language model's description of its pictures instead of the tags, and a flag if it failed."""
+    described = replace(item, answer=answer, image_description=answer.description or None if answer else None)
+    if answer is None or answer.reason is None:
+        return described
+    return replace(described, flags=(*item.flags, Flag(answer.reason, "image_description", answer.message)))
+
+
+def unusable_answer(answer: ItemAnswer) -> Reject | None:
+    """What a model said in vain, for the quarantine table; the item itself is no part of it."""
+    if not answer.raw or answer.reason is None:
+        return None
+    raw = RawRecord(answer.raw.encode("utf-8", "replace"), "answer", "", 0, kind=MODEL_ANSWER)
+    return Reject(raw, answer.reason, "describe", answer.message, answer.item_id)
+
+
+def assemble_bucket(
+    number: int,
+    records: Iterable[Record],
+    images: Iterable[ImageResult],
+    image_rows: Iterable[ImageRow],
+    rejects: Iterable[Reject],
+    answers: Iterable[ItemAnswer] | None = None,
+    examples: Iterable[Example] = (),
+    findings: Iterable[Finding] = (),
+    carried: Iterable[Carried] = (),
+) -> Bucket:
+    """The bucket's items sorted by id; duplicates and rows without an item join the rejects.
+
+    answers: of a language model; None when none was asked, and the tags are the only description.
+    examples: what probes see of the items, where there are probes; findings: what contradicts them.
+    carried: what a language model said of them before; used for those that are still the same.
+    """
+    answered = None if answers is None else {answer.item_id: answer for answer in answers}
+    results = _shared(images)
+    earlier = {each.item_id: each for each in carried}
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.item_id, []).append(finding)
+    rows: dict[str, list[ImageRow]] = {}
+    for row in image_rows:
+        rows.setdefault(row.item_id, []).append(row)
+    items, set_aside, joined = [], list(rejects), {}
+    for item_id, same_id in groupby(sorted(records, key=lambda record: record.item_id), key=lambda r: r.item_id):
+        chosen, duplicates = choose_record(list(same_id))
+        set_aside += duplicates
+        own_rows = rows.pop(item_id, [])
+        if own_rows:
+            joined[item_id] = tuple(row.raw.key for row in own_rows)
+        item = attach_findings(attach_images(chosen, own_rows, results), found.get(item_id, ()))
+        past = earlier.get(item_id)
+        if past is not None and past.fingerprint != item_fingerprint(item):
+            past = None
+        if answered is not None or past is not None:
+            item = attach_answer(item, merge_answers(past, (answered or {}).get(item_id)))
+        items.append(item)
+    for orphans in rows.values():
+        set_aside += [_orphan(row) for row in orphans]
+    set_aside += filter(None, map(unusable_answer, (answered or {}).values()))
+    return Bucket(number, tuple(items), tuple(set_aside), joined, {example.item_id: example for example in examples})
+
+
+def _shared(images: Iterable[ImageResult]) -> dict[str, ImageResult]:
+    """Results by path; results that refer to another path's features share that one object."""
+    resolved = list(images)
+    features = {image.features.digest: image.features for image in resolved if image.features is not None}
+    return {
+        image.path: replace(image, features=features[image.same_as], same_as=None) if image.same_as else image
+        for image in resolved
+    }
+
+
+def _orphan(row: ImageRow) -> Reject:
+    message = f"no record with id {row.item_id!r} in the catalog; remove the row or add the item"
+    return Reject(row.raw, "image-table-orphan", "validate", message, row.item_id)
+
+
+class _Assemble(beam.DoFn):
+    def __init__(self, heartbeat_dir: str) -> None:
+        self._heartbeat_dir = heartbeat_dir
+
+    def setup(self) -> None:
+        self._meter = Meter("assemble", self._heartbeat_dir)
+
+    def process(self, grouped: tuple[int, dict[str, Iterable[SpoolRef]]]) -> Iterator[Bucket]:
+        number, refs = grouped
+        with self._meter.timed():
+            bucket = assemble_bucket(
+                number,
+                read_spool(refs["records"], Record),
+                read_spool(refs["images"], ImageResult),
+                read_spool(refs["image_rows"], ImageRow),
+                read_spool(refs["rejects"], Reject),
+                read_spool(refs[ANSWERS], ItemAnswer) if ANSWERS in refs else None,
+                read_spool(refs.get(EXAMPLES, ()), Example),
+                read_spool(refs.get(FINDINGS, ()), Finding),
+                read_spool(refs.get(CARRIED, ()), Carried),
+            )
+        self._meter.add("items", len(bucket.items))
+        self._meter.beat()
+        yield bucket
+
+
+@dataclass(eq=False)
+class AssembleBuckets(beam.PTransform):
+    """Spooled elements by bucket → buckets. A PCollection for each of INPUTS, perhaps for the four others above.
+
+    Every one of `numbers` is emitted, also an empty one, so that a snapshot always has all its tables.
+    """
+
+    numbers: Sequence[int]
+    heartbeat_dir: str = ""
+
+    def expand(self, spooled: dict[str, beam.PCollection]) -> beam.PCollection:
+        pipeline = spooled["records"].pipeline
+        numbers = pipeline | "BucketNumbers" >> beam.Create([(number, None) for number in self.numbers])
+        return (
+            {**spooled, "numbers": numbers}
+            | "ByBucket" >> beam.CoGroupByKey()
+            | "Assemble" >> beam.ParDo(_Assemble(self.heartbeat_dir)).with_output_types(Bucket)
+        )

@@ -1,0 +1,69 @@
+"""The enriched text: an ordered key-value sentence from the template.
+
+PCollection[Bucket] → PCollection[Bucket] with `text_source` (the source's values only) and
+`text_enriched` (with filled values and the description of the pictures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import apache_beam as beam
+
+from schemas.attributes import Attribute
+from schemas.elements import Bucket, Item, Value
+from schemas.template import Template
+from transforms.runtime.buckets import each_item
+
+
+def format_value(attribute: Attribute, value: Value) -> str:
+    """A value as a reader would say it.
+
+    >>> from schemas.attributes import Attribute
+    >>> format_value(Attribute(name="weight", type="number", unit="g"), 180.0)
+    '180 g'
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.10g} {attribute.unit}" if attribute.unit else f"{value:.10g}"
+    if isinstance(value, list):
+        return ", ".join(value)
+    if isinstance(value, dict):
+        return " / ".join(value[language] for language in sorted(value))
+    return value
+
+
+def compose_text(template: Template, values: Mapping[str, Value], image_description: str | None = None) -> str:
+    """`Label: value.` for every known attribute, in template order, then what the pictures show."""
+    parts = [
+        f"{attribute.title}: {format_value(attribute, values[attribute.name])}"
+        for attribute in template.attributes
+        if attribute.in_text and attribute.name in values
+    ]
+    if image_description:
+        parts.append(f"Picture: {image_description}")
+    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
+
+
+def compose_item(template: Template, item: Item) -> Item:
+    known = {name: value.value for name, value in item.values.items() if value.value is not None}
+    return replace(
+        item,
+        text_source=compose_text(template, item.record.values),
+        text_enriched=compose_text(template, known, item.image_description),
+    )
+
+
+@dataclass(eq=False)
+class ComposeText(beam.PTransform):
+    """Adds both texts to every item."""
+
+    template: Template
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        template = self.template
+        return buckets | beam.Map(each_item, "text", lambda item: compose_item(template, item)).with_output_types(
+            Bucket
+        )

@@ -1,0 +1,1 @@
+"""Models that compute nothing: for tests, trials and the plan of a run."""

@@ -1,0 +1,78 @@
+"""A fake language model: scripted answers and failures, unknown values where the script is silent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from schemas.questions import ALT_TEXT, CONFIDENCE_KEY, DESCRIPTION, NOWHERE, SEEN_KEY, UNKNOWN
+from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.models.contract import Failure, ModelOptions
+from transforms.models.fake.script import Script, ScriptEntry
+
+_CHARS_PER_TOKEN = 4
+
+
+class FakeChatModel:
+    """Answers from the script of transforms.models.fake.script, whose `match` is searched in digests and prompts.
+
+    calls, requests: how often it was called, with how many requests, batches that raised included.
+    Raises ValueError for a script that cannot be used.
+    """
+
+    model = "fake 1"
+    requires: tuple[str, ...] = ()
+    concurrent = True
+
+    def __init__(self, options: ModelOptions) -> None:
+        self._script = Script(options, "describer")
+        self.parameters: dict[str, Any] = {"script": hashlib.sha256(self._script.text.encode()).hexdigest()}
+        self.calls = self.requests = 0
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+        """One scripted or derived answer per request. Raises RuntimeError where the script says so, before any."""
+        self.calls += 1
+        self.requests += len(requests)
+        yield from enumerate([self._answer(request) for request in requests])
+
+    def _answer(self, request: ChatRequest) -> ChatAnswer | Failure:
+        digests = [picture.digest for picture in request.pictures]
+        scripted = self._script.outcome([*digests, request.text])
+        if isinstance(scripted, Failure):
+            return scripted
+        content, finish_reason = _content(request, digests, scripted), "stop"
+        if scripted is not None and scripted.raw is not None:
+            content, finish_reason = scripted.raw, scripted.finish_reason
+        prompt_tokens = (len(request.system) + len(request.text)) // _CHARS_PER_TOKEN
+        return ChatAnswer(
+            content, finish_reason, prompt_tokens=prompt_tokens, completion_tokens=len(content) // _CHARS_PER_TOKEN
+        )
+
+
+def _content(request: ChatRequest, digests: Sequence[str], scripted: ScriptEntry | None) -> str:
+    said = scripted.answer or {} if scripted is not None else {}
+    answer = {}
+    for key, schema in request.schema["properties"].items():
+        answer[key] = said.get(key, _default(key, schema, digests, said))
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def _default(key: str, schema: dict[str, Any], digests: Sequence[str], said: dict[str, Any]) -> Any:
+    if key == DESCRIPTION:
+        return f"Fake description of picture {', '.join(d[:12] for d in digests) or 'none'}."
+    if key == ALT_TEXT:
+        return f"Fake alt text of picture {digests[0][:12] if digests else 'none'}."
+    scripted = key.rpartition(".")[0] in said
+    if key.endswith(CONFIDENCE_KEY):
+        return schema["enum"][0] if scripted else schema["enum"][-1]
+    if key.endswith(SEEN_KEY):
+        return schema["enum"][0] if scripted else NOWHERE
+    return [] if schema.get("type") == "array" else UNKNOWN

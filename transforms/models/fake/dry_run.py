@@ -1,0 +1,93 @@
+"""A stand-in for a language model while a run is planned: nothing is sent, everything is counted.
+
+What would be asked follows from the catalog and the cheap rungs, and is asked here in the same way; only the answers
+are made up. The model's own name and parameters address the requests, so that kept answers are found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transforms.describe.budget import reckon
+from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest
+from transforms.models.contract import Failure, ModelOptions
+from transforms.models.fake.chat import FakeChatModel
+
+# Of the most tokens that a request is reckoned to take: of English text and pictures of usual proportions, roughly.
+USUAL_SHARE = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What calls took in an earlier run.
+
+    prompt_share: tokens of prompts, of those that were reckoned before they were sent; image_share: pictures' tokens,
+    of all of the prompts'; completion_tokens: of an answer on average, None where no earlier run tells.
+    """
+
+    prompt_share: float = USUAL_SHARE
+    image_share: float | None = None
+    completion_tokens: float | None = None
+
+
+class RehearsedChatModel:
+    """The identity of `model`, with answers in which every list has a value, so that every level of it is asked for.
+
+    The `fake` backend costs nothing and answers for itself: what it is asked is what it will be asked.
+    """
+
+    requires: tuple[str, ...] = ()
+    concurrent = True
+
+    def __init__(self, model: ChatModel, rates: Rates, image_px: int) -> None:
+        self._model, self._rates, self._image_px = model, rates, image_px
+        self._is_fake = isinstance(model, FakeChatModel)
+        self._answering = model if isinstance(model, FakeChatModel) else FakeChatModel(ModelOptions())
+
+    @property
+    def model(self) -> str:
+        return self._model.model
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self._model.parameters
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+        """An answer per request as its schema wants it, with the tokens that it is likely to take."""
+        for index, answer in self._answering.answer(requests):
+            if isinstance(answer, ChatAnswer) and not self._is_fake:
+                answer = self._likely(requests[index], answer)
+            yield index, answer
+
+    def _likely(self, request: ChatRequest, answer: ChatAnswer) -> ChatAnswer:
+        reckoned = reckon(request, self._image_px)
+        rates = self._rates
+        prompt_tokens = round(reckoned.prompt_tokens * rates.prompt_share)
+        image_share = reckoned.image_tokens / max(1, reckoned.prompt_tokens)
+        if rates.image_share is not None and request.pictures:
+            image_share = rates.image_share
+        completion_tokens = answer.completion_tokens
+        if rates.completion_tokens is not None:
+            completion_tokens = round(rates.completion_tokens)
+        return replace(
+            answer,
+            content=_decided(request, answer.content),
+            prompt_tokens=prompt_tokens,
+            image_tokens=round(prompt_tokens * image_share),
+            completion_tokens=completion_tokens,
+        )
+
+
+def _decided(request: ChatRequest, content: str) -> str:
+    """The answer with the first of each list instead of unknown."""
+    offered = {key: schema["enum"][0] for key, schema in request.schema["properties"].items() if "enum" in schema}
+    return json.dumps(json.loads(content) | offered, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Chat models behind an HTTP endpoint: client, messages, the `openai` backend."""

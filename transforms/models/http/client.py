@@ -1,0 +1,453 @@
+"""A client of OpenAI-compatible chat completions: one event loop in one thread, shared by all who ask.
+
+A request's pictures are read and encoded when its turn comes, so memory is bounded by `max_inflight` and never by
+the number of requests. What keeps a run from stalling:
+
+- one sending takes at most `timeout_secs`, from connecting to the last byte, and CONNECT_SECS of it for connecting;
+- after 429, 5xx, a timeout, a broken connection or something that is no chat completion it is sent again, at most
+  `max_retries` times, after a random time of up to BACKOFF_SECS that doubles up to BACKOFF_CAP_SECS; a Retry-After
+  is waited for first, up to RETRY_AFTER_CAP_SECS;
+- a refused connection is the server's doing: it is charged to the request only if the server answered others
+  meanwhile, and the upstream is asked where the server is now;
+- when nothing was answered for `give_up_secs` while the server was asked, it is given up: everything open and
+  everything later fails at once. Waiting for the upstream, and having nothing to ask, do not count as silence.
+
+The server is talked to directly: no proxy from the environment, no netrc, no cookies, no redirects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.models.chat_options import ChatOptions
+from transforms.models.contract import Failure
+from transforms.models.http.messages import (
+    QUOTE_CHARS,
+    Trouble,
+    estimated_tokens,
+    judge,
+    not_completion,
+    one_line,
+    request_body,
+)
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MAX_RESPONSE_BYTES = 8 * 2**20
+BACKOFF_SECS = 0.5
+BACKOFF_CAP_SECS = 30.0
+CONNECT_SECS = 30.0
+# Servers let go of idle connections after five seconds and more (uvicorn, which vLLM runs on: five). Letting go
+# first keeps a request from being sent into a connection that is just being closed.
+KEEPALIVE_SECS = 4.0
+
+# Enough to hide the latency of remote storage, few enough not to fight for the interpreter.
+MAX_READERS = 16
+# aiohttp writes larger byte strings in one go, which would hold the loop up.
+LARGE_BODY_BYTES = 2**20
+
+
+class UpstreamGoneError(Exception):
+    """There will be no server any more; the message says what happened and what to do."""
+
+
+class Upstream(Protocol):
+    """Where the server is. Both methods may block; they are called in a thread of their own, one at a time."""
+
+    def url(self) -> str:
+        """Base URL, up to and with `/v1`; waits while a server starts. Raises UpstreamGoneError."""
+        ...
+
+    def lost(self, url: str) -> str:
+        """The base URL from now on, after connecting to `url` failed; waits for a restart. Raises UpstreamGoneError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedUpstream:
+    """A server that is somebody else's: always at the same base URL."""
+
+    endpoint: str
+
+    def url(self) -> str:
+        return self.endpoint
+
+    def lost(self, url: str) -> str:
+        return url
+
+
+class Pace:
+    """Spaces what is sent so that no minute sees more than `per_min` units; 0 means no limit.
+
+    Evenly and without bursts, because servers measure over seconds too; first come, first served.
+    """
+
+    def __init__(self, per_min: float) -> None:
+        self._secs_per_unit = 60 / per_min if per_min else 0.0
+        self._free_at = 0.0
+
+    async def take(self, amount: float) -> None:
+        if not self._secs_per_unit:
+            return
+        now = asyncio.get_running_loop().time()
+        turn = max(now, self._free_at)
+        self._free_at = turn + amount * self._secs_per_unit
+        try:
+            await asyncio.sleep(turn - now)
+        except asyncio.CancelledError:
+            self._free_at -= amount * self._secs_per_unit
+            raise
+
+
+class Breaker:
+    """Whether a server counts as gone: it answered nothing for `give_up_secs` while it was asked.
+
+    answers: signs of life so far; failures: sendings since the last one.
+    """
+
+    def __init__(self, give_up_secs: float) -> None:
+        self._give_up_secs = give_up_secs
+        self._since: float | None = None
+        self.answers = 0
+        self.failures = 0
+
+    def answered(self) -> None:
+        self.answers += 1
+        self.failures = 0
+        self._since = None
+
+    def failed(self, now: float) -> None:
+        self.failures += 1
+        if self._since is None:
+            self._since = now
+
+    def left_secs(self, now: float) -> float:
+        """How much longer silence is borne."""
+        return self._give_up_secs - (0.0 if self._since is None else now - self._since)
+
+    def silent_secs(self, now: float) -> float:
+        return self._give_up_secs - self.left_secs(now)
+
+    def pause(self, secs: float) -> None:
+        """Time that is no silence of the server."""
+        if self._since is not None:
+            self._since += secs
+
+
+class _Location:
+    """Where the server is, asked of the upstream once, however many requests want to know."""
+
+    def __init__(self, upstream: Upstream, breaker: Breaker, give_up: Callable[[str], None]) -> None:
+        self._upstream = upstream
+        self._breaker = breaker
+        self._give_up = give_up
+        self._asking: asyncio.Task[None] | None = None
+        self.url = ""
+        self.moves = 0
+
+    async def find(self) -> tuple[str, int]:
+        """(base URL, how often it was asked for)."""
+        while self._asking is not None or not self.url:
+            await self._ask()
+        return self.url, self.moves
+
+    async def lost(self, moves: int) -> None:
+        """Connecting failed where the server was after `moves`; returns when it is known where it is now."""
+        if moves == self.moves:
+            await self._ask()
+
+    def stop(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _ask(self) -> None:
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._asked())
+        # Who asked may be cancelled; the others still want to know.
+        await asyncio.shield(self._asking)
+
+    async def _asked(self) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            question = partial(self._upstream.lost, self.url) if self.url else self._upstream.url
+            self.url = (await _in_daemon_thread(question)).rstrip("/")
+            self.moves += 1
+        except UpstreamGoneError as error:
+            self._give_up(str(error))
+        except Exception as error:  # without an address nothing can be asked, whatever the upstream raised
+            self._give_up(f"the server's address is not to be had: {type(error).__name__}: {error}")
+        finally:
+            self._breaker.pause(loop.time() - started)
+            self._asking = None
+
+
+async def _in_daemon_thread(call: Callable[[], str]) -> str:
+    """What `call` returns or raises. Unlike an executor's thread it keeps no interpreter from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[str] = loop.create_future()
+
+    def settle(setter: Callable[[Any], None], value: object) -> None:
+        if not future.done():
+            setter(value)
+
+    def run() -> None:
+        try:
+            outcome = partial(settle, future.set_result, call())
+        except Exception as error:  # handed on to who asked
+            outcome = partial(settle, future.set_exception, error)
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(outcome)
+
+    threading.Thread(target=run, daemon=True, name="chat-client-upstream").start()
+    return await future
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """One call of `answer`: what it asks, what is under way, and the way back to the thread that waits."""
+
+    requests: Sequence[ChatRequest]
+    answers: SimpleQueue[tuple[int, ChatAnswer | Failure] | Exception] = field(default_factory=SimpleQueue)
+    asks: set[asyncio.Task[ChatAnswer | Failure]] = field(default_factory=set)
+    feed: asyncio.Task[None] | None = None
+
+
+class ChatClient:
+    """Sends requests to the server that `upstream` names, at most `options.max_inflight` at once.
+
+    key: sent as a bearer token when not empty. All methods are safe to call from any thread.
+    """
+
+    def __init__(self, options: ChatOptions, upstream: Upstream, key: str = "") -> None:
+        self._options = options
+        self._key = key
+        self._breaker = Breaker(options.give_up_secs)
+        self._location = _Location(upstream, self._breaker, self._give_up)
+        self._requests_pace, self._tokens_pace = Pace(options.requests_per_min), Pace(options.tokens_per_min)
+        self._slots = asyncio.Semaphore(options.max_inflight)
+        self._feeds: set[asyncio.Task[None]] = set()
+        self._asks: set[asyncio.Task[ChatAnswer | Failure]] = set()
+        self._idle_since = 0.0
+        self._served = False
+        self._gone: Failure | None = None
+        self._closed = False
+        # An iterator that is thrown away may be closed by the garbage collector, in whatever thread that runs.
+        self._lock = threading.RLock()
+        self._readers = ThreadPoolExecutor(min(MAX_READERS, options.max_inflight), "chat-client-reader")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="chat-client")
+        self._thread.start()
+        self._session = asyncio.run_coroutine_threadsafe(self._connect(), self._loop).result()
+
+    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+        """(index of the request, its answer or Failure), each as soon as it is there.
+
+        What is under way is cancelled when the iterator is closed early. Raises what iterating `requests` raises.
+        """
+        call = _Call(requests)
+        with self._lock:
+            # Under the lock, so that it comes before the shutting down that `close` asks the loop for.
+            if not self._closed:
+                self._loop.call_soon_threadsafe(self._begin, call)
+            else:
+                call.answers.put(RuntimeError("the client is closed"))
+        try:
+            for _ in range(len(requests)):
+                item = call.answers.get()
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            with self._lock:
+                if not self._closed:
+                    self._loop.call_soon_threadsafe(self._abandon, call)
+
+    def close(self) -> None:
+        """End the thread and its connections; what is open fails with `model-unavailable`."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    # What follows runs on the loop.
+
+    async def _connect(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        return aiohttp.ClientSession(
+            # The slots bound the connections.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECS),
+            # No total: aiohttp enters its timer twice, so that a timeout and a cancellation in the same turn of the
+            # loop, as when a silent server is given up, come out as a timeout and the cancellation is lost.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_SECS, self._options.timeout_secs)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            # A small compressed response may stand for gigabytes.
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+    async def _disconnect(self) -> None:
+        self._give_up("the client was closed")
+        await asyncio.gather(*self._feeds, *self._asks, return_exceptions=True)
+        self._location.stop()
+        await self._session.close()
+
+    def _begin(self, call: _Call) -> None:
+        call.feed = self._loop.create_task(self._feed(call))
+        self._feeds.add(call.feed)
+        call.feed.add_done_callback(self._feeds.discard)
+
+    def _abandon(self, call: _Call) -> None:
+        for task in (call.feed, *call.asks):
+            if task is not None:
+                task.cancel()
+
+    def _give_up(self, message: str) -> None:
+        if self._gone is None:
+            self._gone = Failure("model-unavailable", one_line(message, self._key))
+            for task in self._asks:
+                task.cancel()
+
+    async def _feed(self, call: _Call) -> None:
+        """Turn requests into tasks, each when there is a slot for it."""
+        try:
+            for index, request in enumerate(call.requests):
+                await self._slots.acquire()
+                if self._gone is not None:
+                    self._slots.release()
+                    call.answers.put((index, self._gone))
+                    continue
+                if not self._asks:
+                    self._breaker.pause(self._loop.time() - self._idle_since)
+                task = self._loop.create_task(self._ask(request))
+                self._asks.add(task)
+                call.asks.add(task)
+                task.add_done_callback(partial(self._deliver, call, index))
+        except Exception as error:  # the sequence's own; raised where it is iterated
+            call.answers.put(error)
+
+    def _deliver(self, call: _Call, index: int, task: asyncio.Task[ChatAnswer | Failure]) -> None:
+        # A task that is cancelled before its first step runs none of its code, so this is where all end.
+        self._slots.release()
+        self._asks.discard(task)
+        call.asks.discard(task)
+        if not self._asks:
+            self._idle_since = self._loop.time()
+        if not task.cancelled():
+            error = task.exception()
+            answer = task.result() if error is None else self._failed("the client failed", error)
+        elif self._gone is not None:
+            answer = self._gone
+        else:
+            return  # nobody waits for it
+        call.answers.put((index, answer))
+
+    async def _ask(self, request: ChatRequest) -> ChatAnswer | Failure:
+        try:
+            body = await self._loop.run_in_executor(self._readers, request_body, request, self._options)
+        except Exception as error:  # whatever a file system raises concerns this request only
+            return self._failed("the request could not be made ready", error)
+        tokens, sendings, charged, answers = estimated_tokens(request), 0, 0, self._breaker.answers
+        while True:
+            await self._requests_pace.take(1)
+            await self._tokens_pace.take(tokens)
+            url, moves = await self._location.find()
+            started = self._loop.time()
+            outcome = await self._send(url, body)
+            if isinstance(outcome, ChatAnswer):
+                self._breaker.answered()
+                self._served = True
+                return replace(outcome, retries=sendings, seconds=self._loop.time() - started)
+            sendings += 1
+            self._note(outcome, url)
+            if self._gone is not None:
+                return self._gone
+            if not outcome.unreachable or self._breaker.answers != answers:
+                charged, answers = charged + 1, self._breaker.answers
+            if not outcome.retry or charged > self._options.max_retries:
+                return self._finally(outcome.failure, sendings)
+            if outcome.unreachable:
+                await self._location.lost(moves)
+            await asyncio.sleep(self._delay_secs(outcome, sendings))
+
+    async def _send(self, url: str, body: bytes) -> ChatAnswer | Trouble:
+        import aiohttp
+
+        data: Any = body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
+        try:
+            async with (
+                asyncio.timeout(self._options.timeout_secs),
+                self._session.post(f"{url}/chat/completions", data=data, allow_redirects=False) as response,
+            ):
+                content, size = [], 0
+                async for chunk in response.content.iter_any():
+                    content.append(chunk)
+                    size += len(chunk)
+                    if size > MAX_RESPONSE_BYTES:
+                        return Trouble(not_completion(f"more than {MAX_RESPONSE_BYTES:,} bytes", self._key))
+                return judge(response.status, response.headers, b"".join(content), self._key)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Trouble(self._failed("no connection", error, "model-error"), unreachable=True)
+        except TimeoutError:
+            message = f"no whole answer within {self._options.timeout_secs:g} s"
+            return Trouble(Failure("model-timeout", message))
+        except (aiohttp.ClientError, OSError) as error:
+            return Trouble(self._failed("the connection broke", error, "model-error"))
+
+    def _note(self, outcome: Trouble, url: str) -> None:
+        """Count a failed sending, and give the server up when it was one too many."""
+        now = self._loop.time()
+        # Once the key was good for something, a 403 speaks of this request, as gateways that moderate do.
+        if outcome.unauthorized == 401 or (outcome.unauthorized and not self._served):
+            self._give_up(
+                f"{url} does not accept the key (HTTP {outcome.unauthorized}): set the environment variable "
+                f"{self._options.api_key_env} to a key that it accepts and run again; what was answered is kept"
+            )
+        elif outcome.alive:
+            self._breaker.answered()
+        else:
+            self._breaker.failed(now)
+            if self._breaker.left_secs(now) <= 0:
+                self._give_up(
+                    f"{url} answered nothing to {self._breaker.failures} sendings in "
+                    f"{self._breaker.silent_secs(now):.1f} s and was given up (--give-up-secs); look at the server and "
+                    "its log and run again, what was answered is kept; the last error: "
+                    + one_line(outcome.failure.message, self._key, QUOTE_CHARS // 2)
+                )
+
+    def _delay_secs(self, outcome: Trouble, sendings: int) -> float:
+        secs = random.uniform(0, min(BACKOFF_CAP_SECS, BACKOFF_SECS * 2 ** min(sendings - 1, 10)))  # noqa: S311
+        if not outcome.alive:
+            # A server that is about to be given up is asked once more at that moment, not long after.
+            secs = min(secs, max(self._breaker.left_secs(self._loop.time()), 0.0))
+        return outcome.after_secs + secs
+
+    def _failed(self, problem: str, error: BaseException, reason: str = "backend-failed") -> Failure:
+        return Failure(reason, one_line(f"{problem}: {type(error).__name__}: {error}", self._key))
+
+    def _finally(self, failure: Failure, sendings: int) -> Failure:
+        if sendings == 1:
+            return failure
+        return Failure(failure.reason, one_line(f"after {sendings} sendings: {failure.message}", self._key))

@@ -1,0 +1,92 @@
+"""Any server that speaks OpenAI's chat completions: a provider's, a colleague's, one of your own."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.models.contract import Failure, ModelOptions
+from transforms.models.http.client import ChatClient, FixedUpstream
+from transforms.models.http.messages import SEED
+
+
+class OpenAIChatModel:
+    """The model `--describe-model` of the server `--endpoint`.
+
+    The key is read from the environment when the model is loaded, so it is in no option, pickle or manifest.
+    Raises ValueError that says what to write when an option is missing or no base URL.
+    """
+
+    requires = ("aiohttp",)
+    concurrent = True
+
+    def __init__(self, options: ModelOptions) -> None:
+        self._chat = options.chat
+        if not options.chat.model:
+            raise ValueError("--describe-backend openai needs --describe-model NAME: the name that the server gives it")
+        self._endpoint = base_url(options.chat.endpoint)
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", options.chat.api_key_env):
+            # Not quoted: it may be the key itself.
+            raise ValueError("--api-key-env is no name of an environment variable; write the name, not the key")
+        self._client: ChatClient | None = None
+
+    @property
+    def model(self) -> str:
+        revision = f"@{self._chat.revision}" if self._chat.revision else ""
+        return f"{self._chat.model}{revision}"
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {"seed": SEED}
+
+    def load(self) -> None:
+        """Make the client. Raises ValueError when the key holds what a header cannot carry."""
+        key = os.environ.get(self._chat.api_key_env, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError(f"the key in {self._chat.api_key_env} holds characters that no key holds; copy it again")
+        self.close()
+        self._client = ChatClient(self._chat, FixedUpstream(self._endpoint), key)
+
+    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+        if self._client is None:
+            raise RuntimeError("load() comes before answer()")
+        return self._client.answer(requests)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def base_url(endpoint: str) -> str:
+    """An endpoint without the slash at its end. ValueError that says what to write when it is no base URL.
+
+    >>> base_url("https://models.example/openai/v1/")
+    'https://models.example/openai/v1'
+    """
+    example = "write --endpoint http://HOST:PORT/v1"
+    url = endpoint.strip().rstrip("/")
+    if not url:
+        raise ValueError(f"--describe-backend openai needs the server's base URL; {example}")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if "@" in url:
+        # Not quoted: it may hold a password.
+        raise ValueError(f"--endpoint holds a user or password; {example} and put the key into the environment")
+    if parts.scheme not in ("http", "https") or not host or any(char.isspace() for char in url):
+        raise ValueError(f"--endpoint {endpoint!r} is no base URL; {example}")
+    if parts.query or parts.fragment:
+        raise ValueError(f"--endpoint holds more than a base URL (? or #); {example}")
+    if parts.path.endswith("/chat/completions"):
+        raise ValueError(f"--endpoint {endpoint!r} goes too far; write {url.removesuffix('/chat/completions')}")
+    if not parts.path:
+        # Paths other than /v1 exist (/openai/v1, /api/v3, /v1beta/openai); none at all is an oversight.
+        raise ValueError(f"--endpoint {endpoint!r} has no path; write {url}/v1")
+    return url

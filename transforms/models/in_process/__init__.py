@@ -1,0 +1,1 @@
+"""Models loaded into the process: `embedded` and `transformers`."""

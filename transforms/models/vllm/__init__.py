@@ -1,0 +1,1 @@
+"""The `vllm` backend: a server that is started, shared between runs, watched and stopped."""

@@ -1,0 +1,1 @@
+"""From raw records to typed values: cells, numbers, dates, and the item they belong to."""

@@ -1,0 +1,283 @@
+"""A parsed record in the template's terms: identity, event time, typed values beside what the source gave, pictures.
+
+(RawRecord, cells) → Record | Reject. A cell that does not fit is flagged and kept as given; only a record
+without a usable id is set aside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from schemas.attributes import Attribute
+from schemas.elements import Flag, ImageRow, Item, RawRecord, Record, Reject, Value
+from schemas.template import ColumnFormat, RecordMap, Template, split_source
+from schemas.units import convert
+from transforms.normalise.cells import as_mapping, as_text, given_text, is_null, reach, split_list
+from transforms.normalise.timestamps import parse_event_ts
+from transforms.normalise.values import CellReader, compile_reader, shorten
+
+STAGE = "normalise"
+MAX_ID_CHARS = 512
+
+_NO_ID_CHARS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A raw column, or a key inside its cells.
+
+    written: as it stands in the template, `column` or `column.key`.
+    column_format: also ignores what the template counts as null.
+    """
+
+    written: str
+    column: str
+    key: str | None
+    column_format: ColumnFormat
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreachable:
+    """A cell that should hold keys and does not."""
+
+    cell: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _IdProblem:
+    reason: str
+    message: str
+    column: str
+
+
+class _Row:
+    """The cells of one record; a cell with keys is parsed once, however many attributes look into it."""
+
+    def __init__(self, cells: Mapping[str, Any], null_values: frozenset[str]) -> None:
+        self._cells = cells
+        self._null_values = null_values
+        self._mappings: dict[str, Mapping[str, Any] | None] = {}
+
+    def given(self, sources: Sequence[_Source]) -> Iterator[tuple[_Source, Any]]:
+        """The sources whose cells hold something, with the cell."""
+        for source in sources:
+            cell = self._cells.get(source.column)
+            if is_null(cell, self._null_values):
+                continue
+            if source.key is not None:
+                cell = self._under_key(source, source.key, cell)
+                if is_null(cell, self._null_values):
+                    continue
+            yield source, cell
+
+    def _under_key(self, source: _Source, key: str, cell: Any) -> Any:
+        if source.column not in self._mappings:
+            self._mappings[source.column] = as_mapping(cell, source.column_format)
+        mapping = self._mappings[source.column]
+        if mapping is not None:
+            return reach(mapping, key)
+        return None if not split_list(cell, source.column_format) else _Unreachable(cell)
+
+
+class Normaliser:
+    """A template, compiled: build one for each worker."""
+
+    def __init__(self, template: Template) -> None:
+        self._record = template.record
+        self._null_values = _null_values(template.record)
+        self._ids = self._sources(template, template.record.id)
+        self._event_ts = self._sources(template, template.record.event_ts)
+        self._images = self._image_sources(template)
+        self._readers = [
+            (
+                attribute.name,
+                self._sources(template, attribute.from_),
+                compile_reader(attribute, _sibling_units(template, attribute)),
+                frozenset(text.strip().casefold() for text in attribute.absent),
+            )
+            for attribute in template.attributes
+            if attribute.from_
+        ]
+
+    def normalise(self, raw: RawRecord, cells: Mapping[str, Any]) -> Record | Reject:
+        """The record in the template's terms, or why it has no usable id. Never raises, whatever the cells hold."""
+        row = _Row(cells, self._null_values)
+        item_id = self._item_id(row)
+        if isinstance(item_id, _IdProblem):
+            return Reject(raw, item_id.reason, STAGE, item_id.message, field=item_id.column)
+        values: dict[str, Value] = {}
+        given: dict[str, str] = {}
+        origins: dict[str, str] = {}
+        flags: list[Flag] = []
+        absent: list[str] = []
+        for name, sources, read, absent_texts in self._readers:
+            for source, cell in row.given(sources):
+                if absent_texts and is_null(cell, absent_texts):
+                    given[name], origins[name] = given_text(cell), source.written
+                    absent.append(name)
+                    break
+                value, problems = _read(name, read, source, cell)
+                if value is None and not problems:
+                    continue
+                given[name] = given_text(cell.cell if isinstance(cell, _Unreachable) else cell)
+                origins[name] = source.written
+                if value is not None:
+                    values[name] = value
+                flags += problems
+                break
+        event_ts_us = self._event_time(row, flags)
+        image_refs = self._image_refs(row, flags)
+        if not given and not image_refs:
+            flags.append(Flag("no-content", "", "the columns that the template reads hold nothing but the id"))
+        return Record(item_id, values, given, image_refs, tuple(flags), raw, event_ts_us, origins, tuple(absent))
+
+    def _sources(self, template: Template, names: Sequence[str]) -> tuple[_Source, ...]:
+        sources = []
+        for name in names:
+            column, key = split_source(name, template.columns)
+            column_format = template.format_of(column)
+            ignore = (*column_format.ignore, *sorted(self._null_values))
+            sources.append(_Source(name, column, key, column_format.model_copy(update={"ignore": ignore})))
+        return tuple(sources)
+
+    def _image_sources(self, template: Template) -> tuple[_Source, ...]:
+        sources, separator = self._sources(template, template.record.images.columns), template.record.images.separator
+        if separator is None:
+            return sources
+        as_list = {"format": "list", "separator": separator, "list_separator": separator}
+        return tuple(replace(s, column_format=s.column_format.model_copy(update=as_list)) for s in sources)
+
+    def _item_id(self, row: _Row) -> str | _IdProblem:
+        for source, cell in row.given(self._ids):
+            return _check_id(source.column, cell)
+        columns = " or ".join(self._record.id)
+        return _IdProblem("missing-id", f"no id in {columns}; fill it, or name the id column under record.id", columns)
+
+    def _event_time(self, row: _Row, flags: list[Flag]) -> int | None:
+        for _, cell in row.given(self._event_ts):
+            micros = parse_event_ts(cell)
+            if micros is None:
+                expected = "write ISO 8601 such as 2026-01-31T12:00:00Z, or seconds since 1970"
+                flags.append(Flag("event-ts-invalid", "event_ts", f"{shorten(cell)} is no time; {expected}"))
+            return micros
+        return None
+
+    def _image_refs(self, row: _Row, flags: list[Flag]) -> tuple[str, ...]:
+        refs: dict[str, None] = {}
+        for source, cell in row.given(self._images):
+            for entry in split_list(cell, source.column_format, keyed=source.key is not None):
+                if not isinstance(entry, str):
+                    expected = "is no picture reference; write a path below the images root"
+                    # A raw column may be called as an attribute is; `images` may not.
+                    flags.append(Flag("value-wrong-type", "images", f"{source.written}: {shorten(entry)} {expected}"))
+                elif path := _image_path(self._record, entry):
+                    refs[path] = None
+        return tuple(refs)
+
+
+def _sibling_units(template: Template, attribute: Attribute) -> tuple[str, ...]:
+    """Units of the attributes that share a raw column with this one and measure something else."""
+    units = {
+        other.unit
+        for other in template.attributes
+        if other.unit and set(other.from_) & set(attribute.from_) and attribute.unit
+        if convert(1.0, other.unit, attribute.unit) is None
+    }
+    return tuple(sorted(units))
+
+
+def _read(name: str, read: CellReader, source: _Source, cell: Any) -> tuple[Value | None, tuple[Flag, ...]]:
+    if isinstance(cell, _Unreachable):
+        return None, (Flag("value-wrong-type", name, _without_keys(source, cell.cell)),)
+    return read(cell, source.column_format, source.key is not None)
+
+
+def _without_keys(source: _Source, cell: Any) -> str:
+    column = source.column_format
+    expected = (
+        f"pairs such as {source.key}{column.key_separator}value, parted by {column.separator!r}"
+        if column.format == "pairs"
+        else f"an object such as {{'{source.key}': 'value'}}, or declare the column's format under columns:"
+    )
+    return f"{source.column} is {shorten(cell)} and holds no {source.key}; write {expected}"
+
+
+def normalise_image_row(template: Template, raw: RawRecord, cells: Mapping[str, Any]) -> ImageRow | Reject:
+    """A row of the table that the template names under record.images.table; ValueError when it names none."""
+    table = template.record.images.table
+    if table is None:
+        raise ValueError(f"template {template.name} has no image table; add record.images.table with id and image")
+    null_values = _null_values(template.record)
+    given_id, cell = cells.get(table.id), cells.get(table.image)
+    if is_null(given_id, null_values):
+        return Reject(raw, "image-table-row-invalid", STAGE, f"no item id in {table.id}; fill it", field=table.id)
+    item_id = _check_id(table.id, given_id)
+    if isinstance(item_id, _IdProblem):
+        return Reject(raw, "image-table-row-invalid", STAGE, item_id.message, field=table.id)
+    path = "" if is_null(cell, null_values) or not isinstance(cell, str) else _image_path(template.record, cell)
+    if not path:
+        message = f"{table.image} holds {shorten(cell)}; write the path of a picture below the images root"
+        return Reject(raw, "image-table-row-invalid", STAGE, message, item_id, table.image)
+    return ImageRow(item_id, path, raw)
+
+
+def _check_id(column: str, cell: Any) -> str | _IdProblem:
+    if isinstance(cell, bool) or not isinstance(cell, str | int):
+        kind = type(cell.cell if isinstance(cell, _Unreachable) else cell).__name__
+        return _IdProblem(
+            "id-wrong-type", f"{column} holds {shorten(cell)}, a {kind}; write text or a whole number", column
+        )
+    text = as_text(cell)
+    item_id = "" if text is None else text.strip()
+    if not 0 < len(item_id) <= MAX_ID_CHARS:
+        return _IdProblem(
+            "id-invalid", f"{column} is {len(item_id):,} characters long; allowed: {MAX_ID_CHARS}", column
+        )
+    if not item_id.isprintable() and any(unicodedata.category(char) in _NO_ID_CHARS for char in item_id):
+        return _IdProblem("id-invalid", f"{column} holds {item_id!a}; control characters are not allowed", column)
+    return item_id
+
+
+def _image_path(record: RecordMap, text: str) -> str:
+    return text.strip().removeprefix(record.images.strip_prefix)
+
+
+def _null_values(record: RecordMap) -> frozenset[str]:
+    return frozenset(["", *(text.strip().casefold() for text in record.null_values)])
+
+
+def content_digest(record: Record) -> str:
+    """SHA-256, hexadecimal, of what the record says: not of where it stood or what was flagged."""
+    content = [record.item_id, record.values, record.given, record.image_refs, record.event_ts_us]
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def item_fingerprint(item: Item) -> str:
+    """SHA-256 of all that an item is made of: the record's bytes and the content of its pictures."""
+    pictures = [(image.path, image.features.digest if image.features else image.reason) for image in item.images]
+    return hashlib.sha256(orjson.dumps([item.record.raw.key.hex(), pictures])).hexdigest()
+
+
+def choose_record(records: Sequence[Record]) -> tuple[Record, list[Reject]]:
+    """The one of several records with one id that is kept, and the others; the order given does not matter.
+
+    The latest event time wins, then the most values, then the smallest digests of content and bytes.
+    """
+    if len(records) == 1:
+        return records[0], []
+    kept, *others = sorted(records, key=_preference)
+    # No file or line in the message: the same records in other files give the same row.
+    message = f"another record with id {kept.item_id!r} was kept; make ids unique or merge the records"
+    return kept, [Reject(other.raw, "duplicate-id", STAGE, message, other.item_id) for other in others]
+
+
+def _preference(record: Record) -> tuple[int, int, int, str, str]:
+    known = record.event_ts_us
+    age = (1, 0) if known is None else (0, -known)
+    return (*age, -len(record.values), content_digest(record), record.raw.digest)

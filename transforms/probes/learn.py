@@ -1,0 +1,367 @@
+"""Probes are trained on the catalog's own rows: PCollection[Bucket] → examples, PCollection[StoredProbe].
+
+Every item becomes an Example with the vector of its own texts. Of each attribute's labelled examples a part is chosen
+by hash, as many as a probe needs, so that memory does not grow with the catalog; rows of other catalogs fill up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import orjson
+
+from schemas.attributes import Attribute
+from schemas.elements import Bucket, Example, Item
+from schemas.template import Template
+from transforms.embed.text_vectors import embed_items
+from transforms.fill.rules import evidence_texts
+from transforms.models import build_text_encoder
+from transforms.models.contract import ModelOptions, TextEncoder
+from transforms.probes.features import VERSION, example_of
+from transforms.probes.spans import MAX_TEXT_CHARS
+from transforms.probes.store import FOLDER, StoredProbe, load_probe, save_probe
+from transforms.probes.training import (
+    MAX_LABELLED,
+    REFERENCE_MARK,
+    Probe,
+    choose_examples,
+    is_learnable,
+    kind_of,
+    label_counts,
+    train_probe,
+)
+from transforms.runtime.metrics import Meter
+from transforms.runtime.spool import Spool, SpoolRef, read_spool
+
+OWN, REFERENCE = "own", "reference"
+ROWS = "\n"  # no label
+# Labels that moved by less than this share leave an earlier probe in use.
+MAX_MOVED = 0.05
+# Distinct labels of an open-valued attribute are too many to count one by one.
+MAX_COUNTED_LABELS = 512
+
+# kind of rows → attribute → label → rows
+Counts = dict[str, dict[str, Counter[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierProbe:
+    """A probe of an earlier snapshot. key: of all that shapes training but the rows; labels: label → rows."""
+
+    stored: StoredProbe
+    key: str
+    labels: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LearnConfig:
+    """All that training is told. folder: where probes are written; earlier: attribute → probe of the last snapshot."""
+
+    template: Template
+    models: ModelOptions
+    folder: str
+    max_labelled: int = MAX_LABELLED
+    earlier: Mapping[str, EarlierProbe] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """What became of one attribute's probe: a row of the manifest. threshold: None where it abstains."""
+
+    attribute: str
+    path: str
+    digest: str
+    key: str
+    kind: str
+    view: str
+    labelled: int
+    absent: int
+    classes: int
+    right_when_forced: float
+    target_precision: float
+    threshold: float | None
+    expected_precision: float
+    expected_coverage: float
+    calibration: str
+    note: str
+    reused: bool
+    disagreements: int
+    labels: dict[str, int]
+    rules: dict[str, tuple[int, int]]
+    majority: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> StoredProbe:
+        return StoredProbe(self.attribute, self.path, self.digest)
+
+
+def training_key(template: Template, attribute: Attribute, models: ModelOptions, max_labelled: int) -> str:
+    """SHA-256 of what shapes a probe besides the rows: its attribute's entry, the evidence fields and the encoders."""
+    content = [
+        VERSION,
+        attribute.model_dump(mode="json", by_alias=True),
+        template.evidence_fields,
+        models.text_encoder,
+        models.image_encoder,
+        max_labelled,
+    ]
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def moved(before: Mapping[str, int], now: Mapping[str, int]) -> float:
+    """How far labels have moved: the share of rows by which their number or their distribution differs, 0 to 1."""
+    total_before, total_now = sum(before.values()), sum(now.values())
+    if not total_before or not total_now:
+        return 0.0 if total_before == total_now else 1.0
+    shares = ((before.get(label, 0) / total_before, now.get(label, 0) / total_now) for label in {*before, *now})
+    distance = sum(abs(was - has) for was, has in shares) / 2
+    return max(distance, abs(total_now - total_before) / max(total_now, total_before))
+
+
+def folded(labels: Mapping[str, int]) -> dict[str, int]:
+    """Labels as they are counted: the most frequent by name, where they are many all by hash."""
+    if len(labels) <= MAX_COUNTED_LABELS:
+        return dict(sorted(labels.items()))
+    counts: Counter[str] = Counter()
+    for label, rows in labels.items():
+        digest = hashlib.blake2b(label.encode("utf-8", "replace"), digest_size=4).digest()
+        counts[f"#{int.from_bytes(digest, 'big') % MAX_COUNTED_LABELS}"] += rows
+    return dict(sorted(counts.items()))
+
+
+def report_of(
+    template: Template, probe: Probe, stored: StoredProbe, key: str, labels: Mapping[str, int]
+) -> ProbeReport:
+    """The manifest's row of a probe."""
+    return ProbeReport(
+        attribute=probe.attribute,
+        path=stored.path,
+        digest=stored.digest,
+        key=key,
+        kind=probe.kind,
+        view=probe.view,
+        labelled=probe.labelled,
+        absent=probe.absent,
+        classes=probe.classes,
+        right_when_forced=round(probe.right, 4),
+        target_precision=template.by_name[probe.attribute].target_precision,
+        threshold=round(probe.cut.threshold, 4) if probe.cut.threshold <= 1 else None,
+        expected_precision=round(probe.cut.precision, 4),
+        expected_coverage=round(probe.cut.coverage, 4),
+        calibration=probe.calibration.kind,
+        note=probe.note,
+        reused=False,
+        disagreements=len(probe.disagreements),
+        labels=dict(labels),
+        rules={f"{kind} in {place}": counts for (kind, place), counts in sorted(probe.rules.items())},
+        majority=probe.majority,
+    )
+
+
+def share_of(counts: Counts, kind: str, attribute: str, most: int) -> float:
+    """Which share of the labelled rows is learnt from: own rows first, other catalogs' fill up."""
+    own, other = (rows_with(counts, each, attribute) for each in (OWN, REFERENCE))
+    if kind == OWN:
+        return min(1.0, most / own) if own else 0.0
+    return min(1.0, max(0, most - own) / other) if other else 0.0
+
+
+def rows_with(counts: Counts, kind: str, attribute: str) -> int:
+    """Rows with a label, or with none by their source."""
+    return counts.get(kind, {}).get(attribute, Counter())[ROWS]
+
+
+class _MakeExamples(beam.DoFn):
+    """Bucket → KV[bucket, Example], with the vectors of the items' own texts where `embed` says so."""
+
+    def __init__(self, config: LearnConfig, heartbeat_dir: str, *, embed: bool) -> None:
+        self._config, self._heartbeat_dir, self._embed = config, heartbeat_dir, embed
+        self._encoder: TextEncoder | None = None
+
+    def setup(self) -> None:
+        self._meter = Meter("learn", self._heartbeat_dir)
+
+    def process(self, bucket: Bucket) -> Iterator[tuple[int, Example]]:
+        items: Sequence[Item] = bucket.items
+        with self._meter.timed():
+            if self._embed and items:
+                items = self._with_vectors(items)
+            made = [(bucket.number, example) for item in items if (example := self._example(item)) is not None]
+        self._meter.beat()
+        yield from made
+
+    def _example(self, item: Item) -> Example | None:
+        try:
+            return example_of(self._config.template, item)
+        except Exception:  # a defect met on one record must not stop the run: no probe sees it
+            self._meter.add("failures")
+            return None
+
+    def _with_vectors(self, items: Sequence[Item]) -> list[Item]:
+        if self._encoder is None:
+            self._meter.beat()
+            self._encoder = build_text_encoder(self._config.models)
+            self._encoder.load()
+        template = self._config.template
+        told = [replace(item, text_enriched=own_text(template, item)) for item in items]
+        return embed_items(told, self._encoder, lambda count: self._meter.add("items", count))
+
+
+def own_text(template: Template, item: Item) -> str:
+    """What an item's vector for probes is made of: its own texts alone, or a value would be learnt from itself."""
+    texts = (text.text for text in evidence_texts(template, item) if text.source == "text")
+    return "\n".join(texts)[:MAX_TEXT_CHARS]
+
+
+class _Count(beam.DoFn):
+    """KV[kind, SpoolRef] → counts of labels. ROWS counts rows, whatever labels they have."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+
+    def process(self, spooled: tuple[str, SpoolRef]) -> Iterator[Counts]:
+        kind, ref = spooled
+        examples = list(read_spool([ref], Example))
+        counts = label_counts(self._template, examples)
+        for name, labels in counts.items():
+            labels[ROWS] = sum(name in example.known or name in example.absent for example in examples)
+        yield {kind: counts}
+
+
+def merge_counts(many: Iterable[Counts]) -> Counts:
+    """The sum of counts."""
+    total: Counts = {}
+    for counts in many:
+        for kind, by_attribute in counts.items():
+            for name, labels in by_attribute.items():
+                total.setdefault(kind, {}).setdefault(name, Counter()).update(labels)
+    return total
+
+
+class _Pick(beam.DoFn):
+    """KV[kind, SpoolRef] → KV[0, Example] of what any probe learns from."""
+
+    def __init__(self, config: LearnConfig) -> None:
+        self._config = config
+
+    def process(self, spooled: tuple[str, SpoolRef], counts: Counts) -> Iterator[tuple[int, Example]]:
+        kind, ref = spooled
+        names = [a.name for a in self._config.template.attributes if is_learnable(a)]
+        shares = {name: share_of(counts, kind, name, self._config.max_labelled) for name in names}
+        for example in read_spool([ref], Example):
+            if any(any(choose_examples(name, share, [example])) for name, share in shares.items() if share > 0):
+                yield 0, example if kind == OWN else replace(example, item_id=REFERENCE_MARK + example.item_id)
+
+
+class _Train(beam.DoFn):
+    """Attribute name → ProbeReport, from the chosen examples of all catalogs."""
+
+    def __init__(self, config: LearnConfig, heartbeat_dir: str) -> None:
+        self._config, self._heartbeat_dir = config, heartbeat_dir
+
+    def setup(self) -> None:
+        self._meter = Meter("train", self._heartbeat_dir)
+
+    def process(self, name: str, counts: Counts, refs: Sequence[tuple[int, SpoolRef]]) -> Iterator[ProbeReport]:
+        config, template = self._config, self._config.template
+        attribute = template.by_name[name]
+        labels: Counter[str] = Counter()
+        for kind in (OWN, REFERENCE):
+            labels.update(counts.get(kind, {}).get(name, {}))
+        del labels[ROWS]
+        key, now = training_key(template, attribute, config.models, config.max_labelled), folded(labels)
+        self._meter.beat()
+        with self._meter.timed():
+            report = self._reuse(name, key, now)
+            if report is None:
+                probe = self._train(attribute, list(self._examples(name, counts, refs)))
+                report = report_of(template, probe, save_probe(config.folder, probe), key, now)
+        self._meter.add("probes")
+        self._meter.beat()
+        yield report
+
+    def _train(self, attribute: Attribute, examples: Sequence[Example]) -> Probe:
+        try:
+            return train_probe(self._config.template, attribute, examples)
+        except Exception as error:  # a defect met on one attribute's rows must not stop the run
+            self._meter.add("failures")
+            note = f"training failed, please report it: {type(error).__name__}: {error}"
+            return Probe(attribute.name, kind_of(attribute), labelled=len(examples), note=note)
+
+    def _reuse(self, name: str, key: str, labels: Mapping[str, int]) -> ProbeReport | None:
+        """The earlier probe, copied into this snapshot, where it still fits."""
+        earlier = self._config.earlier.get(name)
+        if earlier is None or earlier.key != key or moved(earlier.labels, labels) > MAX_MOVED:
+            return None
+        try:
+            probe = load_probe(earlier.stored)
+        except (OSError, ValueError):
+            return None  # vanished or damaged since: it can be trained anew
+        stored = save_probe(self._config.folder, probe)
+        return replace(report_of(self._config.template, probe, stored, key, earlier.labels), reused=True)
+
+    def _examples(self, name: str, counts: Counts, refs: Sequence[tuple[int, SpoolRef]]) -> Iterator[Example]:
+        most = self._config.max_labelled
+        shares = {kind: share_of(counts, kind, name, most) for kind in (OWN, REFERENCE)}
+        for example in read_spool([ref for _, ref in refs], Example):
+            kind = REFERENCE if example.item_id.startswith(REFERENCE_MARK) else OWN
+            plain = replace(example, item_id=example.item_id.removeprefix(REFERENCE_MARK))
+            if any(choose_examples(name, shares[kind], [plain])):
+                yield example
+
+
+class LearnOutputs(NamedTuple):
+    """What LearnProbes gives. pool: KV[0, SpoolRef] of the chosen examples; reports: ProbeReport an attribute."""
+
+    reports: beam.PCollection
+    pool: beam.PCollection
+
+
+@dataclass(eq=False)
+class MakeExamples(beam.PTransform):
+    """PCollection[Bucket] → PCollection[KV[bucket, Example]]."""
+
+    config: LearnConfig
+    heartbeat_dir: str = ""
+    embed: bool = True
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        making = beam.ParDo(_MakeExamples(self.config, self.heartbeat_dir, embed=self.embed))
+        return buckets | making.with_output_types(tuple[int, Example])
+
+
+@dataclass(eq=False)
+class LearnProbes(beam.PTransform):
+    """PCollection[KV[OWN or REFERENCE, SpoolRef]] of examples → trained probes, and the pool they were trained on."""
+
+    config: LearnConfig
+    spool_dir: str
+    heartbeat_dir: str = ""
+
+    def expand(self, examples: beam.PCollection) -> LearnOutputs:
+        config = self.config
+        labels = examples | "Count" >> beam.ParDo(_Count(config.template))
+        counts = beam.pvalue.AsSingleton(labels | "Merge" >> beam.CombineGlobally(merge_counts))
+        picked = examples | "Pick" >> beam.ParDo(_Pick(config), counts).with_output_types(tuple[int, Example])
+        pool = picked | "SpoolPicked" >> Spool(self.spool_dir)
+        names = [attribute.name for attribute in config.template.attributes if is_learnable(attribute)]
+        reports = (
+            examples.pipeline
+            | "Attributes" >> beam.Create(names)
+            | "OneByOne" >> beam.Reshuffle()
+            | "Train"
+            >> beam.ParDo(_Train(config, self.heartbeat_dir), counts, beam.pvalue.AsList(pool)).with_output_types(
+                ProbeReport
+            )
+        )
+        return LearnOutputs(reports, pool)
+
+
+def as_row(report: ProbeReport) -> dict[str, Any]:
+    """A report as the manifest holds it: with its path below the snapshot, which may be moved."""
+    return asdict(report) | {"path": f"{FOLDER}/{report.path.replace(chr(92), '/').rpartition('/')[2]}"}

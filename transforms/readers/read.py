@@ -1,0 +1,188 @@
+"""Catalog files → normalised records, rows of image tables, picture references, rejects.
+
+Splits → KV[item bucket, Record], KV[item bucket, ImageRow], KV[path bucket, ImageRef], KV[bucket, Reject],
+and one SplitReport a split. Everything leaves keyed by bucket, ready to be spooled. Records that an earlier run knows
+are counted and not looked into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+
+from schemas.elements import MODEL_ANSWER, ImageRef, ImageRow, RawRecord, Record, Reject
+from schemas.template import Template
+from transforms.normalise.records import Normaliser, normalise_image_row
+from transforms.readers import (
+    InputSplit,
+    ParsedRecord,
+    ReadLimits,
+    RecordRefusedError,
+    SplitReport,
+    read_split,
+    rebuild,
+)
+from transforms.readers.known_keys import KnownFile
+from transforms.runtime.metrics import Meter
+from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.spool import bucket_of
+
+_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN = "image_rows", "image_refs", "rejects", "reports", "seen"
+
+
+class ReadOutputs(NamedTuple):
+    """What ReadCatalog gives. seen: a path a split, of what it holds of the known records."""
+
+    records: beam.PCollection
+    image_rows: beam.PCollection
+    image_refs: beam.PCollection
+    rejects: beam.PCollection
+    reports: beam.PCollection
+    seen: beam.PCollection
+
+
+def normalise_parsed(parsed: ParsedRecord, normaliser: Normaliser, template: Template) -> Record | ImageRow | Reject:
+    """One element for one parsed record; a fault of this program becomes a reject too."""
+    raw = parsed.raw
+    try:
+        if raw.kind == "image-table":
+            return normalise_image_row(template, raw, parsed.cells)
+        return normaliser.normalise(raw, parsed.cells)
+    except Exception as error:  # any record may show a fault nobody thought of; the others go on
+        return Reject(raw, "internal-error", "normalise", f"{type(error).__name__}: {error}")
+
+
+class _Reader(beam.DoFn):
+    """Normalises what it reads, and sends each element on under its bucket."""
+
+    def __init__(self, transform: ReadCatalog | ReplayQuarantine) -> None:
+        self._template, self._num_buckets = transform.template, transform.num_buckets
+        self._heartbeat_dir, self._known = transform.heartbeat_dir, transform.known
+
+    def setup(self) -> None:
+        self._normaliser = Normaliser(self._template)
+        self._meter = Meter("read", self._heartbeat_dir)
+
+    def _normalised(self, parsed: ParsedRecord) -> Record | ImageRow | Reject:
+        return normalise_parsed(parsed, self._normaliser, self._template)
+
+    def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
+        if isinstance(element, Reject):
+            # By content, so that a reject's place does not depend on how the input was cut into files.
+            bucket = bucket_of(element.raw.digest, self._num_buckets)
+            yield beam.pvalue.TaggedOutput(_REJECTS, (bucket, element))
+            return
+        bucket = bucket_of(element.item_id, self._num_buckets)
+        if isinstance(element, Record):
+            yield bucket, element
+            paths = element.image_refs
+        else:
+            yield beam.pvalue.TaggedOutput(_IMAGE_ROWS, (bucket, element))
+            paths = (element.path,)
+        for path in paths:
+            reference = bucket_of(path, self._num_buckets), ImageRef(path, bucket)
+            yield beam.pvalue.TaggedOutput(_IMAGE_REFS, reference)
+
+
+class _ReadSplit(_Reader):
+    """InputSplit → its records."""
+
+    def __init__(self, transform: ReadCatalog) -> None:
+        super().__init__(transform)
+        self._limits = transform.limits
+
+    def process(self, split: InputSplit) -> Iterator[Any]:
+        sieve = None if self._known is None else self._known.sieve()
+        with self._meter.timed():
+            for element in read_split(split, self._limits, None if sieve is None else sieve.choose):
+                if isinstance(element, SplitReport):
+                    if sieve is not None:
+                        self._meter.add("known", element.known)
+                        yield beam.pvalue.TaggedOutput(_SEEN, sieve.save())
+                    yield beam.pvalue.TaggedOutput(_REPORTS, element)
+                    continue
+                self._meter.add("records" if split.kind == "catalog" else "image_rows")
+                read = element if isinstance(element, Reject) else self._normalised(element)
+                if isinstance(read, Reject):
+                    self._meter.fail(read.reason)
+                if sieve is not None:
+                    sieve.note(read.item_id, read.raw)
+                yield from self._route(read)
+        self._meter.beat()
+
+
+class _ReplayFile(_Reader):
+    """DataFile of a quarantine table → those of its records that are wanted, read anew from their kept bytes."""
+
+    def __init__(self, transform: ReplayQuarantine) -> None:
+        super().__init__(transform)
+        self._snapshot, self._wanted = transform.snapshot, transform.known
+
+    def process(self, file: DataFile) -> Iterator[Any]:
+        sieve = self._wanted.sieve()
+        for row in read_parquet(self._snapshot, file).to_pylist():
+            if row["input"] == MODEL_ANSWER or not sieve.wants(row["raw_key"]):
+                continue
+            self._meter.add("records" if row["input"] == "catalog" else "image_rows")
+            read = self._read(raw_of(row))
+            sieve.note(read.item_id, read.raw)
+            yield from self._route(read)
+        yield beam.pvalue.TaggedOutput(_SEEN, sieve.save())
+        self._meter.beat()
+
+    def _read(self, raw: RawRecord) -> Record | ImageRow | Reject:
+        try:
+            return self._normalised(ParsedRecord(raw, rebuild(raw)))
+        except RecordRefusedError as refused:
+            return Reject(raw, refused.reason, "read", str(refused))
+
+
+def raw_of(row: Mapping[str, Any]) -> RawRecord:
+    """The record that a row of a quarantine table keeps."""
+    place = row["raw_format"], row["source_file"], row["source_position"], row["source_begin"]
+    return RawRecord(row["raw"], *place, row["raw_header"] or b"", row["raw_size_bytes"], row["input"])
+
+
+@dataclass(eq=False)
+class ReadCatalog(beam.PTransform):
+    """Reads and normalises all splits of a run. known: records that need not be looked into."""
+
+    splits: Sequence[InputSplit]
+    template: Template
+    limits: ReadLimits
+    num_buckets: int
+    heartbeat_dir: str = ""
+    known: KnownFile | None = None
+
+    def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
+        outputs = (
+            root
+            | "Splits" >> beam.Create(list(self.splits))
+            | "Spread" >> beam.Reshuffle()
+            | "ReadSplit" >> beam.ParDo(_ReadSplit(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
+        )
+        return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))
+
+
+@dataclass(eq=False)
+class ReplayQuarantine(beam.PTransform):
+    """Reads records anew that quarantine tables of `snapshot` keep. known: whose `wanted` names their keys."""
+
+    files: Sequence[DataFile]
+    snapshot: str
+    template: Template
+    num_buckets: int
+    known: KnownFile
+    heartbeat_dir: str = ""
+
+    def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
+        outputs = (
+            root
+            | "Quarantine" >> beam.Create(list(self.files)).with_output_types(DataFile)
+            | "Spread" >> beam.Reshuffle()
+            | "Replay" >> beam.ParDo(_ReplayFile(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
+        )
+        return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))

@@ -1,0 +1,1 @@
+"""What every room needs: storage, Parquet files, spooled payloads, buckets, reports, metrics."""

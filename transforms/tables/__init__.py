@@ -1,0 +1,1 @@
+"""Output tables: rows built, written, and merged with the earlier snapshot."""

@@ -1,0 +1,243 @@
+"""Items and rejects as Arrow tables: pure, sorted, deterministic but for run id and times."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from schemas.attributes import Attribute, AttributeType
+from schemas.elements import AttributeValue, Bucket, Evidence, ImageResult, Item, Reject, Value
+from schemas.reasons import REASONS
+from schemas.tables import (
+    GIVEN_SUFFIX,
+    PROVENANCE_SUFFIX,
+    embeddings_schema,
+    items_schema,
+    quarantine_schema,
+    records_schema,
+)
+from schemas.template import Template
+from transforms.normalise.records import item_fingerprint
+
+RECORD_COLUMNS = tuple(records_schema().names)
+_INPUTS = frozenset(["catalog", "image-table"])
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What identifies a run in its tables. started: aware UTC time; metadata: goes into every file's schema."""
+
+    run_id: str
+    started: dt.datetime
+    metadata: dict[str, str]
+
+
+def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.Table:
+    """The items table: one row an item, in the order given."""
+    columns: dict[str, list[Any]] = {"item_id": [item.item_id for item in items]}
+    for attribute in template.attributes:
+        values = [item.values[attribute.name] for item in items]
+        columns[attribute.name] = [arrow_value(attribute, value.value) for value in values]
+        columns[attribute.name + GIVEN_SUFFIX] = [item.record.given.get(attribute.name) for item in items]
+        columns[attribute.name + PROVENANCE_SUFFIX] = [_provenance(value) for value in values]
+    columns |= {
+        "image_description": [item.image_description for item in items],
+        "image_alt_text": [item.answer.alt_text or None if item.answer else None for item in items],
+        "image_description__provenance": [_description_provenance(item) for item in items],
+        "images": [[_image(image) for image in item.images] for item in items],
+        "image_count": [sum(image.features is not None for image in item.images) for item in items],
+        "text_source": [item.text_source for item in items],
+        "text_enriched": [item.text_enriched for item in items],
+        "flags": [[{"reason": f.reason, "field": f.field, "detail": f.detail} for f in item.flags] for item in items],
+        "event_ts": [item.record.event_ts_us for item in items],
+        "created_ts": [run.started] * len(items),
+        "deleted_ts": [None] * len(items),
+        "fingerprint": [item_fingerprint(item) for item in items],
+    }
+    return _table(items_schema(template), columns, run)
+
+
+def embeddings_table(kind: str, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo) -> pa.Table:
+    """item_id and vector of the items that have one. kind: text or image."""
+    having = [(item.item_id, vector) for item in items if (vector := getattr(item, f"{kind}_vector")) is not None]
+    flat = np.concatenate([vector for _, vector in having]) if having else np.empty(0, np.float32)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), dimension)
+    schema = embeddings_schema(kind, dimension)
+    ids = pa.array([item_id for item_id, _ in having], pa.string())
+    table = pa.Table.from_arrays([ids, vectors], schema=schema)
+    return _with_metadata(table, run, {"encoder": encoder, "dimension": str(dimension), "normalised": "l2"})
+
+
+def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
+    """Rejects by id (without one first) and content, in an order that does not depend on the order of the input."""
+    ordered = sorted(rejects, key=_quarantine_order)
+    columns: dict[str, list[Any]] = {
+        "item_id": [r.item_id for r in ordered],
+        "stage": [r.stage for r in ordered],
+        "reason": [r.reason for r in ordered],
+        "field": [r.field for r in ordered],
+        "message": [r.message for r in ordered],
+        "input": [r.raw.kind for r in ordered],
+        "raw": [r.raw.data for r in ordered],
+        "raw_format": [r.raw.format for r in ordered],
+        "raw_header": [r.raw.header or None for r in ordered],
+        "raw_size_bytes": [r.raw.true_size_bytes for r in ordered],
+        "raw_digest": [r.raw.digest for r in ordered],
+        "raw_key": [r.raw.key for r in ordered],
+        "source_file": [r.raw.file for r in ordered],
+        "source_begin": [r.raw.begin for r in ordered],
+        "source_position": [r.raw.position for r in ordered],
+        "run_id": [run.run_id] * len(ordered),
+        "quarantined_ts": [run.started] * len(ordered),
+    }
+    return _table(quarantine_schema(), columns, run)
+
+
+def _quarantine_order(reject: Reject) -> tuple[Any, ...]:
+    raw = reject.raw
+    content = (raw.digest, raw.kind, raw.format, raw.header, raw.true_size_bytes)
+    why = (reject.stage, reject.field or "", reject.message)
+    # Places last: the same records in other files must give the same order.
+    place = (raw.file, raw.begin, raw.position)
+    return reject.item_id is not None, reject.item_id or "", reject.reason, *content, *why, *place
+
+
+def arrow_value(attribute: Attribute, value: Value | None) -> Any:
+    """A value as its Arrow column takes it."""
+    if isinstance(value, dict):
+        return sorted(value.items())
+    if attribute.type is AttributeType.NUMBER and attribute.integer and isinstance(value, float):
+        return int(value)
+    return value
+
+
+def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
+    """What became of each record of the bucket, sorted by id and key: how a later run knows what it need not read."""
+    rows: list[tuple[str | None, bytes, str, str, bool]] = [
+        (item.item_id, item.record.raw.key, item.record.raw.kind, "item", _may_be_tried_again(item))
+        for item in bucket.items
+    ]
+    rows += [
+        (reject.item_id, reject.raw.key, reject.raw.kind, "quarantine", REASONS[reject.reason].passes)
+        for reject in bucket.rejects
+        if reject.raw.kind in _INPUTS
+    ]
+    repeated = {item.item_id: item.repeated_image_rows for item in bucket.items}
+    for item_id, keys in bucket.image_rows.items():
+        if item_id not in repeated:
+            fates = ["item-quarantined"] * len(keys)
+        else:
+            fates = ["attached"] * (len(keys) - repeated[item_id]) + ["repeated"] * repeated[item_id]
+        rows += [(item_id, key, "image-table", fate, False) for key, fate in zip(sorted(keys), fates, strict=True)]
+    ordered = sorted(rows, key=lambda row: (row[0] is not None, row[0] or "", *row[1:]))
+    columns = dict(zip(RECORD_COLUMNS, map(list, zip(*ordered, strict=True)), strict=True)) if rows else {}
+    return _table(records_schema(), columns or {name: [] for name in RECORD_COLUMNS}, run)
+
+
+def _may_be_tried_again(item: Item) -> bool:
+    reasons = [*(value.reason for value in item.values.values()), *(flag.reason for flag in item.flags)]
+    return any(reason is not None and REASONS[reason].passes for reason in reasons)
+
+
+def _provenance(value: AttributeValue) -> dict[str, Any]:
+    evidence = value.evidence
+    return {
+        "source": value.source,
+        "method": value.method,
+        "confidence": value.confidence,
+        "evidence": None
+        if evidence is None
+        else {
+            "field": evidence.field,
+            "begin": evidence.begin,
+            "end": evidence.end,
+            "text": evidence.text or None,
+            "image": evidence.image,
+        },
+        "model": value.model,
+        "prompt_hash": value.prompt_hash,
+        "fingerprint": value.fingerprint,
+        "reason": value.reason,
+        "candidate": _candidate(value.candidate),
+    }
+
+
+def _candidate(value: Value | None) -> str | None:
+    """A value that did not suffice, as text."""
+    if isinstance(value, list):
+        return orjson.dumps(value).decode()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _description_provenance(item: Item) -> dict[str, Any] | None:
+    answer = item.answer
+    if answer is not None:
+        shown = answer.described[0] if answer.described else None
+        value = AttributeValue(
+            answer.description or None,
+            source="model" if answer.description else None,
+            method=answer.method,
+            evidence=Evidence("images", image=shown),
+            model=answer.model,
+            prompt_hash=answer.prompt_hash,
+            fingerprint=answer.fingerprint or None,
+            reason=None if answer.description else answer.reason or "not-stated",
+        )
+        return _provenance(value) if answer.description or answer.reason else None
+    tagged = [i.features for i in item.images if i.features and i.features.description]
+    if not tagged or item.image_description is None:
+        return None
+    value = AttributeValue(
+        item.image_description,
+        "image",
+        tagged[0].method,
+        evidence=Evidence("images", image=tagged[0].digest),
+        model=tagged[0].model,
+        prompt_hash=tagged[0].prompt_hash,
+        fingerprint=hashlib.sha256("".join(f.fingerprint for f in tagged).encode()).hexdigest(),
+    )
+    return _provenance(value)
+
+
+def _image(image: ImageResult) -> dict[str, Any]:
+    known = image.features
+    row: dict[str, Any] = {
+        "path": image.path,
+        "version": image.version,
+        "reason": image.reason,
+        "message": image.message or None,
+    }
+    if known is None:
+        return row
+    return row | {
+        "digest": known.digest,
+        "phash": known.phash,
+        "width_px": known.width_px,
+        "height_px": known.height_px,
+        "format": known.format,
+        "frames": known.frames,
+        "labels": [{"name": name, "score": score} for name, score in known.labels],
+        "colors": [{"name": name, "score": score} for name, score in known.colors],
+        "text": known.text or None,
+        "description": known.description or None,
+        "reason": known.failure,
+        "message": known.failure_message or None,
+    }
+
+
+def _table(schema: pa.Schema, columns: dict[str, list[Any]], run: RunInfo) -> pa.Table:
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    return _with_metadata(pa.Table.from_arrays(arrays, schema=schema), run, {})
+
+
+def _with_metadata(table: pa.Table, run: RunInfo, more: dict[str, str]) -> pa.Table:
+    return table.replace_schema_metadata({"run_id": run.run_id, **run.metadata, **more})

@@ -1,0 +1,143 @@
+"""What stays of the last snapshot in a bucket: its tables without the rows that are gone or made anew.
+
+(Base, bucket) → table name → pa.Table; columnar, so that unchanged rows never become elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from schemas.elements import KEY_BYTES, MODEL_ANSWER
+from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
+from transforms.tables.row_equality import equal_rows
+
+DROPS_SCHEMA = pa.schema(
+    [pa.field("bucket", pa.int32()), pa.field("item_id", pa.string()), pa.field("raw_key", pa.binary(KEY_BYTES))]
+)
+_ORDER = {
+    "quarantine": (
+        "item_id",
+        "reason",
+        "raw_digest",
+        "input",
+        "raw_format",
+        "raw_header",
+        "raw_size_bytes",
+        "stage",
+        "field",
+        "message",
+        "source_file",
+        "source_begin",
+        "source_position",
+    ),
+    "records": ("item_id", "raw_key", "input", "fate", "retry"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The snapshot that a run goes on from.
+
+    files: of the buckets that the run writes anew; drops: Arrow file of DROPS_SCHEMA, a row for each record that is
+    gone or made anew, with the id of its item if it was one; kept_whole: tables of which nothing is dropped.
+    """
+
+    snapshot: str
+    files: Mapping[int, tuple[DataFile, ...]]
+    drops: str
+    kept_whole: frozenset[str] = frozenset()
+
+
+def write_drops(path: str, drops: pa.Table) -> None:
+    """Write the file that `Base.drops` names."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, DROPS_SCHEMA) as writer:
+        writer.write_table(drops.cast(DROPS_SCHEMA))
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(sink.getvalue().to_pybytes())
+
+
+@lru_cache(maxsize=2)
+def _read_drops(path: str) -> pa.Table:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return pa.ipc.open_file(pa.BufferReader(file.read())).read_all()
+
+
+def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
+    """The bucket's earlier tables without what is dropped. Raises DamagedFileError."""
+    drops = _read_drops(base.drops)
+    drops = drops.filter(pc.equal(drops["bucket"], bucket))
+    ids, keys = (drops[name].combine_chunks().drop_null() for name in ("item_id", "raw_key"))
+    kept = {}
+    for file in base.files.get(bucket, ()):
+        table = read_parquet(base.snapshot, file)
+        if file.table in base.kept_whole:
+            kept[file.table] = table
+            continue
+        dropped_by_id = pc.is_in(table["item_id"], value_set=ids)
+        if file.table in ("quarantine", "records"):
+            dropped = pc.is_in(table["raw_key"], value_set=keys)
+            if file.table == "quarantine":  # what a model said of an item goes with the item
+                of_item = pc.and_(pc.equal(table["input"], MODEL_ANSWER), dropped_by_id)
+                dropped = pc.or_(dropped, of_item)
+        else:
+            dropped = dropped_by_id
+        kept[file.table] = table.filter(pc.invert(dropped))
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRows:
+    """Tables of a snapshot of as many buckets, for what is made anew and may turn out the same.
+
+    files: bucket → table name → file; same_encoder: whether its text vectors are what today's encoder would give.
+    """
+
+    snapshot: str
+    files: Mapping[int, Mapping[str, DataFile]]
+    same_encoder: bool
+
+    def read(self, bucket: int, table: str, columns: list[str] | None = None) -> pa.Table | None:
+        """A bucket's table; None where there is none, or none that can be used any more."""
+        file = self.files.get(bucket, {}).get(table)
+        try:
+            return None if file is None else read_parquet(self.snapshot, file, columns)
+        except DamagedFileError:
+            return None
+
+
+def with_earlier_times(items: pa.Table, before: pa.Table | None) -> pa.Table:
+    """The items, with the earlier created_ts in rows that are what they were: nothing new was known of them."""
+    if before is None or before.schema.remove_metadata() != items.schema.remove_metadata():
+        return items
+    places = pc.index_in(items["item_id"], value_set=before["item_id"].combine_chunks()).combine_chunks()
+    found = pc.is_valid(places)
+    rows, earlier = items.filter(found), before.take(places.drop_null())
+    same = np.ones(rows.num_rows, np.bool_)
+    for name in rows.column_names:
+        if name != "created_ts":
+            same &= equal_rows(rows[name].combine_chunks(), earlier[name].combine_chunks())
+    times = items["created_ts"].to_numpy(zero_copy_only=False).copy()
+    kept = np.flatnonzero(found.to_numpy(zero_copy_only=False))[same]
+    times[kept] = earlier["created_ts"].to_numpy(zero_copy_only=False)[same]
+    at = items.column_names.index("created_ts")
+    return items.set_column(at, items.schema.field(at), pa.array(times).cast(items.schema.field(at).type))
+
+
+def joined(name: str, kept: pa.Table | None, fresh: pa.Table) -> pa.Table:
+    """Rows that stay and rows that are new, in the order in which one run would have written them."""
+    if kept is None or not kept.num_rows:
+        return fresh
+    metadata = fresh.schema.metadata
+    together = pa.concat_tables([kept.replace_schema_metadata(metadata), fresh])
+    keys = [(column, "ascending", "at_start") for column in _ORDER.get(name, ("item_id",))]
+    order = pc.sort_indices(together, sort_keys=keys)
+    return together.take(order).replace_schema_metadata(metadata)

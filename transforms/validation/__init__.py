@@ -1,0 +1,1 @@
+"""Checks of rows, files and whole snapshots, and the drift between two of them."""

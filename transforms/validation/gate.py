@@ -1,0 +1,198 @@
+"""The gate: Great Expectations over a written snapshot, as it lies on disk.
+
+Frames of several buckets are checked together, up to BATCH_ROWS rows, so that memory stays bounded and many
+small buckets cost little. A bucket holds all rows of its ids, and every id is checked to lie in its bucket, so
+what holds for each batch (uniqueness too) holds for the table; counts of unexpected values are summed over the
+batches before they are compared with `mostly`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from schemas.expectations import Check, derive_checks
+from schemas.template import Template
+from transforms.tables.write import BucketReport
+from transforms.validation.drift import Shift
+from transforms.validation.frames import MAX_EXAMPLES, Found, Frame, read_frames
+
+BATCH_ROWS = 20_000
+
+Checked = tuple[list["CheckResult"], Found]
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """How a check went over the whole snapshot."""
+
+    check: Check
+    values: int = 0
+    unexpected: int = 0
+    examples: list[Any] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return self.unexpected <= round(self.values * (1 - self.check.mostly), 9)
+
+    @property
+    def refuses(self) -> bool:
+        return not self.passed and self.check.severity == "critical"
+
+
+def check_tables(
+    snapshot: str,
+    template: Template,
+    reports: Sequence[BucketReport],
+    num_buckets: int,
+    looked_at: Collection[int] | None = None,
+) -> tuple[list[CheckResult], Found]:
+    """Run every derived check over the snapshot's files; also what the files hold, for the run's account.
+
+    looked_at: buckets whose files are checked, None for all.
+    """
+    results = [CheckResult(check) for check in derive_checks(template) if check.frame != "run"]
+    found = Found()
+    validator = _Validator()
+    frames = read_frames(snapshot, template, reports, num_buckets, found, looked_at)
+    for name, frame in batches(frames, BATCH_ROWS):
+        validator.add(frame.to_pandas(), [result for result in results if result.check.frame == name])
+    return results, found
+
+
+def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
+    """What holds of a snapshot in which some buckets were replaced, from what held of it, of these and of the new ones.
+
+    Raises KeyError when the snapshot was not checked for the same things.
+    """
+    before = {_name(result): result for result in whole[0]}
+    results = []
+    for old, new in zip(taken_out[0], put_in[0], strict=True):
+        past = before[_name(new)]
+        values, unexpected = past.values - old.values + new.values, past.unexpected - old.unexpected + new.unexpected
+        results.append(CheckResult(new.check, values, unexpected, new.examples))
+    quarantined = {
+        kind: whole[1].quarantined.get(kind, Counter())
+        - taken_out[1].quarantined.get(kind, Counter())
+        + put_in[1].quarantined.get(kind, Counter())
+        for kind in {*whole[1].quarantined, *put_in[1].quarantined}
+    }
+    now = put_in[1]
+    return results, Found(
+        whole[1].items - taken_out[1].items + now.items,
+        quarantined,
+        now.files_amiss,
+        now.buckets_amiss,
+        whole[1].deleted - taken_out[1].deleted + now.deleted,
+        now.types_amiss,
+        now.vectors_amiss,
+        now.records_amiss,
+        whole[1].distributions.combined(taken_out[1].distributions, -1).combined(now.distributions, 1),
+    )
+
+
+def _name(result: CheckResult) -> tuple[str, str, str]:
+    return result.check.frame, str(result.check.column), result.check.meaning
+
+
+def check_run(template: Template, account: Mapping[str, float], found: Found) -> list[CheckResult]:
+    """Run the checks of the run's account (one value a column) and of the files as a whole."""
+    results = [CheckResult(check) for check in derive_checks(template) if check.frame == "run"]
+    amiss = {
+        "missing_or_changed_files": found.files_amiss,
+        "buckets_not_reported_once": found.buckets_amiss,
+        "files_of_other_types": found.types_amiss,
+        "items_without_their_vector": found.vectors_amiss,
+        "records_without_their_item": found.records_amiss,
+    }
+    row = {**account, **{column: tally.count for column, tally in amiss.items()}}
+    _Validator().add(pd.DataFrame([row]), results)
+    for result in results:
+        if result.check.column in amiss:
+            result.examples = list(amiss[result.check.column].examples)
+    return results
+
+
+def check_drift(shifts: Sequence[Shift]) -> list[CheckResult]:
+    """Run the checks of how far the snapshot is from the last one; the examples say what it was and is."""
+    if not shifts:
+        return []
+    results = [CheckResult(shift.check()) for shift in shifts]
+    _Validator().add(pd.DataFrame([{shift.column: shift.value for shift in shifts}]), results)
+    for shift, result in zip(shifts, results, strict=True):
+        result.examples = [f"{shift.value:.4g}", *shift.examples]
+    return results
+
+
+def batches(frames: Iterable[Frame], max_rows: int) -> Iterator[Frame]:
+    """Frames of the same name joined, up to `max_rows` rows unless a single one has more; empty ones are left out."""
+    waiting: dict[str, list[pa.Table]] = {}
+    rows: Counter[str] = Counter()
+    for name, frame in frames:
+        if not frame.num_rows:
+            continue
+        if name in waiting and rows[name] + frame.num_rows > max_rows:
+            rows[name] = 0
+            yield name, pa.concat_tables(waiting.pop(name))
+        waiting.setdefault(name, []).append(frame)
+        rows[name] += frame.num_rows
+    for name, held in waiting.items():
+        yield name, pa.concat_tables(held)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    values: int
+    unexpected: int
+    examples: list[Any]
+
+
+class _Validator:
+    """A Great Expectations context in memory: no files, no telemetry, no progress bars."""
+
+    def __init__(self) -> None:
+        os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
+        self._gx = gx
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+        asset = context.data_sources.add_pandas("snapshot").add_dataframe_asset("frame")
+        self._batches = asset.add_batch_definition_whole_dataframe("whole")
+
+    def add(self, frame: pd.DataFrame, results: Sequence[CheckResult]) -> None:
+        """Check one frame and add what was found to its results."""
+        outcomes = self.validate(frame, [result.check for result in results])
+        for result, outcome in zip(results, outcomes, strict=True):
+            result.values += outcome.values
+            result.unexpected += outcome.unexpected
+            result.examples = (result.examples + outcome.examples)[:MAX_EXAMPLES]
+
+    def validate(self, frame: pd.DataFrame, checks: Sequence[Check]) -> Iterator[_Outcome]:
+        suite = self._gx.ExpectationSuite(name="derived")
+        for number, check in enumerate(checks):
+            kind = getattr(self._gx.expectations, check.expectation)
+            suite.add_expectation(kind(**check.arguments, meta={"number": number}))
+        batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
+        outcomes = {}
+        for found in batch.validate(suite, result_format="SUMMARY").results:
+            number = found.expectation_config.meta["number"]
+            outcomes[number] = self._outcome(found, checks[number])
+        return (outcomes[number] for number in range(len(checks)))
+
+    @staticmethod
+    def _outcome(found: Any, check: Check) -> _Outcome:
+        if found.exception_info and "unexpected_count" not in found.result:
+            raise RuntimeError(f"the gate could not run '{check.meaning}': {found.exception_info}")
+        counts = found.result
+        values = counts["element_count"] - (counts.get("missing_count") or 0)
+        if check.expectation in ("ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeNull"):
+            values = counts["element_count"]
+        return _Outcome(values, counts["unexpected_count"], list(counts.get("partial_unexpected_list") or []))

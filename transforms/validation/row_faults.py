@@ -1,0 +1,156 @@
+"""What is wrong with rows of the items table, as columns that name it and are null where all is well. Pure.
+
+Rows are checked before they are written; these columns find what went wrong since, in this program or on the disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.attributes import Attribute, AttributeType
+from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.template import Template
+from transforms.extraction.identifiers import normalise_identifier
+from transforms.runtime.spool import bucket_of
+
+NOWHERE = pa.scalar(None, pa.string())
+
+# Leaves of an attribute's provenance that are looked at.
+PROVENANCE_LEAVES = ("source", "confidence", "method", "evidence.field", "evidence.image")
+
+
+def row_faults(template: Template, table: pa.Table, bucket: int, num_buckets: int) -> dict[str, pa.Array]:
+    """Column → for each row what is wrong with it, or null.
+
+    misplaced_id: an id that belongs to another bucket's file; miscounted_id: an item whose image_count is not the
+    number of its usable pictures; the others name an attribute and the item.
+    """
+    ids = table["item_id"].combine_chunks()
+    misplaced = [bucket_of(item_id, num_buckets) != bucket for item_id in ids.to_pylist()]
+    miscounted = usable_pictures(table["images"]) != table["image_count"].to_numpy()
+    by_attribute: dict[str, Callable[[Attribute, pa.Table], pa.Array | None]] = {
+        "without_evidence": _without_evidence,
+        "not_as_given": _not_as_given,
+        "too_long": _too_long,
+        "off_pattern": _off_pattern,
+        "wrong_check_digit": _wrong_check_digit,
+    }
+    return {
+        "misplaced_id": pc.if_else(pa.array(misplaced, pa.bool_()), ids, NOWHERE),
+        "miscounted_id": pc.if_else(pa.array(miscounted, pa.bool_()), ids, NOWHERE),
+        **{
+            column: _named(ids, ((a.name, find(a, table)) for a in template.attributes))
+            for column, find in by_attribute.items()
+        },
+    }
+
+
+def usable_pictures(images: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Pictures with a digest, that is with features, in each row of the `images` column."""
+    lists = images.combine_chunks()
+    usable = pc.is_valid(pc.struct_field(pc.list_flatten(lists), "digest"))
+    rows = pc.filter(pc.list_parent_indices(lists), usable).to_numpy()
+    return np.bincount(rows, minlength=len(lists)).astype(np.int64)
+
+
+def _named(ids: pa.Array, faults: Iterable[tuple[str, pa.Array | None]]) -> pa.Array:
+    """For each row the first attribute that a fault was found of, with the id."""
+    named = pa.nulls(len(ids), pa.string())
+    for name, found in faults:
+        if found is not None and pc.any(found).as_py():
+            named = pc.coalesce(named, pc.if_else(found, pc.binary_join_element_wise(name, ids, " of "), NOWHERE))
+    return named
+
+
+def _without_evidence(attribute: Attribute, table: pa.Table) -> pa.Array:
+    provenance = table[attribute.name + PROVENANCE_SUFFIX].combine_chunks()
+    evidence = pc.struct_field(provenance, "evidence")
+    proven = pc.and_(pc.is_valid(pc.struct_field(provenance, "method")), pc.is_valid(evidence))
+    return pc.and_(_filled(attribute, table), pc.invert(proven))
+
+
+def _not_as_given(attribute: Attribute, table: pa.Table) -> pa.Array:
+    """Filled over what the source gave, or said to be given where the source gave nothing."""
+    given = pc.is_valid(table[attribute.name + GIVEN_SUFFIX].combine_chunks())
+    is_of_source = pc.and_(_known(attribute, table), pc.equal(_source(attribute, table), "record"))
+    return pc.or_(pc.and_(_filled(attribute, table), given), pc.and_(is_of_source, pc.invert(given)))
+
+
+def _too_long(attribute: Attribute, table: pa.Table) -> pa.Array | None:
+    if attribute.type is not AttributeType.STRING:
+        return None
+    return _true_only(pc.greater(pc.utf8_length(table[attribute.name].combine_chunks()), attribute.max_length))
+
+
+def _off_pattern(attribute: Attribute, table: pa.Table) -> pa.Array | None:
+    if attribute.pattern is None or attribute.type is not AttributeType.STRING:
+        return None
+    pattern = re.compile(attribute.pattern)
+    return _no_member(table[attribute.name], lambda text: pattern.fullmatch(text) is not None)
+
+
+def _wrong_check_digit(attribute: Attribute, table: pa.Table) -> pa.Array | None:
+    scheme = attribute.scheme
+    if scheme is None or scheme == "any":
+        return None
+    return _no_member(table[attribute.name], lambda text: normalise_identifier(scheme, text) == text)
+
+
+def _no_member(column: pa.ChunkedArray, is_sound: Callable[[str], bool]) -> pa.Array:
+    """Where a text is not sound; each distinct one is judged once."""
+    values = column.combine_chunks()
+    wrong = [text for text in pc.unique(values).to_pylist() if text is not None and not is_sound(text)]
+    return pc.is_in(values, value_set=pa.array(wrong, pa.string()))
+
+
+def _known(attribute: Attribute, table: pa.Table) -> pa.Array:
+    return pc.is_valid(table[attribute.name].combine_chunks())
+
+
+def _source(attribute: Attribute, table: pa.Table) -> pa.Array:
+    return pc.fill_null(pc.struct_field(table[attribute.name + PROVENANCE_SUFFIX].combine_chunks(), "source"), "")
+
+
+def _filled(attribute: Attribute, table: pa.Table) -> pa.Array:
+    """Where there is a value that the source did not give."""
+    return pc.and_(_known(attribute, table), pc.not_equal(_source(attribute, table), "record"))
+
+
+def _true_only(found: pa.Array) -> pa.Array:
+    return pc.fill_null(found, False)
+
+
+def missing_vectors(table: pa.Table, ids_by_kind: Mapping[str, pa.Array]) -> Iterator[str]:
+    """Items that have a text, or a usable picture, and no vector of it, though no flag says why.
+
+    ids_by_kind: ids of the vectors in the bucket.
+    """
+    ids, flags = table["item_id"].combine_chunks(), table["flags"].combine_chunks()
+    failed = pc.equal(pc.struct_field(pc.list_flatten(flags), "reason"), "embed-failed")
+    excused = np.zeros(len(ids), bool)
+    excused[pc.filter(pc.list_parent_indices(flags), failed).to_numpy()] = True
+    has_text = pc.greater(pc.utf8_length(table["text_enriched"].combine_chunks()), 0)
+    for kind, expected in (
+        ("text", pc.and_(has_text, pa.array(~excused))),
+        ("image", pc.greater(table["image_count"].combine_chunks(), 0)),
+    ):
+        without = pc.and_(expected, pc.invert(pc.is_in(ids, value_set=ids_by_kind[kind])))
+        yield from (f"{kind} vector of {item_id}" for item_id in pc.filter(ids, without).to_pylist())
+
+
+def mismatched_records(records: pa.Table, items: pa.Table) -> Iterator[str]:
+    """Records said to be items that there are none of, and items with a record that no row names."""
+    is_item = pc.and_(pc.equal(records["input"], "catalog"), pc.equal(records["fate"], "item"))
+    named, there = records["item_id"].filter(is_item).combine_chunks(), items["item_id"].combine_chunks()
+    for left, right, what in (
+        (named, there, "a record of item {}, which is not there"),
+        (there, named, "item {} without a record"),
+    ):
+        lost = pc.filter(left, pc.invert(pc.is_in(left, value_set=right)))
+        yield from (what.format(item_id) for item_id in pc.unique(lost).to_pylist())
