@@ -32,8 +32,9 @@ from pipelines.monitoring.stderr import quiet_libraries
 from schemas.elements import Bucket, Finding, Item
 from schemas.template import Template
 from transforms.consistency.outliers import MAX_NUMBERS, MAX_VECTORS, Norms, find_outliers, fit_norms, sample_items
+from transforms.consistency.reliability import add_tallies, believed
 from transforms.consistency.shared_content import MIN_TWINS, find_shared, group_digests, is_believed, item_digests
-from transforms.consistency.within_item import add_tallies, believed, check_item, tally
+from transforms.consistency.within_item import check_item, tally
 from transforms.images.prepare import PrepareImages
 from transforms.items.assemble import AssembleBuckets
 from transforms.readers.read import ReadCatalog

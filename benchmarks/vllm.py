@@ -55,8 +55,9 @@ from PIL import Image
 from schemas.loading import load_template
 from schemas.questions import Question, picture_place
 from tests.tiny_vlm import CHAT_TEMPLATE, SENTENCES, build_tiny_vlm
-from transforms.describe.prompts import AskOptions, build_request, picture_path
+from transforms.describe.prompts import AskOptions, build_request
 from transforms.describe.taxonomy import is_large
+from transforms.images.files import picture_path
 from transforms.images.prepare import Preparation
 from transforms.models.chat import ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions

@@ -11,7 +11,7 @@ from importlib import metadata
 from pipelines.commands.backfill import COMMANDS as PARTIAL
 from pipelines.commands.backfill import HELP, part_command
 from pipelines.commands.command import Command
-from pipelines.commands.completion import COMPLETION
+from pipelines.commands.completion import completion_command
 from pipelines.commands.doctor import DOCTOR
 from pipelines.commands.evaluate import EPILOG as EVALUATE_EPILOG
 from pipelines.commands.evaluate import add_evaluate_options, evaluate_command
@@ -21,12 +21,12 @@ from pipelines.commands.inspect import INSPECT
 from pipelines.commands.plan import EPILOG as PLAN_EPILOG
 from pipelines.commands.plan import plan_command
 from pipelines.commands.report import REPORT
+from pipelines.commands.run import run_command
 from pipelines.commands.tables import TABLES_COMMAND
 from pipelines.commands.template import COMMANDS as TEMPLATE
 from pipelines.commands.template_init import INIT
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
-from pipelines.enrich import run_command
 from schemas.loading import TemplateRefusedError
 
 # What takes Beam's options besides its own: name → what it does, epilog, how its options are declared, how it is run.
@@ -41,7 +41,6 @@ RUNNING: dict[str, tuple[str, str, Declare, Callable[[argparse.Namespace, Sequen
         evaluate_command,
     ),
 }
-LOOKING: tuple[Command, ...] = (REPORT, TABLES_COMMAND, INSPECT, *HISTORY, DOCTOR, COMPLETION)
 
 
 def build_parser() -> Parser:
@@ -70,6 +69,9 @@ def build_parser() -> Parser:
     for command in (INIT, *TEMPLATE):
         command.declare(actions.add_parser, "catalog-enrich template")
     return parser
+
+
+LOOKING: tuple[Command, ...] = (REPORT, TABLES_COMMAND, INSPECT, *HISTORY, DOCTOR, completion_command(build_parser))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

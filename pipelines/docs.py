@@ -15,8 +15,9 @@ from ruamel.yaml import YAML
 from pipelines.configuration.options import EXIT_CODES, add_run_options
 from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT, STAGES
 from pipelines.monitoring.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
-from schemas.attributes import Attribute, AttributeType, Choice
+from schemas.attributes import Attribute, AttributeType
 from schemas.checks import KINDS
+from schemas.choices import Choice
 from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect

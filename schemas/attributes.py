@@ -7,16 +7,12 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from schemas.choices import Choice, Strict
 
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 PATH_SEPARATOR = " > "
-
-
-class Strict(BaseModel):
-    """Every part of a template: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class AttributeType(StrEnum):
@@ -34,23 +30,6 @@ class AttributeType(StrEnum):
     @property
     def has_closed_list(self) -> bool:
         return self in (AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY)
-
-
-class Choice(Strict):
-    """One value of a closed list. For a category the value is a path, `Food > Dairy > Milk`.
-
-    cell_only: names that count where they are a whole cell, not in running text, as codes are and words that mean
-      something else there; the value itself may be among them.
-    """
-
-    value: Annotated[str, Field(min_length=1)]
-    synonyms: tuple[str, ...] = ()
-    cell_only: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Everything that stands for the value, itself first."""
-        return (self.value, *self.synonyms, *self.cell_only)
 
 
 def _as_list(given: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.attributes import Attribute, OneOrMany, Strict
+from schemas.attributes import Attribute, OneOrMany
+from schemas.choices import Strict
 from schemas.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
 

@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 import orjson
 from pydantic import Field, field_validator
 
-from schemas.attributes import Attribute, OneOrMany, Strict
+from schemas.attributes import Attribute, OneOrMany
 from schemas.checks import KINDS, Severity
+from schemas.choices import Strict
 
 
 class ColumnFormat(Strict):

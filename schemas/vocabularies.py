@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from schemas.attributes import Choice
+from schemas.choices import Choice
 
 if TYPE_CHECKING:
     from babel import Locale

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from pipelines.commands.command import Command, print_json
+
+ParserBuilder = Callable[[], argparse.ArgumentParser]
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -14,10 +17,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="for which shell the script is")
 
 
-def _print_script(options: argparse.Namespace) -> int:
+def _print_script(build_parser: ParserBuilder, options: argparse.Namespace) -> int:
     import shtab
-
-    from pipelines.cli import build_parser
 
     parser = build_parser()
     _complete_paths(parser, {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "OUTPUT": shtab.DIRECTORY})
@@ -37,15 +38,17 @@ def _complete_paths(parser: argparse.ArgumentParser, kinds: Mapping[str, Mapping
                 action.complete = kinds[kind]  # type: ignore[attr-defined]
 
 
-COMPLETION = Command(
-    "completion",
-    "print a script for completion in a shell",
-    "Prints the script by which a shell completes this program's commands and options with the tab key. Made from the "
-    "same declarations as --help; print it anew after an update.",
-    [
-        "bash > ~/.local/share/bash-completion/completions/catalog-enrich",
-        "zsh > ~/.zfunc/_catalog-enrich",
-    ],
-    _add_options,
-    _print_script,
-)
+def completion_command(build_parser: ParserBuilder) -> Command:
+    """The command. build_parser: makes the parser of all commands, this one included."""
+    return Command(
+        "completion",
+        "print a script for completion in a shell",
+        "Prints the script by which a shell completes this program's commands and options with the tab key. Made from the "
+        "same declarations as --help; print it anew after an update.",
+        [
+            "bash > ~/.local/share/bash-completion/completions/catalog-enrich",
+            "zsh > ~/.zfunc/_catalog-enrich",
+        ],
+        _add_options,
+        partial(_print_script, build_parser),
+    )

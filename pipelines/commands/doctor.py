@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipelines.commands.command import Command, print_json
 from pipelines.commands.snapshot_option import with_storage
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.model_options import add_backend_options
 from pipelines.doctor.machine import MACHINE_CHECKS, Finding, Patient
 from pipelines.doctor.models import MODEL_CHECKS

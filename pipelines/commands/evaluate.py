@@ -19,7 +19,9 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.commands.exits import attempt, report_bad_arguments, show
-from pipelines.configuration.config import ConfigError, EnrichConfig, make_plan
+from pipelines.commands.run import progress_of
+from pipelines.configuration.config import EnrichConfig, make_plan
+from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.model_options import add_model_options
 from pipelines.configuration.options import (
@@ -28,12 +30,13 @@ from pipelines.configuration.options import (
     add_input_options,
     refuse_unknown_options,
 )
-from pipelines.enrich import progress_of
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
-from pipelines.evaluation.protocols.registry import FOLDS, PROTOCOLS, Request, Trial, reference_labels
-from pipelines.evaluation.report import Against, Report, print_report, write_report
+from pipelines.evaluation.protocols.catalogs import FOLDS, Request, Trial, reference_labels
+from pipelines.evaluation.protocols.registry import PROTOCOLS
+from pipelines.evaluation.report import Against, Report, write_report
+from pipelines.evaluation.terminal import print_report
 from pipelines.monitoring.stderr import quiet_libraries
 from pipelines.monitoring.terminal import printable
 from pipelines.run.manifest import table_metadata

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
+from apache_beam.io.filesystem import BeamIOError
+from rich.text import Text
+
 from pipelines.commands.interrupts import Interrupts
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
+from pipelines.configuration.runners import connect_storage
 from pipelines.monitoring.terminal import printable
+from pipelines.snapshots.history import (
+    HistoryError,
+    RefusedError,
+)
+from pipelines.snapshots.layout import is_local
 from pipelines.snapshots.locks import OutputLockedError
 from schemas.loading import TemplateRefusedError
+from transforms.runtime.parquet import DamagedFileError
 
 DONE, REFUSED, BAD_ARGUMENTS, BROKEN_OFF = 0, 1, 2, 3
 
@@ -65,3 +77,48 @@ def report_bad_arguments(error: Exception) -> int:
     for line in str(error).splitlines():
         print(printable(line if line.startswith(" ") else f"catalog-enrich: error: {line}"), file=sys.stderr)
     return BAD_ARGUMENTS
+
+
+DONE, REFUSED, BROKEN_OFF = 0, 1, 3
+
+
+def add_output_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
+
+
+EXIT_CODES = """exit codes:
+  0  done
+  1  refused: a run is at work on the output, or files of the snapshot are damaged; nothing was changed
+  2  bad arguments, or there is no such snapshot; nothing was changed
+  3  it broke off (disk full, files that may not be removed, object store out of reach)"""
+
+
+def guarded(work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Do the work; whatever stops it becomes an exit code, or a ConfigError."""
+    connect_storage()
+    try:
+        _must_exist(getattr(options, "output", ""))
+        return work(options)
+    except (OutputLockedError, DamagedFileError, RefusedError) as error:
+        print_to_stderr(f"refused: {error}")
+        return REFUSED
+    except HistoryError as error:
+        raise ConfigError([str(error)]) from error
+    except (OSError, BeamIOError) as error:
+        print_to_stderr(f"it broke off: {type(error).__name__}: {error}")
+        return BROKEN_OFF
+
+
+def _must_exist(output: str) -> None:
+    """Refuse a mistyped folder before a lock makes it."""
+    if output and is_local(output) and not Path(output).is_dir():
+        raise HistoryError(f"{output!r} is no folder")
+
+
+def print_to_stderr(what: str) -> None:
+    print(printable(f"catalog-enrich: {what}"), file=sys.stderr)
+
+
+def table_text(text: str) -> Text:
+    """For a table's cell, where rich would take brackets in names for its markup."""
+    return Text(printable(text))

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from pipelines.commands.command import print_json
 from pipelines.commands.exits import attempt, print_warnings, show
+from pipelines.commands.run import plan_of, progress_of
 from pipelines.configuration.runners import LOCAL_RUNNER
-from pipelines.enrich import plan_of, progress_of
 from pipelines.monitoring.terminal import printable
 from pipelines.run.dry_run import RULES_OF_THUMB, Forecast, forecast
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.commands.command import Command, print_json
 from pipelines.commands.snapshot_option import add_snapshot_option, looked_at, with_storage
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.terminal import printable
 from pipelines.report import REPORT_PAGE, render
 from pipelines.run.artifacts import write_text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.runners import connect_storage
 from pipelines.snapshots.history import HistoryError, SnapshotInfo, named_snapshot
 from pipelines.snapshots.layout import is_local

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipelines.commands.command import Command, print_json
 from pipelines.commands.snapshot_option import add_snapshot_option, looked_at, with_storage
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.summary import snapshot_folder
 from pipelines.monitoring.terminal import printable
 from pipelines.snapshots.history import SnapshotInfo

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipelines.commands.command import Command, print_json
 from pipelines.commands.snapshot_option import with_storage
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 from pipelines.drafting.draft import Drafted, draft, unused_name
 from pipelines.drafting.profile import Profile, profile
 from pipelines.drafting.record import Identity, find_id, find_image_table, find_pictures

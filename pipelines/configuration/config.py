@@ -11,6 +11,8 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.configuration.errors import ConfigError
+from pipelines.configuration.sizing import MAX_BUCKETS, choose_buckets, choose_workers, count_cores
 from schemas.loading import load_template
 from schemas.template import Template
 from transforms.describe.budget import Budget
@@ -28,24 +30,6 @@ from transforms.models.contract import Model, ModelOptions
 from transforms.models.fake.dry_run import Rates
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, peek, plan_splits
-
-# A bucket is held in memory: its records, the features of its pictures, its vectors and its tables as they are
-# written, about 40 KB an item with vectors of 1,280 + 384 dimensions.
-BUCKET_BYTES = 2 * 2**20
-BUCKET_RECORDS = 2_000
-MIN_BUCKETS = 4
-MAX_BUCKETS = 4096
-# Catalogs smaller than this are done before a second process has loaded its models.
-PARALLEL_BYTES = 24 * 2**10
-PARALLEL_BYTES_WITHOUT_PICTURES = 512 * 2**10
-
-
-class ConfigError(ValueError):
-    """Raised with everything that is wrong with the arguments at once."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +111,7 @@ class Plan:
     @property
     def models(self) -> ModelOptions:
         """Model options with the processor's cores shared among the workers."""
-        return replace(self.config.models, threads=max(1, _cores() // self.workers))
+        return replace(self.config.models, threads=max(1, count_cores() // self.workers))
 
     @property
     def asks_model(self) -> bool:
@@ -182,8 +166,8 @@ def make_plan(config: EnrichConfig) -> Plan:
     misfit = _misfit(template, config.template, seen)
     if misfit:
         raise ConfigError([misfit])
-    workers = config.workers or _choose_workers(template, splits)
-    buckets = config.buckets or _choose_buckets(splits, seen)
+    workers = config.workers or choose_workers(template, splits)
+    buckets = config.buckets or choose_buckets(splits, seen)
     return Plan(config, template, tuple(splits), seen, workers, buckets, tuple(reference))
 
 
@@ -258,28 +242,3 @@ def _unwritable(place: str) -> str | None:
 
 def _is_folder(path: str) -> bool:
     return "://" in path or os.path.isdir(path)  # noqa: PTH112
-
-
-def _choose_buckets(splits: list[InputSplit], seen: Peek) -> int:
-    """A power of two, so that a bucket holds about BUCKET_BYTES of input and BUCKET_RECORDS at most."""
-    plain_bytes = sum(_plain_bytes(split) for split in splits if split.kind == "catalog")
-    wanted = max(plain_bytes / BUCKET_BYTES, plain_bytes / max(1.0, seen.mean_bytes) / BUCKET_RECORDS)
-    buckets = MIN_BUCKETS
-    while buckets < wanted and buckets < MAX_BUCKETS:
-        buckets *= 2
-    return buckets
-
-
-def _plain_bytes(split: InputSplit) -> int:
-    # gzip of catalog text is about a fifth of it, Parquet with zstd about a third.
-    return split.size_bytes * (5 if split.gzipped else 3 if split.format == "parquet" else 1)
-
-
-def _choose_workers(template: Template, splits: list[InputSplit]) -> int:
-    """As many processes as pay off: one for a small catalog, one a core for others."""
-    least = PARALLEL_BYTES if template.record.images.columns else PARALLEL_BYTES_WITHOUT_PICTURES
-    return _cores() if sum(_plain_bytes(split) for split in splits) >= least else 1
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

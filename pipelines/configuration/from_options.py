@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.configuration.config import ConfigError, EnrichConfig, ReuseOptions
+from pipelines.configuration.config import EnrichConfig, ReuseOptions
+from pipelines.configuration.errors import ConfigError
 from schemas.loading import packaged_templates
 from transforms.describe.budget import Budget, Prices
 from transforms.describe.prompts import AskOptions

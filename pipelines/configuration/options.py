@@ -7,9 +7,11 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from pipelines.configuration.config import BUCKET_BYTES, BUCKET_RECORDS, ConfigError, ReuseOptions
+from pipelines.configuration.config import ReuseOptions
+from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.model_options import add_model_options
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_parser
+from pipelines.configuration.sizing import BUCKET_BYTES, BUCKET_RECORDS
 from schemas.loading import packaged_templates
 from transforms.readers import FORMATS
 

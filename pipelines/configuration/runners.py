@@ -15,7 +15,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProv
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import create_runner
 
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 
 LOCAL_RUNNER = "FnApiRunner"
 # Options of Beam whose values are secrets, and what to set instead: a worker logs its options, and anyone on a machine

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.evaluation.calibration import NUM_BINS, bin_numbers
 from pipelines.evaluation.decisions import Decision
-from pipelines.evaluation.metrics import NUM_BINS, Array, Slots, as_slots, bin_numbers
+from pipelines.evaluation.slots import Array, Slots, as_slots
 
 REPLICATES = 2_000
 METHOD = (

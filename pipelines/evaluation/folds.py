@@ -16,12 +16,11 @@ from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipe
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.run.graph import fill_catalog, learn_from, read_catalog
-from pipelines.run.work import Places
-from pipelines.snapshots.layout import Layout, new_run_id
+from pipelines.snapshots.layout import Layout, Places, new_run_id
 from transforms.describe.budget import Usage
 from transforms.items.mask import Mask
 from transforms.items.text import ComposeText
-from transforms.probes.learn import ProbeReport, as_row
+from transforms.probes.report import ProbeReport, as_row
 from transforms.runtime.reports import read_reports
 from transforms.tables.build import RunInfo
 from transforms.tables.write import Encoders, WriteTables

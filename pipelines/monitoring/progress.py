@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from transforms.describe.items import MICRO
+from transforms.describe.ask import MICRO
 from transforms.runtime.metrics import FAILED
 
 POLL_SECS = 0.5

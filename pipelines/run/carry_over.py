@@ -19,7 +19,8 @@ from apache_beam.io.filesystems import FileSystems
 from pipelines.configuration.config import Plan
 from pipelines.run.manifest import chosen_encoders
 from pipelines.run.versions import DESCRIPTION, asked_of, shape_of
-from pipelines.run.work import POOL, Carry, Delta, Places
+from pipelines.run.work import POOL, Carry, Delta
+from pipelines.snapshots.layout import Places
 from pipelines.snapshots.published import EarlierSnapshot
 from schemas.elements import DELETED
 from schemas.expectations import derive_checks
@@ -27,7 +28,8 @@ from schemas.template import Template
 from transforms.incremental.deleted_items import retire
 from transforms.incremental.previous_answers import CarryConfig
 from transforms.models import build_chat_model
-from transforms.probes.learn import EarlierProbe, ProbeReport
+from transforms.probes.learn import EarlierProbe
+from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
 from transforms.runtime.parquet import read_parquet
 from transforms.runtime.spool import SpoolRef

@@ -22,10 +22,11 @@ from pipelines.configuration.config import Plan
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.run.graph import PICTURES
-from pipelines.run.job import Made, RunState, begin, make
+from pipelines.run.job import Made, make
 from pipelines.run.scan import Selection
-from pipelines.run.work import Delta, Places
-from pipelines.snapshots.layout import Layout, new_run_id
+from pipelines.run.start import RunState, begin
+from pipelines.run.work import Delta
+from pipelines.snapshots.layout import Layout, Places, new_run_id
 from pipelines.snapshots.locks import output_lock
 from pipelines.snapshots.published import EarlierSnapshot
 from schemas.elements import ImageRef

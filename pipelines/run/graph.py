@@ -9,7 +9,8 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.configuration.config import Plan
-from pipelines.run.work import POOL, TEXT_VECTORS, Carry, Delta, Places
+from pipelines.run.work import POOL, TEXT_VECTORS, Carry, Delta
+from pipelines.snapshots.layout import Places
 from schemas.attributes import AttributeType
 from schemas.elements import ImageRef
 from transforms.consistency.outliers import FindOutliers
@@ -23,7 +24,8 @@ from transforms.incremental.previous_answers import ReadCarried
 from transforms.items.assemble import ANSWERS, CARRIED, EXAMPLES, FINDINGS, AssembleBuckets
 from transforms.items.mask import Mask, mask_bucket
 from transforms.items.text import ComposeText
-from transforms.probes.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnProbes, MakeExamples, ProbeReport
+from transforms.probes.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnProbes, MakeExamples
+from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
 from transforms.readers import InputSplit
 from transforms.readers.read import ReadCatalog

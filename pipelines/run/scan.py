@@ -21,7 +21,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.config import Plan
 from pipelines.configuration.runners import new_pipeline
-from pipelines.run.work import TEXT_VECTORS, Delta, Places, Refs
+from pipelines.run.work import TEXT_VECTORS, Delta, Refs
+from pipelines.snapshots.layout import Places
 from pipelines.snapshots.published import EarlierSnapshot
 from schemas.elements import Reject
 from transforms.images.files import versions_of

@@ -52,23 +52,3 @@ class Carry:
 
     config: CarryConfig
     files: Sequence[DataFile]
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a run keeps things. snapshot: data files; spool: between stages; reports: what stages counted.
-
-    pictures: made ready for a language model; answers: of language models, kept for later runs; features: of pictures,
-    likewise; purse: local file with what is spent of the budget, empty where work is not local.
-    heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not local.
-    """
-
-    snapshot: str
-    spool: str
-    reports: str
-    pictures: str = ""
-    answers: str = ""
-    features: str = ""
-    purse: str = ""
-    heartbeats: str = ""
-    log: str = ""

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from pipelines.snapshots.history import SnapshotInfo
 from schemas.elements import MODEL_ANSWER
 from schemas.tables import PROVENANCE_SUFFIX
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet
-from transforms.runtime.spool import bucket_of
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
 KINDS = (ADDED, CHANGED, REMOVED)

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from pipelines.snapshots.history import SnapshotInfo
 from schemas.reasons import REASONS
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
-from transforms.runtime.spool import bucket_of
 from transforms.validation.frames import vectors_of
 
 MAX_NEIGHBOURS = 5

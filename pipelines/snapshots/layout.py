@@ -23,7 +23,6 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.run.work import Places
 from transforms.runtime.reports import write_json
 
 POINTER = "current.json"
@@ -152,3 +151,23 @@ def _replace_link(link: Path, target: str, run_id: str) -> list[str]:
         half.unlink(missing_ok=True)
         return [f"{link} could not be set to {target} ({error}); {POINTER} names the published snapshot"]
     return []
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a run keeps things. snapshot: data files; spool: between stages; reports: what stages counted.
+
+    pictures: made ready for a language model; answers: of language models, kept for later runs; features: of pictures,
+    likewise; purse: local file with what is spent of the budget, empty where work is not local.
+    heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not local.
+    """
+
+    snapshot: str
+    spool: str
+    reports: str
+    pictures: str = ""
+    answers: str = ""
+    features: str = ""
+    purse: str = ""
+    heartbeats: str = ""
+    log: str = ""

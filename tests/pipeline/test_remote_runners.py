@@ -12,7 +12,7 @@ import apache_beam as beam
 from pipelines.configuration.config import EnrichConfig, make_plan
 from pipelines.run.graph import build_graph
 from pipelines.run.manifest import chosen_encoders
-from pipelines.run.work import Places
+from pipelines.snapshots.layout import Places
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
 from transforms.models.contract import ModelOptions
 from transforms.tables.build import RunInfo

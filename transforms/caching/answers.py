@@ -36,28 +36,7 @@ FLUSH_SECS = 2.0
 # Files of earlier runs that a part may have before they are put together.
 MANY_FILES = 8
 
-_DIGITS = 4
 _log = logging.getLogger(__name__)
-
-
-def part_of(key: str, parts: int) -> int:
-    """The number of the part that a job's key, hexadecimal, belongs to; parts are contiguous ranges of keys.
-
-    >>> part_of("ffff" + 60 * "0", 4), part_of("00ab", 4)
-    (3, 0)
-    """
-    return int(key[:_DIGITS], 16) * parts >> 4 * _DIGITS
-
-
-def bounds_of(part: int, parts: int) -> tuple[str, str]:
-    """The first and last key of a part, by their first four digits.
-
-    >>> bounds_of(3, 4)
-    ('c000', 'ffff')
-    """
-    size = 1 << 4 * _DIGITS
-    first, after = (-(-number * size // parts) for number in (part, part + 1))
-    return f"{first:04x}", f"{after - 1:04x}"
 
 
 @dataclass

@@ -23,21 +23,15 @@ import apache_beam as beam
 from schemas.attributes import AttributeType
 from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
 from schemas.template import Template
-from transforms.consistency.within_item import (
-    MAX_DETAIL_CHARS,
-    STAGE,
-    Tally,
-    add_tallies,
-    believed,
-    fold,
-    is_title,
-    shown_text,
-)
+from transforms.consistency.reliability import Tally, add_tallies, believed
+from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, fold, shown_text
+from transforms.consistency.within_item import STAGE
+from transforms.extraction.evidence import evidence_texts, find_statements, is_title
 from transforms.extraction.tokens import tokenise
-from transforms.fill.rules import evidence_texts, find_statements
 from transforms.items.text import format_value
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.metrics import Meter
-from transforms.runtime.spool import Spool, SpoolRef, bucket_of, read_spool
+from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 # Two records mixed up, or three, are a mistake; one content under this many unrelated titles is a stand-in.
 PLACEHOLDER_TITLES = 8

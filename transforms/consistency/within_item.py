@@ -10,44 +10,38 @@ in that catalog, and nothing is raised from them.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
 
-from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType, Choice
+from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType
+from schemas.choices import Choice
 from schemas.elements import Bucket, EvidenceText, Finding, Flag, Item, Value
 from schemas.template import Template
+from transforms.consistency.reliability import Tally, add_tallies, believed
+from transforms.consistency.text_similarity import _WORD, MAX_DETAIL_CHARS, fold, latin_words, resemblance, shown_text
 from transforms.extraction.colors import PALETTE, srgb_to_lab
+from transforms.extraction.evidence import CONFIDENCE, Place, evidence_texts, find_statements, is_title
 from transforms.extraction.gazetteer import Gazetteer
 from transforms.extraction.statements import Statement
-from transforms.fill.rules import CONFIDENCE, Place, evidence_texts, find_statements
 from transforms.items.text import format_value
 from transforms.runtime.metrics import Meter
 
 STAGE = "contradict"
-# One in five: a check that errs more often than that is no witness. With fewer than MIN_CHECKS nobody can tell.
-MAX_CONTRADICTED = 0.2
-MIN_CHECKS = 20
 # What fills a value by itself: names in titles, whatever stands behind a label, identifiers with their check digit.
 MIN_CONFIDENCE = 0.9
 _SAME_AMOUNT = 0.02  # relative, as for two amounts of one text
 # ΔE*ab. Palette names that people mix up (navy and black, beige and white) have anchors nearer than that.
 CLEAR_DELTA_E = 30.0
 MIN_SHOWN_SHARE = 0.5
-MIN_WORD_CHARS = 4
 MIN_READ_CHARS = 12
 MIN_WORD_MATCH = 0.5
 _MAX_READ_CHARS, _MAX_TITLE_WORDS = 400, 12
-_SHOWN_CHARS, MAX_DETAIL_CHARS = 80, 300
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,54 +129,6 @@ def check_picture_text(template: Template, item: Item) -> Check | None:
     return Check("picture-text-other-title", "images", Flag("picture-text-other-title", "images", detail))
 
 
-def is_title(template: Template, text: EvidenceText) -> bool:
-    attribute = template.by_name.get(text.field.split(".")[0])
-    return attribute is not None and attribute.role == "title"
-
-
-def shown_text(text: str, chars: int = _SHOWN_CHARS) -> str:
-    """The text on one line, cut to `chars`."""
-    line = " ".join(text.split())
-    return line if len(line) <= chars else f"{line[: chars - 1].rstrip()}…"
-
-
-@lru_cache(maxsize=4096)
-def fold(text: str) -> str:
-    """Casefolded and without accents.
-
-    >>> fold("Den SEDMÝ")
-    'den sedmy'
-    """
-    return "".join(c for c in unicodedata.normalize("NFKD", text).casefold() if not unicodedata.combining(c))
-
-
-def latin_words(text: str) -> list[str]:
-    """The longer words of a text that are written in unaccented Latin letters once they are folded.
-
-    >>> latin_words("Den SEDMÝ, 乌鸦与麻雀 1984")
-    ['sedmy']
-    """
-    words = _WORD.findall(fold(text))
-    return [word for word in words if len(word) >= MIN_WORD_CHARS and word.isascii() and word.isalpha()]
-
-
-def resemblance(word: str, letters: str) -> float:
-    """The best likeness of the word to any stretch of `letters` of its length, 0 to 1 (Ratcliff and Obershelp 1988).
-
-    >>> resemblance("magnificent", "themaonvicentseven") > 0.7, resemblance("eighth", "densedmyosmanoc") < 0.3
-    (True, True)
-    """
-    if word in letters:
-        return 1.0
-    matcher = SequenceMatcher(None, b=word, autojunk=False)
-    best = 0.0
-    for begin in range(max(1, len(letters) - len(word) + 1)):
-        matcher.set_seq1(letters[begin : begin + len(word)])
-        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
-            best = max(best, matcher.ratio())
-    return best
-
-
 def colors_of_values(attribute: Attribute) -> dict[str, tuple[str, ...]]:
     """Value of the closed list → what of the palette it may look like; empty for lists that are not of colours.
 
@@ -235,35 +181,9 @@ def _text_flag(attribute: Attribute, given: Value, text: EvidenceText, statement
     return Flag("text-contradicts-value", attribute.name, detail[:MAX_DETAIL_CHARS])
 
 
-Tally = Counter[tuple[str, str, bool]]
-
-
 def tally(checks: Iterable[Check]) -> Tally:
     """(reason, field, contradicted) → how often."""
     return Counter((check.reason, check.field, check.flag is not None) for check in checks)
-
-
-def add_tallies(tallies: Iterable[Tally]) -> Tally:
-    total: Tally = Counter()
-    for one in tallies:
-        total.update(one)
-    return total
-
-
-def believed(counts: Tally, min_checks: int = MIN_CHECKS) -> frozenset[tuple[str, str]]:
-    """The (reason, field) whose comparisons agree often enough here for a contradiction to be worth a flag."""
-    kinds = {(reason, field) for reason, field, _ in counts}
-    made = {kind: counts[(*kind, False)] + counts[(*kind, True)] for kind in kinds}
-    return frozenset(
-        kind for kind in kinds if made[kind] >= min_checks and counts[(*kind, True)] <= MAX_CONTRADICTED * made[kind]
-    )
-
-
-def attach_findings(item: Item, findings: Iterable[Finding]) -> Item:
-    """The item with the flags that were found for it, each once and in an order of their own, after those it has."""
-    flags = sorted({finding.flag for finding in findings}, key=lambda f: (f.reason, f.field, f.detail))
-    new = [flag for flag in flags if flag not in item.flags]
-    return replace(item, flags=(*item.flags, *new)) if new else item
 
 
 _TALLIES = "tallies"

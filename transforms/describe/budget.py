@@ -14,15 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure
+from transforms.models.tokens import reckon
 
 TOKENS_PER_PRICE = 1_000_000
-CHARS_PER_TOKEN = 3  # rather too many tokens than too few: an estimate must not break the budget
-PIXELS_PER_TOKEN_SIDE = 28  # of Qwen's models; others take fewer tokens a picture
-MESSAGE_TOKENS = 64
 PURSE_BYTES = 256  # three numbers with their names take 110 at most
 
 
@@ -70,20 +68,6 @@ class Amount:
 
 
 UNLIMITED = Amount(math.inf, math.inf, math.inf)
-
-
-class Reckoned(NamedTuple):
-    """The most tokens that a prompt is thought to take: in all, and those of its pictures."""
-
-    prompt_tokens: int
-    image_tokens: int
-
-
-def reckon(request: ChatRequest, image_px: int) -> Reckoned:
-    """What a request's prompt takes at most, before it is sent. image_px: longer side of its pictures."""
-    image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
-    text_tokens = (len(request.system) + len(request.text)) // CHARS_PER_TOKEN + MESSAGE_TOKENS
-    return Reckoned(text_tokens + image_tokens, image_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from schemas.elements import AttributeValue, Demonstration, DescribeJob, ItemAns
 from schemas.questions import ALT_TEXT, DESCRIPTION, Question, picture_place
 from schemas.template import Template
 from transforms.describe.answers import Problem, Source, judge, method_of, read_answer
-from transforms.describe.prompts import AskOptions, build_request, picture_path
+from transforms.describe.prompts import AskOptions, build_request
 from transforms.describe.taxonomy import Nearest, is_large, next_step
 from transforms.extraction.plain_text import one_line
+from transforms.images.files import picture_path
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, PreparedPicture
 from transforms.models.contract import Failure
 

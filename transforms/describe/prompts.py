@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from prompts.library import Prompt, load_prompt
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import Demonstration, DescribeJob, Item, ItemAnswer
@@ -30,9 +28,9 @@ from schemas.questions import (
 )
 from schemas.template import Template
 from transforms.describe.taxonomy import is_large
+from transforms.extraction.evidence import evidence_texts
 from transforms.extraction.plain_text import one_line
-from transforms.fill.cascade import is_open
-from transforms.fill.rules import evidence_texts
+from transforms.items.open_values import is_open
 from transforms.items.text import format_value
 from transforms.models.chat import ChatRequest, PreparedPicture
 
@@ -244,8 +242,3 @@ def _allowed(question: Question, attribute: Attribute) -> str:
 
 def _listed(values: Sequence[str]) -> str:
     return ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
-
-
-def picture_path(pictures_dir: str, digest: str) -> str:
-    """Where the prepared picture of this content lies."""
-    return FileSystems.join(pictures_dir, digest[:2], f"{digest}.jpg")

@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from schemas.attributes import PATH_SEPARATOR, Choice
+from schemas.attributes import PATH_SEPARATOR
+from schemas.choices import Choice
 from transforms.extraction.negation import is_carried, is_denied
 from transforms.extraction.tokens import Tokens, number_forms, tokenise
 

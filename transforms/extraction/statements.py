@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.attributes import AMOUNT_PARTS, Attribute, AttributeType, Choice, Part
+from schemas.attributes import AMOUNT_PARTS, Attribute, AttributeType, Part
+from schemas.choices import Choice
 from schemas.elements import Value
 from schemas.units import is_unit, same_kind
 from transforms.extraction.compounds import PACK_SIZE_SIGN, axis_nouns, find_parts, states_a_pack

@@ -7,7 +7,7 @@ rung that saw most.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -17,10 +17,11 @@ from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Bucket, Evidence, Example, Flag, Item, Record, Reject
 from schemas.template import Template
 from transforms.fill.rules import RuleRung, Rung
+from transforms.items.open_values import is_open
 from transforms.items.text import format_value
 from transforms.probes.features import Features, base_features, label_of, value_of
-from transforms.probes.learn import ProbeReport
 from transforms.probes.predict import propose
+from transforms.probes.report import ProbeReport
 from transforms.probes.store import StoredProbe, load_probe
 from transforms.probes.training import Probe
 from transforms.runtime.buckets import each_item
@@ -28,8 +29,6 @@ from transforms.runtime.buckets import each_item
 STAGE = "fill"
 # Few enough that what span probes see of an item is still at hand for the next one's question.
 BATCH_ITEMS = 128
-# Unknown for these reasons, a value may still be filled: the source gave none, and no rung was sure of one.
-OPEN_REASONS = frozenset(["not-stated", "ambiguous", "below-threshold", "too-few-labels"])
 # Reasons of a rung that saw nothing.
 _SAW_NOTHING = frozenset(["not-stated", "too-few-labels", "model-unknown"])
 
@@ -52,12 +51,6 @@ def fill_open(template: Template, rungs: Sequence[Rung], item: Item) -> Item:
         for attribute in open_attributes:
             values[attribute.name] = _better(values[attribute.name], proposed.get(attribute.name))
     return replace(item, values=values)
-
-
-def is_open(attribute: Attribute, item: Item, values: Mapping[str, AttributeValue] | None = None) -> bool:
-    """Whether a value may still be filled."""
-    known = (item.values if values is None else values)[attribute.name]
-    return attribute.fill and known.value is None and known.reason in OPEN_REASONS
 
 
 def _better(known: AttributeValue, proposed: AttributeValue | None) -> AttributeValue:

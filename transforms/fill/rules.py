@@ -7,38 +7,25 @@ it, or a reason. Nothing is inferred: a name of the closed list, a quantity, an 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Protocol
 
 import orjson
 
-from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType
-from schemas.elements import AttributeValue, Evidence, EvidenceText, Item, Value
+from schemas.attributes import Attribute, AttributeType
+from schemas.elements import AttributeValue, EvidenceText, Item
 from schemas.template import Template
-from schemas.units import same_kind
-from transforms.extraction.statements import Finder, Kind, Statement, finder
+from transforms.extraction.evidence import (
+    CONFIDENCE,
+    Confidence,
+    RulesKey,
+    compiled_rules,
+    evidence_texts,
+    statements_of,
+)
 
-VERSION = "3"  # raise it when a rule changes what it answers: it is part of every fingerprint
-IMAGE_FIELD = "image_text"
-
-Place = Literal["title", "text", "image"]
-
-# Priors. Title and text: the share of right answers on three catalogs with known values (groceries, sportswear and
-# web offers; 11 to 2,500 answers a rule), averaged over the catalogs and rounded down. Prose names much that is not
-# the product's ("a gift box", "2 kg of oranges went into it"), so only what a label announces passes the default
-# threshold of 0.8 there. Not measured: labels and identifiers in titles, taken as in prose; text on pictures, set
-# below prose, where only a check digit makes up for what may be misread.
-CONFIDENCE: dict[Kind, dict[Place, float]] = {
-    "term": {"title": 0.95, "text": 0.7, "image": 0.6},
-    "synonym": {"title": 0.9, "text": 0.65, "image": 0.55},
-    "labelled-term": {"title": 0.9, "text": 0.9, "image": 0.75},
-    "content": {"title": 0.9, "text": 0.65, "image": 0.6},
-    "quantity": {"title": 0.35, "text": 0.3, "image": 0.25},
-    "labelled-quantity": {"title": 0.9, "text": 0.9, "image": 0.75},
-    "identifier": {"title": 0.98, "text": 0.98, "image": 0.9},
-}
 _METHOD: dict[AttributeType, str] = {
     AttributeType.ENUM: "rule:closed-list",
     AttributeType.MULTI_ENUM: "rule:closed-list",
@@ -47,22 +34,6 @@ _METHOD: dict[AttributeType, str] = {
     AttributeType.NUMBER: "rule:quantity",
     AttributeType.IDENTIFIER: "rule:identifier",
 }
-_SAME_AMOUNT = 0.02  # relative: "500 ml / 16.9 fl oz" is said once
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a text comes down to. value: None where it states several."""
-
-    value: Value | None
-    kind: Kind
-    place: Place
-    text: EvidenceText
-    evidence: Evidence
-
-
-# How often statements of a kind were right at a place.
-Confidence = Mapping[tuple[Kind, Place], float]
 
 
 class Rung(Protocol):
@@ -90,20 +61,6 @@ class RuleRung:
         }
 
 
-def evidence_texts(template: Template, item: Item) -> tuple[EvidenceText, ...]:
-    """Titles, then other texts, then the text on each picture, once for each distinct picture."""
-    texts: list[EvidenceText] = []
-    for name in template.evidence_fields:
-        value = item.record.values.get(name)
-        if isinstance(value, dict):
-            texts += [EvidenceText(f"{name}.{language}", value[language], "text") for language in sorted(value)]
-        elif isinstance(value, str):
-            texts.append(EvidenceText(name, value, "text"))
-    pictures = {image.features.digest: image.features for image in item.images if image.features is not None}
-    texts += [EvidenceText(IMAGE_FIELD, p.text, "image", digest) for digest, p in pictures.items() if p.text]
-    return tuple(texts)
-
-
 def fill_by_rules(
     template: Template, texts: Sequence[EvidenceText], attribute: Attribute, confidence: Confidence | None = None
 ) -> AttributeValue:
@@ -114,7 +71,7 @@ def fill_by_rules(
 
     confidence: (kind, place) → confidence, where it was measured; the priors count elsewhere.
     """
-    rules = _rules(_RulesKey(template.hash, attribute.name, template))
+    rules = compiled_rules(RulesKey(template.hash, attribute.name, template))
     usable = tuple(text for text in texts if text.source in attribute.evidence)
     fingerprint = _fingerprint(rules.digest, usable)
     seen = AttributeValue(None, reason="not-stated", fingerprint=fingerprint)
@@ -130,103 +87,6 @@ def fill_by_rules(
         if seen.reason == "not-stated":
             seen = replace(known, reason="below-threshold", candidate=said.value)
     return seen
-
-
-def statements_of(template: Template, texts: Sequence[EvidenceText], attribute: Attribute) -> Iterator[Said]:
-    """What each text comes down to, in order; texts that state nothing are left out."""
-    if not attribute.rules:
-        return
-    find = _rules(_RulesKey(template.hash, attribute.name, template)).find
-    for text in texts:
-        if text.source not in attribute.evidence or not (statements := find(text.text)):
-            continue
-        decided = _decide(attribute, statements)
-        if decided is None:
-            begin, end = min(s.begin for s in statements), max(s.end for s in statements)
-            yield Said(None, statements[0].kind, _place(template, text), text, _evidence(text, begin, end))
-        else:
-            evidence = _evidence(text, decided.begin, decided.end)
-            yield Said(decided.value, decided.kind, _place(template, text), text, evidence)
-
-
-def find_statements(template: Template, attribute: Attribute, text: str) -> list[Statement]:
-    """What the text states about the attribute, in order of place."""
-    return _rules(_RulesKey(template.hash, attribute.name, template)).find(text)
-
-
-def _evidence(text: EvidenceText, begin: int, end: int) -> Evidence:
-    return Evidence(text.field, begin, end, text.text[begin:end], text.image)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """One attribute's rules, compiled: a digest of all that makes them up, and text → statements."""
-
-    digest: bytes
-    find: Finder
-
-
-@dataclass(frozen=True, slots=True)
-class _RulesKey:
-    """Templates with the same hash share their compiled rules."""
-
-    template_hash: str
-    attribute: str
-    template: Template = field(compare=False)
-
-
-@lru_cache(maxsize=1024)
-def _rules(key: _RulesKey) -> _Rules:
-    attribute = key.template.by_name[key.attribute]
-    rivals = _rivals(key.template, attribute)
-    titles = sorted(other.name for other in key.template.attributes if other.role == "title")
-    entry = [VERSION, attribute.model_dump(mode="json", by_alias=True), sorted(rivals), titles]
-    digest = hashlib.sha256(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)).digest()
-    return _Rules(digest, finder(attribute, alone=not rivals))
-
-
-def _rivals(template: Template, attribute: Attribute) -> set[str]:
-    """Other attributes that a quantity without a label may just as well belong to."""
-    if attribute.unit is None:
-        return set()
-    others = (other for other in template.attributes if other.unit and other.name != attribute.name)
-    return {other.name for other in others if same_kind(str(other.unit), attribute.unit)}
-
-
-def _decide(attribute: Attribute, statements: Sequence[Statement]) -> Statement | None:
-    """The one statement that all of a text's statements come down to, or None when they differ."""
-    match attribute.type:
-        case AttributeType.MULTI_ENUM:
-            return _all_of(attribute, statements)
-        case AttributeType.NUMBER:
-            amounts = [float(str(statement.value)) for statement in statements]
-            agreed = max(amounts) - min(amounts) <= _SAME_AMOUNT * abs(amounts[0])
-            return statements[0] if agreed else None
-        case AttributeType.CATEGORY:
-            # "Fruit: apples" names Food > Fruit and Food > Fruit > Apple, and means the latter
-            paths = {str(statement.value) for statement in statements}
-            above = {path for path in paths if any(other.startswith(f"{path}{PATH_SEPARATOR}") for other in paths)}
-            statements = [statement for statement in statements if statement.value not in above]
-    if any(statement.value != statements[0].value for statement in statements):
-        return None
-    # the value's own name outranks a synonym of it
-    return min(statements, key=lambda statement: (statement.kind == "synonym", statement.begin))
-
-
-def _all_of(attribute: Attribute, statements: Sequence[Statement]) -> Statement | None:
-    """All stated values, in the order of the list, over the span from the first to the last."""
-    if len({statement.begin for statement in statements}) < len(statements):
-        return None  # a name that two values share
-    stated = {str(statement.value) for statement in statements}
-    values = [choice.value for choice in attribute.values if choice.value in stated]
-    kind: Kind = "synonym" if any(statement.kind == "synonym" for statement in statements) else statements[0].kind
-    return Statement(values, statements[0].begin, statements[-1].end, kind)
-
-
-def _place(template: Template, text: EvidenceText) -> Place:
-    if text.source == "image":
-        return "image"
-    return "title" if template.by_name[text.field.split(".")[0]].role == "title" else "text"
 
 
 def _fingerprint(rules_digest: bytes, texts: tuple[EvidenceText, ...]) -> str:

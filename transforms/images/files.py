@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from apache_beam.io.filesystems import FileSystems
+
 from schemas.reasons import Effect, check_registered
 
 MAX_REFERENCE_CHARS = 4096
@@ -264,3 +266,8 @@ def _too_large(finding: str, reference: str, limits: ImageLimits) -> PictureProb
 def _problem(reason: str, reference: str, fault: str) -> PictureProblem:
     shown = repr(reference)
     return PictureProblem(reason, f"{shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + '...'} {fault}")
+
+
+def picture_path(pictures_dir: str, digest: str) -> str:
+    """Where the prepared picture of this content lies."""
+    return FileSystems.join(pictures_dir, digest[:2], f"{digest}.jpg")

@@ -20,11 +20,9 @@ from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
 from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
-from transforms.caching.answers import bounds_of, part_of
 from transforms.caching.image_features import PictureStore
-from transforms.describe.prompts import picture_path
 from transforms.images.decode import DecodedPicture, decode
-from transforms.images.files import ImageLimits, PictureProblem, locate, read_picture, version_of
+from transforms.images.files import ImageLimits, PictureProblem, locate, picture_path, read_picture, version_of
 from transforms.models import build_image_encoder, build_tagger
 from transforms.models.contract import (
     Failure,
@@ -38,6 +36,7 @@ from transforms.models.contract import (
     call_each,
     checked_vector,
 )
+from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from schemas.elements import DELETED
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet
-from transforms.runtime.spool import bucket_of
 from transforms.tables.build import RunInfo
 from transforms.tables.write import BucketReport, Encoders, add_rows, empty_tables
 

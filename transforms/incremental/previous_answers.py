@@ -17,8 +17,8 @@ from schemas.reasons import REASONS
 from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.describe.answers import METHOD
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet
-from transforms.runtime.spool import bucket_of
 
 _DESCRIPTION = "image_description"
 BATCH_ROWS = 4_096
@@ -126,38 +126,6 @@ def value_from_arrow(attribute: Attribute, value: Any) -> Value | None:
     if attribute.type is AttributeType.NUMBER:
         return float(value)
     return dict(value) if attribute.type is AttributeType.LOCALIZED else value
-
-
-def merge_answers(carried: Carried | None, fresh: ItemAnswer | None) -> ItemAnswer | None:
-    """What is said of an item: anew, else before and still current, else before of another kind.
-
-    fresh: None as long as it was not asked for; what is stale counts for nothing then, or it never would be.
-    """
-    if carried is None:
-        return fresh
-    if fresh is None:
-        return carried.current
-    told = fresh if fresh.description else carried.current
-    merged = replace(
-        fresh,
-        values=carried.current.values | fresh.values,
-        description=told.description,
-        alt_text=told.alt_text,
-        method=told.method or fresh.method,
-        model=told.model or fresh.model,
-        prompt_hash=told.prompt_hash or fresh.prompt_hash,
-        fingerprint=told.fingerprint,
-        described=told.described,
-    )
-    return merged if carried.stale is None else _over_stale(carried.stale, merged)
-
-
-def _over_stale(stale: ItemAnswer, answer: ItemAnswer) -> ItemAnswer:
-    known = {name: value for name, value in answer.values.items() if value.value is not None}
-    values = answer.values | stale.values | known
-    if answer.description or not stale.description:
-        return replace(answer, values=values)
-    return replace(stale, values=values, reason=answer.reason, message=answer.message, raw=answer.raw)
 
 
 @dataclass(eq=False)

@@ -14,7 +14,6 @@ import apache_beam as beam
 import numpy as np
 
 from schemas.elements import (
-    MODEL_ANSWER,
     Bucket,
     Carried,
     Example,
@@ -25,14 +24,12 @@ from schemas.elements import (
     ImageRow,
     Item,
     ItemAnswer,
-    RawRecord,
     Record,
     Reject,
 )
-from transforms.consistency.within_item import attach_findings
-from transforms.incremental.previous_answers import merge_answers
+from transforms.items.answers import attach_answer, merge_answers, unusable_answer
+from transforms.items.identity import choose_record, item_fingerprint
 from transforms.models.contract import Vector
-from transforms.normalise.records import choose_record, item_fingerprint
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import SpoolRef, read_spool
 
@@ -83,22 +80,6 @@ def attach_images(record: Record, rows: Iterable[ImageRow], results: dict[str, I
         image_vector=combine_vectors([image.features for image in images if image.features]),
         repeated_image_rows=len(more) - len(added),
     )
-
-
-def attach_answer(item: Item, answer: ItemAnswer | None) -> Item:
-    """The item with a language model's description of its pictures instead of the tags, and a flag if it failed."""
-    described = replace(item, answer=answer, image_description=answer.description or None if answer else None)
-    if answer is None or answer.reason is None:
-        return described
-    return replace(described, flags=(*item.flags, Flag(answer.reason, "image_description", answer.message)))
-
-
-def unusable_answer(answer: ItemAnswer) -> Reject | None:
-    """What a model said in vain, for the quarantine table; the item itself is no part of it."""
-    if not answer.raw or answer.reason is None:
-        return None
-    raw = RawRecord(answer.raw.encode("utf-8", "replace"), "answer", "", 0, kind=MODEL_ANSWER)
-    return Reject(raw, answer.reason, "describe", answer.message, answer.item_id)
 
 
 def assemble_bucket(
@@ -206,3 +187,10 @@ class AssembleBuckets(beam.PTransform):
             | "ByBucket" >> beam.CoGroupByKey()
             | "Assemble" >> beam.ParDo(_Assemble(self.heartbeat_dir)).with_output_types(Bucket)
         )
+
+
+def attach_findings(item: Item, findings: Iterable[Finding]) -> Item:
+    """The item with the flags that were found for it, each once and in an order of their own, after those it has."""
+    flags = sorted({finding.flag for finding in findings}, key=lambda f: (f.reason, f.field, f.detail))
+    new = [flag for flag in flags if flag not in item.flags]
+    return replace(item, flags=(*item.flags, *new)) if new else item

@@ -159,3 +159,6 @@ def _answer_some(
     middle = (len(left) + 1) // 2
     yield from _answer_some(model, requests, left[:middle])
     yield from _answer_some(model, requests, left[middle:])
+
+
+SEED = 0

@@ -6,16 +6,13 @@ without a usable id is set aside.
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from schemas.attributes import Attribute
-from schemas.elements import Flag, ImageRow, Item, RawRecord, Record, Reject, Value
+from schemas.elements import Flag, ImageRow, RawRecord, Record, Reject, Value
 from schemas.template import ColumnFormat, RecordMap, Template, split_source
 from schemas.units import convert
 from transforms.normalise.cells import as_mapping, as_text, given_text, is_null, reach, split_list
@@ -250,34 +247,3 @@ def _image_path(record: RecordMap, text: str) -> str:
 
 def _null_values(record: RecordMap) -> frozenset[str]:
     return frozenset(["", *(text.strip().casefold() for text in record.null_values)])
-
-
-def content_digest(record: Record) -> str:
-    """SHA-256, hexadecimal, of what the record says: not of where it stood or what was flagged."""
-    content = [record.item_id, record.values, record.given, record.image_refs, record.event_ts_us]
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def item_fingerprint(item: Item) -> str:
-    """SHA-256 of all that an item is made of: the record's bytes and the content of its pictures."""
-    pictures = [(image.path, image.features.digest if image.features else image.reason) for image in item.images]
-    return hashlib.sha256(orjson.dumps([item.record.raw.key.hex(), pictures])).hexdigest()
-
-
-def choose_record(records: Sequence[Record]) -> tuple[Record, list[Reject]]:
-    """The one of several records with one id that is kept, and the others; the order given does not matter.
-
-    The latest event time wins, then the most values, then the smallest digests of content and bytes.
-    """
-    if len(records) == 1:
-        return records[0], []
-    kept, *others = sorted(records, key=_preference)
-    # No file or line in the message: the same records in other files give the same row.
-    message = f"another record with id {kept.item_id!r} was kept; make ids unique or merge the records"
-    return kept, [Reject(other.raw, "duplicate-id", STAGE, message, other.item_id) for other in others]
-
-
-def _preference(record: Record) -> tuple[int, int, int, str, str]:
-    known = record.event_ts_us
-    age = (1, 0) if known is None else (0, -known)
-    return (*age, -len(record.values), content_digest(record), record.raw.digest)

@@ -16,7 +16,7 @@ import numpy as np
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import Example, Item, Value
 from schemas.template import Template
-from transforms.fill.rules import evidence_texts
+from transforms.extraction.evidence import evidence_texts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import apache_beam as beam
 import orjson
@@ -19,12 +19,13 @@ from schemas.attributes import Attribute
 from schemas.elements import Bucket, Example, Item
 from schemas.template import Template
 from transforms.embed.text_vectors import embed_items
-from transforms.fill.rules import evidence_texts
+from transforms.extraction.evidence import evidence_texts
 from transforms.models import build_text_encoder
 from transforms.models.contract import ModelOptions, TextEncoder
 from transforms.probes.features import VERSION, example_of
+from transforms.probes.report import ProbeReport, report_of
 from transforms.probes.spans import MAX_TEXT_CHARS
-from transforms.probes.store import FOLDER, StoredProbe, load_probe, save_probe
+from transforms.probes.store import StoredProbe, load_probe, save_probe
 from transforms.probes.training import (
     MAX_LABELLED,
     REFERENCE_MARK,
@@ -69,37 +70,6 @@ class LearnConfig:
     earlier: Mapping[str, EarlierProbe] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeReport:
-    """What became of one attribute's probe: a row of the manifest. threshold: None where it abstains."""
-
-    attribute: str
-    path: str
-    digest: str
-    key: str
-    kind: str
-    view: str
-    labelled: int
-    absent: int
-    classes: int
-    right_when_forced: float
-    target_precision: float
-    threshold: float | None
-    expected_precision: float
-    expected_coverage: float
-    calibration: str
-    note: str
-    reused: bool
-    disagreements: int
-    labels: dict[str, int]
-    rules: dict[str, tuple[int, int]]
-    majority: tuple[str, ...] = ()
-
-    @property
-    def stored(self) -> StoredProbe:
-        return StoredProbe(self.attribute, self.path, self.digest)
-
-
 def training_key(template: Template, attribute: Attribute, models: ModelOptions, max_labelled: int) -> str:
     """SHA-256 of what shapes a probe besides the rows: its attribute's entry, the evidence fields and the encoders."""
     content = [
@@ -132,35 +102,6 @@ def folded(labels: Mapping[str, int]) -> dict[str, int]:
         digest = hashlib.blake2b(label.encode("utf-8", "replace"), digest_size=4).digest()
         counts[f"#{int.from_bytes(digest, 'big') % MAX_COUNTED_LABELS}"] += rows
     return dict(sorted(counts.items()))
-
-
-def report_of(
-    template: Template, probe: Probe, stored: StoredProbe, key: str, labels: Mapping[str, int]
-) -> ProbeReport:
-    """The manifest's row of a probe."""
-    return ProbeReport(
-        attribute=probe.attribute,
-        path=stored.path,
-        digest=stored.digest,
-        key=key,
-        kind=probe.kind,
-        view=probe.view,
-        labelled=probe.labelled,
-        absent=probe.absent,
-        classes=probe.classes,
-        right_when_forced=round(probe.right, 4),
-        target_precision=template.by_name[probe.attribute].target_precision,
-        threshold=round(probe.cut.threshold, 4) if probe.cut.threshold <= 1 else None,
-        expected_precision=round(probe.cut.precision, 4),
-        expected_coverage=round(probe.cut.coverage, 4),
-        calibration=probe.calibration.kind,
-        note=probe.note,
-        reused=False,
-        disagreements=len(probe.disagreements),
-        labels=dict(labels),
-        rules={f"{kind} in {place}": counts for (kind, place), counts in sorted(probe.rules.items())},
-        majority=probe.majority,
-    )
 
 
 def share_of(counts: Counts, kind: str, attribute: str, most: int) -> float:
@@ -360,8 +301,3 @@ class LearnProbes(beam.PTransform):
             )
         )
         return LearnOutputs(reports, pool)
-
-
-def as_row(report: ProbeReport) -> dict[str, Any]:
-    """A report as the manifest holds it: with its path below the snapshot, which may be moved."""
-    return asdict(report) | {"path": f"{FOLDER}/{report.path.replace(chr(92), '/').rpartition('/')[2]}"}

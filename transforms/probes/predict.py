@@ -18,7 +18,7 @@ import numpy as np
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Evidence, EvidenceText, Example
 from schemas.template import ColumnFormat, Template
-from transforms.fill.rules import statements_of
+from transforms.extraction.evidence import statements_of
 from transforms.normalise.values import compile_reader
 from transforms.probes.classifier import Classifier, decide
 from transforms.probes.features import VERSION, Features, featurise, hash_words, title_fields, value_of

@@ -18,7 +18,7 @@ import numpy as np
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import Example
 from schemas.template import Template
-from transforms.fill.rules import CONFIDENCE, Confidence, Said, statements_of
+from transforms.extraction.evidence import CONFIDENCE, Confidence, Said, statements_of
 from transforms.probes.calibration import Calibration, Cut, choose_cut, fit_calibration
 from transforms.probes.classifier import (
     Classifier,

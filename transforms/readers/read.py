@@ -26,9 +26,9 @@ from transforms.readers import (
     rebuild,
 )
 from transforms.readers.known_keys import KnownFile
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet
-from transforms.runtime.spool import bucket_of
 
 _IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN = "image_rows", "image_refs", "rejects", "reports", "seen"
 

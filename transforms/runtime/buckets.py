@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -31,3 +32,35 @@ def _attempt(item: Item, stage: str, function: Callable[[Item], Item | Reject]) 
         return function(item)
     except Exception as error:  # a defect met on one record must not stop the run
         return Reject(item.record.raw, "internal-error", stage, f"{type(error).__name__}: {error}", item.item_id)
+
+
+def bucket_of(key: str, num_buckets: int) -> int:
+    """The bucket of an id, a digest or a path: stable over runs, machines and versions.
+
+    >>> bucket_of("sku-1", 16)
+    6
+    """
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % num_buckets
+
+
+_DIGITS = 4
+
+
+def part_of(key: str, parts: int) -> int:
+    """The number of the part that a job's key, hexadecimal, belongs to; parts are contiguous ranges of keys.
+
+    >>> part_of("ffff" + 60 * "0", 4), part_of("00ab", 4)
+    (3, 0)
+    """
+    return int(key[:_DIGITS], 16) * parts >> 4 * _DIGITS
+
+
+def bounds_of(part: int, parts: int) -> tuple[str, str]:
+    """The first and last key of a part, by their first four digits.
+
+    >>> bounds_of(3, 4)
+    ('c000', 'ffff')
+    """
+    size = 1 << 4 * _DIGITS
+    first, after = (-(-number * size // parts) for number in (part, part + 1))
+    return f"{first:04x}", f"{after - 1:04x}"

@@ -8,7 +8,6 @@ service's shuffle in the same way. A retried bundle writes a new file and the ol
 
 from __future__ import annotations
 
-import hashlib
 import io
 import uuid
 from collections.abc import Iterable, Iterator
@@ -30,15 +29,6 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 
 SpoolRef = tuple[str, int]
 Element = TypeVar("Element", bound=Spooled)
-
-
-def bucket_of(key: str, num_buckets: int) -> int:
-    """The bucket of an id, a digest or a path: stable over runs, machines and versions.
-
-    >>> bucket_of("sku-1", 16)
-    6
-    """
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % num_buckets
 
 
 def write_spool(directory: str, buffers: dict[int, list[bytes]]) -> Iterator[tuple[int, SpoolRef]]:

@@ -24,7 +24,7 @@ from schemas.tables import (
     records_schema,
 )
 from schemas.template import Template
-from transforms.normalise.records import item_fingerprint
+from transforms.items.identity import item_fingerprint
 
 RECORD_COLUMNS = tuple(records_schema().names)
 _INPUTS = frozenset(["catalog", "image-table"])

@@ -21,8 +21,8 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.attributes import Attribute, AttributeType
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX, TABLES
 from schemas.template import Template
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile
-from transforms.runtime.spool import bucket_of
 from transforms.tables.write import BucketReport
 from transforms.validation.distributions import Distributions
 from transforms.validation.file_schemas import FileTypes

@@ -17,7 +17,7 @@ from schemas.attributes import Attribute, AttributeType
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.extraction.identifiers import normalise_identifier
-from transforms.runtime.spool import bucket_of
+from transforms.runtime.buckets import bucket_of
 
 NOWHERE = pa.scalar(None, pa.string())
 

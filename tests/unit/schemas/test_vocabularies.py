@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from schemas.attributes import Attribute, Choice
+from schemas.attributes import Attribute
+from schemas.choices import Choice
 from schemas.expectations import derive_checks
 from schemas.loading import TemplateRefusedError, parse_template
 from schemas.vocabularies import COLORS, resolve

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transforms.describe.budget import reckon
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.chat import FakeChatModel
+from transforms.models.tokens import reckon
 
 # Of the most tokens that a request is reckoned to take: of English text and pictures of usual proportions, roughly.
 USUAL_SHARE = 0.75

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.models.chat import SEED, ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.http.client import ChatClient, FixedUpstream
-from transforms.models.http.messages import SEED
 
 
 class OpenAIChatModel:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from transforms.models.http.messages import SEED
+from transforms.models.chat import SEED
 
 if TYPE_CHECKING:
     import torch

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
+from transforms.models.chat import SEED, ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, ModelOptions
-from transforms.models.http.messages import SEED, value_probabilities
 from transforms.models.identity import model_identity
 from transforms.models.in_process.constrained import Choice, Row, Vocabulary
 from transforms.models.in_process.embedded import quiet_transformers
+from transforms.models.logprobs import value_probabilities
 
 if TYPE_CHECKING:
     pass

@@ -49,7 +49,7 @@ class VllmChatModel:
     @property
     def parameters(self) -> Mapping[str, Any]:
         # Any extra argument may shape an answer (quantisation, chat template, context length), so all of them count.
-        from transforms.models.http.messages import SEED
+        from transforms.models.chat import SEED
 
         return {"seed": SEED, "dtype": self._chat.dtype, "vllm_args": self._extra}
 

@@ -7,7 +7,7 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import S3Options
 
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
 
 

@@ -11,17 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.evaluation.calibration import MIN_ANSWERED, Bin, wilson
+from pipelines.evaluation.curves import MAX_CURVE_POINTS
 from pipelines.evaluation.decisions import Decision
-from pipelines.evaluation.metrics import (
-    MAX_CURVE_POINTS,
-    MIN_ANSWERED,
-    TARGETS,
-    Bin,
-    Metrics,
-    Scores,
-    measure,
-    wilson,
-)
+from pipelines.evaluation.metrics import TARGETS, Metrics, measure
+from pipelines.evaluation.slots import Scores
 
 
 def decision(

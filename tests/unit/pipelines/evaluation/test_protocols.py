@@ -11,17 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipelines.configuration.config import ConfigError
+from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import same_text
-from pipelines.evaluation.protocols.registry import (
-    PROTOCOLS,
-    Request,
-    Trial,
-    department_group,
-    first_by_hash,
-    read_truth,
-    reference_labels,
-)
+from pipelines.evaluation.protocols.catalogs import Request, Trial, first_by_hash, reference_labels
+from pipelines.evaluation.protocols.implicitave import department_group
+from pipelines.evaluation.protocols.registry import PROTOCOLS
+from pipelines.evaluation.truth import read_truth
 from schemas.loading import load_template, parse_template
 from tests.support import DATA, ROOT, needs_data
 from transforms.readers import ReadLimits

@@ -21,19 +21,19 @@ from rich.console import Console
 
 from pipelines.evaluation.compare import Comparison, compare
 from pipelines.evaluation.decisions import Decision
+from pipelines.evaluation.figures import usage_rows
 from pipelines.evaluation.metrics import Metrics, measure
+from pipelines.evaluation.plots import draw_plots
 from pipelines.evaluation.report import (
     MAX_EXAMPLES,
     MAX_EXAMPLES_AN_ATTRIBUTE,
     MAX_PICTURES_AN_EXAMPLE,
     THUMBNAIL_PX,
     Against,
-    draw_plots,
     most_wrong,
-    print_report,
-    usage_rows,
     write_report,
 )
+from pipelines.evaluation.terminal import print_report
 from tests.support import ROOT
 from tests.unit.pipelines.evaluation.test_compare import run
 from tests.unit.pipelines.evaluation.test_metrics import CASE, decision

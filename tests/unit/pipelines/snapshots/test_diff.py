@@ -23,8 +23,8 @@ from pipelines.snapshots.diff import (
     diff,
 )
 from pipelines.snapshots.history import SnapshotInfo
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import write_parquet
-from transforms.runtime.spool import bucket_of
 
 PROVENANCE = pa.struct([("source", pa.string()), ("method", pa.string()), ("confidence", pa.float32())])
 SCHEMA = pa.schema(

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.memory_storage import MemoryStorage
-from transforms.caching.answers import FLUSH_ANSWERS, MANY_FILES, AnswerStore, bounds_of, forget_answers, part_of
+from transforms.caching.answers import FLUSH_ANSWERS, MANY_FILES, AnswerStore, forget_answers
 from transforms.caching.files import newest, read_files
 from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.runtime.buckets import bounds_of, part_of
 
 REQUEST = ChatRequest("s", "t", {}, prompt_hash="p")
 ANSWER = ChatAnswer('{"a": "é"}', "stop", 10, 4, 3, probabilities={"a": 0.5})

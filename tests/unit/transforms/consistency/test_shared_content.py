@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from schemas.elements import Bucket, Finding, Item, ItemDigest, Value, decoder, encode
 from schemas.template import Template
 from tests.unit.transforms.consistency.test_within_item import item, picture
+from transforms.consistency.reliability import add_tallies, believed
 from transforms.consistency.shared_content import (
     MAX_ITEMS,
     MAX_TITLES,
@@ -30,8 +31,8 @@ from transforms.consistency.shared_content import (
     item_digests,
     words_differ,
 )
-from transforms.consistency.within_item import MAX_DETAIL_CHARS, add_tallies, believed
-from transforms.runtime.spool import bucket_of
+from transforms.consistency.text_similarity import MAX_DETAIL_CHARS
+from transforms.runtime.buckets import bucket_of
 
 FILMS = Template.model_validate(
     {

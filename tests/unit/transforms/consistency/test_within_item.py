@@ -13,20 +13,18 @@ from hypothesis import strategies as st
 
 from schemas.elements import Bucket, Finding, Flag, ImageFeatures, ImageResult, Item, RawRecord, Record, Value
 from schemas.template import Template
+from transforms.consistency.reliability import MIN_CHECKS, add_tallies, believed
+from transforms.consistency.text_similarity import MAX_DETAIL_CHARS
 from transforms.consistency.within_item import (
-    MAX_DETAIL_CHARS,
-    MIN_CHECKS,
     Check,
     FindContradictions,
-    add_tallies,
-    attach_findings,
-    believed,
     check_colors,
     check_picture_text,
     check_texts,
     colors_of_values,
     tally,
 )
+from transforms.items.assemble import attach_findings
 
 RAW = RawRecord(b"{}\n", "jsonl", "catalog.jsonl", 1)
 COLORS: list[Any] = ["Red", "Yellow", {"value": "Blue", "synonyms": ["navy"]}, "Black", "Pink", {"value": "Striped"}]

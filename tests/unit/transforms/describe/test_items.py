@@ -27,17 +27,10 @@ from schemas.elements import (
 )
 from schemas.template import Template
 from transforms.caching.answers import AnswerStore
+from transforms.describe.ask import Teller, describe_part, hold_conversations, job_key
 from transforms.describe.budget import Amount, Budget, OwnPurse
 from transforms.describe.conversation import Asker
-from transforms.describe.items import (
-    DescribeConfig,
-    DescribeItems,
-    Teller,
-    _Jobs,
-    describe_part,
-    hold_conversations,
-    job_key,
-)
+from transforms.describe.items import DescribeConfig, DescribeItems, _Jobs
 from transforms.describe.prompts import AskOptions
 from transforms.fill.cascade import fill_item
 from transforms.models.chat import ChatAnswer, ChatRequest

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.attributes import Choice
+from schemas.choices import Choice
 from transforms.extraction.gazetteer import Gazetteer
 from transforms.extraction.tokens import number_forms, tokenise
 

@@ -8,7 +8,8 @@ import pytest
 
 from schemas.elements import AttributeValue, Evidence, ImageFeatures, ImageResult, Item, RawRecord, Record, Value
 from schemas.template import Template
-from transforms.fill.rules import CONFIDENCE, EvidenceText, RuleRung, evidence_texts, fill_by_rules
+from transforms.extraction.evidence import CONFIDENCE, evidence_texts
+from transforms.fill.rules import EvidenceText, RuleRung, fill_by_rules
 
 
 def template(*attributes: dict[str, Any]) -> Template:

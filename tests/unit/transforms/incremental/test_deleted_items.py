@@ -12,8 +12,8 @@ import pytest
 from tests.unit.transforms.validation.test_gate import BUCKETS, ENCODERS, RUN, SHOP, check, item, write
 from transforms.embed.text_vectors import earlier_vectors
 from transforms.incremental.deleted_items import fitted, retire
+from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import read_parquet, write_parquet
-from transforms.runtime.spool import bucket_of
 from transforms.tables.build import items_table
 from transforms.tables.merge import EarlierRows
 from transforms.tables.write import BucketReport, Encoders, empty_tables

@@ -17,8 +17,9 @@ from schemas.elements import AttributeValue, Carried, Evidence, Item, ItemAnswer
 from schemas.loading import parse_template
 from schemas.tables import value_type
 from tests.support import TEMPLATE
-from transforms.incremental.previous_answers import CarryConfig, merge_answers, read_carried, value_from_arrow
-from transforms.normalise.records import item_fingerprint
+from transforms.incremental.previous_answers import CarryConfig, read_carried, value_from_arrow
+from transforms.items.answers import merge_answers
+from transforms.items.identity import item_fingerprint
 from transforms.runtime.parquet import DamagedFileError, write_parquet
 from transforms.tables.build import RunInfo, arrow_value, items_table
 

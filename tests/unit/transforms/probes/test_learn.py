@@ -28,8 +28,6 @@ from transforms.probes.learn import (
     LearnConfig,
     LearnProbes,
     MakeExamples,
-    ProbeReport,
-    as_row,
     folded,
     merge_counts,
     moved,
@@ -37,6 +35,7 @@ from transforms.probes.learn import (
     share_of,
     training_key,
 )
+from transforms.probes.report import ProbeReport, as_row
 from transforms.probes.store import load_probe
 from transforms.runtime.spool import Spool
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.elements import ImageRef, encode
-from transforms.runtime.spool import FLUSH_BYTES, Spool, bucket_of, read_spool, write_spool
+from transforms.runtime.buckets import bucket_of
+from transforms.runtime.spool import FLUSH_BYTES, Spool, read_spool, write_spool
 
 
 def test_a_bucket_never_changes() -> None:

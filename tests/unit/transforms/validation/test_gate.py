@@ -28,7 +28,7 @@ from schemas.expectations import derive_checks
 from schemas.loading import parse_template
 from schemas.template import Template
 from tests.support import TEMPLATE
-from transforms.runtime.spool import bucket_of
+from transforms.runtime.buckets import bucket_of
 from transforms.tables.build import RunInfo
 from transforms.tables.write import BucketReport, Encoders, write_bucket
 from transforms.validation.frames import Found

@@ -7,14 +7,15 @@ import json
 import jsonschema
 import pytest
 
-from schemas.attributes import Attribute, AttributeType, Choice
+from schemas.attributes import Attribute, AttributeType
+from schemas.choices import Choice
 from schemas.questions import UNKNOWN, Question, answer_schema
-from transforms.describe.budget import reckon
 from transforms.models import build_chat_model
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import ModelOptions
 from transforms.models.fake.dry_run import Rates, RehearsedChatModel
+from transforms.models.tokens import reckon
 
 IMAGE_PX, USUAL = 672, Rates()
 # Nobody listens on port 9: whatever would send a request fails.

@@ -27,8 +27,8 @@ from transforms.models.http.messages import (
     quoted,
     request_body,
     retry_after_secs,
-    value_probabilities,
 )
+from transforms.models.logprobs import value_probabilities
 
 KEY = "sk-very-secret-0123456789"
 SCHEMA = {

@@ -1,0 +1,78 @@
+"""`catalog-enrich diff`: what changed between two snapshots."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.commands.command import print_json
+from pipelines.commands.exits import DONE, table_text
+from pipelines.monitoring.terminal import printable
+from pipelines.snapshots.diff import KINDS, AttributeDifference, Difference, diff
+from pipelines.snapshots.history import (
+    named_snapshot,
+)
+
+MAX_SHOWN_CHARS = 60
+
+
+def add_diff_options(parser: argparse.ArgumentParser) -> None:
+    for name, metavar in (("before", "A"), ("after", "B")):
+        which = "run id, `current`, `previous`, or the path of a snapshot's folder"
+        parser.add_argument(name, metavar=metavar, help=which)
+    parser.add_argument("--output", default="", metavar="DIR", help="folder of the snapshots; not for paths")
+    parser.add_argument("--examples", type=int, default=3, metavar="N", help="of each kind (default: %(default)s)")
+
+
+def diff_command(options: argparse.Namespace) -> int:
+    before, after = (named_snapshot(options.output, named) for named in (options.before, options.after))
+    found = diff(before, after, options.examples)
+    if options.json:
+        print_json(found)
+    else:
+        _print_difference(found)
+    return DONE
+
+
+def _print_difference(found: Difference) -> None:
+    console = Console(highlight=False)
+    console.print(printable(f"from {found.before} to {found.after}"), markup=False)
+    if found.is_empty:
+        console.print("nothing differs", markup=False)
+        return
+    for kind in KINDS:
+        shown = ", ".join(found.item_examples[kind])
+        if found.items[kind]:
+            console.print(printable(f"items {kind}: {found.items[kind]:,} ({shown} ...)"), markup=False, soft_wrap=True)
+    for kind, reasons in found.quarantine.items():
+        for reason, count in sorted(reasons.items()):
+            console.print(printable(f"quarantine {kind}: {count:,} {reason}"), markup=False)
+    table = Table(title="Values of items that both have", title_justify="left")
+    for name in ("attribute", "source", *KINDS):
+        table.add_column(name, justify="right" if name in KINDS else "left", overflow="fold")
+    for name, difference in found.attributes.items():
+        for number, source in enumerate(sorted({s for counts in difference.counts.values() for s in counts})):
+            counts = (difference.counts[kind].get(source) for kind in KINDS)
+            numbers = (f"{count:,}" if count else "" for count in counts)
+            table.add_row(table_text("" if number else name), table_text(source), *numbers)
+    if table.row_count:
+        console.print(table)
+    for name, difference in found.attributes.items():
+        for line in _examples(name, difference):
+            console.print(printable(line), markup=False, soft_wrap=True)
+
+
+def _examples(name: str, difference: AttributeDifference) -> Iterator[str]:
+    for example in difference.examples:
+        sure = "" if example.confidence is None else f", {example.confidence:.2f}"
+        how = f" ({example.method}{sure})" if example.method else ""
+        yield f"{name} of {example.item_id}: {_shown(example.before)} -> {_shown(example.after)}{how}"
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "..."

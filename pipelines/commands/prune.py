@@ -1,0 +1,62 @@
+"""`catalog-enrich prune`: remove old snapshots and what killed runs left."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from collections.abc import Sequence
+
+from pipelines.commands.command import print_json
+from pipelines.commands.exits import BROKEN_OFF, DONE, add_output_argument, print_to_stderr
+from pipelines.monitoring.terminal import printable
+from pipelines.snapshots.history import (
+    HistoryError,
+    SnapshotInfo,
+    leftovers,
+    list_snapshots,
+    pointed_to,
+    prune,
+    remove_leftovers,
+    to_prune,
+)
+from pipelines.snapshots.layout import new_run_id
+from pipelines.snapshots.locks import output_lock, read_lock
+
+
+def add_prune_options(parser: argparse.ArgumentParser) -> None:
+    add_output_argument(parser)
+    parser.add_argument("--keep", type=int, required=True, metavar="N", help="published ones to keep, with the current")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and stop")
+
+
+def prune_command(options: argparse.Namespace) -> int:
+    if options.keep < 1:
+        raise HistoryError(f"--keep {options.keep}: at least 1, the current snapshot always stays")
+    pointed_to(options.output)
+    if options.dry_run:
+        held = read_lock(options.output)
+        gone = wanted = to_prune(list_snapshots(options.output), options.keep)
+        left = leftovers(options.output, () if held is None else (held.run_id,))
+    else:
+        with output_lock(options.output, new_run_id(dt.datetime.now(dt.UTC)), "prune") as warnings:
+            wanted = to_prune(list_snapshots(options.output), options.keep)
+            gone, left = prune(options.output, options.keep), remove_leftovers(options.output)
+        for warning in warnings:
+            print_to_stderr(f"warning: {warning}")
+    if options.json:
+        print_json({"dry_run": options.dry_run, "removed": [info.run_id for info in gone], "leftovers": left})
+    else:
+        _tell_pruned("would be removed" if options.dry_run else "removed", gone, left)
+    stayed = sorted({info.path for info in wanted} - {info.path for info in gone})
+    for path in stayed:
+        print_to_stderr(f"error: {path} could not be removed; may this user write there?")
+    return BROKEN_OFF if stayed else DONE
+
+
+def _tell_pruned(verb: str, gone: Sequence[SnapshotInfo], left: Sequence[str]) -> None:
+    for info in gone:
+        print(printable(f"{verb}: {info.run_id}"))
+    for path in left:
+        print(printable(f"{verb}: {path}, left by a run that broke off"))
+    if not gone and not left:
+        print("nothing to remove")

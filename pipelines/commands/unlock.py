@@ -1,0 +1,27 @@
+"""`catalog-enrich unlock`: remove the lock of a run that is dead."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipelines.commands.command import print_json
+from pipelines.commands.exits import DONE
+from pipelines.monitoring.terminal import printable
+from pipelines.snapshots.history import (
+    RefusedError,
+)
+from pipelines.snapshots.locks import break_lock, is_dead, read_lock
+
+
+def unlock_command(options: argparse.Namespace) -> int:
+    held = read_lock(options.output)
+    if held is not None and is_dead(held) is False:
+        alive = f"run {held.run_id} is alive, process {held.pid} of this machine"
+        raise RefusedError(f"{alive}; wait for it, or stop it (kill {held.pid}) and run this again")
+    held = break_lock(options.output)
+    whose = "" if held is None else f"removed the lock of run {held.run_id} (process {held.pid} on {held.host})"
+    if options.json:
+        print_json({"removed": None if held is None else held})
+    else:
+        print(printable(whose or f"{options.output} has no lock that could be read, and none now"))
+    return DONE

@@ -1,0 +1,59 @@
+"""How alike two texts are, whatever their language and marks."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from difflib import SequenceMatcher
+from functools import lru_cache
+
+MIN_WORD_CHARS = 4
+
+
+_SHOWN_CHARS, MAX_DETAIL_CHARS = 80, 300
+
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def shown_text(text: str, chars: int = _SHOWN_CHARS) -> str:
+    """The text on one line, cut to `chars`."""
+    line = " ".join(text.split())
+    return line if len(line) <= chars else f"{line[: chars - 1].rstrip()}…"
+
+
+@lru_cache(maxsize=4096)
+def fold(text: str) -> str:
+    """Casefolded and without accents.
+
+    >>> fold("Den SEDMÝ")
+    'den sedmy'
+    """
+    return "".join(c for c in unicodedata.normalize("NFKD", text).casefold() if not unicodedata.combining(c))
+
+
+def latin_words(text: str) -> list[str]:
+    """The longer words of a text that are written in unaccented Latin letters once they are folded.
+
+    >>> latin_words("Den SEDMÝ, 乌鸦与麻雀 1984")
+    ['sedmy']
+    """
+    words = _WORD.findall(fold(text))
+    return [word for word in words if len(word) >= MIN_WORD_CHARS and word.isascii() and word.isalpha()]
+
+
+def resemblance(word: str, letters: str) -> float:
+    """The best likeness of the word to any stretch of `letters` of its length, 0 to 1 (Ratcliff and Obershelp 1988).
+
+    >>> resemblance("magnificent", "themaonvicentseven") > 0.7, resemblance("eighth", "densedmyosmanoc") < 0.3
+    (True, True)
+    """
+    if word in letters:
+        return 1.0
+    matcher = SequenceMatcher(None, b=word, autojunk=False)
+    best = 0.0
+    for begin in range(max(1, len(letters) - len(word) + 1)):
+        matcher.set_seq1(letters[begin : begin + len(word)])
+        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
+            best = max(best, matcher.ratio())
+    return best

@@ -1,0 +1,84 @@
+"""From the probabilities of tokens to those of the values in a JSON answer."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Any
+
+LEAST_LOG_PROBABILITY = -9_999.0
+
+
+_JSON_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def value_probabilities(content: str, tokens: Any) -> dict[str, float]:
+    """Top-level key of a JSON object → probability of the tokens that its value is made of.
+
+    tokens: the log-probabilities of a choice as the API lists them, in order; what surrounds the content (a
+    reasoning part, an end-of-turn token) is passed over. {} when the content is no JSON object or the tokens do
+    not add up to it.
+
+    >>> value_probabilities('{"a":1}', [{"token": '{"a":', "logprob": -1.0}, {"token": "1}", "logprob": 0.0}])
+    {'a': 1.0}
+    """
+    try:
+        pieces = [_piece(token) for token in tokens]
+        start = b"".join(text for text, _ in pieces).rfind(content.encode())
+        spans = _value_spans(content) if pieces and start >= 0 else {}
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return {}
+    ends = list(accumulate(len(text) for text, _ in pieces))
+    sums = list(accumulate((logarithm for _, logarithm in pieces), initial=0.0))
+    probabilities = {}
+    for key, (first, last) in spans.items():
+        low, high = bisect_right(ends, start + first), bisect_left(ends, start + last)
+        probabilities[key] = min(math.exp(sums[high + 1] - sums[low]), 1.0)
+    return probabilities
+
+
+def _piece(token: Mapping[str, Any]) -> tuple[bytes, float]:
+    """The bytes that a token stands for and its log-probability."""
+    raw, logarithm = token.get("bytes"), token["logprob"]
+    if not isinstance(logarithm, int | float):
+        raise TypeError("a log-probability is a number")
+    text = bytes(raw) if isinstance(raw, list) else token["token"].encode()
+    return text, min(max(float(logarithm), LEAST_LOG_PROBABILITY), 0.0)
+
+
+def _value_spans(content: str) -> dict[str, tuple[int, int]]:
+    """Top-level key → (first byte, byte after the last) of its value. ValueError unless it is one JSON object."""
+    decode = json.JSONDecoder().raw_decode
+    spans: dict[str, tuple[int, int]] = {}
+    position = _after(content, 0, "{")
+    counted, counted_bytes = 0, 0
+    while not spans or content[position] != "}":
+        key, position = decode(content, _after(content, position, ",") if spans else position)
+        if not isinstance(key, str):
+            raise ValueError(f"the key is {key!r}")  # noqa: TRY004 - one error for all that is no object
+        start = _after(content, position, ":")
+        _, end = decode(content, start)
+        first = counted_bytes + len(content[counted:start].encode())
+        counted, counted_bytes = end, first + len(content[start:end].encode())
+        spans[key] = (first, counted_bytes)
+        position = _space_end(content, end)
+    if _space_end(content, position + 1) != len(content):
+        raise ValueError("something follows the object")
+    return spans
+
+
+def _after(content: str, position: int, mark: str) -> int:
+    """Where something begins after `mark`, white space aside."""
+    position = _space_end(content, position)
+    if content[position : position + 1] != mark:
+        raise ValueError(f"no {mark!r} at {position}")
+    return _space_end(content, position + 1)
+
+
+def _space_end(content: str, position: int) -> int:
+    match = _JSON_SPACE.match(content, position)
+    return match.end() if match else position
