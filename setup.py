@@ -1,4 +1,6 @@
-"""Packaging: what `pip install` and a remote runner's workers (`--setup_file ./setup.py`) install."""
+"""Packaging: what `pip install` and a remote runner's workers (`--setup_file ./setup.py`)
+install.
+"""
 
 from pathlib import Path
 
@@ -26,13 +28,15 @@ EXTRAS = {
     "demo": ["scikit-image>=0.25"],
     # Plots in the report of `catalog-enrich evaluate`; without it the report has its tables only.
     "evaluate": ["matplotlib>=3.10"],
-    # The server may live in an environment of its own (--vllm-python): it pins other versions than this project.
+    # The server may live in an environment of its own (--vllm-python): it pins other versions than
+    # this project.
     "vllm": ["aiohttp>=3.12", "vllm>=0.20"],
     "openai": ["aiohttp>=3.12"],
     # Older transformers read control tokens in catalog texts as such.
     "transformers": ["llguidance>=1.9", "torch>=2.4", "transformers>=5.23"],
     "gcp": ["apache-beam[gcp]>=2.77"],
-    # What Beam's s3:// needs; endpoints of others than AWS come from AWS_ENDPOINT_URL, which older versions ignore.
+    # What Beam's s3:// needs; endpoints of others than AWS come from AWS_ENDPOINT_URL, which older
+    # versions ignore.
     "s3": ["boto3>=1.40"],
     "dev": [
         "axe-playwright-python>=0.1.5",
@@ -55,7 +59,8 @@ EXTRAS = {
 setup(
     name="catalog-enrich",
     version="0.1.0",
-    description="Turns raw, half-empty catalogs and their pictures into complete, checked Parquet feature tables.",
+    description="Turns raw, half-empty catalogs and their pictures into complete, checked Parquet "
+    "feature tables.",
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.11",

@@ -1,8 +1,10 @@
-"""Training and filling with given vectors: how long probes take over a large catalog, and how much memory.
+"""Training and filling with given vectors: how long probes take over a large catalog, and how much
+memory.
 
-Generates a catalog of items with random texts, closed lists that their words and vectors tell of, open values, numbers
-and gaps; then runs the job's own stages from examples to filled buckets with the local runner. Vectors are given: the
-encoders' time is none of the cascade's. Prints one line of JSON.
+Generates a catalog of items with random texts, closed lists that their words and vectors tell of,
+open values, numbers and gaps; then runs the job's own stages from examples to filled buckets with
+the local runner. Vectors are given: the encoders' time is none of the cascade's. Prints one line of
+JSON.
 
   python benchmarks/cascade.py                       # 100,000 rows, 20 attributes, 2 processes
   python benchmarks/cascade.py --rows 10000
@@ -39,8 +41,12 @@ POLL_SECS = 0.5
 
 
 def template_of(attributes: int) -> Template:
-    """Mostly closed lists, as catalogs have them: of five attributes one is open-valued, one a number."""
-    entries: list[dict[str, object]] = [{"name": "title", "type": "string", "role": "title", "from": "title"}]
+    """Mostly closed lists, as catalogs have them: of five attributes one is open-valued, one a
+    number.
+    """
+    entries: list[dict[str, object]] = [
+        {"name": "title", "type": "string", "role": "title", "from": "title"}
+    ]
     for number in range(attributes):
         entry: dict[str, object] = {"name": f"a{number}", "from": f"a{number}", "fill": True}
         if number % 5 == 3:
@@ -51,13 +57,17 @@ def template_of(attributes: int) -> Template:
             values = [f"v{number} {word}" for word in range(CLASSES)]
             entry |= {"type": "enum", "values": values, "evidence": ["text", "image"]}
         entries.append(entry)
-    return Template.model_validate({"name": "made", "version": "1.0.0", "record": {"id": "id"}, "attributes": entries})
+    return Template.model_validate(
+        {"name": "made", "version": "1.0.0", "record": {"id": "id"}, "attributes": entries}
+    )
 
 
 @cache
 def directions(attribute: int) -> np.ndarray:
     """What vectors of each class of an attribute have in common."""
-    return np.random.default_rng(attribute).normal(size=(CLASSES, TEXT_DIMENSIONS)).astype(np.float32)
+    return (
+        np.random.default_rng(attribute).normal(size=(CLASSES, TEXT_DIMENSIONS)).astype(np.float32)
+    )
 
 
 def bucket_of_rows(template: Template, number: int, rows: int) -> Bucket:
@@ -75,7 +85,10 @@ def bucket_of_rows(template: Template, number: int, rows: int) -> Bucket:
             if attribute.values:
                 value: object = attribute.values[chosen].value
                 vector += 0.3 * directions(at)[chosen]
-                words.insert(int(draw.integers(len(words))), f"tell{at}x{chosen}" if draw.random() < 0.8 else "so")
+                words.insert(
+                    int(draw.integers(len(words))),
+                    f"tell{at}x{chosen}" if draw.random() < 0.8 else "so",
+                )
             elif attribute.unit:
                 value = float(chosen + 1)
                 words.append(f"{chosen + 1} g")
@@ -102,11 +115,16 @@ def bucket_of_rows(template: Template, number: int, rows: int) -> Bucket:
 
 
 def without_vectors(bucket: Bucket) -> Bucket:
-    return replace(bucket, items=tuple(replace(item, text_vector=None, image_vector=None) for item in bucket.items))
+    return replace(
+        bucket,
+        items=tuple(replace(item, text_vector=None, image_vector=None) for item in bucket.items),
+    )
 
 
 class _WithExamples(beam.DoFn):
-    """KV[bucket, (made bucket's size, SpoolRefs)] → the bucket with its examples, as the job's assembly gives it."""
+    """KV[bucket, (made bucket's size, SpoolRefs)] → the bucket with its examples, as the job's
+    assembly gives it.
+    """
 
     def __init__(self, template: Template) -> None:
         self._template = template
@@ -120,9 +138,15 @@ class _WithExamples(beam.DoFn):
 
 
 def count(bucket: Bucket) -> dict[str, int]:
-    values = [value for item in bucket.items for name, value in item.values.items() if name != "title"]
+    values = [
+        value for item in bucket.items for name, value in item.values.items() if name != "title"
+    ]
     filled = sum(value.source in ("text", "image") for value in values)
-    return {"items": len(bucket.items), "filled": filled, "open": sum(value.value is None for value in values)}
+    return {
+        "items": len(bucket.items),
+        "filled": filled,
+        "open": sum(value.value is None for value in values),
+    }
 
 
 def add(counts: Iterator[dict[str, int]]) -> dict[str, int]:
@@ -155,14 +179,19 @@ class Memory(threading.Thread):
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--attributes", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     quiet_libraries()
     template = template_of(options.attributes)
-    sizes = [(n, min(BUCKET_ROWS, options.rows - n * BUCKET_ROWS)) for n in range(-(-options.rows // BUCKET_ROWS))]
+    sizes = [
+        (n, min(BUCKET_ROWS, options.rows - n * BUCKET_ROWS))
+        for n in range(-(-options.rows // BUCKET_ROWS))
+    ]
     with tempfile.TemporaryDirectory() as folder:
         examples_dir, probes = Path(folder) / "spool", Path(folder) / "probes"
         examples_dir.mkdir()
@@ -175,7 +204,8 @@ def main() -> None:
             made
             | beam.Create(sizes)
             | beam.Reshuffle()
-            | "Make" >> beam.Map(lambda keyed: bucket_of_rows(template, *keyed)).with_output_types(Bucket)
+            | "Make"
+            >> beam.Map(lambda keyed: bucket_of_rows(template, *keyed)).with_output_types(Bucket)
             | MakeExamples(config, embed=False)
             | Spool(str(examples_dir))
             | beam.combiners.ToList()
@@ -187,9 +217,15 @@ def main() -> None:
         memory.start()
         began = time.monotonic()
         pipeline = new_pipeline(beam_options(LOCAL_RUNNER, options.workers, ()))
-        spooled = pipeline | "Refs" >> beam.Create(refs).with_output_types(tuple[int, tuple[str, int]])
+        spooled = pipeline | "Refs" >> beam.Create(refs).with_output_types(
+            tuple[int, tuple[str, int]]
+        )
         rows = pipeline | "Sizes" >> beam.Create(sizes).with_output_types(tuple[int, int])
-        learnt = spooled | beam.Map(lambda keyed: (OWN, keyed[1])) | LearnProbes(config, str(examples_dir))
+        learnt = (
+            spooled
+            | beam.Map(lambda keyed: (OWN, keyed[1]))
+            | LearnProbes(config, str(examples_dir))
+        )
         _ = (
             {"rows": rows, "refs": spooled}
             | beam.CoGroupByKey()
@@ -204,7 +240,11 @@ def main() -> None:
         memory.done = True
         counts = json.loads(result.read_text())
     about = {"rows": options.rows, "attributes": options.attributes, "workers": options.workers}
-    print(json.dumps(about | {"seconds": round(seconds, 1), "peak_mib": round(memory.peak_mib)} | counts))
+    print(
+        json.dumps(
+            about | {"seconds": round(seconds, 1), "peak_mib": round(memory.peak_mib)} | counts
+        )
+    )
 
 
 if __name__ == "__main__":

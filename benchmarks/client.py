@@ -1,17 +1,20 @@
 """ChatClient against a bare aiohttp loop, and its memory as requests grow.
 
-A stub server in a process of its own answers every request 200 ms after its last byte came, with any concurrency,
-and parses nothing. Three ways to send the same requests take turns in one run, 256 under way at once:
+A stub server in a process of its own answers every request 200 ms after its last byte came, with
+any concurrency, and parses nothing. Three ways to send the same requests take turns in one run, 256
+under way at once:
 
 - client: ChatClient, from requests that name picture files to checked answers;
-- bare: 256 coroutines around one aiohttp session that read the same files with open(), encode the same bodies and
+- bare: 256 coroutines around one aiohttp session that read the same files with open(), encode the
+  same bodies and
   parse the answers as JSON; no retries, limits, checks or failures;
-- ready: the same 256 coroutines with bodies that were made before the clock started, nothing read, nothing parsed.
+- ready: the same 256 coroutines with bodies that were made before the clock started, nothing read,
+  nothing parsed.
 
-With 256 under way at 200 ms nothing can be faster than 1,280 requests a second, so the processor time that each
-request costs is stated too; with --latency-secs 0 the processor is the limit. Peak memory is that of a process that
-sends N, then of one that sends 4N; of the difference, the list of requests itself is the most. Prints a table, then
-JSON.
+With 256 under way at 200 ms nothing can be faster than 1,280 requests a second, so the processor
+time that each request costs is stated too; with --latency-secs 0 the processor is the limit. Peak
+memory is that of a process that sends N, then of one that sends 4N; of the difference, the list of
+requests itself is the most. Prints a table, then JSON.
 
   python benchmarks/client.py
   python benchmarks/client.py --latency-secs 0
@@ -92,10 +95,21 @@ class Stub(asyncio.Protocol):
 
 
 def stub_response() -> bytes:
-    content = json.dumps({"description": "A red shirt with short sleeves, on white. " * 4, "color": "red"})
-    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
-    body = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 800, "completion_tokens": 60}}).encode()
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    content = json.dumps(
+        {"description": "A red shirt with short sleeves, on white. " * 4, "color": "red"}
+    )
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": content},
+        "finish_reason": "stop",
+    }
+    body = json.dumps(
+        {"choices": [choice], "usage": {"prompt_tokens": 800, "completion_tokens": 60}}
+    ).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
 
 
 async def serve(latency_secs: float) -> None:
@@ -130,7 +144,8 @@ def make_pictures(folder: Path) -> list[Path]:
 def make_requests(count: int, paths: Sequence[Path]) -> list[ChatRequest]:
     pictures = [PreparedPicture(path.stem, str(path)) for path in paths]
     return [
-        ChatRequest(SYSTEM, f"Record {n}: a shirt. " * 20, SCHEMA, (pictures[n % len(pictures)],)) for n in range(count)
+        ChatRequest(SYSTEM, f"Record {n}: a shirt. " * 20, SCHEMA, (pictures[n % len(pictures)],))
+        for n in range(count)
     ]
 
 
@@ -152,7 +167,9 @@ def run_client(requests: Sequence[ChatRequest], url: str) -> float:
 @asynccontextmanager
 async def bare_session() -> AsyncIterator[aiohttp.ClientSession]:
     headers = {"Content-Type": "application/json"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), headers=headers
+    ) as session:
         yield session
 
 
@@ -180,9 +197,18 @@ def bare_body(request: ChatRequest) -> bytes:
         {"role": "system", "content": request.system},
         {"role": "user", "content": [picture, {"type": "text", "text": request.text}]},
     ]
-    schema = {"type": "json_schema", "json_schema": {"name": "answer", "schema": request.schema, "strict": True}}
+    schema = {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": request.schema, "strict": True},
+    }
     return orjson.dumps(
-        {"model": "stub", "messages": turns, "response_format": schema, "max_tokens": 512, "temperature": 0.0}
+        {
+            "model": "stub",
+            "messages": turns,
+            "response_format": schema,
+            "max_tokens": 512,
+            "temperature": 0.0,
+        }
     )
 
 
@@ -192,7 +218,9 @@ def run_bare(requests: Sequence[ChatRequest], url: str) -> float:
 
 def run_ready(requests: Sequence[ChatRequest], url: str) -> float:
     ready = [request_body(request, options_for(url)) for request in requests[:PICTURES]]
-    return asyncio.run(send_all((ready[n % len(ready)] for n in range(len(requests))), url, parse=False))
+    return asyncio.run(
+        send_all((ready[n % len(ready)] for n in range(len(requests))), url, parse=False)
+    )
 
 
 WAYS: dict[str, Callable[[Sequence[ChatRequest], str], float]] = {
@@ -204,7 +232,16 @@ WAYS: dict[str, Callable[[Sequence[ChatRequest], str], float]] = {
 
 def peak_mib(count: int, folder: Path, url: str) -> float:
     """Peak resident memory of a process that sends `count` requests through the client."""
-    command = [sys.executable, __file__, "--send", str(count), "--pictures", str(folder), "--url", url]
+    command = [
+        sys.executable,
+        __file__,
+        "--send",
+        str(count),
+        "--pictures",
+        str(folder),
+        "--url",
+        url,
+    ]
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
@@ -229,10 +266,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 cpu_started = time.process_time()
                 seconds[name].append(WAYS[name](requests, url))
                 cpu_ms[name].append(1_000 * (time.process_time() - cpu_started) / options.requests)
-        peaks = {count: peak_mib(count, folder, url) for count in (options.requests, 4 * options.requests)}
+        peaks = {
+            count: peak_mib(count, folder, url)
+            for count in (options.requests, 4 * options.requests)
+        }
     rates = {name: options.requests / statistics.median(times) for name, times in seconds.items()}
     return {
-        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}, aiohttp {aiohttp.__version__}",
+        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}, aiohttp "
+        f"{aiohttp.__version__}",
         "requests": options.requests,
         "picture_bytes": round(statistics.mean(path.stat().st_size for path in paths)),
         "requests_per_sec": rates,
@@ -240,16 +281,26 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "latency_secs": options.latency_secs,
         "seconds": seconds,
         # Of the rounds, not of the medians: neighbours in time share the machine's speed.
-        "client_to_bare": statistics.median(b / c for b, c in zip(seconds["bare"], seconds["client"], strict=True)),
-        "client_to_ready": statistics.median(r / c for r, c in zip(seconds["ready"], seconds["client"], strict=True)),
+        "client_to_bare": statistics.median(
+            b / c for b, c in zip(seconds["bare"], seconds["client"], strict=True)
+        ),
+        "client_to_ready": statistics.median(
+            r / c for r, c in zip(seconds["ready"], seconds["client"], strict=True)
+        ),
         "peak_mib": peaks,
     }
 
 
 def report(found: dict[str, Any]) -> None:
-    print(f"{found['machine']}; {found['requests']:,} requests of one picture of {found['picture_bytes']:,} bytes")
+    print(
+        f"{found['machine']}; {found['requests']:,} requests of one picture of "
+        f"{found['picture_bytes']:,} bytes"
+    )
     for name, rate in found["requests_per_sec"].items():
-        print(f"{name:8}{rate:8.0f} requests/s {found['cpu_ms_per_request'][name]:8.2f} ms of processor each")
+        print(
+            f"{name:8}{rate:8.0f} requests/s {found['cpu_ms_per_request'][name]:8.2f} ms of "
+            "processor each"
+        )
     if found["latency_secs"]:
         print(f"{'ceiling':8}{MAX_INFLIGHT / found['latency_secs']:8.0f} requests/s")
     print(f"client / bare  (equal work)    {found['client_to_bare']:.3f}   target {TARGET}")
@@ -263,7 +314,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure ChatClient against a bare aiohttp loop.")
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--latency-secs", type=float, default=LATENCY_SECS, help="what the stub takes for an answer")
+    parser.add_argument(
+        "--latency-secs", type=float, default=LATENCY_SECS, help="what the stub takes for an answer"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--send", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--pictures", help=argparse.SUPPRESS)

@@ -1,12 +1,16 @@
-"""Libraries for constrained decoding, side by side: what is right, what it costs to compile and to mask a token.
+"""Libraries for constrained decoding, side by side: what is right, what it costs to compile and to
+mask a token.
 
-`python -m benchmarks.constrained_decoding` (`--vocabulary 128000` for a real model's size, trained on Python's own
-sources in about a minute). Libraries that are not installed are skipped. Each library works on each schema in a
-process of its own, which ends after `--limit-secs`.
+`python -m benchmarks.constrained_decoding` (`--vocabulary 128000` for a real model's size, trained
+on Python's own sources in about a minute). Libraries that are not installed are skipped. Each
+library works on each schema in a process of its own, which ends after `--limit-secs`.
 
-- right: of the answers that obey the schema and are taken; wrong: of those that break it and are refused.
-- walks: answers made by picking allowed tokens at random: how many ended, and of these, how many break the schema
-  or are no JSON. An unbounded number need not end, whatever the library: that is the schema's doing.
+- right: of the answers that obey the schema and are taken; wrong: of those that break it and are
+  refused.
+- walks: answers made by picking allowed tokens at random: how many ended, and of these, how many
+  break the schema
+  or are no JSON. An unbounded number need not end, whatever the library: that is the schema's
+  doing.
 """
 
 from __future__ import annotations
@@ -31,7 +35,17 @@ import numpy as np
 
 SEED = 7
 MAX_TOKENS = 4000
-COLORS = ("red", "crème", "vert d’eau", 'so-called "natural"', "緑", "кофе", "back\\slash", "50 % / 50 %", "unknown")
+COLORS = (
+    "red",
+    "crème",
+    "vert d’eau",
+    'so-called "natural"',
+    "緑",
+    "кофе",
+    "back\\slash",
+    "50 % / 50 %",
+    "unknown",
+)
 SURE = ("certain", "likely", "guess")
 SEEN = ("title", "description", "image 1", "image 2", "nowhere")
 
@@ -41,7 +55,10 @@ Words = np.ndarray[Any, np.dtype[np.int32]]
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One answer in the making. `mask` sets bits of int32 words, one bit a token, 1 where the token may follow."""
+    """One answer in the making.
+
+    `mask` sets bits of int32 words, one bit a token, 1 where the token may follow.
+    """
 
     mask: Callable[[Words], Any]
     accept: Callable[[int], Any]
@@ -59,7 +76,9 @@ class Llguidance:
     def compile(self, schema: dict[str, Any]) -> Callable[[], Matcher]:
         from llguidance import LLMatcher
 
-        grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides={"whitespace_flexible": False})
+        grammar = LLMatcher.grammar_from_json_schema(
+            json.dumps(schema), overrides={"whitespace_flexible": False}
+        )
         compiled = LLMatcher(self.tokens, grammar)
         if compiled.is_error():
             raise ValueError(compiled.get_error())
@@ -88,7 +107,9 @@ class Xgrammar:
     def compile(self, schema: dict[str, Any]) -> Callable[[], Matcher]:
         import torch
 
-        compiled = self.compiler.compile_json_schema(schema, any_whitespace=False, separators=(",", ":"))
+        compiled = self.compiler.compile_json_schema(
+            schema, any_whitespace=False, separators=(",", ":")
+        )
 
         def matcher() -> Matcher:
             own = self.library.GrammarMatcher(compiled, terminate_without_stop_token=True)
@@ -116,7 +137,9 @@ class OutlinesCore:
         self.vocabulary = outlines_core.Vocabulary(tokenizer.eos_token_id, ids)
 
     def compile(self, schema: dict[str, Any]) -> Callable[[], Matcher]:
-        expression = self.library.json_schema.build_regex_from_schema(json.dumps(schema), whitespace_pattern="")
+        expression = self.library.json_schema.build_regex_from_schema(
+            json.dumps(schema), whitespace_pattern=""
+        )
         index = self.library.Index(expression, self.vocabulary)
 
         def matcher() -> Matcher:
@@ -142,7 +165,12 @@ LIBRARIES: tuple[type[Any], ...] = (Llguidance, Xgrammar, OutlinesCore)
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def _words(values: Sequence[str]) -> dict[str, Any]:
@@ -168,7 +196,11 @@ def item_schema() -> dict[str, Any]:
         "alt_text": {"type": "string", "maxLength": 160},
     }
     for name, schema in values.items():
-        properties |= {name: schema, f"{name}.confidence": _words(SURE), f"{name}.seen": _words(SEEN)}
+        properties |= {
+            name: schema,
+            f"{name}.confidence": _words(SURE),
+            f"{name}.seen": _words(SEEN),
+        }
     return _object(properties)
 
 
@@ -182,22 +214,52 @@ SCHEMAS = {"item": item_schema, "category of 1,000": category_schema}
 
 
 def right_and_wrong(name: str) -> tuple[list[str], list[str]]:
-    """Answers that obey the schema, and answers that break it in one place each, as compact JSON."""
+    """Answers that obey the schema, and answers that break it in one place each, as compact
+    JSON.
+    """
     if name != "item":
         values = category_schema()["properties"]["category"]["enum"]
         base: dict[str, Any] = {"category": values[999], "category.confidence": "likely"}
         changes: list[dict[str, Any]] = [{"category": value} for value in values[::100]]
-        faults: list[dict[str, Any]] = [{"category": values[3][:-1]}, {"category": ""}, {"category.confidence": "no"}]
+        faults: list[dict[str, Any]] = [
+            {"category": values[3][:-1]},
+            {"category": ""},
+            {"category.confidence": "no"},
+        ]
     else:
         base = {"description": 'A "green" bottle — 1 l\n(new)', "alt_text": ""}
         given = ("red", "oak", 2.5, "12.5", ["crème", "緑"], "yes", "M", "12345678", "Å")
         for attribute, value in zip(list(item_schema()["properties"])[2::3], given, strict=True):
-            base |= {attribute: value, f"{attribute}.confidence": "certain", f"{attribute}.seen": "image 1"}
+            base |= {
+                attribute: value,
+                f"{attribute}.confidence": "certain",
+                f"{attribute}.seen": "image 1",
+            }
         changes = [{"color": color} for color in COLORS]
-        changes += [{"description": "ü" * 400}, {"material": "\\" * 400}, {"weight": "unknown"}, {"weight": -3}]
-        changes += [{"labels": []}, {"labels": list(COLORS[:3])}, {"volume": "unknown"}, {"brand": "😀" * 80}]
-        faults = [{"description": "x" * 401}, {"description": ""}, {"brand": "😀" * 81}, {"weight": "none"}]
-        faults += [{"labels": list(COLORS[:4])}, {"labels": ["pink"]}, {"volume": "1.23456"}, {"color": "Red"}]
+        changes += [
+            {"description": "ü" * 400},
+            {"material": "\\" * 400},
+            {"weight": "unknown"},
+            {"weight": -3},
+        ]
+        changes += [
+            {"labels": []},
+            {"labels": list(COLORS[:3])},
+            {"volume": "unknown"},
+            {"brand": "😀" * 80},
+        ]
+        faults = [
+            {"description": "x" * 401},
+            {"description": ""},
+            {"brand": "😀" * 81},
+            {"weight": "none"},
+        ]
+        faults += [
+            {"labels": list(COLORS[:4])},
+            {"labels": ["pink"]},
+            {"volume": "1.23456"},
+            {"color": "Red"},
+        ]
         faults += [{"color": None}, {"code": "123"}, {"extra": 1}]
     lines = [_compact({**base, **change}) for change in ({}, *changes)]
     broken = [_compact({**base, **fault}) for fault in faults]
@@ -222,7 +284,9 @@ def walk(matcher: Matcher, vocabulary: int, dice: random.Random, times: list[flo
         started = time.perf_counter()
         matcher.mask(words)
         times.append(time.perf_counter() - started)
-        allowed = np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")[:vocabulary])
+        allowed = np.flatnonzero(
+            np.unpackbits(words.view(np.uint8), bitorder="little")[:vocabulary]
+        )
         if not allowed.size:
             break
         tokens.append(int(allowed[dice.randrange(allowed.size)]))
@@ -260,7 +324,12 @@ def measure(library: type[Any], folder: str, name: str, walks: int, pipe: Any) -
     encode = [tokenizer.encode(text, add_special_tokens=False) for text in (*right, *wrong)]
     taken = [takes(compiled(), tokens) for tokens in encode]
     cuts = statistics.quantiles(times, n=100)
-    row |= {"mask µs": 1e6 * cuts[49], "95 %": 1e6 * cuts[94], "99 %": 1e6 * cuts[98], "max": 1e6 * max(times)}
+    row |= {
+        "mask µs": 1e6 * cuts[49],
+        "95 %": 1e6 * cuts[94],
+        "99 %": 1e6 * cuts[98],
+        "max": 1e6 * max(times),
+    }
     grown_mib = (psutil.Process().memory_info().rss - memory_bytes) / 2**20
     refused = taken[len(right) :].count(False)
     pipe.send(
@@ -282,12 +351,16 @@ def _byte_letters() -> list[str]:
     """The letter that stands for each byte in a byte-level vocabulary, as GPT-2 laid it down."""
     printing = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printing]
-    letters = {byte: chr(byte) for byte in printing} | {byte: chr(256 + n) for n, byte in enumerate(others)}
+    letters = {byte: chr(byte) for byte in printing} | {
+        byte: chr(256 + n) for n, byte in enumerate(others)
+    }
     return [letters[byte] for byte in range(256)]
 
 
 def save_tokenizer(folder: Path, vocabulary: int) -> None:
-    """Byte-level BPE of that size, trained on the sources of Python and of what is installed beside it."""
+    """Byte-level BPE of that size, trained on the sources of Python and of what is installed beside
+    it.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -296,10 +369,15 @@ def save_tokenizer(folder: Path, vocabulary: int) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=["<pad>", "<eos>"], initial_alphabet=alphabet, show_progress=False
+        vocab_size=vocabulary,
+        special_tokens=["<pad>", "<eos>"],
+        initial_alphabet=alphabet,
+        show_progress=False,
     )
     tokenizer.train_from_iterator(_sources(), trainer)
-    fast: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>")
+    fast: Any = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>"
+    )
     fast.save_pretrained(folder)
 
 
@@ -309,12 +387,16 @@ def _sources() -> Iterator[str]:
         yield from (file.read_text("utf-8", errors="replace") for file in files[:6000])
 
 
-def row_of(library: type[Any], folder: str, name: str, walks: int, limit_secs: float) -> dict[str, str]:
+def row_of(
+    library: type[Any], folder: str, name: str, walks: int, limit_secs: float
+) -> dict[str, str]:
     if importlib.util.find_spec(library.module) is None:
         return {"": "not installed"}
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=measure, args=(library, folder, name, walks, there), daemon=True)
+    process = context.Process(
+        target=measure, args=(library, folder, name, walks, there), daemon=True
+    )
     process.start()
     there.close()
     try:
@@ -327,10 +409,14 @@ def row_of(library: type[Any], folder: str, name: str, walks: int, limit_secs: f
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table of what is installed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--vocabulary", type=int, default=8000, help="tokens in the vocabulary")
     parser.add_argument("--walks", type=int, default=20, help="random answers a library and schema")
-    parser.add_argument("--limit-secs", type=float, default=120, help="for one library on one schema")
+    parser.add_argument(
+        "--limit-secs", type=float, default=120, help="for one library on one schema"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         save_tokenizer(Path(folder), options.vocabulary)

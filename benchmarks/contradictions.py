@@ -1,9 +1,10 @@
-"""What each detector of contradictions flags on a real catalog, and on films which of it are suspects by the truth.
+"""What each detector of contradictions flags on a real catalog, and on films which of it are
+suspects by the truth.
 
-The catalog goes through the job's own stages as far as assembled items; those are kept in --items and used again by
-a second run. The detectors' own functions then run over them. Prints one line a detector and, with --show N, samples to
-judge by eye. The films' truth knows only films whose joined text is likely another film's: flags on others may be
-right as well.
+The catalog goes through the job's own stages as far as assembled items; those are kept in --items
+and used again by a second run. The detectors' own functions then run over them. Prints one line a
+detector and, with --show N, samples to judge by eye. The films' truth knows only films whose joined
+text is likely another film's: flags on others may be right as well.
 
   python benchmarks/contradictions.py films --items /tmp/films --show 5
   python benchmarks/contradictions.py magento --items /tmp/magento --no-ocr
@@ -31,9 +32,22 @@ from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipe
 from pipelines.monitoring.stderr import quiet_libraries
 from schemas.elements import Bucket, Finding, Item
 from schemas.template import Template
-from transforms.consistency.outliers import MAX_NUMBERS, MAX_VECTORS, Norms, find_outliers, fit_norms, sample_items
+from transforms.consistency.outliers import (
+    MAX_NUMBERS,
+    MAX_VECTORS,
+    Norms,
+    find_outliers,
+    fit_norms,
+    sample_items,
+)
 from transforms.consistency.reliability import add_tallies, believed
-from transforms.consistency.shared_content import MIN_TWINS, find_shared, group_digests, is_believed, item_digests
+from transforms.consistency.shared_content import (
+    MIN_TWINS,
+    find_shared,
+    group_digests,
+    is_believed,
+    item_digests,
+)
 from transforms.consistency.within_item import check_item, tally
 from transforms.images.prepare import PrepareImages
 from transforms.items.assemble import AssembleBuckets
@@ -55,9 +69,14 @@ class Catalog:
 
 
 CATALOGS = {
-    "films": Catalog("films", ("interactions/items.jsonl",), "interactions", truth="interactions/truth.jsonl"),
+    "films": Catalog(
+        "films", ("interactions/items.jsonl",), "interactions", truth="interactions/truth.jsonl"
+    ),
     "magento": Catalog(
-        "apparel", ("magento/catalog.csv", "magento/catalog_gear.csv"), "magento/images", "magento/images_gear.csv"
+        "apparel",
+        ("magento/catalog.csv", "magento/catalog_gear.csv"),
+        "magento/images",
+        "magento/images_gear.csv",
     ),
     "grocery": Catalog("grocery", ("grocery/catalog.jsonl",), "grocery"),
     "stamps": Catalog("multilingual", ("stamps/catalog.jsonl",), "stamps"),
@@ -65,8 +84,20 @@ CATALOGS = {
 
 
 def plan_of(catalog: Catalog, *, ocr: bool, folder: str) -> Plan:
-    arguments = ["--template", catalog.template, "--input", *(str(DATA / path) for path in catalog.inputs)]
-    arguments += ["--images-root", str(DATA / catalog.images_root), "--output", f"{folder}/output", "--workers", "1"]
+    arguments = [
+        "--template",
+        catalog.template,
+        "--input",
+        *(str(DATA / path) for path in catalog.inputs),
+    ]
+    arguments += [
+        "--images-root",
+        str(DATA / catalog.images_root),
+        "--output",
+        f"{folder}/output",
+        "--workers",
+        "1",
+    ]
     arguments += ["--image-table", str(DATA / catalog.image_table)] if catalog.image_table else []
     parser = Parser(allow_abbrev=False)
     add_run_options(parser)
@@ -80,11 +111,16 @@ def make_items(plan: Plan, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as spool_dir:
         pipeline = new_pipeline(beam_options(LOCAL_RUNNER, 1, []))
         config = plan.config
-        read = pipeline | "Read" >> ReadCatalog(plan.splits, plan.template, config.read_limits, plan.buckets)
+        read = pipeline | "Read" >> ReadCatalog(
+            plan.splits, plan.template, config.read_limits, plan.buckets
+        )
         images = (
             read.image_refs
             | "References" >> Spool(spool_dir)
-            | "Images" >> PrepareImages(config.images_root, config.image_limits, plan.models, spool_dir, plan.buckets)
+            | "Images"
+            >> PrepareImages(
+                config.images_root, config.image_limits, plan.models, spool_dir, plan.buckets
+            )
         )
         named = {
             "records": read.records,
@@ -92,7 +128,9 @@ def make_items(plan: Plan, folder: Path) -> None:
             "image_rows": read.image_rows,
             "rejects": read.rejects,
         }
-        spooled = {name: elements | f"Spool {name}" >> Spool(spool_dir) for name, elements in named.items()}
+        spooled = {
+            name: elements | f"Spool {name}" >> Spool(spool_dir) for name, elements in named.items()
+        }
         buckets = spooled | "Assemble" >> AssembleBuckets(range(plan.buckets))
         _ = buckets | "Keep" >> beam.Map(_keep, str(folder))
         pipeline.run().wait_until_finish()
@@ -103,7 +141,11 @@ def _keep(bucket: Bucket, folder: str) -> None:
 
 
 def read_items(folder: Path) -> list[Item]:
-    return [item for path in sorted(folder.glob("*.pickle")) for item in pickle.loads(path.read_bytes()).items]
+    return [
+        item
+        for path in sorted(folder.glob("*.pickle"))
+        for item in pickle.loads(path.read_bytes()).items
+    ]
 
 
 def norms_of(template: Template, items: Sequence[Item]) -> Norms:
@@ -119,15 +161,23 @@ def all_findings(template: Template, items: Sequence[Item], norms: Norms) -> Ite
     checks = {item.item_id: check_item(template, item) for item in items}
     kinds = believed(add_tallies(map(tally, checks.values())))
     for item_id, made in checks.items():
-        yield from (Finding(item_id, c.flag) for c in made if c.flag is not None and (c.reason, c.field) in kinds)
+        yield from (
+            Finding(item_id, c.flag)
+            for c in made
+            if c.flag is not None and (c.reason, c.field) in kinds
+        )
     digests = [digest for item in items for digest in item_digests(template, item, 0)]
     groups = group_digests(digests)
     kinds = believed(add_tallies(group.counts for group in groups.values()), MIN_TWINS)
-    yield from (finding for _, finding in find_shared(digests, groups) if is_believed(finding, kinds))
+    yield from (
+        finding for _, finding in find_shared(digests, groups) if is_believed(finding, kinds)
+    )
     yield from (finding for item in items for finding in find_outliers(template, norms, item))
 
 
-def report(findings: Sequence[Finding], items: Sequence[Item], suspects: set[str], show: int) -> None:
+def report(
+    findings: Sequence[Finding], items: Sequence[Item], suspects: set[str], show: int
+) -> None:
     others = {item.item_id for item in items} - suspects
     by_detector: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
@@ -136,7 +186,10 @@ def report(findings: Sequence[Finding], items: Sequence[Item], suspects: set[str
     for name, found in [*sorted(by_detector.items()), ("all", list(findings))]:
         ids = {finding.item_id for finding in found}
         right, rest = len(ids & suspects), len(ids & others)
-        print(f"{name:55} {right:5} of {len(suspects):3} {rest:6} of {len(others):5} {rest / len(others):6.1%}")
+        print(
+            f"{name:55} {right:5} of {len(suspects):3} {rest:6} of {len(others):5} "
+            f"{rest / len(others):6.1%}"
+        )
         chosen = sorted(found, key=lambda f: f.item_id) if name != "all" else []
         for finding in random.Random(0).sample(chosen, min(show, len(chosen))):
             mark = "*" if finding.item_id in suspects else " "
@@ -150,9 +203,13 @@ def _kind_of_field(finding: Finding) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("catalog", choices=sorted(CATALOGS))
-    parser.add_argument("--items", type=Path, required=True, help="folder for the items; used again if not empty")
+    parser.add_argument(
+        "--items", type=Path, required=True, help="folder for the items; used again if not empty"
+    )
     parser.add_argument("--no-ocr", action="store_true")
     parser.add_argument("--show", type=int, default=0, help="findings to print of each detector")
     options = parser.parse_args()
@@ -171,7 +228,10 @@ def main() -> None:
     report(list(all_findings(plan.template, items, norms)), items, suspects, options.show)
     for name, model in sorted(norms.pictures.items()):
         correlation = float(np.corrcoef(model.numbers, model.predictions)[0, 1])
-        print(f"{name} from pictures, out of fold: correlation {correlation:.3f} over {len(model.numbers)} rows")
+        print(
+            f"{name} from pictures, out of fold: correlation {correlation:.3f} over "
+            f"{len(model.numbers)} rows"
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
-"""A run over a catalog that an earlier run knows: seconds, memory and calls, beside a bare read and hash of the file.
+"""A run over a catalog that an earlier run knows: seconds, memory and calls, beside a bare read and
+hash of the file.
 
-Generates a catalog of JSON lines, runs the job on it once (fake models, no probes), again with nothing changed, then
-with one record in a hundred changed. The bare loop reads the same file with pyarrow, looks at every row and hashes the
-bytes of its line. Prints one line of JSON for each run; rates are per core of --workers.
+Generates a catalog of JSON lines, runs the job on it once (fake models, no probes), again with
+nothing changed, then with one record in a hundred changed. The bare loop reads the same file with
+pyarrow, looks at every row and hashes the bytes of its line. Prints one line of JSON for each run;
+rates are per core of --workers.
 
   python -m benchmarks.incremental                    # 1,000,000 records, two processes
-  python -m benchmarks.incremental --records 100000 --output /tmp/kept   # keeps what it wrote, to run again
-  python -m benchmarks.incremental --records 9000 --latency-secs 1 --max-inflight 8   # a third of them asked about
+  python -m benchmarks.incremental --records 100000 --output /tmp/kept   # keeps what it wrote
+  python -m benchmarks.incremental --records 9000 --latency-secs 1 --max-inflight 8
+
+The last asks a model about a third of them.
 """
 
 from __future__ import annotations
@@ -114,8 +118,21 @@ class Memory(threading.Thread):
 
 def run_job(folder: Path, workers: int, more: list[str]) -> dict[str, Any]:
     """Seconds and peak memory of the job as a process of its own, and what its manifest says."""
-    command = [sys.executable, "-m", "pipelines.enrich", "--template", str(folder / "template.yaml")]
-    command += ["--input", str(folder / "catalog.jsonl"), "--output", str(folder / "out"), "--workers", str(workers)]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(folder / "template.yaml"),
+    ]
+    command += [
+        "--input",
+        str(folder / "catalog.jsonl"),
+        "--output",
+        str(folder / "out"),
+        "--workers",
+        str(workers),
+    ]
     command += ["--image-encoder", "fake", "--text-encoder", "fake", "--no-probes", "--no-report"]
     command += ["--progress", "never", *more]
     began = time.monotonic()
@@ -140,39 +157,63 @@ def run_job(folder: Path, workers: int, more: list[str]) -> dict[str, Any]:
     }
 
 
-def measure_model(folder: Path, records: int, workers: int, latency_secs: float, inflight: int) -> None:
-    """A first run and one with a hundredth changed, against a server that takes its time for each answer."""
+def measure_model(
+    folder: Path, records: int, workers: int, latency_secs: float, inflight: int
+) -> None:
+    """A first run and one with a hundredth changed, against a server that takes its time for each
+    answer.
+    """
     from tests.chat_server import ChatServer
 
     catalog = folder / "catalog.jsonl"
     (folder / "template.yaml").write_text(TEMPLATE)
     write_catalog(catalog, records)
     with ChatServer(latency_secs=latency_secs) as server:
-        asked = ["--describe-backend", "openai", "--endpoint", server.url, "--describe-model", "slow"]
+        asked = [
+            "--describe-backend",
+            "openai",
+            "--endpoint",
+            server.url,
+            "--describe-model",
+            "slow",
+        ]
         asked += ["--max-inflight", str(inflight), "--demonstrations", "0"]
         first = run_job(folder, workers, asked)
-        print(json.dumps({"run": "first, asked"} | first | {"server_calls": server.calls}), flush=True)
+        print(
+            json.dumps({"run": "first, asked"} | first | {"server_calls": server.calls}), flush=True
+        )
         calls, changed = server.calls, change(catalog, 0.01)
         second = run_job(folder, workers, asked)
         told = {"changed": changed, "server_calls": server.calls - calls}
         share = round(second["seconds"] / first["seconds"], 4)
-        print(json.dumps({"run": "changed, asked"} | second | told | {"share_of_first": share}), flush=True)
+        print(
+            json.dumps({"run": "changed, asked"} | second | told | {"share_of_first": share}),
+            flush=True,
+        )
 
 
 def main() -> None:
     """Generate, run, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--output", help="folder to keep; a catalog and snapshot that are there are used again")
-    parser.add_argument("--latency-secs", type=float, default=0.0, help="ask a server that answers after this time")
+    parser.add_argument(
+        "--output", help="folder to keep; a catalog and snapshot that are there are used again"
+    )
+    parser.add_argument(
+        "--latency-secs", type=float, default=0.0, help="ask a server that answers after this time"
+    )
     parser.add_argument("--max-inflight", type=int, default=8, help="requests under way at once")
     options, more = parser.parse_known_args()
     if options.latency_secs:
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(options.output or temporary)
             path.mkdir(parents=True, exist_ok=True)
-            measure_model(path, options.records, options.workers, options.latency_secs, options.max_inflight)
+            measure_model(
+                path, options.records, options.workers, options.latency_secs, options.max_inflight
+            )
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(options.output or temporary)
@@ -185,13 +226,20 @@ def main() -> None:
         bare = bare_seconds(catalog)
         unchanged = run_job(folder, options.workers, more)
         rates = {
-            "records_per_second_and_core": round(options.records / unchanged["seconds"] / options.workers),
+            "records_per_second_and_core": round(
+                options.records / unchanged["seconds"] / options.workers
+            ),
             "bare_seconds": round(bare, 1),
             "bare_loop_rate_over_ours": round(unchanged["seconds"] * options.workers / bare, 2),
         }
         print(json.dumps({"run": "unchanged"} | unchanged | rates), flush=True)
         changed = change(catalog, 0.01)
-        print(json.dumps({"run": "changed", "changed": changed} | run_job(folder, options.workers, more)), flush=True)
+        print(
+            json.dumps(
+                {"run": "changed", "changed": changed} | run_job(folder, options.workers, more)
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The main job against a plain single-process loop that does the same model work, and memory as catalogs grow.
+"""The main job against a plain single-process loop that does the same model work, and memory as
+catalogs grow.
 
-Each measurement is a process of its own; loop and job alternate, so that a change of the machine's speed hits
-both. Prints a table, then JSON. Without --catalog it repeats the demo's records over crops of its photographs.
+Each measurement is a process of its own; loop and job alternate, so that a change of the machine's
+speed hits both. Prints a table, then JSON. Without --catalog it repeats the demo's records over
+crops of its photographs.
 
   python benchmarks/main_job.py
   python benchmarks/main_job.py --template grocery --catalog DIR/catalog.jsonl --images-root DIR
@@ -34,7 +36,10 @@ FAKE_MODELS = ["--describe-backend", "fake", "--image-encoder", "fake", "--text-
 
 @dataclass(frozen=True)
 class Sample:
-    """One process, measured from outside. peak_mib: largest sum of proportional set sizes of its process tree."""
+    """One process, measured from outside.
+
+    peak_mib: largest sum of proportional set sizes of its process tree.
+    """
 
     name: str
     seconds: float
@@ -60,7 +65,11 @@ def demo_catalog(folder: Path) -> tuple[str, Path, Path]:
             for name in record["images"]:
                 source = folder / "demo" / "images" / name
                 target = f"{number:02}-{Path(name).stem}.jpg"
-                if ".." not in name and source.exists() and name not in ("torn.jpg", "error-page.jpg"):
+                if (
+                    ".." not in name
+                    and source.exists()
+                    and name not in ("torn.jpg", "error-page.jpg")
+                ):
                     with Image.open(source) as image:
                         width, height = image.size
                         box = (number, number, width - 3 * number, height - 2 * number)
@@ -72,7 +81,9 @@ def demo_catalog(folder: Path) -> tuple[str, Path, Path]:
 
 
 def repeat(template_name: str, catalog: Path, count: int, target: Path) -> None:
-    """`count` records: the catalog over and over with new ids, and titles that say which copy it is."""
+    """`count` records: the catalog over and over with new ids, and titles that say which copy it
+    is.
+    """
     from schemas.loading import load_template
 
     template = load_template(template_name)
@@ -90,7 +101,9 @@ def repeat(template_name: str, catalog: Path, count: int, target: Path) -> None:
 
 
 def plain_loop(arguments: argparse.Namespace) -> None:
-    """What a script would do: the same functions and models, one process, no Beam, one file a table."""
+    """What a script would do: the same functions and models, one process, no Beam, one file a
+    table.
+    """
     import datetime as dt
 
     import pyarrow.parquet as pq
@@ -115,7 +128,11 @@ def plain_loop(arguments: argparse.Namespace) -> None:
     threads = os.cpu_count() or 1
     torch.set_num_threads(threads)
     options = ModelOptions(threads=threads)
-    template, limits, root = load_template(arguments.template), ImageLimits(), str(arguments.images_root)
+    template, limits, root = (
+        load_template(arguments.template),
+        ImageLimits(),
+        str(arguments.images_root),
+    )
     models = build_image_encoder(options), build_tagger(options), build_text_encoder(options)
     for model in models:
         model.load()
@@ -142,7 +159,11 @@ def plain_loop(arguments: argparse.Namespace) -> None:
                 record = normaliser.normalise(element.raw, element.cells)
                 if not isinstance(record, Reject):
                     results = {path: picture(path) for path in record.image_refs}
-                    items.append(compose_item(template, fill_item(template, rungs, attach_images(record, (), results))))
+                    items.append(
+                        compose_item(
+                            template, fill_item(template, rungs, attach_images(record, (), results))
+                        )
+                    )
     items = embed_items(items, models[2])
     run = RunInfo("loop", dt.datetime.now(dt.UTC), {})
     output = Path(arguments.output)
@@ -163,7 +184,11 @@ def measure(name: str, command: list[str]) -> Sample:
     if process.returncode:
         raise SystemExit(f"{name} ended with {process.returncode}: {' '.join(command)}")
     sample = Sample(name, time.monotonic() - begin, peak / 2**20)
-    print(f"  {name:28} {sample.seconds:7.1f} s {sample.peak_mib:7.0f} MiB", file=sys.stderr, flush=True)
+    print(
+        f"  {name:28} {sample.seconds:7.1f} s {sample.peak_mib:7.0f} MiB",
+        file=sys.stderr,
+        flush=True,
+    )
     return sample
 
 
@@ -183,7 +208,9 @@ def _pss(process: psutil.Process) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--template")
     parser.add_argument("--catalog", type=Path)
     parser.add_argument("--images-root", type=Path)
@@ -215,7 +242,16 @@ def run_all(arguments: argparse.Namespace, folder: Path) -> list[Sample]:
         return [*own, "--output", str(folder / f"out{next(numbers)}")]
 
     def job(source: Path, workers: int, more: list[str]) -> list[str]:
-        own = [sys.executable, "-m", "pipelines.enrich", *shared, "--input", str(source), "--workers", str(workers)]
+        own = [
+            sys.executable,
+            "-m",
+            "pipelines.enrich",
+            *shared,
+            "--input",
+            str(source),
+            "--workers",
+            str(workers),
+        ]
         return [*own, "--output", str(folder / f"out{next(numbers)}"), *more]
 
     samples = []
@@ -231,14 +267,18 @@ def run_all(arguments: argparse.Namespace, folder: Path) -> list[Sample]:
 
 
 def print_results(samples: list[Sample], arguments: argparse.Namespace) -> None:
-    seconds = {n: [s.seconds for s in samples if s.name == n] for n in dict.fromkeys(s.name for s in samples)}
+    seconds = {
+        n: [s.seconds for s in samples if s.name == n]
+        for n in dict.fromkeys(s.name for s in samples)
+    }
     peaks = {name: max(s.peak_mib for s in samples if s.name == name) for name in seconds}
 
     def ratio(name: str) -> float:
         return statistics.median(a / b for a, b in zip(seconds["loop"], seconds[name], strict=True))
 
     results: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}",
         "records": arguments.records,
         "many_records": arguments.many_records,
         "seconds": {name: round(statistics.median(values), 1) for name, values in seconds.items()},

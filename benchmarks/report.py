@@ -1,10 +1,10 @@
 """The gate and the report of a large snapshot: seconds, peak memory, and the size of the page.
 
-Makes a catalog with pictures (fake models), runs the job on it, then gates the snapshot and writes its report anew,
-each in a process of its own. Prints one line of JSON for each.
+Makes a catalog with pictures (fake models), runs the job on it, then gates the snapshot and writes
+its report anew, each in a process of its own. Prints one line of JSON for each.
 
   python -m benchmarks.report                          # 300,000 records
-  python -m benchmarks.report --records 30000 --output /tmp/kept   # keeps the snapshot, to measure again
+  python -m benchmarks.report --records 30000 --output /tmp/kept   # keeps the snapshot
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from PIL import Image
 from benchmarks.incremental import TEMPLATE, Memory, record
 
 PICTURES = 300
-WITH_PICTURES = TEMPLATE.replace("event_ts: updated}", "event_ts: updated, images: {columns: photo}}")
+WITH_PICTURES = TEMPLATE.replace(
+    "event_ts: updated}", "event_ts: updated, images: {columns: photo}}"
+)
 
 
 def write_catalog(folder: Path, records: int) -> None:
@@ -33,7 +35,9 @@ def write_catalog(folder: Path, records: int) -> None:
     draw, images = random.Random(7), folder / "images"
     images.mkdir(exist_ok=True)
     for number in range(PICTURES):
-        Image.new("RGB", (320, 240), tuple(draw.randrange(256) for _ in range(3))).save(images / f"{number}.jpg")
+        Image.new("RGB", (320, 240), tuple(draw.randrange(256) for _ in range(3))).save(
+            images / f"{number}.jpg"
+        )
     with (folder / "catalog.jsonl").open("w") as file:
         for number in range(records):
             made = record(draw, number) | {"photo": f"{draw.randrange(PICTURES)}.jpg"}
@@ -43,17 +47,49 @@ def write_catalog(folder: Path, records: int) -> None:
 
 
 def run_job(folder: Path, workers: int) -> None:
-    command = [sys.executable, "-m", "pipelines.enrich", "--template", str(folder / "template.yaml"), "--no-report"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(folder / "template.yaml"),
+        "--no-report",
+    ]
     command += ["--input", str(folder / "catalog.jsonl"), "--images-root", str(folder / "images")]
-    command += ["--output", str(folder / "out"), "--workers", str(workers), "--describe-backend", "fake"]
-    command += ["--image-encoder", "fake", "--text-encoder", "fake", "--no-probes", "--quiet", "--max-model-calls", "0"]
+    command += [
+        "--output",
+        str(folder / "out"),
+        "--workers",
+        str(workers),
+        "--describe-backend",
+        "fake",
+    ]
+    command += [
+        "--image-encoder",
+        "fake",
+        "--text-encoder",
+        "fake",
+        "--no-probes",
+        "--quiet",
+        "--max-model-calls",
+        "0",
+    ]
     subprocess.run(command, check=True)
 
 
 def measured(what: str, snapshot: str, folder: Path) -> dict[str, Any]:
     """Seconds and peak memory of a process that gates a snapshot or writes its report."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "benchmarks.report", "--do", what, snapshot, "--output", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.report",
+        "--do",
+        what,
+        snapshot,
+        "--output",
+        str(folder),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     memory = Memory(process.pid)
     memory.start()
@@ -77,7 +113,11 @@ def gate(snapshot: str, folder: Path) -> dict[str, Any]:
     results, found = check_tables(snapshot, template, earlier.reports, earlier.manifest["buckets"])
     before = compared_of(earlier)
     results += check_drift(shifts(template.gate, before, before))
-    return {"items": found.items, "checks": len(results), "failed": sum(not result.passed for result in results)}
+    return {
+        "items": found.items,
+        "checks": len(results),
+        "failed": sum(not result.passed for result in results),
+    }
 
 
 def report(snapshot: str, folder: Path) -> dict[str, Any]:
@@ -92,7 +132,9 @@ def report(snapshot: str, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Generate, run, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--records", type=int, default=300_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--output", help="folder to keep; a snapshot that is there is used again")

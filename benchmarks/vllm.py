@@ -1,25 +1,33 @@
-"""The vllm backend against vLLM's own offline loop: the same requests, the same engine arguments, one run.
+"""The vllm backend against vLLM's own offline loop: the same requests, the same engine arguments,
+one run.
 
-Requests are made as the stage makes them: the prompt and schema of a packaged template, texts made up for each, and
-one picture each, prepared on disk by the stage's own code. Two ways to have them answered take turns:
+Requests are made as the stage makes them: the prompt and schema of a packaged template, texts made
+up for each, and one picture each, prepared on disk by the stage's own code. Two ways to have them
+answered take turns:
 
-- pipeline: VllmChatModel, which starts vLLM's server and sends it what is under way; pictures are read and encoded
+- pipeline: VllmChatModel, which starts vLLM's server and sends it what is under way; pictures are
+  read and encoded
   while the clock runs;
-- offline: `LLM.chat` in the vLLM interpreter, all requests at once, from messages that are in memory already, with
-  the server's engine arguments, the same schema through structured outputs, the same limits and seed.
+- offline: `LLM.chat` in the vLLM interpreter, all requests at once, from messages that are in
+  memory already, with
+  the server's engine arguments, the same schema through structured outputs, the same limits and
+  seed.
 
-Starting and warming up are not counted. No request comes twice, so that caches of prefixes and pictures hold no more
-than they do in a job: the system prompt. Both engines are loaded at once and take turns where memory allows, so that
-neighbours in time share the machine's speed; otherwise the ways follow one another. With a GPU, its utilisation is
-sampled with nvidia-smi while the pipeline runs.
+Starting and warming up are not counted. No request comes twice, so that caches of prefixes and
+pictures hold no more
+than they do in a job: the system prompt. Both engines are loaded at once and take turns where
+memory allows, so that neighbours in time share the machine's speed; otherwise the ways follow one
+another. With a GPU, its utilisation is sampled with nvidia-smi while the pipeline runs.
 
-Without --model the model is made here, without network, and its weights are random: they prove throughput, never
-quality. On a CPU it is a tiny LLaVA. On a GPU it has the shape of Qwen2.5-VL-3B: the published sizes, a tokenizer of
-like size trained on Python's sources (in a minute), and weights that vLLM draws itself (--load-format dummy).
-Answers end at --max-answer-tokens, where the stage would let them end by themselves. Prints a table, then JSON.
+Without --model the model is made here, without network, and its weights are random: they prove
+throughput, never quality. On a CPU it is a tiny LLaVA. On a GPU it has the shape of Qwen2.5-VL-3B:
+the published sizes, a tokenizer of like size trained on Python's sources (in a minute), and weights
+that vLLM draws itself (--load-format dummy). Answers end at --max-answer-tokens, where the stage
+would let them end by themselves. Prints a table, then JSON.
 
   python benchmarks/vllm.py --vllm-python PYTHON
-  python benchmarks/vllm.py --vllm-python PYTHON --model Qwen/Qwen2.5-VL-7B-Instruct --vllm-args "--max-model-len 8192"
+  python benchmarks/vllm.py --vllm-python PYTHON --model Qwen/Qwen2.5-VL-7B-Instruct --vllm-args
+  "--max-model-len 8192"
 """
 
 from __future__ import annotations
@@ -45,7 +53,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Protocol
 
-# A script's folder stands first, so that this file would be taken for vLLM; and `tests` lies in the one above.
+# A script's folder stands first, so that this file would be taken for vLLM; and `tests` lies in the
+# one above.
 sys.path.pop(0)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -78,7 +87,10 @@ PATIENCE_SECS, END_SECS = 1_800.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What fits a model of this size. sequences: in the engine at once; weights_gib: of the model that is made."""
+    """What fits a model of this size.
+
+    sequences: in the engine at once; weights_gib: of the model that is made.
+    """
 
     requests: int
     warm_up: int
@@ -93,7 +105,8 @@ class Size:
 
 SIZES = {
     "tiny": Size(128, 16, 56, 16, 2_048, 32, 0.1, 1, ("--enforce-eager",)),
-    # Twice as many under way as in the engine: while one batch is decoded, the next is read, sent and prepared.
+    # Twice as many under way as in the engine: while one batch is decoded, the next is read, sent
+    # and prepared.
     "3b": Size(1_000, 64, 672, 256, 8_192, 512, 7.6, 4),
 }
 
@@ -176,14 +189,17 @@ def build_3b(folder: Path) -> Path:
         extra_special_tokens=[*TOKENS.values(), *OTHER_TOKENS],
         model_max_length=SHAPE["max_position_embeddings"],
     )
-    tokenizer.chat_template = CHAT_TEMPLATE.replace("<image>\n", "<|vision_start|><|image_pad|><|vision_end|>")
+    tokenizer.chat_template = CHAT_TEMPLATE.replace(
+        "<image>\n", "<|vision_start|><|image_pad|><|vision_end|>"
+    )
     tokenizer.save_pretrained(folder)
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in TOKENS.items()}
     files = {
         "config.json": SHAPE | ids,
         "generation_config.json": {name: ids[name] for name in ("bos_token_id", "eos_token_id")},
         "preprocessor_config.json": PICTURES | {"image_processor_type": "Qwen2VLImageProcessor"},
-        "video_preprocessor_config.json": PICTURES | {"video_processor_type": "Qwen2VLVideoProcessor"},
+        "video_preprocessor_config.json": PICTURES
+        | {"video_processor_type": "Qwen2VLVideoProcessor"},
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=2), "utf-8")
@@ -192,7 +208,10 @@ def build_3b(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run's choices. device, vllm: as the vLLM interpreter has them; made: the model's weights are random."""
+    """One run's choices.
+
+    device, vllm: as the vLLM interpreter has them; made: the model's weights are random.
+    """
 
     chat: ChatOptions
     size: Size
@@ -205,8 +224,13 @@ class Plan:
 
 def ask_vllm(python: str) -> tuple[str, str]:
     """(`cpu`, `cuda` ..., vLLM's version) of the interpreter."""
-    question = "import vllm; from vllm.platforms import current_platform as p; print(p.device_type, vllm.__version__)"
-    told = subprocess.run([python, "-P", "-c", question], stdout=subprocess.PIPE, text=True, check=True).stdout
+    question = (
+        "import vllm; from vllm.platforms import current_platform as p; print(p.device_type, "
+        "vllm.__version__)"
+    )
+    told = subprocess.run(
+        [python, "-P", "-c", question], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
     device, version = told.splitlines()[-1].split()
     return device, version
 
@@ -222,14 +246,23 @@ def plan_of(options: argparse.Namespace, folder: Path) -> Plan:
         weights_gib = sum(file.stat().st_size for file in Path(model).glob("*.safetensors")) / 2**30
     else:
         print(f"making a {name} model ...", file=sys.stderr, flush=True)
-        model = str(build_tiny_vlm(folder / "model") if name == "tiny" else build_3b(folder / "model"))
+        model = str(
+            build_tiny_vlm(folder / "model") if name == "tiny" else build_3b(folder / "model")
+        )
         arguments += ["--max-model-len", "8192"]
         if name == "3b":
             arguments += ["--load-format", "dummy"]
     # vLLM's defaults for servers and for LLM differ.
-    arguments += ["--max-num-seqs", str(size.sequences), "--max-num-batched-tokens", str(size.batched_tokens)]
+    arguments += [
+        "--max-num-seqs",
+        str(size.sequences),
+        "--max-num-batched-tokens",
+        str(size.batched_tokens),
+    ]
     # Of a model that is named by a hub id nobody knows the size here.
-    fits = bool(weights_gib) and 2 * (1.3 * weights_gib + size.cpu_cache_gib + 2) <= free_gib(device)
+    fits = bool(weights_gib) and 2 * (1.3 * weights_gib + size.cpu_cache_gib + 2) <= free_gib(
+        device
+    )
     fits = fits and "gpu-memory-utilization" not in options.vllm_args.replace("_", "-")
     alternate = {"auto": fits, "alternate": True, "in-sequence": False}[options.turns]
     if device != "cpu":
@@ -258,7 +291,9 @@ def free_gib(device: str) -> float:
     return int(available) / 2**20
 
 
-def make_requests(count: int, number: int, options: argparse.Namespace, ask: AskOptions, folder: Path) -> Requests:
+def make_requests(
+    count: int, number: int, options: argparse.Namespace, ask: AskOptions, folder: Path
+) -> Requests:
     """The requests of one round, which no other round has."""
     template = load_template(options.template)
     attributes = tuple(a for a in template.attributes if a.fill and not is_large(a))
@@ -273,7 +308,9 @@ def make_requests(count: int, number: int, options: argparse.Namespace, ask: Ask
         text = f"{number}-{position} {' '.join(dice.choices(words, k=TEXT_CHARS // 5))}"
         texts = dict(zip(fields, (text[:40], text[:TEXT_CHARS]), strict=False))
         shown = (PreparedPicture(digest, picture_path(str(folder), digest)),)
-        requests.append(build_request(template, ask, question, texts=texts, known={}, pictures=shown))
+        requests.append(
+            build_request(template, ask, question, texts=texts, known={}, pictures=shown)
+        )
     return requests
 
 
@@ -281,12 +318,18 @@ Requests = list[ChatRequest]
 
 
 def make_picture(digest: str, side_px: int, folder: Path) -> None:
-    """Clouds of colour with some grain: JPEG makes of them about as many bytes as of a photograph."""
+    """Clouds of colour with some grain: JPEG makes of them about as many bytes as of a
+    photograph.
+    """
     dice = np.random.default_rng(int(digest[:15], 16))
     clouds = Image.fromarray(dice.integers(0, 256, (9, 12, 3), dtype=np.uint8))
-    large = np.asarray(clouds.resize((side_px, side_px * 3 // 4), Image.Resampling.BICUBIC), dtype=np.int16)
+    large = np.asarray(
+        clouds.resize((side_px, side_px * 3 // 4), Image.Resampling.BICUBIC), dtype=np.int16
+    )
     grainy = np.clip(large + dice.integers(-9, 10, large.shape[:2])[..., None], 0, 255)
-    Preparation(str(folder), side_px).prepare(Picture(digest, Image.fromarray(grainy.astype(np.uint8))))
+    Preparation(str(folder), side_px).prepare(
+        Picture(digest, Image.fromarray(grainy.astype(np.uint8)))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +370,10 @@ class Pipeline:
                 sys.exit(f"pipeline: {answer.reason}: {answer.message}")
             good.append(answer)
         if any(answer.retries for answer in good):
-            print("pipeline: requests were sent again, so it did more than the offline loop", file=sys.stderr)
+            print(
+                "pipeline: requests were sent again, so it did more than the offline loop",
+                file=sys.stderr,
+            )
         return Lap(
             seconds,
             len(good),
@@ -427,7 +473,10 @@ class Utilisation:
             thread.join()
 
     def percent(self) -> float | None:
-        """The mean of the busiest GPU: those that the engine does not use are idle. None without samples."""
+        """The mean of the busiest GPU: those that the engine does not use are idle.
+
+        None without samples.
+        """
         return max(map(statistics.mean, zip(*self.samples, strict=True))) if self.samples else None
 
     def _watch(self, ended: Event) -> None:
@@ -450,7 +499,9 @@ def measure(plan: Plan, sets: Sequence[Requests], folder: Path) -> dict[str, Any
     def lap(way: Way, name: str, number: int) -> None:
         with gpu.watched() if name == "pipeline" and plan.device == "cuda" else ExitStack():
             laps[name].append(way.run(sets[number]))
-        print(f"{name}: round {number}, {laps[name][-1].seconds:.2f} s", file=sys.stderr, flush=True)
+        print(
+            f"{name}: round {number}, {laps[name][-1].seconds:.2f} s", file=sys.stderr, flush=True
+        )
 
     makers: dict[str, AbstractContextManager[Way]] = {
         "pipeline": Pipeline(plan.chat),
@@ -478,10 +529,14 @@ def found(plan: Plan, laps: dict[str, list[Lap]], gpu: Utilisation) -> dict[str,
         return {name: sum(getattr(lap, field) for lap in ran) for name, ran in laps.items()}
 
     def rates(field: str) -> dict[str, float]:
-        return {name: statistics.median(getattr(lap, field) / lap.seconds for lap in ran) for name, ran in laps.items()}
+        return {
+            name: statistics.median(getattr(lap, field) / lap.seconds for lap in ran)
+            for name, ran in laps.items()
+        }
 
     def ratios(field: str) -> list[float]:
-        # Of the rounds, not of the medians: where the ways take turns, neighbours in time share the machine's speed.
+        # Of the rounds, not of the medians: where the ways take turns, neighbours in time share the
+        # machine's speed.
         pairs = zip(laps["pipeline"], laps["offline"], strict=True)
         return [getattr(a, field) / a.seconds / (getattr(b, field) / b.seconds) for a, b in pairs]
 
@@ -510,14 +565,19 @@ def found(plan: Plan, laps: dict[str, list[Lap]], gpu: Utilisation) -> dict[str,
 def report(plan: Plan, result: dict[str, Any]) -> None:
     turns = "in turns" if plan.alternate else "one way after the other, not in turns"
     print(f"{result['machine']}")
-    print(f"{plan.rounds} rounds of {plan.size.requests:,} requests, {turns}; {plan.chat.max_inflight} under way")
+    print(
+        f"{plan.rounds} rounds of {plan.size.requests:,} requests, {turns}; "
+        f"{plan.chat.max_inflight} under way"
+    )
     print(f"engine arguments of both: {plan.chat.vllm_args}")
     if plan.made:
         print("weights are random: this says something of throughput and nothing of quality")
     for name, rate in result["requests_per_sec"].items():
         print(
-            f"{name:8}{rate:9.2f} requests/s {result['output_tokens_per_sec'][name]:9.1f} output tokens/s; "
-            f"{result['prompt_tokens'][name]:,} prompt and {result['output_tokens'][name]:,} output tokens, "
+            f"{name:8}{rate:9.2f} requests/s {result['output_tokens_per_sec'][name]:9.1f} output "
+            "tokens/s; "
+            f"{result['prompt_tokens'][name]:,} prompt and {result['output_tokens'][name]:,} "
+            "output tokens, "
             f"{result['cut_answers'][name]:,} answers cut at the limit"
         )
     if len(set(result["prompt_tokens"].values())) > 1:
@@ -525,22 +585,43 @@ def report(plan: Plan, result: dict[str, Any]) -> None:
     for name, target in (("requests", f"   target on a GPU {TARGET_RATIO}"), ("tokens", "")):
         ratios = result[f"{name}_ratios"]
         spread = f"rounds: {min(ratios):.3f} to {max(ratios):.3f}"
-        print(f"pipeline / offline, {name:8} a second  {statistics.median(ratios):.3f} ({spread}){target}")
+        print(
+            f"pipeline / offline, {name:8} a second  {statistics.median(ratios):.3f} "
+            f"({spread}){target}"
+        )
     busy = result["gpu_percent"]
-    gpu = f"{busy:.0f} %" if busy is not None else "no GPU" if plan.device == "cpu" else "nvidia-smi does not tell"
+    gpu = (
+        f"{busy:.0f} %"
+        if busy is not None
+        else "no GPU"
+        if plan.device == "cpu"
+        else "nvidia-smi does not tell"
+    )
     print(f"GPU utilisation while the pipeline runs: {gpu}   target {TARGET_BUSY} %")
     print(json.dumps(result))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the vllm backend against vLLM's own offline loop.")
-    parser.add_argument("--vllm-python", required=True, help="the interpreter that vLLM is installed in")
-    parser.add_argument("--model", default="", help="hub id or local folder; one with random weights is made if absent")
-    parser.add_argument("--size", choices=list(SIZES), help="of the model that is made (default: tiny on a CPU)")
+    parser = argparse.ArgumentParser(
+        description="Measure the vllm backend against vLLM's own offline loop."
+    )
+    parser.add_argument(
+        "--vllm-python", required=True, help="the interpreter that vLLM is installed in"
+    )
+    parser.add_argument(
+        "--model",
+        default="",
+        help="hub id or local folder; one with random weights is made if absent",
+    )
+    parser.add_argument(
+        "--size", choices=list(SIZES), help="of the model that is made (default: tiny on a CPU)"
+    )
     parser.add_argument("--requests", type=int, help="a round and way")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--template", default="product")
-    parser.add_argument("--max-inflight", type=int, help="requests that the pipeline has under way at once")
+    parser.add_argument(
+        "--max-inflight", type=int, help="requests that the pipeline has under way at once"
+    )
     parser.add_argument("--max-answer-tokens", type=int, default=MAX_ANSWER_TOKENS)
     parser.add_argument(
         "--turns",
@@ -548,7 +629,9 @@ def main() -> None:
         default="auto",
         help="both engines loaded at once, or one after the other (default: as memory allows)",
     )
-    parser.add_argument("--vllm-args", default="", help="for both engines, replacing the benchmark's own")
+    parser.add_argument(
+        "--vllm-args", default="", help="for both engines, replacing the benchmark's own"
+    )
     options = parser.parse_args()
     # So that being ended ends the engines, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
@@ -559,10 +642,15 @@ def main() -> None:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(plan.size.cpu_cache_gib))
         if Path(plan.chat.model).is_dir():
             os.environ["HF_HUB_OFFLINE"] = "1"
-        ask = AskOptions(max_pictures=1, image_px=plan.size.image_px, max_answer_tokens=options.max_answer_tokens)
+        ask = AskOptions(
+            max_pictures=1, image_px=plan.size.image_px, max_answer_tokens=options.max_answer_tokens
+        )
         print("making requests ...", file=sys.stderr, flush=True)
         counts = [plan.size.warm_up, *[plan.size.requests] * plan.rounds]
-        sets = [make_requests(count, number, options, ask, folder) for number, count in enumerate(counts)]
+        sets = [
+            make_requests(count, number, options, ask, folder)
+            for number, count in enumerate(counts)
+        ]
         report(plan, measure(plan, sets, folder))
 
 

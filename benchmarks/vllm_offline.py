@@ -1,8 +1,10 @@
-"""vLLM's own offline loop, `LLM.chat`; started by benchmarks/vllm.py in the interpreter that vLLM is installed in.
+"""vLLM's own offline loop, `LLM.chat`; started by benchmarks/vllm.py in the interpreter that vLLM
+is installed in.
 
-`PYTHON -P benchmarks/vllm_offline.py SERVER-ARGUMENTS`: without -P, `import vllm` would find vllm.py beside this file.
-The engine gets what a server gets from these arguments. Each line of standard input names a file with the bodies of
-chat completions, one a line; its answer is a line of JSON: seconds and tokens. Needs nothing but vLLM.
+`PYTHON -P benchmarks/vllm_offline.py SERVER-ARGUMENTS`: without -P, `import vllm` would find
+vllm.py beside this file. The engine gets what a server gets from these arguments. Each line of
+standard input names a file with the bodies of chat completions, one a line; its answer is a line of
+JSON: seconds and tokens. Needs nothing but vLLM.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def parameters_of(body: dict[str, Any], defaults: dict[str, Any]) -> Any:
         "temperature": body["temperature"],
         "seed": body["seed"],
         "logprobs": 0 if body.get("logprobs") else None,
-        "structured_outputs": StructuredOutputsParams(json=body["response_format"]["json_schema"]["schema"]),
+        "structured_outputs": StructuredOutputsParams(
+            json=body["response_format"]["json_schema"]["schema"]
+        ),
     }
     return SamplingParams.from_optional(**{**defaults, **asked})
 
@@ -52,7 +56,10 @@ def run(llm: Any, path: Path) -> dict[str, float]:
     """Reading the bodies is not counted: a loop of one's own would have its messages in memory."""
     bodies = [json.loads(line) for line in path.read_bytes().splitlines()]
     defaults = llm.model_config.get_diff_sampling_param()
-    messages, parameters = [body["messages"] for body in bodies], [parameters_of(body, defaults) for body in bodies]
+    messages, parameters = (
+        [body["messages"] for body in bodies],
+        [parameters_of(body, defaults) for body in bodies],
+    )
     started = time.perf_counter()
     outputs = llm.chat(messages, parameters, use_tqdm=False)
     seconds = time.perf_counter() - started
@@ -66,7 +73,8 @@ def run(llm: Any, path: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    # vLLM and its processes write to standard output, too; what they write goes to standard error, answers do not.
+    # vLLM and its processes write to standard output, too; what they write goes to standard error,
+    # answers do not.
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         llm = load(sys.argv[1:])

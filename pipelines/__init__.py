@@ -2,5 +2,6 @@
 
 import logging
 
-# Beam warns at import that Google's packages are missing; without its gcp extra they are, and nobody need act.
+# Beam warns at import that Google's packages are missing; without its gcp extra they are, and
+# nobody need act.
 logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())

@@ -26,14 +26,26 @@ from pipelines.commands.tables import TABLES_COMMAND
 from pipelines.commands.template import COMMANDS as TEMPLATE
 from pipelines.commands.template_init import INIT
 from pipelines.configuration.errors import ConfigError
-from pipelines.configuration.options import EPILOG, EXIT_CODES, Parser, add_run_options, refuse_unknown_options
+from pipelines.configuration.options import (
+    EPILOG,
+    EXIT_CODES,
+    Parser,
+    add_run_options,
+    refuse_unknown_options,
+)
 from schemas.loading import TemplateRefusedError
 
-# What takes Beam's options besides its own: name → what it does, epilog, how its options are declared, how it is run.
+# What takes Beam's options besides its own: name → what it does, epilog, how its options are
+# declared, how it is run.
 Declare = Callable[[argparse.ArgumentParser], None]
 RUNNING: dict[str, tuple[str, str, Declare, Callable[[argparse.Namespace, Sequence[str]], int]]] = {
     "run": ("enrich a catalog and publish a snapshot", EPILOG, add_run_options, run_command),
-    "plan": ("what a run would do and cost, before anything is paid", PLAN_EPILOG, add_run_options, plan_command),
+    "plan": (
+        "what a run would do and cost, before anything is paid",
+        PLAN_EPILOG,
+        add_run_options,
+        plan_command,
+    ),
     "evaluate": (
         "measure how good filled values are, on known values held back",
         EVALUATE_EPILOG,
@@ -54,24 +66,45 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=metadata.version("catalog-enrich"))
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=Parser
+    )
     told: dict[str, tuple[str, str, Declare]] = {name: each[:3] for name, each in RUNNING.items()}
-    told |= {name: (HELP[name], epilog, add_options) for name, (add_options, epilog, _) in PARTIAL.items()}
+    told |= {
+        name: (HELP[name], epilog, add_options)
+        for name, (add_options, epilog, _) in PARTIAL.items()
+    }
     for name, (about, epilog, add_options) in told.items():
         part = commands.add_parser(
-            name, help=about, epilog=epilog, formatter_class=raw, allow_abbrev=False, description=about
+            name,
+            help=about,
+            epilog=epilog,
+            formatter_class=raw,
+            allow_abbrev=False,
+            description=about,
         )
         add_options(part)
     for command in LOOKING:
         command.declare(commands.add_parser)
-    template = commands.add_parser("template", help="draft, check and look at catalog templates", allow_abbrev=False)
-    actions = template.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    template = commands.add_parser(
+        "template", help="draft, check and look at catalog templates", allow_abbrev=False
+    )
+    actions = template.add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=Parser
+    )
     for command in (INIT, *TEMPLATE):
         command.declare(actions.add_parser, "catalog-enrich template")
     return parser
 
 
-LOOKING: tuple[Command, ...] = (REPORT, TABLES_COMMAND, INSPECT, *HISTORY, DOCTOR, completion_command(build_parser))
+LOOKING: tuple[Command, ...] = (
+    REPORT,
+    TABLES_COMMAND,
+    INSPECT,
+    *HISTORY,
+    DOCTOR,
+    completion_command(build_parser),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

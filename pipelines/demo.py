@@ -1,7 +1,8 @@
-"""The demo: a small catalog, half empty on purpose, over the photographs inside the scikit-image wheel.
+"""The demo: a small catalog, half empty on purpose, over the photographs inside the scikit-image
+wheel.
 
-Writes the catalog and its pictures (with a few broken ones) to a folder, runs the main job on it and says
-where to look. Started as `make demo` or `python -m pipelines.demo`.
+Writes the catalog and its pictures (with a few broken ones) to a folder, runs the main job on it
+and says where to look. Started as `make demo` or `python -m pipelines.demo`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ def _record(
     sku: str | None, name: str | None, description: str | None, images: Sequence[str], **given: str
 ) -> dict[str, Any]:
     """A record of the demo; what is not given is null, as in a real catalog's gaps."""
-    known = {"brand": given.get("brand"), "color": given.get("color"), "material": given.get("material")}
+    known = {
+        "brand": given.get("brand"),
+        "color": given.get("color"),
+        "material": given.get("material"),
+    }
     return {"sku": sku, "name": name, **known, "description": description, "images": list(images)}
 
 
@@ -61,7 +66,10 @@ RECORDS = (
         material="Steel",
     ),
     _record(
-        "D-006", "Roman coin replicas", "Twenty-four replica coins cast in bronze, in a wooden tray.", ["coins.png"]
+        "D-006",
+        "Roman coin replicas",
+        "Twenty-four replica coins cast in bronze, in a wooden tray.",
+        ["coins.png"],
     ),
     _record(
         "D-007",
@@ -78,8 +86,18 @@ RECORDS = (
         ["hubble_deep_field.jpg"],
         brand="Framework",
     ),
-    _record("D-009", "Facing brick, red, box of 24", "Frost-proof ceramic brick. 2.3 kg each.", ["brick.png"]),
-    _record("D-010", "Garden gravel 16 mm, 20 kg bag", "Washed gravel in grey and white.", ["gravel.png"]),
+    _record(
+        "D-009",
+        "Facing brick, red, box of 24",
+        "Frost-proof ceramic brick. 2.3 kg each.",
+        ["brick.png"],
+    ),
+    _record(
+        "D-010",
+        "Garden gravel 16 mm, 20 kg bag",
+        "Washed gravel in grey and white.",
+        ["gravel.png"],
+    ),
     _record(
         "D-011",
         "Artificial turf, green, 2 x 5 m",
@@ -95,26 +113,46 @@ RECORDS = (
         "Folds to 40 cm. Weight: 1,3 kg. GTIN 4006381333931",
         ["camera.png"],
     ),
-    _record("D-015", "Book scan service", "We scan a page of your book and read the text.", ["page.png", "text.png"]),
     _record(
-        "D-016", "Horse silhouette sticker, black vinyl", "Sticks to walls and doors. Width: 12 cm.", ["horse.png"]
+        "D-015",
+        "Book scan service",
+        "We scan a page of your book and read the text.",
+        ["page.png", "text.png"],
+    ),
+    _record(
+        "D-016",
+        "Horse silhouette sticker, black vinyl",
+        "Sticks to walls and doors. Width: 12 cm.",
+        ["horse.png"],
     ),
     _record("D-017", "Toy with a missing photo", None, ["not-there.jpg"], color="blue"),
     _record("D-018", "White glass lamp with a torn photo", "Power: 40 W.", ["torn.jpg"]),
-    _record("D-019", "Vase with an error page for a photo", None, ["error-page.jpg"], material="Glass"),
-    _record("D-020", "Porcelain plate whose photo climbs out of its folder", "Dishwasher safe.", ["../../etc/passwd"]),
+    _record(
+        "D-019", "Vase with an error page for a photo", None, ["error-page.jpg"], material="Glass"
+    ),
+    _record(
+        "D-020",
+        "Porcelain plate whose photo climbs out of its folder",
+        "Dishwasher safe.",
+        ["../../etc/passwd"],
+    ),
     _record("D-016", "Horse silhouette sticker", None, []),
     _record(None, "A record without an id", None, []),
 )
 
-BROKEN_LINES = (b'{"sku": "D-900", "name": "cut off in the mid', b'{"sku": "D-901", "name": "Latin-1 caf\xe9"}')
+BROKEN_LINES = (
+    b'{"sku": "D-900", "name": "cut off in the mid',
+    b'{"sku": "D-901", "name": "Latin-1 caf\xe9"}',
+)
 
 
 def write_catalog(folder: Path) -> None:
     """Write catalog.jsonl, template.yaml and images/ below `folder`."""
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the demo needs scikit-image; pip install 'catalog-enrich[embedded,checks,demo]'")
+        raise SystemExit(
+            "the demo needs scikit-image; pip install 'catalog-enrich[embedded,checks,demo]'"
+        )
     photographs = Path(spec.submodule_search_locations[0]) / "data"
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -129,16 +167,28 @@ def write_catalog(folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the demo's catalog and run the main job on it; returns the job's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.demo", description=__doc__.split("\n")[0])
-    parser.add_argument("--output", default="demo-output", metavar="DIR", help="(default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.demo", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "--output", default="demo-output", metavar="DIR", help="(default: %(default)s)"
+    )
     folder = Path(parser.parse_args(argv).output)
     catalog = folder / "catalog"
     write_catalog(catalog)
     print(
-        f"catalog    {catalog}/catalog.jsonl ({len(RECORDS) + len(BROKEN_LINES)} records), pictures in {catalog}/images"
+        f"catalog    {catalog}/catalog.jsonl ({len(RECORDS) + len(BROKEN_LINES)} records), "
+        f"pictures in {catalog}/images"
     )
     tables = folder / "tables"
-    job = ["--template", "product", "--input", f"{catalog}/catalog.jsonl", "--images-root", f"{catalog}/images"]
+    job = [
+        "--template",
+        "product",
+        "--input",
+        f"{catalog}/catalog.jsonl",
+        "--images-root",
+        f"{catalog}/images",
+    ]
     code = enrich.main([*job, "--output", str(tables)])
     if code == DONE:
         print("look       the README, section Start, has a query for these tables")

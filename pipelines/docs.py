@@ -1,4 +1,7 @@
-"""Reference pages that are written from the code: tables, reasons, options. `make docs` writes them anew."""
+"""Reference pages that are written from the code: tables, reasons, options.
+
+`make docs` writes them anew.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,13 @@ from schemas.choices import Choice
 from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
-from schemas.tables import attribute_fields, embeddings_schema, quarantine_schema, records_schema, value_type
+from schemas.tables import (
+    attribute_fields,
+    embeddings_schema,
+    quarantine_schema,
+    records_schema,
+    value_type,
+)
 from schemas.template import Drift, Gate
 from transforms.runtime.metrics import FAILED, NAMESPACE
 
@@ -37,22 +46,39 @@ def reasons_page() -> str:
         Effect.FLAG: "Flags on items that go on (`items.flags`, `items.images[].reason`)",
         Effect.UNKNOWN: "Why a value is unknown (`items.<attribute>__provenance.reason`)",
     }
-    lines = ["# Reason ids", NOTE, "", "A reason id is stable: queries, alerts and replays may rely on it."]
+    lines = [
+        "# Reason ids",
+        NOTE,
+        "",
+        "A reason id is stable: queries, alerts and replays may rely on it.",
+    ]
     for effect, title in titles.items():
-        rows = [(f"`{r.id}`", r.stage, r.meaning, r.fix) for r in REASONS.values() if effect in r.effects]
-        lines += ["", f"## {title}", "", *_table(("reason", "stage", "what it means", "what to do"), rows)]
+        rows = [
+            (f"`{r.id}`", r.stage, r.meaning, r.fix)
+            for r in REASONS.values()
+            if effect in r.effects
+        ]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            *_table(("reason", "stage", "what it means", "what to do"), rows),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def tables_page() -> str:
     """The data dictionary of all tables."""
     about = "an attribute of the template, here `color`"
-    example = Attribute(name="color", type=AttributeType.ENUM, values=(Choice(value="Red"),), description=about)
+    example = Attribute(
+        name="color", type=AttributeType.ENUM, values=(Choice(value="Red"),), description=about
+    )
     lines = [
         "# Tables",
         NOTE,
         "",
-        "Plain Parquet (zstd), one file a table and bucket, sorted by `item_id` within a file. Every file's schema",
+        "Plain Parquet (zstd), one file a table and bucket, sorted by `item_id` within a file. "
+        "Every file's schema",
         "metadata holds run id, template name, version and hash, model ids and prompt hashes.",
         "",
         "## items",
@@ -72,7 +98,14 @@ def tables_page() -> str:
             "",
             *_fields(schema),
         ]
-    lines += ["", "## quarantine", "", "One row for each record that was set aside.", "", *_fields(quarantine_schema())]
+    lines += [
+        "",
+        "## quarantine",
+        "",
+        "One row for each record that was set aside.",
+        "",
+        *_fields(quarantine_schema()),
+    ]
     lines += [
         "",
         "## records",
@@ -85,7 +118,8 @@ def tables_page() -> str:
         "",
         "## answers",
         "",
-        "In `OUTPUT/answers/`, beside the snapshots: what language models answered, for every run that asks the same.",
+        "In `OUTPUT/answers/`, beside the snapshots: what language models answered, for every run "
+        "that asks the same.",
         "",
         *_fields(pa.schema(ANSWERS)),
     ]
@@ -104,7 +138,14 @@ def tables_page() -> str:
             for a in template.attributes
         ]
         head = ("attribute", "type", "Arrow type", "unit", "filled", "description")
-        lines += ["", f"### {name} {template.version}", "", template.description.strip(), "", *_table(head, rows)]
+        lines += [
+            "",
+            f"### {name} {template.version}",
+            "",
+            template.description.strip(),
+            "",
+            *_table(head, rows),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -137,16 +178,24 @@ def commands_page() -> str:
         "# Commands",
         NOTE,
         "",
-        "`catalog-enrich COMMAND --help` says the same. Every command takes `--json`, to print one JSON document.",
+        "`catalog-enrich COMMAND --help` says the same. Every command takes `--json`, to print one "
+        "JSON document.",
         "Options that a command shares with `run` are in [options.md](options.md).",
     ]
     for name, parser in _commands(build_parser()):
         lines += ["", f"## {name}", "", " ".join((parser.description or "").split())]
         actions = [action for action in parser._actions if action.dest != "help"]
-        own = [action for action in actions if not known & {(flag, action.help) for flag in action.option_strings}]
+        own = [
+            action
+            for action in actions
+            if not known & {(flag, action.help) for flag in action.option_strings}
+        ]
         rows = [_option(action) for action in own]
         if len(own) < len(actions):
-            lines += ["", "Its options are in [options.md](options.md)" + (", besides:" if rows else ".")]
+            lines += [
+                "",
+                "Its options are in [options.md](options.md)" + (", besides:" if rows else "."),
+            ]
         if rows:
             lines += ["", *_table(("argument", "default", "meaning"), rows)]
         if parser.epilog:
@@ -154,7 +203,9 @@ def commands_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def _commands(
+    parser: argparse.ArgumentParser, before: str = ""
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Each command with its parser, actions of commands included."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -169,10 +220,14 @@ def gate_page() -> str:
         "# The gate",
         NOTE,
         "",
-        "Before readers see a snapshot its files are read back from where they lie, bucket by bucket, and Great",
-        "Expectations checks what the template says of them, and how far they are from the last published snapshot. A",
-        "failed check of severity *critical* refuses the snapshot: it stays under `OUTPUT/snapshots/RUN_ID` with its",
-        "manifest, report and Data Docs, readers keep the last one, the run ends with 1 and says which checks failed,",
+        "Before readers see a snapshot its files are read back from where they lie, bucket by "
+        "bucket, and Great",
+        "Expectations checks what the template says of them, and how far they are from the last "
+        "published snapshot. A",
+        "failed check of severity *critical* refuses the snapshot: it stays under "
+        "`OUTPUT/snapshots/RUN_ID` with its",
+        "manifest, report and Data Docs, readers keep the last one, the run ends with 1 and says "
+        "which checks failed,",
         "with numbers, examples and what to do.",
         "",
         "## Kinds of checks",
@@ -182,7 +237,8 @@ def gate_page() -> str:
             [(f"`{kind.id}`", kind.severity, kind.about, kind.fix) for kind in KINDS.values()],
         ),
         "",
-        "A template changes severities under `gate.severities`, for example `{coverage: critical}`; an attribute's",
+        "A template changes severities under `gate.severities`, for example `{coverage: "
+        "critical}`; an attribute's",
         "`expect: {min_coverage: 0.9, severity: critical}` goes for that attribute.",
         "",
         "## Limits",
@@ -195,8 +251,10 @@ def gate_page() -> str:
         "",
         " ".join(str(Drift.__doc__).split()),
         "",
-        "What is compared: only attributes whose template entry is the same, filled ones only while the same models",
-        "and rungs fill them, vectors only of the same encoder. `--accept-drift` publishes once whatever drifted.",
+        "What is compared: only attributes whose template entry is the same, filled ones only "
+        "while the same models",
+        "and rungs fill them, vectors only of the same encoder. `--accept-drift` publishes once "
+        "whatever drifted.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -215,30 +273,44 @@ def metrics_page() -> str:
         "",
         "## In Beam, on every runner",
         "",
-        f"Counters and distributions in the namespace `{NAMESPACE}`, named `<stage>_<what>`; the manifest has them as",
+        f"Counters and distributions in the namespace `{NAMESPACE}`, named `<stage>_<what>`; the "
+        "manifest has them as",
         f"`stages` and `distributions`. `<stage>_{FAILED}<reason>` counts {FAILED_ABOUT}.",
         "",
-        *_table(("stage", "what it does"), [(f"`{stage}`", text) for stage, text in STAGES.items()]),
+        *_table(
+            ("stage", "what it does"), [(f"`{stage}`", text) for stage, text in STAGES.items()]
+        ),
         "",
-        *_table(("counter", "what is counted"), [(f"`{what}`", text) for what, text in COUNTERS.items()]),
+        *_table(
+            ("counter", "what is counted"), [(f"`{what}`", text) for what, text in COUNTERS.items()]
+        ),
         "",
-        *_table(("distribution", "what is measured"), [(f"`{what}`", text) for what, text in DISTRIBUTIONS.items()]),
+        *_table(
+            ("distribution", "what is measured"),
+            [(f"`{what}`", text) for what, text in DISTRIBUTIONS.items()],
+        ),
         "",
         f"## In `{METRICS}` of a snapshot",
         "",
-        "OpenMetrics text of one run, for example for the textfile collector of Prometheus' node exporter: copy",
-        f"`OUTPUT/current/{METRICS}` there after each run. All are gauges but for the last, which are summaries.",
+        "OpenMetrics text of one run, for example for the textfile collector of Prometheus' node "
+        "exporter: copy",
+        f"`OUTPUT/current/{METRICS}` there after each run. All are gauges but for the last, which "
+        "are summaries.",
         "",
     ]
     rows = [(f"`{PREFIX}_{INFO[0]}_info`", ", ".join(INFO[2]), INFO[1])]
-    rows += [(f"`{PREFIX}_{family.name}`", ", ".join(family.labels), family.about) for family in FAMILIES]
+    rows += [
+        (f"`{PREFIX}_{family.name}`", ", ".join(family.labels), family.about) for family in FAMILIES
+    ]
     rows += [(f"`{PREFIX}_{name}`", "stage", text) for name, text in SUMMARIES.values()]
     return "\n".join([*lines, *_table(("metric", "labels", "what it says"), rows)]) + "\n"
 
 
 def _option(action: argparse.Action) -> tuple[str, str, str]:
     """How it is written, its default, and what it means."""
-    name = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+    name = (
+        action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+    )
     about = (action.help or "").replace("%(default)s", str(action.default))
     if action.choices and not action.option_strings:
         about += f": {', '.join(map(str, action.choices))}"
@@ -270,7 +342,12 @@ def _fields(fields: Iterable[pa.Field], prefix: str = "") -> list[str]:
 def _field_rows(fields: Iterable[pa.Field], prefix: str) -> Iterator[tuple[str, str, str, str]]:
     for field in fields:
         about = (field.metadata or {}).get(b"description", b"").decode()
-        yield f"`{prefix}{field.name}`", _type_name(field.type), "yes" if field.nullable else "", about
+        yield (
+            f"`{prefix}{field.name}`",
+            _type_name(field.type),
+            "yes" if field.nullable else "",
+            about,
+        )
         inner = field.type.value_type if pa.types.is_list(field.type) else field.type
         # Provenance is the same for every attribute: described once, under the first.
         if pa.types.is_struct(inner) and not field.name.startswith("image_description"):
@@ -291,14 +368,22 @@ def _type_name(kind: pa.DataType) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    return [f"| {' | '.join(head)} |", "|" + " --- |" * len(head), *(f"| {' | '.join(row)} |" for row in escaped)]
+    return [
+        f"| {' | '.join(head)} |",
+        "|" + " --- |" * len(head),
+        *(f"| {' | '.join(row)} |" for row in escaped),
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write all pages below docs/, or with --check say which are out of date."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.docs", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.docs", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--folder", default="docs", metavar="DIR")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is out of date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 when a page is out of date"
+    )
     options = parser.parse_args(argv)
     stale = []
     for name, page in PAGES.items():

@@ -1,4 +1,5 @@
-"""The main job: a raw catalog with pictures in, a checked and published snapshot of feature tables out.
+"""The main job: a raw catalog with pictures in, a checked and published snapshot of feature tables
+out.
 
 Started as `catalog-enrich run` or `python -m pipelines.enrich`, with the same options.
 """

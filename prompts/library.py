@@ -1,7 +1,7 @@
 """The prompt library: (name, version) -> Prompt, read from Jinja2 files with YAML front matter.
 
-A released version is never edited: `lock.json` holds the hash of each, and `python -m prompts.library lock`
-adds new versions and refuses changed ones.
+A released version is never edited: `lock.json` holds the hash of each, and `python -m
+prompts.library lock` adds new versions and refuses changed ones.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoesca
 
 
 class PromptError(ValueError):
-    """A prompt that is missing or malformed, was edited after its release, or was given the wrong variables."""
+    """A prompt that is missing or malformed, was edited after its release, or was given the wrong
+    variables.
+    """
 
 
 class FrontMatter(BaseModel):
@@ -78,7 +80,8 @@ class Prompt:
         return _compiled(self.body).render(variables).strip()
 
     def render_turns(self, **variables: Any) -> dict[str, str]:
-        """The text of each `{% block NAME %}`, without space around it: a chat prompt has `system` and `user`.
+        """The text of each `{% block NAME %}`, without space around it: a chat prompt has `system`
+        and `user`.
 
         Raises PromptError as `render` does.
         """
@@ -92,10 +95,13 @@ class Prompt:
         unknown = sorted(set(variables) - set(self.variables))
         if missing or unknown:
             problems = [
-                f"{kind} {', '.join(names)}" for kind, names in (("missing", missing), ("unknown", unknown)) if names
+                f"{kind} {', '.join(names)}"
+                for kind, names in (("missing", missing), ("unknown", unknown))
+                if names
             ]
             raise PromptError(
-                f"prompt {self.key}: {'; '.join(problems)}; it takes {', '.join(self.variables) or 'none'}"
+                f"prompt {self.key}: {'; '.join(problems)}; it takes "
+                f"{', '.join(self.variables) or 'none'}"
             )
 
 
@@ -115,10 +121,15 @@ def parse_prompt(data: bytes, key: str) -> Prompt:
         raise PromptError(f"prompt {key}: is not UTF-8: {error}; save it as UTF-8") from error
     parts = _FRONT_MATTER.fullmatch(text)
     if parts is None:
-        raise PromptError(f"prompt {key}: needs front matter between two lines of ---, then the text")
+        raise PromptError(
+            f"prompt {key}: needs front matter between two lines of ---, then the text"
+        )
     front = _front_matter(parts["front"], key)
     if f"{front.name}/{front.version}" != key:
-        raise PromptError(f"prompt {key}: front matter says {front.name}/{front.version}; make it agree with the path")
+        raise PromptError(
+            f"prompt {key}: front matter says {front.name}/{front.version}; make it agree with the "
+            "path"
+        )
     try:
         used = meta.find_undeclared_variables(_environment.parse(parts["body"]))
     except TemplateSyntaxError as error:
@@ -126,11 +137,14 @@ def parse_prompt(data: bytes, key: str) -> Prompt:
         raise PromptError(f"prompt {key}: line {line}: {error.message}") from error
     if used != set(front.variables):
         raise PromptError(
-            f"prompt {key}: front matter lists the variables {sorted(front.variables)}, the text uses {sorted(used)}; "
+            f"prompt {key}: front matter lists the variables {sorted(front.variables)}, the text "
+            f"uses {sorted(used)}; "
             "list exactly those that the text uses"
         )
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Prompt(front.name, front.version, tuple(sorted(used)), front.changelog, parts["body"], digest)
+    return Prompt(
+        front.name, front.version, tuple(sorted(used)), front.changelog, parts["body"], digest
+    )
 
 
 def _front_matter(text: str, key: str) -> FrontMatter:
@@ -139,9 +153,12 @@ def _front_matter(text: str, key: str) -> FrontMatter:
     except YAMLError as error:
         raise PromptError(f"prompt {key}: front matter is not YAML: {error}") from error
     except ValidationError as error:
-        findings = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
+        findings = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors()
+        )
         raise PromptError(
-            f"prompt {key}: front matter: {findings}; it has the keys {', '.join(FrontMatter.model_fields)}"
+            f"prompt {key}: front matter: {findings}; it has the keys "
+            f"{', '.join(FrontMatter.model_fields)}"
         ) from error
 
 
@@ -157,7 +174,10 @@ def read_prompts(root: Traversable) -> dict[str, Prompt]:
         for file in folder.iterdir():
             match = _VERSION_FILE.fullmatch(file.name)
             if match is None:
-                raise PromptError(f"prompts/{folder.name}/{file.name}: is no prompt; files are named 1.md, 2.md ...")
+                raise PromptError(
+                    f"prompts/{folder.name}/{file.name}: is no prompt; files are named 1.md, 2.md "
+                    "..."
+                )
             prompt = parse_prompt(file.read_bytes(), f"{folder.name}/{match[1]}")
             prompts[prompt.key] = prompt
     return dict(sorted(prompts.items(), key=lambda entry: (entry[1].name, entry[1].version)))
@@ -170,7 +190,10 @@ def packaged_prompts() -> Mapping[str, Prompt]:
 
 
 def load_prompt(name: str, version: int | None = None) -> Prompt:
-    """That version of a packaged prompt, the latest when None. Raises PromptError listing what there is."""
+    """That version of a packaged prompt, the latest when None.
+
+    Raises PromptError listing what there is.
+    """
     prompts = packaged_prompts()
     candidates = [p for p in prompts.values() if p.name == name and version in (None, p.version)]
     if not candidates:
@@ -191,7 +214,8 @@ def locked_hashes(prompts: Mapping[str, Prompt], locked: Mapping[str, str]) -> d
     ]
     if broken:
         raise PromptError(
-            f"released prompts may not change: {'; '.join(broken)}. Restore the file and put the new text into "
+            f"released prompts may not change: {'; '.join(broken)}. Restore the file and put the "
+            "new text into "
             "the next version"
         )
     return {key: prompt.hash for key, prompt in prompts.items()}

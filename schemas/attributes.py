@@ -16,7 +16,9 @@ PATH_SEPARATOR = " > "
 
 
 class AttributeType(StrEnum):
-    """What kind of value an attribute holds; decides its Arrow type, its checks and how it is filled."""
+    """What kind of value an attribute holds; decides its Arrow type, its checks and how it is
+    filled.
+    """
 
     STRING = "string"
     ENUM = "enum"
@@ -37,7 +39,11 @@ def _as_list(given: Any) -> Any:
 
 
 def _as_choice(given: Any) -> Any:
-    return {"value": given} if isinstance(given, str | int | float) and not isinstance(given, bool) else given
+    return (
+        {"value": given}
+        if isinstance(given, str | int | float) and not isinstance(given, bool)
+        else given
+    )
 
 
 OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
@@ -55,7 +61,8 @@ class Expectation(Strict):
 class Attribute(Strict):
     """One attribute of the catalog: the only place where anything about it is written down.
 
-    from_: raw columns that feed it, the first with a value wins; `column.key` reaches into a cell of
+    from_: raw columns that feed it, the first with a value wins; `column.key` reaches into a cell
+    of
       `key=value` pairs or a JSON object.
     vocabulary: a closed list that is made and not typed (schemas.vocabularies), in the languages of
       vocabulary_locales; `values` holds it, with what the template's own values add and change.
@@ -63,10 +70,13 @@ class Attribute(Strict):
     evidence: where a missing value may be looked for.
     scheme: of an identifier; `any` has no check digit and takes every text.
     min_confidence: below it a found value stays unknown.
-    target_precision: the share of right answers that is expected of what probes fill; they answer only where it is.
-    rules: whether a name in a text states the value; false where texts are full of such words ("The War Room"), which
+    target_precision: the share of right answers that is expected of what probes fill; they answer
+    only where it is.
+    rules: whether a name in a text states the value; false where texts are full of such words ("The
+    War Room"), which
       probes and language models may still judge.
-    absent: cells by which the source says that there is none ("none", "n/a"); such a value is never filled.
+    absent: cells by which the source says that there is none ("none", "n/a"); such a value is never
+    filled.
     """
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -143,7 +153,8 @@ class Attribute(Strict):
                 owner = seen.setdefault(term.casefold(), choice.value)
                 if owner != choice.value:
                     raise ValueError(
-                        f"{term!r} stands for both {owner!r} and {choice.value!r}; keep it with one of them"
+                        f"{term!r} stands for both {owner!r} and {choice.value!r}; keep it with "
+                        "one of them"
                     )
         if len({choice.value for choice in values}) < len(values):
             raise ValueError("the same value stands in the list twice; remove one")
@@ -151,7 +162,9 @@ class Attribute(Strict):
 
     @field_validator("values")
     @classmethod
-    def _values_of_the_vocabulary(cls, values: tuple[Choice, ...], info: ValidationInfo) -> tuple[Choice, ...]:
+    def _values_of_the_vocabulary(
+        cls, values: tuple[Choice, ...], info: ValidationInfo
+    ) -> tuple[Choice, ...]:
         vocabulary, locales = info.data.get("vocabulary"), info.data.get("vocabulary_locales")
         if vocabulary is None or locales is None:
             return values
@@ -178,17 +191,24 @@ class Attribute(Strict):
             problems.append(f"scheme belongs to type identifier, not {self.type}")
         if self.type is AttributeType.IDENTIFIER and not self.scheme:
             problems.append(
-                "type identifier needs a scheme; add scheme: gtin, isbn, issn or orcid, whose check digits are "
+                "type identifier needs a scheme; add scheme: gtin, isbn, issn or orcid, whose "
+                "check digits are "
                 "verified, or scheme: any for codes without one"
             )
         if self.fill and self.scheme == "any":
-            problems.append("scheme any has no check digit that a found value could be held against; set fill: false")
+            problems.append(
+                "scheme any has no check digit that a found value could be held against; set fill: "
+                "false"
+            )
         if self.role and self.type not in (AttributeType.STRING, AttributeType.LOCALIZED):
             problems.append(f"role {self.role} needs type string or localized, not {self.type}")
         if self.fill and self.type is AttributeType.LOCALIZED:
             problems.append(f"nothing fills type {self.type}; set fill: false")
         if self.fill and self.role:
-            problems.append(f"role {self.role}: what others are filled from is not filled itself; set fill: false")
+            problems.append(
+                f"role {self.role}: what others are filled from is not filled itself; set fill: "
+                "false"
+            )
         return problems
 
     def _list_problems(self) -> Iterator[str]:
@@ -199,7 +219,10 @@ class Attribute(Strict):
         elif self.values and not self.type.has_closed_list:
             yield f"type {self.type} takes no values; use type enum or multi_enum, or remove values"
         if self.vocabulary_locales != ("en",) and not self.vocabulary:
-            yield "vocabulary_locales belongs to a vocabulary; add vocabulary: languages, countries or colors"
+            yield (
+                "vocabulary_locales belongs to a vocabulary; add vocabulary: languages, "
+                "countries or colors"
+            )
 
     def _part_problems(self) -> Iterator[str]:
         if self.part is None:

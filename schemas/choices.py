@@ -16,7 +16,8 @@ class Strict(BaseModel):
 class Choice(Strict):
     """One value of a closed list. For a category the value is a path, `Food > Dairy > Milk`.
 
-    cell_only: names that count where they are a whole cell, not in running text, as codes are and words that mean
+    cell_only: names that count where they are a whole cell, not in running text, as codes are and
+    words that mean
       something else there; the value itself may be among them.
     """
 

@@ -22,7 +22,8 @@ EVIDENCE = pa.struct(
         column(
             "field",
             pa.string(),
-            "column of this table whose text holds the span; `image_text`; or `column:<raw column>`",
+            "column of this table whose text holds the span; `image_text`; or `column:<raw "
+            "column>`",
         ),
         column("begin", pa.int32(), "first code point of the span"),
         column("end", pa.int32(), "code point after the span"),
@@ -34,14 +35,22 @@ EVIDENCE = pa.struct(
 PROVENANCE = pa.struct(
     [
         column("source", pa.string(), "record, text, image, neighbour or model; null when unknown"),
-        column("method", pa.string(), "given, rule:<kind>, probe:<text, image or both>, span:crf or mllm:<model>"),
+        column(
+            "method",
+            pa.string(),
+            "given, rule:<kind>, probe:<text, image or both>, span:crf or mllm:<model>",
+        ),
         column("confidence", pa.float32(), "0 to 1"),
         column("evidence", EVIDENCE, "where the value was seen"),
         column("model", pa.string(), "model and revision, for values that a model gave"),
         column("prompt_hash", pa.string(), "SHA-256 of the prompt, for values that a model gave"),
         column("fingerprint", pa.string(), "SHA-256 of everything that the value was derived from"),
         column("reason", pa.string(), "why the value is unknown; null when there is one"),
-        column("candidate", pa.string(), "of an unknown, the value that was considered; several as a JSON list"),
+        column(
+            "candidate",
+            pa.string(),
+            "of an unknown, the value that was considered; several as a JSON list",
+        ),
     ]
 )
 
@@ -60,8 +69,16 @@ IMAGE = pa.struct(
         column("colors", pa.list_(_SCORED), "dominant colours with their share of the foreground"),
         column("text", pa.string(), "text read off the picture"),
         column("description", pa.string(), "description of this picture"),
-        column("version", pa.string(), "size and time of modification of the file when it was read, for later runs"),
-        column("reason", pa.string(), "why the picture, or its description, is missing; null when all went well"),
+        column(
+            "version",
+            pa.string(),
+            "size and time of modification of the file when it was read, for later runs",
+        ),
+        column(
+            "reason",
+            pa.string(),
+            "why the picture, or its description, is missing; null when all went well",
+        ),
         column("message", pa.string(), "details of the reason"),
     ]
 )
@@ -74,7 +91,9 @@ FLAG = pa.struct(
     ]
 )
 
-ITEM_HEAD = [column("item_id", pa.string(), "the record's id; unique, sorted within a file", nullable=False)]
+ITEM_HEAD = [
+    column("item_id", pa.string(), "the record's id; unique, sorted within a file", nullable=False)
+]
 
 ITEM_TAIL = [
     column("image_description", pa.string(), "what the pictures show, by the describe backend"),
@@ -82,7 +101,9 @@ ITEM_TAIL = [
     column("image_description__provenance", PROVENANCE, "where image_description came from"),
     column("images", pa.list_(IMAGE), "every picture reference in the record's order"),
     column("image_count", pa.int32(), "pictures that could be used", nullable=False),
-    column("text_source", pa.string(), "key-value sentence of the source's values only", nullable=False),
+    column(
+        "text_source", pa.string(), "key-value sentence of the source's values only", nullable=False
+    ),
     column(
         "text_enriched",
         pa.string(),
@@ -100,9 +121,15 @@ ITEM_TAIL = [
     column(
         "deleted_ts",
         TIMESTAMP,
-        "when a run found that the record had left the catalog; null while it is there (--keep-deleted)",
+        "when a run found that the record had left the catalog; null while it is there "
+        "(--keep-deleted)",
     ),
-    column("fingerprint", pa.string(), "SHA-256 of the record's bytes and its pictures' digests", nullable=False),
+    column(
+        "fingerprint",
+        pa.string(),
+        "SHA-256 of the record's bytes and its pictures' digests",
+        nullable=False,
+    ),
 ]
 
 FIXED_ITEM_COLUMNS = frozenset(field.name for field in (*ITEM_HEAD, *ITEM_TAIL))
@@ -115,8 +142,15 @@ QUARANTINE = [
     column("message", pa.string(), "the value, what is allowed, what to do", nullable=False),
     column("input", pa.string(), "catalog, image-table or model-answer", nullable=False),
     column("raw", pa.large_binary(), "the record's bytes as they came", nullable=False),
-    column("raw_format", pa.string(), "jsonl, csv, tsv, parquet (an Arrow IPC record batch) or answer", nullable=False),
-    column("raw_header", pa.binary(), "what reading `raw` alone needs: CSV header line or Arrow schema"),
+    column(
+        "raw_format",
+        pa.string(),
+        "jsonl, csv, tsv, parquet (an Arrow IPC record batch) or answer",
+        nullable=False,
+    ),
+    column(
+        "raw_header", pa.binary(), "what reading `raw` alone needs: CSV header line or Arrow schema"
+    ),
     column(
         "raw_size_bytes",
         pa.int64(),
@@ -126,7 +160,12 @@ QUARANTINE = [
     column("raw_digest", pa.string(), "SHA-256 of `raw`", nullable=False),
     column("raw_key", pa.binary(KEY_BYTES), "joins with records", nullable=False),
     column("source_file", pa.string(), "input file", nullable=False),
-    column("source_begin", pa.int64(), "byte offset or row group at which the part of the file starts", nullable=False),
+    column(
+        "source_begin",
+        pa.int64(),
+        "byte offset or row group at which the part of the file starts",
+        nullable=False,
+    ),
     column("source_position", pa.int64(), "line within that part, or row", nullable=False),
     column("run_id", pa.string(), "run that set the record aside", nullable=False),
     column("quarantined_ts", TIMESTAMP, "when it was set aside", nullable=False),
@@ -137,12 +176,18 @@ IMAGE_ROW_FATES = ("attached", "repeated", "item-quarantined")
 
 RECORDS = [
     column("item_id", pa.string(), "the record's id, where it could be read"),
-    column("raw_key", pa.binary(KEY_BYTES), "what a later run knows the record by: hash of its bytes", nullable=False),
+    column(
+        "raw_key",
+        pa.binary(KEY_BYTES),
+        "what a later run knows the record by: hash of its bytes",
+        nullable=False,
+    ),
     column("input", pa.string(), "catalog or image-table", nullable=False),
     column(
         "fate",
         pa.string(),
-        "item, quarantine, deleted (kept by --keep-deleted); of an image table's row attached, repeated (the item had "
+        "item, quarantine, deleted (kept by --keep-deleted); of an image table's row attached, "
+        "repeated (the item had "
         "the picture) or item-quarantined",
         nullable=False,
     ),
@@ -164,12 +209,18 @@ ANSWERS = [
     column("content", pa.string(), "the answer as it came", nullable=False),
     column("finish_reason", pa.string(), "why the model stopped: stop, length ...", nullable=False),
     column("prompt_tokens", pa.int64(), "tokens of the request, pictures included", nullable=False),
-    column("image_tokens", pa.int64(), "of these, the pictures', where the server tells", nullable=False),
+    column(
+        "image_tokens",
+        pa.int64(),
+        "of these, the pictures', where the server tells",
+        nullable=False,
+    ),
     column("completion_tokens", pa.int64(), "tokens of the answer", nullable=False),
     column(
         "probabilities",
         pa.map_(pa.string(), pa.float64()),
-        "key of the answer to the probability of its value, where the server gives log-probabilities",
+        "key of the answer to the probability of its value, where the server gives "
+        "log-probabilities",
         nullable=False,
     ),
     column("model", pa.string(), "model and revision", nullable=False),

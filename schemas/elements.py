@@ -28,11 +28,14 @@ MODEL_ANSWER = "model-answer"
 
 
 def key_maker(kind: str, record_format: str, header: bytes = b"") -> Callable[[bytes], bytes]:
-    """A function from a record's bytes to its key, for records that are read alike; the key has KEY_BYTES bytes.
+    """A function from a record's bytes to its key, for records that are read alike; the key has
+    KEY_BYTES bytes.
 
     Equal keys: the same bytes, to be read in the same way, wherever they stood.
     """
-    start = hashlib.blake2b(f"{kind}\n{record_format}\n{len(header)}\n".encode() + header, digest_size=KEY_BYTES)
+    start = hashlib.blake2b(
+        f"{kind}\n{record_format}\n{len(header)}\n".encode() + header, digest_size=KEY_BYTES
+    )
 
     def key_of(data: bytes) -> bytes:
         hasher = start.copy()
@@ -49,7 +52,8 @@ class RawRecord:
     data: the record's own bytes (a JSON line or CSV row with its line end; for Parquet an Arrow IPC
       record batch of one row, whose schema message is `header`).
     header: what is needed to read `data` alone: the CSV header line, the Arrow schema, or nothing.
-    position: 1-based line of the record's first byte, counted from `begin`; 0-based row for Parquet.
+    position: 1-based line of the record's first byte, counted from `begin`; 0-based row for
+    Parquet.
     begin: byte offset (JSON lines) or row group (Parquet) at which the part of the file starts.
     size_bytes: length of the whole record, also when `data` was cut.
     kind: `catalog` or `image-table`, the input that the record belongs to, or `model-answer`.
@@ -111,10 +115,13 @@ class Record:
     """A normalised record.
 
     values: attribute name to the source's value in normalised form; absent when missing or invalid.
-    given: attribute name to the cell as the source wrote it; present whenever the source gave anything.
+    given: attribute name to the cell as the source wrote it; present whenever the source gave
+    anything.
     event_ts_us: when the source changed, microseconds since the epoch in UTC.
-    origins: attribute name to the source that gave its cell, `column` or `column.key` as the template writes it.
-    absent: attributes of which the source says that the item has none, in the words of the template's `absent`.
+    origins: attribute name to the source that gave its cell, `column` or `column.key` as the
+    template writes it.
+    absent: attributes of which the source says that the item has none, in the words of the
+    template's `absent`.
     """
 
     item_id: str
@@ -147,7 +154,9 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class LocatedImage:
-    """A picture file that may be decoded: where it lies, the SHA-256 of its bytes, and its version."""
+    """A picture file that may be decoded: where it lies, the SHA-256 of its bytes, and its
+    version.
+    """
 
     path: str
     digest: str
@@ -164,7 +173,8 @@ class ImageFeatures:
     colors: (colour name, share of the foreground), largest first.
     text: text read off the picture.
     vector: float32 little-endian bytes, empty when the image encoder failed.
-    style: float16 little-endian bytes, how the picture is drawn; empty where the image encoder does not say.
+    style: float16 little-endian bytes, how the picture is drawn; empty where the image encoder does
+    not say.
     fingerprint: content address of the description, empty without one.
     """
 
@@ -192,7 +202,8 @@ class ImageFeatures:
 class ImageResult:
     """One picture reference, resolved: features, or the reason why there are none.
 
-    same_as: digest of a picture whose features another result of the same bucket carries; only while spooled.
+    same_as: digest of a picture whose features another result of the same bucket carries; only
+    while spooled.
     version: of the file before it was read, see transforms/picture_files.version_of.
     """
 
@@ -230,7 +241,8 @@ class Evidence:
 class EvidenceText:
     """A text that may state values.
 
-    field: attribute name, `name.language` for a localized one, `image_text` for text read off a picture.
+    field: attribute name, `name.language` for a localized one, `image_text` for text read off a
+    picture.
     image: digest of that picture.
     """
 
@@ -244,7 +256,8 @@ class EvidenceText:
 class AttributeValue:
     """A value with its provenance; `value` is None exactly when `reason` says why it is unknown.
 
-    An unknown has no source; its method, confidence, evidence and candidate say what was seen and did not suffice.
+    An unknown has no source; its method, confidence, evidence and candidate say what was seen and
+    did not suffice.
 
     source: record | text | image | neighbour | model.
     confidence: 0 to 1.
@@ -273,9 +286,11 @@ class AttributeValue:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a probe sees of an item, to learn from its known values or to answer for the missing ones.
+    """What a probe sees of an item, to learn from its known values or to answer for the missing
+    ones.
 
-    texts: that may state values, titles first; known: attribute name → the source's values as labels.
+    texts: that may state values, titles first; known: attribute name → the source's values as
+    labels.
     absent: attributes of which the source says that there is none.
     text_vector, image_vector: float32 little-endian bytes, empty without one; pictures: digests.
     picture_tokens: (token, weight) such as (`color=Red`, share) and (`label=mug`, probability).
@@ -293,7 +308,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """An item whose values are known, as a language model is shown it; values: of attributes that are asked for."""
+    """An item whose values are known, as a language model is shown it; values: of attributes that
+    are asked for.
+    """
 
     title: str
     values: tuple[tuple[str, str], ...]
@@ -301,13 +318,16 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class DescribeJob:
-    """What a language model is to be asked about one item; equal content is asked once, whatever the item.
+    """What a language model is to be asked about one item; equal content is asked once, whatever
+    the item.
 
     fields: (field name, text) that may state values, titles first, cut to what a prompt may hold.
     known: (attribute name, value as a reader would say it) of what needs no asking.
-    pictures: digests of distinct usable pictures, in the item's order; attributes: names of those still open.
+    pictures: digests of distinct usable pictures, in the item's order; attributes: names of those
+    still open.
     describe: whether the pictures are to be described too.
-    demonstrations: of other items, shown with the question; no part of the content, which is this item's alone.
+    demonstrations: of other items, shown with the question; no part of the content, which is this
+    item's alone.
     """
 
     item_id: str
@@ -324,9 +344,12 @@ class DescribeJob:
 class ItemAnswer:
     """What a language model said of one item, checked.
 
-    values: attribute name → value, or unknown with the reason, for each attribute that was asked for.
-    reason, message: why there is no answer, or not all of it; raw: the model's last answer, when it was unusable.
-    fingerprint: of the request whose answer holds the description; described: digests of the pictures it is of.
+    values: attribute name → value, or unknown with the reason, for each attribute that was asked
+    for.
+    reason, message: why there is no answer, or not all of it; raw: the model's last answer, when it
+    was unusable.
+    fingerprint: of the request whose answer holds the description; described: digests of the
+    pictures it is of.
     """
 
     item_id: str
@@ -349,10 +372,11 @@ class ItemAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a language model said of an item in an earlier run, to be used again if the item is still the same.
+    """What a language model said of an item in an earlier run, to be used again if the item is
+    still the same.
 
-    fingerprint: of the item then; current: what was asked as it would be asked now; stale: what another model, prompt
-    or template entry gave, to stand until there is something better.
+    fingerprint: of the item then; current: what was asked as it would be asked now; stale: what
+    another model, prompt or template entry gave, to stand until there is something better.
     """
 
     item_id: str
@@ -391,7 +415,8 @@ class Item:
 class Bucket:
     """All items whose id hashes to one bucket, sorted by id: the unit of state, memory and files.
 
-    image_rows: item id → keys of the rows of image tables that came with it, also where the item is among the rejects.
+    image_rows: item id → keys of the rows of image tables that came with it, also where the item is
+    among the rejects.
     examples: item id → what probes and demonstrations see of the item, where they are wanted.
     """
 
@@ -404,12 +429,16 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class ItemDigest:
-    """What other items with the same content are shown of an item; one for each content that it holds.
+    """What other items with the same content are shown of an item; one for each content that it
+    holds.
 
     content: key of the picture or text that may be shared; field: where the item holds it.
-    titles: the item's own, cut; words: of each title, sorted, without what tells variants of one product apart.
-    values: (attribute name, source value as a reader would say it) of attributes with a single value.
-    stated: (attribute name, value) that the content itself states, of attributes with a closed list; of texts only.
+    titles: the item's own, cut; words: of each title, sorted, without what tells variants of one
+    product apart.
+    values: (attribute name, source value as a reader would say it) of attributes with a single
+    value.
+    stated: (attribute name, value) that the content itself states, of attributes with a closed
+    list; of texts only.
     """
 
     content: str

@@ -1,7 +1,7 @@
 """What a snapshot must fulfil, derived from the template as Great Expectations' own expectations.
 
-Pure data: `transforms.validation.gate` runs them. To add a check: its kind in `schemas.checks`, one entry in the list of the frame
-it looks at.
+Pure data: `transforms.validation.gate` runs them. To add a check: its kind in `schemas.checks`, one
+entry in the list of the frame it looks at.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ UNIT_NORM_TOLERANCE = 1e-3
 class Check:
     """One expectation over one frame of the snapshot.
 
-    frame: `run` (one row: the account of the run), `drift` (one row: how far it is from the last snapshot), `items`
-      (one row an item, scalar columns), `list:<attribute>` (one row per entry of a list column), `quarantine`,
-      `embeddings/<kind>` (one row a vector: ids and norm).
+    frame: `run` (one row: the account of the run), `drift` (one row: how far it is from the last
+    snapshot), `items`
+      (one row an item, scalar columns), `list:<attribute>` (one row per entry of a list column),
+      `quarantine`, `embeddings/<kind>` (one row a vector: ids and norm).
     kind: id in schemas.checks.KINDS; expectation: class name in great_expectations.expectations.
     severity: critical refuses the snapshot.
     """
@@ -58,17 +59,30 @@ def derive_checks(template: Template) -> list[Check]:
     for kind in ("text", "image"):
         checks += _embedding_checks(kind)
     checks += _quarantine_checks()
-    return [replace(check, severity=template.gate.severities.get(check.kind, check.severity)) for check in checks]
+    return [
+        replace(check, severity=template.gate.severities.get(check.kind, check.severity))
+        for check in checks
+    ]
 
 
-def _check(frame: str, kind: str, expectation: str, arguments: dict[str, Any], meaning: str = "") -> Check:
-    return Check(frame, kind, expectation, arguments, meaning or KINDS[kind].about, KINDS[kind].severity)
+def _check(
+    frame: str, kind: str, expectation: str, arguments: dict[str, Any], meaning: str = ""
+) -> Check:
+    return Check(
+        frame, kind, expectation, arguments, meaning or KINDS[kind].about, KINDS[kind].severity
+    )
 
 
-def between(frame: str, kind: str, column: str, low: float | None, high: float | None, meaning: str = "") -> Check:
+def between(
+    frame: str, kind: str, column: str, low: float | None, high: float | None, meaning: str = ""
+) -> Check:
     """That the values of a column lie between two numbers, both included; None: no limit."""
-    limits = {key: value for key, value in (("min_value", low), ("max_value", high)) if value is not None}
-    return _check(frame, kind, "ExpectColumnValuesToBeBetween", {"column": column, **limits}, meaning)
+    limits = {
+        key: value for key, value in (("min_value", low), ("max_value", high)) if value is not None
+    }
+    return _check(
+        frame, kind, "ExpectColumnValuesToBeBetween", {"column": column, **limits}, meaning
+    )
 
 
 def _run_checks(template: Template) -> Iterator[Check]:
@@ -85,12 +99,22 @@ def _run_checks(template: Template) -> Iterator[Check]:
     ):
         yield between("run", kind, column, 0, 0)
     yield between("run", "min-items", "items", gate.min_items, None)
-    meaning = f"the language model failed on at most {gate.max_describe_failure_rate:.0%} of the items it was asked"
+    meaning = (
+        f"the language model failed on at most {gate.max_describe_failure_rate:.0%} of the items "
+        "it was asked"
+    )
     yield between(
-        "run", "describe-failure-rate", "describe_failure_rate", None, gate.max_describe_failure_rate, meaning
+        "run",
+        "describe-failure-rate",
+        "describe_failure_rate",
+        None,
+        gate.max_describe_failure_rate,
+        meaning,
     )
     meaning = f"at most {gate.max_quarantine_rate:.0%} of the records are in quarantine"
-    yield between("run", "quarantine-rate", "quarantine_rate", None, gate.max_quarantine_rate, meaning)
+    yield between(
+        "run", "quarantine-rate", "quarantine_rate", None, gate.max_quarantine_rate, meaning
+    )
 
 
 def _none(frame: str, kind: str, column: str, meaning: str = "") -> Check:
@@ -119,9 +143,17 @@ def _attribute_checks(attribute: Attribute) -> Iterator[Check]:
         meaning = f"{name} stays in its closed list"
         yield _check(frame, "closed-list", "ExpectColumnValuesToBeInSet", allowed, meaning)
     if attribute.min is not None or attribute.max is not None:
-        yield between("items", "range", name, attribute.min, attribute.max, f"{name} stays in its range")
+        yield between(
+            "items", "range", name, attribute.min, attribute.max, f"{name} stays in its range"
+        )
     if attribute.required:
-        yield _check("items", "required", "ExpectColumnValuesToNotBeNull", {"column": name}, f"{name} is required")
+        yield _check(
+            "items",
+            "required",
+            "ExpectColumnValuesToNotBeNull",
+            {"column": name},
+            f"{name} is required",
+        )
     elif expect.min_coverage > 0:
         covered = {"column": name, "mostly": expect.min_coverage}
         meaning = f"{name} is known for at least {expect.min_coverage:.0%} of the items"
@@ -131,19 +163,29 @@ def _attribute_checks(attribute: Attribute) -> Iterator[Check]:
     meaning = f"every value of {name} has a source"
     yield _check("items", "source-known", "ExpectColumnValuesToBeInSet", sources, meaning)
     meaning = f"filled values of {name} reach the confidence that the template asks for"
-    yield between("items", "confidence", f"{name}__confidence", attribute.min_confidence, 1, meaning)
+    yield between(
+        "items", "confidence", f"{name}__confidence", attribute.min_confidence, 1, meaning
+    )
 
 
 def _embedding_checks(kind: str) -> Iterator[Check]:
     frame = f"embeddings/{kind}"
     unique = {"column": "item_id"}
-    yield _check(frame, "vector-unique", "ExpectColumnValuesToBeUnique", unique, f"one {kind} vector an item")
-    yield _none(frame, "vector-owned", "stray_id", f"every {kind} vector belongs to an item of its bucket")
+    yield _check(
+        frame, "vector-unique", "ExpectColumnValuesToBeUnique", unique, f"one {kind} vector an item"
+    )
+    yield _none(
+        frame, "vector-owned", "stray_id", f"every {kind} vector belongs to an item of its bucket"
+    )
     low, high = 1 - UNIT_NORM_TOLERANCE, 1 + UNIT_NORM_TOLERANCE
-    yield between(frame, "vector-norm", "norm", low, high, f"{kind} vectors are finite and of length one")
+    yield between(
+        frame, "vector-norm", "norm", low, high, f"{kind} vectors are finite and of length one"
+    )
 
 
 def _quarantine_checks() -> Iterator[Check]:
-    registered = sorted(reason.id for reason in REASONS.values() if Effect.QUARANTINE in reason.effects)
+    registered = sorted(
+        reason.id for reason in REASONS.values() if Effect.QUARANTINE in reason.effects
+    )
     reasons = {"column": "reason", "value_set": registered}
     yield _check("quarantine", "quarantine-reason", "ExpectColumnValuesToBeInSet", reasons)

@@ -1,4 +1,6 @@
-"""Loading a template from YAML: every error at once, each with its line and what to write instead."""
+"""Loading a template from YAML: every error at once, each with its line and what to write
+instead.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from schemas.choices import Strict
 from schemas.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
 
-# What fits a pattern, in words, by the place of the entry; everywhere else stands an attribute's name.
+# What fits a pattern, in words, by the place of the entry; everywhere else stands an attribute's
+# name.
 _FITTING = {
     "version": "for example 1.0.0",
     "name": "lower-case letters, digits, _ and -, starting with a letter, 63 characters at most",
@@ -26,7 +29,10 @@ _FITTING_NAME = "lower-case letters, digits and _, starting with a letter, 63 ch
 
 @dataclass(frozen=True, slots=True)
 class TemplateError:
-    """One thing that is wrong with a template: where, what, and how to mend it. line: None where it has no place."""
+    """One thing that is wrong with a template: where, what, and how to mend it.
+
+    line: None where it has no place.
+    """
 
     line: int | None
     where: str
@@ -82,7 +88,8 @@ def load_template(name_or_path: str) -> Template:
                 TemplateError(
                     None,
                     "name",
-                    f"no such template{hint} packaged: {', '.join(packaged)}. Name a file by its path, ending in .yaml",
+                    f"no such template{hint} packaged: {', '.join(packaged)}. Name a file by its "
+                    "path, ending in .yaml",
                 )
             ],
         )
@@ -101,7 +108,13 @@ def parse_template(text: str, source: str) -> Template:
     if not isinstance(tree, dict):
         raise TemplateRefusedError(
             source,
-            [TemplateError(None, "file", "is not a mapping; start with name:, version:, record: and attributes:")],
+            [
+                TemplateError(
+                    None,
+                    "file",
+                    "is not a mapping; start with name:, version:, record: and attributes:",
+                )
+            ],
         )
     errors = [*_shape_errors(tree), *_attribute_errors(tree), *_reference_errors(tree)]
     if errors:
@@ -125,7 +138,8 @@ def _shape_errors(tree: Any) -> Iterator[TemplateError]:
         yield TemplateError(
             _line(tree, ("attributes",)),
             "attributes",
-            "needs a list with at least one attribute; add attributes: [{name: title, type: string, from: title}]",
+            "needs a list with at least one attribute; add attributes: [{name: title, type: "
+            "string, from: title}]",
         )
     placeholder = [{"name": "placeholder", "type": "string"}]
     try:
@@ -144,7 +158,9 @@ def _attribute_errors(tree: Any) -> Iterator[TemplateError]:
 
 
 def _reference_errors(tree: Any) -> Iterator[TemplateError]:
-    """What is wrong between entries: names used twice, reserved names, formats of columns nobody reads."""
+    """What is wrong between entries: names used twice, reserved names, formats of columns nobody
+    reads.
+    """
     attributes = tree.get("attributes")
     seen: dict[str, int | None] = {}
     for index, raw in enumerate(attributes if isinstance(attributes, list) else []):
@@ -154,15 +170,21 @@ def _reference_errors(tree: Any) -> Iterator[TemplateError]:
         line = _line(tree, ("attributes", index, "name"))
         if name in seen:
             yield TemplateError(
-                line, f"attributes[{index}].name", f"{name!r} is taken by line {seen[name]}; rename one"
+                line,
+                f"attributes[{index}].name",
+                f"{name!r} is taken by line {seen[name]}; rename one",
             )
         seen.setdefault(name, line)
         if name in FIXED_ITEM_COLUMNS or "__" in name:
             yield TemplateError(
-                line, f"attributes[{index}].name", f"{name!r} is a column of the tables; choose another name"
+                line,
+                f"attributes[{index}].name",
+                f"{name!r} is a column of the tables; choose another name",
             )
     columns = tree.get("columns")
-    used = {str(source).split(".")[0] for source in _sources(tree)} | {str(source) for source in _sources(tree)}
+    used = {str(source).split(".")[0] for source in _sources(tree)} | {
+        str(source) for source in _sources(tree)
+    }
     for column in columns if isinstance(columns, dict) else {}:
         if column not in used:
             close = difflib.get_close_matches(str(column), used, n=1)
@@ -181,7 +203,9 @@ def _sources(tree: Any) -> Iterator[Any]:
     entries = [record.get("id"), record.get("event_ts"), images.get("columns")]
     attributes = tree.get("attributes")
     entries += [
-        raw.get("from") for raw in (attributes if isinstance(attributes, list) else []) if isinstance(raw, dict)
+        raw.get("from")
+        for raw in (attributes if isinstance(attributes, list) else [])
+        if isinstance(raw, dict)
     ]
     for entry in entries:
         if entry is not None:
@@ -201,13 +225,17 @@ def _explain(
     """Pydantic's findings in the template's own words."""
     for finding in error.errors():
         location = (*prefix, *finding["loc"])
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+        where = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in location
+        ).lstrip(".")
         kind, given = finding["type"], finding.get("input")
         if kind == "extra_forbidden":
             allowed = _allowed_keys(model, finding["loc"][:-1])
             close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
             problem = (
-                f"unknown key; did you mean {close[0]!r}?" if close else f"unknown key; allowed: {', '.join(allowed)}"
+                f"unknown key; did you mean {close[0]!r}?"
+                if close
+                else f"unknown key; allowed: {', '.join(allowed)}"
             )
         elif kind == "missing":
             problem = "is missing; add it"
@@ -225,7 +253,11 @@ def _allowed_keys(model: type[Strict], location: tuple[Any, ...]) -> list[str]:
     for part in location:
         field = fields.get(part) if isinstance(part, str) else None
         annotation = getattr(field, "annotation", None)
-        nested = [t for t in (annotation, *getattr(annotation, "__args__", ())) if hasattr(t, "model_fields")]
+        nested = [
+            t
+            for t in (annotation, *getattr(annotation, "__args__", ()))
+            if hasattr(t, "model_fields")
+        ]
         if not nested and annotation is not None:
             break
         if nested:
@@ -234,7 +266,9 @@ def _allowed_keys(model: type[Strict], location: tuple[Any, ...]) -> list[str]:
 
 
 def _line(tree: Any, location: tuple[Any, ...]) -> int | None:
-    """The 1-based line of a place in the YAML tree, or of the nearest place above it; None for the whole file."""
+    """The 1-based line of a place in the YAML tree, or of the nearest place above it; None for the
+    whole file.
+    """
     line: int | None = None
     node = tree
     for part in location:
@@ -242,7 +276,12 @@ def _line(tree: Any, location: tuple[Any, ...]) -> int | None:
         if isinstance(node, dict) and part in node and marks is not None:
             line = marks.key(part)[0] + 1
             node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node) and marks is not None:
+        elif (
+            isinstance(node, list)
+            and isinstance(part, int)
+            and part < len(node)
+            and marks is not None
+        ):
             line = marks.item(part)[0] + 1
             node = node[part]
         else:

@@ -31,7 +31,8 @@ class Reason:
 
 
 _Q, _F, _U = (Effect.QUARANTINE,), (Effect.FLAG,), (Effect.UNKNOWN,)
-# A model's failure: the item goes on with unknown values and a flag, or is set aside where the template says so.
+# A model's failure: the item goes on with unknown values and a flag, or is set aside where the
+# template says so.
 _MODEL = (Effect.UNKNOWN, Effect.FLAG, Effect.QUARANTINE)
 
 _ALL = (
@@ -111,7 +112,8 @@ _ALL = (
         "duplicate-id",
         "normalise",
         _Q,
-        "Another record with this id was kept: the latest event time, then the most values, then the smaller content hash wins.",
+        "Another record with this id was kept: the latest event time, then the most values, then "
+        "the smaller content hash wins.",
         "Make ids unique at the source, or merge the records.",
     ),
     Reason(
@@ -197,8 +199,10 @@ _ALL = (
         "image-outside-root",
         "images",
         _F,
-        "The picture's path is absolute, climbs with '..', or leads out of --images-root by a symbolic link.",
-        "Keep pictures below --images-root; set record.images.strip_prefix for paths written with a leading slash.",
+        "The picture's path is absolute, climbs with '..', or leads out of --images-root by a "
+        "symbolic link.",
+        "Keep pictures below --images-root; set record.images.strip_prefix for paths written with "
+        "a leading slash.",
     ),
     Reason(
         "image-path-invalid",
@@ -207,8 +211,20 @@ _ALL = (
         "The picture reference is not a usable path (a URL, control characters, too long).",
         "Download pictures first; references are paths relative to --images-root.",
     ),
-    Reason("image-not-a-file", "images", _F, "The path names a directory, device or pipe.", "Name a picture file."),
-    Reason("image-unreadable", "images", _F, "The file exists but may not be read.", "Give the job read permission."),
+    Reason(
+        "image-not-a-file",
+        "images",
+        _F,
+        "The path names a directory, device or pipe.",
+        "Name a picture file.",
+    ),
+    Reason(
+        "image-unreadable",
+        "images",
+        _F,
+        "The file exists but may not be read.",
+        "Give the job read permission.",
+    ),
     Reason("image-empty", "images", _F, "The file has zero bytes.", "Export the picture again."),
     Reason(
         "image-too-many-bytes",
@@ -252,8 +268,20 @@ _ALL = (
         "The animation has more than --max-image-frames frames.",
         "Keep the first frame.",
     ),
-    Reason("image-truncated", "images", _F, "The picture's data ends early.", "Export the picture again."),
-    Reason("image-decode-failed", "images", _F, "The decoder refused the picture's data.", "Export the picture again."),
+    Reason(
+        "image-truncated",
+        "images",
+        _F,
+        "The picture's data ends early.",
+        "Export the picture again.",
+    ),
+    Reason(
+        "image-decode-failed",
+        "images",
+        _F,
+        "The decoder refused the picture's data.",
+        "Export the picture again.",
+    ),
     Reason(
         "image-required",
         "validate",
@@ -275,7 +303,8 @@ _ALL = (
         "describe",
         _MODEL,
         "The model's server could not be reached, died more often than it may, or was given up.",
-        "Look at the message and at the server's log; run again when it is well: what was answered is kept.",
+        "Look at the message and at the server's log; run again when it is well: what was answered "
+        "is kept.",
         passes=True,
     ),
     Reason(
@@ -283,7 +312,8 @@ _ALL = (
         "describe",
         _MODEL,
         "No whole answer came within --request-timeout-secs, not on the last retry either.",
-        "Raise --request-timeout-secs or lower --max-inflight; run again, only what is open is asked for.",
+        "Raise --request-timeout-secs or lower --max-inflight; run again, only what is open is "
+        "asked for.",
         passes=True,
     ),
     Reason(
@@ -298,7 +328,8 @@ _ALL = (
         "model-error",
         "describe",
         _MODEL,
-        "The server broke off, or answered with an error or with something that is no chat completion, to the last retry.",
+        "The server broke off, or answered with an error or with something that is no chat "
+        "completion, to the last retry.",
         "Look at the message and at the server's log; run again.",
         passes=True,
     ),
@@ -306,8 +337,10 @@ _ALL = (
         "model-refused",
         "describe",
         _MODEL,
-        "The server refused this request (HTTP 4xx): too long, a picture it cannot take, a key it does not accept.",
-        "Look at the message: lower --max-pictures, --max-text-chars or --describe-image-px, or set the right key.",
+        "The server refused this request (HTTP 4xx): too long, a picture it cannot take, a key it "
+        "does not accept.",
+        "Look at the message: lower --max-pictures, --max-text-chars or --describe-image-px, or "
+        "set the right key.",
     ),
     Reason(
         "answer-truncated",
@@ -321,21 +354,25 @@ _ALL = (
         "describe",
         _MODEL,
         "The model answered with nothing or white space, twice.",
-        "A reasoning model may have spent its tokens thinking: raise --max-answer-tokens or switch thinking off.",
+        "A reasoning model may have spent its tokens thinking: raise --max-answer-tokens or switch "
+        "thinking off.",
     ),
     Reason(
         "answer-malformed",
         "describe",
         _MODEL,
         "The answer was not one JSON object, twice; the quarantine table keeps it as it came.",
-        "Check that the server decodes by JSON Schema (response_format json_schema). The answer is kept: delete OUTPUT/answers to ask anew.",
+        "Check that the server decodes by JSON Schema (response_format json_schema). The answer is "
+        "kept: delete OUTPUT/answers to ask anew.",
     ),
     Reason(
         "answer-off-schema",
         "describe",
         _MODEL,
-        "The answer was JSON, twice, but not what was asked for: keys missing or added, values of a wrong type or outside the list.",
-        "Check that the server decodes by JSON Schema (response_format json_schema). The answer is kept: delete OUTPUT/answers to ask anew.",
+        "The answer was JSON, twice, but not what was asked for: keys missing or added, values of "
+        "a wrong type or outside the list.",
+        "Check that the server decodes by JSON Schema (response_format json_schema). The answer is "
+        "kept: delete OUTPUT/answers to ask anew.",
     ),
     Reason(
         "embed-failed",
@@ -351,21 +388,25 @@ _ALL = (
         "contradict",
         _F,
         "A title or text states another value than the source gave.",
-        "Look at the span in the detail: mend the value, or the text, which may be that of another item.",
+        "Look at the span in the detail: mend the value, or the text, which may be that of another "
+        "item.",
     ),
     Reason(
         "picture-contradicts-value",
         "contradict",
         _F,
-        "The pictures show another value than the source gave: a colour far from it, or the look of other values' pictures.",
+        "The pictures show another value than the source gave: a colour far from it, or the look "
+        "of other values' pictures.",
         "Look at the picture: replace it if it shows another item, else mend the value.",
     ),
     Reason(
         "picture-text-other-title",
         "contradict",
         _F,
-        "No word of the title is on the pictures, though other words are and this catalog's pictures usually bear their titles.",
-        "Look at the picture: it may be that of another item, or of an edition in another language.",
+        "No word of the title is on the pictures, though other words are and this catalog's "
+        "pictures usually bear their titles.",
+        "Look at the picture: it may be that of another item, or of an edition in another "
+        "language.",
     ),
     Reason(
         "shared-picture-other-title",
@@ -385,14 +426,16 @@ _ALL = (
         "same-item-other-value",
         "contradict",
         _F,
-        "An item with the same title and the same picture or text has another value from the source.",
+        "An item with the same title and the same picture or text has another value from the "
+        "source.",
         "Merge the two records, or mend the value of one.",
     ),
     Reason(
         "placeholder-content",
         "contradict",
         _F,
-        "The picture or text stands under many unrelated titles: a stand-in such as 'no picture', which says nothing of the item.",
+        "The picture or text stands under many unrelated titles: a stand-in such as 'no picture', "
+        "which says nothing of the item.",
         "Remove the stand-in at the source.",
     ),
     Reason(
@@ -406,7 +449,8 @@ _ALL = (
         "rows-contradict-value",
         "fill",
         _F,
-        "The catalog's other rows, learnt by a probe that had not seen this one, are sure of another value than the source gave.",
+        "The catalog's other rows, learnt by a probe that had not seen this one, are sure of "
+        "another value than the source gave.",
         "Check the value: it may be wrong, or the row may hold another item's text or picture.",
     ),
     # fill
@@ -414,7 +458,8 @@ _ALL = (
         "stated-absent",
         "fill",
         _U,
-        "The source says that there is none, in one of the words that the template lists under `absent`.",
+        "The source says that there is none, in one of the words that the template lists under "
+        "`absent`.",
         "Nothing to do; such a value is never filled.",
     ),
     Reason(
@@ -432,7 +477,11 @@ _ALL = (
         "Nothing to do: a later rung of the cascade may fill it.",
     ),
     Reason(
-        "ambiguous", "fill", _U, "The text states several different values.", "Nothing to do: guessing is not allowed."
+        "ambiguous",
+        "fill",
+        _U,
+        "The text states several different values.",
+        "Nothing to do: guessing is not allowed.",
     ),
     Reason(
         "below-threshold",
@@ -466,7 +515,8 @@ _ALL = (
         "budget",
         "fill",
         (Effect.UNKNOWN, Effect.FLAG),
-        "The run's budget (--max-model-calls, --max-tokens, --max-cost) was spent before this item was asked for.",
+        "The run's budget (--max-model-calls, --max-tokens, --max-cost) was spent before this item "
+        "was asked for.",
         "Run again: only what is open is asked for, what was answered is kept.",
         passes=True,
     ),
@@ -507,4 +557,7 @@ def check_registered(reason_id: str, *effects: Effect) -> None:
     known = REASONS.get(reason_id)
     if known is None or (effects and not set(effects) & set(known.effects)):
         wanted = " or ".join(effects) if effects else "any"
-        raise ValueError(f"reason {reason_id!r} is not registered with effect {wanted}; add it to schemas/reasons.py")
+        raise ValueError(
+            f"reason {reason_id!r} is not registered with effect {wanted}; add it to "
+            "schemas/reasons.py"
+        )

@@ -34,8 +34,16 @@ def attribute_fields(attribute: Attribute) -> list[pa.Field]:
     about = attribute.description or attribute.title
     return [
         column(attribute.name, value_type(attribute), about + unit),
-        column(attribute.name + GIVEN_SUFFIX, pa.string(), f"{attribute.title} as the source wrote it; never changed"),
-        column(attribute.name + PROVENANCE_SUFFIX, PROVENANCE, f"where the value of {attribute.name} came from"),
+        column(
+            attribute.name + GIVEN_SUFFIX,
+            pa.string(),
+            f"{attribute.title} as the source wrote it; never changed",
+        ),
+        column(
+            attribute.name + PROVENANCE_SUFFIX,
+            PROVENANCE,
+            f"where the value of {attribute.name} came from",
+        ),
     ]
 
 
@@ -46,7 +54,10 @@ def items_schema(template: Template) -> pa.Schema:
 
 def embeddings_schema(kind: str, dimension: int) -> pa.Schema:
     """kind: text or image."""
-    of = {"text": "unit vector of text_enriched", "image": "unit mean of the unit vectors of the item's pictures"}
+    of = {
+        "text": "unit vector of text_enriched",
+        "image": "unit mean of the unit vectors of the item's pictures",
+    }
     return pa.schema(embedding(kind, dimension, of[kind]))
 
 

@@ -1,7 +1,8 @@
 """The catalog template: the single source of truth about a catalog's columns and attributes.
 
-From a template are derived: how raw columns are read, the Arrow columns of the tables, the row checks,
-the Great Expectations suite and the data dictionary. Loading reports every error at once, with its line.
+From a template are derived: how raw columns are read, the Arrow columns of the tables, the row
+checks, the Great Expectations suite and the data dictionary. Loading reports every error at once,
+with its line.
 """
 
 from __future__ import annotations
@@ -64,11 +65,14 @@ class RecordMap(Strict):
 class Describe(Strict):
     """How items are put to a language model.
 
-    subject: what an item is, in the prompt's words ("a film"); on_failure: what becomes of an item for which the
+    subject: what an item is, in the prompt's words ("a film"); on_failure: what becomes of an item
+    for which the
     model failed: `unknown` leaves its open attributes unknown, `quarantine` sets the record aside.
     """
 
-    subject: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^<>\[\]{}\n]+$")] = "an item of a catalog"
+    subject: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^<>\[\]{}\n]+$")] = (
+        "an item of a catalog"
+    )
     on_failure: Literal["unknown", "quarantine"] = "unknown"
 
 
@@ -78,10 +82,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Drift(Strict):
     """How far a snapshot may be from the last published one.
 
-    min_items: below it, in either snapshot, nothing is compared; values and vectors are counted likewise.
-    items_lost, items_gained: as a share of the last snapshot's; null_rate, quarantine_rate: rise of a share.
-    values: Jensen-Shannon distance of an attribute's values; vectors: distance of the mean vectors; both without what
-    chance alone makes.
+    min_items: below it, in either snapshot, nothing is compared; values and vectors are counted
+    likewise.
+    items_lost, items_gained: as a share of the last snapshot's; null_rate, quarantine_rate: rise of
+    a share.
+    values: Jensen-Shannon distance of an attribute's values; vectors: distance of the mean vectors;
+    both without what chance alone makes.
     """
 
     min_items: Annotated[int, Field(ge=1)] = 100
@@ -96,7 +102,8 @@ class Drift(Strict):
 class Gate(Strict):
     """What a snapshot must fulfil before readers see it.
 
-    max_describe_failure_rate: of the items that a language model was asked about; what the budget left open is none.
+    max_describe_failure_rate: of the items that a language model was asked about; what the budget
+    left open is none.
     severities: kind of check (docs/gate.md) → critical, which refuses the snapshot, or warning.
     """
 
@@ -134,7 +141,9 @@ class Template(Strict):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the canonical form: equal for templates that mean the same, whatever their layout."""
+        """SHA-256 of the canonical form: equal for templates that mean the same, whatever their
+        layout.
+        """
         canonical = self.model_dump(mode="json", by_alias=True)
         return hashlib.sha256(orjson.dumps(canonical, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
@@ -144,7 +153,9 @@ class Template(Strict):
 
     @cached_property
     def evidence_fields(self) -> tuple[str, ...]:
-        """Attributes whose text may state values of others: titles first, then texts, in template order."""
+        """Attributes whose text may state values of others: titles first, then texts, in template
+        order.
+        """
         with_role = [a for a in self.attributes if a.role]
         return tuple(a.name for a in sorted(with_role, key=lambda a: a.role != "title"))
 

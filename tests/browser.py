@@ -1,4 +1,6 @@
-"""A real headless browser for pages that people look at: everything it says and asks for is recorded."""
+"""A real headless browser for pages that people look at: everything it says and asks for is
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ PHONE, DESKTOP = (360, 800), (1280, 900)
 
 @dataclass
 class Opened:
-    """A page in the browser. said: console errors and exceptions; asked: URLs requested, `data:` aside."""
+    """A page in the browser.
+
+    said: console errors and exceptions; asked: URLs requested, `data:` aside.
+    """
 
     page: Any
     said: list[str] = field(default_factory=list)
@@ -26,7 +31,11 @@ class Opened:
 
     def texts(self, selector: str) -> list[str]:
         """The text of each element that is visible."""
-        return [each.inner_text() for each in self.page.query_selector_all(selector) if each.is_visible()]
+        return [
+            each.inner_text()
+            for each in self.page.query_selector_all(selector)
+            if each.is_visible()
+        ]
 
     def grave_findings(self) -> list[str]:
         """What axe-core finds serious or critical."""
@@ -39,7 +48,8 @@ class Opened:
     def wrong_numbers(self, manifest: Any) -> list[str]:
         """Numbers with a place in the manifest that are not what stands there."""
         shown = self.page.eval_on_selector_all(
-            "[data-manifest]", "all => all.map(e => [e.dataset.manifest, e.dataset.value, e.textContent])"
+            "[data-manifest]",
+            "all => all.map(e => [e.dataset.manifest, e.dataset.value, e.textContent])",
         )
         assert shown, "no number says where it stems from"
         wrong = []
@@ -78,15 +88,24 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Iterator[Opened]:
+def opened(
+    browser: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light"
+) -> Iterator[Opened]:
     """A local file, opened as a reader does."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
+    )
     result = Opened(context.new_page())
-    result.page.on("console", lambda message: result.said.append(message.text) if message.type == "error" else None)
+    result.page.on(
+        "console",
+        lambda message: result.said.append(message.text) if message.type == "error" else None,
+    )
     result.page.on("pageerror", lambda error: result.said.append(str(error)))
     result.page.on(
         "request",
-        lambda request: result.asked.append(request.url) if not request.url.startswith("data:") else None,
+        lambda request: (
+            result.asked.append(request.url) if not request.url.startswith("data:") else None
+        ),
     )
     try:
         result.page.goto(path.as_uri())

@@ -33,16 +33,27 @@ CATALOGS = {
     "films": Catalog("films", ("interactions/items.jsonl",), 1175, "interactions"),
     "stamps": Catalog("multilingual", ("stamps/catalog.jsonl",), 161, "stamps"),
     "implicitave": Catalog(
-        str(HERE / "templates" / "implicitave.yaml"), ("implicitave/catalog.jsonl",), 763, "implicitave"
+        str(HERE / "templates" / "implicitave.yaml"),
+        ("implicitave/catalog.jsonl",),
+        763,
+        "implicitave",
     ),
-    "wdc_pave": Catalog(str(HERE / "templates" / "wdc_pave.yaml"), ("wdc_pave/catalog.jsonl",), 1066),
+    "wdc_pave": Catalog(
+        str(HERE / "templates" / "wdc_pave.yaml"), ("wdc_pave/catalog.jsonl",), 1066
+    ),
 }
 
 
 def arguments(name: str, *options: str) -> list[str]:
     """The command line of a run on a catalog."""
     catalog = CATALOGS[name]
-    command = ["--template", catalog.template, "--input", *(str(DATA / path) for path in catalog.inputs), *options]
+    command = [
+        "--template",
+        catalog.template,
+        "--input",
+        *(str(DATA / path) for path in catalog.inputs),
+        *options,
+    ]
     if catalog.images_root:
         command += ["--images-root", str(DATA / catalog.images_root)]
     if catalog.image_table:

@@ -40,7 +40,9 @@ class ChatServer:
     open: under way now; answered: the others.
     """
 
-    def __init__(self, script: Iterable[str] = (), latency_secs: float = 0.0, key: str = "", port: int = 0) -> None:
+    def __init__(
+        self, script: Iterable[str] = (), latency_secs: float = 0.0, key: str = "", port: int = 0
+    ) -> None:
         self._script = list(script)
         self._latency_secs = latency_secs
         self._key = key
@@ -57,7 +59,9 @@ class ChatServer:
         self.url = ""
 
     def __enter__(self) -> ChatServer:
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="chat-server")
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, daemon=True, name="chat-server"
+        )
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self.start(), self._loop).result()
         return self
@@ -82,7 +86,9 @@ class ChatServer:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._models)
         # Nobody waits for those who are left hanging.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
         await site.start()
@@ -94,7 +100,11 @@ class ChatServer:
             await self._runner.cleanup()
 
     async def _models(self, request: web.Request) -> web.Response:
-        if self._key and request.path != "/health" and request.headers.get("Authorization") != f"Bearer {self._key}":
+        if (
+            self._key
+            and request.path != "/health"
+            and request.headers.get("Authorization") != f"Bearer {self._key}"
+        ):
             return web.json_response({"error": {"message": "invalid api key"}}, status=401)
         return web.json_response({"object": "list", "data": [{"id": "stub", "object": "model"}]})
 
@@ -128,11 +138,17 @@ class ChatServer:
 
 
 async def behave(name: str, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-    """Answer as `name` says: a key of BEHAVIOURS, or an HTTP status of 400 and more, with `:VALUE` as Retry-After."""
+    """Answer as `name` says: a key of BEHAVIOURS, or an HTTP status of 400 and more, with `:VALUE`
+    as Retry-After.
+    """
     status, _, retry_after = name.partition(":")
     if status.isdigit():
-        error = {"error": {"message": f"scripted {status}", "type": "scripted", "code": int(status)}}
-        return web.json_response(error, status=int(status), headers={"Retry-After": retry_after} if retry_after else {})
+        error = {
+            "error": {"message": f"scripted {status}", "type": "scripted", "code": int(status)}
+        }
+        return web.json_response(
+            error, status=int(status), headers={"Retry-After": retry_after} if retry_after else {}
+        )
     return await BEHAVIOURS[name](request, body)
 
 
@@ -207,7 +223,9 @@ async def huge(request: web.Request, body: dict[str, Any]) -> web.StreamResponse
 
 async def cut(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     """A response that breaks off before the length that it announced."""
-    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "4096"})
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/json", "Content-Length": "4096"}
+    )
     await response.prepare(request)
     await response.write(b'{"choices": [{"mess')
     _hang_up(request)
@@ -228,7 +246,9 @@ async def truncated(request: web.Request, body: dict[str, Any]) -> web.StreamRes
 
 async def html(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     """A web page with status 200, as a portal in between gives it."""
-    return web.Response(text="<html><body>Welcome to\nthe portal</body></html>", content_type="text/html")
+    return web.Response(
+        text="<html><body>Welcome to\nthe portal</body></html>", content_type="text/html"
+    )
 
 
 async def wrong_shape(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
@@ -286,12 +306,15 @@ def picture_count(body: Mapping[str, Any]) -> int:
 
 def answer_for(body: Mapping[str, Any]) -> Any:
     """The smallest value that obeys the schema of a request's response_format; {} when it has none."""
-    schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema") or {"type": "object"}
+    schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema") or {
+        "type": "object"
+    }
     return instance(schema, user_text(body))
 
 
 def instance(schema: Mapping[str, Any], text: str, path: str = "") -> Any:
-    """The smallest value that obeys `schema`, all properties included; choices are a hash of text and path.
+    """The smallest value that obeys `schema`, all properties included; choices are a hash of text
+    and path.
 
     >>> instance({"type": "object", "properties": {"n": {"type": "integer", "minimum": 2}}}, "")
     {'n': 2}
@@ -299,8 +322,12 @@ def instance(schema: Mapping[str, Any], text: str, path: str = "") -> Any:
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
-        choices = [value for value in schema["enum"] if value not in ("unknown", None)] or schema["enum"]
-        return choices[int(hashlib.sha256(f"{path}\0{text}".encode()).hexdigest(), 16) % len(choices)]
+        choices = [value for value in schema["enum"] if value not in ("unknown", None)] or schema[
+            "enum"
+        ]
+        return choices[
+            int(hashlib.sha256(f"{path}\0{text}".encode()).hexdigest(), 16) % len(choices)
+        ]
     for union in ("anyOf", "oneOf"):
         if union in schema:
             branches = [branch for branch in schema[union] if branch.get("type") != "null"]
@@ -308,10 +335,16 @@ def instance(schema: Mapping[str, Any], text: str, path: str = "") -> Any:
     kinds = schema.get("type", "object")
     kind = kinds if isinstance(kinds, str) else next(k for k in kinds if k != "null")
     if kind == "object":
-        return {key: instance(value, text, f"{path}/{key}") for key, value in schema.get("properties", {}).items()}
+        return {
+            key: instance(value, text, f"{path}/{key}")
+            for key, value in schema.get("properties", {}).items()
+        }
     if kind == "array":
         least = max(schema.get("minItems", 0), min(1, schema.get("maxItems", 1)))
-        return [instance(schema.get("items", {"type": "string"}), text, f"{path}/{n}") for n in range(least)]
+        return [
+            instance(schema.get("items", {"type": "string"}), text, f"{path}/{n}")
+            for n in range(least)
+        ]
     if kind == "string" and "pattern" in schema:
         return "unknown"
     if kind == "string":
@@ -322,8 +355,12 @@ def instance(schema: Mapping[str, Any], text: str, path: str = "") -> Any:
     return True if kind == "boolean" else None
 
 
-def completion(body: Mapping[str, Any], content: str | None, finish_reason: str = "stop") -> dict[str, Any]:
-    """A chat completion as OpenAI's API has it, with log-probabilities if the request asks for them."""
+def completion(
+    body: Mapping[str, Any], content: str | None, finish_reason: str = "stop"
+) -> dict[str, Any]:
+    """A chat completion as OpenAI's API has it, with log-probabilities if the request asks for
+    them.
+    """
     tokens = re.findall(r"\W|\w{1,4}", content or "")
     choice: dict[str, Any] = {
         "index": 0,
@@ -340,7 +377,12 @@ def completion(body: Mapping[str, Any], content: str | None, finish_reason: str 
         "total_tokens": prompt_tokens + len(tokens),
         "prompt_tokens_details": {"image_tokens": 16 * pictures},
     }
-    return {"object": "chat.completion", "model": body.get("model"), "choices": [choice], "usage": usage}
+    return {
+        "object": "chat.completion",
+        "model": body.get("model"),
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
 def _token(token: str) -> dict[str, Any]:
@@ -369,13 +411,19 @@ async def _serve(server: ChatServer) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve scripted chat completions on the loopback; prints the URL.")
+    parser = argparse.ArgumentParser(
+        description="Serve scripted chat completions on the loopback; prints the URL."
+    )
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-secs", type=float, default=0.0)
     parser.add_argument("--key", default="")
     options = parser.parse_args()
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(ChatServer(latency_secs=options.latency_secs, key=options.key, port=options.port)))
+        asyncio.run(
+            _serve(
+                ChatServer(latency_secs=options.latency_secs, key=options.key, port=options.port)
+            )
+        )
 
 
 if __name__ == "__main__":

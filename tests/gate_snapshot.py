@@ -1,4 +1,6 @@
-"""A snapshot that the real job wrote, to be altered as a fault of the writer, a disk or a catalog would alter it."""
+"""A snapshot that the real job wrote, to be altered as a fault of the writer, a disk or a catalog
+would alter it.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ def replace_template(shop: Shop) -> Shop:
 
 @dataclass
 class Snapshot:
-    """A copy of a snapshot that may be spoilt. inputs: what was read of the catalog; account: changes of its numbers.
+    """A copy of a snapshot that may be spoilt.
+
+    inputs: what was read of the catalog; account: changes of its numbers.
 
     before: what it is compared with.
     """
@@ -120,15 +124,25 @@ class Snapshot:
         template = load_template(str(second.output.parent / "template.yaml"))
         manifest = json.loads((folder / "manifest.json").read_text())
         before = compared_of(read_snapshot(str(published[0])))
-        reports = msgspec.json.decode((folder / "buckets.json").read_bytes(), type=list[BucketReport])
+        reports = msgspec.json.decode(
+            (folder / "buckets.json").read_bytes(), type=list[BucketReport]
+        )
         inputs = [msgspec.convert(row, SplitReport, strict=False) for row in manifest["inputs"]]
         return cls(folder, template, before, reports, inputs)
 
     def path(self, table: str, bucket: int = 0) -> Path:
         return self.folder / table / f"bucket-{bucket:05d}.parquet"
 
-    def edit(self, table: str, change: Callable[[pa.Table], pa.Table], bucket: int | None = 0, **write: Any) -> None:
-        """Write a table's file anew, of one bucket or of all, as the job would: reported with its rows and digest."""
+    def edit(
+        self,
+        table: str,
+        change: Callable[[pa.Table], pa.Table],
+        bucket: int | None = 0,
+        **write: Any,
+    ) -> None:
+        """Write a table's file anew, of one bucket or of all, as the job would: reported with its
+        rows and digest.
+        """
         for number in range(BUCKETS) if bucket is None else (bucket,):
             path = self.path(table, number)
             pq.write_table(change(pq.read_table(path)), path, **write)
@@ -139,12 +153,20 @@ class Snapshot:
         rows, digest = pq.read_metadata(path).num_rows, hashlib.sha256(data).hexdigest()
         signed = DataFile(table, f"{table}/{path.name}", rows, len(data), digest)
         report = self.reports[bucket]
-        self.reports[bucket] = replace(report, files=tuple(signed if f.table == table else f for f in report.files))
+        self.reports[bucket] = replace(
+            report, files=tuple(signed if f.table == table else f for f in report.files)
+        )
 
     def set(
-        self, name: str, value: Callable[[dict[str, Any]], Any], bucket: int | None = 0, rows: int | None = 1
+        self,
+        name: str,
+        value: Callable[[dict[str, Any]], Any],
+        bucket: int | None = 0,
+        rows: int | None = 1,
     ) -> None:
-        """Set a column of items in their first rows (None: in all) to what `value` makes of the row."""
+        """Set a column of items in their first rows (None: in all) to what `value` makes of the
+        row.
+        """
 
         def change(table: pa.Table) -> pa.Table:
             content = table.to_pylist()
@@ -158,9 +180,15 @@ class Snapshot:
         """Take items out of all tables, as if the catalog had not had them."""
         for table in ("items", "embeddings/text", "embeddings/image", "records"):
             self.edit(
-                table, lambda t: t.filter(pa.array([i is None or keep(i) for i in t["item_id"].to_pylist()])), None
+                table,
+                lambda t: t.filter(
+                    pa.array([i is None or keep(i) for i in t["item_id"].to_pylist()])
+                ),
+                None,
             )
-        there = sum(file.rows for report in self.reports for file in report.files if file.table == "items")
+        there = sum(
+            file.rows for report in self.reports for file in report.files if file.table == "items"
+        )
         self.inputs = [replace(self.inputs[0], records=there + QUARANTINED, known=0, rejects=0)]
 
     def gate(self, accepted: bool = False) -> list[CheckResult]:
@@ -170,18 +198,26 @@ class Snapshot:
         rate = account.records_quarantined / max(1, account.records_in)
         now = replace(self.before, distributions=found.distributions, quarantine_rate=rate)
         drifted = check_drift(shifts(self.template.gate, self.before, now, accepted=accepted))
-        return [*check_run(self.template, {**account.as_row(), **self.account}, found), *drifted, *results]
+        return [
+            *check_run(self.template, {**account.as_row(), **self.account}, found),
+            *drifted,
+            *results,
+        ]
 
 
 def with_rows(table: pa.Table, content: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(content), schema=table.schema)
 
 
-def with_vectors(table: pa.Table, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> pa.Table:
+def with_vectors(
+    table: pa.Table, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+) -> pa.Table:
     """The embeddings table with other vectors; change: of an array of shape (rows, dimension)."""
     column = table.column(1).combine_chunks()
     matrix = change(column.flatten().to_numpy().reshape(len(column), -1).copy()).astype(np.float32)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
     name = table.column_names[1]
-    schema = table.schema.set(1, pa.field(name, vectors.type, False, table.schema.field(1).metadata))
+    schema = table.schema.set(
+        1, pa.field(name, vectors.type, False, table.schema.field(1).metadata)
+    )
     return pa.table([table.column(0), vectors], schema=schema)

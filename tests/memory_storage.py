@@ -1,4 +1,6 @@
-"""An object store in memory as a Beam file system, `store://`: like the real ones it deletes prefixes only with `/`."""
+"""An object store in memory as a Beam file system, `store://`: like the real ones it deletes
+prefixes only with `/`.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class MemoryStorage(FileSystem):  # type: ignore[misc]
     ) -> io.BytesIO:
         return _Upload(path)
 
-    def open(self, path: str, mime_type: str = "", compression_type: str = CompressionTypes.UNCOMPRESSED) -> io.BytesIO:
+    def open(
+        self, path: str, mime_type: str = "", compression_type: str = CompressionTypes.UNCOMPRESSED
+    ) -> io.BytesIO:
         if path not in self.files:
             raise FileNotFoundError(path)
         return io.BytesIO(self.files[path])
@@ -83,5 +87,9 @@ class MemoryStorage(FileSystem):  # type: ignore[misc]
 
     def delete(self, paths: list[str]) -> None:
         for path in paths:
-            for name in [name for name in self.files if name == path or (path.endswith("/") and name.startswith(path))]:
+            for name in [
+                name
+                for name in self.files
+                if name == path or (path.endswith("/") and name.startswith(path))
+            ]:
                 del self.files[name]

@@ -17,7 +17,9 @@ _KEPT_DOFNS = 4_096
 
 
 def make_beam_quick() -> None:
-    """Remember states and timers of a DoFn, and the views of an object of options, for this process."""
+    """Remember states and timers of a DoFn, and the views of an object of options, for this
+    process.
+    """
     userstate.get_dofn_specs = functools.lru_cache(_KEPT_DOFNS)(userstate.get_dofn_specs)
     view_as, kept = PipelineOptions.view_as, weakref.WeakKeyDictionary()
 

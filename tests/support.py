@@ -29,7 +29,9 @@ from schemas.template import Template
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real catalogs (../shared/data) are not here")
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the real catalogs (../shared/data) are not here"
+)
 
 FAKE_MODELS = ("--describe-backend", "fake", "--image-encoder", "fake", "--text-encoder", "fake")
 # What may differ between two runs on the same input.
@@ -78,7 +80,9 @@ class Run:
 
 def read_rows(folder: Path, without: Iterable[str] = ()) -> list[dict[str, Any]]:
     dropped = set(without)
-    rows = [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    rows = [
+        row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
     return [{name: value for name, value in row.items() if name not in dropped} for row in rows]
 
 
@@ -88,7 +92,10 @@ def all_rows(run: Run, without: Iterable[str] = RUN_COLUMNS) -> dict[str, list[s
 
 
 def start(arguments: Sequence[str], output: Path, *, report: bool = False) -> Run:
-    """Call the job's own main with these arguments. report: whether its page is written, which takes seconds."""
+    """Call the job's own main with these arguments.
+
+    report: whether its page is written, which takes seconds.
+    """
     out, err = io.StringIO(), io.StringIO()
     pages = [] if report else ["--no-report"]
     with redirect_stdout(out), redirect_stderr(err):
@@ -124,14 +131,26 @@ class Shop:
         path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
         return path
 
-    def run(self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out", report: bool = False) -> Run:
+    def run(
+        self,
+        *inputs: Path | str,
+        options: Sequence[str] = (),
+        output: str = "out",
+        report: bool = False,
+    ) -> Run:
         return start([*self._arguments(inputs), *options], self.folder / output, report=report)
 
-    def run_as_user(self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out") -> Run:
-        """The same in a process of its own that permissions hold for, also where the tests run as root."""
+    def run_as_user(
+        self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out"
+    ) -> Run:
+        """The same in a process of its own that permissions hold for, also where the tests run as
+        root.
+        """
         plain = [] if os.geteuid() else ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
         if plain and shutil.which(plain[0]) is None:
-            pytest.skip("root may read and write everything, and there is no setpriv to give that up")
+            pytest.skip(
+                "root may read and write everything, and there is no setpriv to give that up"
+            )
         arguments = [*self._arguments(inputs), *options, "--output", str(self.folder / output)]
         command = [*plain, sys.executable, "-m", "pipelines.enrich", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -140,7 +159,15 @@ class Shop:
     def _arguments(self, inputs: Sequence[Path | str]) -> list[str]:
         template = self.folder / "template.yaml"
         template.write_text(self.template)
-        arguments = ["--template", str(template), "--images-root", str(self.images), "--workers", "1", *FAKE_MODELS]
+        arguments = [
+            "--template",
+            str(template),
+            "--images-root",
+            str(self.images),
+            "--workers",
+            "1",
+            *FAKE_MODELS,
+        ]
         return [*arguments, "--input", *map(str, inputs)]
 
 
@@ -160,7 +187,13 @@ def flags(row: Mapping[str, Any]) -> set[str]:
 LEARNING: list[dict[str, Any]] = [
     {"name": "title", "type": "string", "role": "title", "from": "name"},
     {"name": "about", "type": "string", "role": "text", "from": "text"},
-    {"name": "color", "type": "enum", "values": ["Red", "Blue", "Green"], "from": "color", "absent": "none"},
+    {
+        "name": "color",
+        "type": "enum",
+        "values": ["Red", "Blue", "Green"],
+        "from": "color",
+        "absent": "none",
+    },
     {"name": "tags", "type": "multi_enum", "values": ["new", "sale", "eco"], "from": "tags"},
     {"name": "proof", "type": "boolean", "from": "proof"},
     {"name": "model", "type": "string", "from": "model", "max_length": 20},
@@ -169,7 +202,10 @@ LEARNING: list[dict[str, Any]] = [
 
 
 def learning_template(**every: Any) -> Template:
-    """A template whose attributes without a role are all filled. every: options of those attributes."""
+    """A template whose attributes without a role are all filled.
+
+    every: options of those attributes.
+    """
     attributes = [each if "role" in each else {"fill": True, **each, **every} for each in LEARNING]
     return Template.model_validate(
         {"name": "shop", "version": "1.0.0", "record": {"id": "id"}, "attributes": attributes}
@@ -186,7 +222,11 @@ def example(
     vector: Sequence[float] = (),
 ) -> Example:
     """What is learnt from. pictures: digest → tokens of what it shows; vector: of the text."""
-    texts = tuple(EvidenceText(field, text, "text") for field, text in (("title", title), ("about", about)) if text)
+    texts = tuple(
+        EvidenceText(field, text, "text")
+        for field, text in (("title", title), ("about", about))
+        if text
+    )
     shown = pictures or {}
     tokens = tuple(token for each in shown.values() for token in each)
     packed = np.asarray(vector, "<f4").tobytes()
@@ -198,7 +238,9 @@ _THINGS = ("shirt", "lamp", "chair", "kettle", "scarf", "bag", "clock")
 
 
 def clean_example(number: int, item_id: str | None = None) -> Example:
-    """A row whose texts tell every value: a shade the colour, "dry" whether it is waterproof, a code the model."""
+    """A row whose texts tell every value: a shade the colour, "dry" whether it is waterproof, a
+    code the model.
+    """
     color = tuple(_SHADES)[number % 3]
     is_proof, code = number // 6 % 2 == 0, f"{'ABCDEFG'[number % 7]}K-{number * 37 % 1000:03}"
     title = f"{_SHADES[color][number // 3 % 2]} {_THINGS[number % 7]}"

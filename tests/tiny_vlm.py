@@ -1,4 +1,5 @@
-"""A tiny LLaVA with random weights, made without network: it proves wiring, batching and decoding, never quality.
+"""A tiny LLaVA with random weights, made without network: it proves wiring, batching and decoding,
+never quality.
 
 One folder serves both sides: `AutoProcessor.from_pretrained(folder, backend="pil")` with
 `AutoModelForImageTextToText`, and a vLLM server. `python -m tests.tiny_vlm FOLDER` makes it by hand.
@@ -52,7 +53,9 @@ SENTENCES = (
 
 
 def build_tiny_vlm(folder: Path) -> Path:
-    """Make the model in `folder`, equal bytes each time, and return the folder. It takes about a second.
+    """Make the model in `folder`, equal bytes each time, and return the folder.
+
+    It takes about a second.
 
     Weights are float32; the context holds 8,192 tokens; a picture takes 16 of them.
     """
@@ -61,7 +64,9 @@ def build_tiny_vlm(folder: Path) -> Path:
     tokenizer = _tokenizer()
     side = {"height": IMAGE_SIDE_PX, "width": IMAGE_SIDE_PX}
     processor: Any = LlavaProcessor(
-        image_processor=CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIDE_PX}, crop_size=side),
+        image_processor=CLIPImageProcessorPil(
+            size={"shortest_edge": IMAGE_SIDE_PX}, crop_size=side
+        ),
         tokenizer=tokenizer,
         patch_size=PATCH_SIDE_PX,
         vision_feature_select_strategy="default",
@@ -75,7 +80,9 @@ def build_tiny_vlm(folder: Path) -> Path:
 
 
 def _tokenizer() -> Any:
-    """Byte-level, so that every text has tokens; merges come from SENTENCES, so that answers are short."""
+    """Byte-level, so that every text has tokens; merges come from SENTENCES, so that answers are
+    short.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -109,9 +116,14 @@ def _save_weights(folder: Path, tokenizer: Any) -> None:
         torch.manual_seed(SEED)
         model: Any = LlavaForConditionalGeneration(_config(tokenizer))
     generation = model.generation_config
-    generation.pad_token_id, generation.bos_token_id = tokenizer.pad_token_id, tokenizer.bos_token_id
+    generation.pad_token_id, generation.bos_token_id = (
+        tokenizer.pad_token_id,
+        tokenizer.bos_token_id,
+    )
     generation.eos_token_id = tokenizer.eos_token_id
-    weights = {_released_name(name): weight.contiguous() for name, weight in model.state_dict().items()}
+    weights = {
+        _released_name(name): weight.contiguous() for name, weight in model.state_dict().items()
+    }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     # Without its architecture vLLM takes a model for one that embeds.
     model.config.architectures, model.config.dtype = [type(model).__name__], "float32"
@@ -120,7 +132,9 @@ def _save_weights(folder: Path, tokenizer: Any) -> None:
 
 
 def _released_name(name: str) -> str:
-    """The weight's name as released LLaVA checkpoints have it: vLLM reads no other, transformers reads both."""
+    """The weight's name as released LLaVA checkpoints have it: vLLM reads no other, transformers
+    reads both.
+    """
     for now, released in (
         ("model.language_model.", "language_model.model."),
         ("lm_head.", "language_model.lm_head."),
@@ -129,7 +143,9 @@ def _released_name(name: str) -> str:
     ):
         if name.startswith(now):
             return released + name.removeprefix(now)
-    raise ValueError(f"{name!r} is no weight of a LLaVA as this file knows it; add its released name")
+    raise ValueError(
+        f"{name!r} is no weight of a LLaVA as this file knows it; add its released name"
+    )
 
 
 def _config(tokenizer: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Processes that use a vLLM server, as workers do, and what tests have to know of the processes of a server."""
+"""Processes that use a vLLM server, as workers do, and what tests have to know of the processes of
+a server.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,17 @@ class User:
     """A process of its own that calls a VllmServer, or a VllmChatModel, as it is told."""
 
     def __init__(
-        self, options: ChatOptions, temporary: Path, model: bool = False, environment: Mapping[str, str] | None = None
+        self,
+        options: ChatOptions,
+        temporary: Path,
+        model: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         variables = {"TMPDIR": str(temporary), **(environment or {})}
         self._ours, theirs = _processes.Pipe()
-        self.process = _processes.Process(target=_use, args=(options, variables, model, theirs), daemon=True)
+        self.process = _processes.Process(
+            target=_use, args=(options, variables, model, theirs), daemon=True
+        )
         self.process.start()
         theirs.close()
 
@@ -78,11 +86,18 @@ class Model:
         return self.answer(requests)
 
     def post(self, url: str, body: Any, key: str = "") -> tuple[int, str]:
-        """(status, text) of a request of one's own, with the server's key unless another one is named."""
+        """(status, text) of a request of one's own, with the server's key unless another one is
+        named.
+        """
         address = urlsplit(url)
         connection = http.client.HTTPConnection(address.netloc, timeout=30)
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key or self._key}"}
-        connection.request("POST", address.path, json.dumps({**body, "model": self._options.model}), headers)
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {key or self._key}",
+        }
+        connection.request(
+            "POST", address.path, json.dumps({**body, "model": self._options.model}), headers
+        )
         response = connection.getresponse()
         return response.status, response.read().decode()
 
@@ -110,7 +125,8 @@ def fake_interpreter(folder: Path, **script: Any) -> str:
     (folder / "script.json").write_text(json.dumps(script), "utf-8")
     program = folder / "python"
     program.write_text(
-        f'#!/bin/sh\nexport PYTHONPATH="{FAKE_VLLM}" FAKE_VLLM="{folder}"\nexec "{sys.executable}" "$@"\n', "utf-8"
+        f'#!/bin/sh\nexport PYTHONPATH="{FAKE_VLLM}" FAKE_VLLM="{folder}"\nexec "{sys.executable}" "$@"\n',
+        "utf-8",
     )
     program.chmod(0o755)
     return str(program)
@@ -137,7 +153,11 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def guard_of(folder: Path) -> psutil.Process:
-    return next(process for process in processes_of(folder) if any("supervisor.py" in w for w in process.cmdline()))
+    return next(
+        process
+        for process in processes_of(folder)
+        if any("supervisor.py" in w for w in process.cmdline())
+    )
 
 
 def wait_until(condition: Callable[[], bool], secs: float) -> bool:

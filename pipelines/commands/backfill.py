@@ -1,7 +1,9 @@
-"""Parts of the published snapshot made anew: `backfill` for items, `replay` for records in quarantine.
+"""Parts of the published snapshot made anew: `backfill` for items, `replay` for records in
+quarantine.
 
-Both go on from the published snapshot, touch what was chosen and nothing else, and publish a whole new snapshot.
-How the last run was called stands in its manifest, so that only what is different now has to be given.
+Both go on from the published snapshot, touch what was chosen and nothing else, and publish a whole
+new snapshot. How the last run was called stands in its manifest, so that only what is different now
+has to be given.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ from transforms.models import TAGS_ONLY
 from transforms.runtime.parquet import read_parquet
 
 HELP = {
-    "backfill": "make some items of the published snapshot anew: what is missing, unsure, or of an old model or prompt",
+    "backfill": "make some items of the published snapshot anew: what is missing, unsure, or of an "
+    "old model or prompt",
     "replay": "send records in quarantine through again, after a fix",
 }
 STAGES = ("describe", "embed")
@@ -49,11 +52,12 @@ _DESCRIPTION = "image_description"
 
 BACKFILL_EPILOG = """examples:
   catalog-enrich backfill out --where "color is null" --dry-run
-  catalog-enrich backfill out --where "color__provenance.confidence < 0.8" --attributes color --ask-again
+  catalog-enrich backfill out --where "color__provenance.confidence < 0.8" --ask-again
   catalog-enrich backfill out --reason budget --max-cost 5 --prices prompt=0.15 completion=0.60
   catalog-enrich backfill out --ids ids.txt --describe-model Qwen/Qwen2.5-VL-7B-Instruct
 
-Every option of `catalog-enrich run` may be given; those that are not are taken from the published snapshot's run.
+Every option of `catalog-enrich run` may be given; those that are not are taken from the
+published snapshot's run.
 Records that changed since are left to the next run."""
 
 
@@ -79,7 +83,8 @@ def add_backfill_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=STAGES,
         default=STAGES,
-        help="besides rules and probes, which cost nothing; describe: a language model is asked for what is open; "
+        help="besides rules and probes, which cost nothing; describe: a language model is asked "
+        "for what is open; "
         "embed: texts are embedded (default: both)",
     )
     what.add_argument(
@@ -87,13 +92,15 @@ def add_backfill_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME",
         default=[],
-        help="attributes that a language model is asked for again although it answered; image_description for the "
+        help="attributes that a language model is asked for again although it answered; "
+        "image_description for the "
         "description (default: what would be asked otherwise today, by model, prompt or template)",
     )
     what.add_argument(
         "--ask-again",
         action="store_true",
-        help="forget the kept answers of these items, so that the same question is put, and paid for, once more",
+        help="forget the kept answers of these items, so that the same question is put, and paid "
+        "for, once more",
     )
     add_shared_options(parser)
 
@@ -101,7 +108,12 @@ def add_backfill_options(parser: argparse.ArgumentParser) -> None:
 def prepare_backfill(options: argparse.Namespace, earlier: EarlierSnapshot) -> Prepared:
     """Find the chosen items and say what making them anew takes. Raises ConfigError."""
     if not (options.where or options.ids or options.reason):
-        raise ConfigError(["nothing is chosen; give --where, --ids or --reason (all items: catalog-enrich run --full)"])
+        raise ConfigError(
+            [
+                "nothing is chosen; give --where, --ids or --reason (all items: catalog-enrich run "
+                "--full)"
+            ]
+        )
     config, describe = config_from(options), "describe" in options.stages
     if not describe:  # the manifest keeps the options as they are, for the next command
         config = replace(config, models=replace(config.models, describe_backend=TAGS_ONLY))
@@ -109,7 +121,9 @@ def prepare_backfill(options: argparse.Namespace, earlier: EarlierSnapshot) -> P
     check_columns(plan, earlier)
     unknown = set(options.attributes) - {a.name for a in plan.template.attributes} - {_DESCRIPTION}
     if unknown:
-        raise ConfigError([f"--attributes {', '.join(sorted(unknown))}: the template has no such attribute"])
+        raise ConfigError(
+            [f"--attributes {', '.join(sorted(unknown))}: the template has no such attribute"]
+        )
     ids = chosen_ids(earlier, options.where, options.ids, options.reason)
     selection = Selection(
         item_ids=frozenset(ids),
@@ -125,7 +139,9 @@ def prepare_backfill(options: argparse.Namespace, earlier: EarlierSnapshot) -> P
 
 
 def forget(earlier: EarlierSnapshot, item_ids: Collection[str], attributes: Collection[str]) -> int:
-    """Forget the kept answers that these items' values came from; of all attributes if none are named."""
+    """Forget the kept answers that these items' values came from; of all attributes if none are
+    named.
+    """
     wanted, fingerprints = pa.array(sorted(item_ids), pa.string()), set()
     for file in earlier.files_of("items"):
         table = read_parquet(earlier.path, file)
@@ -135,8 +151,12 @@ def forget(earlier: EarlierSnapshot, item_ids: Collection[str], attributes: Coll
                 not attributes or name.removesuffix(PROVENANCE_SUFFIX) in attributes
             ):
                 provenance = table[name].combine_chunks()
-                said = pc.starts_with(pc.fill_null(pc.struct_field(provenance, "method"), ""), "mllm:")
-                fingerprints.update(pc.struct_field(provenance, "fingerprint").filter(said).to_pylist())
+                said = pc.starts_with(
+                    pc.fill_null(pc.struct_field(provenance, "method"), ""), "mllm:"
+                )
+                fingerprints.update(
+                    pc.struct_field(provenance, "fingerprint").filter(said).to_pylist()
+                )
     folder = f"{earlier.path.rsplit('/snapshots/', 1)[0]}/answers"
     return forget_answers(folder, fingerprints - {None})
 
@@ -168,13 +188,17 @@ def part_command(name: str, arguments: Sequence[str]) -> int:
     if options.dry_run:
         return DONE
     if getattr(options, "ask_again", False):
-        forgotten = forget(earlier, prepared.selection.item_ids or (), prepared.selection.attributes or ())
+        forgotten = forget(
+            earlier, prepared.selection.item_ids or (), prepared.selection.attributes or ()
+        )
         if not (options.quiet or options.json):
             print(f"answers forgotten: {forgotten:,}")
     return execute(prepared.plan, beam_flags, options, prepared.selection)
 
 
-COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str, Callable[..., Prepared]]] = {
+COMMANDS: dict[
+    str, tuple[Callable[[argparse.ArgumentParser], None], str, Callable[..., Prepared]]
+] = {
     "backfill": (add_backfill_options, BACKFILL_EPILOG, prepare_backfill),
     "replay": (add_replay_options, REPLAY_EPILOG, prepare_replay),
 }

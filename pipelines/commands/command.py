@@ -1,4 +1,6 @@
-"""What a command of the command line is: its name, what it says of itself, its options, and what it does."""
+"""What a command of the command line is: its name, what it says of itself, its options, and what it
+does.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ EXIT_CODES = """exit codes:
 class Command:
     """A command that takes no Beam options.
 
-    brief: its line in the list of commands; about: what it does, in sentences; examples: its arguments in examples.
+    brief: its line in the list of commands; about: what it does, in sentences; examples: its
+    arguments in examples.
     run: returns the exit code; raises ConfigError for arguments that make no sense.
     Every command has --json, by which it prints one JSON document on stdout and nothing else there.
     """
@@ -36,8 +39,13 @@ class Command:
     run: Callable[[argparse.Namespace], int]
     exit_codes: str = EXIT_CODES
 
-    def declare(self, add_parser: Callable[..., argparse.ArgumentParser], prefix: str = "catalog-enrich") -> None:
-        """Add its parser. add_parser: of the subparsers that it belongs to; prefix: what is typed before its name."""
+    def declare(
+        self, add_parser: Callable[..., argparse.ArgumentParser], prefix: str = "catalog-enrich"
+    ) -> None:
+        """Add its parser.
+
+        add_parser: of the subparsers that it belongs to; prefix: what is typed before its name.
+        """
         shown = "".join(f"\n  {prefix} {self.name} {each}" for each in self.examples)
         parser = add_parser(
             self.name,

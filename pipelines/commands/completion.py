@@ -27,7 +27,9 @@ def _print_script(build_parser: ParserBuilder, options: argparse.Namespace) -> i
     return 0
 
 
-def _complete_paths(parser: argparse.ArgumentParser, kinds: Mapping[str, Mapping[str, str]]) -> None:
+def _complete_paths(
+    parser: argparse.ArgumentParser, kinds: Mapping[str, Mapping[str, str]]
+) -> None:
     """Say which arguments are paths, by what stands for them in the help: `NAME|FILE` is one."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -43,7 +45,8 @@ def completion_command(build_parser: ParserBuilder) -> Command:
     return Command(
         "completion",
         "print a script for completion in a shell",
-        "Prints the script by which a shell completes this program's commands and options with the tab key. Made from the "
+        "Prints the script by which a shell completes this program's commands and options with the "
+        "tab key. Made from the "
         "same declarations as --help; print it anew after an update.",
         [
             "bash > ~/.local/share/bash-completion/completions/catalog-enrich",

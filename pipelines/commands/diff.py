@@ -24,12 +24,18 @@ def add_diff_options(parser: argparse.ArgumentParser) -> None:
     for name, metavar in (("before", "A"), ("after", "B")):
         which = "run id, `current`, `previous`, or the path of a snapshot's folder"
         parser.add_argument(name, metavar=metavar, help=which)
-    parser.add_argument("--output", default="", metavar="DIR", help="folder of the snapshots; not for paths")
-    parser.add_argument("--examples", type=int, default=3, metavar="N", help="of each kind (default: %(default)s)")
+    parser.add_argument(
+        "--output", default="", metavar="DIR", help="folder of the snapshots; not for paths"
+    )
+    parser.add_argument(
+        "--examples", type=int, default=3, metavar="N", help="of each kind (default: %(default)s)"
+    )
 
 
 def diff_command(options: argparse.Namespace) -> int:
-    before, after = (named_snapshot(options.output, named) for named in (options.before, options.after))
+    before, after = (
+        named_snapshot(options.output, named) for named in (options.before, options.after)
+    )
     found = diff(before, after, options.examples)
     if options.json:
         print_json(found)
@@ -47,7 +53,11 @@ def _print_difference(found: Difference) -> None:
     for kind in KINDS:
         shown = ", ".join(found.item_examples[kind])
         if found.items[kind]:
-            console.print(printable(f"items {kind}: {found.items[kind]:,} ({shown} ...)"), markup=False, soft_wrap=True)
+            console.print(
+                printable(f"items {kind}: {found.items[kind]:,} ({shown} ...)"),
+                markup=False,
+                soft_wrap=True,
+            )
     for kind, reasons in found.quarantine.items():
         for reason, count in sorted(reasons.items()):
             console.print(printable(f"quarantine {kind}: {count:,} {reason}"), markup=False)
@@ -55,7 +65,9 @@ def _print_difference(found: Difference) -> None:
     for name in ("attribute", "source", *KINDS):
         table.add_column(name, justify="right" if name in KINDS else "left", overflow="fold")
     for name, difference in found.attributes.items():
-        for number, source in enumerate(sorted({s for counts in difference.counts.values() for s in counts})):
+        for number, source in enumerate(
+            sorted({s for counts in difference.counts.values() for s in counts})
+        ):
             counts = (difference.counts[kind].get(source) for kind in KINDS)
             numbers = (f"{count:,}" if count else "" for count in counts)
             table.add_row(table_text("" if number else name), table_text(source), *numbers)
@@ -70,7 +82,9 @@ def _examples(name: str, difference: AttributeDifference) -> Iterator[str]:
     for example in difference.examples:
         sure = "" if example.confidence is None else f", {example.confidence:.2f}"
         how = f" ({example.method}{sure})" if example.method else ""
-        yield f"{name} of {example.item_id}: {_shown(example.before)} -> {_shown(example.after)}{how}"
+        yield (
+            f"{name} of {example.item_id}: {_shown(example.before)} -> {_shown(example.after)}{how}"
+        )
 
 
 def _shown(value: Any) -> str:

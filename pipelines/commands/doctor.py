@@ -55,7 +55,12 @@ def examine(patient: Patient) -> Iterator[Finding]:
             yield from check(patient)
         except Exception as error:  # whatever a broken machine brings
             name = check.__name__.lstrip("_").replace("_", " ")
-            yield Finding(name, "problem", f"the check broke off: {type(error).__name__}: {error}", "report it")
+            yield Finding(
+                name,
+                "problem",
+                f"the check broke off: {type(error).__name__}: {error}",
+                "report it",
+            )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -91,10 +96,16 @@ def _print(console: Console, finding: Finding) -> None:
 DOCTOR = Command(
     "doctor",
     "whether this machine can run the job",
-    "Looks at what a run needs: Python, packages, memory, GPU, disk, the output and its last snapshot, the template, "
-    "the models (which it loads), the endpoint of a language model. Says what is well and what to do about the rest. "
+    "Looks at what a run needs: Python, packages, memory, GPU, disk, the output and its last "
+    "snapshot, the template, "
+    "the models (which it loads), the endpoint of a language model. Says what is well and what to "
+    "do about the rest. "
     "Give it the options of the run.",
-    ["", "--template my.yaml --output features --describe-backend openai --endpoint http://gpu-box:8000/v1"],
+    [
+        "",
+        "--template my.yaml --output features --describe-backend openai --endpoint "
+        "http://gpu-box:8000/v1",
+    ],
     _add_options,
     with_storage(_doctor),
     EXIT_CODES,

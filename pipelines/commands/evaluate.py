@@ -1,7 +1,9 @@
-"""`catalog-enrich evaluate`: how good the filled values are, on values that are known and were held back.
+"""`catalog-enrich evaluate`: how good the filled values are, on values that are known and were held
+back.
 
-A protocol (pipelines/evaluation/protocols/registry.py) says what is run on, what each fold hides and what is true; the folds
-are run, their decisions judged, measured, compared with an earlier evaluation, and reported.
+A protocol (pipelines/evaluation/protocols/registry.py) says what is run on, what each fold hides
+and what is true; the folds are run, their decisions judged, measured, compared with an earlier
+evaluation, and reported.
 """
 
 from __future__ import annotations
@@ -48,13 +50,13 @@ DECISIONS = "decisions.parquet"
 
 EPILOG = """protocols:
   hidden       values that were removed from the catalog and are kept in --truth; one run
-  holdout      no --truth: each known value of a fillable attribute is hidden once, and held against itself
+  holdout      no --truth: each known value of a fillable attribute is hidden once, then compared
   wdc-pave     the WDC-PAVE benchmark, with benchmarks/templates/wdc_pave.yaml
   implicitave  the ImplicitAVE benchmark, with benchmarks/templates/implicitave.yaml
 
 examples:
-  catalog-enrich evaluate --template grocery --catalog catalog.jsonl --truth removed.jsonl --images-root .
-  catalog-enrich evaluate --template my.yaml --catalog items.csv --protocol holdout --against evaluation/before
+  catalog-enrich evaluate --template grocery --catalog catalog.jsonl --truth removed.jsonl
+  catalog-enrich evaluate --template my.yaml --catalog items.csv --against evaluation/before
 
 exit codes:
   0  measured and reported
@@ -76,10 +78,14 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("what to evaluate on")
     add_input_options(inputs, ("--catalog", "--input"))
     inputs.add_argument(
-        "--truth", metavar="FILE", help="true values: {id, hidden: {field: value}} or {id, attribute, value} a line"
+        "--truth",
+        metavar="FILE",
+        help="true values: {id, hidden: {field: value}} or {id, attribute, value} a line",
     )
     inputs.add_argument(
-        "--output", metavar="DIR", help="where decisions and reports are written (default: evaluation/<time>)"
+        "--output",
+        metavar="DIR",
+        help="where decisions and reports are written (default: evaluation/<time>)",
     )
     how = parser.add_argument_group("how to evaluate")
     how.add_argument(
@@ -101,7 +107,9 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
         text = f"{what} (default: %(default)s)"
         how.add_argument(option, type=int, default=default, metavar="N", help=text)
     how.add_argument(
-        "--against", metavar="RUN", help="earlier evaluation to compare with: its folder, or its decisions file"
+        "--against",
+        metavar="RUN",
+        help="earlier evaluation to compare with: its folder, or its decisions file",
     )
     add_model_options(parser)
     add_execution_options(parser.add_argument_group("how to run"))
@@ -141,15 +149,24 @@ def _evaluate(options: argparse.Namespace) -> Outcome:
     """The whole evaluation. Raises ConfigError and TemplateRefusedError before anything is run."""
     template = load_template(options.template)
     against = read_against(options.against) if options.against else None
-    output = Path(options.output or Path("evaluation") / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}")
+    output = Path(
+        options.output or Path("evaluation") / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
+    )
     if "://" in str(options.output):
-        raise ConfigError([f"--output {options.output!r} is no local folder; evaluations are written to local disks"])
+        raise ConfigError(
+            [
+                f"--output {options.output!r} is no local folder; evaluations are written to local "
+                "disks"
+            ]
+        )
     options.output = str(output)
     try:
         output.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix="_prepared-", dir=output))
     except OSError as error:
-        raise ConfigError([f"--output {str(output)!r} cannot be written: {error.strerror}; name a folder"]) from error
+        raise ConfigError(
+            [f"--output {str(output)!r} cannot be written: {error.strerror}; name a folder"]
+        ) from error
     try:
         trial = PROTOCOLS[options.protocol](_request(options, template, work))
         return _run(options, template, trial, output, against)
@@ -186,20 +203,37 @@ def _read_limits(options: argparse.Namespace) -> ReadLimits:
 
 
 def _run(
-    options: argparse.Namespace, template: Template, trial: Trial, output: Path, against: Against | None
+    options: argparse.Namespace,
+    template: Template,
+    trial: Trial,
+    output: Path,
+    against: Against | None,
 ) -> Outcome:
     asked = tuple(options.input)
     if trial.inputs != asked:  # prepared catalogs are JSON lines, whatever the user's were
         options.input_format = None
     options.input, options.reference = trial.inputs, trial.reference
     plan = make_plan(config_from(options))
-    folds = run_folds(plan, trial.masks, output, progress=progress_of(options), keep_work=options.keep_work)
-    truth = truth_of_source(template, folds.items, trial.masks) if trial.truth is None else trial.truth
-    labels = reference_labels(template, trial.reference, plan.config.read_limits) if trial.reference else None
+    folds = run_folds(
+        plan, trial.masks, output, progress=progress_of(options), keep_work=options.keep_work
+    )
+    truth = (
+        truth_of_source(template, folds.items, trial.masks) if trial.truth is None else trial.truth
+    )
+    labels = (
+        reference_labels(template, trial.reference, plan.config.read_limits)
+        if trial.reference
+        else None
+    )
     judged = judge(template, folds.items, trial.masks, truth, trial.key, labels)
     if not judged.decisions:
-        raise ConfigError(["nothing could be judged: the catalog holds no value that was held back"])
-    made_with = table_metadata(plan) | {"protocol": options.protocol, "folds": str(len(trial.masks))}
+        raise ConfigError(
+            ["nothing could be judged: the catalog holds no value that was held back"]
+        )
+    made_with = table_metadata(plan) | {
+        "protocol": options.protocol,
+        "folds": str(len(trial.masks)),
+    }
     about = {
         "title": f"{template.name}, {options.protocol}",
         "notes": [*trial.notes, *judged.notes()],
@@ -226,12 +260,16 @@ def _write_report(
     """Write the report; runs that cannot be compared cost the comparison and not the evaluation."""
     images_root, limits, seed = config.images_root or None, config.image_limits, about["seed"]
     try:
-        return about, write_report(output, decisions, about, against, images_root, limits=limits, seed=seed)
+        return about, write_report(
+            output, decisions, about, against, images_root, limits=limits, seed=seed
+        )
     except ValueError as error:
         if against is None:
             raise
         about = about | {"notes": [*about["notes"], f"Not compared with {against.name}: {error}"]}
-    return about, write_report(output, decisions, about, None, images_root, limits=limits, seed=seed)
+    return about, write_report(
+        output, decisions, about, None, images_root, limits=limits, seed=seed
+    )
 
 
 def read_against(named: str) -> Against:

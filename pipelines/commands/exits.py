@@ -55,12 +55,17 @@ def attempt(
             for line in "".join(traceback.format_exception(error)).splitlines():
                 print(printable(line), file=sys.stderr)
             why = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(printable(f"catalog-enrich: {what} broke off: {why}. {after}".rstrip()), file=sys.stderr)
+        print(
+            printable(f"catalog-enrich: {what} broke off: {why}. {after}".rstrip()), file=sys.stderr
+        )
         return None, BROKEN_OFF
 
 
 def show(tell: Callable[[], None]) -> None:
-    """Print what was done. If whoever read it has gone (rich ends the process then), what was done stays done."""
+    """Print what was done.
+
+    If whoever read it has gone (rich ends the process then), what was done stays done.
+    """
     try:
         tell()
         sys.stdout.flush()
@@ -75,7 +80,10 @@ def print_warnings(warnings: Iterable[str]) -> None:
 
 def report_bad_arguments(error: Exception) -> int:
     for line in str(error).splitlines():
-        print(printable(line if line.startswith(" ") else f"catalog-enrich: error: {line}"), file=sys.stderr)
+        print(
+            printable(line if line.startswith(" ") else f"catalog-enrich: error: {line}"),
+            file=sys.stderr,
+        )
     return BAD_ARGUMENTS
 
 
@@ -88,7 +96,8 @@ def add_output_argument(parser: argparse.ArgumentParser) -> None:
 
 EXIT_CODES = """exit codes:
   0  done
-  1  refused: a run is at work on the output, or files of the snapshot are damaged; nothing was changed
+  1  refused: a run is at work on the output, or files of the snapshot are damaged;
+     nothing was changed
   2  bad arguments, or there is no such snapshot; nothing was changed
   3  it broke off (disk full, files that may not be removed, object store out of reach)"""
 

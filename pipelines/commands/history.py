@@ -1,4 +1,6 @@
-"""`catalog-enrich snapshots | diff | rollback | prune | unlock`: what an operator does with published snapshots."""
+"""`catalog-enrich snapshots | diff | rollback | prune | unlock`: what an operator does with
+published snapshots.
+"""
 
 from __future__ import annotations
 
@@ -36,23 +38,35 @@ def _snapshots(options: argparse.Namespace) -> int:
         print_json([_as_document(info) for info in infos])
         return DONE
     table = Table(
-        title=table_text(f"Snapshots of {options.output}"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+        title=table_text(f"Snapshots of {options.output}"),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
     for name in ("", "run id", "made by", "items", "filled", "set aside", "+ ~ -", "MiB"):
         left = name in ("", "run id", "made by")
         table.add_column(name, justify="left" if left else "right", no_wrap=name == "run id")
     for info in infos:
-        table.add_row("*" if info.is_current else "", *map(table_text, (info.run_id, *_about(info))))
+        table.add_row(
+            "*" if info.is_current else "", *map(table_text, (info.run_id, *_about(info)))
+        )
     console = Console(highlight=False)
     console.print(table)
-    console.print("*: readers see this one; + ~ -: items new, changed and deleted", style="dim", markup=False)
+    console.print(
+        "*: readers see this one; + ~ -: items new, changed and deleted", style="dim", markup=False
+    )
     for note in _notes(options.output, infos):
         console.print(printable(note), markup=False, soft_wrap=True)
     return DONE
 
 
 def _as_document(info: SnapshotInfo) -> dict[str, Any]:
-    told = {"run_id": info.run_id, "path": info.path, "is_current": info.is_current, "problem": info.problem or None}
+    told = {
+        "run_id": info.run_id,
+        "path": info.path,
+        "is_current": info.is_current,
+        "problem": info.problem or None,
+    }
     if info.problem:
         return told
     manifest = info.manifest
@@ -78,7 +92,10 @@ def _notes(output: str, infos: Sequence[SnapshotInfo]) -> Iterator[str]:
         before = info.run_id if info.is_published else before
     lock = read_lock(output)
     if lock is not None:
-        yield f"run {lock.run_id} is at work (process {lock.pid} on {lock.host}, since {lock.started})"
+        yield (
+            f"run {lock.run_id} is at work (process {lock.pid} on {lock.host}, since "
+            f"{lock.started})"
+        )
 
 
 def _about(info: SnapshotInfo) -> Iterator[str]:
@@ -87,8 +104,14 @@ def _about(info: SnapshotInfo) -> Iterator[str]:
         return
     counts, records = info.manifest["counts"], info.manifest.get("records")
     yield str(info.manifest.get("command", "run")) + ("" if info.is_published else ", refused")
-    yield from (f"{number:,}" for number in (counts["items"], info.filled, counts["records_quarantined"]))
-    yield " ".join(f"{records[kind]:,}" for kind in ("new", "changed", "deleted")) if records else "all anew"
+    yield from (
+        f"{number:,}" for number in (counts["items"], info.filled, counts["records_quarantined"])
+    )
+    yield (
+        " ".join(f"{records[kind]:,}" for kind in ("new", "changed", "deleted"))
+        if records
+        else "all anew"
+    )
     yield f"{size_bytes(info) / 2**20:,.0f}"
 
 
@@ -100,7 +123,8 @@ COMMANDS = tuple(
             "list an output's snapshots",
             add_output_argument,
             _snapshots,
-            "Lists an output's snapshots, oldest first, with what they hold. Readers see the current one.",
+            "Lists an output's snapshots, oldest first, with what they hold. Readers see the "
+            "current one.",
             ["features"],
         ),
         (
@@ -108,8 +132,10 @@ COMMANDS = tuple(
             "what differs between two snapshots",
             add_diff_options,
             diff_command,
-            "Records and values that differ between two snapshots, by attribute and by who gave the value, with "
-            "examples; and what came into quarantine and left it. Refused snapshots can be looked at too.",
+            "Records and values that differ between two snapshots, by attribute and by who gave "
+            "the value, with "
+            "examples; and what came into quarantine and left it. Refused snapshots can be looked "
+            "at too.",
             [
                 "previous current --output features",
                 "features/current features/snapshots/20260131T120000Z-1f3c9a --json",
@@ -120,7 +146,8 @@ COMMANDS = tuple(
             "let readers see an earlier snapshot",
             add_rollback_options,
             rollback_command,
-            "Makes an earlier published snapshot the current one, in one step, after every one of its files was found "
+            "Makes an earlier published snapshot the current one, in one step, after every one of "
+            "its files was found "
             "whole. The next run goes on from it.",
             ["features", "features --to 20260131T120000Z-1f3c9a"],
         ),
@@ -129,8 +156,10 @@ COMMANDS = tuple(
             "remove old snapshots",
             add_prune_options,
             prune_command,
-            "Removes published snapshots but the newest N, refused ones but the newest N, and what runs that were "
-            "killed left. The current one always stays. Files that other snapshots share stay with these.",
+            "Removes published snapshots but the newest N, refused ones but the newest N, and what "
+            "runs that were "
+            "killed left. The current one always stays. Files that other snapshots share stay with "
+            "these.",
             ["features --keep 14 --dry-run", "features --keep 14"],
         ),
         (
@@ -138,8 +167,10 @@ COMMANDS = tuple(
             "remove the lock of a dead run",
             add_output_argument,
             unlock_command,
-            "Removes the lock that says that a run is at work on the output. The next run does so by itself where it "
-            "can tell that the other is dead; use this where it cannot, and only if it is: two runs at once publish "
+            "Removes the lock that says that a run is at work on the output. The next run does so "
+            "by itself where it "
+            "can tell that the other is dead; use this where it cannot, and only if it is: two "
+            "runs at once publish "
             "over each other. The lock of a run that is seen to be alive stays.",
             ["features"],
         ),

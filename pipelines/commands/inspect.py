@@ -42,24 +42,36 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the snapshots")
     add_snapshot_option(parser)
     parser.add_argument(
-        "--images-root", metavar="DIR", help="folder of the pictures (default: that of the run that made the snapshot)"
+        "--images-root",
+        metavar="DIR",
+        help="folder of the pictures (default: that of the run that made the snapshot)",
     )
-    parser.add_argument("--no-pictures", action="store_true", help="show no pictures in the terminal")
     parser.add_argument(
-        "--history", type=int, default=10, metavar="N", help="snapshots to look back to (default: %(default)s)"
+        "--no-pictures", action="store_true", help="show no pictures in the terminal"
+    )
+    parser.add_argument(
+        "--history",
+        type=int,
+        default=10,
+        metavar="N",
+        help="snapshots to look back to (default: %(default)s)",
     )
 
 
 def _inspect(options: argparse.Namespace) -> int:
     if options.history < 0:
-        raise ConfigError([f"--history {options.history} is negative; write how many snapshots to look back to"])
+        raise ConfigError(
+            [f"--history {options.history} is negative; write how many snapshots to look back to"]
+        )
     info = looked_at(options.output, options.snapshot)
     infos = [each for each in list_snapshots(options.output) if not each.problem]
     story = story_of(info, options.item_id, infos[-options.history :] if options.history else [])
     if not story.row and not story.set_aside:
         close = near_ids(info, options.item_id)
         hint = (
-            f"; did you mean {', '.join(close)}?" if close else f"; `catalog-enrich tables {options.output} --head 3`"
+            f"; did you mean {', '.join(close)}?"
+            if close
+            else f"; `catalog-enrich tables {options.output} --head 3`"
         )
         raise ConfigError([f"{info.run_id} has no item {options.item_id!r}{hint}"])
     if options.json:
@@ -82,7 +94,10 @@ def _print(story: Story, images_root: str) -> None:
     ):
         _section(console, title, lines)
     _pictures(console, story, images_root)
-    near = [Text(f"  {n.similarity:.3f}  {printable(n.item_id)}  {_short(n.title)}") for n in story.neighbours]
+    near = [
+        Text(f"  {n.similarity:.3f}  {printable(n.item_id)}  {_short(n.title)}")
+        for n in story.neighbours
+    ]
     _section(console, "Nearest items by text", near)
     _section(console, "History", [line for version in story.versions for line in _version(version)])
 
@@ -102,7 +117,11 @@ def _short(value: Any) -> str:
 def _given(value: Value) -> Iterator[Text]:
     if value.given is not None:
         line = Text(f"  {value.attribute}: {_short(value.given)}")
-        if value.value is not None and value.value != value.given and str(value.value) != value.given:
+        if (
+            value.value is not None
+            and value.value != value.given
+            and str(value.value) != value.given
+        ):
             line.append(f"  -> {_short(value.value)}", style="dim")
         yield line
 
@@ -111,7 +130,10 @@ def _filled(value: Value, row: Mapping[str, Any]) -> Iterator[Text]:
     if value.value is None or value.source in (None, "record"):
         return
     line = Text(f"  {value.attribute}: {_short(value.value)}", style="green")
-    line.append(f"  {value.source}, {printable(str(value.method))}, {value.confidence or 0:.2f}", style="dim")
+    line.append(
+        f"  {value.source}, {printable(str(value.method))}, {value.confidence or 0:.2f}",
+        style="dim",
+    )
     yield line
     yield from _evidence(value.evidence or {}, row)
 
@@ -120,11 +142,26 @@ def _evidence(evidence: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[T
     """The span that a value was seen in, marked within its text; or the picture."""
     begin, end, field = evidence.get("begin"), evidence.get("end"), evidence.get("field")
     whole = row.get(str(field))
-    if isinstance(whole, str) and begin is not None and end is not None and whole[begin:end] == evidence.get("text"):
+    if (
+        isinstance(whole, str)
+        and begin is not None
+        and end is not None
+        and whole[begin:end] == evidence.get("text")
+    ):
         line = Text(f"    {field}: ", style="dim")
-        line.append(printable(("..." if begin > CONTEXT_CHARS else "") + whole[max(0, begin - CONTEXT_CHARS) : begin]))
+        line.append(
+            printable(
+                ("..." if begin > CONTEXT_CHARS else "")
+                + whole[max(0, begin - CONTEXT_CHARS) : begin]
+            )
+        )
         line.append(f"«{printable(whole[begin:end])}»", style="bold black on yellow")
-        line.append(printable(whole[end : end + CONTEXT_CHARS] + ("..." if len(whole) > end + CONTEXT_CHARS else "")))
+        line.append(
+            printable(
+                whole[end : end + CONTEXT_CHARS]
+                + ("..." if len(whole) > end + CONTEXT_CHARS else "")
+            )
+        )
         yield line
     elif evidence.get("text"):
         yield Text(f"    {printable(str(field))}: «{_short(evidence['text'])}»", style="dim")
@@ -134,14 +171,20 @@ def _evidence(evidence: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[T
 
 def _unknown(value: Value) -> Iterator[Text]:
     if value.value is None:
-        line = Text(f"  {value.attribute}: {value.reason or 'unknown'}", style="yellow" if value.candidate else "dim")
+        line = Text(
+            f"  {value.attribute}: {value.reason or 'unknown'}",
+            style="yellow" if value.candidate else "dim",
+        )
         if value.candidate:
             line.append(f", considered {_short(value.candidate)} ({value.confidence or 0:.2f})")
         yield line
 
 
 def _flag(flag: Mapping[str, Any]) -> Iterator[Text]:
-    yield Text(f"  {flag['reason']} ({printable(str(flag['field']))}): {_short(flag['detail'])}", style="yellow")
+    yield Text(
+        f"  {flag['reason']} ({printable(str(flag['field']))}): {_short(flag['detail'])}",
+        style="yellow",
+    )
     if flag["reason"] in REASONS:
         yield Text(f"    {REASONS[flag['reason']].fix}", style="dim")
 
@@ -158,7 +201,9 @@ def _version(version: Version) -> Iterator[Text]:
     yield Text(f"  {version.run_id}: {version.fate}{made}{refused}")
     for change in version.changes:
         now = f"{_short(change.after) or 'nothing'} ({change.source or 'unknown'})"
-        yield Text(f"    {change.attribute}: {_short(change.before) or 'nothing'} -> {now}", style="dim")
+        yield Text(
+            f"    {change.attribute}: {_short(change.before) or 'nothing'} -> {now}", style="dim"
+        )
 
 
 def _pictures(console: Console, story: Story, images_root: str) -> None:
@@ -175,8 +220,12 @@ def _pictures(console: Console, story: Story, images_root: str) -> None:
 def _about(picture: Mapping[str, Any]) -> str:
     if picture["digest"] is None:
         return printable(f"{picture['reason']}, {picture['message']}")
-    labels = ", ".join(f"{each['name']} {each['score']:.0%}" for each in (picture["labels"] or ())[:3])
-    colors = ", ".join(f"{each['name']} {each['score']:.0%}" for each in (picture["colors"] or ())[:3])
+    labels = ", ".join(
+        f"{each['name']} {each['score']:.0%}" for each in (picture["labels"] or ())[:3]
+    )
+    colors = ", ".join(
+        f"{each['name']} {each['score']:.0%}" for each in (picture["colors"] or ())[:3]
+    )
     told = [f"{picture['width_px']} x {picture['height_px']} px", picture["format"], labels, colors]
     told += [f"text: {picture['text']}"] if picture["text"] else []
     return printable("; ".join(part for part in told if part))
@@ -184,7 +233,11 @@ def _about(picture: Mapping[str, Any]) -> str:
 
 def _shows_pictures(console: Console) -> bool:
     """Whether coloured half blocks can be seen: a terminal with 256 colours at least."""
-    return console.is_terminal and console.color_system in ("256", "truecolor") and not os.environ.get("NO_COLOR")
+    return (
+        console.is_terminal
+        and console.color_system in ("256", "truecolor")
+        and not os.environ.get("NO_COLOR")
+    )
 
 
 def _drawn(images_root: str, path: str) -> Text | None:
@@ -192,11 +245,22 @@ def _drawn(images_root: str, path: str) -> Text | None:
     if isinstance(data, PictureProblem):
         return None
     decoded = decode(data, hashlib.sha256(data).hexdigest(), ImageLimits(), 4 * PICTURE_COLUMNS)
-    return None if isinstance(decoded, PictureProblem) else half_blocks(decoded.picture.image, PICTURE_COLUMNS)
+    return (
+        None
+        if isinstance(decoded, PictureProblem)
+        else half_blocks(decoded.picture.image, PICTURE_COLUMNS)
+    )
+
+
+def _hex_color(image: Image.Image, x: int, y: int) -> str:
+    """The color of an RGB image's pixel, as in "#ff0000"."""
+    return "#{:02x}{:02x}{:02x}".format(*image.getpixel((x, y)))  # type: ignore[misc]
 
 
 def half_blocks(image: Image.Image, columns: int) -> Text:
-    """The picture as text, two pixels a character: the upper one in its foreground, the lower in its background."""
+    """The picture as text, two pixels a character: the upper one in its foreground, the lower in
+    its background.
+    """
     width, height = image.size
     rows = max(2, round(columns * height / width / 2) * 2)
     small = image.convert("RGB").resize((columns, rows), Image.Resampling.BOX)
@@ -204,7 +268,7 @@ def half_blocks(image: Image.Image, columns: int) -> Text:
     for y in range(0, rows, 2):
         text.append("    ")
         for x in range(columns):
-            upper, lower = ("#{:02x}{:02x}{:02x}".format(*small.getpixel((x, y + d))) for d in (0, 1))  # type: ignore[misc]
+            upper, lower = (_hex_color(small, x, y + below) for below in (0, 1))
             text.append(HALF_BLOCK, Style.parse(f"{upper} on {lower}"))
         text.append("\n")
     return text
@@ -213,9 +277,12 @@ def half_blocks(image: Image.Image, columns: int) -> Text:
 INSPECT = Command(
     "inspect",
     "one item's whole story",
-    "Shows one item: what the source gave, every filled value with its method, confidence and the evidence marked in "
-    "its text, what is unknown and why, flags, its pictures (in the terminal, if that has colours), the nearest items, "
-    "and its history over the snapshots; or the records with its id in quarantine, with what to do.",
+    "Shows one item: what the source gave, every filled value with its method, confidence and the "
+    "evidence marked in "
+    "its text, what is unknown and why, flags, its pictures (in the terminal, if that has "
+    "colours), the nearest items, "
+    "and its history over the snapshots; or the records with its id in quarantine, with what to "
+    "do.",
     ["sku-42 --output features", "sku-42 --output features --snapshot previous --json"],
     _add_options,
     with_storage(_inspect),

@@ -1,4 +1,6 @@
-"""What `backfill` and `replay` share: the options of the last run, the estimate, the confirmation."""
+"""What `backfill` and `replay` share: the options of the last run, the estimate, the
+confirmation.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from transforms.runtime.parquet import read_parquet
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done and what it would cost, and stop"
+        "--dry-run",
+        action="store_true",
+        help="say what would be done and what it would cost, and stop",
     )
     parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
     add_run_options(parser, anew=False)
@@ -31,18 +35,25 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 def with_earlier_options(
     parser: Parser, arguments: Sequence[str]
 ) -> tuple[argparse.Namespace, list[str], EarlierSnapshot]:
-    """Parse; what is not given is what the published snapshot's run was given. Raises ConfigError."""
+    """Parse; what is not given is what the published snapshot's run was given.
+
+    Raises ConfigError.
+    """
     first, _ = parser.parse_known_args(list(arguments))
     try:
         earlier = read_published(first.output)
     except UnusableSnapshotError as error:
         raise ConfigError([str(error)]) from error
     if earlier is None:
-        raise ConfigError([f"{first.output!r} has no published snapshot; start with `catalog-enrich run`"])
+        raise ConfigError(
+            [f"{first.output!r} has no published snapshot; start with `catalog-enrich run`"]
+        )
     damaged = earlier.damaged_buckets()
     if damaged:
         fix = "`catalog-enrich run` makes the records of damaged files anew; then call this again"
-        raise ConfigError([*(f"the published snapshot is damaged: {fault}" for fault in damaged.values()), fix])
+        raise ConfigError(
+            [*(f"the published snapshot is damaged: {fault}" for fault in damaged.values()), fix]
+        )
     parser.set_defaults(**_of_runs(earlier.manifest.get("options", {})))
     options, passed = parser.parse_known_args(list(arguments))
     return options, passed, earlier
@@ -74,19 +85,26 @@ def check_columns(plan: Plan, earlier: EarlierSnapshot) -> None:
         if different:
             names = ", ".join(different)
             fix = "`catalog-enrich run` makes all rows anew and asks for the new attributes only"
-            raise ConfigError([f"the template has other columns than the snapshot ({names}); {fix}"])
+            raise ConfigError(
+                [f"the template has other columns than the snapshot ({names}); {fix}"]
+            )
 
 
 def estimate_lines(plan: Plan, earlier: EarlierSnapshot, items: int) -> list[str]:
     """What a language model will take at most, by what the published snapshot's run took."""
     lines = [
-        f"model calls: {items:,} at most, with {plan.config.models.chat.model or plan.config.models.describe_backend}"
+        f"model calls: {items:,} at most, with "
+        f"{plan.config.models.chat.model or plan.config.models.describe_backend}"
     ]
     before = earlier.manifest["counts"]["described"]
     if not before["calls"]:
         return [*lines, "tokens: not known, the last run made no calls"]
-    prompt, completion = (before[f"{kind}_tokens"] / before["calls"] * items for kind in ("prompt", "completion"))
-    lines.append(f"tokens, by the last run's mean: {prompt:,.0f} of prompts, {completion:,.0f} of answers")
+    prompt, completion = (
+        before[f"{kind}_tokens"] / before["calls"] * items for kind in ("prompt", "completion")
+    )
+    lines.append(
+        f"tokens, by the last run's mean: {prompt:,.0f} of prompts, {completion:,.0f} of answers"
+    )
     prices = plan.config.budget.prices
     if prices.prompt or prices.completion:
         cost = (prompt * prices.prompt + completion * prices.completion) / TOKENS_PER_PRICE

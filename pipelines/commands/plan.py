@@ -20,8 +20,9 @@ EPILOG = """examples:
       --describe-backend openai --endpoint http://gpu-box:8000/v1 --describe-model NAME \\
       --prices prompt=0.15 completion=0.6
 
-It takes the options of `run` and does what costs nothing: reads, looks at pictures, tries rules and probes, and counts
-what a language model would be asked. What it learns of pictures is kept for the run; nothing else is.
+It takes the options of `run` and does what costs nothing: reads, looks at pictures, tries rules
+and probes, and counts what a language model would be asked. What it learns of pictures is kept
+for the run; nothing else is.
 
 exit codes:
   0  found out
@@ -60,7 +61,11 @@ def print_forecast(found: Forecast) -> None:
         advice = "a run with --max-model-calls 50 teaches more"
         console.print(f"tokens by rules of thumb; {advice}", style="dim", markup=False)
     elif found.rates:
-        console.print(printable(f"tokens and time by what calls took in {found.rates}"), style="dim", markup=False)
+        console.print(
+            printable(f"tokens and time by what calls took in {found.rates}"),
+            style="dim",
+            markup=False,
+        )
     told = f"nothing was paid or published; finding this out took {found.rehearsal_secs:,.0f} s"
     console.print(told, style="dim", markup=False)
 
@@ -95,4 +100,7 @@ def _rows(found: Forecast) -> Iterator[tuple[str, str]]:
         yield "cost", "not known without --prices" if found.cost is None else f"{found.cost:,.4f}"
     if found.left_open:
         yield "items that the budget leaves open", f"{found.left_open:,}"
-    yield "seconds", "not known before a first run" if found.seconds is None else f"about {found.seconds:,.0f}"
+    yield (
+        "seconds",
+        "not known before a first run" if found.seconds is None else f"about {found.seconds:,.0f}",
+    )

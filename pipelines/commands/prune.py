@@ -25,8 +25,16 @@ from pipelines.snapshots.locks import output_lock, read_lock
 
 def add_prune_options(parser: argparse.ArgumentParser) -> None:
     add_output_argument(parser)
-    parser.add_argument("--keep", type=int, required=True, metavar="N", help="published ones to keep, with the current")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and stop")
+    parser.add_argument(
+        "--keep",
+        type=int,
+        required=True,
+        metavar="N",
+        help="published ones to keep, with the current",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be removed, and stop"
+    )
 
 
 def prune_command(options: argparse.Namespace) -> int:
@@ -44,7 +52,13 @@ def prune_command(options: argparse.Namespace) -> int:
         for warning in warnings:
             print_to_stderr(f"warning: {warning}")
     if options.json:
-        print_json({"dry_run": options.dry_run, "removed": [info.run_id for info in gone], "leftovers": left})
+        print_json(
+            {
+                "dry_run": options.dry_run,
+                "removed": [info.run_id for info in gone],
+                "leftovers": left,
+            }
+        )
     else:
         _tell_pruned("would be removed" if options.dry_run else "removed", gone, left)
     stayed = sorted({info.path for info in wanted} - {info.path for info in gone})

@@ -19,9 +19,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
     add_snapshot_option(parser)
     parser.add_argument(
-        "--images-root", metavar="DIR", help="folder of the pictures (default: that of the run that made the snapshot)"
+        "--images-root",
+        metavar="DIR",
+        help="folder of the pictures (default: that of the run that made the snapshot)",
     )
-    parser.add_argument("--out", default="", metavar="FILE", help="where to write it (default: beside the tables)")
+    parser.add_argument(
+        "--out", default="", metavar="FILE", help="where to write it (default: beside the tables)"
+    )
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -44,16 +48,27 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _before(output: str, info: SnapshotInfo) -> str | None:
-    """The folder of the snapshot that it went on from, or was compared with; None where it is gone."""
+    """The folder of the snapshot that it went on from, or was compared with; None where it
+    is gone.
+    """
     wanted = info.manifest.get("compared_with") or info.based_on
-    return next((each.path for each in list_snapshots(output) if each.run_id == wanted and not each.problem), None)
+    return next(
+        (
+            each.path
+            for each in list_snapshots(output)
+            if each.run_id == wanted and not each.problem
+        ),
+        None,
+    )
 
 
 REPORT = Command(
     "report",
     "write the page of a snapshot anew",
-    "Writes the report of a snapshot, published or refused, into its folder: one page that needs no network and no "
-    "server, with counts, coverage, examples with pictures and evidence, quarantine, contradictions, a map of the "
+    "Writes the report of a snapshot, published or refused, into its folder: one page that needs "
+    "no network and no "
+    "server, with counts, coverage, examples with pictures and evidence, quarantine, "
+    "contradictions, a map of the "
     "items, time and cost, and what changed. A run writes it by itself.",
     ["features", "features --snapshot 20260131T120000Z-1f3c9a --out refused.html"],
     _add_options,

@@ -19,7 +19,10 @@ from pipelines.snapshots.locks import output_lock
 def add_rollback_options(parser: argparse.ArgumentParser) -> None:
     add_output_argument(parser)
     parser.add_argument(
-        "--to", default="previous", metavar="RUN_ID", help="which one (default: that before the current)"
+        "--to",
+        default="previous",
+        metavar="RUN_ID",
+        help="which one (default: that before the current)",
     )
 
 

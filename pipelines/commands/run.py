@@ -33,7 +33,9 @@ def plan_of(options: Any, passed: Sequence[str]) -> tuple[Plan, PipelineOptions]
     return plan, beam_options(options.runner, plan.workers, passed)
 
 
-def execute(plan: Plan, beam_flags: PipelineOptions, options: Any, selection: Selection | None = None) -> int:
+def execute(
+    plan: Plan, beam_flags: PipelineOptions, options: Any, selection: Selection | None = None
+) -> int:
     """Run a plan and report how it ended; returns the exit code. selection: as of `run`."""
 
     def work(interrupts: Interrupts) -> Outcome:
@@ -60,7 +62,10 @@ def progress_of(options: Any) -> str:
 
 def _print(outcome: Outcome, options: Any) -> None:
     if options.json:
-        print_json({"unchanged": outcome.unchanged, "manifest_path": outcome.manifest_path} | dict(outcome.manifest))
+        print_json(
+            {"unchanged": outcome.unchanged, "manifest_path": outcome.manifest_path}
+            | dict(outcome.manifest)
+        )
     elif not options.quiet:
         print_outcome(outcome.manifest, outcome.manifest_path, unchanged=outcome.unchanged)
     elif not outcome.published:

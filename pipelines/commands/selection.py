@@ -18,10 +18,14 @@ from transforms.runtime.parquet import read_parquet
 def check_reasons(reasons: Collection[str]) -> None:
     unknown = sorted(set(reasons) - REASONS.keys())
     if unknown:
-        raise ConfigError([f"--reason {', '.join(unknown)}: no such reason id; docs/reasons.md lists them"])
+        raise ConfigError(
+            [f"--reason {', '.join(unknown)}: no such reason id; docs/reasons.md lists them"]
+        )
 
 
-def chosen_ids(earlier: EarlierSnapshot, where: str | None, ids_file: str | None, reasons: Sequence[str]) -> set[str]:
+def chosen_ids(
+    earlier: EarlierSnapshot, where: str | None, ids_file: str | None, reasons: Sequence[str]
+) -> set[str]:
     """Ids of the items that all given conditions hold for. Raises ConfigError."""
     check_reasons(reasons)
     named = None if ids_file is None else _ids_in(ids_file)
@@ -51,7 +55,9 @@ def _has_reason(table: pa.Table, reasons: Sequence[str]) -> pa.Array:
     flags = table["flags"].combine_chunks()
     flagged = pc.is_in(pc.struct_field(pc.list_flatten(flags), "reason"), value_set=wanted)
     rows = pc.unique(pc.filter(pc.list_parent_indices(flags), flagged))
-    found = pc.is_in(pa.array(range(table.num_rows), pa.int64()), value_set=pc.cast(rows, pa.int64()))
+    found = pc.is_in(
+        pa.array(range(table.num_rows), pa.int64()), value_set=pc.cast(rows, pa.int64())
+    )
     for name in table.column_names:
         if name.endswith(PROVENANCE_SUFFIX):
             reason = pc.struct_field(table[name].combine_chunks(), "reason")
@@ -63,7 +69,9 @@ def _where(table: pa.Table, where: str) -> pa.Table:
     try:
         import duckdb
     except ImportError as error:
-        raise ConfigError(["--where needs duckdb; pip install 'catalog-enrich[backfill]'"]) from error
+        raise ConfigError(
+            ["--where needs duckdb; pip install 'catalog-enrich[backfill]'"]
+        ) from error
     with duckdb.connect() as connection:
         connection.register("items", table)
         # The condition is about these rows; it has no business with files or the network.
@@ -72,7 +80,9 @@ def _where(table: pa.Table, where: str) -> pa.Table:
         try:
             statements = connection.extract_statements(f"SELECT item_id FROM items WHERE ({where})")  # noqa: S608 the operator's own
             if len(statements) != 1:
-                raise ConfigError([f"--where {where!r} is more than a condition; write what comes after WHERE"])
+                raise ConfigError(
+                    [f"--where {where!r} is more than a condition; write what comes after WHERE"]
+                )
             return connection.sql(statements[0].query).to_arrow_table()
         except duckdb.Error as error:
             raise ConfigError([f"--where {where!r}: {error}"]) from error

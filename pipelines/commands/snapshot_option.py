@@ -1,4 +1,6 @@
-"""Which snapshot a command looks at: options and the errors that go with them, shared by commands that only read."""
+"""Which snapshot a command looks at: options and the errors that go with them, shared by commands
+that only read.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def add_snapshot_option(parser: argparse.ArgumentParser) -> None:
         "--snapshot",
         default="current",
         metavar="RUN_ID",
-        help="which one: a run id (refused ones too), `current`, `previous`, or the path of a snapshot's folder "
+        help="which one: a run id (refused ones too), `current`, `previous`, or the path of a "
+        "snapshot's folder "
         "(default: %(default)s)",
     )
 

@@ -1,4 +1,6 @@
-"""`catalog-enrich tables`: what tables a snapshot has, what is in their columns, and how to read them."""
+"""`catalog-enrich tables`: what tables a snapshot has, what is in their columns, and how to read
+them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_snapshot_option(parser)
     parser.add_argument("--table", choices=TABLES, help="only this one, with its columns")
     parser.add_argument("--columns", action="store_true", help="list the columns of every table")
-    parser.add_argument("--head", type=int, default=0, metavar="N", help="print the first rows of each table")
+    parser.add_argument(
+        "--head", type=int, default=0, metavar="N", help="print the first rows of each table"
+    )
 
 
 def _tables(options: argparse.Namespace) -> int:
@@ -42,7 +46,14 @@ def _tables(options: argparse.Namespace) -> int:
     told = {name: _told(info, name, wants_columns, options.head) for name in names}
     folder = snapshot_folder(f"{info.path}/manifest.json", info.is_current)
     if options.json:
-        print_json({"run_id": info.run_id, "folder": folder, "tables": told, "read": reading(folder, names)})
+        print_json(
+            {
+                "run_id": info.run_id,
+                "folder": folder,
+                "tables": told,
+                "read": reading(folder, names),
+            }
+        )
         return 0
     _print(info, folder, told)
     return 0
@@ -76,8 +87,12 @@ def _columns(info: SnapshotInfo, files: Sequence[DataFile]) -> list[dict[str, An
         {
             "column": field.name,
             "type": _type_name(field.type),
-            "null_share": None if nulls is None or field.name not in nulls or not rows else nulls[field.name] / rows,
-            "description": (field.metadata or {}).get(b"description", b"").decode("utf-8", "replace"),
+            "null_share": None
+            if nulls is None or field.name not in nulls or not rows
+            else nulls[field.name] / rows,
+            "description": (field.metadata or {})
+            .get(b"description", b"")
+            .decode("utf-8", "replace"),
         }
         for field in schema
     ]
@@ -93,7 +108,9 @@ def _added(nulls: dict[str, int], parquet: pq.ParquetFile) -> dict[str, int] | N
                 continue
             if column.statistics is None or not column.statistics.has_null_count:
                 return None
-            nulls[column.path_in_schema] = nulls.get(column.path_in_schema, 0) + column.statistics.null_count
+            nulls[column.path_in_schema] = (
+                nulls.get(column.path_in_schema, 0) + column.statistics.null_count
+            )
     return nulls
 
 
@@ -121,7 +138,9 @@ def reading(folder: str, names: Sequence[str] = TABLES) -> dict[str, str]:
     """Ready-made lines that read the first of the tables."""
     files = f"{folder}/{names[0]}/*.parquet"
     return {
-        "DuckDB": f"""python -c "import duckdb; duckdb.sql(\\"FROM '{files}'\\").show()" """.strip(),
+        "DuckDB": (
+            f"""python -c "import duckdb; duckdb.sql(\\"FROM '{files}'\\").show()" """.strip()
+        ),
         "Polars": f"""polars.read_parquet("{files}")""",
         "pandas": f"""pandas.read_parquet("{folder}/{names[0]}")""",
     }
@@ -129,7 +148,13 @@ def reading(folder: str, names: Sequence[str] = TABLES) -> dict[str, str]:
 
 def _print(info: SnapshotInfo, folder: str, told: Mapping[str, Mapping[str, Any]]) -> None:
     console = Console(highlight=False)
-    state = "readers see it" if info.is_current else "published" if info.is_published else "refused by the gate"
+    state = (
+        "readers see it"
+        if info.is_current
+        else "published"
+        if info.is_published
+        else "refused by the gate"
+    )
     console.print(printable(f"{info.run_id}, {state}"), markup=False)
     console.print(_overview(told))
     for name, each in told.items():
@@ -149,7 +174,9 @@ def _overview(told: Mapping[str, Mapping[str, Any]]) -> Table:
     for name in ("rows", "files", "MiB"):
         table.add_column(name, justify="right")
     for name, each in told.items():
-        table.add_row(name, f"{each['rows']:,}", f"{each['files']:,}", f"{each['bytes'] / 2**20:,.1f}")
+        table.add_row(
+            name, f"{each['rows']:,}", f"{each['files']:,}", f"{each['bytes'] / 2**20:,.1f}"
+        )
     return table
 
 
@@ -180,8 +207,10 @@ def _cells(row: Mapping[str, Any]) -> Iterator[str]:
 TABLES_COMMAND = Command(
     "tables",
     "what tables a snapshot has, and how to read them",
-    "Lists the tables of a snapshot with rows, files and size, their columns with type, share of nulls and "
-    "description, first rows on request, and ready-made lines that read them with DuckDB, Polars and pandas.",
+    "Lists the tables of a snapshot with rows, files and size, their columns with type, share of "
+    "nulls and "
+    "description, first rows on request, and ready-made lines that read them with DuckDB, Polars "
+    "and pandas.",
     ["features", "features --table items --head 2", "features --snapshot previous --json"],
     _add_options,
     with_storage(_tables),

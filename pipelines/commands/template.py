@@ -1,4 +1,6 @@
-"""`catalog-enrich template list | check | show`: what templates there are, and whether one is sound."""
+"""`catalog-enrich template list | check | show`: what templates there are, and whether one is
+sound.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,20 @@ def _nothing(_: argparse.ArgumentParser) -> None:
 
 def _named(parser: argparse.ArgumentParser, *, packaged: bool) -> None:
     if packaged:
-        parser.add_argument("template", metavar="NAME", choices=sorted(packaged_templates()), help="which one")
+        parser.add_argument(
+            "template", metavar="NAME", choices=sorted(packaged_templates()), help="which one"
+        )
     else:
-        parser.add_argument("template", metavar="NAME|FILE", help="a packaged one, or the path of a YAML file")
+        parser.add_argument(
+            "template", metavar="NAME|FILE", help="a packaged one, or the path of a YAML file"
+        )
 
 
 def _list(options: argparse.Namespace) -> int:
-    about = {name: load_template(name).description.strip().splitlines()[0] for name in packaged_templates()}
+    about = {
+        name: load_template(name).description.strip().splitlines()[0]
+        for name in packaged_templates()
+    }
     if options.json:
         print_json(about)
         return DONE
@@ -52,7 +61,11 @@ def _check(options: argparse.Namespace) -> int:
             raise
         print_json({"sound": False, "errors": error.errors})
         return 2
-    told = {"name": template.name, "version": template.version, "attributes": len(template.attributes)}
+    told = {
+        "name": template.name,
+        "version": template.version,
+        "attributes": len(template.attributes),
+    }
     if options.json:
         print_json({"sound": True, **told, "hash": template.hash})
         return DONE
@@ -64,13 +77,21 @@ def _check(options: argparse.Namespace) -> int:
 COMMANDS = tuple(
     Command(name, brief, about, examples, add_options, run, EXIT_CODES)
     for name, brief, add_options, run, about, examples in (
-        ("list", "name the packaged templates", _nothing, _list, "Names the templates that come along.", [""]),
+        (
+            "list",
+            "name the packaged templates",
+            _nothing,
+            _list,
+            "Names the templates that come along.",
+            [""],
+        ),
         (
             "check",
             "report every error of a template, with its line",
             partial(_named, packaged=False),
             _check,
-            "Reports every error of a template at once, each with its line and what to write instead.",
+            "Reports every error of a template at once, each with its line and what to write "
+            "instead.",
             ["my.yaml"],
         ),
         (

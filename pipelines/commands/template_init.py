@@ -29,39 +29,68 @@ DONE = 0
 
 EXIT_CODES = """exit codes:
   0  drafted
-  2  bad arguments, no column that could be the id, or a file that is there already; nothing was written"""
+  2  bad arguments, no column that could be the id, or a file that is there already;
+     nothing was written"""
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", nargs="+", metavar="FILE", help="catalog files or globs, as for `run --input`")
     parser.add_argument(
-        "--input-format", choices=sorted(FORMATS), help="format of all inputs, for names without a known ending"
+        "input", nargs="+", metavar="FILE", help="catalog files or globs, as for `run --input`"
     )
-    parser.add_argument("--images-root", default="", metavar="DIR", help="folder that picture paths are relative to")
     parser.add_argument(
-        "--image-table", nargs="+", default=(), metavar="FILE", help="tables that list further pictures"
+        "--input-format",
+        choices=sorted(FORMATS),
+        help="format of all inputs, for names without a known ending",
     )
-    parser.add_argument("--name", default="", metavar="NAME", help="of the template (default: from the first file)")
-    parser.add_argument("--out", default="", metavar="FILE", help="where to write it (default: print it)")
+    parser.add_argument(
+        "--images-root", default="", metavar="DIR", help="folder that picture paths are relative to"
+    )
+    parser.add_argument(
+        "--image-table",
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="tables that list further pictures",
+    )
+    parser.add_argument(
+        "--name", default="", metavar="NAME", help="of the template (default: from the first file)"
+    )
+    parser.add_argument(
+        "--out", default="", metavar="FILE", help="where to write it (default: print it)"
+    )
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.add_argument(
-        "--max-records", type=int, default=MAX_RECORDS, metavar="N", help="to look at (default: %(default)s)"
+        "--max-records",
+        type=int,
+        default=MAX_RECORDS,
+        metavar="N",
+        help="to look at (default: %(default)s)",
     )
 
 
 def _init(options: argparse.Namespace) -> int:
     if options.max_records < 1:
-        raise ConfigError([f"--max-records {options.max_records} is below 1; write how many records to look at"])
+        raise ConfigError(
+            [f"--max-records {options.max_records} is below 1; write how many records to look at"]
+        )
     if options.out and Path(options.out).exists() and not options.force:
-        raise ConfigError([f"--out {options.out} is there already; name another file, or give --force"])
+        raise ConfigError(
+            [f"--out {options.out} is there already; name another file, or give --force"]
+        )
     found = _profile(options.input, options.input_format, options.max_records, quiet=options.json)
     if not found.records:
-        told = ", ".join(f"{reason} {count:,}" for reason, count in found.rejects.most_common(3)) or "it is empty"
+        told = (
+            ", ".join(f"{reason} {count:,}" for reason, count in found.rejects.most_common(3))
+            or "it is empty"
+        )
         raise ConfigError([f"no record of the catalog can be read: {told}"])
     identity = find_id(found)
     if identity.problem:
         raise ConfigError(
-            [f"{identity.problem}. Add an id column to the export, or start from `template show product`"]
+            [
+                f"{identity.problem}. Add an id column to the export, or start from `template show "
+                "product`"
+            ]
         )
     drafted = _drafted(options, found, identity)
     parse_template(drafted.text, options.out or "the draft")
@@ -71,7 +100,9 @@ def _init(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _profile(patterns: Sequence[str], input_format: str | None, max_records: int, *, quiet: bool) -> Profile:
+def _profile(
+    patterns: Sequence[str], input_format: str | None, max_records: int, *, quiet: bool
+) -> Profile:
     try:
         splits = plan_splits(patterns, input_format=input_format, kind="catalog")
     except InputRefusedError as error:
@@ -91,12 +122,16 @@ def _drafted(options: argparse.Namespace, found: Profile, identity: Identity) ->
         table = find_image_table(rows, found.columns[identity.column])
         if table is None:
             columns = ", ".join(rows.columns) or "none"
-            raise ConfigError([f"--image-table: no id of the catalog and no picture in its columns ({columns})"])
+            raise ConfigError(
+                [f"--image-table: no id of the catalog and no picture in its columns ({columns})"]
+            )
     stem = Path(options.input[0]).name.split(".")[0].strip("*?[]") or "catalog"
     return draft(options.name or unused_name(stem, set()), found, identity, pictures, table)
 
 
-def _tell(options: argparse.Namespace, found: Profile, identity: Identity, drafted: Drafted) -> None:
+def _tell(
+    options: argparse.Namespace, found: Profile, identity: Identity, drafted: Drafted
+) -> None:
     if options.json:
         print_json(
             {
@@ -104,7 +139,11 @@ def _tell(options: argparse.Namespace, found: Profile, identity: Identity, draft
                 "rejects": found.rejects,
                 "id": identity.column,
                 "attributes": [
-                    {"name": name, "from": each.options.get("from", each.source), "known_share": each.known_share}
+                    {
+                        "name": name,
+                        "from": each.options.get("from", each.source),
+                        "known_share": each.known_share,
+                    }
                     | {"type": each.options["type"], "why": each.why}
                     for name, each in drafted.attributes
                 ],
@@ -128,11 +167,15 @@ def _overview(drafted: Drafted) -> Table:
     table.add_column("known", justify="right")
     table.add_column("why", overflow="fold")
     for name, each in drafted.attributes:
-        table.add_row(name, each.options["type"], f"{each.known_share:.0%}", Text(printable(each.why)))
+        table.add_row(
+            name, each.options["type"], f"{each.known_share:.0%}", Text(printable(each.why))
+        )
     return table
 
 
-def _lines(options: argparse.Namespace, found: Profile, identity: Identity, drafted: Drafted) -> Iterator[str]:
+def _lines(
+    options: argparse.Namespace, found: Profile, identity: Identity, drafted: Drafted
+) -> Iterator[str]:
     yield f"{found.records:,} records looked at; the id is {identity.column}"
     for reason, count in found.rejects.most_common():
         yield f"{count:,} records cannot be read: {reason} (docs/reasons.md)"
@@ -141,19 +184,32 @@ def _lines(options: argparse.Namespace, found: Profile, identity: Identity, draf
     if options.out:
         yield f"written: {options.out}"
         yield f"next: catalog-enrich template check {shlex.quote(options.out)}"
-        images = f" --images-root {shlex.quote(options.images_root or 'DIR')}" if "images:" in drafted.text else ""
+        images = (
+            f" --images-root {shlex.quote(options.images_root or 'DIR')}"
+            if "images:" in drafted.text
+            else ""
+        )
         table = f" --image-table {shlex.join(options.image_table)}" if options.image_table else ""
-        run = f"catalog-enrich run --template {shlex.quote(options.out)} --input {shlex.join(options.input)}"
+        run = (
+            f"catalog-enrich run --template {shlex.quote(options.out)} --input "
+            f"{shlex.join(options.input)}"
+        )
         yield f"      {run}{images}{table} --output features"
 
 
 INIT = Command(
     "init",
     "draft a template for a raw catalog",
-    "Looks at a raw catalog and drafts a template for it: the id, picture columns, how lists, category paths and "
-    "key=value cells are written, types, closed lists, units, titles and texts, how much of each column is known. The "
-    "draft runs as it is; its comments say why each attribute is what it is, and what was left out.",
-    ["items.csv --images-root images --out my.yaml", "'export/*.jsonl.gz' --max-records 5000 > my.yaml"],
+    "Looks at a raw catalog and drafts a template for it: the id, picture columns, how lists, "
+    "category paths and "
+    "key=value cells are written, types, closed lists, units, titles and texts, how much of each "
+    "column is known. The "
+    "draft runs as it is; its comments say why each attribute is what it is, and what was left "
+    "out.",
+    [
+        "items.csv --images-root images --out my.yaml",
+        "'export/*.jsonl.gz' --max-records 5000 > my.yaml",
+    ],
     _add_options,
     with_storage(_init),
     EXIT_CODES,

@@ -19,7 +19,11 @@ def unlock_command(options: argparse.Namespace) -> int:
         alive = f"run {held.run_id} is alive, process {held.pid} of this machine"
         raise RefusedError(f"{alive}; wait for it, or stop it (kill {held.pid}) and run this again")
     held = break_lock(options.output)
-    whose = "" if held is None else f"removed the lock of run {held.run_id} (process {held.pid} on {held.host})"
+    whose = (
+        ""
+        if held is None
+        else f"removed the lock of run {held.run_id} (process {held.pid} on {held.host})"
+    )
     if options.json:
         print_json({"removed": None if held is None else held})
     else:

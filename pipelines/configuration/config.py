@@ -36,7 +36,8 @@ from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, 
 class ReuseOptions:
     """What is used again of earlier runs, and what is kept for later ones.
 
-    full: make everything anew; refresh_share: share of the items that may come, go or change before that is done.
+    full: make everything anew; refresh_share: share of the items that may come, go or change before
+    that is done.
     keep_old: values of another model, prompt or template entry stand until there are better ones.
     keep: published snapshots that are kept, 0: all.
     keep_deleted: items whose records have left the catalog stay, with the time when that was seen.
@@ -53,18 +54,25 @@ class ReuseOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.refresh_share <= 1:
-            raise ValueError(f"--refresh-share is {self.refresh_share}; allowed is a share from 0 to 1, such as 0.2")
+            raise ValueError(
+                f"--refresh-share is {self.refresh_share}; allowed is a share from 0 to 1, such as "
+                "0.2"
+            )
         if self.keep < 0:
-            raise ValueError(f"--keep is {self.keep}; write 0 for all snapshots, or the number of those to keep")
+            raise ValueError(
+                f"--keep is {self.keep}; write 0 for all snapshots, or the number of those to keep"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class EnrichConfig:
     """What a run is asked to do. Field names are the long options with `_` for `-`.
 
-    reference: catalogs whose labelled rows probes learn from too; rules, probes: whether these rungs fill values.
+    reference: catalogs whose labelled rows probes learn from too; rules, probes: whether these
+    rungs fill values.
     max_labelled: rows of one attribute that its probe learns from.
-    workers, buckets: 0 means: chosen from the input. report: whether pages for people are written beside the tables.
+    workers, buckets: 0 means: chosen from the input. report: whether pages for people are written
+    beside the tables.
     options: as they were given, for the manifest and for later commands on the same output.
     """
 
@@ -96,7 +104,8 @@ class EnrichConfig:
 class Plan:
     """A configuration made concrete: template loaded, input found, sizes chosen.
 
-    rehearsal: what a language model would be asked is counted, at these rates, and nothing is asked or written.
+    rehearsal: what a language model would be asked is counted, at these rates, and nothing is asked
+    or written.
     """
 
     config: EnrichConfig
@@ -121,10 +130,14 @@ class Plan:
     @property
     def learns(self) -> bool:
         """Whether probes are trained: the template has attributes that they may fill."""
-        return self.config.probes and any(is_learnable(attribute) for attribute in self.template.attributes)
+        return self.config.probes and any(
+            is_learnable(attribute) for attribute in self.template.attributes
+        )
 
     def models_of(self, run_id: str) -> ModelOptions:
-        """Model options of one run: its workers share a server, and what may be under way at once."""
+        """Model options of one run: its workers share a server, and what may be under way
+        at once.
+        """
         models = self.models
         chat = replace(
             models.chat,
@@ -139,7 +152,11 @@ class Plan:
     def unmapped_columns(self) -> list[str]:
         """Raw columns that hold values and that the template does not read."""
         mapped = self.template.mapped_columns
-        return [column for column, filled in self.seen.columns.items() if filled and column not in mapped]
+        return [
+            column
+            for column, filled in self.seen.columns.items()
+            if filled and column not in mapped
+        ]
 
 
 def make_plan(config: EnrichConfig) -> Plan:
@@ -174,18 +191,29 @@ def make_plan(config: EnrichConfig) -> Plan:
 def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
     images = template.record.images
     if (images.columns or config.image_table) and not config.images_root:
-        yield f"--images-root is missing: template {template.name} reads pictures; name their folder"
+        yield (
+            f"--images-root is missing: template {template.name} reads pictures; name their folder"
+        )
     if config.images_root and not _is_folder(config.images_root):
-        yield f"--images-root {config.images_root!r} is no folder; name the one that picture paths are relative to"
+        yield (
+            f"--images-root {config.images_root!r} is no folder; name the one that picture paths "
+            "are relative to"
+        )
     if config.image_table and images.table is None:
         entry = "table: {id: <column>, image: <column>}"
         yield f"--image-table needs record.images.table in template {template.name}; add {entry}"
     if config.reference and not config.probes:
         yield "--reference is for probes, which --no-probes switches off; leave one of them out"
     if config.max_labelled < MIN_LABELLED:
-        yield f"--max-labelled {config.max_labelled} is below {MIN_LABELLED}, the least that a probe learns from"
+        yield (
+            f"--max-labelled {config.max_labelled} is below {MIN_LABELLED}, the least that a "
+            "probe learns from"
+        )
     if config.workers < 0:
-        yield f"--workers {config.workers} is negative; write 0 for automatic, or the number of processes"
+        yield (
+            f"--workers {config.workers} is negative; write 0 for automatic, or the number of "
+            "processes"
+        )
     if config.buckets < 0 or config.buckets > MAX_BUCKETS:
         yield f"--buckets {config.buckets} is not between 0 (automatic) and {MAX_BUCKETS}"
     for option, place in (("--output", config.output), ("--work-dir", config.work_dir)):
@@ -196,7 +224,10 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
         try:
             FileSystems.get_filesystem(config.images_root)
         except ValueError as error:
-            yield f"--images-root {config.images_root!r}: {error}; install the extra for that storage, for example gcp"
+            yield (
+                f"--images-root {config.images_root!r}: {error}; install the extra for that "
+                "storage, for example gcp"
+            )
 
 
 def _model_problems(options: ModelOptions) -> Iterator[str]:
@@ -214,7 +245,9 @@ def _model_problems(options: ModelOptions) -> Iterator[str]:
             yield f"{option} {name}: {error}"
             continue
         if missing:
-            yield f"{option} {name} needs {', '.join(missing)}; pip install 'catalog-enrich[{name}]'"
+            yield (
+                f"{option} {name} needs {', '.join(missing)}; pip install 'catalog-enrich[{name}]'"
+            )
     if find_spec("great_expectations") is None:
         yield "the gate needs great_expectations; pip install 'catalog-enrich[checks]'"
 
@@ -224,8 +257,10 @@ def _misfit(template: Template, named: str, seen: Peek) -> str | None:
     if not seen.records or any(seen.columns.get(column) for column in template.record.id):
         return None
     return (
-        f"template {named} does not fit the input: none of its id columns ({', '.join(template.record.id)}) holds "
-        f"a value in the first {seen.records} records, whose columns are: {', '.join(seen.columns) or 'none'}. "
+        f"template {named} does not fit the input: none of its id columns "
+        f"({', '.join(template.record.id)}) holds "
+        f"a value in the first {seen.records} records, whose columns are: "
+        f"{', '.join(seen.columns) or 'none'}. "
         "Choose another template, or set record.id"
     )
 
@@ -234,10 +269,16 @@ def _unwritable(place: str) -> str | None:
     """Why a local folder cannot be made or written, or None."""
     if "://" in place:
         return None
-    existing = next(path for path in (Path(place), *Path(place).absolute().parents) if path.exists())
+    existing = next(
+        path for path in (Path(place), *Path(place).absolute().parents) if path.exists()
+    )
     if not existing.is_dir():
         return f"cannot be made: {existing} is a file"
-    return None if os.access(existing, os.W_OK | os.X_OK) else f"cannot be written: {existing} does not allow it"
+    return (
+        None
+        if os.access(existing, os.W_OK | os.X_OK)
+        else f"cannot be written: {existing} does not allow it"
+    )
 
 
 def _is_folder(path: str) -> bool:

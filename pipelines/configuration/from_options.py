@@ -22,7 +22,10 @@ _USER_IN_URL = re.compile(r"://[^/]*@")
 
 
 def config_from(options: argparse.Namespace) -> EnrichConfig:
-    """The configuration that parsed options describe. Raises ConfigError for limits that make no sense."""
+    """The configuration that parsed options describe.
+
+    Raises ConfigError for limits that make no sense.
+    """
     try:
         return EnrichConfig(
             template=options.template,
@@ -53,7 +56,12 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
                 temperature=options.temperature,
                 demonstrations=options.demonstrations,
             ),
-            budget=Budget(options.max_model_calls, options.max_tokens, options.max_cost, _prices(options.prices)),
+            budget=Budget(
+                options.max_model_calls,
+                options.max_tokens,
+                options.max_cost,
+                _prices(options.prices),
+            ),
             image_limits=ImageLimits(
                 max_bytes=options.max_image_bytes,
                 max_pixels=options.max_image_pixels,
@@ -74,7 +82,16 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
 
 
 # What the next command on the same output is asked for anew, or is no business of the manifest.
-_ABOUT_THE_RUN = ("accept_drift", "command", "full", "json", "keep_work", "output", "progress", "quiet")
+_ABOUT_THE_RUN = (
+    "accept_drift",
+    "command",
+    "full",
+    "json",
+    "keep_work",
+    "output",
+    "progress",
+    "quiet",
+)
 _NOT_REMEMBERED = frozenset([*_ABOUT_THE_RUN, "max_cost", "max_model_calls", "max_tokens"])
 _PATHS = ("template", "input", "images_root", "image_table", "reference", "work_dir", "fake_script")
 
@@ -84,14 +101,24 @@ def remembered(options: argparse.Namespace) -> dict[str, Any]:
 
     A URL that names a user is left out, as it may hold a password.
     """
-    kept = {name: value for name, value in sorted(vars(options).items()) if name not in _NOT_REMEMBERED}
+    kept = {
+        name: value for name, value in sorted(vars(options).items()) if name not in _NOT_REMEMBERED
+    }
     kept |= {name: _whole(kept[name]) for name in _PATHS if kept.get(name)}
-    return {name: value for name, value in kept.items() if not (isinstance(value, str) and _USER_IN_URL.search(value))}
+    return {
+        name: value
+        for name, value in kept.items()
+        if not (isinstance(value, str) and _USER_IN_URL.search(value))
+    }
 
 
 def _whole(paths: Any) -> Any:
     if isinstance(paths, str):
-        return paths if "://" in paths or paths in packaged_templates() else str(Path(paths).absolute())
+        return (
+            paths
+            if "://" in paths or paths in packaged_templates()
+            else str(Path(paths).absolute())
+        )
     return [_whole(path) for path in paths]
 
 
@@ -139,9 +166,13 @@ def _prices(given: Sequence[str]) -> Prices:
     for entry in given:
         name, _, price = entry.partition("=")
         if name not in ("prompt", "completion", "image"):
-            raise ValueError(f"--prices {entry}: write prompt=X, completion=Y and image=Z, per million tokens")
+            raise ValueError(
+                f"--prices {entry}: write prompt=X, completion=Y and image=Z, per million tokens"
+            )
         try:
             prices[name] = float(price)
         except ValueError:
-            raise ValueError(f"--prices {entry}: {price!r} is no number; write for example {name}=0.15") from None
+            raise ValueError(
+                f"--prices {entry}: {price!r} is no number; write for example {name}=0.15"
+            ) from None
     return Prices(**prices)

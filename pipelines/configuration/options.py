@@ -1,4 +1,6 @@
-"""Command-line options of a run: ours are declared here, Beam's are passed through, typos are refused."""
+"""Command-line options of a run: ours are declared here, Beam's are passed through, typos are
+refused.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,19 @@ from transforms.readers import FORMATS
 
 EXIT_CODES = """exit codes:
   0  the snapshot was published
-  1  the gate refused the snapshot (also when a language model, dead or not, failed on too many items), or a record
-     could not be accounted for; readers keep the previous snapshot, what a model answered is kept
+  1  the gate refused the snapshot (also when a language model, dead or not, failed on too many
+     items), or a record could not be accounted for; readers keep the previous snapshot, what a
+     model answered is kept
   2  bad arguments, template or input; nothing was run
-  3  the run broke off (disk full, killed worker, runner failure); readers keep the previous snapshot"""
+  3  the run broke off (disk full, killed worker, runner failure); readers keep the
+     previous snapshot"""
 
 EPILOG = f"""examples:
   catalog-enrich run --template grocery --input 'catalog/*.jsonl' --images-root catalog --output out
-  catalog-enrich run --template my.yaml --input items.csv.gz --images-root images --output out --workers 1
+  catalog-enrich run --template my.yaml --input items.csv.gz --images-root images --output out
 
-Every Apache Beam option is accepted as well, for example --runner DataflowRunner --project P --region R
+Every Apache Beam option is accepted as well, for example
+--runner DataflowRunner --project P --region R
 --temp_location gs://B/tmp --setup_file ./setup.py.
 
 {EXIT_CODES}"""
@@ -42,7 +47,8 @@ class Parser(argparse.ArgumentParser):
 def add_run_options(parser: argparse.ArgumentParser, *, anew: bool = True) -> None:
     """Declare the options of a run on `parser`. Defaults come from the dataclasses that carry them.
 
-    anew: whether the run's input and output have to be named; not for commands that go on from a snapshot.
+    anew: whether the run's input and output have to be named; not for commands that go on from a
+    snapshot.
     """
     inputs = parser.add_argument_group("what to run on")
     add_input_options(inputs, required=anew)
@@ -54,9 +60,13 @@ def add_run_options(parser: argparse.ArgumentParser, *, anew: bool = True) -> No
             help="where snapshots are kept; current.json names the published one",
         )
     add_model_options(parser)
-    _add_reuse_options(parser.add_argument_group("what is used again of earlier runs"), ReuseOptions())
+    _add_reuse_options(
+        parser.add_argument_group("what is used again of earlier runs"), ReuseOptions()
+    )
     execution = parser.add_argument_group("how to run")
-    execution.add_argument("--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)")
+    execution.add_argument(
+        "--runner", default=LOCAL_RUNNER, help="Beam runner (default: %(default)s, on this machine)"
+    )
     execution.add_argument(
         "--no-report",
         dest="report",
@@ -70,32 +80,37 @@ def _add_reuse_options(group: argparse._ArgumentGroup, defaults: ReuseOptions) -
     group.add_argument(
         "--full",
         action="store_true",
-        help="make all records anew, not only those that changed; what a language model answered is used all the same",
+        help="make all records anew, not only those that changed; what a language model answered "
+        "is used all the same",
     )
     group.add_argument(
         "--refresh-share",
         type=float,
         default=defaults.refresh_share,
         metavar="SHARE",
-        help="when more of the items than this came, went or changed since everything was made, everything is made "
+        help="when more of the items than this came, went or changed since everything was made, "
+        "everything is made "
         "anew: probes and comparisons between items are then of today (default: %(default)s)",
     )
     group.add_argument(
         "--keep-old",
         action="store_true",
-        help="after a change of model, prompt or template entry, values of before stand until the new ones are known; "
+        help="after a change of model, prompt or template entry, values of before stand until the "
+        "new ones are known; "
         "without it they are unknown then",
     )
     group.add_argument(
         "--keep-deleted",
         action="store_true",
-        help="items whose records have left the catalog stay in the tables, with the time when that was seen in "
+        help="items whose records have left the catalog stay in the tables, with the time when "
+        "that was seen in "
         "deleted_ts; without it they go",
     )
     group.add_argument(
         "--accept-drift",
         action="store_true",
-        help="what differs from the last snapshot by more than the template's gate.drift allows is meant: it is told "
+        help="what differs from the last snapshot by more than the template's gate.drift allows is "
+        "meant: it is told "
         "as a warning, and the snapshot is published",
     )
     group.add_argument(
@@ -110,12 +125,16 @@ def _add_reuse_options(group: argparse._ArgumentGroup, defaults: ReuseOptions) -
 def add_input_options(
     group: argparse._ArgumentGroup, catalog: Sequence[str] = ("--input",), *, required: bool = True
 ) -> None:
-    """Declare the template and the input. catalog: the names of the option for the catalog's files."""
+    """Declare the template and the input.
+
+    catalog: the names of the option for the catalog's files.
+    """
     group.add_argument(
         "--template",
         required=required,
         metavar="NAME|FILE",
-        help=f"catalog template: one of {', '.join(packaged_templates())}, or the path of a YAML file",
+        help=f"catalog template: one of {', '.join(packaged_templates())}, or the path of a YAML "
+        "file",
     )
     group.add_argument(
         *catalog,
@@ -126,7 +145,9 @@ def add_input_options(
         help="catalog files or globs: .jsonl .csv .tsv .parquet, text also .gz",
     )
     group.add_argument(
-        "--input-format", choices=sorted(FORMATS), help="format of all inputs, for names without a known ending"
+        "--input-format",
+        choices=sorted(FORMATS),
+        help="format of all inputs, for names without a known ending",
     )
     group.add_argument(
         "--images-root",
@@ -146,7 +167,8 @@ def add_input_options(
         nargs="+",
         default=(),
         metavar="FILE",
-        help="catalogs that the same template reads, with or without pictures: probes learn from their known values "
+        help="catalogs that the same template reads, with or without pictures: probes learn from "
+        "their known values "
         "too; their items are not written",
     )
 
@@ -165,8 +187,10 @@ def add_execution_options(group: argparse._ArgumentGroup) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="parts that items are divided into by a hash of their id: each is one file a table and is held in memory "
-        f"as a whole; 0 chooses about {BUCKET_RECORDS:,} records or {BUCKET_BYTES >> 20} MiB of input each "
+        help="parts that items are divided into by a hash of their id: each is one file a table "
+        "and is held in memory "
+        f"as a whole; 0 chooses about {BUCKET_RECORDS:,} records or {BUCKET_BYTES >> 20} MiB of "
+        "input each "
         "(default: %(default)s)",
     )
     group.add_argument(
@@ -175,39 +199,56 @@ def add_execution_options(group: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="for intermediate files (default: OUTPUT/_work); remote runners need a shared one",
     )
-    group.add_argument("--keep-work", action="store_true", help="keep the intermediate files after the run")
+    group.add_argument(
+        "--keep-work", action="store_true", help="keep the intermediate files after the run"
+    )
     group.add_argument(
         "--progress",
         choices=("auto", "always", "never"),
         default="auto",
-        help="on stderr: auto: a live view on a terminal, elsewhere a line every half minute; always: at least one "
+        help="on stderr: auto: a live view on a terminal, elsewhere a line every half minute; "
+        "always: at least one "
         "line (default: %(default)s)",
     )
     group.add_argument(
-        "--quiet", action="store_true", help="say nothing unless it goes wrong: no live view, no summary; for cron"
+        "--quiet",
+        action="store_true",
+        help="say nothing unless it goes wrong: no live view, no summary; for cron",
     )
-    group.add_argument("--json", action="store_true", help="print JSON instead of the summary, for programs")
+    group.add_argument(
+        "--json", action="store_true", help="print JSON instead of the summary, for programs"
+    )
 
 
 def refuse_unknown_options(
-    arguments: Sequence[str], declare: Callable[[argparse.ArgumentParser], None] = add_run_options, *, beam: bool = True
+    arguments: Sequence[str],
+    declare: Callable[[argparse.ArgumentParser], None] = add_run_options,
+    *,
+    beam: bool = True,
 ) -> None:
-    """Raise ConfigError naming every option that neither this program nor Beam knows: Beam would only log it.
+    """Raise ConfigError naming every option that neither this program nor Beam knows: Beam would
+    only log it.
 
-    Comes before parsing, so that a typo is not reported as the option that it was meant to be missing.
+    Comes before parsing, so that a typo is not reported as the option that it was meant to be
+    missing.
     declare: adds the command's options to a parser; beam: whether Beam's are taken too.
     """
     ours = Parser(add_help=False)
     declare(ours)
     known = {"--help", "--version"}
     parsers = (ours, beam_parser()) if beam else (ours,)
-    known |= {flag for each in parsers for action in each._actions for flag in action.option_strings}
+    known |= {
+        flag for each in parsers for action in each._actions for flag in action.option_strings
+    }
     problems = []
     for argument in arguments:
         name = argument.split("=")[0]
-        # With a space it is another option's value, as argparse sees it: --vllm-args "--max-model-len 8192".
+        # With a space it is another option's value, as argparse sees it: --vllm-args
+        # "--max-model-len 8192".
         if name.startswith("--") and " " not in name and name not in known:
             close = difflib.get_close_matches(name, sorted(known), n=1)
-            problems.append(f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else ""))
+            problems.append(
+                f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else "")
+            )
     if problems:
         raise ConfigError(problems)

@@ -1,4 +1,6 @@
-"""What Beam runs a pipeline on: its options from those that are not ours, and the pipeline that carries them."""
+"""What Beam runs a pipeline on: its options from those that are not ours, and the pipeline that
+carries them.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from apache_beam.runners.runner import create_runner
 from pipelines.configuration.errors import ConfigError
 
 LOCAL_RUNNER = "FnApiRunner"
-# Options of Beam whose values are secrets, and what to set instead: a worker logs its options, and anyone on a machine
-# may read a command line.
+# Options of Beam whose values are secrets, and what to set instead: a worker logs its options, and
+# anyone on a machine may read a command line.
 _SECRETS = {
     "--s3_access_key_id": "AWS_ACCESS_KEY_ID",
     "--s3_secret_access_key": "AWS_SECRET_ACCESS_KEY",
@@ -28,17 +30,25 @@ _SECRETS = {
 
 
 def connect_storage(passed: Sequence[str] = ()) -> None:
-    """Let object stores be opened before there is a pipeline, with Beam's options for them (`--s3_region_name` ...)."""
+    """Let object stores be opened before there is a pipeline, with Beam's options for them
+    (`--s3_region_name` ...).
+    """
     FileSystems.set_options(PipelineOptions(list(passed)))
 
 
 def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:
     """Beam's options from the arguments that are not ours.
 
-    Raises ConfigError for a runner that there is not, for arguments that nobody reads, and for secrets among them.
+    Raises ConfigError for a runner that there is not, for arguments that nobody reads, and for
+    secrets among them.
     """
     if runner == "DaskRunner":
-        raise ConfigError(["--runner DaskRunner loses records silently; use FnApiRunner, PortableRunner or a service"])
+        raise ConfigError(
+            [
+                "--runner DaskRunner loses records silently; use FnApiRunner, PortableRunner or a "
+                "service"
+            ]
+        )
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
@@ -47,7 +57,9 @@ def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOp
     problems = [f"unknown argument {argument}" for argument in unread]
     names = [argument.partition("=")[0] for argument in passed]
     problems += [
-        f"{name} would be logged; set {_SECRETS[name]} in the environment" for name in names if name in _SECRETS
+        f"{name} would be logged; set {_SECRETS[name]} in the environment"
+        for name in names
+        if name in _SECRETS
     ]
     if problems:
         raise ConfigError(problems)
@@ -59,18 +71,24 @@ def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOp
 
 
 def in_one_process(options: PipelineOptions) -> PipelineOptions:
-    """The same options, for work that is done before other processes of this machine would have started."""
+    """The same options, for work that is done before other processes of this machine would have
+    started.
+    """
     if not _is_local(options):
         return options
-    flags = {**options.get_all_options(drop_default=True), "direct_num_workers": 1, "direct_running_mode": "in_memory"}
+    flags = {
+        **options.get_all_options(drop_default=True),
+        "direct_num_workers": 1,
+        "direct_running_mode": "in_memory",
+    }
     return PipelineOptions.from_dictionary(flags)
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     """An empty pipeline that runs with these options, in every process of it.
 
-    Beam's local runner starts its processes without the options unless it is handed them: they would look for an
-    object store at its default address.
+    Beam's local runner starts its processes without the options unless it is handed them: they
+    would look for an object store at its default address.
     """
     if not _is_local(options):
         return beam.Pipeline(options=options)

@@ -7,8 +7,8 @@ import os
 from schemas.template import Template
 from transforms.readers import InputSplit, Peek
 
-# A bucket is held in memory: its records, the features of its pictures, its vectors and its tables as they are
-# written, about 40 KB an item with vectors of 1,280 + 384 dimensions.
+# A bucket is held in memory: its records, the features of its pictures, its vectors and its tables
+# as they are written, about 40 KB an item with vectors of 1,280 + 384 dimensions.
 BUCKET_BYTES = 2 * 2**20
 
 
@@ -29,9 +29,13 @@ PARALLEL_BYTES_WITHOUT_PICTURES = 512 * 2**10
 
 
 def choose_buckets(splits: list[InputSplit], seen: Peek) -> int:
-    """A power of two, so that a bucket holds about BUCKET_BYTES of input and BUCKET_RECORDS at most."""
+    """A power of two, so that a bucket holds about BUCKET_BYTES of input and BUCKET_RECORDS at
+    most.
+    """
     plain_bytes = sum(_plain_bytes(split) for split in splits if split.kind == "catalog")
-    wanted = max(plain_bytes / BUCKET_BYTES, plain_bytes / max(1.0, seen.mean_bytes) / BUCKET_RECORDS)
+    wanted = max(
+        plain_bytes / BUCKET_BYTES, plain_bytes / max(1.0, seen.mean_bytes) / BUCKET_RECORDS
+    )
     buckets = MIN_BUCKETS
     while buckets < wanted and buckets < MAX_BUCKETS:
         buckets *= 2

@@ -1,4 +1,7 @@
-"""What a machine needs for a run, looked at one thing at a time. Each check gives findings and raises nothing."""
+"""What a machine needs for a run, looked at one thing at a time.
+
+Each check gives findings and raises nothing.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ MIN_FREE_BYTES = 5 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. found: what there is; fix: what to do, empty where all is well."""
+    """One thing that was looked at.
+
+    found: what there is; fix: what to do, empty where all is well.
+    """
 
     name: str
     status: Status
@@ -59,14 +65,31 @@ def _python(_: Patient) -> Iterator[Finding]:
 
 
 def _packages(patient: Patient) -> Iterator[Finding]:
-    """Versions against what this program asks for; of extras those that the chosen backends need."""
+    """Versions against what this program asks for; of extras those that the chosen backends
+    need.
+    """
     extras = {"checks", *_extras_of(patient.models)}
-    wrong = [line for line in metadata.requires("catalog-enrich") or () if _is_wrong(Requirement(line), extras)]
+    wrong = [
+        line
+        for line in metadata.requires("catalog-enrich") or ()
+        if _is_wrong(Requirement(line), extras)
+    ]
     if wrong:
-        fix = f"pip install 'catalog-enrich[{','.join(sorted(extras))}]' --constraint constraints.txt"
-        yield Finding("packages", "problem", f"missing or of another version: {', '.join(map(_bare, wrong))}", fix)
+        fix = (
+            f"pip install 'catalog-enrich[{','.join(sorted(extras))}]' --constraint constraints.txt"
+        )
+        yield Finding(
+            "packages",
+            "problem",
+            f"missing or of another version: {', '.join(map(_bare, wrong))}",
+            fix,
+        )
     else:
-        yield Finding("packages", "ok", f"as this program asks for, with the extras {', '.join(sorted(extras))}")
+        yield Finding(
+            "packages",
+            "ok",
+            f"as this program asks for, with the extras {', '.join(sorted(extras))}",
+        )
 
 
 def _extras_of(models: ModelOptions) -> set[str]:
@@ -76,10 +99,14 @@ def _extras_of(models: ModelOptions) -> set[str]:
 
 
 def _is_wrong(requirement: Requirement, extras: set[str]) -> bool:
-    if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+    if requirement.marker and not any(
+        requirement.marker.evaluate({"extra": extra}) for extra in ("", *extras)
+    ):
         return False
     try:
-        return not requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
+        return not requirement.specifier.contains(
+            metadata.version(requirement.name), prereleases=True
+        )
     except metadata.PackageNotFoundError:
         return True
 
@@ -89,14 +116,26 @@ def _bare(line: str) -> str:
 
 
 def _memory(_: Patient) -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     free = psutil.virtual_memory().available
     told = f"{cores} cores, {free / 2**30:.1f} GiB of memory free"
     fits = max(1, int(free // WORKER_BYTES))
     if free < WORKER_BYTES:
-        yield Finding("memory", "problem", told, "a worker needs about 2 GiB: free memory, or take a larger machine")
+        yield Finding(
+            "memory",
+            "problem",
+            told,
+            "a worker needs about 2 GiB: free memory, or take a larger machine",
+        )
     elif fits < cores:
-        yield Finding("memory", "warning", told, f"enough for {fits} workers of about 2 GiB: run with --workers {fits}")
+        yield Finding(
+            "memory",
+            "warning",
+            told,
+            f"enough for {fits} workers of about 2 GiB: run with --workers {fits}",
+        )
     else:
         yield Finding("memory", "ok", told)
 
@@ -107,14 +146,23 @@ def _gpu(patient: Patient) -> Iterator[Finding]:
         import torch
     except ImportError:
         if needs:
-            yield Finding("GPU", "problem", "torch is not installed", "pip install 'catalog-enrich[transformers]'")
+            yield Finding(
+                "GPU",
+                "problem",
+                "torch is not installed",
+                "pip install 'catalog-enrich[transformers]'",
+            )
         return
     if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
+        names = ", ".join(
+            torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())
+        )
         yield Finding("GPU", "ok", f"{names}; torch {torch.__version__}, CUDA {torch.version.cuda}")
     elif shutil.which("nvidia-smi"):
         fix = "install the torch build for this driver's CUDA version; `nvidia-smi` tells it"
-        yield Finding("GPU", "warning", f"there is a driver, and torch {torch.__version__} sees no GPU", fix)
+        yield Finding(
+            "GPU", "warning", f"there is a driver, and torch {torch.__version__} sees no GPU", fix
+        )
     elif needs:
         fix = "a language model on a CPU is slow: take a machine with a GPU, or an --endpoint"
         yield Finding("GPU", "warning", f"none; torch {torch.__version__}", fix)
@@ -130,7 +178,10 @@ def _disk(patient: Patient) -> Iterator[Finding]:
         free = shutil.disk_usage(place).free
         told = f"{free / 2**30:.1f} GiB free at {place}"
         if free < MIN_FREE_BYTES:
-            fix = "free some, or name another --work-dir or --output; `catalog-enrich prune` removes old snapshots"
+            fix = (
+                "free some, or name another --work-dir or --output; `catalog-enrich prune` "
+                "removes old snapshots"
+            )
             yield Finding(f"disk for {name}", "warning", told, fix)
         else:
             yield Finding(f"disk for {name}", "ok", told)
@@ -153,8 +204,13 @@ def _output(patient: Patient) -> Iterator[Finding]:
             try:
                 os.link(other, one)
             except OSError as error:
-                fix = "snapshots will copy unchanged files instead of sharing them: more disk, nothing else"
-                yield Finding("output", "warning", f"{place}: no hard links ({error.strerror})", fix)
+                fix = (
+                    "snapshots will copy unchanged files instead of sharing them: more disk, "
+                    "nothing else"
+                )
+                yield Finding(
+                    "output", "warning", f"{place}: no hard links ({error.strerror})", fix
+                )
                 return
     except OSError as error:
         fix = "name a folder that this user may write to"
@@ -164,22 +220,37 @@ def _output(patient: Patient) -> Iterator[Finding]:
 
 
 def _snapshot(patient: Patient) -> Iterator[Finding]:
-    """The published snapshot: readable, whole, not from the future; and a lock that a dead run left."""
+    """The published snapshot: readable, whole, not from the future; and a lock that a dead run
+    left.
+    """
     if not patient.output or not is_local(patient.output) or not Path(patient.output).is_dir():
         return
     lock = read_lock(patient.output)
     if lock is not None:
         whose = f"run {lock.run_id}, process {lock.pid} on {lock.host}, since {lock.started}"
         if is_dead(lock):
-            yield Finding("lock", "warning", f"left by a dead run: {whose}", "the next run takes it over by itself")
+            yield Finding(
+                "lock",
+                "warning",
+                f"left by a dead run: {whose}",
+                "the next run takes it over by itself",
+            )
         else:
             yield Finding(
-                "lock", "warning", f"a run is at work: {whose}", "wait for it, or see `catalog-enrich unlock`"
+                "lock",
+                "warning",
+                f"a run is at work: {whose}",
+                "wait for it, or see `catalog-enrich unlock`",
             )
     try:
         earlier = read_published(patient.output)
     except UnusableSnapshotError as error:
-        yield Finding("snapshot", "problem", str(error), f"`catalog-enrich rollback {patient.output} --to RUN_ID`")
+        yield Finding(
+            "snapshot",
+            "problem",
+            str(error),
+            f"`catalog-enrich rollback {patient.output} --to RUN_ID`",
+        )
         return
     if earlier is None:
         yield Finding("snapshot", "ok", "none yet: the first run makes everything")
@@ -187,7 +258,9 @@ def _snapshot(patient: Patient) -> Iterator[Finding]:
     damaged = earlier.damaged_buckets()
     if damaged:
         fix = "the next run makes the records of damaged files anew; look after the disk"
-        yield Finding("snapshot", "warning", f"{earlier.run_id}: {next(iter(damaged.values()))}", fix)
+        yield Finding(
+            "snapshot", "warning", f"{earlier.run_id}: {next(iter(damaged.values()))}", fix
+        )
     else:
         yield Finding("snapshot", "ok", f"{earlier.run_id}, every file as it was written")
     yield from _clock(str(earlier.manifest["started"]))
@@ -198,7 +271,10 @@ def _clock(last_started: str) -> Iterator[Finding]:
     now = dt.datetime.now(dt.UTC)
     if dt.datetime.fromisoformat(last_started) > now:
         yield Finding(
-            "clock", "problem", f"it says {now:%F %T}Z, the last run began at {last_started}", "set the clock"
+            "clock",
+            "problem",
+            f"it says {now:%F %T}Z, the last run began at {last_started}",
+            "set the clock",
         )
 
 
@@ -212,9 +288,18 @@ def _template(patient: Patient) -> Iterator[Finding]:
         fix = f"`catalog-enrich template check {patient.template}` lists every error with its line"
         yield Finding("template", "problem", problems, fix)
         return
-    yield Finding("template", "ok", f"{template.name} {template.version}, {len(template.attributes)} attributes")
+    yield Finding(
+        "template",
+        "ok",
+        f"{template.name} {template.version}, {len(template.attributes)} attributes",
+    )
     if template.record.images.columns and not patient.images_root:
-        yield Finding("pictures", "warning", "the template reads pictures", "name their folder with --images-root")
+        yield Finding(
+            "pictures",
+            "warning",
+            "the template reads pictures",
+            "name their folder with --images-root",
+        )
 
 
 def _images_root(patient: Patient) -> Iterator[Finding]:
@@ -223,7 +308,9 @@ def _images_root(patient: Patient) -> Iterator[Finding]:
     root = Path(patient.images_root)
     if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
         fix = "name the folder that picture paths are relative to"
-        yield Finding("pictures", "problem", f"--images-root {patient.images_root!r} cannot be read", fix)
+        yield Finding(
+            "pictures", "problem", f"--images-root {patient.images_root!r} cannot be read", fix
+        )
     else:
         yield Finding("pictures", "ok", f"{patient.images_root} can be read")
 

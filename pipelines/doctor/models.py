@@ -1,4 +1,6 @@
-"""Whether the models of a run are there: really loaded, and the endpoint of a language model really asked."""
+"""Whether the models of a run are there: really loaded, and the endpoint of a language model really
+asked.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ MAX_ANSWER_BYTES = 2**20
 
 
 def _models(patient: Patient) -> Iterator[Finding]:
-    """The models that look at pictures and embed texts, really loaded and tried unless it has to be quick."""
+    """The models that look at pictures and embed texts, really loaded and tried unless it has to be
+    quick.
+    """
     options = patient.models
     builders: Sequence[tuple[str, Callable[[ModelOptions], Any]]] = (
         ("image encoder", build_image_encoder),
@@ -80,14 +84,20 @@ def _endpoint(patient: Patient) -> Iterator[Finding]:
         return
     key = os.environ.get(chat.api_key_env, "")
     yield Finding(
-        "key", "ok", f"{chat.api_key_env} is {'set' if key else 'not set, which servers without keys need not'}"
+        "key",
+        "ok",
+        f"{chat.api_key_env} is {'set' if key else 'not set, which servers without keys need not'}",
     )
     try:
         served = _served(f"{base_url(chat.endpoint)}/models", key)
     except ValueError as error:
         yield Finding("endpoint", "problem", str(error), "mend --endpoint")
     except urllib.error.HTTPError as error:
-        fix = f"set the key in {chat.api_key_env}" if error.code in (401, 403) else "look at the server's log"
+        fix = (
+            f"set the key in {chat.api_key_env}"
+            if error.code in (401, 403)
+            else "look at the server's log"
+        )
         yield Finding("endpoint", "problem", f"{chat.endpoint} answers HTTP {error.code}", fix)
     except OSError as error:
         fix = "is the server up, and the host, port and firewall right?"
@@ -95,10 +105,14 @@ def _endpoint(patient: Patient) -> Iterator[Finding]:
     else:
         if chat.model and served and chat.model not in served:
             fix = f"--describe-model has to be one of: {', '.join(served)}"
-            yield Finding("endpoint", "problem", f"{chat.endpoint} does not serve {chat.model!r}", fix)
+            yield Finding(
+                "endpoint", "problem", f"{chat.endpoint} does not serve {chat.model!r}", fix
+            )
         else:
             yield Finding(
-                "endpoint", "ok", f"{chat.endpoint} serves {', '.join(served) or 'models that it does not name'}"
+                "endpoint",
+                "ok",
+                f"{chat.endpoint} serves {', '.join(served) or 'models that it does not name'}",
             )
 
 
@@ -114,21 +128,37 @@ def _served(url: str, key: str) -> list[str]:
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 base_url allows http and https only
     with urllib.request.build_opener(_NoRedirect).open(request, timeout=ENDPOINT_SECS) as answer:
         content = json.loads(answer.read(MAX_ANSWER_BYTES))
-    return [str(each["id"]) for each in content.get("data", ()) if isinstance(each, dict) and "id" in each]
+    return [
+        str(each["id"])
+        for each in content.get("data", ())
+        if isinstance(each, dict) and "id" in each
+    ]
 
 
 def _vllm(patient: Patient) -> Iterator[Finding]:
     python = patient.models.chat.vllm_python
     if patient.models.describe_backend != "vllm":
         return
-    command = [python or sys.executable, "-c", "import importlib.metadata as m; print(m.version('vllm'))"]
+    command = [
+        python or sys.executable,
+        "-c",
+        "import importlib.metadata as m; print(m.version('vllm'))",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 the operator's own
     except OSError as error:
-        yield Finding("vLLM", "problem", f"{command[0]}: {error.strerror}", "name its interpreter with --vllm-python")
+        yield Finding(
+            "vLLM",
+            "problem",
+            f"{command[0]}: {error.strerror}",
+            "name its interpreter with --vllm-python",
+        )
         return
     if done.returncode:
-        fix = "pip install vllm into an environment of its own, and name its interpreter with --vllm-python"
+        fix = (
+            "pip install vllm into an environment of its own, and name its interpreter with "
+            "--vllm-python"
+        )
         yield Finding("vLLM", "problem", f"{command[0]} has no vllm", fix)
     else:
         yield Finding("vLLM", "ok", f"version {done.stdout.strip()} in {command[0]}")

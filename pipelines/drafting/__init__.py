@@ -1,1 +1,3 @@
-"""Drafting a template from a raw catalog: what its columns hold, what that means, and the YAML that says so."""
+"""Drafting a template from a raw catalog: what its columns hold, what that means, and the YAML that
+says so.
+"""

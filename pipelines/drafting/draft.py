@@ -1,4 +1,7 @@
-"""A template's YAML from what was guessed: valid, commented, and the same for the same catalog. Pure."""
+"""A template's YAML from what was guessed: valid, commented, and the same for the same catalog.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ YAML_WIDTH = 110
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """text: the YAML; attributes: (name, guess) of each that it has; left_out: columns that it does not read."""
+    """text: the YAML; attributes: (name, guess) of each that it has; left_out: columns that it does
+    not read.
+    """
 
     text: str
     attributes: tuple[tuple[str, Guess], ...]
@@ -38,7 +43,11 @@ class Drafted:
 
 
 def draft(
-    name: str, profile: Profile, identity: Identity, pictures: PictureColumns, image_table: tuple[str, str] | None
+    name: str,
+    profile: Profile,
+    identity: Identity,
+    pictures: PictureColumns,
+    image_table: tuple[str, str] | None,
 ) -> Drafted:
     """The template of a catalog with this profile."""
     times = find_times(profile)
@@ -59,7 +68,9 @@ def draft(
         # A key alone, where no other column is called so.
         short = unused_name(key_of(each.source), set())
         attribute_name = unused_name(each.source if short in used else key_of(each.source), used)
-        entry = _entry(attribute_name, each, has_texts=has_texts, has_pictures=bool(pictures.columns))
+        entry = _entry(
+            attribute_name, each, has_texts=has_texts, has_pictures=bool(pictures.columns)
+        )
         problem = _problem(entry)
         if problem:
             left_out.append(LeftOut(each.source, f"no attribute could be made of it: {problem}"))
@@ -69,24 +80,42 @@ def draft(
         named.append((attribute_name, each))
     if not named:
         # A template needs an attribute; the id is there.
-        entries.append(CommentedMap(name="title", type="string", role="title", **{"from": identity.column}))
-        named.append(("title", Guess(identity.column, {"type": "string", "role": "title"}, 1.0, (), "nothing else")))
-    content = CommentedMap(name=name, version="1.0.0", description=f"Drafted from {profile.records:,} records.")
+        entries.append(
+            CommentedMap(name="title", type="string", role="title", **{"from": identity.column})
+        )
+        named.append(
+            (
+                "title",
+                Guess(
+                    identity.column, {"type": "string", "role": "title"}, 1.0, (), "nothing else"
+                ),
+            )
+        )
+    content = CommentedMap(
+        name=name, version="1.0.0", description=f"Drafted from {profile.records:,} records."
+    )
     content["record"] = _record(profile, identity, pictures, image_table, times)
     formats = _formats([each for _, each in named])
     if formats:
         content["columns"] = formats
     content["attributes"] = entries
-    return Drafted(_dumped(content, _head(profile, identity, pictures, left_out)), tuple(named), tuple(left_out))
+    return Drafted(
+        _dumped(content, _head(profile, identity, pictures, left_out)),
+        tuple(named),
+        tuple(left_out),
+    )
 
 
 def unused_name(source: str, used: set[str]) -> str:
     """An attribute name for a raw column: ASCII, allowed, and not used yet.
 
-    >>> unused_name("Net Weight (g)", set()), unused_name("größe.de", {"grosse_de"}), unused_name("images", set())
-    ('net_weight_g', 'grosse_de_2', 'images_given')
+    >>> taken = {"grosse_de"}
+    >>> [unused_name(source, taken) for source in ("Net Weight (g)", "größe.de", "images")]
+    ['net_weight_g', 'grosse_de_2', 'images_given']
     """
-    plain = unicodedata.normalize("NFKD", source.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    plain = (
+        unicodedata.normalize("NFKD", source.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    )
     name = re.sub(r"[^a-z0-9]+", "_", plain.casefold()).strip("_")[:MAX_NAME_CHARS].strip("_")
     name = re.sub(r"^(?=[^a-z]|$)", "column_", name).strip("_")
     name = f"{name}_given" if name in FIXED_ITEM_COLUMNS or name == "item" else name
@@ -104,8 +133,15 @@ def _entry(name: str, each: Guess, *, has_texts: bool, has_pictures: bool) -> Co
         entry["role"] = options.pop("role")
     entry["from"] = _flow(options.pop("from", each.source))
     for key, value in options.items():
-        entry[key] = _flow(value) if isinstance(value, list) and len(value) <= MAX_FLOW_VALUES else value
-    if entry["type"] in FILLED_TYPES and each.known_share < 0.995 and has_texts and entry.get("in_text", True):
+        entry[key] = (
+            _flow(value) if isinstance(value, list) and len(value) <= MAX_FLOW_VALUES else value
+        )
+    if (
+        entry["type"] in FILLED_TYPES
+        and each.known_share < 0.995
+        and has_texts
+        and entry.get("in_text", True)
+    ):
         entry["fill"] = True
         if has_pictures:
             entry["evidence"] = _flow(["text", "image"])
@@ -160,13 +196,19 @@ def _formats(guesses: Sequence[Guess]) -> CommentedMap:
             if column_format != ONE_VALUE:
                 told = CommentedMap(column_format.model_dump(exclude_defaults=True, mode="json"))
                 told.fa.set_flow_style()
-                formats[source if column_format.format != "pairs" else source.partition(".")[0]] = told
+                formats[source if column_format.format != "pairs" else source.partition(".")[0]] = (
+                    told
+                )
     return formats
 
 
 def _comment(each: Guess) -> str:
     examples = "; ".join(_short(example) for example in each.examples)
-    return _short(f"known for {each.known_share:.0%}: {each.why}" + (f", such as {examples}" if examples else ""), 160)
+    return _short(
+        f"known for {each.known_share:.0%}: {each.why}"
+        + (f", such as {examples}" if examples else ""),
+        160,
+    )
 
 
 def _short(text: str, most: int = MAX_EXAMPLE_CHARS) -> str:
@@ -174,12 +216,23 @@ def _short(text: str, most: int = MAX_EXAMPLE_CHARS) -> str:
     return line if len(line) <= most else f"{line[:most]} ..."
 
 
-def _head(profile: Profile, identity: Identity, pictures: PictureColumns, left_out: Sequence[LeftOut]) -> Iterator[str]:
-    yield f"Drafted by `catalog-enrich template init` from {profile.records:,} records; change what is wrong:"
-    yield "closed lists have the values that were seen, `fill: true` lets a missing value be filled from texts and"
+def _head(
+    profile: Profile, identity: Identity, pictures: PictureColumns, left_out: Sequence[LeftOut]
+) -> Iterator[str]:
+    yield (
+        f"Drafted by `catalog-enrich template init` from {profile.records:,} records; change what "
+        "is wrong:"
+    )
+    yield (
+        "closed lists have the values that were seen, `fill: true` lets a missing value be "
+        "filled from texts and"
+    )
     yield "pictures. `catalog-enrich template show product` explains every option."
     if identity.others:
-        yield f"The id is {_short(identity.column)}; unique too: {', '.join(map(_short, identity.others))}."
+        yield (
+            f"The id is {_short(identity.column)}; unique too: "
+            f"{', '.join(map(_short, identity.others))}."
+        )
     if pictures.looked_at:
         yield f"Of {pictures.looked_at} picture files looked for, {pictures.found} were found."
     if left_out:

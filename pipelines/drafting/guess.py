@@ -1,4 +1,7 @@
-"""What a column means: its attribute type, closed list, unit and role, each with the reason why. Pure."""
+"""What a column means: its attribute type, closed list, unit and role, each with the reason why.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +28,27 @@ MIN_MEAN_COUNT = 3
 MIN_SHARE = 0.95
 TEXT_CHARS = 80
 SCHEMES = ("gtin", "isbn", "issn")
-_TRUE, _FALSE = frozenset(["yes", "true", "y", "1", "ja", "oui", "si"]), frozenset(["no", "false", "n", "0", "nein"])
+_TRUE, _FALSE = (
+    frozenset(["yes", "true", "y", "1", "ja", "oui", "si"]),
+    frozenset(["no", "false", "n", "0", "nein"]),
+)
 _AMOUNT = re.compile(r"[\d.,]+\s*([^\W\d_]{1,12}|%)$")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?$")
 # What changes every night says nothing of what an item is, and would make each item a new question.
 _RESTLESS = re.compile(
-    r"(?:^|_)(?:price|qty|quantity|stock|rank|rating|count|score|views|sales|cost)(?:_|$)", re.IGNORECASE
+    r"(?:^|_)(?:price|qty|quantity|stock|rank|rating|count|score|views|sales|cost)(?:_|$)",
+    re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """An attribute to draft. source: the raw column, with `.key`; options: of the attribute's entry, but its name.
+    """An attribute to draft.
 
-    known_share: of the records; examples: some of its texts; why: this type. column_format: of the raw column;
+    source: the raw column, with `.key`; options: of the attribute's entry, but its name.
+
+    known_share: of the records; examples: some of its texts; why: this type. column_format: of the
+    raw column;
     more_formats: of further raw columns that feed it.
     """
 
@@ -61,12 +71,16 @@ class LeftOut:
 
 
 def guess(column: Column, records: int) -> Iterator[Guess | LeftOut]:
-    """What to make of a column: an attribute, one for each of its keys, or nothing with the reason."""
+    """What to make of a column: an attribute, one for each of its keys, or nothing with the
+    reason.
+    """
     if not column.filled:
         yield LeftOut(column.name, "empty")
         return
     if column.kind == "mapping":
-        yield from _keyed(column, [each for each in column.cells() if isinstance(each[0], Mapping)], records)
+        yield from _keyed(
+            column, [each for each in column.cells() if isinstance(each[0], Mapping)], records
+        )
         return
     texts = [each for each in column.samples if isinstance(each, str)]
     shape = shape_of(texts) if column.kind == "text" else None
@@ -86,19 +100,29 @@ def _whole(column: Column, records: int, found: ColumnFormat) -> Guess | LeftOut
         found = ColumnFormat(format="path", separator="/")
     if found.format == "text":
         is_boolean = column.kind == "boolean"
-        return _scalar(column.name, column.texts, share, is_boolean=is_boolean, mean_chars=column.mean_chars)
+        return _scalar(
+            column.name, column.texts, share, is_boolean=is_boolean, mean_chars=column.mean_chars
+        )
     return _listed(column.name, list(column.cells()), found, share)
 
 
 def _is_path(column: Column) -> bool:
-    """Whether lists are the steps of one path: each step is always at the same depth, below the same one."""
+    """Whether lists are the steps of one path: each step is always at the same depth, below the
+    same one.
+    """
     parents: dict[str, set[str]] = {}
-    lists = [[as_text(each) or "" for each in cell] for cell in column.samples if isinstance(cell, list | tuple)]
+    lists = [
+        [as_text(each) or "" for each in cell]
+        for cell in column.samples
+        if isinstance(cell, list | tuple)
+    ]
     for steps in lists:
         for parent, step in zip(["", *steps], steps, strict=False):
             parents.setdefault(step, set()).add(parent)
     deep = sum(len(steps) > 1 for steps in lists)
-    return deep >= 0.5 * len(lists) and sum(len(each) == 1 for each in parents.values()) >= 0.9 * len(parents)
+    return deep >= 0.5 * len(lists) and sum(
+        len(each) == 1 for each in parents.values()
+    ) >= 0.9 * len(parents)
 
 
 def _keyed(
@@ -107,7 +131,10 @@ def _keyed(
     records: int,
     column_format: ColumnFormat = ONE_VALUE,
 ) -> Iterator[Guess | LeftOut]:
-    """One attribute for each key, or one of all languages. cells: taken apart, with how often each came."""
+    """One attribute for each key, or one of all languages.
+
+    cells: taken apart, with how often each came.
+    """
     keys: Counter[str] = Counter()
     for cell, count in cells:
         keys.update({key: count for key, value in cell.items() if not is_null(value)})
@@ -122,10 +149,16 @@ def _keyed(
         values = [(cell[key], count) for cell, count in cells if not is_null(cell.get(key))]
         share = column.filled / max(1, records) * known / max(1, total)
         guessed = _of_key(f"{column.name}.{key}", values, share, column_format.list_separator)
-        yield guessed if isinstance(guessed, LeftOut) else replace(guessed, column_format=column_format)
+        yield (
+            guessed
+            if isinstance(guessed, LeftOut)
+            else replace(guessed, column_format=column_format)
+        )
 
 
-def _of_key(source: str, values: Sequence[tuple[Any, int]], share: float, separator: str) -> Guess | LeftOut:
+def _of_key(
+    source: str, values: Sequence[tuple[Any, int]], share: float, separator: str
+) -> Guess | LeftOut:
     texts, entries = Counter[str](), Counter[str]()
     lists = 0
     for value, count in values:
@@ -153,13 +186,19 @@ def _localized(column: Column, keys: Counter[str], records: int) -> Iterator[Gue
     yield Guess(column.name, {"type": "localized", "in_text": False}, share, (), why)
 
 
-def _listed(source: str, cells: Sequence[tuple[Any, int]], found: ColumnFormat, share: float) -> Guess | LeftOut:
+def _listed(
+    source: str, cells: Sequence[tuple[Any, int]], found: ColumnFormat, share: float
+) -> Guess | LeftOut:
     is_path = found.format == "path" or found.path_separator
     if is_path:
         found = _without_root(cells, found)
     counts: Counter[str] = Counter()
     for cell, count in cells:
-        parts = split_paths(cell, found) if is_path else [as_text(each) for each in split_list(cell, found)]
+        parts = (
+            split_paths(cell, found)
+            if is_path
+            else [as_text(each) for each in split_list(cell, found)]
+        )
         counts.update({part: count for part in parts if part})
     why = "category paths" if is_path else "lists whose entries come again and again"
     guessed = _closed(source, "category" if is_path else "multi_enum", counts, share, why)
@@ -168,22 +207,37 @@ def _listed(source: str, cells: Sequence[tuple[Any, int]], found: ColumnFormat, 
 
 def _without_root(cells: Sequence[tuple[Any, int]], found: ColumnFormat) -> ColumnFormat:
     """The format, told to ignore a first step that nearly all paths begin with: it says nothing."""
-    firsts = Counter(path.split(PATH_SEPARATOR)[0] for cell, _ in cells for path in split_paths(cell, found) if path)
+    firsts = Counter(
+        path.split(PATH_SEPARATOR)[0]
+        for cell, _ in cells
+        for path in split_paths(cell, found)
+        if path
+    )
     step, count = firsts.most_common(1)[0] if firsts else ("", 0)
     if count < 0.95 * max(1, firsts.total()) or found.format == "path":
         return found
     return found.model_copy(update={"ignore": (step,)})
 
 
-def _closed(source: str, kind: str, values: Counter[str], share: float, why: str) -> Guess | LeftOut:
+def _closed(
+    source: str, kind: str, values: Counter[str], share: float, why: str
+) -> Guess | LeftOut:
     listed = distinct(values)
     if not listed:
         return LeftOut(source, "lists of nothing")
     if len(listed) > MAX_LIST_VALUES:
         return LeftOut(
-            source, f"{len(listed):,} different entries, too many for a closed list; add the values that matter"
+            source,
+            f"{len(listed):,} different entries, too many for a closed list; add the values that "
+            "matter",
         )
-    return Guess(source, {"type": kind, "values": listed}, share, tuple(listed[:3]), f"{why}, {len(listed)} of them")
+    return Guess(
+        source,
+        {"type": kind, "values": listed},
+        share,
+        tuple(listed[:3]),
+        f"{why}, {len(listed)} of them",
+    )
 
 
 def distinct(values: Counter[str]) -> list[str]:
@@ -197,7 +251,9 @@ def distinct(values: Counter[str]) -> list[str]:
     return sorted(best.values())
 
 
-def _scalar(source: str, texts: Counter[str], share: float, *, is_boolean: bool, mean_chars: float) -> Guess | LeftOut:
+def _scalar(
+    source: str, texts: Counter[str], share: float, *, is_boolean: bool, mean_chars: float
+) -> Guess | LeftOut:
     """An attribute with one value a cell, by what nearly all of its texts are."""
     some = [text for text, _ in texts.most_common(MAX_SAMPLES)]
     examples = tuple(some[:3])
@@ -215,13 +271,18 @@ def _is_time(text: str) -> bool:
     return not text.isdigit() and parse_event_ts(text) is not None
 
 
-def _typed(texts: Counter[str], some: Sequence[str], is_boolean: bool) -> tuple[dict[str, Any], str]:
+def _typed(
+    texts: Counter[str], some: Sequence[str], is_boolean: bool
+) -> tuple[dict[str, Any], str]:
     folded = {text.casefold() for text in texts}
     if is_boolean or (len(folded) == 2 and len(folded & _TRUE) == len(folded & _FALSE) == 1):
         terms = {"true_terms": sorted(folded & _TRUE), "false_terms": sorted(folded & _FALSE)}
         return {"type": "boolean", **({} if is_boolean else terms)}, "yes or no"
     for scheme in SCHEMES:
-        if _share(some, lambda text, s=scheme: normalise_identifier(s, text) is not None) >= 0.9 and len(texts) > 3:
+        if (
+            _share(some, lambda text, s=scheme: normalise_identifier(s, text) is not None) >= 0.9
+            and len(texts) > 3
+        ):
             return {"type": "identifier", "scheme": scheme}, f"{scheme.upper()} by its check digit"
     number = _number(texts, some)
     if number is not None:
@@ -241,17 +302,31 @@ def _share(texts: Sequence[str], holds: Any) -> float:
 
 def _number(texts: Counter[str], some: Sequence[str]) -> tuple[dict[str, Any], str] | None:
     if _share(some, lambda text: parse_number(text) is not None) >= MIN_SHARE:
-        integer = all((number := parse_number(text)) is None or number.is_integer() for text in texts)
+        integer = all(
+            (number := parse_number(text)) is None or number.is_integer() for text in texts
+        )
         return {"type": "number", **({"integer": True} if integer else {})}, "numbers"
     units = Counter(found[1] for text in some if (found := _AMOUNT.match(text)))
-    unit = next((unit for unit, count in units.most_common(1) if count >= 0.5 * len(some) and is_unit(unit)), None)
-    if unit is not None and _share(some, lambda text: parse_quantity(text, unit) is not None) >= 0.9:
+    unit = next(
+        (
+            unit
+            for unit, count in units.most_common(1)
+            if count >= 0.5 * len(some) and is_unit(unit)
+        ),
+        None,
+    )
+    if (
+        unit is not None
+        and _share(some, lambda text: parse_quantity(text, unit) is not None) >= 0.9
+    ):
         return {"type": "number", "unit": unit}, f"amounts in {unit}"
     return None
 
 
 def merged(guesses: Sequence[Guess]) -> list[Guess]:
-    """Closed lists of the same name in several columns as one attribute, which takes the first that has a value."""
+    """Closed lists of the same name in several columns as one attribute, which takes the first that
+    has a value.
+    """
     found: list[Guess] = []
     places: dict[str, int] = {}
     for each in guesses:
@@ -287,7 +362,8 @@ def key_of(source: str) -> str:
 def with_roles(guesses: Sequence[Guess]) -> list[Guess]:
     """The guesses with the title and the texts that others may be filled from.
 
-    The title is the column that is called so, else the text that is there most often and neither short nor long.
+    The title is the column that is called so, else the text that is there most often and neither
+    short nor long.
     """
     texts = [each for each in guesses if each.options["type"] == "string"]
     titles = sorted(texts, key=lambda each: (-_looks_like_title(each), each.source))
@@ -299,14 +375,21 @@ def with_roles(guesses: Sequence[Guess]) -> list[Guess]:
             role = "title"
         elif each.options["type"] == "string" and each.mean_chars >= TEXT_CHARS:
             role = "text"
-        elif each.options["type"] == "localized" and title is not None and title.startswith(f"{each.source}."):
+        elif (
+            each.options["type"] == "localized"
+            and title is not None
+            and title.startswith(f"{each.source}.")
+        ):
             role = "title"
-        result.append(each if role is None else replace(each, options={**each.options, "role": role}))
+        result.append(
+            each if role is None else replace(each, options={**each.options, "role": role})
+        )
     return result
 
 
 _TITLE = re.compile(
-    r"(?:^|_|\b)(?:title|titles|name|product_?name|label|headline|titel|namn|nom)(?:$|_|\b)", re.IGNORECASE
+    r"(?:^|_|\b)(?:title|titles|name|product_?name|label|headline|titel|namn|nom)(?:$|_|\b)",
+    re.IGNORECASE,
 )
 
 

@@ -20,12 +20,16 @@ MAX_DISTINCT = 20_000
 MAX_SAMPLES = 400
 MAX_CELL_CHARS = 20_000
 # Cells that say that there is nothing, in the words of many exports.
-NULL_WORDS = frozenset(["n/a", "na", "nan", "null", "nil", "-", "--", "?", "no_selection", "#n/a", "not available"])
+NULL_WORDS = frozenset(
+    ["n/a", "na", "nan", "null", "nil", "-", "--", "?", "no_selection", "#n/a", "not available"]
+)
 
 
 @dataclass
 class Column:
-    """A raw column. filled: records with a value; texts: text → how often, up to MAX_DISTINCT of them; lists and
+    """A raw column.
+
+    filled: records with a value; texts: text → how often, up to MAX_DISTINCT of them; lists and
     mappings as JSON.
 
     kinds: of the cells: text, number, boolean, list, mapping or other.
@@ -106,7 +110,9 @@ def _kind(cell: Any) -> str:
 
 @dataclass
 class Profile:
-    """columns: in the order in which they came; records: looked at; rejects: reason id → records not readable."""
+    """columns: in the order in which they came; records: looked at; rejects: reason id → records
+    not readable.
+    """
 
     columns: dict[str, Column] = field(default_factory=dict)
     records: int = 0
@@ -119,8 +125,13 @@ class Profile:
                 self.columns.setdefault(name, Column(name)).add(cell)
 
 
-def profile(splits: Sequence[InputSplit], max_records: int, told: Callable[[int], None] = lambda _: None) -> Profile:
-    """Count the columns of the first records, an equal share of each file. told: how many were looked at."""
+def profile(
+    splits: Sequence[InputSplit], max_records: int, told: Callable[[int], None] = lambda _: None
+) -> Profile:
+    """Count the columns of the first records, an equal share of each file.
+
+    told: how many were looked at.
+    """
     found = Profile()
     beginnings = [split for split in splits if split.begin == 0]
     for split in beginnings:
@@ -135,7 +146,9 @@ def profile(splits: Sequence[InputSplit], max_records: int, told: Callable[[int]
     return found
 
 
-def _elements(split: InputSplit, count: int, splits: Sequence[InputSplit]) -> Generator[ParsedRecord | Reject]:
+def _elements(
+    split: InputSplit, count: int, splits: Sequence[InputSplit]
+) -> Generator[ParsedRecord | Reject]:
     """The first records of a file, of which `split` is the first part."""
     parts = [each for each in splits if each.path == split.path]
     elements = (element for part in parts for element in read_split(part))

@@ -1,4 +1,7 @@
-"""What identifies a record, where its pictures are, and when it changed. Pure, but for the look at picture files."""
+"""What identifies a record, where its pictures are, and when it changed.
+
+Pure, but for the look at picture files.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from transforms.images.files import version_of
 from transforms.normalise.cells import as_text
 from transforms.normalise.timestamps import parse_event_ts
 
-_ID_NAME = re.compile(r"(?:^|_)(?:id|sku|asin|ean|gtin|isbn|code|key|handle|number|no|nr)$", re.IGNORECASE)
+_ID_NAME = re.compile(
+    r"(?:^|_)(?:id|sku|asin|ean|gtin|isbn|code|key|handle|number|no|nr)$", re.IGNORECASE
+)
 _TIME_NAME = re.compile(r"updat|modif|chang|creat|publish|timestamp|date|_at$|_ts$", re.IGNORECASE)
 MAX_ID_CHARS = 200
 MAX_LOOKED_AT = 40
@@ -21,7 +26,9 @@ MAX_LOOKED_AT = 40
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """column: the id; others: columns that are unique as well; problem: why there is no id, with the nearest ones."""
+    """column: the id; others: columns that are unique as well; problem: why there is no id, with
+    the nearest ones.
+    """
 
     column: str
     others: tuple[str, ...] = ()
@@ -33,16 +40,24 @@ def find_id(profile: Profile) -> Identity:
     unique = [column for column in profile.columns.values() if _may_be_id(column, profile.records)]
     if unique:
         ranked = sorted(
-            unique, key=lambda column: (-_id_score(column, profile), list(profile.columns).index(column.name))
+            unique,
+            key=lambda column: (
+                -_id_score(column, profile),
+                list(profile.columns).index(column.name),
+            ),
         )
         return Identity(ranked[0].name, tuple(column.name for column in ranked[1:4]))
-    near = sorted(profile.columns.values(), key=lambda column: -_uniqueness(column, profile.records))[:3]
+    near = sorted(
+        profile.columns.values(), key=lambda column: -_uniqueness(column, profile.records)
+    )[:3]
     told = "; ".join(
-        f"{column.name} ({column.filled:,} of {profile.records:,} filled, {len(column.texts):,} different)"
+        f"{column.name} ({column.filled:,} of {profile.records:,} filled, {len(column.texts):,} "
+        "different)"
         for column in near
     )
     problem = (
-        f"of {profile.records:,} records no column is there in every one and never twice; nearest: {told or 'none'}"
+        f"of {profile.records:,} records no column is there in every one and never twice; "
+        f"nearest: {told or 'none'}"
     )
     return Identity("", problem=problem)
 
@@ -57,21 +72,28 @@ def _may_be_id(column: Column, records: int) -> bool:
 
 
 def _uniqueness(column: Column, records: int) -> float:
-    """Share of the records that have a text of their own; of more texts than are counted, of those that are."""
+    """Share of the records that have a text of their own; of more texts than are counted, of those
+    that are.
+    """
     counted = column.texts.total()
     return len(column.texts) / max(1, counted) * column.filled / max(1, records)
 
 
 def _id_score(column: Column, profile: Profile) -> float:
-    spaces = sum(" " in text for text in list(column.texts)[:200]) / max(1, min(200, len(column.texts)))
+    spaces = sum(" " in text for text in list(column.texts)[:200]) / max(
+        1, min(200, len(column.texts))
+    )
     named = 3.0 if _ID_NAME.search(column.name) else 0.0
     exact = 1.0 if column.name.casefold() in ("id", "sku", "item_id", "product_id") else 0.0
-    return named + exact - 2 * spaces - column.mean_chars / 50 + _uniqueness(column, profile.records)
+    return (
+        named + exact - 2 * spaces - column.mean_chars / 50 + _uniqueness(column, profile.records)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class PictureColumns:
-    """columns: those with picture files; separator: between several in a cell; strip_prefix: as of the template.
+    """columns: those with picture files; separator: between several in a cell; strip_prefix: as of
+    the template.
 
     found, looked_at: of the files that were looked for below the images' root.
     """
@@ -90,10 +112,19 @@ def find_pictures(profile: Profile, images_root: str) -> PictureColumns:
     separator = None
     for column in profile.columns.values():
         cells = [each for each in column.samples if isinstance(each, str)]
-        lists = [as_text(each) or "" for cell in column.samples if isinstance(cell, list | tuple) for each in cell]
+        lists = [
+            as_text(each) or ""
+            for cell in column.samples
+            if isinstance(cell, list | tuple)
+            for each in cell
+        ]
         for mark in (None, *LIST_SEPARATORS):
-            texts = [part.strip() for cell in cells for part in (cell.split(mark) if mark else [cell])] + lists
-            if not are_pictures(texts) or (mark is not None and not any(mark in cell for cell in cells)):
+            texts = [
+                part.strip() for cell in cells for part in (cell.split(mark) if mark else [cell])
+            ] + lists
+            if not are_pictures(texts) or (
+                mark is not None and not any(mark in cell for cell in cells)
+            ):
                 continue
             if mark is None and any(_has_several(cell) for cell in cells):
                 continue
@@ -114,14 +145,20 @@ def _has_several(cell: str) -> bool:
 def find_times(profile: Profile) -> list[str]:
     """Columns that say when a record changed, the latest kind first."""
     return sorted(
-        (column.name for column in profile.columns.values() if _TIME_NAME.search(column.name) and _are_times(column)),
+        (
+            column.name
+            for column in profile.columns.values()
+            if _TIME_NAME.search(column.name) and _are_times(column)
+        ),
         key=lambda name: (not re.search(r"updat|modif|chang", name, re.IGNORECASE), name),
     )
 
 
 def _are_times(column: Column) -> bool:
     samples: Sequence[Any] = column.samples[:100]
-    return bool(samples) and sum(parse_event_ts(each) is not None for each in samples) >= 0.9 * len(samples)
+    return bool(samples) and sum(parse_event_ts(each) is not None for each in samples) >= 0.9 * len(
+        samples
+    )
 
 
 def find_image_table(table: Profile, ids: Column) -> tuple[str, str] | None:
@@ -130,11 +167,14 @@ def find_image_table(table: Profile, ids: Column) -> tuple[str, str] | None:
     keys = [
         column.name
         for column in table.columns.values()
-        if column.name not in pictures and any(text in ids.texts for text in list(column.texts)[:1000])
+        if column.name not in pictures
+        and any(text in ids.texts for text in list(column.texts)[:1000])
     ]
     return (keys[0], pictures[0]) if keys and pictures else None
 
 
 def null_words(profile: Profile) -> Iterator[str]:
     """Texts that stand for nothing in this catalog, in lower case."""
-    yield from sorted({word.casefold() for column in profile.columns.values() for word in column.null_words})
+    yield from sorted(
+        {word.casefold() for column in profile.columns.values() for word in column.null_words}
+    )

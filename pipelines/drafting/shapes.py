@@ -1,4 +1,6 @@
-"""How the cells of a text column are written: one value, a list, category paths, or `key=value` pairs. Pure."""
+"""How the cells of a text column are written: one value, a list, category paths, or `key=value`
+pairs. Pure.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ ONE_VALUE = ColumnFormat()
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """kind: text, list, path, paths (several a cell) or pairs; format: what the template says of it."""
+    """kind: text, list, path, paths (several a cell) or pairs; format: what the template says of
+    it.
+    """
 
     kind: str
     format: ColumnFormat = ONE_VALUE
@@ -42,7 +46,9 @@ def shape_of(cells: Sequence[str]) -> Shape:
     if is_html(cells):
         return Shape("text")
     separator = list_separator(cells)
-    entries = [part.strip() for cell in cells for part in (cell.split(separator) if separator else [cell])]
+    entries = [
+        part.strip() for cell in cells for part in (cell.split(separator) if separator else [cell])
+    ]
     path = _path_separator(entries)
     if path is not None and separator is not None:
         return Shape("paths", ColumnFormat(format="list", separator=separator, path_separator=path))
@@ -56,11 +62,15 @@ def shape_of(cells: Sequence[str]) -> Shape:
 def list_separator(cells: Sequence[str]) -> str | None:
     """What stands between the entries of lists, None where cells are no lists."""
     for separator in LIST_SEPARATORS:
-        split = [[part.strip() for part in cell.split(separator)] for cell in cells if separator in cell]
+        split = [
+            [part.strip() for part in cell.split(separator)] for cell in cells if separator in cell
+        ]
         if len(split) < max(2, 0.1 * len(cells)):
             continue
         alone = [cell for cell in cells if separator not in cell]
-        counts = Counter(entry for entry in (*(each for parts in split for each in parts), *alone) if entry)
+        counts = Counter(
+            entry for entry in (*(each for parts in split for each in parts), *alone) if entry
+        )
         total = counts.total()
         short = sum(n for entry, n in counts.items() if _is_like_a_value(entry))
         if total and len(counts) <= MAX_DISTINCT_SHARE * total and short >= 0.9 * total:
@@ -71,13 +81,17 @@ def list_separator(cells: Sequence[str]) -> str | None:
 
 
 def _is_like_a_value(entry: str) -> bool:
-    """Short, or a path with a short last step, and no amount: those are sentences, or facts of one item."""
+    """Short, or a path with a short last step, and no amount: those are sentences, or facts of one
+    item.
+    """
     last = re.split(r"[>/]", entry)[-1].strip()
     return len(last) <= MAX_ENTRY_CHARS and not _AMOUNT.search(last)
 
 
 def _path_separator(entries: Sequence[str]) -> str | None:
-    """What stands between the steps of category paths: few first steps, and many entries with several."""
+    """What stands between the steps of category paths: few first steps, and many entries with
+    several.
+    """
     filled = [entry for entry in entries if entry]
     for separator in PATH_SEPARATORS:
         deep = [entry for entry in filled if separator in entry.strip(separator)]
@@ -86,7 +100,11 @@ def _path_separator(entries: Sequence[str]) -> str | None:
         steps = [step.strip() for entry in deep for step in entry.split(separator)]
         if sum(_is_like_a_value(step) for step in steps) < 0.9 * len(steps):
             continue
-        is_tree = len(deep) >= 0.4 * max(1, len(filled)) and len(firsts) <= max(3, 0.05 * len(deep)) and repeats
+        is_tree = (
+            len(deep) >= 0.4 * max(1, len(filled))
+            and len(firsts) <= max(3, 0.05 * len(deep))
+            and repeats
+        )
         if is_tree and not any(_URL.match(entry) or _PICTURE.search(entry) for entry in deep[:50]):
             return separator
     return None
@@ -95,11 +113,17 @@ def _path_separator(entries: Sequence[str]) -> str | None:
 def _pairs(cells: Sequence[str]) -> Shape | None:
     """`color=Blue,material=Wool|Silk`: most cells are made of pairs."""
     for separator in (",", ";", "\n", "|"):
-        like = [cell for cell in cells if _PAIR.match(cell) and _share_of_pairs(cell, separator) >= MIN_SHARE]
+        like = [
+            cell
+            for cell in cells
+            if _PAIR.match(cell) and _share_of_pairs(cell, separator) >= MIN_SHARE
+        ]
         several = sum(separator in cell for cell in like)
         if cells and len(like) >= MIN_SHARE * len(cells) and several >= 0.3 * len(cells):
             inner = "|" if separator != "|" else ","
-            return Shape("pairs", ColumnFormat(format="pairs", separator=separator, list_separator=inner))
+            return Shape(
+                "pairs", ColumnFormat(format="pairs", separator=separator, list_separator=inner)
+            )
     return None
 
 
@@ -111,7 +135,9 @@ def _share_of_pairs(cell: str, separator: str) -> float:
 def are_pictures(texts: Sequence[str]) -> bool:
     """Whether these are names of picture files, nearly all of them."""
     filled = [text for text in texts if text]
-    return bool(filled) and sum(_PICTURE.search(text) is not None for text in filled) >= 0.8 * len(filled)
+    return bool(filled) and sum(_PICTURE.search(text) is not None for text in filled) >= 0.8 * len(
+        filled
+    )
 
 
 def are_urls(texts: Sequence[str]) -> bool:

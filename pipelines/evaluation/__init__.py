@@ -1,1 +1,3 @@
-"""How good the filled values are: decisions on held-back rows, metrics over them, comparison and report."""
+"""How good the filled values are: decisions on held-back rows, metrics over them, comparison and
+report.
+"""

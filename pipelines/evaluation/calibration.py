@@ -19,8 +19,10 @@ MIN_ANSWERED = 30
 
 
 ECE_METHOD = (
-    "expected calibration error over 10 bins of equal width, closed above, weighted by their counts (Naeini et al. "
-    "2015), over every candidate with a confidence, answered or not; of a multi-valued candidate the share of its "
+    "expected calibration error over 10 bins of equal width, closed above, weighted by their "
+    "counts (Naeini et al. "
+    "2015), over every candidate with a confidence, answered or not; of a multi-valued candidate "
+    "the share of its "
     "values that are right"
 )
 
@@ -33,7 +35,9 @@ _BIN_ENDS = np.arange(1, NUM_BINS + 1) / NUM_BINS
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Candidates with low < confidence <= high (the first bin takes 0 too): count, mean confidence, share right."""
+    """Candidates with low < confidence <= high (the first bin takes 0 too): count, mean confidence,
+    share right.
+    """
 
     low: float
     high: float
@@ -46,8 +50,9 @@ class Bin:
 class Calibration:
     """Expected against reached precision of an attribute's answers that carry a confidence.
 
-    expected: their mean confidence, weighted by values. reached: matched / predicted, with low and high of its 95 %
-    Wilson score interval (Wilson 1927), which takes values as independent. difference: reached - expected.
+    expected: their mean confidence, weighted by values. reached: matched / predicted, with low and
+    high of its 95 % Wilson score interval (Wilson 1927), which takes values as independent.
+    difference: reached - expected.
     holds: whether the interval holds `expected`.
     """
 
@@ -69,7 +74,9 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """
     share, z2 = successes / trials, _Z_95**2
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = _Z_95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    half = (
+        _Z_95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    )
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
@@ -117,4 +124,13 @@ def calibrations_of(slots: Slots) -> Iterable[Calibration]:
         matched = int(of_attribute.matched.sum())
         expected = math.fsum(of_attribute.confidence * of_attribute.predicted) / predicted
         (low, high), reached = wilson(matched, predicted), matched / predicted
-        yield Calibration(name, answered, expected, reached, low, high, reached - expected, low <= expected <= high)
+        yield Calibration(
+            name,
+            answered,
+            expected,
+            reached,
+            low,
+            high,
+            reached - expected,
+            low <= expected <= high,
+        )

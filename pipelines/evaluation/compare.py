@@ -1,9 +1,10 @@
 """Whether one run is better than another on the same items: a paired bootstrap over items.
 
-Items are drawn with replacement, and both runs are measured on the same draws; the 2.5th and 97.5th percentile of the
-difference are its interval (Efron and Tibshirani 1993, chapters 13 and 16.4). Items and not slots are drawn, because
-the slots of an item share its texts and pictures. Every measure is a function of sums over items, so a draw is a
-weighted sum, and all draws are a few matrix products.
+Items are drawn with replacement, and both runs are measured on the same draws; the 2.5th and 97.5th
+percentile of the difference are its interval (Efron and Tibshirani 1993, chapters 13 and 16.4).
+Items and not slots are drawn, because the slots of an item share its texts and pictures. Every
+measure is a function of sums over items, so a draw is a weighted sum, and all draws are a few
+matrix products.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pipelines.evaluation.slots import Array, Slots, as_slots
 
 REPLICATES = 2_000
 METHOD = (
-    "paired bootstrap over items, 95 % percentile intervals of the difference (Efron and Tibshirani 1993); intervals "
+    "paired bootstrap over items, 95 % percentile intervals of the difference (Efron and "
+    "Tibshirani 1993); intervals "
     "are not corrected for how many measures are looked at"
 )
 # Measure → whether less of it is better.
@@ -35,7 +37,8 @@ MEASURES = {
 
 # Bounds the weights of one matrix product: cells of float64, 32 MB.
 _MAX_CELLS = 4_000_000
-# Columns of sums over items, in this order; then a column of errors a bin, then two columns an attribute.
+# Columns of sums over items, in this order; then a column of errors a bin, then two columns an
+# attribute.
 _MATCHED, _PREDICTED, _EXPECTED, _COVERED, _WITH_TRUTH, _FORCED, _SURE = range(7)
 _FIRST_BIN = 7
 _FIRST_ATTRIBUTE = _FIRST_BIN + NUM_BINS
@@ -46,7 +49,8 @@ class Difference:
     """One measure of both runs on the shared slots, and the interval of here - there.
 
     attribute: None for all attributes together (micro).
-    low, high: None where too few draws have a value. replicates: draws in which both runs have a value.
+    low, high: None where too few draws have a value. replicates: draws in which both runs have a
+    value.
     verdict: "better" or "worse" (here against there) when the interval holds no 0, else "unclear".
     """
 
@@ -66,8 +70,8 @@ class Difference:
 class Comparison:
     """Two runs on the slots that both hold with the same truth.
 
-    left_out_here, left_out_there: slots that only one run holds. different_truth: slots that both hold, left out
-    because their truths differ.
+    left_out_here, left_out_there: slots that only one run holds. different_truth: slots that both
+    hold, left out because their truths differ.
     """
 
     method: str
@@ -82,7 +86,11 @@ class Comparison:
 
 
 def compare(
-    here: Sequence[Decision], there: Sequence[Decision], *, replicates: int = REPLICATES, seed: int = 0
+    here: Sequence[Decision],
+    there: Sequence[Decision],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> Comparison:
     """Compare two runs on the slots (item and attribute, whatever the fold) that both hold.
 
@@ -97,11 +105,15 @@ def compare(
     items = sorted({item for item, _ in shared})
     if len(items) < 2:
         raise ValueError(
-            f"the runs share {len(items)} items with the same truth, at least 2 are needed; compare runs over the same"
+            f"the runs share {len(items)} items with the same truth, at least 2 are needed; "
+            "compare runs over the same"
             " catalog and truth"
         )
     attributes = sorted({attribute for _, attribute in shared})
-    sums = [_sums_by_item(as_slots([run[slot] for slot in shared]), items, attributes) for run in (ours, theirs)]
+    sums = [
+        _sums_by_item(as_slots([run[slot] for slot in shared]), items, attributes)
+        for run in (ours, theirs)
+    ]
     differences = _differences(sums[0], sums[1], attributes, replicates, seed)
     return Comparison(
         method=METHOD,
@@ -122,14 +134,17 @@ def _by_slot(decisions: Sequence[Decision], whose: str) -> dict[tuple[str, str],
     if twice:
         item, attribute = twice[0]
         raise ValueError(
-            f"{whose} decides {len(twice):,} slots more than once, for example {attribute!r} of item {item!r}; "
+            f"{whose} decides {len(twice):,} slots more than once, for example {attribute!r} of "
+            f"item {item!r}; "
             "compare runs that hold each item back once"
         )
     return {(each.item_id, each.attribute): each for each in decisions}
 
 
 def _sums_by_item(slots: Slots, items: Sequence[str], attributes: Sequence[str]) -> Array:
-    """What the measures are made of, float64 of shape (items, _FIRST_ATTRIBUTE + 2 * attributes)."""
+    """What the measures are made of, float64 of shape (items, _FIRST_ATTRIBUTE + 2 *
+    attributes).
+    """
     sums = np.zeros((len(items), _FIRST_ATTRIBUTE + 2 * len(attributes)))
     row_of = {name: row for row, name in enumerate(items)}
     place_of = {name: place for place, name in enumerate(attributes)}
@@ -149,7 +164,8 @@ def _sums_by_item(slots: Slots, items: Sequence[str], attributes: Sequence[str])
     add(_WITH_TRUTH, with_truth)
     add(_FORCED, slots.matched)
     add(_SURE, slots.sure)
-    # The error of a bin is |sum of confidence - sum of shares right|; only candidates with a confidence have one.
+    # The error of a bin is |sum of confidence - sum of shares right|; only candidates with a
+    # confidence have one.
     errors = slots.confidence - slots.matched / np.maximum(slots.predicted, 1)
     add(_FIRST_BIN + np.minimum(bin_numbers(slots.confidence), NUM_BINS - 1), errors, slots.sure)
     add(_FIRST_ATTRIBUTE + 2 * places, matched)
@@ -158,7 +174,9 @@ def _sums_by_item(slots: Slots, items: Sequence[str], attributes: Sequence[str])
 
 
 def _measures(sums: Array) -> Array:
-    """(draws, sums) → (draws, MEASURES, then the F1 of each attribute); NaN where a measure is not defined."""
+    """(draws, sums) → (draws, MEASURES, then the F1 of each attribute); NaN where a measure is not
+    defined.
+    """
     errors = np.abs(sums[:, _FIRST_BIN:_FIRST_ATTRIBUTE]).sum(axis=1)
     matched, predicted, expected = sums[:, _MATCHED], sums[:, _PREDICTED], sums[:, _EXPECTED]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -174,10 +192,15 @@ def _measures(sums: Array) -> Array:
     return np.column_stack([*of_all, of_attributes])
 
 
-def _differences(ours: Array, theirs: Array, attributes: Sequence[str], replicates: int, seed: int) -> list[Difference]:
+def _differences(
+    ours: Array, theirs: Array, attributes: Sequence[str], replicates: int, seed: int
+) -> list[Difference]:
     here, there = (_measures(sums.sum(axis=0, keepdims=True))[0] for sums in (ours, theirs))
     draws = _drawn_differences(ours, theirs, replicates, seed)
-    names: list[tuple[str, str | None]] = [*((name, None) for name in MEASURES), *(("F1", each) for each in attributes)]
+    names: list[tuple[str, str | None]] = [
+        *((name, None) for name in MEASURES),
+        *(("F1", each) for each in attributes),
+    ]
     return [
         _difference(measure, attribute, float(here[place]), float(there[place]), draws[:, place])
         for place, (measure, attribute) in enumerate(names)
@@ -191,13 +214,22 @@ def _drawn_differences(ours: Array, theirs: Array, replicates: int, seed: int) -
     parts = []
     for begin in range(0, replicates, at_once):
         count = min(at_once, replicates - begin)
-        drawn = generator.integers(0, num_items, (count, num_items)) + num_items * np.arange(count)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=count * num_items).reshape(count, num_items).astype(np.float64)
+        drawn = (
+            generator.integers(0, num_items, (count, num_items))
+            + num_items * np.arange(count)[:, None]
+        )
+        weights = (
+            np.bincount(drawn.ravel(), minlength=count * num_items)
+            .reshape(count, num_items)
+            .astype(np.float64)
+        )
         parts.append(_measures(weights @ ours) - _measures(weights @ theirs))
     return np.concatenate(parts)
 
 
-def _difference(measure: str, attribute: str | None, here: float, there: float, draws: Array) -> Difference:
+def _difference(
+    measure: str, attribute: str | None, here: float, there: float, draws: Array
+) -> Difference:
     lower_is_better = MEASURES[measure]
     known = draws[~np.isnan(draws)]
     low = high = None

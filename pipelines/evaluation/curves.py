@@ -17,10 +17,12 @@ _TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class CoverageAt:
-    """The largest share of the slots with a truth that can be answered at a precision of at least `target`.
+    """The largest share of the slots with a truth that can be answered at a precision of at least
+    `target`.
 
-    One threshold on the confidence is lowered; answers of equal confidence come together, and wrong answers where
-    there is no truth count too. 0.0 without a threshold: no threshold reaches the target.
+    One threshold on the confidence is lowered; answers of equal confidence come together, and wrong
+    answers where there is no truth count too. 0.0 without a threshold: no threshold reaches the
+    target.
     threshold: the highest one that gives this coverage; None also for a mean over attributes.
     """
 
@@ -31,7 +33,9 @@ class CoverageAt:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """What answering every candidate of at least `threshold` gives: coverage of the truth, and precision."""
+    """What answering every candidate of at least `threshold` gives: coverage of the truth, and
+    precision.
+    """
 
     threshold: float
     coverage: float
@@ -40,7 +44,8 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What lowering one threshold gives: an entry for every distinct confidence, falling; counts add up.
+    """What lowering one threshold gives: an entry for every distinct confidence, falling; counts
+    add up.
 
     covered, right, invented: answered slots that have a truth, are exactly right, have no truth.
     matched, predicted: values.
@@ -55,7 +60,9 @@ class Sweep:
 
 
 def exactly_right(slots: Slots) -> Array:
-    return (slots.matched > 0) & (slots.matched == slots.predicted) & (slots.matched == slots.expected)
+    return (
+        (slots.matched > 0) & (slots.matched == slots.predicted) & (slots.matched == slots.expected)
+    )
 
 
 def sweep_thresholds(slots: Slots) -> Sweep:

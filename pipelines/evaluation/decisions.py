@@ -1,7 +1,10 @@
-"""One decision of the cascade on one held-back slot, with its truth; written to and read from Parquet.
+"""One decision of the cascade on one held-back slot, with its truth; written to and read from
+Parquet.
 
-A slot is one attribute of one item. Values are counted, so that single-valued and multi-valued attributes are judged
-by the same sums: the candidate holds `predicted` values, the truth `expected`, and `matched` of them agree.
+A slot is one attribute of one item. Values are counted, so that single-valued and multi-valued
+attributes are judged
+by the same sums: the candidate holds `predicted` values, the truth `expected`, and `matched` of
+them agree.
 """
 
 from __future__ import annotations
@@ -29,18 +32,22 @@ _BATCH_ROWS = 16_384
 class Decision:
     """What the cascade decided on one slot whose truth was held back.
 
-    accepted: texts of the truth. Of a single-valued attribute each of them counts as right, of a multi-valued one all
+    accepted: texts of the truth. Of a single-valued attribute each of them counts as right, of a
+    multi-valued one all
         of them hold. Empty: the truth is that there is no value.
-    candidate: the best value that the cascade considered, whether or not it was filled; empty when there was none.
+    candidate: the best value that the cascade considered, whether or not it was filled; empty when
+    there was none.
     answered: whether the cascade filled the candidate at its own threshold.
     confidence: of the candidate, 0 to 1; None where none was given.
     rung: what gave the candidate: "rules", "probe", "spans", "model" ...; "" when nothing did.
     evidence: where it was seen, short and for people.
     reason: why the value stayed unknown; None when it was answered.
-    matched, predicted, expected: counts of values. Single-valued: predicted is 1 with a candidate, expected is 1 when
-        the truth has a value, matched is 1 when the candidate is right. Multi-valued: sizes of the two sets and of
-        their overlap. They describe the candidate, also where it was not answered.
-    baseline: the most frequent value of the labelled rows, counted by baseline_matched and baseline_predicted.
+    matched, predicted, expected: counts of values. Single-valued: predicted is 1 with a candidate,
+    expected is 1 when
+        the truth has a value, matched is 1 when the candidate is right. Multi-valued: sizes of the
+        two sets and of their overlap. They describe the candidate, also where it was not answered.
+    baseline: the most frequent value of the labelled rows, counted by baseline_matched and
+    baseline_predicted.
     images: picture references, relative to the images root.
     Raises ValueError, naming the slot, when the counts contradict the values or each other.
     """
@@ -69,7 +76,9 @@ class Decision:
     def __post_init__(self) -> None:
         faults = list(_faults(self))
         if faults:
-            raise ValueError(f"decision on {self.attribute!r} of item {self.item_id!r}: {'; '.join(faults)}")
+            raise ValueError(
+                f"decision on {self.attribute!r} of item {self.item_id!r}: {'; '.join(faults)}"
+            )
 
 
 def _faults(decision: Decision) -> Iterator[str]:
@@ -104,18 +113,42 @@ COLUMNS = [
     column(
         "accepted",
         _TEXTS,
-        "texts of the truth: any of them is right for a single-valued attribute, all hold for a multi-valued one; "
+        "texts of the truth: any of them is right for a single-valued attribute, all hold for a "
+        "multi-valued one; "
         "empty when the truth is that there is no value",
         nullable=False,
     ),
-    column("candidate", _TEXTS, "best value considered, filled or not; empty when there was none", nullable=False),
-    column("answered", pa.bool_(), "whether the candidate was filled at the cascade's own threshold", nullable=False),
-    column("confidence", pa.float64(), "confidence of the candidate, 0 to 1; null where none was given"),
-    column("rung", pa.string(), "rung of the cascade that gave the candidate; empty when none did", nullable=False),
-    column("source", pa.string(), "record, text, image, neighbour or model; null without a candidate"),
+    column(
+        "candidate",
+        _TEXTS,
+        "best value considered, filled or not; empty when there was none",
+        nullable=False,
+    ),
+    column(
+        "answered",
+        pa.bool_(),
+        "whether the candidate was filled at the cascade's own threshold",
+        nullable=False,
+    ),
+    column(
+        "confidence", pa.float64(), "confidence of the candidate, 0 to 1; null where none was given"
+    ),
+    column(
+        "rung",
+        pa.string(),
+        "rung of the cascade that gave the candidate; empty when none did",
+        nullable=False,
+    ),
+    column(
+        "source", pa.string(), "record, text, image, neighbour or model; null without a candidate"
+    ),
     column("method", pa.string(), "how the candidate was found"),
     column("evidence", pa.string(), "where the candidate was seen, for people", nullable=False),
-    column("reason", pa.string(), "why the value stayed unknown, see docs/reasons.md; null when it was answered"),
+    column(
+        "reason",
+        pa.string(),
+        "why the value stayed unknown, see docs/reasons.md; null when it was answered",
+    ),
     column("matched", pa.int32(), "values of the candidate that are right", nullable=False),
     column("predicted", pa.int32(), "values of the candidate", nullable=False),
     column("expected", pa.int32(), "values of the truth", nullable=False),
@@ -158,11 +191,15 @@ def read_decisions(path: Path) -> tuple[list[Decision], dict[str, str]]:
             if _MARK not in marks:
                 raise ValueError(f"{path} is a Parquet file, but no table of decisions; {remedy}")
             if marks[_MARK] != _VERSION or file.schema_arrow.names != _SCHEMA.names:
-                raise ValueError(f"{path} holds decisions of another version of this program; evaluate again")
+                raise ValueError(
+                    f"{path} holds decisions of another version of this program; evaluate again"
+                )
             table = file.read().cast(_SCHEMA)
         metadata = msgspec.json.decode(marks.get(_METADATA, b"{}"), type=dict[str, str])
     except (OSError, pa.ArrowException, msgspec.MsgspecError) as error:
-        raise ValueError(f"{path} cannot be read as a table of decisions ({_first_line(error)}); {remedy}") from error
+        raise ValueError(
+            f"{path} cannot be read as a table of decisions ({_first_line(error)}); {remedy}"
+        ) from error
     return [_decision(row) for row in table.to_pylist()], metadata
 
 

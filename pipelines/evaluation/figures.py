@@ -103,12 +103,19 @@ def usage_rows(about: Mapping[str, Any]) -> list[tuple[str, float, float | None]
 
 def difference_name(difference: Difference) -> str:
     """What is compared, for people."""
-    return f"{difference.measure} of {difference.attribute}" if difference.attribute else difference.measure
+    return (
+        f"{difference.measure} of {difference.attribute}"
+        if difference.attribute
+        else difference.measure
+    )
 
 
 def comparison_notes(comparison: Comparison) -> Iterator[str]:
     """What was compared, what was left out, and how."""
-    yield f"{comparison.slots:,} slots of {comparison.items:,} items that both runs hold with the same truth"
+    yield (
+        f"{comparison.slots:,} slots of {comparison.items:,} items that both runs hold with the "
+        "same truth"
+    )
     left_out = (
         (comparison.left_out_here, "that only this run holds"),
         (comparison.left_out_there, "that only the other run holds"),

@@ -1,4 +1,6 @@
-"""An evaluation's runs of the pipeline: a catalog is read once, and filled once a fold without what the fold hides."""
+"""An evaluation's runs of the pipeline: a catalog is read once, and filled once a fold without what
+the fold hides.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ from transforms.validation.rows import ValidateItems
 
 @dataclass(frozen=True, slots=True)
 class FoldsRun:
-    """What the folds wrote. items: of each fold the folder with its items table; probes: of each fold, its probes.
+    """What the folds wrote.
+
+    items: of each fold the folder with its items table; probes: of each fold, its probes.
 
     usage: calls, prompt_tokens, completion_tokens, cost, seconds and items of all folds together.
     """
@@ -40,7 +44,12 @@ class FoldsRun:
 
 
 def run_folds(
-    plan: Plan, masks: Sequence[Mask | None], output: Path, *, progress: str = "never", keep_work: bool = False
+    plan: Plan,
+    masks: Sequence[Mask | None],
+    output: Path,
+    *,
+    progress: str = "never",
+    keep_work: bool = False,
 ) -> FoldsRun:
     """Run the stages up to filled and validated tables, once for each mask, below `output`.
 
@@ -48,7 +57,11 @@ def run_folds(
     """
     started = dt.datetime.now(dt.UTC).replace(microsecond=0)
     layout = Layout(str(output / "runs"), new_run_id(started), plan.config.work_dir)
-    run = RunInfo(layout.run_id, started, {"template": plan.template.name, "template_hash": plan.template.hash})
+    run = RunInfo(
+        layout.run_id,
+        started,
+        {"template": plan.template.name, "template_hash": plan.template.hash},
+    )
     try:
         places = layout.create()
         folds = [_of_fold(places, number) for number in range(len(masks))]
@@ -70,8 +83,14 @@ def run_folds(
 
 
 def _of_fold(places: Places, number: int) -> Places:
-    """A fold writes its tables and reports beside those of the others; all share pictures and answers."""
-    return replace(places, snapshot=f"{places.snapshot}/fold-{number}", reports=f"{places.reports}/fold-{number}")
+    """A fold writes its tables and reports beside those of the others; all share pictures and
+    answers.
+    """
+    return replace(
+        places,
+        snapshot=f"{places.snapshot}/fold-{number}",
+        reports=f"{places.reports}/fold-{number}",
+    )
 
 
 def _build(
@@ -93,7 +112,8 @@ def _build(
             | f"{label}Validate" >> ValidateItems(plan.template)
             | f"{label}Text" >> ComposeText(plan.template)
             # No vectors: nothing in an evaluation reads them.
-            | f"{label}Write" >> WriteTables(fold.snapshot, plan.template, Encoders({}, {}), run, places.heartbeats)
+            | f"{label}Write"
+            >> WriteTables(fold.snapshot, plan.template, Encoders({}, {}), run, places.heartbeats)
         )
 
 
@@ -107,6 +127,12 @@ def _usage(plan: Plan, folds: Sequence[Places], seconds: float) -> dict[str, flo
     usage = Usage()
     for fold in folds if plan.asks_model else ():
         usage = sum(read_reports(f"{fold.reports}/usage.json", Usage), usage)
-    counted = {name: count for name, count in asdict(usage).items() if isinstance(count, int | float)}
+    counted = {
+        name: count for name, count in asdict(usage).items() if isinstance(count, int | float)
+    }
     tables = [path for fold in folds for path in Path(fold.snapshot, "items").glob("*.parquet")]
-    return {**counted, "seconds": seconds, "items": sum(pq.read_metadata(path).num_rows for path in tables)}
+    return {
+        **counted,
+        "seconds": seconds,
+        "items": sum(pq.read_metadata(path).num_rows for path in tables),
+    }

@@ -1,7 +1,7 @@
 """Rows of the folds' items tables and the truth → decisions, which the metrics are made of.
 
-A slot is judged in the fold that holds it back. What a fold does not hide is a labelled row there: it gives the
-majority value that the cascade must beat.
+A slot is judged in the fold that holds it back. What a fold does not hide is a labelled row there:
+it gives the majority value that the cascade must beat.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _BATCH_ROWS = 4_096
 class Judged:
     """What came of the held-back slots.
 
-    given: slots left out because the catalog gives something itself; missing: because no table has the item.
+    given: slots left out because the catalog gives something itself; missing: because no table has
+    the item.
     """
 
     decisions: tuple[Decision, ...]
@@ -52,7 +53,10 @@ class Judged:
     def notes(self) -> Iterator[str]:
         """What was left out, in sentences for the report."""
         if self.given:
-            yield f"Slots of the truth left out, as the catalog gives something there itself: {self.given:,}"
+            yield (
+                "Slots of the truth left out, as the catalog gives something there itself: "
+                f"{self.given:,}"
+            )
         if self.missing:
             yield f"Slots of the truth left out, as the tables have no such item: {self.missing:,}"
 
@@ -61,9 +65,11 @@ class Judged:
 
 
 def texts_of(attribute: Attribute, value: Any) -> tuple[str, ...]:
-    """A value of the tables or of a record as texts: none for no value, several for a multi-valued attribute.
+    """A value of the tables or of a record as texts: none for no value, several for a multi-valued
+    attribute.
 
-    A number is written with ten digits, a boolean as yes or no; a localized text has none, as nothing fills it.
+    A number is written with ten digits, a boolean as yes or no; a localized text has none, as
+    nothing fills it.
     """
     if value is None or attribute.type is AttributeType.LOCALIZED:
         return ()
@@ -101,7 +107,8 @@ def same_value(attribute: Attribute, text: str) -> str:
     """Key of the usual comparison: numbers to six digits, other texts without case and spacing.
 
     >>> weight = Attribute(name="weight", type=AttributeType.NUMBER, unit="g")
-    >>> same_value(weight, "453.59237"), same_value(Attribute(name="brand", type=AttributeType.STRING), " Arla  KO")
+    >>> brand = Attribute(name="brand", type=AttributeType.STRING)
+    >>> same_value(weight, "453.59237"), same_value(brand, " Arla  KO")
     ('453.592', 'arla ko')
     """
     number = _number(text) if attribute.type is AttributeType.NUMBER else None
@@ -119,8 +126,8 @@ def _number(text: str) -> float | None:
 def rung_of(method: str | None) -> str:
     """The rung of the cascade that a method belongs to.
 
-    >>> rung_of("rule:enum"), rung_of("probe:text"), rung_of("span:exact"), rung_of("mllm:Qwen"), rung_of("given")
-    ('rules', 'probe', 'spans', 'model', 'given')
+    >>> [rung_of(m) for m in ("rule:enum", "probe:text", "span:exact", "mllm:Qwen", "given")]
+    ['rules', 'probe', 'spans', 'model', 'given']
     """
     first = (method or "").partition(":")[0]
     return _RUNGS.get(first, first)
@@ -129,15 +136,19 @@ def rung_of(method: str | None) -> str:
 # Tables
 
 
-def truth_of_source(template: Template, tables: Sequence[Path], masks: Sequence[Mask | None]) -> Truth:
+def truth_of_source(
+    template: Template, tables: Sequence[Path], masks: Sequence[Mask | None]
+) -> Truth:
     """What the source gave of all that any fold hides, each read from a fold that does not hide it.
 
-    A cell by which the source says that there is none is the truth that there is none; a value that does not fit the
-    template is no truth.
+    A cell by which the source says that there is none is the truth that there is none; a value that
+    does not fit the template is no truth.
     """
     truth: dict[Slot, tuple[str, ...]] = {}
     attributes = _hidden_attributes(template, masks)
-    for items, mask in list(zip(tables, masks, strict=True))[:2]:  # no value is hidden in two of them
+    for items, mask in list(zip(tables, masks, strict=True))[
+        :2
+    ]:  # no value is hidden in two of them
         for row in _rows(template, items, attributes, describing=False):
             for attribute in attributes:
                 if mask is None or not mask.hides(row["item_id"], attribute.name):
@@ -153,7 +164,9 @@ def _hidden_attributes(template: Template, masks: Sequence[Mask | None]) -> list
 
 
 def _given(attribute: Attribute, row: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The source's own values; empty when it says that there is none, None when it gives nothing that can be used."""
+    """The source's own values; empty when it says that there is none, None when it gives nothing
+    that can be used.
+    """
     if (row[attribute.name + PROVENANCE_SUFFIX] or {}).get("source") == "record":
         return texts_of(attribute, row[attribute.name]) or None
     absent = frozenset(text.strip().casefold() for text in attribute.absent)
@@ -164,7 +177,9 @@ def _given(attribute: Attribute, row: Mapping[str, Any]) -> tuple[str, ...] | No
 def _rows(
     template: Template, items: Path, attributes: Sequence[Attribute], *, describing: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """Rows of an items table with the columns of these attributes, and with those that tell people what the item is."""
+    """Rows of an items table with the columns of these attributes, and with those that tell people
+    what the item is.
+    """
     names = {"item_id", *_title_names(template), "images"} if describing else {"item_id"}
     for attribute in attributes:
         names |= {attribute.name, attribute.name + GIVEN_SUFFIX, attribute.name + PROVENANCE_SUFFIX}
@@ -191,7 +206,8 @@ def judge(
 ) -> Judged:
     """The decision on each slot of the truth, from the table of the fold that holds it back.
 
-    tables: folder of each fold's items; masks: of each fold, None where nothing is hidden and all slots are judged.
+    tables: folder of each fold's items; masks: of each fold, None where nothing is hidden and all
+    slots are judged.
     labels: further labelled rows, of a reference catalog.
     """
     names = {attribute for _, attribute in truth}
@@ -214,7 +230,9 @@ def judge(
         majority = {name: _majority(counts) for name, counts in counted.items()}
         for attribute, row in held_back:
             slot = row["item_id"], attribute.name
-            judged[fold, slot] = _decide(template, fold, attribute, row, truth[slot], key, majority[attribute.name])
+            judged[fold, slot] = _decide(
+                template, fold, attribute, row, truth[slot], key, majority[attribute.name]
+            )
     decisions = tuple(judged[place] for place in sorted(judged))
     return Judged(decisions, len(seen) - len({slot for _, slot in judged}), len(truth) - len(seen))
 
@@ -262,7 +280,9 @@ def _decide(
 
 
 def _overlap(attribute: Attribute, values: Iterable[str], accepted: Iterable[str], key: Key) -> int:
-    return len({key(attribute, text) for text in values} & {key(attribute, text) for text in accepted})
+    return len(
+        {key(attribute, text) for text in values} & {key(attribute, text) for text in accepted}
+    )
 
 
 def _size(attribute: Attribute, values: Iterable[str], key: Key) -> int:
@@ -281,7 +301,11 @@ def _evidence(provenance: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     where = evidence.get("field") or ""
     if picture:
         paths = {image["digest"]: image["path"] for image in row["images"] or ()}
-        where = f"{where} of {paths.get(picture, picture[:12])}" if evidence.get("text") else paths.get(picture, where)
+        where = (
+            f"{where} of {paths.get(picture, picture[:12])}"
+            if evidence.get("text")
+            else paths.get(picture, where)
+        )
     text = to_single_line(evidence.get("text") or "")[:_MAX_EVIDENCE_CHARS]
     return f"{where}: {text}" if where and text else where or text
 

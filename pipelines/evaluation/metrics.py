@@ -1,8 +1,10 @@
-"""Pure metrics over decisions: how good filled values are, and how far their confidence can be trusted.
+"""Pure metrics over decisions: how good filled values are, and how far their confidence can be
+trusted.
 
-Everything is a sum of value counts (`matched`, `predicted`, `expected`) over slots, so single-valued and multi-valued
-attributes are judged alike. A division by zero gives None. The order of the decisions never matters: counts are whole
-numbers and means are exactly rounded sums (math.fsum).
+Everything is a sum of value counts (`matched`, `predicted`, `expected`) over slots, so
+single-valued and multi-valued attributes are judged alike. A division by zero gives None. The order
+of the decisions never matters: counts are whole numbers and means are exactly rounded sums
+(math.fsum).
 """
 
 from __future__ import annotations
@@ -40,12 +42,14 @@ FIXED_THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What is measured alike of one attribute, of all slots together (micro), and as a mean over attributes (macro).
+    """What is measured alike of one attribute, of all slots together (micro), and as a mean over
+    attributes (macro).
 
-    own: at the cascade's own threshold. forced: every candidate counts as answered; its recall is, for single-valued
-    slots, the accuracy on slots with a truth. baseline: the majority value given to every slot.
-    coverage: answered slots with a truth / slots with a truth. invented_rate: answered slots without a truth / such
-    slots. ece: see ECE_METHOD.
+    own: at the cascade's own threshold. forced: every candidate counts as answered; its recall is,
+    for single-valued slots, the accuracy on slots with a truth. baseline: the majority value given
+    to every slot.
+    coverage: answered slots with a truth / slots with a truth. invented_rate: answered slots
+    without a truth / such slots. ece: see ECE_METHOD.
     """
 
     own: Scores
@@ -59,7 +63,10 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Counts of slots and the measures over them. with_truth + absent = slots; answered <= candidates <= slots."""
+    """Counts of slots and the measures over them.
+
+    with_truth + absent = slots; answered <= candidates <= slots.
+    """
 
     name: str
     slots: int
@@ -72,7 +79,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """Answers that one rung of the cascade gave: how many, their precision, and the mean confidence they came with."""
+    """Answers that one rung of the cascade gave: how many, their precision, and the mean confidence
+    they came with.
+    """
 
     rung: str
     answered: int
@@ -82,10 +91,11 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The five classes of WDC-PAVE (Brinkmann et al. 2024), a slot each: truth, then answer; N is none, V a value.
+    """The five classes of WDC-PAVE (Brinkmann et al. 2024), a slot each: truth, then answer; N is
+    none, V a value.
 
-    nn: rightly none. nv: invented. vn: missed. vc: correct, of a multi-valued slot exactly. vw: wrong.
-    precision = vc / (nv + vc + vw), recall = vc / (vn + vc + vw).
+    nn: rightly none. nv: invented. vn: missed. vc: correct, of a multi-valued slot exactly. vw:
+    wrong. precision = vc / (nv + vc + vw), recall = vc / (vn + vc + vw).
     threshold: on the confidence; None for the cascade's own.
     """
 
@@ -112,7 +122,9 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Folds:
-    """Micro F1 by fold, with mean and standard deviation (of a sample, n - 1) over the folds that have one."""
+    """Micro F1 by fold, with mean and standard deviation (of a sample, n - 1) over the folds that
+    have one.
+    """
 
     folds: tuple[Fold, ...]
     mean: float | None
@@ -121,7 +133,8 @@ class Folds:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Everything that is measured of one table of decisions; attributes, rungs and folds are sorted by name.
+    """Everything that is measured of one table of decisions; attributes, rungs and folds are sorted
+    by name.
 
     unsure: candidates without a confidence; no threshold answers them, and no bin holds them.
     """
@@ -143,7 +156,9 @@ class Metrics:
 def measure(decisions: Sequence[Decision]) -> Metrics:
     """All metrics of the decisions, which may come in any order."""
     slots = as_slots(decisions)
-    attributes = tuple(_row(name, slots.only(slots.attribute == name)) for name in sorted(set(slots.attribute)))
+    attributes = tuple(
+        _row(name, slots.only(slots.attribute == name)) for name in sorted(set(slots.attribute))
+    )
     sweep = sweep_thresholds(slots)
     bins = confidence_bins(slots)
     return Metrics(
@@ -169,7 +184,9 @@ def _row(name: str, slots: Slots) -> Row:
     measures = Measures(
         own=_own_scores(slots),
         forced=scores(int(slots.matched.sum()), int(slots.predicted.sum()), expected),
-        baseline=scores(int(slots.baseline_matched.sum()), int(slots.baseline_predicted.sum()), expected),
+        baseline=scores(
+            int(slots.baseline_matched.sum()), int(slots.baseline_predicted.sum()), expected
+        ),
         coverage=ratio(int((answered & with_truth).sum()), num_with_truth),
         invented_rate=ratio(int((answered & absent).sum()), int(absent.sum())),
         coverage_at=tuple(coverage_at(target, sweep, num_with_truth) for target in TARGETS),
@@ -188,7 +205,9 @@ def _row(name: str, slots: Slots) -> Row:
 
 def _own_scores(slots: Slots) -> Scores:
     answers = slots.only(slots.answered)
-    return scores(int(answers.matched.sum()), int(answers.predicted.sum()), int(slots.expected.sum()))
+    return scores(
+        int(answers.matched.sum()), int(answers.predicted.sum()), int(slots.expected.sum())
+    )
 
 
 def _mean_measures(each: Sequence[Measures]) -> Measures:
@@ -199,7 +218,9 @@ def _mean_measures(each: Sequence[Measures]) -> Measures:
 
     def mean_scores(get: Callable[[Measures], Scores]) -> Scores:
         return Scores(
-            mean(lambda one: get(one).precision), mean(lambda one: get(one).recall), mean(lambda one: get(one).f1)
+            mean(lambda one: get(one).precision),
+            mean(lambda one: get(one).recall),
+            mean(lambda one: get(one).f1),
         )
 
     return Measures(
@@ -230,7 +251,9 @@ def _all_classes(slots: Slots, sweep: Sweep) -> tuple[Classes, ...]:
     oracle = _oracle_threshold(slots, sweep)
     return (
         _classes("own threshold", None, slots, slots.answered),
-        _classes(f"fixed threshold {FIXED_THRESHOLD:g}", FIXED_THRESHOLD, slots, at(FIXED_THRESHOLD)),
+        _classes(
+            f"fixed threshold {FIXED_THRESHOLD:g}", FIXED_THRESHOLD, slots, at(FIXED_THRESHOLD)
+        ),
         _classes(
             "oracle threshold, chosen on the truth, for orientation only",
             oracle,
@@ -241,7 +264,9 @@ def _all_classes(slots: Slots, sweep: Sweep) -> tuple[Classes, ...]:
 
 
 def _oracle_threshold(slots: Slots, sweep: Sweep) -> float | None:
-    """The threshold of the best F1 over the classes, the highest of equals; None without any candidate."""
+    """The threshold of the best F1 over the classes, the highest of equals; None without any
+    candidate.
+    """
     if not len(sweep.threshold):
         return None
     f1 = 2 * sweep.right / (sweep.covered + sweep.invented + (slots.expected > 0).sum())
@@ -252,10 +277,18 @@ def _classes(name: str, threshold: float | None, slots: Slots, answered: Array) 
     truth, right = slots.expected > 0, answered & exactly_right(slots)
     nn, nv, vn, vc, vw = (
         int(mask.sum())
-        for mask in (~truth & ~answered, ~truth & answered, truth & ~answered, right, truth & answered & ~right)
+        for mask in (
+            ~truth & ~answered,
+            ~truth & answered,
+            truth & ~answered,
+            right,
+            truth & answered & ~right,
+        )
     )
     reached = scores(vc, nv + vc + vw, vn + vc + vw)
-    return Classes(name, threshold, nn, nv, vn, vc, vw, reached.precision, reached.recall, reached.f1)
+    return Classes(
+        name, threshold, nn, nv, vn, vc, vw, reached.precision, reached.recall, reached.f1
+    )
 
 
 def _folds(slots: Slots) -> Folds:

@@ -31,14 +31,17 @@ _TEXT, _LINE, _FIRST, _SECOND = _COLORS
 
 
 def draw_plots(metrics: Metrics, other: Metrics | None = None) -> dict[str, str]:
-    """Name → SVG element of the curve and the reliability diagram; empty when matplotlib is not installed.
+    """Name → SVG element of the curve and the reliability diagram; empty when matplotlib is not
+    installed.
 
     other: the run compared with, whose curve is drawn too. Equal metrics give equal bytes.
     """
     try:
         from matplotlib import rc_context, rcdefaults, rcParams
         from matplotlib.figure import Figure
-    except ImportError:  # a report without plots is better than none after hours of work; the page names the remedy
+    except (
+        ImportError
+    ):  # a report without plots is better than none after hours of work; the page names the remedy
         return {}
     style: dict[Any, Any] = {
         **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), _TEXT),
@@ -52,7 +55,8 @@ def draw_plots(metrics: Metrics, other: Metrics | None = None) -> dict[str, str]
     }
     plots = {}
     with rc_context():
-        rcdefaults()  # a matplotlibrc of the user or the working directory must not change the report
+        # A matplotlibrc of the user or the working directory must not change the report.
+        rcdefaults()
         rcParams.update(style)
         if metrics.curve:
             figure = Figure(figsize=(4.8, 3.4), layout="constrained")
@@ -74,13 +78,25 @@ def _draw_curve(axes: Axes, metrics: Metrics, other: Metrics | None) -> None:
     ):
         if curve:
             xs, ys = [each.coverage for each in curve], [each.precision for each in curve]
-            axes.plot(xs, ys, color=color, linestyle=dashes, linewidth=1.6, label=label, marker=_marker(curve))
+            axes.plot(
+                xs,
+                ys,
+                color=color,
+                linestyle=dashes,
+                linewidth=1.6,
+                label=label,
+                marker=_marker(curve),
+            )
             # The first few answers swing between 0 and 1, which would flatten all the rest.
-            lowest = min([lowest, *(y for x, y in zip(xs, ys, strict=True) if x >= _SETTLED_COVERAGE)])
+            lowest = min(
+                [lowest, *(y for x, y in zip(xs, ys, strict=True) if x >= _SETTLED_COVERAGE)]
+            )
     own = metrics.micro.measures
     if own.coverage is not None and own.own.precision is not None:
         place = [own.coverage], [own.own.precision]
-        axes.plot(*place, color=_FIRST, marker="o", markersize=7, linestyle="none", label="own thresholds")
+        axes.plot(
+            *place, color=_FIRST, marker="o", markersize=7, linestyle="none", label="own thresholds"
+        )
         lowest = min(lowest, own.own.precision)
     for target in TARGETS:
         axes.axhline(target, color=_LINE, linewidth=0.8, zorder=0)
@@ -104,14 +120,20 @@ def _draw_reliability(upper: Axes, lower: Axes, bins: Sequence[Bin]) -> None:
     for each in bins:
         if each.count:
             label = f"{each.count / 1000:.1f}k" if each.count >= 10_000 else str(each.count)
-            lower.annotate(label, (each.low + width / 2, each.count), ha="center", va="bottom", fontsize=7)
+            lower.annotate(
+                label, (each.low + width / 2, each.count), ha="center", va="bottom", fontsize=7
+            )
     upper.plot([0, 1], [0, 1], color=_TEXT, linewidth=0.8, linestyle=(0, (2, 2)))
     upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share right")
-    lower.set(ylim=(0, 1.25 * max(each.count for each in bins)), xlabel="confidence", ylabel="candidates")
+    lower.set(
+        ylim=(0, 1.25 * max(each.count for each in bins)), xlabel="confidence", ylabel="candidates"
+    )
 
 
 def _as_svg(figure: Any, name: str) -> str:
-    """The figure as an element for a page: no prologue, no metadata, no style of the whole page, ids of its own."""
+    """The figure as an element for a page: no prologue, no metadata, no style of the whole page,
+    ids of its own.
+    """
     stream = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(stream, format="svg", transparent=True, metadata=nothing)

@@ -1,8 +1,9 @@
-"""The report of an evaluation: report.json for programs, one self-contained report.html, and tables in a terminal.
+"""The report of an evaluation: report.json for programs, one self-contained report.html, and tables
+in a terminal.
 
-Catalog texts are untrusted: the HTML escapes every one and forbids scripts and requests by its own content policy,
-pictures are decoded within the limits of `transforms/images/decode.py` and embedded as small JPEGs, and invisible
-characters are shown as escapes.
+Catalog texts are untrusted: the HTML escapes every one and forbids scripts and requests by its own
+content policy, pictures are decoded within the limits of `transforms/images/decode.py` and embedded
+as small JPEGs, and invisible characters are shown as escapes.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ class Against:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture of an example. thumbnail: data URI of a JPEG, None with the problem that prevented it."""
+    """A picture of an example.
+
+    thumbnail: data URI of a JPEG, None with the problem that prevented it.
+    """
 
     path: str
     thumbnail: str | None
@@ -67,7 +71,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A confidently wrong answer. pictures: the first ones; more_pictures: how many are not shown."""
+    """A confidently wrong answer.
+
+    pictures: the first ones; more_pictures: how many are not shown.
+    """
 
     decision: Decision
     pictures: tuple[Picture, ...]
@@ -95,19 +102,27 @@ def write_report(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Report:
-    """Measure the decisions and write report.json and report.html to `folder`, which is made when missing.
+    """Measure the decisions and write report.json and report.html to `folder`, which is made when
+    missing.
 
-    about: what was evaluated and how; values that JSON can hold. "title": headline. "notes": sentences the reader
-        should know. "usage": calls, prompt_tokens, completion_tokens, cost, seconds, items, each where it is known.
+    about: what was evaluated and how; values that JSON can hold. "title": headline. "notes":
+    sentences the reader
+        should know. "usage": calls, prompt_tokens, completion_tokens, cost, seconds, items, each
+        where it is known.
     images_root: where picture references start; None shows no pictures.
     limits: what decoding a picture may cost; the command line's defaults when None.
     replicates, seed: of the bootstrap.
-    Raises ValueError when the run cannot be compared (`compare.compare`), OSError when a file cannot be written.
+    Raises ValueError when the run cannot be compared (`compare.compare`), OSError when a file
+    cannot be written.
     """
     metrics = measure(decisions)
     other = measure(against.decisions) if against else None
-    comparison = compare(decisions, against.decisions, replicates=replicates, seed=seed) if against else None
-    examples = [_example(each, images_root, limits or ImageLimits()) for each in most_wrong(decisions)]
+    comparison = (
+        compare(decisions, against.decisions, replicates=replicates, seed=seed) if against else None
+    )
+    examples = [
+        _example(each, images_root, limits or ImageLimits()) for each in most_wrong(decisions)
+    ]
     about = dict(about) | ({"compared_with": against.name} if against else {})
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "report.json", folder / "report.html"
@@ -118,17 +133,20 @@ def write_report(
 
 
 def most_wrong(decisions: Sequence[Decision]) -> list[Decision]:
-    """The wrong answers of highest confidence, at most MAX_EXAMPLES and MAX_EXAMPLES_AN_ATTRIBUTE of an attribute.
+    """The wrong answers of highest confidence, at most MAX_EXAMPLES and MAX_EXAMPLES_AN_ATTRIBUTE
+    of an attribute.
 
-    An answer is wrong when any value of it is not right; of a value without a confidence nothing is known, it comes
-    last.
+    An answer is wrong when any value of it is not right; of a value without a confidence nothing is
+    known, it comes last.
     """
 
     def rank(decision: Decision) -> tuple[float, str, str, int]:
         confidence = -1.0 if decision.confidence is None else decision.confidence
         return -confidence, decision.attribute, decision.item_id, decision.fold
 
-    wrong = sorted((each for each in decisions if each.answered and each.matched < each.predicted), key=rank)
+    wrong = sorted(
+        (each for each in decisions if each.answered and each.matched < each.predicted), key=rank
+    )
     taken: Counter[str] = Counter()
     chosen = []
     for decision in wrong:
@@ -150,12 +168,23 @@ def _storable(value: Any) -> Any:
 
 
 def _as_json(
-    about: Mapping[str, Any], metrics: Metrics, comparison: Comparison | None, examples: Sequence[Example]
+    about: Mapping[str, Any],
+    metrics: Metrics,
+    comparison: Comparison | None,
+    examples: Sequence[Example],
 ) -> bytes:
     """The whole report without thumbnails; numbers that are not finite become null."""
-    plain = [replace(example, pictures=tuple(map(_without_thumbnail, example.pictures))) for example in examples]
+    plain = [
+        replace(example, pictures=tuple(map(_without_thumbnail, example.pictures)))
+        for example in examples
+    ]
     content = {"about": about, "metrics": metrics, "comparison": comparison, "examples": plain}
-    return msgspec.json.format(msgspec.json.encode(_storable(msgspec.to_builtins(content, enc_hook=str)))) + b"\n"
+    return (
+        msgspec.json.format(
+            msgspec.json.encode(_storable(msgspec.to_builtins(content, enc_hook=str)))
+        )
+        + b"\n"
+    )
 
 
 def _without_thumbnail(picture: Picture) -> Picture:
@@ -175,7 +204,11 @@ def _picture(path: str, images_root: str | None, limits: ImageLimits) -> Picture
     if images_root is None:
         return Picture(path, None, "pictures were not asked for")
     found = thumbnail(path, images_root, limits, THUMBNAIL_PX)
-    return Picture(path, None, found.message) if isinstance(found, PictureProblem) else Picture(path, found, None)
+    return (
+        Picture(path, None, found.message)
+        if isinstance(found, PictureProblem)
+        else Picture(path, found, None)
+    )
 
 
 # Page

@@ -16,7 +16,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Precision = matched / predicted, recall = matched / expected, F1 = 2 matched / (predicted + expected)."""
+    """Precision = matched / predicted, recall = matched / expected, F1 = 2 matched / (predicted +
+    expected).
+    """
 
     precision: float | None
     recall: float | None
@@ -51,10 +53,19 @@ class Slots:
 
 def as_slots(decisions: Sequence[Decision]) -> Slots:
     """The decisions as columns, in their order."""
-    kinds = {"answered": bool, "confidence": np.float64, "item_id": object, "attribute": object, "rung": object}
+    kinds = {
+        "answered": bool,
+        "confidence": np.float64,
+        "item_id": object,
+        "attribute": object,
+        "rung": object,
+    }
     return Slots(
         *(
-            np.array([getattr(each, field.name) for each in decisions], dtype=kinds.get(field.name, np.int64))
+            np.array(
+                [getattr(each, field.name) for each in decisions],
+                dtype=kinds.get(field.name, np.int64),
+            )
             for field in fields(Slots)
         )
     )
@@ -77,7 +88,11 @@ def scores(matched: int, predicted: int, expected: int) -> Scores:
     >>> scores(0, 0, 4)
     Scores(precision=None, recall=0.0, f1=0.0)
     """
-    return Scores(ratio(matched, predicted), ratio(matched, expected), ratio(2 * matched, predicted + expected))
+    return Scores(
+        ratio(matched, predicted),
+        ratio(matched, expected),
+        ratio(2 * matched, predicted + expected),
+    )
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:

@@ -30,7 +30,10 @@ from pipelines.evaluation.figures import (
 
 
 def print_report(
-    console: Console, metrics: Metrics, about: Mapping[str, Any], comparison: Comparison | None = None
+    console: Console,
+    metrics: Metrics,
+    about: Mapping[str, Any],
+    comparison: Comparison | None = None,
 ) -> None:
     """Print the report's tables; fits 80 columns, long notes aside."""
     for table, notes in (
@@ -71,7 +74,8 @@ def _headline_table(metrics: Metrics) -> tuple[Table, list[str]]:
         table.add_row(label, number(micro), number(macro))
     row = metrics.micro
     notes = [
-        f"{metrics.items:,} items, {row.slots:,} slots: {row.with_truth:,} with a truth, {row.absent:,} without; "
+        f"{metrics.items:,} items, {row.slots:,} slots: {row.with_truth:,} with a truth, "
+        f"{row.absent:,} without; "
         f"{row.answered:,} answered"
     ]
     if metrics.unsure:
@@ -80,35 +84,69 @@ def _headline_table(metrics: Metrics) -> tuple[Table, list[str]]:
 
 
 def _attribute_table(metrics: Metrics) -> tuple[Table, list[str]]:
-    table = _table("By attribute", "attribute", "truth", "prec.", "recall", "F1", "forced", "major.", "c@.95")
+    table = _table(
+        "By attribute", "attribute", "truth", "prec.", "recall", "F1", "forced", "major.", "c@.95"
+    )
     for row in metrics.attributes:
         one = row.measures
         at = {each.target: each.coverage for each in one.coverage_at}
-        values = (one.own.precision, one.own.recall, one.own.f1, one.forced.recall, one.baseline.recall, at[0.95])
+        values = (
+            one.own.precision,
+            one.own.recall,
+            one.own.f1,
+            one.forced.recall,
+            one.baseline.recall,
+            at[0.95],
+        )
         table.add_row(_plain(row.name), f"{row.with_truth:,}", *map(number, values))
-    return table, ["forced, major.: accuracy of every candidate, of the majority value; c@.95: coverage at precision"]
+    return table, [
+        "forced, major.: accuracy of every candidate, of the majority value; c@.95: coverage at "
+        "precision"
+    ]
 
 
 def _comparison_table(comparison: Comparison | None) -> tuple[Table, list[str]]:
-    table = _table("Compared with the other run", "measure", "this", "other", "diff.", "95 % interval", "")
+    table = _table(
+        "Compared with the other run", "measure", "this", "other", "diff.", "95 % interval", ""
+    )
     if comparison is None:
         return table, []
     for each in comparison.differences:
-        values = (number(each.here), number(each.there), signed(each.difference), interval(each.low, each.high, signed))
+        values = (
+            number(each.here),
+            number(each.there),
+            signed(each.difference),
+            interval(each.low, each.high, signed),
+        )
         table.add_row(_plain(difference_name(each)), *values, each.verdict)
     return table, list(comparison_notes(comparison))
 
 
 def _calibration_table(metrics: Metrics) -> tuple[Table, list[str]]:
-    table = _table("Expected and reached precision", "attribute", "answers", "expected", "reached", "95 % interval", "")
+    table = _table(
+        "Expected and reached precision",
+        "attribute",
+        "answers",
+        "expected",
+        "reached",
+        "95 % interval",
+        "",
+    )
     for each in metrics.calibration:
-        values = (number(each.expected), number(each.reached), interval(each.low, each.high), signed(each.difference))
+        values = (
+            number(each.expected),
+            number(each.reached),
+            interval(each.low, each.high),
+            signed(each.difference),
+        )
         table.add_row(_plain(each.attribute), f"{each.answered:,}", *values)
     return table, [f"of attributes with at least {MIN_ANSWERED} answers; last: reached - expected"]
 
 
 def _bin_table(metrics: Metrics) -> tuple[Table, list[str]]:
-    table = _table("Share right by confidence", "confidence", "candidates", "mean confidence", "share right")
+    table = _table(
+        "Share right by confidence", "confidence", "candidates", "mean confidence", "share right"
+    )
     for each in metrics.bins:
         if each.count:
             span = f"{each.low:.1f} to {each.high:.1f}"
@@ -119,19 +157,38 @@ def _bin_table(metrics: Metrics) -> tuple[Table, list[str]]:
 def _rung_table(metrics: Metrics) -> tuple[Table, list[str]]:
     table = _table("Answers by rung", "rung", "answers", "precision", "expected")
     for each in metrics.rungs:
-        table.add_row(_plain(each.rung or NONE), f"{each.answered:,}", number(each.precision), number(each.expected))
+        table.add_row(
+            _plain(each.rung or NONE),
+            f"{each.answered:,}",
+            number(each.precision),
+            number(each.expected),
+        )
     return table, []
 
 
 def _class_table(metrics: Metrics) -> tuple[Table, list[str]]:
     names = [each.name.partition(", ")[0] for each in metrics.classes]
-    remarks = [f"{name}: {each.name[len(name) + 2 :]}" for name, each in zip(names, metrics.classes, strict=True)]
+    remarks = [
+        f"{name}: {each.name[len(name) + 2 :]}"
+        for name, each in zip(names, metrics.classes, strict=True)
+    ]
     table = _table("None and value: truth, then answer", "", *names)
     if metrics.micro.absent:
-        counts = {"NN rightly none": "nn", "NV invented": "nv", "VN missed": "vn", "VC correct": "vc", "VW wrong": "vw"}
+        counts = {
+            "NN rightly none": "nn",
+            "NV invented": "nv",
+            "VN missed": "vn",
+            "VC correct": "vc",
+            "VW wrong": "vw",
+        }
         for label, key in counts.items():
             table.add_row(label, *(f"{getattr(each, key):,}" for each in metrics.classes))
-        for label, key in {"threshold": "threshold", "precision": "precision", "recall": "recall", "F1": "f1"}.items():
+        for label, key in {
+            "threshold": "threshold",
+            "precision": "precision",
+            "recall": "recall",
+            "F1": "f1",
+        }.items():
             table.add_row(label, *(number(getattr(each, key)) for each in metrics.classes))
     return table, [remark for remark in remarks if not remark.endswith(": ")]
 
@@ -141,7 +198,9 @@ def _fold_table(metrics: Metrics) -> tuple[Table, list[str]]:
     if len(metrics.folds.folds) > 1:
         for each in metrics.folds.folds:
             table.add_row(str(each.fold), f"{each.slots:,}", number(each.f1))
-    return table, [f"mean {number(metrics.folds.mean)}, standard deviation {number(metrics.folds.std)}"]
+    return table, [
+        f"mean {number(metrics.folds.mean)}, standard deviation {number(metrics.folds.std)}"
+    ]
 
 
 def _usage_table(about: Mapping[str, Any]) -> Table:

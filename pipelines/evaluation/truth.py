@@ -23,9 +23,12 @@ from transforms.readers import ReadLimits
 class TruthFound:
     """Truth under collection, with what had to be left out.
 
-    truth: slot → accepted values. unreadable: attribute → messages on values that the template does not take.
-    partly: attributes of which a part of a list was unreadable. not_read: fields that no attribute reads.
-    not_filled: attributes that nothing fills. missing: truths of items that the catalog does not have.
+    truth: slot → accepted values. unreadable: attribute → messages on values that the template does
+    not take.
+    partly: attributes of which a part of a list was unreadable. not_read: fields that no attribute
+    reads.
+    not_filled: attributes that nothing fills. missing: truths of items that the catalog does not
+    have.
     """
 
     truth: dict[Slot, tuple[str, ...]] = field(default_factory=dict)
@@ -35,8 +38,12 @@ class TruthFound:
     not_filled: Counter[str] = field(default_factory=Counter)
     missing: int = 0
 
-    def add(self, item_id: str, attribute: Attribute, values: tuple[str, ...] | None, problem: str = "") -> None:
-        """Take one reading of a slot: its values, () for "there is none", None with a problem or for nothing."""
+    def add(
+        self, item_id: str, attribute: Attribute, values: tuple[str, ...] | None, problem: str = ""
+    ) -> None:
+        """Take one reading of a slot: its values, () for "there is none", None with a problem or
+        for nothing.
+        """
         slot = item_id, attribute.name
         if not attribute.fill:
             self.not_filled[attribute.name] += 1
@@ -57,15 +64,26 @@ class TruthFound:
             ("Truth of fields that no attribute reads, left out", self.not_read),
         ):
             if counts:
-                yield f"{what}: {', '.join(f'{name} {count:,}' for name, count in sorted(counts.items()))}"
+                yield (
+                    f"{what}: "
+                    f"{', '.join(f'{name} {count:,}' for name, count in sorted(counts.items()))}"
+                )
         if self.missing:
-            yield f"Lines of the truth whose items are not in the catalog that was run: {self.missing:,}"
+            yield (
+                "Lines of the truth whose items are not in the catalog that was run: "
+                f"{self.missing:,}"
+            )
 
 
-def read_truth(template: Template, path: str, ids: frozenset[str], limits: ReadLimits | None = None) -> TruthFound:
-    """A truth file in the template's terms. Its lines are {<id>, hidden: {field: value}} or {<id>, attribute, value}.
+def read_truth(
+    template: Template, path: str, ids: frozenset[str], limits: ReadLimits | None = None
+) -> TruthFound:
+    """A truth file in the template's terms.
 
-    <id>: the template's id column, or id. field: a raw column or a key inside one. attribute: its name or label.
+    Its lines are {<id>, hidden: {field: value}} or {<id>, attribute, value}.
+
+    <id>: the template's id column, or id. field: a raw column or a key inside one. attribute: its
+    name or label.
     ids: of the catalog; truths of others are counted and left out.
     Raises ConfigError when the file does not fit the template or the catalog.
     """
@@ -77,9 +95,13 @@ def read_truth(template: Template, path: str, ids: frozenset[str], limits: ReadL
         item_id = _id_of(template, row)
         removed = as_mapping(row.get("hidden"), ColumnFormat())
         if item_id is None:
-            problems.add(f"record {number} has no id under {' or '.join([*template.record.id, 'id'])}")
+            problems.add(
+                f"record {number} has no id under {' or '.join([*template.record.id, 'id'])}"
+            )
         elif removed is None and "attribute" not in row:
-            problems.add(f"record {number} has neither hidden: {{field: value}} nor attribute and value")
+            problems.add(
+                f"record {number} has neither hidden: {{field: value}} nor attribute and value"
+            )
         elif item_id not in ids:
             found.missing += 1
             examples[item_id] = None
@@ -98,14 +120,19 @@ def read_truth(template: Template, path: str, ids: frozenset[str], limits: ReadL
     if not matched:
         raise ConfigError([_no_id_matches(path, list(examples), ids)])
     if not found.truth:
-        raise ConfigError([f"--truth {path} says nothing of what template {template.name} fills", *found.notes()])
+        raise ConfigError(
+            [f"--truth {path} says nothing of what template {template.name} fills", *found.notes()]
+        )
     return found
 
 
 def _no_id_matches(path: str, examples: Sequence[str], ids: Iterable[str]) -> str:
     here = ", ".join(map(repr, examples[:MAX_EXAMPLES])) or "none"
     there = ", ".join(map(repr, sorted(ids)[:MAX_EXAMPLES])) or "none"
-    return f"--truth {path} has no id of the catalog: its ids are {here}, the catalog's {there}; name the right files"
+    return (
+        f"--truth {path} has no id of the catalog: its ids are {here}, the catalog's {there}; "
+        "name the right files"
+    )
 
 
 class Problems:
@@ -124,7 +151,9 @@ class Problems:
         if self._counts:
             shown = [f"--truth {path}: {problem}" for problem in list(self._counts)[:10]]
             more = len(self._counts) - len(shown)
-            raise ConfigError([*shown, *([f"--truth {path}: and {more:,} more problems"] if more else [])])
+            raise ConfigError(
+                [*shown, *([f"--truth {path}: and {more:,} more problems"] if more else [])]
+            )
 
 
 def _id_of(template: Template, row: Mapping[str, Any]) -> str | None:
@@ -137,7 +166,9 @@ def _id_of(template: Template, row: Mapping[str, Any]) -> str | None:
 
 
 class _FieldReader:
-    """Reads removed cells with the template's own normaliser, as if they had stayed in their columns."""
+    """Reads removed cells with the template's own normaliser, as if they had stayed in their
+    columns.
+    """
 
     def __init__(self, template: Template) -> None:
         self._template = template
@@ -153,7 +184,10 @@ class _FieldReader:
                     self._places.setdefault(column, {})[column, None] = None
 
     def add(self, found: TruthFound, item_id: str, removed: Mapping[str, Any]) -> None:
-        """Take the removed fields of an item. Of several places of a field the one that reads best counts."""
+        """Take the removed fields of an item.
+
+        Of several places of a field the one that reads best counts.
+        """
         for name, cell in removed.items():
             if name not in self._places:
                 found.not_read[name] += 1
@@ -162,8 +196,12 @@ class _FieldReader:
             for place in self._places[name]:
                 self._collect(readings, item_id, place, cell)
             for attribute_name, options in readings.items():
-                values, problems = min(options, key=lambda reading: (reading[0] is None, len(reading[1])))
-                found.add(item_id, self._template.by_name[attribute_name], values, "; ".join(problems))
+                values, problems = min(
+                    options, key=lambda reading: (reading[0] is None, len(reading[1]))
+                )
+                found.add(
+                    item_id, self._template.by_name[attribute_name], values, "; ".join(problems)
+                )
 
     def _collect(
         self,
@@ -181,7 +219,9 @@ class _FieldReader:
             return
         for attribute in self._template.attributes:
             sources = {split_source(source, self._template.columns) for source in attribute.from_}
-            if attribute.name in record.given and (place in sources or (key is None and column in dict(sources))):
+            if attribute.name in record.given and (
+                place in sources or (key is None and column in dict(sources))
+            ):
                 value = record.values.get(attribute.name)
                 values = texts_of(attribute, value) if value is not None else None
                 flags = [flag.detail for flag in record.flags if flag.field == attribute.name]
@@ -202,12 +242,18 @@ class LabelReader:
     def __init__(self, template: Template) -> None:
         self._template = template
         self._readers: dict[str, CellReader] = {}
-        self.by_column = {source: attribute for attribute in template.attributes for source in attribute.from_}
+        self.by_column = {
+            source: attribute for attribute in template.attributes for source in attribute.from_
+        }
         self.by_label = {attribute.title.casefold(): attribute for attribute in template.attributes}
         self.by_label |= {attribute.name: attribute for attribute in template.attributes}
 
-    def read_line(self, attribute: Attribute, row: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...] | None, str]]:
-        """The readings of a line's value or values: of a multi-valued attribute all hold, of another any is right."""
+    def read_line(
+        self, attribute: Attribute, row: Mapping[str, Any]
+    ) -> Iterator[tuple[tuple[str, ...] | None, str]]:
+        """The readings of a line's value or values: of a multi-valued attribute all hold, of
+        another any is right.
+        """
         given = row["values"] if "values" in row else row.get("value")
         if isinstance(given, list) and given and attribute.type is not AttributeType.MULTI_ENUM:
             yield from (self.read(attribute, value) for value in given)
@@ -215,26 +261,43 @@ class LabelReader:
             yield self.read(attribute, given)
 
     def read(self, attribute: Attribute, cell: Any) -> tuple[tuple[str, ...] | None, str]:
-        """Values of a cell, () when it says that there is none, None with the problem when it cannot be read."""
+        """Values of a cell, () when it says that there is none, None with the problem when it
+        cannot be read.
+        """
         absent = frozenset(text.strip().casefold() for text in (*attribute.absent, ""))
         if is_null(cell, absent):
             return (), ""
         if attribute.name not in self._readers:
             self._readers[attribute.name] = compile_reader(attribute)
         columns = [split_source(source, self._template.columns) for source in attribute.from_]
-        formats = [(ColumnFormat(), False), *((self._template.format_of(c), k is not None) for c, k in columns)]
+        formats = [
+            (ColumnFormat(), False),
+            *((self._template.format_of(c), k is not None) for c, k in columns),
+        ]
         readings = [self._readers[attribute.name](cell, *each) for each in formats]
         value, flags = min(readings, key=lambda reading: (reading[0] is None, len(reading[1])))
-        problem = "; ".join(flag.detail for flag in flags) or ("" if value is not None else f"{shorten(cell)} is empty")
+        problem = "; ".join(flag.detail for flag in flags) or (
+            "" if value is not None else f"{shorten(cell)} is empty"
+        )
         return None if value is None else texts_of(attribute, value), problem
 
 
 def read_lines(request: Request, name: str) -> Iterator[tuple[str, str, list[Any]]]:
-    """(item id, attribute, values) of a benchmark's truth; `name` is the column of its value or values."""
-    for number, row in enumerate(read_catalog([str(request.truth)], None, request.read_limits, "--truth"), 1):
-        item_id, label, given = _id_of(request.template, row), as_text(row.get("attribute")), row.get(name)
+    """(item id, attribute, values) of a benchmark's truth; `name` is the column of its value or
+    values.
+    """
+    for number, row in enumerate(
+        read_catalog([str(request.truth)], None, request.read_limits, "--truth"), 1
+    ):
+        item_id, label, given = (
+            _id_of(request.template, row),
+            as_text(row.get("attribute")),
+            row.get(name),
+        )
         if item_id is None or label is None or given is None:
-            raise ConfigError([f"--truth {request.truth}: record {number} lacks id, attribute or {name}"])
+            raise ConfigError(
+                [f"--truth {request.truth}: record {number} lacks id, attribute or {name}"]
+            )
         yield item_id, label, given if isinstance(given, list) else [given]
 
 

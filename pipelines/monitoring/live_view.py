@@ -1,4 +1,6 @@
-"""The live view of a local run: a table on a terminal, a plain line every LOG_INTERVAL_SECS elsewhere."""
+"""The live view of a local run: a table on a terminal, a plain line every LOG_INTERVAL_SECS
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.monitoring.progress import POLL_SECS, Beats, StageLine, Tracker, calls_of, failures_of
+from pipelines.monitoring.progress import (
+    POLL_SECS,
+    Beats,
+    StageLine,
+    Tracker,
+    calls_of,
+    failures_of,
+)
 from transforms.runtime.metrics import read_heartbeats
 
 LOG_INTERVAL_SECS = 30
@@ -25,9 +34,15 @@ FAREWELL_SECS = 0.5
 MAX_REASONS = 3
 
 
-def render(lines: Sequence[StageLine], seconds: float, beats: Beats = MappingProxyType({})) -> Group:
-    """The view, at most 80 columns wide: a line a stage, waiting ones dimmed, model calls, failures, time elapsed."""
-    notes = [Text(note, style=style, overflow="ellipsis", no_wrap=True) for note, style in _notes(beats)]
+def render(
+    lines: Sequence[StageLine], seconds: float, beats: Beats = MappingProxyType({})
+) -> Group:
+    """The view, at most 80 columns wide: a line a stage, waiting ones dimmed, model calls,
+    failures, time elapsed.
+    """
+    notes = [
+        Text(note, style=style, overflow="ellipsis", no_wrap=True) for note, style in _notes(beats)
+    ]
     return Group(_stages(lines, seconds), *notes)
 
 
@@ -66,16 +81,29 @@ def _stages(lines: Sequence[StageLine], seconds: float) -> Table:
             case "waiting":
                 table.add_row(line.title, "", "", "", "waiting", style="dim")
             case "running":
-                left = f"{_duration(max(1, line.left_secs))} left" if line.left_secs is not None else ""
+                left = (
+                    f"{_duration(max(1, line.left_secs))} left"
+                    if line.left_secs is not None
+                    else ""
+                )
                 left = "loading model" if line.loading else left
                 table.add_row(line.title, _progress(line), share, rate, left)
             case "done":
                 table.add_row(line.title, _progress(line), "100 %", rate, "done", style="green")
-    table.add_row("elapsed", _duration(seconds), "", "", "starting workers" if _starting(lines) else "", style="dim")
+    table.add_row(
+        "elapsed",
+        _duration(seconds),
+        "",
+        "",
+        "starting workers" if _starting(lines) else "",
+        style="dim",
+    )
     return table
 
 
-def plain_line(lines: Sequence[StageLine], seconds: float, beats: Beats = MappingProxyType({})) -> str:
+def plain_line(
+    lines: Sequence[StageLine], seconds: float, beats: Beats = MappingProxyType({})
+) -> str:
     """The view as one line for a log: the stages that have begun, model calls, failures."""
     parts = [_duration(seconds), *(["starting workers"] if _starting(lines) else [])]
     for line in lines:
@@ -117,14 +145,16 @@ Show = Callable[[Sequence[StageLine], float, Beats, bool], None]
 def live_view(mode: str, heartbeat_dir: str, stream: TextIO) -> Iterator[None]:
     """Show the view on `stream` while the body runs.
 
-    mode: auto (on a terminal the view, elsewhere a line of what takes longer than LOG_INTERVAL_SECS), always (a line of
-    what is shorter, too), never.
+    mode: auto (on a terminal the view, elsewhere a line of what takes longer than
+    LOG_INTERVAL_SECS), always (a line of what is shorter, too), never.
     """
     if mode == "never" or not heartbeat_dir:
         yield
         return
     on_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    surface = _on_terminal(stream) if on_terminal else _as_log(stream, at_least_one=mode == "always")
+    surface = (
+        _on_terminal(stream) if on_terminal else _as_log(stream, at_least_one=mode == "always")
+    )
     with surface as show, _polled(heartbeat_dir, show):
         yield
 
@@ -134,7 +164,11 @@ def _on_terminal(stream: TextIO) -> Iterator[Show]:
     # Python's own stderr already goes to the workers' log, not to this terminal.
     console = Console(file=stream)
     with Live(
-        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
     ) as live:
 
         def show(lines: Sequence[StageLine], seconds: float, beats: Beats, finished: bool) -> None:

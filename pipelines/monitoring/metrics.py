@@ -1,7 +1,8 @@
 """Metrics of a run: what the stages counted and timed, with the names that dashboards may rely on.
 
-In Beam they are `<stage>_<what>` in the namespace `catalog_enrich`, on every runner; the manifest has them as `stages`
-and `distributions`, and the snapshot's `metrics.txt` in OpenMetrics' text format (pipelines/monitoring/openmetrics.py).
+In Beam they are `<stage>_<what>` in the namespace `catalog_enrich`, on every runner; the manifest
+has them as `stages` and `distributions`, and the snapshot's `metrics.txt` in OpenMetrics' text
+format (pipelines/monitoring/openmetrics.py).
 """
 
 from __future__ import annotations
@@ -53,13 +54,15 @@ COUNTERS = {
 FAILED_ABOUT = "records, pictures or calls that went wrong, by reason id"
 # Distribution → what is measured.
 DISTRIBUTIONS = {
-    "call_msecs": "milliseconds of one call of the stage: a split of the input, a batch of pictures, a bucket",
+    "call_msecs": "milliseconds of one call of the stage: a split of the input, a batch of "
+    "pictures, a bucket",
     "request_msecs": "milliseconds from sending a request to its whole answer",
 }
 
 
 def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
-    """Stage → counter → value, from the counters that the stages kept; empty where the runner has none.
+    """Stage → counter → value, from the counters that the stages kept; empty where the runner has
+    none.
 
     Counters are for watching: a runner that cannot give them costs no snapshot.
     """
@@ -85,7 +88,10 @@ def stage_distributions(result: Any) -> dict[str, dict[str, dict[str, int]]]:
 
 
 def about(stage: str, what: str) -> str:
-    """What a counter or distribution of a stage means. Raises KeyError for names that are not registered."""
+    """What a counter or distribution of a stage means.
+
+    Raises KeyError for names that are not registered.
+    """
     if what.startswith(FAILED):
         return FAILED_ABOUT
     return f"{STAGES[stage]}: {COUNTERS.get(what) or DISTRIBUTIONS[what]}"

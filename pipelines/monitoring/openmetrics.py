@@ -21,7 +21,10 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric. name: after PREFIX, with its unit; samples: of a manifest, as (values of the labels, value)."""
+    """A metric.
+
+    name: after PREFIX, with its unit; samples: of a manifest, as (values of the labels, value).
+    """
 
     name: str
     about: str
@@ -35,19 +38,34 @@ def _counted(counts: Mapping[str, float]) -> Samples:
 
 def _records(manifest: Manifest) -> Samples:
     counts = manifest["counts"]
-    names = {"in": "records_in", "item": "items", "quarantined": "records_quarantined", "unaccounted": "unaccounted"}
+    names = {
+        "in": "records_in",
+        "item": "items",
+        "quarantined": "records_quarantined",
+        "unaccounted": "unaccounted",
+    }
     return _counted({fate: counts[name] for fate, name in names.items()})
 
 
 def _quarantined(manifest: Manifest) -> Samples:
     counts = manifest["counts"]
-    kinds = {"catalog": "quarantined", "image-table": "image_rows_quarantined", "model-answer": "answers_quarantined"}
-    return [((kind, reason), n) for kind, name in kinds.items() for reason, n in counts[name].items()]
+    kinds = {
+        "catalog": "quarantined",
+        "image-table": "image_rows_quarantined",
+        "model-answer": "answers_quarantined",
+    }
+    return [
+        ((kind, reason), n) for kind, name in kinds.items() for reason, n in counts[name].items()
+    ]
 
 
 def _values(manifest: Manifest) -> Samples:
     values = manifest["counts"]["values"]
-    return [((attribute, source), n) for attribute, by_source in values.items() for source, n in by_source.items()]
+    return [
+        ((attribute, source), n)
+        for attribute, by_source in values.items()
+        for source, n in by_source.items()
+    ]
 
 
 def _tokens(manifest: Manifest) -> Samples:
@@ -62,16 +80,30 @@ def _failed_checks(manifest: Manifest) -> Samples:
 
 def _stage_counts(manifest: Manifest) -> Samples:
     stages = manifest["stages"].items()
-    return [((s, w), n) for s, c in stages for w, n in c.items() if w != "msecs" and not w.startswith(FAILED)]
+    return [
+        ((s, w), n)
+        for s, c in stages
+        for w, n in c.items()
+        if w != "msecs" and not w.startswith(FAILED)
+    ]
 
 
 def _stage_failures(manifest: Manifest) -> Samples:
     stages = manifest["stages"].items()
-    return [((s, w.removeprefix(FAILED)), n) for s, c in stages for w, n in c.items() if w.startswith(FAILED)]
+    return [
+        ((s, w.removeprefix(FAILED)), n)
+        for s, c in stages
+        for w, n in c.items()
+        if w.startswith(FAILED)
+    ]
 
 
 def _stage_seconds(manifest: Manifest) -> Samples:
-    return [((s,), counters["msecs"] / 1000) for s, counters in manifest["stages"].items() if "msecs" in counters]
+    return [
+        ((s,), counters["msecs"] / 1000)
+        for s, counters in manifest["stages"].items()
+        if "msecs" in counters
+    ]
 
 
 def _finished(manifest: Manifest) -> Samples:
@@ -79,22 +111,43 @@ def _finished(manifest: Manifest) -> Samples:
 
 
 FAMILIES = (
-    Family("run_published", "1: readers see it, 0: the gate refused it", (), lambda m: [((), m["published"])]),
+    Family(
+        "run_published",
+        "1: readers see it, 0: the gate refused it",
+        (),
+        lambda m: [((), m["published"])],
+    ),
     Family("run_finished_timestamp_seconds", "when the run ended, in Unix time", (), _finished),
-    Family("run_duration_seconds", "the whole run, start-up included", (), lambda m: [((), m["seconds"])]),
+    Family(
+        "run_duration_seconds",
+        "the whole run, start-up included",
+        (),
+        lambda m: [((), m["seconds"])],
+    ),
     Family("records", "records of the catalog, by what became of them", ("fate",), _records),
     Family(
         "delta_items",
-        "items by what the catalog had done to them since the last snapshot; none where everything was made anew",
+        "items by what the catalog had done to them since the last snapshot; none where everything "
+        "was made anew",
         ("change",),
         lambda m: _counted(m.get("records") or {}),
     ),
     Family("quarantined", "what was set aside", ("input", "reason"), _quarantined),
     Family("flags", "flags on items", ("reason",), lambda m: _counted(m["counts"]["flags"])),
-    Family("pictures", "picture references of items", ("state",), lambda m: _counted(m["counts"]["images"])),
+    Family(
+        "pictures",
+        "picture references of items",
+        ("state",),
+        lambda m: _counted(m["counts"]["images"]),
+    ),
     Family("values", "attributes' values, or why there is none", ("attribute", "source"), _values),
     Family("table_rows", "rows of the tables", ("table",), lambda m: _counted(m["counts"]["rows"])),
-    Family("model_calls", "calls of a language model", (), lambda m: [((), m["counts"]["described"]["calls"])]),
+    Family(
+        "model_calls",
+        "calls of a language model",
+        (),
+        lambda m: [((), m["counts"]["described"]["calls"])],
+    ),
     Family(
         "model_answers_reused",
         "answers that earlier runs had paid for",
@@ -102,17 +155,32 @@ FAMILIES = (
         lambda m: [((), m["counts"]["described"]["reused"])],
     ),
     Family("model_tokens", "tokens of calls; image is a part of prompt", ("kind",), _tokens),
-    Family("model_cost", "by --prices, in their currency", (), lambda m: [((), m["counts"]["described"]["cost"])]),
+    Family(
+        "model_cost",
+        "by --prices, in their currency",
+        (),
+        lambda m: [((), m["counts"]["described"]["cost"])],
+    ),
     Family("checks_failed", "checks of the gate that failed", ("severity",), _failed_checks),
     Family("stage_seconds", "seconds in a stage, summed over workers", ("stage",), _stage_seconds),
     Family("stage_events", "what a stage counted", ("stage", "what"), _stage_counts),
     Family("stage_failures", "what went wrong in a stage", ("stage", "reason"), _stage_failures),
 )
 SUMMARIES = {
-    "call_msecs": ("stage_call_seconds", "seconds of a stage's calls: a split, a batch of pictures, a bucket"),
-    "request_msecs": ("stage_request_seconds", "seconds from sending a request to its whole answer"),
+    "call_msecs": (
+        "stage_call_seconds",
+        "seconds of a stage's calls: a split, a batch of pictures, a bucket",
+    ),
+    "request_msecs": (
+        "stage_request_seconds",
+        "seconds from sending a request to its whole answer",
+    ),
 }
-INFO = ("run", "what was run", ("run_id", "command", "template", "template_version", "catalog_enrich_version"))
+INFO = (
+    "run",
+    "what was run",
+    ("run_id", "command", "template", "template_version", "catalog_enrich_version"),
+)
 
 
 def exposition(manifest: Manifest) -> str:
@@ -121,7 +189,9 @@ def exposition(manifest: Manifest) -> str:
     from prometheus_client.openmetrics.exposition import generate_latest
 
     name, info_about, labels = INFO
-    told = {label: str(manifest.get(label) or manifest["versions"].get(label, "")) for label in labels}
+    told = {
+        label: str(manifest.get(label) or manifest["versions"].get(label, "")) for label in labels
+    }
     families: list[Any] = [InfoMetricFamily(f"{PREFIX}_{name}", info_about, value=told)]
     for family in FAMILIES:
         gauge = GaugeMetricFamily(f"{PREFIX}_{family.name}", family.about, labels=family.labels)

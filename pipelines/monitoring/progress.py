@@ -1,4 +1,5 @@
-"""How far a local run is, from the heartbeats of its workers: each stage, its model calls, and what went wrong.
+"""How far a local run is, from the heartbeats of its workers: each stage, its model calls, and what
+went wrong.
 
 Pure: pipelines/monitoring/live_view.py shows it.
 """
@@ -28,7 +29,8 @@ class Stage:
     total: what its count ends at, at most: stage and what that counts.
     whole: ends before the next stage begins; the others run bucket by bucket, side by side.
     optional: not shown before it begins, since not every run has it.
-    steady: counts one by one, so that a rate can be told while it runs; the others count a bucket at once.
+    steady: counts one by one, so that a rate can be told while it runs; the others count a bucket
+    at once.
     """
 
     name: str
@@ -48,10 +50,25 @@ _QUESTIONS = ("question", "items")
 STAGES = (
     Stage("read", "records", "records read", whole=True),
     Stage("locate", "pictures", "pictures located", whole=True),
-    Stage("prepare", "pictures", "pictures prepared", ("locate", "pictures"), whole=True, loads_model=True),
+    Stage(
+        "prepare",
+        "pictures",
+        "pictures prepared",
+        ("locate", "pictures"),
+        whole=True,
+        loads_model=True,
+    ),
     Stage("learn", "items", "examples made", whole=True, loads_model=True, optional=True),
     Stage("train", "probes", "probes trained", whole=True, steady=False, optional=True),
-    Stage("describe", "answers", "model answers", _QUESTIONS, whole=True, loads_model=True, optional=True),
+    Stage(
+        "describe",
+        "answers",
+        "model answers",
+        _QUESTIONS,
+        whole=True,
+        loads_model=True,
+        optional=True,
+    ),
     Stage("rehearse", "answers", "questions counted", _QUESTIONS, whole=True, optional=True),
     Stage("assemble", "items", "items assembled", _RECORDS, steady=False),
     Stage("embed", "items", "items embedded", _RECORDS, loads_model=True),
@@ -61,7 +78,9 @@ STAGES = (
 
 @dataclass(frozen=True, slots=True)
 class StageLine:
-    """What the view says of a stage. rate: per second; left_secs: until it is done; None where it cannot be told.
+    """What the view says of a stage.
+
+    rate: per second; left_secs: until it is done; None where it cannot be told.
 
     loading: its workers load a model before they count anything.
     """
@@ -77,7 +96,9 @@ class StageLine:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """A language model's calls so far. in_flight: sent and not answered; waiting: for a place among these.
+    """A language model's calls so far.
+
+    in_flight: sent and not answered; waiting: for a place among these.
 
     cost: by --prices, in their currency.
     """
@@ -102,7 +123,9 @@ def failures_of(beats: Beats) -> dict[str, int]:
     """Reason id → records, pictures and calls that went wrong, the most frequent first."""
     found: Counter[str] = Counter()
     for counts in beats.values():
-        found.update({name.removeprefix(FAILED): n for name, n in counts.items() if name.startswith(FAILED)})
+        found.update(
+            {name.removeprefix(FAILED): n for name, n in counts.items() if name.startswith(FAILED)}
+        )
     return dict(found.most_common())
 
 
@@ -140,13 +163,21 @@ class Tracker:
     _polled_secs: float = 0.0
 
     def observe(self, beats: Beats, seconds: float, *, finished: bool = False) -> list[StageLine]:
-        """The lines `seconds` after the start; finished: the run is over, so every stage is done."""
+        """The lines `seconds` after the start; finished: the run is over, so every stage is
+        done.
+        """
         for stage in STAGES:
             if stage.name in beats:
                 begun = _Pace(self._polled_secs, seconds, deque([(self._polled_secs, 0)]))
-                self._paces.setdefault(stage.name, begun).see(seconds, beats[stage.name][stage.counts])
+                self._paces.setdefault(stage.name, begun).see(
+                    seconds, beats[stage.name][stage.counts]
+                )
         self._polled_secs = seconds
-        shown = [position for position, stage in enumerate(STAGES) if stage.name in beats or not stage.optional]
+        shown = [
+            position
+            for position, stage in enumerate(STAGES)
+            if stage.name in beats or not stage.optional
+        ]
         return [self._line(position, beats, finished) for position in shown]
 
     def _line(self, position: int, beats: Beats, finished: bool) -> StageLine:
@@ -161,7 +192,8 @@ class Tracker:
             return StageLine(stage.title, "waiting")
         if stage.loads_model and not count:
             return StageLine(stage.title, "running", count, total, loading=True)
-        # Without a total the end shows only when the next stage begins: the mean stands still until then.
+        # Without a total the end shows only when the next stage begins: the mean stands still until
+        # then.
         rate = (pace.recent_rate() if total else pace.mean_rate()) if stage.steady else None
         left_secs = (total - count) / rate if total and rate else None
         return StageLine(stage.title, "running", count, total, rate, left_secs)

@@ -29,10 +29,11 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def stderr_to(path: str) -> Iterator[TextIO]:
-    """Send this process's and its children's stderr to a file while the body runs; gives the real stderr.
+    """Send this process's and its children's stderr to a file while the body runs; gives the real
+    stderr.
 
-    Works on the file descriptor, so that Beam's worker processes and C libraries are caught as well. An error of
-    the body gets the end of the file as a note. An empty path changes nothing.
+    Works on the file descriptor, so that Beam's worker processes and C libraries are caught as
+    well. An error of the body gets the end of the file as a note. An empty path changes nothing.
     """
     if not path:
         yield sys.stderr

@@ -1,4 +1,6 @@
-"""What a run says when it ends: counts that close, fills, quarantine, seconds, and where to look."""
+"""What a run says when it ends: counts that close, fills, quarantine, seconds, and where to
+look.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +28,22 @@ TABLE_FILES = {
 }
 
 
-def print_outcome(manifest: Mapping[str, Any], manifest_path: str, *, unchanged: bool = False) -> None:
+def print_outcome(
+    manifest: Mapping[str, Any], manifest_path: str, *, unchanged: bool = False
+) -> None:
     """Print the summary of a manifest on stdout; of one that is still true, only that it is."""
-    console, folder = Console(highlight=False), snapshot_folder(manifest_path, manifest["published"])
+    console, folder = (
+        Console(highlight=False),
+        snapshot_folder(manifest_path, manifest["published"]),
+    )
     if not unchanged:
         write_summary(console, manifest, folder)
         return
     counts = manifest["counts"]
     held = f"{counts['items']:,} items, {counts['records_quarantined']:,} in quarantine"
-    console.print(f"nothing has changed since {manifest['run_id']}: {held}, no model was asked", markup=False)
+    console.print(
+        f"nothing has changed since {manifest['run_id']}: {held}, no model was asked", markup=False
+    )
     console.print(printable(f"{'published':<11}{folder}"), soft_wrap=True, markup=False)
 
 
@@ -55,14 +64,18 @@ def _failed(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def snapshot_folder(manifest_path: str, published: bool) -> str:
-    """Where to read the snapshot: OUTPUT/current for a published one where that link exists, else its own folder."""
+    """Where to read the snapshot: OUTPUT/current for a published one where that link exists, else
+    its own folder.
+    """
     snapshot = manifest_path.rpartition("/")[0]
     current = f"{snapshot.rsplit('/', 2)[0]}/current"
     return current if published and Path(current).is_symlink() else snapshot
 
 
 def write_summary(console: Console, manifest: Mapping[str, Any], folder: str) -> None:
-    """Write the summary of a manifest whose snapshot is read at `folder`; fits 80 columns, long paths aside."""
+    """Write the summary of a manifest whose snapshot is read at `folder`; fits 80 columns, long
+    paths aside.
+    """
     counts = manifest["counts"]
     timing = f"summed over workers ({manifest['workers']}); the whole run includes start-up"
     for table, notes in (
@@ -88,7 +101,10 @@ def _remarks(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the reader ought to know or do, each with its style."""
     counts = manifest["counts"]
     if manifest["unmapped_columns"]:
-        yield f"columns that the template does not read: {_named(manifest['unmapped_columns'])}", "dim"
+        yield (
+            f"columns that the template does not read: {_named(manifest['unmapped_columns'])}",
+            "dim",
+        )
     if counts["images"] and not counts["images"].get("usable"):
         yield _no_pictures(counts["images"]), "yellow"
     faults = _quarantined(counts).get("internal-error", 0)
@@ -104,7 +120,9 @@ def _no_pictures(images: Mapping[str, int]) -> str:
     references = sum(images.values())
     if sum(images.get(reason, 0) for reason in _NOT_FOUND) < references:
         return f"0 of {references:,} picture references could be used; the reasons are listed above"
-    return f"0 of {references:,} picture references found below --images-root; is it the right folder?"
+    return (
+        f"0 of {references:,} picture references found below --images-root; is it the right folder?"
+    )
 
 
 def _where(manifest: Mapping[str, Any], folder: str) -> Iterator[str]:
@@ -191,9 +209,13 @@ def _records(manifest: Mapping[str, Any]) -> Table:
 
 
 def _filled(counts: Mapping[str, Any]) -> tuple[Table, list[str]]:
-    """The table of values with its notes; attributes of which nothing was ever seen are named in a note."""
+    """The table of values with its notes; attributes of which nothing was ever seen are named in a
+    note.
+    """
     sources = [
-        s for s in ("record", "text", "image", "neighbour", "model") if any(s in v for v in counts["values"].values())
+        s
+        for s in ("record", "text", "image", "neighbour", "model")
+        if any(s in v for v in counts["values"].values())
     ]
     table = Table(title="Values by attribute and source", title_justify="left")
     table.add_column("attribute", overflow="fold")
@@ -202,12 +224,17 @@ def _filled(counts: Mapping[str, Any]) -> tuple[Table, list[str]]:
     never, any_unsure = [], False
     for name, by_source in counts["values"].items():
         unsure = sum(by_source.get(f"unknown:{reason}", 0) for reason in UNSURE)
-        unknown = sum(count for source, count in by_source.items() if source.startswith("unknown:")) - unsure
+        unknown = (
+            sum(count for source, count in by_source.items() if source.startswith("unknown:"))
+            - unsure
+        )
         if not unsure and not any(source in by_source for source in sources):
             never.append(name)
             continue
         any_unsure = any_unsure or unsure > 0
-        table.add_row(name, *(f"{by_source.get(s, 0):,}" for s in sources), f"{unsure:,}", f"{unknown:,}")
+        table.add_row(
+            name, *(f"{by_source.get(s, 0):,}" for s in sources), f"{unsure:,}", f"{unknown:,}"
+        )
     notes = ["unsure: something was seen, not enough to fill the value"] if any_unsure else []
     notes += _settled(counts["missing"])
     notes += [f"never known: {_named(never)}"] if never else []
@@ -219,21 +246,32 @@ def _settled(missing: Mapping[str, int]) -> list[str]:
     if not missing.get("values"):
         return []
     values, items = (
-        f"{missing[f'{what}_settled']:,} of {missing[what]:,} ({missing[f'{what}_settled'] / missing[what]:.0%})"
+        f"{missing[f'{what}_settled']:,} of {missing[what]:,} "
+        f"({missing[f'{what}_settled'] / missing[what]:.0%})"
         for what in ("values", "items")
     )
-    return [f"settled without a language model: {values} missing values; calls saved: {items} items with any"]
+    return [
+        f"settled without a language model: {values} missing values; calls saved: {items} items "
+        "with any"
+    ]
 
 
 def _probes(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
-    """What was learnt from the rows that have a value: how often it was right on rows that were held back."""
+    """What was learnt from the rows that have a value: how often it was right on rows that were
+    held back.
+    """
     table = Table(title="Probes, by what held-back rows say", title_justify="left")
     for name in ("attribute", "learnt from", "by", "answers", "right"):
-        table.add_column(name, overflow="fold", justify="left" if name in ("attribute", "by") else "right")
+        table.add_column(
+            name, overflow="fold", justify="left" if name in ("attribute", "by") else "right"
+        )
     notes = []
     for probe in manifest["probes"]:
         if probe["threshold"] is not None:
-            coverage, precision = f"{probe['expected_coverage']:.0%}", f"{probe['expected_precision']:.0%}"
+            coverage, precision = (
+                f"{probe['expected_coverage']:.0%}",
+                f"{probe['expected_precision']:.0%}",
+            )
             by = "spans" if probe["kind"] == "spans" else probe["view"]
             rows = f"{probe['labelled']:,}" + (" (earlier run)" if probe["reused"] else "")
             table.add_row(probe["attribute"], rows, by, coverage, precision)
@@ -264,7 +302,9 @@ def _set_aside(counts: Mapping[str, Any]) -> Table:
 def _model(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
     """What the language model was asked, what it took, and what it cost."""
     name = manifest["versions"].get("describe_model")
-    table = Table(title=f"Language model {printable(name or '')}", title_justify="left", show_header=False)
+    table = Table(
+        title=f"Language model {printable(name or '')}", title_justify="left", show_header=False
+    )
     if name is None:
         return table, []
     used = manifest["counts"]["described"]

@@ -1,4 +1,6 @@
-"""What changed since the last snapshot: counts and coverage by both manifests, values where both are small."""
+"""What changed since the last snapshot: counts and coverage by both manifests, values where both
+are small.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """counts: records and pictures; coverage: shares of items with a value; difference: None if it is too large."""
+    """counts: records and pictures; coverage: shares of items with a value; difference: None if it
+    is too large.
+    """
 
     run_id: str
     counts: list[Moved]
@@ -48,19 +52,33 @@ def changes(snapshot: str, manifest: Mapping[str, Any], earlier: str | None) -> 
     except HistoryError:
         return None
     old, new = before.manifest["counts"], manifest["counts"]
-    names = [name for name in ("records_in", "items", "records_quarantined", "items_deleted") if name in old]
+    names = [
+        name
+        for name in ("records_in", "items", "records_quarantined", "items_deleted")
+        if name in old
+    ]
     counts = [Moved(name.replace("_", " "), old[name], new.get(name, 0)) for name in names]
     shares = [
-        Moved(name, known(old["values"].get(name, {})) / max(1, old["items"]), known(values) / max(1, new["items"]))
+        Moved(
+            name,
+            known(old["values"].get(name, {})) / max(1, old["items"]),
+            known(values) / max(1, new["items"]),
+        )
         for name, values in new["values"].items()
     ]
-    difference, note = _difference(before, SnapshotInfo(manifest["run_id"], snapshot, False, manifest))
+    difference, note = _difference(
+        before, SnapshotInfo(manifest["run_id"], snapshot, False, manifest)
+    )
     return Changes(before.run_id, counts, shares, difference, note)
 
 
 def _difference(before: SnapshotInfo, after: SnapshotInfo) -> tuple[Difference | None, str]:
     if max(info.manifest["counts"]["items"] for info in (before, after)) > MAX_DIFFED_ITEMS:
-        return None, f"Single values are compared up to {MAX_DIFFED_ITEMS:,} items; `catalog-enrich diff` compares all."
+        return (
+            None,
+            f"Single values are compared up to {MAX_DIFFED_ITEMS:,} items; `catalog-enrich diff` "
+            "compares all.",
+        )
     try:
         return diff(before, after), ""
     except DamagedFileError as error:

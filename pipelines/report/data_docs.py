@@ -1,7 +1,8 @@
-"""Great Expectations' Data Docs of a snapshot: their own page, rendered from what the gate added up over all files.
+"""Great Expectations' Data Docs of a snapshot: their own page, rendered from what the gate added up
+over all files.
 
-Their page loads styles, scripts and a logo from servers of others; here it loads nothing, so that looking at a snapshot
-tells nobody of it.
+Their page loads styles, scripts and a logo from servers of others; here it loads nothing, so that
+looking at a snapshot tells nobody of it.
 """
 
 from __future__ import annotations
@@ -18,17 +19,23 @@ from markupsafe import Markup
 from pipelines.report.html import clean, content_policy
 
 DATA_DOCS = "data_docs/index.html"
-# What loads from elsewhere or needs a script, and the library's own frame: styles, navigation, footer.
+# What loads from elsewhere or needs a script, and the library's own frame: styles, navigation,
+# footer.
 _TAKEN_OUT = (
     "//script|//style|//link|//meta|//title|//img|//iframe|//object|//embed|//base|//form|//footer|//nav"
     "|//*[contains(@class, 'modal')]|//*[@data-toggle='collapse']"
 )
 # Without the first, which says again what the verdict says.
-_SECTIONS = "//div[starts-with(@id, 'section-')][contains(@class, 'ge-section')][@id != 'section-1']"
+_SECTIONS = (
+    "//div[starts-with(@id, 'section-')][contains(@class, 'ge-section')][@id != 'section-1']"
+)
 
 
 def data_docs_page(manifest: Mapping[str, Any]) -> str:
-    """The HTML page of all checks in a manifest. Each is shown with the column `<frame>.<column>`."""
+    """The HTML page of all checks in a manifest.
+
+    Each is shown with the column `<frame>.<column>`.
+    """
     import great_expectations as gx
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.render.renderer import ValidationResultsPageRenderer
@@ -56,7 +63,9 @@ def data_docs_page(manifest: Mapping[str, Any]) -> str:
     sections, places = self_contained(page)
     style = resources.files("pipelines.report").joinpath("report.css").read_text()
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("pipelines.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["clean"] = lambda text: clean(str(text))
     return environment.get_template("data_docs.html.j2").render(
@@ -72,7 +81,9 @@ def data_docs_page(manifest: Mapping[str, Any]) -> str:
 
 
 def self_contained(page: str) -> tuple[str, dict[str, str]]:
-    """The sections of the library's page without anything that is loaded, and column → link to its section."""
+    """The sections of the library's page without anything that is loaded, and column → link to its
+    section.
+    """
     document = html.document_fromstring(page)
     links = document.xpath("//nav//a[starts-with(@href, '#')]")
     places = {link.text_content().strip(): link.get("href") for link in links}
@@ -86,9 +97,13 @@ def self_contained(page: str) -> tuple[str, dict[str, str]]:
         icon.set("class", "good" if passed else "bad")
     for element in document.xpath("//*"):
         element.tag = "h3" if element.tag == "h5" else element.tag
-        for name in [name for name in element.attrib if name == "style" or name.startswith(("on", "data-"))]:
+        for name in [
+            name for name in element.attrib if name == "style" or name.startswith(("on", "data-"))
+        ]:
             del element.attrib[name]
-    return "".join(html.tostring(each, encoding="unicode") for each in document.xpath(_SECTIONS)), places
+    return "".join(
+        html.tostring(each, encoding="unicode") for each in document.xpath(_SECTIONS)
+    ), places
 
 
 def _validation(check: Mapping[str, Any]) -> Any:
@@ -113,7 +128,11 @@ def _validation(check: Mapping[str, Any]) -> Any:
             "missing_count": 0,
             "missing_percent": 0.0,
         },
-        exception_info={"raised_exception": False, "exception_message": None, "exception_traceback": None},
+        exception_info={
+            "raised_exception": False,
+            "exception_message": None,
+            "exception_traceback": None,
+        },
     )
 
 

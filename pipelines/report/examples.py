@@ -1,4 +1,6 @@
-"""Examples as the page shows them: picture and title, what the source gave, what was made of it, where it was seen."""
+"""Examples as the page shows them: picture and title, what the source gave, what was made of it,
+where it was seen.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,18 @@ AROUND_CHARS = 110
 MAX_VALUE_CHARS, MAX_RAW_CHARS = 160, 1_200
 # Flags that say that two things that belong together disagree; both sides stand in the detail.
 CONTRADICTIONS = frozenset(
-    reason.id for reason in REASONS.values() if reason.stage == "contradict" or reason.id.endswith("contradict-value")
+    reason.id
+    for reason in REASONS.values()
+    if reason.stage == "contradict" or reason.id.endswith("contradict-value")
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where a value was seen: the text around the span, and the span. place: the field, in words."""
+    """Where a value was seen: the text around the span, and the span.
+
+    place: the field, in words.
+    """
 
     place: str
     before: str
@@ -35,7 +42,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One example. kind: filled, unknown, flag; reason: of an unknown or a flag; value: filled or candidate."""
+    """One example.
+
+    kind: filled, unknown, flag; reason: of an unknown or a flag; value: filled or candidate.
+    """
 
     kind: str
     attribute: str
@@ -83,7 +93,9 @@ def shown(value: Any, max_chars: int = MAX_VALUE_CHARS) -> str:
 
 
 def value_cards(found: Gathered, attribute: str, pictures: Thumbnails) -> Iterator[Card]:
-    """Examples of an attribute: filled values first, then unknowns of which a candidate was considered."""
+    """Examples of an attribute: filled values first, then unknowns of which a candidate was
+    considered.
+    """
     for kind, ids in (("filled", found.filled[attribute]), ("unknown", found.unknown[attribute])):
         for item_id in ids:
             row = found.rows[item_id]
@@ -143,7 +155,9 @@ def _candidate(text: str | None) -> Any:
 
 
 def _evidence(row: Row, evidence: Mapping[str, Any]) -> Evidence | None:
-    """The span in what stands around it, if the column still holds it there, else the span alone."""
+    """The span in what stands around it, if the column still holds it there, else the span
+    alone.
+    """
     place, span = evidence.get("field") or "", evidence.get("text") or ""
     if not span:
         return None
@@ -155,12 +169,16 @@ def _evidence(row: Row, evidence: Mapping[str, Any]) -> Evidence | None:
     after = clean(text[end:last]) + (" …" if last < len(text) else "")
     # What `clean` takes off the ends is what keeps the words apart.
     before += " " if text[first:begin][-1:].isspace() else ""
-    return Evidence(clean(place), before, clean(span), (" " if text[end:last][:1].isspace() else "") + after)
+    return Evidence(
+        clean(place), before, clean(span), (" " if text[end:last][:1].isspace() else "") + after
+    )
 
 
 def set_aside(row: Row) -> SetAside:
     """A row of the quarantine table as the page shows it."""
-    place = f"{row['source_file'].rpartition('/')[2]}, {row['source_begin']} + {row['source_position']}"
+    place = (
+        f"{row['source_file'].rpartition('/')[2]}, {row['source_begin']} + {row['source_position']}"
+    )
     return SetAside(
         item_id=clean(row["item_id"] or "", MAX_VALUE_CHARS),
         field=clean(row["field"] or "", MAX_VALUE_CHARS),

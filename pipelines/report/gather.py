@@ -1,7 +1,8 @@
-"""What the report knows of a snapshot's rows: counts over all of them, read column by column, and a bounded sample.
+"""What the report knows of a snapshot's rows: counts over all of them, read column by column, and a
+bounded sample.
 
-A file is read at a time, in an order drawn from the seed, and only rows that are shown are ever turned into Python
-objects, so that memory does not grow with the catalog.
+A file is read at a time, in an order drawn from the seed, and only rows that are shown are ever
+turned into Python objects, so that memory does not grow with the catalog.
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ Row = dict[str, Any]
 class Gathered:
     """What was read. attributes: in the order of the table.
 
-    confidence: attribute → filled values in ten equal steps of confidence from 0 to 1, exact over all rows.
-    rows: item id → the whole row, of items that are shown; filled, unknown: attribute → ids; flagged: reason → ids.
-    quarantine: reason → rows; points: rows of the sample for the map, with the columns of `point_columns` only.
+    confidence: attribute → filled values in ten equal steps of confidence from 0 to 1, exact over
+    all rows.
+    rows: item id → the whole row, of items that are shown; filled, unknown: attribute → ids;
+    flagged: reason → ids.
+    quarantine: reason → rows; points: rows of the sample for the map, with the columns of
+    `point_columns` only.
     vectors: kind → item id → vector, of the sample.
     """
 
@@ -49,7 +53,9 @@ class Gathered:
     flagged: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     quarantine: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     points: list[Row] = field(default_factory=list)
-    vectors: dict[str, dict[str, np.ndarray[Any, np.dtype[np.float32]]]] = field(default_factory=dict)
+    vectors: dict[str, dict[str, np.ndarray[Any, np.dtype[np.float32]]]] = field(
+        default_factory=dict
+    )
     groups: Groups = field(default_factory=Groups)
 
     @property
@@ -88,7 +94,11 @@ def _read_items(found: Gathered, data: bytes, chosen: Sequence[int]) -> list[Row
     file = pq.ParquetFile(pa.BufferReader(data))
     names = file.schema_arrow.names
     if not found.attributes:
-        provenances = [name.removesuffix(PROVENANCE_SUFFIX) for name in names if name.endswith(PROVENANCE_SUFFIX)]
+        provenances = [
+            name.removesuffix(PROVENANCE_SUFFIX)
+            for name in names
+            if name.endswith(PROVENANCE_SUFFIX)
+        ]
         found.attributes = [name for name in provenances if name + "__given" in names]
     # Items that are kept without a record are in no count of the manifest.
     live = pc.is_null(file.read(columns=["deleted_ts"])["deleted_ts"]).combine_chunks()
@@ -109,14 +119,20 @@ def _count_values(found: Gathered, file: pq.ParquetFile, live: pa.Array) -> set[
     ids = file.read(columns=["item_id"])["item_id"]
     wanted: set[int] = set()
     for name in found.attributes:
-        parts = [f"{name}{PROVENANCE_SUFFIX}.{part}" for part in ("source", "confidence", "candidate")]
+        parts = [
+            f"{name}{PROVENANCE_SUFFIX}.{part}" for part in ("source", "confidence", "candidate")
+        ]
         told = file.read(columns=parts)[name + PROVENANCE_SUFFIX].combine_chunks()
-        source, confidence, candidate = (pc.struct_field(told, part) for part in ("source", "confidence", "candidate"))
+        source, confidence, candidate = (
+            pc.struct_field(told, part) for part in ("source", "confidence", "candidate")
+        )
         filled = pc.and_(pc.fill_null(pc.not_equal(source, "record"), False), live)
         known = confidence.filter(filled).drop_null().to_numpy(zero_copy_only=False)
         bins = np.minimum((known * CONFIDENCE_BINS + 1e-6).astype(np.int64), CONFIDENCE_BINS - 1)
         counts = np.bincount(bins, minlength=CONFIDENCE_BINS).astype(np.int64)
-        found.confidence[name] = found.confidence.get(name, np.zeros(CONFIDENCE_BINS, np.int64)) + counts
+        found.confidence[name] = (
+            found.confidence.get(name, np.zeros(CONFIDENCE_BINS, np.int64)) + counts
+        )
         unsure = pc.and_(pc.and_(pc.is_null(source), pc.is_valid(candidate)), live)
         for rows, into, most in (
             (filled, found.filled[name], FILLED_EXAMPLES),
@@ -124,7 +140,9 @@ def _count_values(found: Gathered, file: pq.ParquetFile, live: pa.Array) -> set[
         ):
             free = most - len(into)
             if free > 0:
-                taken = _spread(np.flatnonzero(rows.to_numpy(zero_copy_only=False)), source, free, wanted)
+                taken = _spread(
+                    np.flatnonzero(rows.to_numpy(zero_copy_only=False)), source, free, wanted
+                )
                 into += [ids[row].as_py() for row in taken]
                 wanted.update(taken)
     return wanted
@@ -180,9 +198,13 @@ def _read_vectors(
         if not ids or not file.rows:
             continue
         table = read_parquet(snapshot, file)
-        table = table.filter(pc.is_in(table["item_id"], value_set=pa.array(sorted(ids), pa.string()))).combine_chunks()
+        table = table.filter(
+            pc.is_in(table["item_id"], value_set=pa.array(sorted(ids), pa.string()))
+        ).combine_chunks()
         if table.num_rows:
-            flat = pc.list_flatten(table.column(1)).to_numpy(zero_copy_only=False).astype(np.float32)
+            flat = (
+                pc.list_flatten(table.column(1)).to_numpy(zero_copy_only=False).astype(np.float32)
+            )
             matrix = flat.reshape(table.num_rows, -1)
             found |= dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
     return found

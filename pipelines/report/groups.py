@@ -1,4 +1,6 @@
-"""Items that look alike: exactly, over all rows, by file, look or text of what they show; by vectors in the sample."""
+"""Items that look alike: exactly, over all rows, by file, look or text of what they show; by
+vectors in the sample.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Items alike. kind: in words; over: which rows were compared; size: how many; ids: the first of them."""
+    """Items alike.
+
+    kind: in words; over: which rows were compared; size: how many; ids: the first of them.
+    """
 
     kind: str
     over: str
@@ -34,7 +39,9 @@ class Group:
 
 @dataclass
 class Groups:
-    """Everything seen so far, by a short hash: the first item, and where there is a second one the whole group."""
+    """Everything seen so far, by a short hash: the first item, and where there is a second one the
+    whole group.
+    """
 
     first: dict[str, dict[int, str]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     several: dict[str, dict[int, tuple[int, tuple[str, ...]]]] = field(
@@ -47,7 +54,9 @@ class Groups:
         if len(images):
             parents, flat = pc.list_parent_indices(images).to_pylist(), pc.list_flatten(images)
             for kind in ("digest", "phash"):
-                for row, value in zip(parents, pc.struct_field(flat, kind).to_pylist(), strict=True):
+                for row, value in zip(
+                    parents, pc.struct_field(flat, kind).to_pylist(), strict=True
+                ):
                     self._note(kind, value, ids[row])
         for item_id, text in zip(ids, table["text_source"].to_pylist(), strict=True):
             self._note("text", text if len(text) >= MIN_TEXT_CHARS else None, item_id)
@@ -61,14 +70,19 @@ class Groups:
             return
         size, shown = self.several[kind].get(key, (1, (earliest,)))
         if item_id not in shown:
-            self.several[kind][key] = (size + 1, (*shown, item_id) if len(shown) < MAX_NAMED else shown)
+            self.several[kind][key] = (
+                size + 1,
+                (*shown, item_id) if len(shown) < MAX_NAMED else shown,
+            )
 
     def counts(self) -> dict[str, int]:
         """Kind in words → groups."""
         return {KINDS[kind][0]: len(groups) for kind, groups in self.several.items()}
 
     def largest(self) -> Iterator[Group]:
-        """The largest groups of each kind; a group of one look whose files are the same is told once."""
+        """The largest groups of each kind; a group of one look whose files are the same is told
+        once.
+        """
         told: set[tuple[str, ...]] = set()
         for kind, (words, over) in KINDS.items():
             groups = sorted(self.several[kind].values(), key=lambda group: (-group[0], group[1]))
@@ -78,11 +92,15 @@ class Groups:
 
 
 def near(vectors: Mapping[str, np.ndarray[Any, Any]], told: Sequence[Group]) -> list[Group]:
-    """Items of the sample whose text vectors nearly coincide, those that no other group names already."""
+    """Items of the sample whose text vectors nearly coincide, those that no other group names
+    already.
+    """
     if len(vectors) < 2:
         return []
     ids, matrix = list(vectors), np.stack(list(vectors.values()))
-    known = {frozenset(pair) for group in told for pair in ((a, b) for a in group.ids for b in group.ids)}
+    known = {
+        frozenset(pair) for group in told for pair in ((a, b) for a in group.ids for b in group.ids)
+    }
     alike = np.argwhere(np.triu(matrix @ matrix.T, 1) >= NEAR)
     pairs = [(ids[a], ids[b]) for a, b in alike.tolist()]
     over = f"a sample of {len(ids):,} items"

@@ -1,6 +1,8 @@
-"""What HTML pages of this project share: texts made safe to look at, small pictures, and a content policy.
+"""What HTML pages of this project share: texts made safe to look at, small pictures, and a content
+policy.
 
-Catalog texts are untrusted: pages escape every one, show what cannot be seen as escapes, and load nothing.
+Catalog texts are untrusted: pages escape every one, show what cannot be seen as escapes, and load
+nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ from transforms.images.decode import decode
 from transforms.images.files import ImageLimits, PictureProblem, read_picture
 
 MAX_TEXT_CHARS = 400
-# Controls, half surrogates and marks that reorder the text around them; what merely joins letters stays.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+# Controls, half surrogates and marks that reorder the text around them; what merely joins letters
+# stays.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 def clean(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
@@ -46,7 +51,12 @@ def thumbnail(
 
 
 def content_policy(style: str, script: str) -> str:
-    """A policy that lets a page use this style, this script and inlined pictures, and load nothing."""
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    """A policy that lets a page use this style, this script and inlined pictures, and load
+    nothing.
+    """
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    ]
     allowed = f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:"
     return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"

@@ -1,7 +1,8 @@
-"""The page of a run, written beside its tables: what the manifest says, with examples from the rows.
+"""The page of a run, written beside its tables: what the manifest says, with examples from the
+rows.
 
-Numbers that stem from the manifest carry its path in `data-manifest` and the raw value in `data-value`. The page loads
-nothing, and its content policy forbids it to.
+Numbers that stem from the manifest carry its path in `data-manifest` and the raw value in
+`data-value`. The page loads nothing, and its content policy forbids it to.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from markupsafe import Markup
 
 from pipelines.report.changes import Changes, changes, known
 from pipelines.report.data_docs import DATA_DOCS
-from pipelines.report.examples import CONTRADICTIONS, Card, flag_cards, set_aside, shown, value_cards
+from pipelines.report.examples import (
+    CONTRADICTIONS,
+    Card,
+    flag_cards,
+    set_aside,
+    shown,
+    value_cards,
+)
 from pipelines.report.gather import SEED, Gathered, gather
 from pipelines.report.groups import Group, near
 from pipelines.report.html import clean, content_policy
@@ -43,11 +51,13 @@ def write_run_report(
 ) -> str:
     """Write `report.html` into a snapshot's folder, published or refused; returns its path.
 
-    images_root: where picture references start, None shows no pictures; earlier: folder of the snapshot before.
-    Raises DamagedFileError, and whatever a disk or an object store raises.
+    images_root: where picture references start, None shows no pictures; earlier: folder of the
+    snapshot before. Raises DamagedFileError, and whatever a disk or an object store raises.
     """
     path: str = FileSystems.join(snapshot, REPORT_PAGE)
-    page = render(snapshot, manifest, images_root, limits, earlier).encode("utf-8", "backslashreplace")
+    page = render(snapshot, manifest, images_root, limits, earlier).encode(
+        "utf-8", "backslashreplace"
+    )
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         file.write(page)
     return path
@@ -64,11 +74,14 @@ def render(
     manifest = json.loads(json.dumps(manifest, default=str))  # as it is read back from the file
     found, pictures = gather(snapshot, manifest), Thumbnails(images_root, limits)
     style, script = (
-        resources.files("pipelines.report").joinpath(f"report.{kind}").read_text() for kind in ("css", "js")
+        resources.files("pipelines.report").joinpath(f"report.{kind}").read_text()
+        for kind in ("css", "js")
     )
     attributes = [name for name in manifest["counts"]["values"] if name in found.attributes]
     cards = {name: list(value_cards(found, name, pictures)) for name in attributes}
-    flagged = {reason: list(flag_cards(found, reason, pictures)) for reason in sorted(found.flagged)}
+    flagged = {
+        reason: list(flag_cards(found, reason, pictures)) for reason in sorted(found.flagged)
+    }
     groups = list(found.groups.largest())
     moved = changes(snapshot, manifest, earlier)
     return (
@@ -84,11 +97,20 @@ def render(
             attributes=attributes,
             coverage=[_coverage(manifest, name) for name in manifest["counts"]["values"]],
             sources=_sources(manifest),
-            confidence={name: counts.tolist() for name, counts in found.confidence.items() if counts.sum()},
+            confidence={
+                name: counts.tolist() for name, counts in found.confidence.items() if counts.sum()
+            },
             cards=cards,
-            contradictions={reason: each for reason, each in flagged.items() if reason in CONTRADICTIONS},
-            flags={reason: each for reason, each in flagged.items() if reason not in CONTRADICTIONS},
-            quarantine={reason: [set_aside(row) for row in rows] for reason, rows in sorted(found.quarantine.items())},
+            contradictions={
+                reason: each for reason, each in flagged.items() if reason in CONTRADICTIONS
+            },
+            flags={
+                reason: each for reason, each in flagged.items() if reason not in CONTRADICTIONS
+            },
+            quarantine={
+                reason: [set_aside(row) for row in rows]
+                for reason, rows in sorted(found.quarantine.items())
+            },
             groups=_groups([*groups, *near(found.vectors["text"], groups)], found),
             group_counts=found.groups.counts(),
             reasons=REASONS,
@@ -96,7 +118,9 @@ def render(
             changes=moved,
             difference=_difference(moved),
             map=_map(found, pictures),
-            filters=_filters([card for each in [*cards.values(), *flagged.values()] for card in each]),
+            filters=_filters(
+                [card for each in [*cards.values(), *flagged.values()] for card in each]
+            ),
         )
     )
 
@@ -112,7 +136,11 @@ def _environment(manifest: Mapping[str, Any]) -> jinja2.Environment:
         finalize=_shown,
     )
     environment.globals.update(
-        num=partial(number_at, manifest), bar=bar, line=shown, share=share, sided=frozenset(CONTRADICTIONS)
+        num=partial(number_at, manifest),
+        bar=bar,
+        line=shown,
+        share=share,
+        sided=frozenset(CONTRADICTIONS),
     )
     return environment
 
@@ -127,7 +155,9 @@ def _shown(value: Any) -> Any:
 
 
 def number_at(manifest: Mapping[str, Any], *keys: str | int) -> Markup:
-    """A number of the manifest with its path and raw value, for whoever checks the page; a dash where it has none."""
+    """A number of the manifest with its path and raw value, for whoever checks the page; a dash
+    where it has none.
+    """
     value: Any = manifest
     for key in keys:
         if isinstance(value, list) and isinstance(key, int):
@@ -136,7 +166,10 @@ def number_at(manifest: Mapping[str, Any], *keys: str | int) -> Markup:
             value = value.get(key) if isinstance(value, Mapping) else None
         if value is None:
             return Markup("–")
-    path, text = ".".join(map(str, keys)), f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+    path, text = (
+        ".".join(map(str, keys)),
+        f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}",
+    )
     return Markup('<data value="{0}" data-manifest="{1}" data-value="{0}">{2}</data>').format(
         json.dumps(value), path, text
     )
@@ -152,10 +185,17 @@ def share(part: float, whole: float) -> str:
 
 
 def bar(*parts: tuple[float, str]) -> Markup:
-    """A bar of parts, each (share of the width from 0 to 1, class). It repeats what the table says in numbers."""
+    """A bar of parts, each (share of the width from 0 to 1, class).
+
+    It repeats what the table says in numbers.
+    """
     drawn, at = [], 0.0
     for width, kind in parts:
-        drawn.append(Markup('<rect x="{:.2f}" width="{:.2f}" height="10" class="{}"/>').format(at, 100 * width, kind))
+        drawn.append(
+            Markup('<rect x="{:.2f}" width="{:.2f}" height="10" class="{}"/>').format(
+                at, 100 * width, kind
+            )
+        )
         at += 100 * width
     head = '<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
     return Markup(head) + Markup("").join(drawn) + Markup("</svg>")  # noqa: S704 - written here
@@ -175,17 +215,24 @@ def _coverage(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _sources(manifest: Mapping[str, Any]) -> list[str]:
     """Who gave values, besides the source."""
     every = {source for values in manifest["counts"]["values"].values() for source in values}
-    return sorted(source for source in every if source != "record" and not source.startswith(UNKNOWN))
+    return sorted(
+        source for source in every if source != "record" and not source.startswith(UNKNOWN)
+    )
 
 
 def _data_docs(snapshot: str) -> str:
-    return DATA_DOCS if FileSystems.exists(FileSystems.join(snapshot, *DATA_DOCS.split("/"))) else ""
+    return (
+        DATA_DOCS if FileSystems.exists(FileSystems.join(snapshot, *DATA_DOCS.split("/"))) else ""
+    )
 
 
 def _groups(groups: Sequence[Group], found: Gathered) -> list[dict[str, Any]]:
-    titles = {row["item_id"]: shown(row.get(found.title)) for row in [*found.points, *found.rows.values()]}
+    titles = {
+        row["item_id"]: shown(row.get(found.title)) for row in [*found.points, *found.rows.values()]
+    }
     return [
-        {"group": group, "items": [(item_id, titles.get(item_id, "")) for item_id in group.ids]} for group in groups
+        {"group": group, "items": [(item_id, titles.get(item_id, "")) for item_id in group.ids]}
+        for group in groups
     ]
 
 
@@ -216,10 +263,16 @@ def _map(found: Gathered, pictures: Thumbnails) -> dict[str, Any] | None:
     data = [
         {
             "id": clean(point.item_id),
-            "title": shown(rows[point.item_id].get(found.title)) or clean(rows[point.item_id]["text_source"], 80),
-            "colors": [_color(value_of(rows[point.item_id], name), values) for name, values in colors.items()],
+            "title": shown(rows[point.item_id].get(found.title))
+            or clean(rows[point.item_id]["text_source"], 80),
+            "colors": [
+                _color(value_of(rows[point.item_id], name), values)
+                for name, values in colors.items()
+            ],
             "values": [shown(rows[point.item_id].get(name), 60) for name in colors],
-            "picture": pictures.small(rows[point.item_id]["images"]) if number < MAX_POINT_PICTURES else "",
+            "picture": pictures.small(rows[point.item_id]["images"])
+            if number < MAX_POINT_PICTURES
+            else "",
         }
         for number, point in enumerate(points)
     ]
@@ -252,5 +305,6 @@ def _script_json(value: Any) -> Markup:
 def _filters(cards: Sequence[Card]) -> dict[str, list[str]]:
     """What the examples may be filtered by."""
     return {
-        name: sorted({str(getattr(card, name)) for card in cards} - {""}) for name in ("attribute", "source", "reason")
+        name: sorted({str(getattr(card, name)) for card in cards} - {""})
+        for name in ("attribute", "source", "reason")
     }

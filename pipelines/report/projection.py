@@ -18,7 +18,10 @@ TSNE_FROM = 40
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An item on the map. x, y: in the drawing; values: one for each attribute that it may be coloured by."""
+    """An item on the map.
+
+    x, y: in the drawing; values: one for each attribute that it may be coloured by.
+    """
 
     item_id: str
     x: float
@@ -35,12 +38,20 @@ def project(vectors: Mapping[str, np.ndarray[Any, Any]], seed: int) -> tuple[lis
         from sklearn.manifold import TSNE
 
         method = "t-SNE"
-        model = TSNE(init=places / places.std() * 1e-4, perplexity=min(30, len(ids) // 4), random_state=seed, n_jobs=1)
+        model = TSNE(
+            init=places / places.std() * 1e-4,
+            perplexity=min(30, len(ids) // 4),
+            random_state=seed,
+            n_jobs=1,
+        )
         places = model.fit_transform(matrix)
     low, span = places.min(axis=0), np.maximum(np.ptp(places, axis=0), 1e-9)
     size = np.array([WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN])
     scaled = MARGIN + (places - low) / span * size
-    return [Point(key, round(float(x), 1), round(float(y), 1)) for key, (x, y) in zip(ids, scaled, strict=True)], method
+    return [
+        Point(key, round(float(x), 1), round(float(y), 1))
+        for key, (x, y) in zip(ids, scaled, strict=True)
+    ], method
 
 
 def _principal(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -51,7 +62,9 @@ def _principal(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def colorable(rows: Sequence[Mapping[str, Any]], attributes: Sequence[str]) -> dict[str, list[str]]:
-    """Attribute → its most frequent values, of attributes whose values recur in the sample, the best covered first."""
+    """Attribute → its most frequent values, of attributes whose values recur in the sample, the
+    best covered first.
+    """
     found: dict[str, tuple[int, list[str]]] = {}
     for name in attributes:
         counts = Counter(value for row in rows if (value := value_of(row, name)))

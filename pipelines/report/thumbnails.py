@@ -17,7 +17,9 @@ MAX_POINT_PICTURES = 500
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A picture of an example. number: its place on the page; uri: empty where the page has it already.
+    """A picture of an example.
+
+    number: its place on the page; uri: empty where the page has it already.
 
     problem: why there is none, in words.
     """
@@ -30,7 +32,10 @@ class Thumbnail:
 
 @dataclass
 class Thumbnails:
-    """Makes thumbnails until the page has no more room for them. images_root: None where pictures were not given."""
+    """Makes thumbnails until the page has no more room for them.
+
+    images_root: None where pictures were not given.
+    """
 
     images_root: str | None
     limits: ImageLimits
@@ -39,11 +44,15 @@ class Thumbnails:
     small_chars: int = 0
     left_out: int = 0
 
-    def of(self, images: Sequence[Mapping[str, Any]] | None, digest: str | None = None) -> Thumbnail | None:
+    def of(
+        self, images: Sequence[Mapping[str, Any]] | None, digest: str | None = None
+    ) -> Thumbnail | None:
         """The picture with this digest, or the first one; None for an item without pictures."""
         if not images:
             return None
-        chosen = next((image for image in images if digest and image["digest"] == digest), images[0])
+        chosen = next(
+            (image for image in images if digest and image["digest"] == digest), images[0]
+        )
         path, name = chosen["path"] or "", clean(chosen["path"] or "", 200)
         if chosen["reason"] and not chosen["digest"]:
             return Thumbnail(0, name, "", clean(chosen["message"] or chosen["reason"]))
@@ -60,7 +69,9 @@ class Thumbnails:
         return Thumbnail(self.numbers[path], name, made, "")
 
     def small(self, images: Sequence[Mapping[str, Any]] | None) -> int | str:
-        """A picture for a point of the map: the number of one that the page has, or a data URI, empty for none."""
+        """A picture for a point of the map: the number of one that the page has, or a data URI,
+        empty for none.
+        """
         path = (images or [{}])[0].get("path") or ""
         if not path or path in self.numbers:
             return self.numbers.get(path, "")

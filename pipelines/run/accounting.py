@@ -1,4 +1,7 @@
-"""The account of a run: what went in, what came out, where the rest is. Pure functions over stage reports."""
+"""The account of a run: what went in, what came out, where the rest is.
+
+Pure functions over stage reports.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,15 @@ from transforms.validation.frames import Found
 class Account:
     """Counts over a whole run.
 
-    items_deleted: kept though their records have left the catalog; no other count has them, but `rows`.
-    quarantined: reason → records of the catalog; image_rows_quarantined: reason → rows of image tables.
-    image_rows_attached: rows that added a picture; image_rows_repeated: rows whose item had the picture already;
+    items_deleted: kept though their records have left the catalog; no other count has them, but
+    `rows`.
+    quarantined: reason → records of the catalog; image_rows_quarantined: reason → rows of image
+    tables.
+    image_rows_attached: rows that added a picture; image_rows_repeated: rows whose item had the
+    picture already;
     image_rows_item_quarantined: rows whose item was set aside.
-    answers_quarantined: unusable answers of a language model, which are no records; described: what that model did.
+    answers_quarantined: unusable answers of a language model, which are no records; described: what
+    that model did.
     values: attribute → source or `unknown:<reason>` → items.
     missing: values that may be filled and items with any, and those that rules and probes settled.
     """
@@ -49,23 +56,31 @@ class Account:
 
     @property
     def unaccounted(self) -> int:
-        """Records that are neither items nor in quarantine: always 0, or the snapshot is refused."""
+        """Records that are neither items nor in quarantine: always 0, or the snapshot is
+        refused.
+        """
         return self.records_in - self.items - self.records_quarantined
 
     @property
     def unaccounted_image_rows(self) -> int:
         """Rows of image tables that went nowhere: always 0, or the snapshot is refused."""
-        with_items = self.image_rows_attached + self.image_rows_repeated + self.image_rows_item_quarantined
+        with_items = (
+            self.image_rows_attached + self.image_rows_repeated + self.image_rows_item_quarantined
+        )
         return self.image_rows_in - with_items - sum(self.image_rows_quarantined.values())
 
     @property
     def describe_failures(self) -> int:
         """Items that the language model failed on; those that the budget left open did not fail."""
-        return sum(items for reason, items in self.described.failed_items.items() if reason != "budget")
+        return sum(
+            items for reason, items in self.described.failed_items.items() if reason != "budget"
+        )
 
     def as_row(self) -> dict[str, float]:
         """The columns that the gate's `run` frame checks."""
-        unreadable = self.quarantined.get("file-unreadable", 0) + self.image_rows_quarantined.get("file-unreadable", 0)
+        unreadable = self.quarantined.get("file-unreadable", 0) + self.image_rows_quarantined.get(
+            "file-unreadable", 0
+        )
         return {
             "records_in": self.records_in,
             "items": self.items,
@@ -78,7 +93,10 @@ class Account:
 
 
 def add_up(
-    splits: Iterable[SplitReport], buckets: Sequence[BucketReport], found: Found, usages: Iterable[Usage] = ()
+    splits: Iterable[SplitReport],
+    buckets: Sequence[BucketReport],
+    found: Found,
+    usages: Iterable[Usage] = (),
 ) -> Account:
     """The account of a run: stage reports, and items and quarantine as they were found on disk."""
     incoming: Counter[str] = Counter()

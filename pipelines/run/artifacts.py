@@ -1,4 +1,7 @@
-"""What is written beside the tables for people and monitors. It never costs a snapshot: what fails is a warning."""
+"""What is written beside the tables for people and monitors.
+
+It never costs a snapshot: what fails is a warning.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,12 @@ def write_beside(snapshot: str, manifest: Manifest, plan: Plan, earlier: str | N
     if plan.config.report:
         root, limits = plan.config.images_root or None, plan.config.image_limits
         # The report links to the Data Docs if there are any.
-        _try("Data Docs", lambda: write_text(snapshot, DATA_DOCS, data_docs_page(manifest)), warnings)
-        _try("report", lambda: write_run_report(snapshot, manifest, root, limits, earlier), warnings)
+        _try(
+            "Data Docs", lambda: write_text(snapshot, DATA_DOCS, data_docs_page(manifest)), warnings
+        )
+        _try(
+            "report", lambda: write_run_report(snapshot, manifest, root, limits, earlier), warnings
+        )
     return warnings
 
 
@@ -47,4 +54,7 @@ def _try(what: str, write: Callable[[], object], warnings: list[str]) -> None:
     try:
         write()
     except Exception as error:  # whatever a disk, a library or a strange row brings
-        warnings.append(f"the {what} could not be written ({type(error).__name__}: {error}); the tables are whole")
+        warnings.append(
+            f"the {what} could not be written ({type(error).__name__}: {error}); the tables are "
+            "whole"
+        )

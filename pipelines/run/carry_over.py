@@ -1,4 +1,6 @@
-"""What a new snapshot takes over from an earlier one as it is: data files, probes, and what a language model said."""
+"""What a new snapshot takes over from an earlier one as it is: data files, probes, and what a
+language model said.
+"""
 
 from __future__ import annotations
 
@@ -45,24 +47,43 @@ COPIED_AT_ONCE = 100
 STATISTICS = "statistics.json"
 
 
-def take_over_files(earlier: EarlierSnapshot, buckets: Collection[int], snapshot: str) -> list[BucketReport]:
-    """Give the new snapshot these buckets' files: as hard links where the disk allows it, else as copies."""
+def take_over_files(
+    earlier: EarlierSnapshot, buckets: Collection[int], snapshot: str
+) -> list[BucketReport]:
+    """Give the new snapshot these buckets' files: as hard links where the disk allows it, else as
+    copies.
+    """
     taken = [report for report in earlier.reports if report.bucket in set(buckets)]
-    pairs = [(file.place(earlier.path), file.place(snapshot)) for report in taken for file in report.files]
+    pairs = [
+        (file.place(earlier.path), file.place(snapshot))
+        for report in taken
+        for file in report.files
+    ]
     _copy(pairs)
     return taken
 
 
 def take_over_probes(earlier: EarlierSnapshot, snapshot: str) -> list[ProbeReport]:
     """Give the new snapshot the earlier one's probes; their reports name the copies."""
-    reports = [msgspec.convert(row, ProbeReport, strict=False) for row in earlier.manifest.get("probes", ())]
-    moved = [replace(report, path=f"{snapshot}/{FOLDER}/{_name(report.path)}", reused=True) for report in reports]
-    _copy((f"{earlier.path}/{report.path}", new.path) for report, new in zip(reports, moved, strict=True))
+    reports = [
+        msgspec.convert(row, ProbeReport, strict=False)
+        for row in earlier.manifest.get("probes", ())
+    ]
+    moved = [
+        replace(report, path=f"{snapshot}/{FOLDER}/{_name(report.path)}", reused=True)
+        for report in reports
+    ]
+    _copy(
+        (f"{earlier.path}/{report.path}", new.path)
+        for report, new in zip(reports, moved, strict=True)
+    )
     return moved
 
 
 def keep_pool(places: Places) -> list[str]:
-    """Give the snapshot the items that demonstrations were chosen from; returns their files' names."""
+    """Give the snapshot the items that demonstrations were chosen from; returns their
+    files' names.
+    """
     path = f"{places.reports}/{POOL}.json"
     if not FileSystems.exists(path):
         return []
@@ -77,14 +98,23 @@ def take_over_pool(earlier: EarlierSnapshot, snapshot: str) -> list[SpoolRef]:
     """Give the new snapshot the earlier one's; where they lie now."""
     names = earlier.manifest.get(POOL, [])
     _copy((f"{earlier.path}/{POOL}/{name}", f"{snapshot}/{POOL}/{name}") for name in names)
-    return [(f"{snapshot}/{POOL}/{name}", int(name.removesuffix(".arrow").rsplit("-", 1)[1])) for name in names]
+    return [
+        (f"{snapshot}/{POOL}/{name}", int(name.removesuffix(".arrow").rsplit("-", 1)[1]))
+        for name in names
+    ]
 
 
 def earlier_probes(earlier: EarlierSnapshot) -> dict[str, EarlierProbe]:
     """The snapshot's probes by attribute, for training to see whether they still fit."""
-    reports = [msgspec.convert(row, ProbeReport, strict=False) for row in earlier.manifest.get("probes", ())]
+    reports = [
+        msgspec.convert(row, ProbeReport, strict=False)
+        for row in earlier.manifest.get("probes", ())
+    ]
     placed = [replace(report, path=f"{earlier.path}/{report.path}") for report in reports]
-    return {report.attribute: EarlierProbe(report.stored, report.key, report.labels) for report in placed}
+    return {
+        report.attribute: EarlierProbe(report.stored, report.key, report.labels)
+        for report in placed
+    }
 
 
 def carry_of(
@@ -94,9 +124,11 @@ def carry_of(
     ask_again: Collection[str] | None = None,
     whole: bool = False,
 ) -> Carry | None:
-    """What a language model said of the items of these buckets (None: of all) that still holds; None if nothing can.
+    """What a language model said of the items of these buckets (None: of all) that still holds;
+    None if nothing can.
 
-    ask_again: attributes whose answers are not taken over; whole: all is, however it would be asked today.
+    ask_again: attributes whose answers are not taken over; whole: all is, however it would be asked
+    today.
     """
     asked, before = asked_of(plan), earlier.manifest.get("asked", {})
     # Where no language model is asked any more, nothing better will come.
@@ -124,8 +156,12 @@ def earlier_rows(plan: Plan, earlier: EarlierSnapshot) -> EarlierRows | None:
     """The snapshot's rows, if items lie in the buckets that they will lie in."""
     if earlier.manifest["buckets"] != plan.buckets:
         return None
-    files = {report.bucket: {file.table: file for file in report.files} for report in earlier.reports}
-    same_encoder = earlier.manifest.get("shape", {}).get("text encoder") == shape_of(plan)["text encoder"]
+    files = {
+        report.bucket: {file.table: file for file in report.files} for report in earlier.reports
+    }
+    same_encoder = (
+        earlier.manifest.get("shape", {}).get("text encoder") == shape_of(plan)["text encoder"]
+    )
     return EarlierRows(earlier.path, files, same_encoder)
 
 
@@ -137,9 +173,11 @@ def keep_deleted(
     reports: Sequence[BucketReport],
     places: Places,
 ) -> list[BucketReport]:
-    """Take over items whose records have left the catalog into the buckets that were written; their reports then.
+    """Take over items whose records have left the catalog into the buckets that were written; their
+    reports then.
 
-    delta: None where everything was made anew; items of another template's snapshot are not taken over.
+    delta: None where everything was made anew; items of another template's snapshot are not taken
+    over.
     """
     gone = _gone_since(plan, earlier, reports, places) if delta is None else delta.gone
     if not gone.num_rows:
@@ -147,11 +185,25 @@ def keep_deleted(
     buckets = set(gone["bucket"].to_pylist())
     files = {report.bucket: report.files for report in earlier.reports if report.bucket in buckets}
     encoders = chosen_encoders(plan)
-    return retire(earlier.path, files, gone, places.snapshot, plan.template, encoders, info, reports, plan.buckets)
+    return retire(
+        earlier.path,
+        files,
+        gone,
+        places.snapshot,
+        plan.template,
+        encoders,
+        info,
+        reports,
+        plan.buckets,
+    )
 
 
-def _gone_since(plan: Plan, earlier: EarlierSnapshot, reports: Sequence[BucketReport], places: Places) -> pa.Table:
-    """item_id and bucket of earlier items, deleted or not, that no record of a whole new snapshot belongs to."""
+def _gone_since(
+    plan: Plan, earlier: EarlierSnapshot, reports: Sequence[BucketReport], places: Places
+) -> pa.Table:
+    """item_id and bucket of earlier items, deleted or not, that no record of a whole new snapshot
+    belongs to.
+    """
     records = earlier.records(earlier.damaged_buckets())
     if earlier.manifest["versions"].get("template") != plan.template.name:
         return records.slice(0, 0)
@@ -160,14 +212,23 @@ def _gone_since(plan: Plan, earlier: EarlierSnapshot, reports: Sequence[BucketRe
     for file in files:
         table = read_parquet(places.snapshot, file, ["item_id", "input"])
         # Rows of an image table alone are no item.
-        ids.append(table.filter(pc.equal(table["input"], "catalog"))["item_id"].combine_chunks().drop_null())
-    there = pc.is_in(records["item_id"], value_set=pa.concat_arrays([pa.array([], pa.string()), *ids]))
+        ids.append(
+            table.filter(pc.equal(table["input"], "catalog"))["item_id"]
+            .combine_chunks()
+            .drop_null()
+        )
+    there = pc.is_in(
+        records["item_id"], value_set=pa.concat_arrays([pa.array([], pa.string()), *ids])
+    )
     was_item = pc.is_in(records["fate"], value_set=pa.array(["item", DELETED]))
     return records.filter(pc.and_(was_item, pc.invert(there)))
 
 
 def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
-    """What the gate found of the snapshot, by its manifest. Raises KeyError where it was checked otherwise."""
+    """What the gate found of the snapshot, by its manifest.
+
+    Raises KeyError where it was checked otherwise.
+    """
     rows = {(row["column"], row["check"]): row for row in earlier.manifest["checks"]}
     results = []
     for check in derive_checks(template):
@@ -189,7 +250,10 @@ def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
 
 
 def compared_of(earlier: EarlierSnapshot) -> Compared:
-    """What a snapshot is compared by. Raises KeyError where it does not say, as those of earlier versions."""
+    """What a snapshot is compared by.
+
+    Raises KeyError where it does not say, as those of earlier versions.
+    """
     path = f"{earlier.path}/{STATISTICS}"
     if not FileSystems.exists(path):
         raise KeyError(path)

@@ -34,40 +34,65 @@ from transforms.tables.write import BucketReport
 from transforms.validation.distributions import entry_digest
 from transforms.validation.drift import Compared, shifts
 from transforms.validation.frames import Found
-from transforms.validation.gate import Checked, CheckResult, check_drift, check_run, check_tables, replaced
+from transforms.validation.gate import (
+    Checked,
+    CheckResult,
+    check_drift,
+    check_run,
+    check_tables,
+    replaced,
+)
 
 
-def conclude(state: RunState, places: Places, delta: Delta | None, stages: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Close the account of a run whose stages are done, gate what it wrote, and say so in a manifest."""
+def conclude(
+    state: RunState, places: Places, delta: Delta | None, stages: dict[str, dict[str, int]]
+) -> dict[str, Any]:
+    """Close the account of a run whose stages are done, gate what it wrote, and say so in a
+    manifest.
+    """
     plan, earlier = state.plan, state.earlier
     splits = read_reports(f"{places.reports}/splits.json", SplitReport)
     buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
     usages = read_reports(f"{places.reports}/usage.json", Usage) if plan.asks_model else []
     probes = read_reports(f"{places.reports}/probes.json", ProbeReport) if plan.learns else []
-    reference = read_reports(f"{places.reports}/reference.json", SplitReport) if delta is None else []
+    reference = (
+        read_reports(f"{places.reports}/reference.json", SplitReport) if delta is None else []
+    )
     if plan.config.reuse.keep_deleted and earlier is not None and not state.selection.is_partial:
         buckets = keep_deleted(plan, state.info, earlier, delta, buckets, places)
     gate_began = time.monotonic()
     if delta is None or earlier is None:
         table_checks, found = check_tables(places.snapshot, plan.template, buckets, plan.buckets)
     else:
-        buckets = sorted([*buckets, *take_over_files(earlier, delta.untouched, places.snapshot)], key=_number)
+        buckets = sorted(
+            [*buckets, *take_over_files(earlier, delta.untouched, places.snapshot)], key=_number
+        )
         table_checks, found = _check_what_changed(plan, earlier, delta, places, buckets)
         if state.selection.is_partial:  # the rest is what it was, whatever the catalog holds by now
-            splits = [msgspec.convert(row, SplitReport, strict=False) for row in earlier.manifest["inputs"]]
+            splits = [
+                msgspec.convert(row, SplitReport, strict=False)
+                for row in earlier.manifest["inputs"]
+            ]
     account = add_up(splits, buckets, found, usages)
     drifted, compared_with = _drift(state, places, account, found)
     checks = [*check_run(plan.template, account.as_row(), found), *drifted, *table_checks]
     stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
     published = not any(check.refuses for check in checks)
     write_json(f"{places.snapshot}/{BUCKETS}", buckets)
-    learnt = {"probes": [as_row(report) for report in probes], "reference": [asdict(split) for split in reference]}
+    learnt = {
+        "probes": [as_row(report) for report in probes],
+        "reference": [asdict(split) for split in reference],
+    }
     manifest = build_manifest(plan, state.info, account, splits, buckets, checks, stages, published)
     return manifest | learnt | _reuse(state, places, delta) | {"compared_with": compared_with}
 
 
-def _drift(state: RunState, places: Places, account: Account, found: Found) -> tuple[list[CheckResult], str | None]:
-    """How far the snapshot is from the last one, and which that is; None where there is none to compare with."""
+def _drift(
+    state: RunState, places: Places, account: Account, found: Found
+) -> tuple[list[CheckResult], str | None]:
+    """How far the snapshot is from the last one, and which that is; None where there is none to
+    compare with.
+    """
     plan, earlier = state.plan, state.earlier
     now = Compared(
         found.distributions,
@@ -87,9 +112,14 @@ def _drift(state: RunState, places: Places, account: Account, found: Found) -> t
 
 
 def _entries(plan: Plan) -> dict[str, str]:
-    """Attribute → digest of what decides on its values; what fills them is a part of it where they are filled."""
+    """Attribute → digest of what decides on its values; what fills them is a part of it where they
+    are filled.
+    """
     shape = shape_of(plan)
-    filled_by = [shape[part] for part in ("language model", "tagger", "image encoder", "filling", "reference")]
+    filled_by = [
+        shape[part]
+        for part in ("language model", "tagger", "image encoder", "filling", "reference")
+    ]
     return {
         attribute.name: entry_digest(attribute, filled_by if attribute.fill else ())
         for attribute in plan.template.attributes
@@ -104,7 +134,9 @@ def _pool(state: RunState, places: Places, delta: Delta | None) -> list[str]:
 
 
 def _trusted(places: Places) -> Any:
-    with FileSystems.open(f"{places.reports}/trusted.json", compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with FileSystems.open(
+        f"{places.reports}/trusted.json", compression_type=CompressionTypes.UNCOMPRESSED
+    ) as file:
         return msgspec.json.decode(file.read())
 
 
@@ -115,12 +147,18 @@ def _number(report: BucketReport) -> int:
 def _check_what_changed(
     plan: Plan, earlier: EarlierSnapshot, delta: Delta, places: Places, buckets: list[BucketReport]
 ) -> Checked:
-    """The gate's checks over the buckets that were written; of the others it is known how they went."""
+    """The gate's checks over the buckets that were written; of the others it is known how they
+    went.
+    """
     if set(delta.base.files) == set(delta.numbers):  # none was damaged
         try:
             before = checked_before(earlier, plan.template)
-            taken_out = check_tables(earlier.path, plan.template, earlier.reports, plan.buckets, delta.numbers)
-            put_in = check_tables(places.snapshot, plan.template, buckets, plan.buckets, delta.numbers)
+            taken_out = check_tables(
+                earlier.path, plan.template, earlier.reports, plan.buckets, delta.numbers
+            )
+            put_in = check_tables(
+                places.snapshot, plan.template, buckets, plan.buckets, delta.numbers
+            )
             return replaced(before, taken_out, put_in)
         except KeyError:  # checks have changed since
             pass
@@ -137,7 +175,9 @@ def _reuse(state: RunState, places: Places, delta: Delta | None) -> dict[str, An
         shape, asked = shape_of(plan), asked_of(plan)
     moved = 0
     if delta is not None and earlier is not None:
-        moved = earlier.manifest["since_full"] + sum(delta.counts[each] for each in ("new", "changed", "deleted"))
+        moved = earlier.manifest["since_full"] + sum(
+            delta.counts[each] for each in ("new", "changed", "deleted")
+        )
     return {
         "command": state.selection.command,
         "based_on": None if earlier is None else earlier.run_id,

@@ -1,8 +1,8 @@
 """What a run would do and take, found out before anything is paid.
 
-The run is rehearsed: the same catalog, the same cheap rungs, the same questions, with a stand-in for the language
-model (transforms.models.fake.dry_run). Nothing is published and no answer is kept; features of pictures are, so that the
-run itself finds them.
+The run is rehearsed: the same catalog, the same cheap rungs, the same questions, with a stand-in
+for the language model (transforms.models.fake.dry_run). Nothing is published and no answer is kept;
+features of pictures are, so that the run itself finds them.
 """
 
 from __future__ import annotations
@@ -45,13 +45,17 @@ _MOVED = ("new", "changed", "made_again")
 class Forecast:
     """What a run would do.
 
-    based_on: the snapshot that it would go on from; because: why it would make everything anew, empty if it would not.
-    records_in: of the catalog; to_make: of them, those that items are made of; records: items new, changed ..., None
-    where everything is made anew.
-    pictures: references to look at; pictures_known: contents that earlier runs have the features of.
-    asked: items that a language model would be asked about, each content once; calls: requests that would be sent;
-    answers_known: requests that earlier runs have the answer of; left_open: items that the budget would leave open.
-    prompt_tokens, image_tokens (part of them), completion_tokens, cost: of the calls; cost is None without --prices.
+    based_on: the snapshot that it would go on from; because: why it would make everything anew,
+    empty if it would not.
+    records_in: of the catalog; to_make: of them, those that items are made of; records: items new,
+    changed ..., None where everything is made anew.
+    pictures: references to look at; pictures_known: contents that earlier runs have the features
+    of.
+    asked: items that a language model would be asked about, each content once; calls: requests that
+    would be sent;
+    answers_known: requests that earlier runs have the answer of; left_open: items that the budget
+    would leave open. prompt_tokens, image_tokens (part of them), completion_tokens, cost: of the
+    calls; cost is None without --prices.
     rates: where the tokens and the time come from. seconds: None where no earlier run tells.
     rehearsal_secs: what finding this out took.
     """
@@ -78,8 +82,13 @@ class Forecast:
     warnings: tuple[str, ...] = ()
 
 
-def forecast(plan: Plan, options: PipelineOptions, progress: str = "never", *, local: bool = True) -> Forecast:
-    """Rehearse a run. Raises what a run raises, OutputLockedError while one is at work on the output."""
+def forecast(
+    plan: Plan, options: PipelineOptions, progress: str = "never", *, local: bool = True
+) -> Forecast:
+    """Rehearse a run.
+
+    Raises what a run raises, OutputLockedError while one is at work on the output.
+    """
     started, begun = dt.datetime.now(dt.UTC).replace(microsecond=0), time.monotonic()
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
     FileSystems.set_options(options)
@@ -88,7 +97,10 @@ def forecast(plan: Plan, options: PipelineOptions, progress: str = "never", *, l
         state.plan = replace(state.plan, rehearsal=rates_of(state.plan, state.earlier))
         try:
             places = layout.create()
-            with stderr_to(places.log if local else "") as stderr, live_view(progress, places.heartbeats, stderr):
+            with (
+                stderr_to(places.log if local else "") as stderr,
+                live_view(progress, places.heartbeats, stderr),
+            ):
                 made = make(state, places, options)
             return _told(state, places, made, time.monotonic() - begun)
         finally:
@@ -109,7 +121,9 @@ def rates_of(plan: Plan, earlier: EarlierSnapshot | None) -> Rates:
 
 
 def _calls_of(plan: Plan, earlier: EarlierSnapshot | None) -> Mapping[str, Any]:
-    """The usage in the snapshot's manifest, empty if it cannot tell what calls of this plan's model take."""
+    """The usage in the snapshot's manifest, empty if it cannot tell what calls of this plan's model
+    take.
+    """
     if earlier is None or not plan.asks_model:
         return {}
     used: Mapping[str, Any] = earlier.manifest["counts"]["described"]
@@ -119,7 +133,11 @@ def _calls_of(plan: Plan, earlier: EarlierSnapshot | None) -> Mapping[str, Any]:
 
 def _told(state: RunState, places: Places, made: Made, took_secs: float) -> Forecast:
     plan, earlier, delta, stages = state.plan, state.earlier, made.delta, made.stages
-    splits = delta.splits if delta is not None else read_reports(f"{places.reports}/splits.json", SplitReport)
+    splits = (
+        delta.splits
+        if delta is not None
+        else read_reports(f"{places.reports}/splits.json", SplitReport)
+    )
     records_in = sum(s.records + s.rejects + s.known for s in splits if s.kind == "catalog")
     to_make = records_in if delta is None else sum(delta.counts[each] for each in _MOVED)
     asks = plan.asks_model and not (delta is not None and delta.is_empty)
@@ -142,19 +160,31 @@ def _told(state: RunState, places: Places, made: Made, took_secs: float) -> Fore
         image_tokens=usage.image_tokens,
         completion_tokens=usage.completion_tokens,
         cost=_cost(plan, usage),
-        rates="" if not usage.calls else f"run {earlier.run_id}" if used and earlier is not None else RULES_OF_THUMB,
-        seconds=took_secs if delta is not None and delta.is_empty else _seconds(plan, earlier, to_make, usage.calls),
+        rates=""
+        if not usage.calls
+        else f"run {earlier.run_id}"
+        if used and earlier is not None
+        else RULES_OF_THUMB,
+        seconds=took_secs
+        if delta is not None and delta.is_empty
+        else _seconds(plan, earlier, to_make, usage.calls),
         rehearsal_secs=took_secs,
         warnings=(*state.warnings, *(() if delta is None else delta.notes)),
     )
 
 
-def _pictures(places: Places, delta: Delta | None, stages: Mapping[str, Mapping[str, int]], *, looked_at: bool) -> int:
+def _pictures(
+    places: Places, delta: Delta | None, stages: Mapping[str, Mapping[str, int]], *, looked_at: bool
+) -> int:
     if looked_at:
         return stages.get("locate", {}).get("pictures", 0)
     if delta is not None:
-        return len({ref.path for ref in read_spool([ref for _, ref in delta.refs["image_refs"]], ImageRef)})
-    with FileSystems.open(f"{places.reports}/{PICTURES}.json", compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return len(
+            {ref.path for ref in read_spool([ref for _, ref in delta.refs["image_refs"]], ImageRef)}
+        )
+    with FileSystems.open(
+        f"{places.reports}/{PICTURES}.json", compression_type=CompressionTypes.UNCOMPRESSED
+    ) as file:
         return int(msgspec.json.decode(file.read()))
 
 
@@ -166,15 +196,25 @@ def _cost(plan: Plan, usage: Usage) -> float | None:
 
 
 def _seconds(plan: Plan, earlier: EarlierSnapshot | None, to_make: int, calls: int) -> float | None:
-    """By the last run: what it took besides its stages, its stages by items made, and its calls by calls."""
+    """By the last run: what it took besides its stages, its stages by items made, and its calls by
+    calls.
+    """
     if earlier is None:
         return None
     manifest = earlier.manifest
     used, records = manifest["counts"]["described"], manifest.get("records")
     if calls and not used["calls"]:
         return None
-    made = manifest["counts"]["records_in"] if records is None else sum(records[each] for each in _MOVED)
-    work_secs = sum(stage.get("msecs", 0) for stage in manifest["stages"].values()) / 1000 / manifest["workers"]
+    made = (
+        manifest["counts"]["records_in"]
+        if records is None
+        else sum(records[each] for each in _MOVED)
+    )
+    work_secs = (
+        sum(stage.get("msecs", 0) for stage in manifest["stages"].values())
+        / 1000
+        / manifest["workers"]
+    )
     call_secs = used["seconds"] / max(1, used["calls"]) / plan.config.models.chat.max_inflight
     rest_secs = max(0.0, manifest["seconds"] - work_secs - call_secs * used["calls"])
     return rest_secs + work_secs * to_make / max(1, made) + call_secs * calls

@@ -1,4 +1,6 @@
-"""The graph of the main job: read → pictures → (learn) → (describe) → fill → validate → text → embed → write."""
+"""The graph of the main job: read → pictures → (learn) → (describe) → fill → validate → text →
+embed → write.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ from transforms.incremental.previous_answers import ReadCarried
 from transforms.items.assemble import ANSWERS, CARRIED, EXAMPLES, FINDINGS, AssembleBuckets
 from transforms.items.mask import Mask, mask_bucket
 from transforms.items.text import ComposeText
-from transforms.probes.learn import OWN, REFERENCE, EarlierProbe, LearnConfig, LearnProbes, MakeExamples
+from transforms.probes.learn import (
+    OWN,
+    REFERENCE,
+    EarlierProbe,
+    LearnConfig,
+    LearnProbes,
+    MakeExamples,
+)
 from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
 from transforms.readers import InputSplit
@@ -65,28 +74,36 @@ def build_graph(
     carry: Carry | None = None,
     rows: EarlierRows | None = None,
 ) -> None:
-    """Add the whole job to `pipeline`. Records and rejects meet again in their bucket, so none can be lost.
+    """Add the whole job to `pipeline`.
 
-    A bucket is put together once for each stage that must have seen all of them: to learn from, to see what is open,
-    and to write. That costs far less than keeping whole buckets in between.
+    Records and rejects meet again in their bucket, so none can be lost.
 
-    earlier: probes of the last snapshot, used again where the labels have not moved; carry: what a language model said
-    then; rows: those that may turn out the same.
+    A bucket is put together once for each stage that must have seen all of them: to learn from, to
+    see what is open, and to write. That costs far less than keeping whole buckets in between.
+
+    earlier: probes of the last snapshot, used again where the labels have not moved; carry: what a
+    language model said then; rows: those that may turn out the same.
     """
-    prepared = _with_carried(read_catalog(pipeline, plan, places, plan.splits, ""), pipeline, places, carry)
+    prepared = _with_carried(
+        read_catalog(pipeline, plan, places, plan.splits, ""), pipeline, places, carry
+    )
     reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
     compared = {**prepared.spooled, FINDINGS: _contradictions(prepared, plan, places)}
     prepared = replace(prepared, spooled=compared)
     taught = learn_from(reference, plan, places)
     filled = fill_catalog(prepared, taught, plan, run, places, earlier or {}, None, "")
     _ = prepared.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
-    _ = reference.reports | "Collect reference" >> CollectReports(f"{places.reports}/reference.json")
+    _ = reference.reports | "Collect reference" >> CollectReports(
+        f"{places.reports}/reference.json"
+    )
     if plan.rehearsal is None:
         _write(filled, plan, run, encoders, places, None, rows)
 
 
 def build_reading(pipeline: beam.Pipeline, plan: Plan, places: Places) -> None:
-    """Add what counts a catalog and its picture references to `pipeline`, and looks at no picture."""
+    """Add what counts a catalog and its picture references to `pipeline`, and looks at no
+    picture.
+    """
     read = pipeline | "Read" >> ReadCatalog(
         plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats
     )
@@ -107,12 +124,16 @@ def build_delta_graph(
     pool: Sequence[SpoolRef],
     carry: Carry | None,
 ) -> None:
-    """Add the job for what is new to `pipeline`; rows that stay are joined where their bucket is written.
+    """Add the job for what is new to `pipeline`; rows that stay are joined where their bucket is
+    written.
 
-    probes, pool: of the last snapshot, which are not made anew. What compares items with each other is not looked for.
+    probes, pool: of the last snapshot, which are not made anew. What compares items with each other
+    is not looked for.
     """
     spooled = {
-        name: pipeline | f"Spooled {name}" >> beam.Create(list(refs)).with_output_types(tuple[int, tuple[str, int]])
+        name: pipeline
+        | f"Spooled {name}"
+        >> beam.Create(list(refs)).with_output_types(tuple[int, tuple[str, int]])
         for name, refs in delta.refs.items()
     }
     images = spooled.pop("image_refs") | "Images" >> _prepare_images(plan, places, own=True)
@@ -141,7 +162,9 @@ def _write(
     base: Base | None,
     rows: EarlierRows | None = None,
 ) -> None:
-    written = filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
+    written = (
+        filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
+    )
     if base is None or TEXT_VECTORS not in base.kept_whole:
         written = written | "Embed" >> EmbedText(plan.models, places.heartbeats, rows)
     written = written | "Write" >> WriteTables(
@@ -150,7 +173,9 @@ def _write(
     _ = written | "Collect buckets" >> CollectReports(f"{places.reports}/buckets.json")
 
 
-def _with_carried(prepared: Prepared, pipeline: beam.Pipeline, places: Places, carry: Carry | None) -> Prepared:
+def _with_carried(
+    prepared: Prepared, pipeline: beam.Pipeline, places: Places, carry: Carry | None
+) -> Prepared:
     if carry is None:
         return prepared
     carried = (
@@ -169,7 +194,9 @@ def read_catalog(
     """Read a catalog and its pictures. label: begins the names of its stages."""
     own = not label
     beats = places.heartbeats if own else ""
-    read = pipeline | f"{label}Read" >> ReadCatalog(splits, plan.template, plan.config.read_limits, plan.buckets, beats)
+    read = pipeline | f"{label}Read" >> ReadCatalog(
+        splits, plan.template, plan.config.read_limits, plan.buckets, beats
+    )
     references = read.image_refs | f"{label}Spool references" >> Spool(places.spool)
     images = references | f"{label}Images" >> _prepare_images(plan, places, own=own)
     spooled = {
@@ -199,7 +226,9 @@ def _prepare_images(plan: Plan, places: Places, *, own: bool) -> PrepareImages:
 
 
 def learn_from(reference: Prepared, plan: Plan, places: Places) -> beam.PCollection | None:
-    """PCollection[KV[kind, SpoolRef]] of what probes see of other catalogs' items; None where no probe is trained."""
+    """PCollection[KV[kind, SpoolRef]] of what probes see of other catalogs' items; None where no
+    probe is trained.
+    """
     return _examples(reference, REFERENCE, plan, places, None, "")[1] if plan.learns else None
 
 
@@ -225,10 +254,15 @@ def fill_catalog(
         reports, pool = (
             (own, taught)
             | f"{label}All examples" >> beam.Flatten()
-            | f"{label}Learn" >> LearnProbes(_learning(plan, places, earlier), places.spool, places.heartbeats)
+            | f"{label}Learn"
+            >> LearnProbes(_learning(plan, places, earlier), places.spool, places.heartbeats)
         )
         _ = reports | f"{label}Collect probes" >> CollectReports(f"{places.reports}/probes.json")
-        listed = pool | f"{label}Pool files" >> beam.Values() | f"{label}List pool" >> beam.combiners.ToList()
+        listed = (
+            pool
+            | f"{label}Pool files" >> beam.Values()
+            | f"{label}List pool" >> beam.combiners.ToList()
+        )
         _ = listed | f"{label}Keep pool" >> beam.Map(_keep_sorted, f"{places.reports}/{POOL}.json")
     return _filled(prepared, plan, run, places, reports, pool, mask, label)
 
@@ -243,7 +277,8 @@ def _filled(
     mask: Mask | None,
     label: str,
 ) -> beam.PCollection:
-    """What rules, probes (`reports`) and the language model make of it; pool: whom demonstrations are chosen from.
+    """What rules, probes (`reports`) and the language model make of it; pool: whom demonstrations
+    are chosen from.
 
     None in a rehearsal, of which nothing is wanted but what would be asked.
     """
@@ -251,24 +286,36 @@ def _filled(
         described = _describe(prepared, plan, run, places, reports, pool, mask, label)
         answers = described.answers | f"{label}Spool answers" >> Spool(places.spool)
         prepared = replace(prepared, spooled={**prepared.spooled, ANSWERS: answers})
-        _ = described.usage | f"{label}Collect usage" >> CollectReports(f"{places.reports}/usage.json")
+        _ = described.usage | f"{label}Collect usage" >> CollectReports(
+            f"{places.reports}/usage.json"
+        )
     if plan.rehearsal is not None:
         return None
-    return _assembled(prepared, mask, f"{label}Assemble", places.heartbeats) | f"{label}Fill" >> FillAttributes(
-        Cascade(plan.template, plan.config.rules), reports
+    return _assembled(
+        prepared, mask, f"{label}Assemble", places.heartbeats
+    ) | f"{label}Fill" >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
+
+
+def _assembled(
+    prepared: Prepared, mask: Mask | None, label: str, beats: str = ""
+) -> beam.PCollection:
+    buckets = prepared.spooled | label >> AssembleBuckets(prepared.numbers, beats)
+    return (
+        buckets
+        if mask is None
+        else buckets | f"{label} masked" >> beam.Map(lambda b: mask_bucket(mask, b))
     )
 
 
-def _assembled(prepared: Prepared, mask: Mask | None, label: str, beats: str = "") -> beam.PCollection:
-    buckets = prepared.spooled | label >> AssembleBuckets(prepared.numbers, beats)
-    return buckets if mask is None else buckets | f"{label} masked" >> beam.Map(lambda b: mask_bucket(mask, b))
-
-
 def _contradictions(prepared: Prepared, plan: Plan, places: Places) -> beam.PCollection:
-    """What within an item, or in other items, speaks against what the source gave; spooled by bucket."""
+    """What within an item, or in other items, speaks against what the source gave; spooled by
+    bucket.
+    """
     buckets = _assembled(prepared, None, "Assemble to compare")
     contradictions = buckets | "Contradictions" >> FindContradictions(plan.template)
-    _ = contradictions.trusted | "Keep trusted" >> beam.Map(_keep_sorted, f"{places.reports}/trusted.json")
+    _ = contradictions.trusted | "Keep trusted" >> beam.Map(
+        _keep_sorted, f"{places.reports}/trusted.json"
+    )
     found = [
         contradictions.findings,
         buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, places.spool),
@@ -321,7 +368,9 @@ def _describe(
     mask: Mask | None,
     label: str,
 ) -> DescribeOutputs:
-    """What is open after the cheap rungs, put to the language model; rows that will be set aside are not paid for."""
+    """What is open after the cheap rungs, put to the language model; rows that will be set aside
+    are not paid for.
+    """
     config = DescribeConfig(
         plan.template,
         plan.models_of(run.run_id),
@@ -337,7 +386,8 @@ def _describe(
     shown = None if pool is None else beam.pvalue.AsList(pool | f"{label}Pool" >> beam.Values())
     described: DescribeOutputs = (
         _assembled(prepared, mask, f"{label}Assemble to ask")
-        | f"{label}Fill to ask" >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
+        | f"{label}Fill to ask"
+        >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
         | f"{label}Validate to ask" >> ValidateItems(plan.template, SOURCE_CHECKS)
         | f"{label}Describe" >> DescribeItems(config, places.spool, places.heartbeats, shown)
     )

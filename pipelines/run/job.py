@@ -1,4 +1,6 @@
-"""A run from beginning to end: what is new is found, made, joined with what stays, gated, and published."""
+"""A run from beginning to end: what is new is found, made, joined with what stays, gated, and
+published.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ from pipelines.snapshots.layout import Layout, Places, new_run_id
 from pipelines.snapshots.locks import output_lock
 from pipelines.snapshots.published import EarlierSnapshot
 
-# So few items are made, and so much is looked through, before a second process has loaded its libraries.
+# So few items are made, and so much is looked through, before a second process has loaded its
+# libraries.
 SMALL_DELTA, SMALL_INPUT_BYTES = 500, 32 << 20
 
 
@@ -65,8 +68,8 @@ def run(
 ) -> Outcome:
     """Run a plan to its end: written, gated and, if the gate lets it through, published.
 
-    selection: what is made anew besides what changed. Raises whatever broke the run off; what was half written is
-    removed and the previous snapshot stays.
+    selection: what is made anew besides what changed. Raises whatever broke the run off; what was
+    half written is removed and the previous snapshot stays.
     """
     chosen, started = selection or Selection(), dt.datetime.now(dt.UTC).replace(microsecond=0)
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
@@ -78,7 +81,9 @@ def run(
         state = begin(plan, layout, started, chosen, warnings)
         outcome = _run(state, options, progress, local=local, before_publishing=before_publishing)
         if outcome.published and plan.config.reuse.keep:
-            with suppress(Exception):  # old snapshots go next time; this one is published all the same
+            with suppress(
+                Exception
+            ):  # old snapshots go next time; this one is published all the same
                 prune(layout.output, plan.config.reuse.keep)
         return outcome
 
@@ -94,13 +99,18 @@ def _run(
     layout, keep_work = state.layout, state.plan.config.keep_work
     try:
         places = layout.create()
-        with stderr_to(places.log if local else "") as stderr, live_view(progress, places.heartbeats, stderr):
+        with (
+            stderr_to(places.log if local else "") as stderr,
+            live_view(progress, places.heartbeats, stderr),
+        ):
             made = make(state, places, options)
         delta = made.delta
         if delta is not None and delta.is_empty and state.earlier is not None:
             layout.remove_snapshot()
             return _nothing_new(state, state.earlier, delta)
-        manifest = conclude(state, places, delta, made.stages) | {"distributions": made.distributions}
+        manifest = conclude(state, places, delta, made.stages) | {
+            "distributions": made.distributions
+        }
         before = None if state.earlier is None else state.earlier.path
         beside = write_beside(layout.snapshot, manifest, state.plan, before)
         # Last of all: a folder without it is no snapshot.
@@ -113,12 +123,17 @@ def _run(
         layout.keep_work() if keep_work else layout.remove_work()
     notes = () if delta is None else delta.notes
     warnings = layout.publish() if manifest["published"] else []
-    return Outcome(manifest["published"], manifest, path, (*state.warnings, *notes, *beside, *warnings))
+    return Outcome(
+        manifest["published"], manifest, path, (*state.warnings, *notes, *beside, *warnings)
+    )
 
 
 @dataclass(frozen=True)
 class Made:
-    """What was made. delta: what was new, None where everything was made anew; stages, distributions: as metrics."""
+    """What was made.
+
+    delta: what was new, None where everything was made anew; stages, distributions: as metrics.
+    """
 
     delta: Delta | None
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -137,9 +152,14 @@ def make(state: RunState, places: Places, options: PipelineOptions) -> Made:
         small = sum(split.size_bytes for split in plan.splits) <= SMALL_INPUT_BYTES
         scan_options = in_one_process(options) if small else options
         delta = find_delta(plan, earlier, places, run_scan, scan_options, state.selection)
-        state.because = outgrown(plan, earlier, delta.counts) if not state.selection.is_partial else []
+        state.because = (
+            outgrown(plan, earlier, delta.counts) if not state.selection.is_partial else []
+        )
         delta = None if state.because else delta
-    if delta is not None and sum(delta.counts[each] for each in ("new", "changed", "made_again")) <= SMALL_DELTA:
+    if (
+        delta is not None
+        and sum(delta.counts[each] for each in ("new", "changed", "made_again")) <= SMALL_DELTA
+    ):
         options = in_one_process(options)
     pipeline = new_pipeline(options)
     if delta is None:
@@ -154,7 +174,9 @@ def make(state: RunState, places: Places, options: PipelineOptions) -> Made:
         return Made(delta)
     else:
         chosen = state.selection
-        carry = carry_of(plan, earlier, delta.base.files, chosen.attributes, whole=not chosen.describe)
+        carry = carry_of(
+            plan, earlier, delta.base.files, chosen.attributes, whole=not chosen.describe
+        )
         learnt = take_over_probes(earlier, places.snapshot) if plan.learns else []
         pool = take_over_pool(earlier, places.snapshot)
         build_delta_graph(pipeline, plan, state.info, encoders, places, delta, learnt, pool, carry)

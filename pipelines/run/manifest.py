@@ -1,4 +1,6 @@
-"""What a run says of itself: in every Parquet file's metadata, and in the manifest beside the tables."""
+"""What a run says of itself: in every Parquet file's metadata, and in the manifest beside the
+tables.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ from typing import Any
 
 from pipelines.configuration.config import Plan
 from pipelines.run.accounting import Account, data_files
-from transforms.models import build_chat_model, build_image_encoder, build_tagger, build_text_encoder
+from transforms.models import (
+    build_chat_model,
+    build_image_encoder,
+    build_tagger,
+    build_text_encoder,
+)
 from transforms.readers import SplitReport
 from transforms.tables.build import RunInfo
 from transforms.tables.write import BucketReport, Encoders
@@ -23,7 +30,10 @@ MANIFEST_VERSION = 2
 def chosen_encoders(plan: Plan) -> Encoders:
     """Model names and dimensions of the vectors that this plan makes."""
     text, image = build_text_encoder(plan.models), build_image_encoder(plan.models)
-    return Encoders({"text": text.model, "image": image.model}, {"text": text.dimension, "image": image.dimension})
+    return Encoders(
+        {"text": text.model, "image": image.model},
+        {"text": text.dimension, "image": image.dimension},
+    )
 
 
 def table_metadata(plan: Plan) -> dict[str, str]:
@@ -93,7 +103,9 @@ def build_manifest(
                 "column": f"{check.check.frame}.{check.check.column}",
                 "severity": check.check.severity,
                 "expectation": check.check.expectation,
-                "expected": {name: value for name, value in check.check.arguments.items() if name != "column"},
+                "expected": {
+                    name: value for name, value in check.check.arguments.items() if name != "column"
+                },
                 "passed": check.passed,
                 "values": check.values,
                 "unexpected": check.unexpected,
@@ -108,4 +120,7 @@ def build_manifest(
 
 def _versions() -> dict[str, str]:
     packages = ("apache-beam", "pyarrow", "pillow", "great-expectations")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }

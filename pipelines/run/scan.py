@@ -1,7 +1,8 @@
 """What a run that goes on from a snapshot has to make: which records are read, which rows stay.
 
-The catalog is read once, in a pipeline of its own: records that the snapshot knows are counted and not looked into.
-The rest is normalised and spooled, and everything that hangs together with it, for the main pipeline to go on with.
+The catalog is read once, in a pipeline of its own: records that the snapshot knows are counted and
+not looked into. The rest is normalised and spooled, and everything that hangs together with it, for
+the main pipeline to go on with.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ _RESTLESS = "the catalog changes while it is being read; run again when it is wr
 class Selection:
     """Which records are made anew though nothing says that they changed.
 
-    item_ids: of a backfill; reasons: of a replay, the records in quarantine for them. Without both: whatever changed;
-    with one of them nothing else is touched.
-    attributes: that a language model is asked for again; None: those that would be asked otherwise today.
+    item_ids: of a backfill; reasons: of a replay, the records in quarantine for them. Without both:
+    whatever changed; with one of them nothing else is touched.
+    attributes: that a language model is asked for again; None: those that would be asked otherwise
+    today.
     describe, embed: whether a language model is asked at all, and texts are embedded again.
     command: that the manifest names.
     """
@@ -91,14 +93,32 @@ def find_delta(
     drops = f"{places.spool}/drops.arrow"
     write_drops(drops, verdict.drops)
     touched = {*pc.unique(verdict.drops["bucket"]).to_pylist(), *damaged}
-    touched |= {bucket for name in ("records", "image_rows", "rejects") for bucket, _ in scanned.refs[name]}
+    touched |= {
+        bucket for name in ("records", "image_rows", "rejects") for bucket, _ in scanned.refs[name]
+    }
     numbers = tuple(sorted(touched))
-    files = {r.bucket: r.files for r in earlier.reports if r.bucket in touched and r.bucket not in damaged}
+    files = {
+        r.bucket: r.files
+        for r in earlier.reports
+        if r.bucket in touched and r.bucket not in damaged
+    }
     untouched = tuple(report.bucket for report in earlier.reports if report.bucket not in touched)
-    base = Base(earlier.path, files, drops, frozenset() if selection.embed else frozenset([TEXT_VECTORS]))
-    trusted = frozenset((reason, field) for reason, field in earlier.manifest["trusted_comparisons"])
+    base = Base(
+        earlier.path, files, drops, frozenset() if selection.embed else frozenset([TEXT_VECTORS])
+    )
+    trusted = frozenset(
+        (reason, field) for reason, field in earlier.manifest["trusted_comparisons"]
+    )
     return Delta(
-        scanned.refs, scanned.splits, base, numbers, untouched, verdict.counts(), trusted, verdict.gone, tuple(notes)
+        scanned.refs,
+        scanned.splits,
+        base,
+        numbers,
+        untouched,
+        verdict.counts(),
+        trusted,
+        verdict.gone,
+        tuple(notes),
     )
 
 
@@ -119,15 +139,21 @@ def _keys(records: pa.Table) -> Keys:
 def _left(past: Past, selection: Selection) -> list[str]:
     left = int(past.left.sum())
     told = (
-        "the catalog no longer holds them, or others of their items, as they were; the next run takes up what changed"
+        "the catalog no longer holds them, or others of their items, as they were; the next run "
+        "takes up what changed"
     )
     if selection.reasons is not None:
-        told = "they belong to items that are not in quarantine; only a whole run (--full) reads these too"
+        told = (
+            "they belong to items that are not in quarantine; only a whole run (--full) reads "
+            "these too"
+        )
     return [f"{left:,} records were not made anew: {told}"] if left else []
 
 
 def changed_pictures(plan: Plan, earlier: EarlierSnapshot, without: Mapping[int, str]) -> set[str]:
-    """Items of which a picture file is not the one that was read; versions are compared, not contents."""
+    """Items of which a picture file is not the one that was read; versions are compared, not
+    contents.
+    """
     if not plan.config.images_root:
         return set()
     pictures = earlier.pictures(without)
@@ -154,7 +180,9 @@ def _read_part(
     options: PipelineOptions,
     selection: Selection,
 ) -> tuple[Verdict, _Scanned]:
-    """Read what has to be looked into, and nothing else: from the catalog, or from where the quarantine keeps it."""
+    """Read what has to be looked into, and nothing else: from the catalog, or from where the
+    quarantine keeps it.
+    """
     for _ in range(_MAX_SCANS):
         known = KnownFile.write(past.known, places.spool, past.wanted)
         pipeline = new_pipeline(options)
@@ -166,7 +194,8 @@ def _read_part(
         scanned = _collected(places)
         rejects = read_spool([ref for _, ref in scanned.refs["rejects"]], Reject)
         unreadable = [reject.message for reject in rejects if reject.reason == "file-unreadable"]
-        if unreadable:  # a run would count them, and the gate refuse; here nothing else of the catalog is looked at
+        # A run would count them, and the gate refuse; here nothing else of the catalog is read.
+        if unreadable:
             raise OSError("; ".join(unreadable))
         verdict = past.made_anew(all_looked_into(scanned.saved))
         if verdict is not None:
@@ -178,7 +207,12 @@ def _replay(
     pipeline: beam.Pipeline, plan: Plan, earlier: EarlierSnapshot, places: Places, known: KnownFile
 ) -> ReadOutputs:
     replay = ReplayQuarantine(
-        earlier.files_of("quarantine"), earlier.path, plan.template, plan.buckets, known, places.heartbeats
+        earlier.files_of("quarantine"),
+        earlier.path,
+        plan.template,
+        plan.buckets,
+        known,
+        places.heartbeats,
     )
     read: ReadOutputs = pipeline | "Read" >> replay
     return read
@@ -191,7 +225,9 @@ def _read(
     run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
 ) -> tuple[Verdict, _Scanned]:
-    """Read until nothing hangs together any more with what was not looked into; the second time suffices."""
+    """Read until nothing hangs together any more with what was not looked into; the second time
+    suffices.
+    """
     for _ in range(_MAX_SCANS):
         known = past.known
         file = KnownFile.write(known, places.spool)
@@ -207,7 +243,9 @@ def _read(
 
 
 def _scan(pipeline: beam.Pipeline, plan: Plan, places: Places, known: KnownFile) -> None:
-    reading = ReadCatalog(plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats, known)
+    reading = ReadCatalog(
+        plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats, known
+    )
     read: ReadOutputs = pipeline | "Read" >> reading
     _keep_all(read, places)
 
@@ -221,7 +259,11 @@ def _keep_all(read: ReadOutputs, places: Places) -> None:
             | f"List {name}" >> beam.combiners.ToList()
             | f"Keep {name}" >> beam.Map(_keep, f"{places.reports}/scan-{name}.json")
         )
-    _ = read.seen | "List seen" >> beam.combiners.ToList() | "Keep seen" >> beam.Map(_keep, _seen_file(places))
+    _ = (
+        read.seen
+        | "List seen" >> beam.combiners.ToList()
+        | "Keep seen" >> beam.Map(_keep, _seen_file(places))
+    )
     _ = read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
 
 
@@ -235,7 +277,10 @@ def _keep(listed: Sequence[Any], path: str) -> None:
 
 def _collected(places: Places) -> _Scanned:
     refs = {
-        name: [(bucket, (path, index)) for bucket, (path, index) in _load(f"{places.reports}/scan-{name}.json")]
+        name: [
+            (bucket, (path, index))
+            for bucket, (path, index) in _load(f"{places.reports}/scan-{name}.json")
+        ]
         for name in SPOOLED
     }
     splits = tuple(read_reports(f"{places.reports}/splits.json", SplitReport))

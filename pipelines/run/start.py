@@ -20,7 +20,10 @@ MAX_GROWTH = 4
 
 @dataclass
 class RunState:
-    """A run under way. earlier: the published snapshot; because: why everything is made anew, where it is."""
+    """A run under way.
+
+    earlier: the published snapshot; because: why everything is made anew, where it is.
+    """
 
     plan: Plan
     layout: Layout
@@ -31,7 +34,9 @@ class RunState:
     warnings: list[str]
 
 
-def begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selection, warnings: list[str]) -> RunState:
+def begin(
+    plan: Plan, layout: Layout, started: dt.datetime, selection: Selection, warnings: list[str]
+) -> RunState:
     """Find out what there is to go on from; warnings are added to."""
     earlier = None
     try:
@@ -40,14 +45,23 @@ def begin(plan: Plan, layout: Layout, started: dt.datetime, selection: Selection
         warnings.append(f"{error}; everything is made anew")
     if earlier is not None and dt.datetime.fromisoformat(earlier.manifest["started"]) > started:
         then = earlier.manifest["started"]
-        warnings.append(f"this machine's clock says {started:%Y-%m-%dT%H:%M:%SZ}, the last run began at {then}; set it")
+        warnings.append(
+            f"this machine's clock says {started:%Y-%m-%dT%H:%M:%SZ}, the last run began at "
+            f"{then}; set it"
+        )
     because = ["there is no snapshot to go on from"]
     if earlier is not None:
         because = [] if selection.is_partial else why_anew(plan, earlier)
         if not _needs_other_buckets(plan, earlier):  # items stay in the buckets that they are in
             plan = replace(plan, buckets=earlier.manifest["buckets"])
     return RunState(
-        plan, layout, RunInfo(layout.run_id, started, table_metadata(plan)), earlier, selection, because, warnings
+        plan,
+        layout,
+        RunInfo(layout.run_id, started, table_metadata(plan)),
+        earlier,
+        selection,
+        because,
+        warnings,
     )
 
 
@@ -64,13 +78,22 @@ def why_anew(plan: Plan, earlier: EarlierSnapshot) -> list[str]:
 
 def _needs_other_buckets(plan: Plan, earlier: EarlierSnapshot) -> bool:
     had = earlier.manifest["buckets"]
-    return bool(plan.config.buckets and plan.config.buckets != had) or plan.buckets > MAX_GROWTH * had
+    return (
+        bool(plan.config.buckets and plan.config.buckets != had) or plan.buckets > MAX_GROWTH * had
+    )
 
 
 def outgrown(plan: Plan, earlier: EarlierSnapshot, counts: Mapping[str, int]) -> list[str]:
-    """Why what is learnt of all items has to be learnt again: too many came, went or changed since it was."""
-    moved = earlier.manifest["since_full"] + sum(counts.get(each, 0) for each in ("new", "changed", "deleted"))
+    """Why what is learnt of all items has to be learnt again: too many came, went or changed since
+    it was.
+    """
+    moved = earlier.manifest["since_full"] + sum(
+        counts.get(each, 0) for each in ("new", "changed", "deleted")
+    )
     items = max(1, earlier.manifest["counts"]["items"])
     if moved <= plan.config.reuse.refresh_share * items:
         return []
-    return [f"{moved:,} of {items:,} items came, went or changed since everything was made (--refresh-share)"]
+    return [
+        f"{moved:,} of {items:,} items came, went or changed since everything was made "
+        "(--refresh-share)"
+    ]

@@ -1,4 +1,6 @@
-"""What shapes a snapshot besides its input, in parts with names: if a part differs, what rests on it is made anew."""
+"""What shapes a snapshot besides its input, in parts with names: if a part differs, what rests on
+it is made anew.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ import orjson
 
 from pipelines.configuration.config import Plan
 from schemas.attributes import Attribute
-from transforms.models import build_chat_model, build_image_encoder, build_tagger, build_text_encoder
+from transforms.models import (
+    build_chat_model,
+    build_image_encoder,
+    build_tagger,
+    build_text_encoder,
+)
 
 # Raise it when the same input gives other tables: snapshots of earlier versions are then made anew.
 VERSION = 3
@@ -28,14 +35,19 @@ def shape_of(plan: Plan) -> dict[str, str]:
         "image encoder": build_image_encoder(plan.models).model,
         "text encoder": build_text_encoder(plan.models).model,
         "filling": _digest([config.rules, config.probes, config.max_labelled]),
-        "reference": _digest([[split.path, split.begin, split.size_bytes] for split in plan.reference_splits]),
+        "reference": _digest(
+            [[split.path, split.begin, split.size_bytes] for split in plan.reference_splits]
+        ),
         "pictures": _digest([config.images_root, _fields(config.image_limits)]),
         "limits": _digest(_fields(config.read_limits)),
     }
 
 
 def asked_of(plan: Plan) -> dict[str, str]:
-    """What a language model's answer depends on: attribute, or DESCRIPTION → digest. Empty where none is asked."""
+    """What a language model's answer depends on: attribute, or DESCRIPTION → digest.
+
+    Empty where none is asked.
+    """
     if not plan.asks_model:
         return {}
     shared = _asked_by(plan)
@@ -47,13 +59,21 @@ def _asked_by(plan: Plan) -> list[Any]:
     ask = plan.config.ask
     prompt = ask.prompt()
     how = [ask.two_pass, ask.max_pictures, ask.image_px, ask.max_text_chars, ask.temperature]
-    return [build_chat_model(plan.models).model, prompt.key, prompt.hash, plan.template.describe.subject, *how]
+    return [
+        build_chat_model(plan.models).model,
+        prompt.key,
+        prompt.hash,
+        plan.template.describe.subject,
+        *how,
+    ]
 
 
 def _entry(attribute: Attribute) -> dict[str, Any]:
     """What of an attribute's entry reaches a language model, or decides on its answer."""
     return attribute.model_dump(
-        mode="json", by_alias=True, exclude={"from_", "required", "rules", "absent", "target_precision", "expect"}
+        mode="json",
+        by_alias=True,
+        exclude={"from_", "required", "rules", "absent", "target_precision", "expect"},
     )
 
 
@@ -62,4 +82,6 @@ def _fields(config: Any) -> dict[str, Any]:
 
 
 def _digest(content: Any) -> str:
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()[:16]
+    return hashlib.sha256(
+        orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=str)
+    ).hexdigest()[:16]

@@ -22,10 +22,13 @@ Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
 
 @dataclass(frozen=True)
 class Delta:
-    """The work of a run that goes on from a snapshot. refs: spooled elements by name; splits: what was read of the
+    """The work of a run that goes on from a snapshot.
+
+    refs: spooled elements by name; splits: what was read of the
     catalog; base: what stays.
 
-    numbers: buckets to write; untouched: the others; counts: items new, changed, made_again, unchanged, deleted.
+    numbers: buckets to write; untouched: the others; counts: items new, changed, made_again,
+    unchanged, deleted.
     gone: bucket and item_id of items whose records have left the catalog.
     trusted: comparisons that the whole catalog can be judged by, see FindContradictions.
     notes: for whoever started the run.

@@ -1,6 +1,8 @@
-"""What differs between two snapshots: records and values added, changed and removed, by attribute and source.
+"""What differs between two snapshots: records and values added, changed and removed, by attribute
+and source.
 
-(SnapshotInfo, SnapshotInfo) → Difference. Columnar, a bucket at a time; files that both share are not opened.
+(SnapshotInfo, SnapshotInfo) → Difference. Columnar, a bucket at a time; files that both share are
+not opened.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ ROWS_AT_ONCE = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One value that differs. before, after: as JSON would write them; of the side that has a value the method."""
+    """One value that differs.
+
+    before, after: as JSON would write them; of the side that has a value the method.
+    """
 
     item_id: str
     kind: str
@@ -42,9 +47,13 @@ class Example:
 
 @dataclass
 class AttributeDifference:
-    """kind → source of the value (after; before, where it was removed) → items; and the first few of them."""
+    """kind → source of the value (after; before, where it was removed) → items; and the first few
+    of them.
+    """
 
-    counts: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
+    counts: dict[str, Counter[str]] = field(
+        default_factory=lambda: {kind: Counter() for kind in KINDS}
+    )
     examples: list[Example] = field(default_factory=list)
 
     @property
@@ -54,7 +63,8 @@ class AttributeDifference:
 
 @dataclass
 class Difference:
-    """items: kind → items, with the ids of the first few; changed: a value, a text or a flag differs.
+    """items: kind → items, with the ids of the first few; changed: a value, a text or a flag
+    differs.
 
     quarantine: kind (added, removed) → reason → records.
     """
@@ -62,9 +72,13 @@ class Difference:
     before: str
     after: str
     items: Counter[str] = field(default_factory=Counter)
-    item_examples: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    item_examples: dict[str, list[str]] = field(
+        default_factory=lambda: {kind: [] for kind in KINDS}
+    )
     attributes: dict[str, AttributeDifference] = field(default_factory=dict)
-    quarantine: dict[str, Counter[str]] = field(default_factory=lambda: {ADDED: Counter(), REMOVED: Counter()})
+    quarantine: dict[str, Counter[str]] = field(
+        default_factory=lambda: {ADDED: Counter(), REMOVED: Counter()}
+    )
 
     @property
     def is_empty(self) -> bool:
@@ -79,12 +93,16 @@ def diff(before: SnapshotInfo, after: SnapshotInfo, max_examples: int = 3) -> Di
     for old, new in _pairs(before, after, "quarantine"):
         _add_quarantine(found, old, new)
     found.attributes = {
-        name: found.attributes[name] for name in sorted(found.attributes) if found.attributes[name].total
+        name: found.attributes[name]
+        for name in sorted(found.attributes)
+        if found.attributes[name].total
     }
     return found
 
 
-def _pairs(before: SnapshotInfo, after: SnapshotInfo, table: str) -> Iterator[tuple[pa.Table, pa.Table]]:
+def _pairs(
+    before: SnapshotInfo, after: SnapshotInfo, table: str
+) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The rows of both sides that have to be compared, a bucket at a time."""
     olds, news = _files(before, table), _files(after, table)
     if before.manifest["buckets"] == after.manifest["buckets"]:
@@ -98,19 +116,26 @@ def _pairs(before: SnapshotInfo, after: SnapshotInfo, table: str) -> Iterator[tu
         yield from _divided_otherwise((before, olds.values()), (after, news.values()))
 
 
-def _divided_otherwise(*sides: tuple[SnapshotInfo, Iterable[DataFile]]) -> Iterator[tuple[pa.Table, pa.Table]]:
+def _divided_otherwise(
+    *sides: tuple[SnapshotInfo, Iterable[DataFile]],
+) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Rows of equal ids of two snapshots with different numbers of buckets.
 
-    A bucket is a hash modulo the number of buckets, so ids agree modulo what divides both numbers: these files belong
-    together and are read once. Where that is too much to hold, they are read once for each further part of the ids.
+    A bucket is a hash modulo the number of buckets, so ids agree modulo what divides both numbers:
+    these files belong together and are read once. Where that is too much to hold, they are read
+    once for each further part of the ids.
     """
     common = math.gcd(*(info.manifest["buckets"] for info, _ in sides))
     for part in range(common):
         files = [[file for file in every if _number(file) % common == part] for _, every in sides]
-        parts = max(1, *(math.ceil(sum(file.rows for file in each) / ROWS_AT_ONCE) for each in files))
+        parts = max(
+            1, *(math.ceil(sum(file.rows for file in each) / ROWS_AT_ONCE) for each in files)
+        )
         for further in range(parts):
             wanted = part + common * further, common * parts
-            old, new = (_part(info, each, *wanted) for (info, _), each in zip(sides, files, strict=True))
+            old, new = (
+                _part(info, each, *wanted) for (info, _), each in zip(sides, files, strict=True)
+            )
             yield old, new
 
 
@@ -127,7 +152,9 @@ def _table(info: SnapshotInfo, file: DataFile | None) -> pa.Table:
 
 
 def _whole(info: SnapshotInfo, files: Mapping[str, DataFile]) -> pa.Table:
-    tables = [read_parquet(info.path, file, ["reason", "raw_digest", "input"]) for file in files.values()]
+    tables = [
+        read_parquet(info.path, file, ["reason", "raw_digest", "input"]) for file in files.values()
+    ]
     return pa.concat_tables(tables) if tables else pa.table({})
 
 
@@ -137,7 +164,9 @@ def _part(info: SnapshotInfo, files: Sequence[DataFile], part: int, parts: int) 
     for file in files:
         table = read_parquet(info.path, file)
         ids = table["item_id"].to_pylist()
-        tables.append(table.filter(pa.array([bucket_of(each, parts) == part for each in ids], pa.bool_())))
+        tables.append(
+            table.filter(pa.array([bucket_of(each, parts) == part for each in ids], pa.bool_()))
+        )
     return pa.concat_tables(tables) if tables else pa.table({})
 
 
@@ -161,7 +190,11 @@ def add_items(found: Difference, old: pa.Table, new: pa.Table, max_examples: int
 
 
 def _ids(table: pa.Table) -> pa.Array:
-    return table["item_id"].combine_chunks() if "item_id" in table.column_names else pa.array([], pa.string())
+    return (
+        table["item_id"].combine_chunks()
+        if "item_id" in table.column_names
+        else pa.array([], pa.string())
+    )
 
 
 def _note(found: Difference, kind: str, ids: Sequence[str], max_examples: int) -> None:
@@ -171,13 +204,17 @@ def _note(found: Difference, kind: str, ids: Sequence[str], max_examples: int) -
 
 
 def _attributes(*tables: pa.Table) -> list[str]:
-    names = (name for table in tables for name in table.column_names if name.endswith(PROVENANCE_SUFFIX))
+    names = (
+        name for table in tables for name in table.column_names if name.endswith(PROVENANCE_SUFFIX)
+    )
     return list(dict.fromkeys(name.removesuffix(PROVENANCE_SUFFIX) for name in names))
 
 
 @dataclass(frozen=True)
 class _Side:
-    """An attribute's values of the items of both sides, with provenance; None where the side lacks the column."""
+    """An attribute's values of the items of both sides, with provenance; None where the side lacks
+    the column.
+    """
 
     values: pa.Array | None
     provenance: pa.Array | None
@@ -191,7 +228,9 @@ class _Side:
 def _side(table: pa.Table, name: str, at: pa.Array) -> _Side:
     if name not in table.column_names:
         return _Side(None, None)
-    values, provenance = (table[each].take(at).combine_chunks() for each in (name, name + PROVENANCE_SUFFIX))
+    values, provenance = (
+        table[each].take(at).combine_chunks() for each in (name, name + PROVENANCE_SUFFIX)
+    )
     return _Side(values, provenance)
 
 
@@ -213,13 +252,24 @@ def _compare(
             continue
         chosen = side.provenance.filter(pa.array(rows))
         sources = pc.fill_null(pc.struct_field(chosen, "source"), NO_SOURCE)
-        difference.counts[kind].update({str(r["values"]): r["counts"] for r in pc.value_counts(sources).to_pylist()})
+        difference.counts[kind].update(
+            {str(r["values"]): r["counts"] for r in pc.value_counts(sources).to_pylist()}
+        )
         shown = sum(example.kind == kind for example in difference.examples)
         for row in np.flatnonzero(rows)[: max(0, max_examples - shown)]:
             told = side.provenance[int(row)].as_py() or {}
-            before, after = (None if s.values is None else s.values[int(row)].as_py() for s in sides)
+            before, after = (
+                None if s.values is None else s.values[int(row)].as_py() for s in sides
+            )
             difference.examples.append(
-                Example(ids[int(row)].as_py(), kind, before, after, told.get("method"), told.get("confidence"))
+                Example(
+                    ids[int(row)].as_py(),
+                    kind,
+                    before,
+                    after,
+                    told.get("method"),
+                    told.get("confidence"),
+                )
             )
     return np.asarray(kinds[ADDED] | kinds[REMOVED] | kinds[CHANGED])
 
@@ -227,7 +277,9 @@ def _compare(
 def _equal(old: Any, new: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Whether each value equals the other side's; nothing equals nothing."""
     if pa.types.is_nested(old.type) or old.type != new.type:
-        return np.array([a == b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], np.bool_)
+        return np.array(
+            [a == b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], np.bool_
+        )
     equal = pc.fill_null(pc.equal(old, new), False)
     neither = pc.and_(pc.is_null(old), pc.is_null(new))
     return np.asarray(pc.or_(equal, neither).to_numpy(zero_copy_only=False), np.bool_)
@@ -242,4 +294,8 @@ def _add_quarantine(found: Difference, old: pa.Table, new: pa.Table) -> None:
 def _reasons(table: pa.Table) -> Iterator[tuple[str, str]]:
     if "reason" in table.column_names:
         columns = (table[name].to_pylist() for name in ("reason", "raw_digest", "input"))
-        yield from ((reason, digest) for reason, digest, kind in zip(*columns, strict=True) if kind != MODEL_ANSWER)
+        yield from (
+            (reason, digest)
+            for reason, digest, kind in zip(*columns, strict=True)
+            if kind != MODEL_ANSWER
+        )

@@ -1,6 +1,7 @@
 """The snapshots of an output: listed, gone back to, and removed when nobody needs them.
 
-Files may be shared by several snapshots of a local disk (hard links): removing a folder takes nothing from others.
+Files may be shared by several snapshots of a local disk (hard links): removing a folder takes
+nothing from others.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ class _Told(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """A folder of a snapshot. problem: why it is none for readers, empty where it is one; manifest: empty then."""
+    """A folder of a snapshot.
+
+    problem: why it is none for readers, empty where it is one; manifest: empty then.
+    """
 
     run_id: str
     path: str
@@ -73,8 +77,14 @@ class SnapshotInfo:
     @property
     def filled(self) -> int:
         """Values that the source did not give."""
-        by_source = [each for values in self.manifest["counts"]["values"].values() for each in values.items()]
-        return sum(number for source, number in by_source if source != "record" and not source.startswith("unknown:"))
+        by_source = [
+            each for values in self.manifest["counts"]["values"].values() for each in values.items()
+        ]
+        return sum(
+            number
+            for source, number in by_source
+            if source != "record" and not source.startswith("unknown:")
+        )
 
     @property
     def files(self) -> list[DataFile]:
@@ -89,7 +99,9 @@ def list_snapshots(output: str) -> list[SnapshotInfo]:
 
 
 def current_run(output: str) -> str:
-    """The run id that readers are sent to, or the empty string, also where the pointer cannot be read."""
+    """The run id that readers are sent to, or the empty string, also where the pointer cannot be
+    read.
+    """
     try:
         return pointed_to(output)
     except HistoryError:
@@ -97,7 +109,10 @@ def current_run(output: str) -> str:
 
 
 def pointed_to(output: str) -> str:
-    """The run id that readers are sent to, empty where there is no pointer. Raises HistoryError if it is no use."""
+    """The run id that readers are sent to, empty where there is no pointer.
+
+    Raises HistoryError if it is no use.
+    """
     path = FileSystems.join(output, POINTER)
     try:
         return str(_read_json(path)["run_id"])
@@ -105,7 +120,9 @@ def pointed_to(output: str) -> str:
         if _is_missing(path):
             return ""
         mended = f"`catalog-enrich rollback {output} --to RUN_ID` writes it anew"
-        raise HistoryError(f"{path} cannot be read ({type(error).__name__}: {error}); {mended}") from error
+        raise HistoryError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); {mended}"
+        ) from error
 
 
 def published_run(output: str, named: str) -> SnapshotInfo:
@@ -116,24 +133,33 @@ def published_run(output: str, named: str) -> SnapshotInfo:
     number = at.get(named)
     if named in ("current", "previous"):
         if current is None:
-            raise HistoryError(f"{output!r} has no current snapshot; `catalog-enrich snapshots {output}` lists all")
+            raise HistoryError(
+                f"{output!r} has no current snapshot; `catalog-enrich snapshots {output}` lists all"
+            )
         number = current if named == "current" else current - 1
     if number is None or number < 0:
         known = ", ".join(at) or "none"
-        what = "no snapshot before the current one" if named == "previous" else f"no published snapshot {named!r}"
+        what = (
+            "no snapshot before the current one"
+            if named == "previous"
+            else f"no published snapshot {named!r}"
+        )
         raise HistoryError(f"{output!r} has {what}; published are: {known}")
     return infos[number]
 
 
 def named_snapshot(output: str, named: str) -> SnapshotInfo:
-    """A snapshot to look at: by its folder's path, or of `output` by run id (refused ones too), `current`, `previous`.
+    """A snapshot to look at: by its folder's path, or of `output` by run id (refused ones too),
+    `current`, `previous`.
 
     Raises HistoryError.
     """
     if "/" in named:
         info = _info_at(named.rstrip("/"))
     elif not output:
-        raise HistoryError(f"{named}: name its --output, or write the path of a snapshot's folder (./{named})")
+        raise HistoryError(
+            f"{named}: name its --output, or write the path of a snapshot's folder (./{named})"
+        )
     else:
         every = {info.run_id: info for info in list_snapshots(output)}
         info = every[named] if named in every else published_run(output, named)
@@ -167,7 +193,8 @@ def roll_back(output: str, named: str = "previous") -> tuple[SnapshotInfo, list[
 
 
 def to_prune(infos: Sequence[SnapshotInfo], keep: int) -> list[SnapshotInfo]:
-    """What goes when `keep` published snapshots stay: older ones, and of refused ones all but the newest `keep`.
+    """What goes when `keep` published snapshots stay: older ones, and of refused ones all but the
+    newest `keep`.
 
     The current one always stays, and counts.
     """
@@ -186,11 +213,15 @@ def prune(output: str, keep: int) -> list[SnapshotInfo]:
         pointed_to(output)
     except HistoryError:
         return []
-    return [info for info in to_prune(list_snapshots(output), keep) if _remove(info)] if keep else []
+    return (
+        [info for info in to_prune(list_snapshots(output), keep) if _remove(info)] if keep else []
+    )
 
 
 def _remove(info: SnapshotInfo) -> bool:
-    """Remove a snapshot; the manifest goes first, so that what a killed prune leaves does not look whole."""
+    """Remove a snapshot; the manifest goes first, so that what a killed prune leaves does not look
+    whole.
+    """
     try:
         FileSystems.delete([FileSystems.join(info.path, MANIFEST)])
     except Exception:  # a folder that nobody may write: it stays, whole
@@ -200,16 +231,29 @@ def _remove(info: SnapshotInfo) -> bool:
 
 
 def leftovers(output: str, own: Collection[str] = ()) -> list[str]:
-    """Folders of runs that broke off without a word: half-written snapshots and work. own: run ids to leave out."""
+    """Folders of runs that broke off without a word: half-written snapshots and work.
+
+    own: run ids to leave out.
+    """
     infos = list_snapshots(output)
-    halves = [info.path for info in infos if info.is_half and not info.is_current and info.run_id not in own]
+    halves = [
+        info.path
+        for info in infos
+        if info.is_half and not info.is_current and info.run_id not in own
+    ]
     work = FileSystems.join(output, WORK)
     dead = [FileSystems.join(work, run_id) for run_id in _folders(work) if run_id not in own]
-    return [*halves, *(path for path in dead if not FileSystems.exists(FileSystems.join(path, KEPT)))]
+    return [
+        *halves,
+        *(path for path in dead if not FileSystems.exists(FileSystems.join(path, KEPT))),
+    ]
 
 
 def remove_leftovers(output: str, own: Collection[str] = ()) -> list[str]:
-    """Remove what killed runs left; returns what is gone. The caller holds the lock, so none of them is at work."""
+    """Remove what killed runs left; returns what is gone.
+
+    The caller holds the lock, so none of them is at work.
+    """
     found = leftovers(output, own)
     for path in found:
         remove_folder(path)
@@ -223,7 +267,9 @@ def size_bytes(info: SnapshotInfo) -> int:
 
 
 def _info(output: str, run_id: str, current: str) -> SnapshotInfo:
-    return _info_at(FileSystems.join(output, SNAPSHOTS, run_id), run_id, is_current=run_id == current)
+    return _info_at(
+        FileSystems.join(output, SNAPSHOTS, run_id), run_id, is_current=run_id == current
+    )
 
 
 def _info_at(path: str, run_id: str = "", *, is_current: bool = False) -> SnapshotInfo:
@@ -233,7 +279,8 @@ def _info_at(path: str, run_id: str = "", *, is_current: bool = False) -> Snapsh
         manifest = _read_json(manifest_path)
         told = msgspec.convert(manifest, _Told)
     except Exception as error:  # whatever half a file, or an object store, brings
-        # Half-written ones are removed; a disk that fails for a moment must not make one of a whole snapshot.
+        # Half-written ones are removed; a disk that fails for a moment must not make one of a whole
+        # snapshot.
         unread = f"its manifest cannot be read ({type(error).__name__}: {error})"
         problem = HALF_WRITTEN if _is_missing(manifest_path) else unread
         return SnapshotInfo(run_id, path, is_current, {}, problem)
@@ -254,7 +301,11 @@ def _run_ids(output: str) -> list[str]:
 
 def _folders(path: str) -> list[str]:
     if is_local(path):
-        return sorted(each.name for each in Path(path).iterdir() if each.is_dir()) if Path(path).is_dir() else []
+        return (
+            sorted(each.name for each in Path(path).iterdir() if each.is_dir())
+            if Path(path).is_dir()
+            else []
+        )
     # An object store has no folders but the beginnings of names.
     found = FileSystems.match([FileSystems.join(path, "**")])[0].metadata_list
     beginning = path.rstrip("/") + "/"

@@ -1,6 +1,8 @@
-"""One item's whole story, read from the tables: values with their provenance, pictures, neighbours, history.
+"""One item's whole story, read from the tables: values with their provenance, pictures, neighbours,
+history.
 
-Only the file of the item's bucket is read, but for the nearest items, which lie anywhere, and for ids not found.
+Only the file of the item's bucket is read, but for the nearest items, which lie anywhere, and for
+ids not found.
 """
 
 from __future__ import annotations
@@ -64,7 +66,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The item in one snapshot. created: when its row was made; fate: `item`, `deleted` or `absent`."""
+    """The item in one snapshot.
+
+    created: when its row was made; fate: `item`, `deleted` or `absent`.
+    """
 
     run_id: str
     published: bool
@@ -101,7 +106,10 @@ class Story:
 
 
 def story_of(info: SnapshotInfo, item_id: str, earlier: Sequence[SnapshotInfo] = ()) -> Story:
-    """The item's story. earlier: snapshots of its history, oldest first. Raises DamagedFileError."""
+    """The item's story.
+
+    earlier: snapshots of its history, oldest first. Raises DamagedFileError.
+    """
     row = row_of(info, item_id) or {}
     return Story(
         item_id,
@@ -128,13 +136,26 @@ def row_of(info: SnapshotInfo, item_id: str) -> dict[str, Any] | None:
 def values_of(row: Mapping[str, Any]) -> Iterator[Value]:
     """The attributes of a row of the items table, in the order of its columns."""
     for name in row:
-        if name.endswith(PROVENANCE_SUFFIX) and name.removesuffix(PROVENANCE_SUFFIX) + GIVEN_SUFFIX in row:
+        if (
+            name.endswith(PROVENANCE_SUFFIX)
+            and name.removesuffix(PROVENANCE_SUFFIX) + GIVEN_SUFFIX in row
+        ):
             attribute, told = name.removesuffix(PROVENANCE_SUFFIX), row[name] or {}
             yield Value(
                 attribute,
                 row[attribute],
                 row[attribute + GIVEN_SUFFIX],
-                *(told.get(leaf) for leaf in ("source", "method", "confidence", "evidence", "reason", "candidate")),
+                *(
+                    told.get(leaf)
+                    for leaf in (
+                        "source",
+                        "method",
+                        "confidence",
+                        "evidence",
+                        "reason",
+                        "candidate",
+                    )
+                ),
             )
 
 
@@ -154,7 +175,9 @@ def nearest(info: SnapshotInfo, item_id: str) -> list[Neighbour]:
             similar = vectors_of(table) @ own
             top = np.argsort(-similar)[: MAX_NEIGHBOURS + 1]
             ids = table["item_id"].take(pa.array(top)).to_pylist()
-            best = heapq.nlargest(MAX_NEIGHBOURS + 1, [*best, *zip(similar[top].tolist(), ids, strict=True)])
+            best = heapq.nlargest(
+                MAX_NEIGHBOURS + 1, [*best, *zip(similar[top].tolist(), ids, strict=True)]
+            )
     found = [(score, other) for score, other in best if other != item_id][:MAX_NEIGHBOURS]
     return [Neighbour(other, score, _title(row_of(info, other) or {})) for score, other in found]
 
@@ -192,7 +215,9 @@ def _set_aside(info: SnapshotInfo, item_id: str) -> Iterator[SetAside]:
         if file.table != "quarantine" or not file.rows:
             continue
         table = read_parquet(info.path, file)
-        for row in table.filter(pc.fill_null(pc.equal(table["item_id"], item_id), False)).to_pylist():
+        for row in table.filter(
+            pc.fill_null(pc.equal(table["item_id"], item_id), False)
+        ).to_pylist():
             raw = row["raw"].decode("utf-8", "replace")
             shown = raw if len(raw) <= MAX_RAW_CHARS else f"{raw[:MAX_RAW_CHARS]} ..."
             place = f"{row['source_file']}, {row['source_position']}"
@@ -207,11 +232,17 @@ def near_ids(info: SnapshotInfo, item_id: str) -> list[str]:
         if file.table == "items" and file.rows:
             ids = read_parquet(info.path, file, ["item_id"])["item_id"].to_pylist()
             close = difflib.get_close_matches(item_id, ids, n=MAX_SUGGESTIONS, cutoff=0.6)
-            scored = [(difflib.SequenceMatcher(None, item_id, each).ratio(), each) for each in close]
+            scored = [
+                (difflib.SequenceMatcher(None, item_id, each).ratio(), each) for each in close
+            ]
             best = heapq.nlargest(MAX_SUGGESTIONS, [*best, *scored])
     return [each for _, each in best]
 
 
 def _files(info: SnapshotInfo, table: str, item_id: str) -> list[DataFile]:
     bucket = bucket_of(item_id, info.manifest["buckets"])
-    return [file for file in info.files if file.table == table and file.path.endswith(f"bucket-{bucket:05d}.parquet")]
+    return [
+        file
+        for file in info.files
+        if file.table == table and file.path.endswith(f"bucket-{bucket:05d}.parquet")
+    ]

@@ -3,8 +3,8 @@
 OUTPUT/current.json               names the published snapshot; replaced in one atomic step
 OUTPUT/current                    the same as a symbolic link, on local disks
 OUTPUT/snapshots/<run id>/        items/ embeddings/ quarantine/ probes/ manifest.json
-OUTPUT/answers/                   what language models answered, for all runs (transforms/caching/answers.py)
-OUTPUT/picture-features/          what image models made of each picture, for all runs (transforms/caching/image_features.py)
+OUTPUT/answers/                   answers of language models, for all runs (caching/answers.py)
+OUTPUT/picture-features/          features of images, for all runs (caching/image_features.py)
 OUTPUT/_work/<run id>/            intermediate files, removed at the end
 A snapshot without a manifest does not exist for readers.
 """
@@ -53,12 +53,19 @@ class Layout:
 
     @property
     def work(self) -> str:
-        return FileSystems.join(self.work_root or FileSystems.join(self.output, "_work"), self.run_id)
+        return FileSystems.join(
+            self.work_root or FileSystems.join(self.output, "_work"), self.run_id
+        )
 
     def create(self) -> Places:
         """Make the run's folders. Raises OSError when the output cannot be written."""
-        parts = [FileSystems.join(self.work, part) for part in ("spool", "reports", "pictures", "heartbeats")]
-        answers, features = (FileSystems.join(self.output, kept) for kept in ("answers", "picture-features"))
+        parts = [
+            FileSystems.join(self.work, part)
+            for part in ("spool", "reports", "pictures", "heartbeats")
+        ]
+        answers, features = (
+            FileSystems.join(self.output, kept) for kept in ("answers", "picture-features")
+        )
         for path in (self.snapshot, *parts):
             if is_local(path):
                 Path(path).mkdir(parents=True)
@@ -70,7 +77,9 @@ class Layout:
         return replace(shared, purse=purse, heartbeats=heartbeats, log=log)
 
     def keep_work(self) -> None:
-        """Mark the intermediate files as kept on purpose, so that no later run takes them for a killed one's."""
+        """Mark the intermediate files as kept on purpose, so that no later run takes them for a
+        killed one's.
+        """
         with contextlib.suppress(Exception):  # the run's own end is what matters
             write_json(FileSystems.join(self.work, KEPT), self.run_id)
 
@@ -102,7 +111,9 @@ class Layout:
 
 
 def point_to(output: str, run_id: str) -> list[str]:
-    """Make a run's snapshot the one that readers see, in one step; returns warnings for the operator."""
+    """Make a run's snapshot the one that readers see, in one step; returns warnings for the
+    operator.
+    """
     pointer = {"run_id": run_id, "snapshot": f"snapshots/{run_id}"}
     path = FileSystems.join(output, POINTER)
     if not is_local(output):
@@ -114,7 +125,9 @@ def point_to(output: str, run_id: str) -> list[str]:
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder or prefix; cleaning up must not hide why a run ended, so nothing is raised."""
+    """Remove a folder or prefix; cleaning up must not hide why a run ended, so nothing is
+    raised.
+    """
     if is_local(path):
         shutil.rmtree(path, ignore_errors=True)
         return
@@ -149,17 +162,23 @@ def _replace_link(link: Path, target: str, run_id: str) -> list[str]:
         half.replace(link)
     except OSError as error:
         half.unlink(missing_ok=True)
-        return [f"{link} could not be set to {target} ({error}); {POINTER} names the published snapshot"]
+        return [
+            f"{link} could not be set to {target} ({error}); {POINTER} names the published snapshot"
+        ]
     return []
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a run keeps things. snapshot: data files; spool: between stages; reports: what stages counted.
+    """Where a run keeps things.
 
-    pictures: made ready for a language model; answers: of language models, kept for later runs; features: of pictures,
-    likewise; purse: local file with what is spent of the budget, empty where work is not local.
-    heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not local.
+    snapshot: data files; spool: between stages; reports: what stages counted.
+
+    pictures: made ready for a language model; answers: of language models, kept for later runs;
+    features: of pictures, likewise; purse: local file with what is spent of the budget, empty where
+    work is not local.
+    heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not
+    local.
     """
 
     snapshot: str

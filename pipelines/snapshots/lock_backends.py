@@ -24,10 +24,13 @@ SETTLE_SECS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who holds an output. token: of this holder alone; process_start: clock ticks since boot at which it started.
+    """Who holds an output.
 
-    beat: how often the lock was renewed; started: for people, by that machine's clock; namespace: within which the
-    process has its number, since containers with one host's name number theirs apart.
+    token: of this holder alone; process_start: clock ticks since boot at which it started.
+
+    beat: how often the lock was renewed; started: for people, by that machine's clock; namespace:
+    within which the process has its number, since containers with one host's name number theirs
+    apart.
     """
 
     run_id: str
@@ -47,7 +50,17 @@ class Lock:
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         pid, (host, boot, namespace) = os.getpid(), here()
         token = secrets.token_hex(8)
-        return cls(run_id, command, host, boot, pid, process_start(pid), token, started, namespace=namespace)
+        return cls(
+            run_id,
+            command,
+            host,
+            boot,
+            pid,
+            process_start(pid),
+            token,
+            started,
+            namespace=namespace,
+        )
 
 
 def parse(text: bytes | None) -> Lock | None:
@@ -58,7 +71,9 @@ def parse(text: bytes | None) -> Lock | None:
 
 
 def process_start(pid: int) -> int:
-    """When a process of this machine started, in clock ticks since boot; -1: there is none, 0: nobody can tell."""
+    """When a process of this machine started, in clock ticks since boot; -1: there is none, 0:
+    nobody can tell.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -82,7 +97,9 @@ def _exists(pid: int) -> bool:
 
 
 def here() -> tuple[str, str, str]:
-    """Host, boot and numbering of processes: where all are the same, a process number means the same process."""
+    """Host, boot and numbering of processes: where all are the same, a process number means the
+    same process.
+    """
     boot = namespace = ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -93,9 +110,9 @@ def here() -> tuple[str, str, str]:
 class LocalPlace:
     """A lock file on a disk: created only if absent, taken over by renaming it away first.
 
-    Who looks at it and then changes it holds a guard of the system meanwhile. Without that, a third run could create
-    a lock just while a second one puts back what it took by mistake. A file system that has no such guards leaves
-    that gap.
+    Who looks at it and then changes it holds a guard of the system meanwhile. Without that, a third
+    run could create a lock just while a second one puts back what it took by mistake. A file system
+    that has no such guards leaves that gap.
     """
 
     def __init__(self, output: str) -> None:
@@ -166,7 +183,9 @@ class LocalPlace:
 
 
 class RemotePlace:
-    """A lock object: best effort, for an object store replaces what it is given, whoever was faster."""
+    """A lock object: best effort, for an object store replaces what it is given, whoever was
+    faster.
+    """
 
     def __init__(self, output: str) -> None:
         self._path = FileSystems.join(output, LOCK)
@@ -178,7 +197,9 @@ class RemotePlace:
 
     def read(self) -> bytes | None:
         try:
-            with FileSystems.open(self._path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            with FileSystems.open(
+                self._path, compression_type=CompressionTypes.UNCOMPRESSED
+            ) as file:
                 text: bytes = file.read()
                 return text
         except Exception:  # each object store has its own exceptions for what is missing

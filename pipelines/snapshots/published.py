@@ -1,4 +1,6 @@
-"""The published snapshot as a run goes on from it: its manifest, what its buckets hold, and what of it is sound."""
+"""The published snapshot as a run goes on from it: its manifest, what its buckets hold, and what of
+it is sound.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,25 @@ MANIFEST = "manifest.json"
 BUCKETS = "buckets.json"
 _HASHING_THREADS = 4
 # What of a manifest a run cannot go on without.
-_TOLD = frozenset(["run_id", "started", "buckets", "counts", "checks", "inputs", "since_full", "trusted_comparisons"])
+_TOLD = frozenset(
+    [
+        "run_id",
+        "started",
+        "buckets",
+        "counts",
+        "checks",
+        "inputs",
+        "since_full",
+        "trusted_comparisons",
+    ]
+)
 
 
 @dataclass(frozen=True)
 class EarlierSnapshot:
-    """path: its folder; manifest: as written; reports: one for each bucket, in the order of their numbers."""
+    """path: its folder; manifest: as written; reports: one for each bucket, in the order of their
+    numbers.
+    """
 
     path: str
     manifest: Mapping[str, Any]
@@ -39,23 +54,34 @@ class EarlierSnapshot:
         return str(self.manifest["run_id"])
 
     def damaged_buckets(self) -> dict[int, str]:
-        """Bucket → what is wrong with its files. On a local disk every byte is looked at, elsewhere the sizes are."""
+        """Bucket → what is wrong with its files.
+
+        On a local disk every byte is looked at, elsewhere the sizes are.
+        """
         files = [(report.bucket, file) for report in self.reports for file in report.files]
         with ThreadPoolExecutor(_HASHING_THREADS) as threads:
             faults = threads.map(lambda each: _fault(self.path, each[1]), files)
-            return {bucket: fault for (bucket, _), fault in zip(files, faults, strict=True) if fault}
+            return {
+                bucket: fault for (bucket, _), fault in zip(files, faults, strict=True) if fault
+            }
 
     def records(self, without: Iterable[int]) -> pa.Table:
-        """The records table of all buckets but those of `without`, with the bucket's number as column `bucket`."""
+        """The records table of all buckets but those of `without`, with the bucket's number as
+        column `bucket`.
+        """
         skipped = set(without)
         tables = [
-            read_parquet(self.path, file).append_column("bucket", pa.repeat(pa.scalar(r.bucket, pa.int32()), file.rows))
+            read_parquet(self.path, file).append_column(
+                "bucket", pa.repeat(pa.scalar(r.bucket, pa.int32()), file.rows)
+            )
             for r in self.reports
             for file in r.files
             if file.table == "records" and r.bucket not in skipped
         ]
         empty = records_schema().append(pa.field("bucket", pa.int32())).empty_table()
-        return pa.concat_tables([table.replace_schema_metadata(None).cast(empty.schema) for table in [empty, *tables]])
+        return pa.concat_tables(
+            [table.replace_schema_metadata(None).cast(empty.schema) for table in [empty, *tables]]
+        )
 
     def pictures(self, without: Iterable[int]) -> pa.Table:
         """item_id, path and version of every picture reference of the items."""
@@ -70,7 +96,9 @@ class EarlierSnapshot:
                     owners = table["item_id"].combine_chunks().take(pc.list_parent_indices(lists))
                     fields = [pc.struct_field(flat, name) for name in ("path", "version")]
                     tables.append(pa.table([owners, *fields], names=["item_id", "path", "version"]))
-        empty = pa.schema([(name, pa.string()) for name in ("item_id", "path", "version")]).empty_table()
+        empty = pa.schema(
+            [(name, pa.string()) for name in ("item_id", "path", "version")]
+        ).empty_table()
         return pa.concat_tables([empty, *tables])
 
     def files_of(self, table: str, buckets: Iterable[int] | None = None) -> list[DataFile]:
@@ -89,39 +117,54 @@ class UnusableSnapshotError(Exception):
 
 
 def read_published(output: str) -> EarlierSnapshot | None:
-    """The snapshot that `output` names as current, None where there is none. Raises UnusableSnapshotError."""
+    """The snapshot that `output` names as current, None where there is none.
+
+    Raises UnusableSnapshotError.
+    """
     pointer_path = FileSystems.join(output, POINTER)
     try:
         if not FileSystems.exists(pointer_path):
             return None
         pointer = msgspec.json.decode(_read(pointer_path))
-        return _with_sound_probes(read_snapshot(FileSystems.join(output, *str(pointer["snapshot"]).split("/"))))
+        return _with_sound_probes(
+            read_snapshot(FileSystems.join(output, *str(pointer["snapshot"]).split("/")))
+        )
     except UnusableSnapshotError:
         raise
     except Exception as error:  # whatever a file system, or half a file, brings
-        raise UnusableSnapshotError(f"{pointer_path} cannot be used ({type(error).__name__}: {error})") from error
+        raise UnusableSnapshotError(
+            f"{pointer_path} cannot be used ({type(error).__name__}: {error})"
+        ) from error
 
 
 def read_snapshot(path: str) -> EarlierSnapshot:
     """The snapshot in a folder. Raises UnusableSnapshotError."""
     try:
         manifest = msgspec.json.decode(_read(FileSystems.join(path, MANIFEST)))
-        reports = msgspec.json.decode(_read(FileSystems.join(path, BUCKETS)), type=list[BucketReport])
+        reports = msgspec.json.decode(
+            _read(FileSystems.join(path, BUCKETS)), type=list[BucketReport]
+        )
         missing = _TOLD - dict(manifest).keys()
         if missing:
             raise ValueError(f"{MANIFEST} does not say {', '.join(sorted(missing))}")
     except Exception as error:  # an older version wrote no BUCKETS, or somebody removed it
-        raise UnusableSnapshotError(f"{path} cannot be gone on from ({type(error).__name__}: {error})") from error
+        raise UnusableSnapshotError(
+            f"{path} cannot be gone on from ({type(error).__name__}: {error})"
+        ) from error
     return EarlierSnapshot(path, manifest, tuple(sorted(reports, key=lambda report: report.bucket)))
 
 
 def _with_sound_probes(snapshot: EarlierSnapshot) -> EarlierSnapshot:
-    """The snapshot; UnusableSnapshotError for a damaged probe, without which new rows are filled otherwise than old."""
+    """The snapshot; UnusableSnapshotError for a damaged probe, without which new rows are filled
+    otherwise than old.
+    """
     for row in snapshot.manifest.get("probes", ()):
         try:
             data = _read(FileSystems.join(snapshot.path, *str(row["path"]).split("/")))
         except Exception as error:  # each object store has its own exceptions for what is missing
-            raise UnusableSnapshotError(f"{row['path']} cannot be read ({type(error).__name__})") from error
+            raise UnusableSnapshotError(
+                f"{row['path']} cannot be read ({type(error).__name__})"
+            ) from error
         if hashlib.sha256(data).hexdigest() != row["digest"]:
             raise UnusableSnapshotError(f"{row['path']} holds other bytes than were written")
     return snapshot
@@ -137,7 +180,9 @@ def _fault(snapshot: str, file: DataFile) -> str:
         return str(error)
     except Exception as error:  # each object store has its own exceptions for what is missing
         return f"{file.path} cannot be read ({type(error).__name__})"
-    return "" if size == file.bytes else f"{file.path} has {size:,} bytes, {file.bytes:,} were written"
+    return (
+        "" if size == file.bytes else f"{file.path} has {size:,} bytes, {file.bytes:,} were written"
+    )
 
 
 def _read(path: str) -> bytes:

@@ -14,8 +14,13 @@ __all__ = ["browser", "whole"]
 _MADE: dict[str, Run] = {}
 
 
-@pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CATALOGS])
-def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Run]:
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CATALOGS],
+)
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Run]:
     """Each whole catalog, with fake models: every stage but the weights is the real one."""
     name = request.param
     if name not in _MADE:

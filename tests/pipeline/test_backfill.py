@@ -1,4 +1,6 @@
-"""backfill and replay: what was chosen is made anew, nothing else is touched, and what it costs is told first."""
+"""backfill and replay: what was chosen is made anew, nothing else is touched, and what it costs is
+told first.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,12 @@ def server() -> Iterator[ChatServer]:
 def records(shop: Shop, count: int = COUNT, **more: Any) -> list[dict[str, Any]]:
     """Records that state no colour, each with a picture of its own."""
     return [
-        {"sku": f"s{n}", "name": f"Thing {n}", "photos": [shop.picture(f"{n}.png", f"rgb({n * 9}, 9, 9)")], **more}
+        {
+            "sku": f"s{n}",
+            "name": f"Thing {n}",
+            "photos": [shop.picture(f"{n}.png", f"rgb({n * 9}, 9, 9)")],
+            **more,
+        }
         for n in range(count)
     ]
 
@@ -55,13 +62,20 @@ def by_id(run: Run, table: str = "items") -> dict[str, dict[str, Any]]:
 
 def touched(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> set[str]:
     """Ids whose rows are not the same, times and all."""
-    return {item_id for item_id in before.keys() | after.keys() if before.get(item_id) != after.get(item_id)}
+    return {
+        item_id
+        for item_id in before.keys() | after.keys()
+        if before.get(item_id) != after.get(item_id)
+    }
 
 
 def everything(run: Run) -> dict[str, str]:
     """Relative path → digest of all below the output, answers and pointer too."""
     files = [path for path in sorted(run.output.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(run.output)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(run.output)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def closes(run: Run) -> bool:
@@ -71,7 +85,8 @@ def closes(run: Run) -> bool:
     return bool(
         counts["unaccounted"] == counts["unaccounted_image_rows"] == 0
         and counts["records_in"] == counts["items"] + counts["records_quarantined"]
-        and (counts["items"], counts["records_quarantined"]) == (len(run.rows("items")), in_quarantine)
+        and (counts["items"], counts["records_quarantined"])
+        == (len(run.rows("items")), in_quarantine)
     )
 
 
@@ -90,7 +105,10 @@ CHOICES: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "ids": (("--ids", "IDS"), {"s0", "s2"}),
     "a reason of a value": (("--reason", "value-not-in-list"), {"s3"}),
     "a flag of a picture": (("--reason", "image-missing", "embed-failed"), {"s2"}),
-    "all conditions": (("--ids", "IDS", "--where", "item_id > 's1'", "--reason", "image-missing"), {"s2"}),
+    "all conditions": (
+        ("--ids", "IDS", "--where", "item_id > 's1'", "--reason", "image-missing"),
+        {"s2"},
+    ),
     "nothing": (("--where", "title = 'no such'"), set()),
 }
 
@@ -106,7 +124,9 @@ def varied(shop: Shop) -> tuple[Shop, Run]:
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_conditions_choose_items_and_nothing_else_is_touched(varied: tuple[Shop, Run], choice: str) -> None:
+def test_conditions_choose_items_and_nothing_else_is_touched(
+    varied: tuple[Shop, Run], choice: str
+) -> None:
     """What is chosen is made anew; all other rows of all tables stay as they are, byte for byte."""
     shop, first = varied
     arguments, chosen = CHOICES[choice]
@@ -129,10 +149,21 @@ def test_conditions_choose_items_and_nothing_else_is_touched(varied: tuple[Shop,
 
 
 def test_a_dry_run_tells_and_changes_nothing(varied: tuple[Shop, Run]) -> None:
-    """--dry-run says how many items, calls, tokens and what they cost by the last run's mean; no file changes."""
+    """--dry-run says how many items, calls, tokens and what they cost by the last run's mean; no
+    file changes.
+    """
     shop, first = varied
     held = everything(first)
-    run = call(shop, "backfill", "--where", "item_id < 's3'", "--dry-run", "--prices", "prompt=1000000", "completion=0")
+    run = call(
+        shop,
+        "backfill",
+        "--where",
+        "item_id < 's3'",
+        "--dry-run",
+        "--prices",
+        "prompt=1000000",
+        "completion=0",
+    )
     assert run.code == 0, run.err
     assert "items made anew: 3 of 6" in run.out
     assert "model calls: 3 at most" in run.out
@@ -144,7 +175,9 @@ def test_a_dry_run_tells_and_changes_nothing(varied: tuple[Shop, Run]) -> None:
 
 
 def test_records_that_changed_are_left_to_the_next_run(shop: Shop) -> None:
-    """A chosen record that the catalog no longer holds as it was is left alone and counted; the next run takes it up."""
+    """A chosen record that the catalog no longer holds as it was is left alone and counted; the
+    next run takes it up.
+    """
     made = records(shop)
     first = shop.run(shop.file("in.jsonl", made), options=ON)
     before = by_id(first)
@@ -160,9 +193,13 @@ def test_records_that_changed_are_left_to_the_next_run(shop: Shop) -> None:
     assert len(after.rows("items")) == COUNT + 1
 
 
-@pytest.mark.parametrize("change", ["winner changed", "duplicate changed", "copied", "image row gone", "image row new"])
+@pytest.mark.parametrize(
+    "change", ["winner changed", "duplicate changed", "copied", "image row gone", "image row new"]
+)
 def test_an_item_of_which_a_part_changed_is_left_to_the_next_run(shop: Shop, change: str) -> None:
-    """Where only some of an item's records are as they were, all of it is left as it is, and nothing is lost."""
+    """Where only some of an item's records are as they were, all of it is left as it is, and
+    nothing is lost.
+    """
     made = records(shop, 4)
     twin = {"sku": "s1", "name": "Twin"}
     table = shop.file("rows.csv", "sku,photo\ns1,0.png\n")
@@ -188,7 +225,9 @@ def test_an_item_of_which_a_part_changed_is_left_to_the_next_run(shop: Shop, cha
     assert by_id(run)["s1"]["title"] == "Thing 1"
     after = shop.run(shop.folder / "in.jsonl", options=options)
     anew = shop.run(shop.folder / "in.jsonl", options=options, output="anew")
-    assert {i: row["title"] for i, row in by_id(after).items()} == {i: row["title"] for i, row in by_id(anew).items()}
+    assert {i: row["title"] for i, row in by_id(after).items()} == {
+        i: row["title"] for i, row in by_id(anew).items()
+    }
     assert reasons(after) == reasons(anew)
 
 
@@ -201,14 +240,29 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "no such column": (("--where", "colour IS NULL"), "colour"),
     "several statements": (("--where", "true); CREATE TABLE t (i INT); SELECT (1"), "--where"),
     "a statement that gives nothing": (("--where", "true); CREATE TABLE t (i INT); --"), "--where"),
-    "a file": (("--where", "item_id IN (SELECT column0 FROM read_csv('/etc/passwd', sep=':'))"), "disabled"),
-    "a file by name": (("--where", "item_id IN (SELECT column0 FROM '/etc/passwd.csv')"), "--where"),
-    "a text file": (("--where", "(SELECT content FROM read_text('/etc/passwd')) <> ''"), "disabled"),
-    "the network": (("--where", "item_id IN (SELECT a FROM read_csv('http://127.0.0.1:1/x.csv'))"), "disabled"),
+    "a file": (
+        ("--where", "item_id IN (SELECT column0 FROM read_csv('/etc/passwd', sep=':'))"),
+        "disabled",
+    ),
+    "a file by name": (
+        ("--where", "item_id IN (SELECT column0 FROM '/etc/passwd.csv')"),
+        "--where",
+    ),
+    "a text file": (
+        ("--where", "(SELECT content FROM read_text('/etc/passwd')) <> ''"),
+        "disabled",
+    ),
+    "the network": (
+        ("--where", "item_id IN (SELECT a FROM read_csv('http://127.0.0.1:1/x.csv'))"),
+        "disabled",
+    ),
     "writing": (("--where", "true); COPY items TO '{folder}/leak.csv'; SELECT ('x'"), "--where"),
     "unlocking": (("--where", "true); SET enable_external_access = true; SELECT ('x'"), "--where"),
     "attaching": (("--where", "true); ATTACH '{folder}/leak.db'; SELECT ('x'"), "--where"),
-    "a variable of this program": (("--where", "item_id IN (SELECT item_id FROM table)"), "--where"),
+    "a variable of this program": (
+        ("--where", "item_id IN (SELECT item_id FROM table)"),
+        "--where",
+    ),
     "an attribute": (("--ids", "IDS", "--attributes", "colour"), "colour"),
     "a reason": (("--reason", "no-such-reason"), "no-such-reason"),
     "ids that are not there": (("--ids", "{folder}/none.txt"), "none.txt"),
@@ -217,11 +271,16 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def test_what_makes_no_sense_is_refused_before_any_work(varied: tuple[Shop, Run]) -> None:
-    """Wrong conditions, names and files end with exit code 2 and a message that names them; nothing is read or written."""
+    """Wrong conditions, names and files end with exit code 2 and a message that names them; nothing
+    is read or written.
+    """
     shop, first = varied
     held = everything(first)
     for fault, (arguments, named) in REFUSED.items():
-        filled = [str(shop.folder / "ids.txt") if a == "IDS" else a.format(folder=shop.folder) for a in arguments]
+        filled = [
+            str(shop.folder / "ids.txt") if a == "IDS" else a.format(folder=shop.folder)
+            for a in arguments
+        ]
         run = call(shop, "backfill", *filled)
         assert (fault, run.code) == (fault, 2), run.err
         assert named in run.err, (fault, run.err)
@@ -232,7 +291,9 @@ def test_what_makes_no_sense_is_refused_before_any_work(varied: tuple[Shop, Run]
 
 
 def test_without_a_snapshot_there_is_nothing_to_fill(shop: Shop) -> None:
-    """An output without a published snapshot ends both commands with exit code 2 and says how to begin."""
+    """An output without a published snapshot ends both commands with exit code 2 and says how to
+    begin.
+    """
     for command in (("backfill", "--where", "true"), ("replay", "--reason", "missing-id")):
         run = call(shop, *command)
         assert run.code == 2
@@ -240,10 +301,14 @@ def test_without_a_snapshot_there_is_nothing_to_fill(shop: Shop) -> None:
 
 
 def test_other_columns_are_refused(varied: tuple[Shop, Run]) -> None:
-    """A template with another attribute needs a whole run; the message names the columns and says so."""
+    """A template with another attribute needs a whole run; the message names the columns and says
+    so.
+    """
     shop, _ = varied
     path = shop.folder / "template.yaml"
-    path.write_text(shop.template + "  - {name: size, type: string, from: size, description: Its size.}\n")
+    path.write_text(
+        shop.template + "  - {name: size, type: string, from: size, description: Its size.}\n"
+    )
     for command in (("backfill", "--where", "true"), ("replay", "--reason", "missing-id")):
         run = call(shop, *command)
         assert run.code == 2
@@ -252,7 +317,9 @@ def test_other_columns_are_refused(varied: tuple[Shop, Run]) -> None:
 
 
 def test_a_damaged_snapshot_is_no_place_to_fill(varied: tuple[Shop, Run]) -> None:
-    """Where files of the snapshot are damaged, both commands say so and change nothing; a run mends it first."""
+    """Where files of the snapshot are damaged, both commands say so and change nothing; a run mends
+    it first.
+    """
     shop, first = varied
     for table in ("items", "quarantine"):
         file = max((first.snapshot / table).glob("*.parquet"), key=lambda path: path.stat().st_size)
@@ -260,7 +327,10 @@ def test_a_damaged_snapshot_is_no_place_to_fill(varied: tuple[Shop, Run]) -> Non
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
         held = everything(first)
-        for command in (("backfill", "--where", "item_id = 's1'"), ("replay", "--reason", "missing-id")):
+        for command in (
+            ("backfill", "--where", "item_id = 's1'"),
+            ("replay", "--reason", "missing-id"),
+        ):
             run = call(shop, *command)
             assert run.code in (2, 3), (table, command, run.out)
             assert f"{table}/{file.name}" in run.err
@@ -273,7 +343,9 @@ def test_a_damaged_snapshot_is_no_place_to_fill(varied: tuple[Shop, Run]) -> Non
 
 
 def test_named_attributes_are_the_only_ones_asked_for(shop: Shop, server: ChatServer) -> None:
-    """--attributes asks a language model for these again, of the chosen items; what else it said stays."""
+    """--attributes asks a language model for these again, of the chosen items; what else it said
+    stays.
+    """
     first = shop.run(shop.file("in.jsonl", records(shop)), options=(*ON, *openai(server.url)))
     before, asked = by_id(first), len(server.requests)
     run = call(shop, "backfill", "--where", "item_id IN ('s1', 's2')", "--attributes", "color")
@@ -290,7 +362,9 @@ def test_named_attributes_are_the_only_ones_asked_for(shop: Shop, server: ChatSe
 
 
 def test_without_the_stage_no_model_is_asked(shop: Shop, server: ChatServer) -> None:
-    """--stages embed asks no model and keeps what it said; the next command asks the model as before."""
+    """--stages embed asks no model and keeps what it said; the next command asks the model as
+    before.
+    """
     first = shop.run(shop.file("in.jsonl", records(shop)), options=(*ON, *openai(server.url)))
     before, asked = by_id(first), server.calls
     run = call(shop, "backfill", "--where", "item_id < 's3'", "--stages", "embed")
@@ -300,21 +374,31 @@ def test_without_the_stage_no_model_is_asked(shop: Shop, server: ChatServer) -> 
     assert touched(before, after) == {"s0", "s1", "s2"}
     for item_id, row in after.items():
         assert {**row, "created_ts": 0} == {**before[item_id], "created_ts": 0}
-    again = call(shop, "backfill", "--where", "item_id = 's1'", "--attributes", "color", "--ask-again")
+    again = call(
+        shop, "backfill", "--where", "item_id = 's1'", "--attributes", "color", "--ask-again"
+    )
     assert again.code == 0, again.err
     assert server.calls == asked + 1
     assert len(touched(after, by_id(again))) == 1
 
 
 def test_without_the_stage_vectors_are_kept(shop: Shop, server: ChatServer) -> None:
-    """--stages describe leaves all text vectors as they are, also of items whose text is another now."""
+    """--stages describe leaves all text vectors as they are, also of items whose text is another
+    now.
+    """
     first = shop.run(shop.file("in.jsonl", records(shop)), options=(*ON, *openai(server.url)))
-    vectors, texts = by_id(first, "embeddings/text"), {i: row["text_enriched"] for i, row in by_id(first).items()}
+    vectors, texts = (
+        by_id(first, "embeddings/text"),
+        {i: row["text_enriched"] for i, row in by_id(first).items()},
+    )
     options = ("--attributes", "image_description", "color", *openai(server.url, "newer"))
     kept = call(shop, "backfill", "--ids", ids(shop, "s1", "s2"), "--stages", "describe", *options)
     assert kept.code == 0, kept.err
     assert by_id(kept, "embeddings/text") == vectors
-    assert {row["image_description__provenance"]["model"] for row in by_id(kept).values()} == {"tiny", "newer"}
+    assert {row["image_description__provenance"]["model"] for row in by_id(kept).values()} == {
+        "tiny",
+        "newer",
+    }
     made = call(shop, "backfill", "--ids", ids(shop, "s1", "s2"), "--stages", "embed")
     assert made.code == 0, made.err
     moved = {i for i, row in by_id(made).items() if row["text_enriched"] != texts[i]}
@@ -342,7 +426,9 @@ def test_kept_vectors_go_with_their_items(shop: Shop) -> None:
 
 
 def test_the_same_question_is_paid_again_on_demand(shop: Shop, server: ChatServer) -> None:
-    """Without --ask-again a kept answer is used; with it the chosen items' answers are forgotten and paid for again."""
+    """Without --ask-again a kept answer is used; with it the chosen items' answers are forgotten
+    and paid for again.
+    """
     first = shop.run(shop.file("in.jsonl", records(shop)), options=(*ON, *openai(server.url)))
     asked = server.calls
     names = ("--attributes", "color", "weight", "image_description")
@@ -351,13 +437,19 @@ def test_the_same_question_is_paid_again_on_demand(shop: Shop, server: ChatServe
     again = call(shop, "backfill", "--where", "item_id < 's2'", *names, "--ask-again")
     assert (again.code, server.calls) == (0, asked + 2), again.err
     assert "answers forgotten: 2" in again.out
-    assert {i: row["color"] for i, row in by_id(again).items()} == {i: row["color"] for i, row in by_id(first).items()}
+    assert {i: row["color"] for i, row in by_id(again).items()} == {
+        i: row["color"] for i, row in by_id(first).items()
+    }
 
 
 def test_conditions_are_not_remembered(shop: Shop, server: ChatServer) -> None:
-    """A command takes over how models are called, and nothing of what an earlier backfill was told to choose or do."""
+    """A command takes over how models are called, and nothing of what an earlier backfill was told
+    to choose or do.
+    """
     first = shop.run(shop.file("in.jsonl", records(shop)), options=(*ON, *openai(server.url)))
-    one = call(shop, "backfill", "--where", "item_id = 's1'", "--attributes", "color", "--ask-again")
+    one = call(
+        shop, "backfill", "--where", "item_id = 's1'", "--attributes", "color", "--ask-again"
+    )
     assert one.code == 0, one.err
     before, asked = by_id(one), server.calls
     other = call(shop, "backfill", "--ids", ids(shop, "s2", "s3"))
@@ -371,14 +463,18 @@ def test_conditions_are_not_remembered(shop: Shop, server: ChatServer) -> None:
 
 
 def test_a_budget_is_gone_on_with(shop: Shop, server: ChatServer) -> None:
-    """A backfill for reason budget asks what a budget left open, as far as its own goes; the rest is told as before."""
+    """A backfill for reason budget asks what a budget left open, as far as its own goes; the rest
+    is told as before.
+    """
     path = shop.file("in.jsonl", records(shop))
     shop.run(path, options=(*ON, *openai(server.url), "--max-model-calls", "2"))
     run = call(shop, "backfill", "--reason", "budget", "--max-model-calls", "3")
     assert run.code == 0, run.err
     assert "items made anew: 4 of 6" in run.out
     assert server.calls == 5
-    left = [row for row in run.rows("items") if "budget" in {flag["reason"] for flag in row["flags"]}]
+    left = [
+        row for row in run.rows("items") if "budget" in {flag["reason"] for flag in row["flags"]}
+    ]
     assert len(left) == 1
     assert call(shop, "backfill", "--reason", "budget").code == 0
     assert server.calls == 6
@@ -391,22 +487,30 @@ STRICT = "  - {name: code, type: string, from: code, required: true, max_length:
 
 
 def strict_shop(shop: Shop) -> Run:
-    """A published catalog of which three records are in quarantine: two for want of a code, one without an id."""
+    """A published catalog of which three records are in quarantine: two for want of a code, one
+    without an id.
+    """
     shop.template += STRICT + "gate: {max_quarantine_rate: 1}\n"
     made = records(shop, code="c1")
     del made[1]["code"]
     made[2] |= {"code": None, "art": "c2"}
     table = shop.file("rows.csv", "sku,photo\ns2,0.png\ns3,0.png\n")
     options = (*ON, "--image-table", str(table))
-    return shop.run(shop.file("in.jsonl", [*made, {"name": "nobody", "code": "c3"}]), options=options)
+    return shop.run(
+        shop.file("in.jsonl", [*made, {"name": "nobody", "code": "c3"}]), options=options
+    )
 
 
 def test_a_replay_lets_through_what_passes_now(shop: Shop) -> None:
-    """After a mended template, records that pass leave the quarantine; others stay with their reason; nothing is lost."""
+    """After a mended template, records that pass leave the quarantine; others stay with their
+    reason; nothing is lost.
+    """
     first = strict_shop(shop)
     assert reasons(first) == {"missing-id": 1, "required-missing": 2}
     before, aside = by_id(first), {row["raw_digest"]: row for row in first.rows("quarantine")}
-    (shop.folder / "template.yaml").write_text(shop.template.replace("from: code,", "from: [code, art],"))
+    (shop.folder / "template.yaml").write_text(
+        shop.template.replace("from: code,", "from: [code, art],")
+    )
     (shop.folder / "in.jsonl").unlink()
     shop.file("in.jsonl", [{"sku": "other", "name": "not looked at"}])
     run = call(shop, "replay", "--reason", "required-missing")
@@ -434,15 +538,25 @@ def test_a_replay_that_mends_nothing_leaves_all_as_it_was(shop: Shop) -> None:
     assert closes(run)
 
 
-@pytest.mark.parametrize("reason", ["duplicate-id", "image-table-row-invalid", "image-table-orphan"])
-def test_a_replay_of_what_hangs_together_with_an_item_loses_nothing(shop: Shop, reason: str) -> None:
-    """Duplicates and rows of image tables stay in quarantine, and the items that they belong to stay items."""
+@pytest.mark.parametrize(
+    "reason", ["duplicate-id", "image-table-row-invalid", "image-table-orphan"]
+)
+def test_a_replay_of_what_hangs_together_with_an_item_loses_nothing(
+    shop: Shop, reason: str
+) -> None:
+    """Duplicates and rows of image tables stay in quarantine, and the items that they belong to
+    stay items.
+    """
     made = records(shop, 4)
     table = shop.file("rows.csv", "sku,photo\ns1,0.png\ns1,\nghost,0.png\n")
     options = (*ON, "--image-table", str(table))
     first = shop.run(shop.file("in.jsonl", [*made, {"sku": "s1", "name": "Twin"}]), options=options)
     assert first.code == 0, first.err
-    assert reasons(first) == {"duplicate-id": 1, "image-table-orphan": 1, "image-table-row-invalid": 1}
+    assert reasons(first) == {
+        "duplicate-id": 1,
+        "image-table-orphan": 1,
+        "image-table-row-invalid": 1,
+    }
     titles = {i: row["title"] for i, row in by_id(first).items()}
     run = call(shop, "replay", "--reason", reason)
     assert run.code == 0, run.out + run.err
@@ -453,11 +567,17 @@ def test_a_replay_of_what_hangs_together_with_an_item_loses_nothing(shop: Shop, 
 
 
 def test_a_replayed_record_does_not_take_the_place_of_an_item(shop: Shop) -> None:
-    """A record whose id a mended template finds, and which is an item's already, waits for a whole run to choose."""
+    """A record whose id a mended template finds, and which is an item's already, waits for a whole
+    run to choose.
+    """
     lost = {"name": "Lost", "ean": "s1"}
-    first = shop.run(shop.file("in.jsonl", [*records(shop, 4), lost, {"name": "Found", "ean": "s8"}]), options=ON)
+    first = shop.run(
+        shop.file("in.jsonl", [*records(shop, 4), lost, {"name": "Found", "ean": "s8"}]), options=ON
+    )
     assert reasons(first) == {"missing-id": 2}
-    (shop.folder / "template.yaml").write_text(shop.template.replace("  id: sku\n", "  id: [sku, ean]\n"))
+    (shop.folder / "template.yaml").write_text(
+        shop.template.replace("  id: sku\n", "  id: [sku, ean]\n")
+    )
     run = call(shop, "replay", "--reason", "missing-id")
     assert run.code == 0, run.out + run.err
     assert "1 records were not made anew" in run.err
@@ -485,7 +605,9 @@ def test_a_replay_tells_first(shop: Shop) -> None:
 
 
 def test_the_next_run_goes_on_from_a_replay(shop: Shop) -> None:
-    """After a replay the scheduled run finds nothing new in the same catalog, and the same tables as a run anew."""
+    """After a replay the scheduled run finds nothing new in the same catalog, and the same tables
+    as a run anew.
+    """
     strict_shop(shop)
     mended = shop.template.replace("from: code,", "from: [code, art],")
     (shop.folder / "template.yaml").write_text(mended)
@@ -494,8 +616,15 @@ def test_the_next_run_goes_on_from_a_replay(shop: Shop) -> None:
     options = (*ON, "--image-table", str(shop.folder / "rows.csv"))
     after = shop.run(shop.folder / "in.jsonl", options=options)
     anew = shop.run(shop.folder / "in.jsonl", options=options, output="anew")
-    assert after.manifest["made_anew_because"] == ["template changed"], "most rows were made by another template"
+    assert after.manifest["made_anew_because"] == ["template changed"], (
+        "most rows were made by another template"
+    )
     for row in (by_id(after), by_id(anew)):
         assert row["s2"]["image_count"] == 2
-    assert {i: r["images"] for i, r in by_id(after).items()} == {i: r["images"] for i, r in by_id(anew).items()}
-    assert json.loads(Path(after.output / "current.json").read_text())["run_id"] == after.manifest["run_id"]
+    assert {i: r["images"] for i, r in by_id(after).items()} == {
+        i: r["images"] for i, r in by_id(anew).items()
+    }
+    assert (
+        json.loads(Path(after.output / "current.json").read_text())["run_id"]
+        == after.manifest["run_id"]
+    )

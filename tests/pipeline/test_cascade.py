@@ -1,4 +1,6 @@
-"""The filling cascade end to end: rules, probes, contradictions and a language model, through main([...])."""
+"""The filling cascade end to end: rules, probes, contradictions and a language model, through
+main([...]).
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,22 @@ def record(number: int, **given: Any) -> dict[str, Any]:
     kind, maker = list(WORDS)[number % 3], maker_of(number)
     words = WORDS[kind].split()
     text = f"{words[number // 3 % 4]} {words[number // 7 % 4]} for the house, number {number}. Made by {maker}."
-    row: dict[str, Any] = {"sku": f"s{number:03}", "name": f"Item {number}", "text": text, "kind": kind, "maker": maker}
+    row: dict[str, Any] = {
+        "sku": f"s{number:03}",
+        "name": f"Item {number}",
+        "text": text,
+        "kind": kind,
+        "maker": maker,
+    }
     return {name: value for name, value in (row | given).items() if value is not None}
 
 
 def records(count: int = 150) -> list[dict[str, Any]]:
     """Every fifth lacks its kind, every sixth its maker; one says that it has no maker."""
-    gaps = [{} | ({"kind": None} if n % 5 == 0 else {}) | ({"maker": None} if n % 6 == 0 else {}) for n in range(count)]
+    gaps = [
+        {} | ({"kind": None} if n % 5 == 0 else {}) | ({"maker": None} if n % 6 == 0 else {})
+        for n in range(count)
+    ]
     rows = [record(number, **gap) for number, gap in enumerate(gaps)]
     rows[7]["maker"] = "none"
     rows[5]["color"] = "Blue"
@@ -64,7 +75,9 @@ def probes(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def test_missing_values_are_learnt_from_the_rows_that_have_them(learnt: tuple[Shop, Run]) -> None:
-    """Closed lists and open values are filled rightly, each with source, method, confidence and evidence."""
+    """Closed lists and open values are filled rightly, each with source, method, confidence and
+    evidence.
+    """
     _, run = learnt
     assert run.code == 0, run.err
     rows = by_id(run)
@@ -77,7 +90,9 @@ def test_missing_values_are_learnt_from_the_rows_that_have_them(learnt: tuple[Sh
         assert provenance["evidence"]["field"] in ("title", "about")
     spans = [rows[f"s{number:03}"] for number in range(0, 150, 6)]
     assert [row["maker"] for row in spans] == [maker_of(n) for n in range(0, 150, 6)]
-    assert [row["maker__provenance"]["evidence"]["text"] for row in spans] == [row["maker"] for row in spans]
+    assert [row["maker__provenance"]["evidence"]["text"] for row in spans] == [
+        row["maker"] for row in spans
+    ]
 
 
 def test_no_source_value_changes(learnt: tuple[Shop, Run]) -> None:
@@ -87,7 +102,10 @@ def test_no_source_value_changes(learnt: tuple[Shop, Run]) -> None:
     for given in records():
         for name in ("kind", "color"):
             if name in given:
-                assert (rows[given["sku"]][name], rows[given["sku"]][f"{name}__provenance"]["source"]) == (
+                assert (
+                    rows[given["sku"]][name],
+                    rows[given["sku"]][f"{name}__provenance"]["source"],
+                ) == (
                     given[name],
                     "record",
                 )
@@ -109,7 +127,9 @@ def test_probes_of_an_earlier_run_are_used_again(learnt: tuple[Shop, Run]) -> No
     shop, run = learnt
     again = shop.run(shop.folder / "in.jsonl", options=["--full"])
     assert all(probe["reused"] for probe in again.manifest["probes"])
-    assert [probe["digest"] for probe in again.manifest["probes"]] == [p["digest"] for p in run.manifest["probes"]]
+    assert [probe["digest"] for probe in again.manifest["probes"]] == [
+        p["digest"] for p in run.manifest["probes"]
+    ]
     drop = ("created_ts",)
     assert [{k: v for k, v in row.items() if k not in drop} for row in again.rows("items")] == [
         {k: v for k, v in row.items() if k not in drop} for row in run.rows("items")
@@ -120,7 +140,9 @@ def test_probes_of_an_earlier_run_are_used_again(learnt: tuple[Shop, Run]) -> No
 
 
 def test_rungs_can_be_switched_off(learnt: tuple[Shop, Run]) -> None:
-    """Without probes nothing is learnt or filled by them; without rules a stated colour is not taken."""
+    """Without probes nothing is learnt or filled by them; without rules a stated colour is not
+    taken.
+    """
     shop, _ = learnt
     rows = [record(n, kind=None, name=f"navy Item {n}") for n in range(4)]
     path = shop.file("few.jsonl", rows)
@@ -132,7 +154,9 @@ def test_rungs_can_be_switched_off(learnt: tuple[Shop, Run]) -> None:
 
 
 def test_reference_rows_teach_and_are_not_written(learnt: tuple[Shop, Run]) -> None:
-    """Labelled rows of another catalog fill this one's gaps; they are counted, and no row of the tables."""
+    """Labelled rows of another catalog fill this one's gaps; they are counted, and no row of the
+    tables.
+    """
     shop, _ = learnt
     path = shop.file("unlabelled.jsonl", [record(n, kind=None, maker=None) for n in range(6)])
     reference = shop.file("labelled.jsonl", records())
@@ -141,13 +165,17 @@ def test_reference_rows_teach_and_are_not_written(learnt: tuple[Shop, Run]) -> N
     assert [rows[f"s{n:03}"]["kind"] for n in range(6)] == [list(WORDS)[n % 3] for n in range(6)]
     assert run.manifest["counts"]["records_in"] == len(run.rows("items")) == 6
     assert sum(split["records"] for split in run.manifest["reference"]) == 150
-    refused = shop.run(path, options=["--reference", str(reference), "--no-probes"], output="refused")
+    refused = shop.run(
+        path, options=["--reference", str(reference), "--no-probes"], output="refused"
+    )
     assert refused.code == 2
     assert "--no-probes switches off" in refused.err
 
 
 def test_contradictions_flag_both_sides_and_keep_the_value(tmp_path: Path) -> None:
-    """One text under two unrelated titles, and a value that all like rows deny, are flagged; nothing is changed."""
+    """One text under two unrelated titles, and a value that all like rows deny, are flagged;
+    nothing is changed.
+    """
     text = "A long story of a dog that walks home over the hills alone, at night and in the rain, for many weeks."
     rows = records()
     rows[30] |= {"name": "Otter song", "text": text}
@@ -162,14 +190,18 @@ def test_contradictions_flag_both_sides_and_keep_the_value(tmp_path: Path) -> No
 
 
 def test_a_language_model_is_asked_for_what_is_open_only(learnt: tuple[Shop, Run]) -> None:
-    """What rules and probes settled is in no question, and a budget is kept to; what it leaves open says so."""
+    """What rules and probes settled is in no question, and a budget is kept to; what it leaves open
+    says so.
+    """
     shop, _ = learnt
     calls = 20
     options = ["--describe-backend", "fake", "--max-model-calls", str(calls)]
     run = shop.run(shop.folder / "in.jsonl", options=options, output="asked")
     assert run.manifest["counts"]["described"]["calls"] <= calls
     rows = by_id(run)
-    assert {rows[f"s{number:03}"]["kind__provenance"]["method"] for number in range(0, 150, 5)} == {"probe:text"}
+    assert {rows[f"s{number:03}"]["kind__provenance"]["method"] for number in range(0, 150, 5)} == {
+        "probe:text"
+    }
     assert "budget" in {row["color__provenance"]["reason"] for row in rows.values()}
     missing = run.manifest["counts"]["missing"]
     assert missing["values_settled"] >= 30 + 25

@@ -31,7 +31,9 @@ def test_a_published_run_says_where_to_look(shop: Shop) -> None:
 
 
 def test_every_file_is_in_the_manifest_with_its_digest(shop: Shop) -> None:
-    """The manifest names each data file with rows, bytes and SHA-256, and each input with its digest."""
+    """The manifest names each data file with rows, bytes and SHA-256, and each input with its
+    digest.
+    """
     import hashlib
 
     source = shop.file("in.jsonl", GOOD)
@@ -48,13 +50,19 @@ def test_every_file_is_in_the_manifest_with_its_digest(shop: Shop) -> None:
 def test_a_refused_snapshot_never_becomes_current(shop: Shop) -> None:
     """Exit code 1 keeps the previous snapshot current and the refused one for inspection."""
     first = shop.run(shop.file("in.jsonl", GOOD))
-    bad = shop.file("bad.jsonl", [{"sku": None, "name": "x"}, {"sku": "a", "name": "y"}, {"sku": "", "name": "z"}])
+    bad = shop.file(
+        "bad.jsonl",
+        [{"sku": None, "name": "x"}, {"sku": "a", "name": "y"}, {"sku": "", "name": "z"}],
+    )
     second = shop.run(bad)
     assert second.code == 1
     assert "REFUSED" in second.out
     assert second.manifest["published"] is False
     assert (first.output / "current").resolve() != second.snapshot
-    assert json.loads((first.output / "current.json").read_text())["run_id"] != second.manifest["run_id"]
+    assert (
+        json.loads((first.output / "current.json").read_text())["run_id"]
+        != second.manifest["run_id"]
+    )
 
 
 def test_all_bad_arguments_are_named_at_once(shop: Shop) -> None:
@@ -67,7 +75,8 @@ def test_all_bad_arguments_are_named_at_once(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typo", "meant"), [("--worker", "--workers"), ("--direct_num_worker=3", "--direct_num_workers")]
+    ("typo", "meant"),
+    [("--worker", "--workers"), ("--direct_num_worker=3", "--direct_num_workers")],
 )
 def test_a_mistyped_option_is_refused_with_the_right_one(shop: Shop, typo: str, meant: str) -> None:
     """An option that neither this program nor Beam knows is an error, not a silent default."""
@@ -78,7 +87,9 @@ def test_a_mistyped_option_is_refused_with_the_right_one(shop: Shop, typo: str, 
 
 def test_a_wrong_template_is_refused_with_lines(shop: Shop) -> None:
     """A template with errors ends with 2 and names each with its line."""
-    shop.template = TEMPLATE.replace("type: number", "type: numbr").replace("id: sku\n", "idd: sku\n")
+    shop.template = TEMPLATE.replace("type: number", "type: numbr").replace(
+        "id: sku\n", "idd: sku\n"
+    )
     run = shop.run(shop.file("in.jsonl", GOOD))
     assert run.code == 2
     assert "line 5" in run.err
@@ -101,9 +112,15 @@ def test_an_output_that_cannot_be_written_is_refused(shop: Shop) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_keeps_the_previous_snapshot(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A write that fails for lack of space ends with 3, removes what was half written, and changes nothing for readers."""
-    path = shop.file("in.jsonl", [{"sku": f"s{n}", "name": os.urandom(4_000).hex()} for n in range(500)])
+def test_a_full_disk_keeps_the_previous_snapshot(
+    shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A write that fails for lack of space ends with 3, removes what was half written, and changes
+    nothing for readers.
+    """
+    path = shop.file(
+        "in.jsonl", [{"sku": f"s{n}", "name": os.urandom(4_000).hex()} for n in range(500)]
+    )
     first = shop.run(shop.file("small.jsonl", GOOD))
     current = (first.output / "current.json").read_text()
     command = [
@@ -115,7 +132,15 @@ def test_a_full_disk_keeps_the_previous_snapshot(shop: Shop, tmp_path_factory: p
         "--workers",
         "1",
     ]
-    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(path), "--output", str(first.output)]
+    command += [
+        "--images-root",
+        str(shop.images),
+        *FAKE_MODELS,
+        "--input",
+        str(path),
+        "--output",
+        str(first.output),
+    ]
     # A file size limit stands for a full disk: the same OSError, at a place that no test can choose otherwise.
     limited = ["sh", "-c", 'trap "" XFSZ; ulimit -f 1000; exec "$@"', "sh", *command]
     done = subprocess.run(limited, capture_output=True, text=True, timeout=120, check=False)
@@ -185,7 +210,14 @@ def test_help_names_every_option_and_exit_code(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         cli.main(["run", "--help"])
     out = capsys.readouterr().out
-    for expected in ("--template", "--images-root", "--describe-backend", "exit codes", "examples", "(default: "):
+    for expected in (
+        "--template",
+        "--images-root",
+        "--describe-backend",
+        "exit codes",
+        "examples",
+        "(default: ",
+    ):
         assert expected in out
 
 
@@ -202,17 +234,34 @@ def test_template_commands(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     assert "did you mean 'grocery'?" in capsys.readouterr().err
 
 
-def test_both_front_ends_take_the_same_options(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_front_ends_take_the_same_options(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`catalog-enrich run` and `python -m pipelines.enrich` are one job."""
     (shop.folder / "template.yaml").write_text(TEMPLATE)
-    arguments = ["--template", str(shop.folder / "template.yaml"), "--images-root", str(shop.images), *FAKE_MODELS]
-    arguments += ["--workers", "1", "--input", str(shop.file("in.jsonl", GOOD)), "--output", str(shop.folder / "out")]
+    arguments = [
+        "--template",
+        str(shop.folder / "template.yaml"),
+        "--images-root",
+        str(shop.images),
+        *FAKE_MODELS,
+    ]
+    arguments += [
+        "--workers",
+        "1",
+        "--input",
+        str(shop.file("in.jsonl", GOOD)),
+        "--output",
+        str(shop.folder / "out"),
+    ]
     assert cli.main(["run", *arguments]) == 0
     assert "published" in capsys.readouterr().out
 
 
 def test_a_run_in_a_log_is_quiet(shop: Shop) -> None:
-    """Without a terminal nothing is written to stderr by a good run, also from its worker processes."""
+    """Without a terminal nothing is written to stderr by a good run, also from its worker
+    processes.
+    """
     (shop.folder / "template.yaml").write_text(TEMPLATE)
     command = [
         sys.executable,
@@ -223,16 +272,28 @@ def test_a_run_in_a_log_is_quiet(shop: Shop) -> None:
         "--workers",
         "2",
     ]
-    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(shop.file("in.jsonl", GOOD))]
+    command += [
+        "--images-root",
+        str(shop.images),
+        *FAKE_MODELS,
+        "--input",
+        str(shop.file("in.jsonl", GOOD)),
+    ]
     done = subprocess.run(
-        [*command, "--output", str(shop.folder / "out")], capture_output=True, text=True, timeout=120, check=False
+        [*command, "--output", str(shop.folder / "out")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
 
 def test_a_signal_while_publishing_changes_nothing(shop: Shop) -> None:
-    """SIGTERM in the middle of publishing lets the run finish: the pointer names a snapshot that is there."""
+    """SIGTERM in the middle of publishing lets the run finish: the pointer names a snapshot that is
+    there.
+    """
     (shop.folder / "template.yaml").write_text(TEMPLATE)
     program = (
         "import os, signal, sys\n"
@@ -244,10 +305,28 @@ def test_a_signal_while_publishing_changes_nothing(shop: Shop) -> None:
         "enrich.Layout = Layout\n"
         "sys.exit(enrich.main(sys.argv[1:]))\n"
     )
-    command = [sys.executable, "-c", program, "--template", str(shop.folder / "template.yaml"), "--workers", "1"]
-    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(shop.file("in.jsonl", GOOD))]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "--template",
+        str(shop.folder / "template.yaml"),
+        "--workers",
+        "1",
+    ]
+    command += [
+        "--images-root",
+        str(shop.images),
+        *FAKE_MODELS,
+        "--input",
+        str(shop.file("in.jsonl", GOOD)),
+    ]
     done = subprocess.run(
-        [*command, "--output", str(shop.folder / "out")], capture_output=True, text=True, timeout=120, check=False
+        [*command, "--output", str(shop.folder / "out")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert (shop.folder / "out" / "current" / "manifest.json").exists()
@@ -265,10 +344,18 @@ def test_a_reader_that_has_gone_does_not_refuse_a_snapshot(shop: Shop) -> None:
         "--workers",
         "1",
     ]
-    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(shop.file("in.jsonl", GOOD))]
+    command += [
+        "--images-root",
+        str(shop.images),
+        *FAKE_MODELS,
+        "--input",
+        str(shop.file("in.jsonl", GOOD)),
+    ]
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*command, "--output", str(shop.folder / "out")], stdout=write, timeout=120, check=False)
+    done = subprocess.run(
+        [*command, "--output", str(shop.folder / "out")], stdout=write, timeout=120, check=False
+    )
     os.close(write)
     assert done.returncode == 0
     assert (shop.folder / "out" / "current.json").exists()
@@ -283,7 +370,9 @@ def test_an_unknown_runner_is_refused(shop: Shop) -> None:
     assert "loses records" in dask.err
 
 
-def test_every_command_that_looks_prints_json(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_that_looks_prints_json(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With --json each command prints one JSON document on stdout and nothing else there."""
     output = str(shop.run(shop.file("in.jsonl", GOOD)).output)
     template = str(shop.folder / "template.yaml")
@@ -309,14 +398,21 @@ def test_a_run_prints_its_manifest_as_json(shop: Shop) -> None:
     told = json.loads(run.out)
     assert told["run_id"] == run.manifest["run_id"]
     assert told["unchanged"] is False
-    assert json.loads(shop.run(shop.folder / "in.jsonl", options=("--json",)).out)["unchanged"] is True
+    assert (
+        json.loads(shop.run(shop.folder / "in.jsonl", options=("--json",)).out)["unchanged"] is True
+    )
 
 
 def test_a_quiet_run_says_nothing_unless_it_goes_wrong(shop: Shop) -> None:
-    """With --quiet a published run prints nothing; a refused one says on stderr which checks failed and what to do."""
+    """With --quiet a published run prints nothing; a refused one says on stderr which checks failed
+    and what to do.
+    """
     published = shop.run(shop.file("in.jsonl", GOOD), options=("--quiet",))
     assert (published.code, published.out, published.err) == (0, "", "")
-    bad = shop.file("bad.jsonl", [{"sku": None, "name": "x"}, {"sku": "a", "name": "y"}, {"sku": "", "name": "z"}])
+    bad = shop.file(
+        "bad.jsonl",
+        [{"sku": None, "name": "x"}, {"sku": "a", "name": "y"}, {"sku": "", "name": "z"}],
+    )
     refused = shop.run(bad, options=("--quiet",))
     assert (refused.code, refused.out) == (1, "")
     assert "of the records are in quarantine" in refused.err

@@ -1,4 +1,6 @@
-"""`catalog-enrich doctor`: what is well, what is not, and what to do, on real folders, models and servers."""
+"""`catalog-enrich doctor`: what is well, what is not, and what to do, on real folders, models and
+servers.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,29 @@ from transforms.models.contract import ModelOptions
 FAKE = ("--image-encoder", "fake", "--text-encoder", "fake")
 
 
-def examined(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict[str, dict[str, Any]]]:
+def examined(
+    capsys: pytest.CaptureFixture[str], *options: str
+) -> tuple[int, dict[str, dict[str, Any]]]:
     capsys.readouterr()
     code = cli.main(["doctor", *options, "--json"])
     return code, {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
 
 
 def test_a_sound_machine_is_well(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a published snapshot, a sound template and models that load nothing is a problem, and the exit code is 0."""
+    """With a published snapshot, a sound template and models that load nothing is a problem, and
+    the exit code is 0.
+    """
     run = shop.run(shop.file("in.jsonl", [{"sku": "a", "name": "Red mug"}]))
     template = str(shop.folder / "template.yaml")
     code, found = examined(
-        capsys, "--template", template, "--output", str(run.output), "--images-root", str(shop.images), *FAKE
+        capsys,
+        "--template",
+        template,
+        "--output",
+        str(run.output),
+        "--images-root",
+        str(shop.images),
+        *FAKE,
     )
     assert code == 0, found
     assert found["snapshot"]["found"].startswith(run.manifest["run_id"])
@@ -37,7 +50,9 @@ def test_a_sound_machine_is_well(shop: Shop, capsys: pytest.CaptureFixture[str])
 
 
 def test_the_embedded_models_are_really_loaded(capsys: pytest.CaptureFixture[str]) -> None:
-    """The default models are loaded, and the text encoder has its documented dimension; --quick loads none."""
+    """The default models are loaded, and the text encoder has its documented dimension; --quick
+    loads none.
+    """
     code, found = examined(capsys)
     assert code == 0, found
     assert found["text encoder"]["found"].endswith("384 dimensions")
@@ -53,11 +68,24 @@ def test_the_embedded_models_are_really_loaded(capsys: pytest.CaptureFixture[str
     ],
 )
 def test_an_endpoint_is_asked(
-    script: tuple[str, ...], model: str, status: str, expected: str, capsys: pytest.CaptureFixture[str]
+    script: tuple[str, ...],
+    model: str,
+    status: str,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A server that is up names its models; a model that it does not serve is a problem with the right names."""
+    """A server that is up names its models; a model that it does not serve is a problem with the
+    right names.
+    """
     with ChatServer(script) as server:
-        options = ("--describe-backend", "openai", "--endpoint", server.url, "--describe-model", model)
+        options = (
+            "--describe-backend",
+            "openai",
+            "--endpoint",
+            server.url,
+            "--describe-model",
+            model,
+        )
         code, found = examined(capsys, *options, *FAKE, "--quick")
     assert found["endpoint"]["status"] == status
     assert expected in found["endpoint"]["found"]
@@ -90,19 +118,38 @@ def test_a_server_that_wants_a_key_is_told_so_and_the_key_is_never_shown(
 
 def test_a_dead_endpoint_is_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody listening ends with 1 and says what to look at."""
-    options = ("--describe-backend", "openai", "--endpoint", "http://127.0.0.1:9/v1", "--describe-model", "M")
+    options = (
+        "--describe-backend",
+        "openai",
+        "--endpoint",
+        "http://127.0.0.1:9/v1",
+        "--describe-model",
+        "M",
+    )
     code, found = examined(capsys, *options, *FAKE, "--quick")
     assert code == 1
     assert "does not answer" in found["endpoint"]["found"]
 
 
-def test_what_is_wrong_with_folders_and_templates_is_told(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """A broken template, a folder of pictures that is none, and a damaged snapshot each have their fix."""
+def test_what_is_wrong_with_folders_and_templates_is_told(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A broken template, a folder of pictures that is none, and a damaged snapshot each have their
+    fix.
+    """
     run = shop.run(shop.file("in.jsonl", [{"sku": "a", "name": "Red mug"}]))
     broken = shop.file("broken.yaml", "name: x\n")
     next((run.snapshot / "items").glob("*.parquet")).write_bytes(b"PAR1")
     code, found = examined(
-        capsys, "--template", str(broken), "--output", str(run.output), "--images-root", "/nowhere", *FAKE, "--quick"
+        capsys,
+        "--template",
+        str(broken),
+        "--output",
+        str(run.output),
+        "--images-root",
+        "/nowhere",
+        *FAKE,
+        "--quick",
     )
     assert code == 1
     assert found["template"]["status"] == found["pictures"]["status"] == "problem"

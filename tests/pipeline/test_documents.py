@@ -1,4 +1,6 @@
-"""Documents are tests: generated pages are up to date, runbook commands run, the package installs and imports fast."""
+"""Documents are tests: generated pages are up to date, runbook commands run, the package installs
+and imports fast.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,22 @@ def test_every_option_of_the_run_is_documented() -> None:
     """docs/options.md has each option that the parser knows."""
     page = (ROOT / "docs" / "options.md").read_text("utf-8")
     run = next(a for a in cli.build_parser()._actions if a.dest == "command").choices["run"]  # type: ignore[index,union-attr]
-    flags = [flag for action in run._actions for flag in action.option_strings if flag not in ("-h", "--help")]
+    flags = [
+        flag
+        for action in run._actions
+        for flag in action.option_strings
+        if flag not in ("-h", "--help")
+    ]
     assert [flag for flag in flags if f"`{flag}`" not in page] == []
 
 
 def test_every_command_and_option_is_documented() -> None:
-    """docs/ has each command, action and option that the parser knows, and the README names each command."""
-    page = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("commands.md", "options.md"))
+    """docs/ has each command, action and option that the parser knows, and the README names each
+    command.
+    """
+    page = "".join(
+        (ROOT / "docs" / name).read_text("utf-8") for name in ("commands.md", "options.md")
+    )
     readme = (ROOT / "README.md").read_text("utf-8")
     for name, parser in docs._commands(cli.build_parser()):
         assert f"## {name}\n" in page
@@ -74,7 +85,9 @@ RUNBOOKS = tuple(
 
 def test_every_runbook_is_run() -> None:
     """No page of runbooks/ is left out of the test that runs their commands."""
-    assert sorted(RUNBOOKS) == sorted(str(page.relative_to(ROOT)) for page in (ROOT / "runbooks").glob("*.md"))
+    assert sorted(RUNBOOKS) == sorted(
+        str(page.relative_to(ROOT)) for page in (ROOT / "runbooks").glob("*.md")
+    )
 
 
 def test_the_runbooks_commands_run(shop: Shop) -> None:
@@ -112,7 +125,9 @@ def test_the_readmes_template_is_sound() -> None:
 def test_heavy_libraries_are_imported_late() -> None:
     """Importing the command line loads no model library and no Great Expectations."""
     program = "import sys, pipelines.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
     heavy = {
         "torch",
         "sentence_transformers",
@@ -184,7 +199,11 @@ def test_the_wheel_runs_outside_the_tree(built: Path, shop: Shop, tmp_path: Path
     (site / "project.pth").write_text(f"{target}\n")
     (site / "dependencies.pth").write_text(f"{outer}\n")
     source = shop.file(
-        "in.jsonl", [{"id": f"p{n}", "title": f"Red mug {n}", "images": [shop.picture("a.png")]} for n in range(3)]
+        "in.jsonl",
+        [
+            {"id": f"p{n}", "title": f"Red mug {n}", "images": [shop.picture("a.png")]}
+            for n in range(3)
+        ],
     )
     arguments = [
         "run",
@@ -196,11 +215,18 @@ def test_the_wheel_runs_outside_the_tree(built: Path, shop: Shop, tmp_path: Path
         str(shop.images),
         *FAKE_MODELS,
     ]
-    program = (
-        "import pipelines, sys; from pipelines.cli import main; print(pipelines.__file__); sys.exit(main(sys.argv[1:]))"
+    program = "import pipelines, sys; from pipelines.cli import main; print(pipelines.__file__); sys.exit(main(sys.argv[1:]))"
+    command = [
+        str(venv / "bin" / "python"),
+        "-c",
+        program,
+        *arguments,
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
-    command = [str(venv / "bin" / "python"), "-c", program, *arguments, "--output", str(tmp_path / "out")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert str(target) in done.stdout, "the sources were used, not the wheel"
     assert "published" in done.stdout

@@ -40,7 +40,9 @@ class Evaluation:
         return content
 
 
-def evaluated(output: Path, *arguments: str | Path, models: Sequence[str] = FAKE_MODELS) -> Evaluation:
+def evaluated(
+    output: Path, *arguments: str | Path, models: Sequence[str] = FAKE_MODELS
+) -> Evaluation:
     """Call evaluate's own main with these arguments, fake models and one worker."""
     command = [*map(str, arguments), *models, "--workers", "1", "--output", str(output)]
     out, err = io.StringIO(), io.StringIO()
@@ -60,28 +62,47 @@ class Files:
     @property
     def arguments(self) -> list[str]:
         template, images = self.folder / "template.yaml", self.folder / "images"
-        return ["--template", str(template), "--images-root", str(images), "--catalog", str(self.catalog)]
+        return [
+            "--template",
+            str(template),
+            "--images-root",
+            str(images),
+            "--catalog",
+            str(self.catalog),
+        ]
 
 
 @pytest.fixture
 def small(shop: Shop) -> Files:
-    """Thirty mugs: the first ten lack a colour that the title says, and two more truths cannot be judged."""
+    """Thirty mugs: the first ten lack a colour that the title says, and two more truths cannot be
+    judged.
+    """
     (shop.folder / "template.yaml").write_text(shop.template)
     rows: list[dict[str, Any]] = []
     truth: list[dict[str, Any]] = []
     for number in range(30):
         color = COLORS[number % 3]
         photo = shop.picture(f"{number}.png", f"#0000{number:02x}")
-        row = {"sku": f"p{number}", "name": f"{color} mug {number}", "weight": f"{number + 1} g", "photos": [photo]}
+        row = {
+            "sku": f"p{number}",
+            "name": f"{color} mug {number}",
+            "weight": f"{number + 1} g",
+            "photos": [photo],
+        }
         rows.append(row if number < 10 else row | {"color": color})
         if number < 10:
             truth.append({"sku": f"p{number}", "hidden": {"color": color.upper()}})
-    truth += [{"sku": "p20", "hidden": {"color": "Red"}}, {"sku": "gone", "hidden": {"color": "Red"}}]
+    truth += [
+        {"sku": "p20", "hidden": {"color": "Red"}},
+        {"sku": "gone", "hidden": {"color": "Red"}},
+    ]
     return Files(shop.folder, shop.file("items.jsonl", rows), shop.file("removed.jsonl", truth))
 
 
 def test_hidden_values_are_held_against_their_file(small: Files, tmp_path: Path) -> None:
-    """Removed values are judged once each, reported in three files, and nothing but these and the runs remains."""
+    """Removed values are judged once each, reported in three files, and nothing but these and the
+    runs remains.
+    """
     done = evaluated(tmp_path / "eval", *small.arguments, "--truth", small.truth)
     assert done.code == 0, done.out + done.err
     assert [each.item_id for each in done.decisions] == sorted(f"p{number}" for number in range(10))
@@ -95,28 +116,48 @@ def test_hidden_values_are_held_against_their_file(small: Files, tmp_path: Path)
     notes = "\n".join(done.report["about"]["notes"])
     assert "catalog gives something there itself: 1" in notes
     assert "not in the catalog that was run: 1" in notes
-    assert {path.name for path in done.output.iterdir()} == {"decisions.parquet", "report.json", "report.html", "runs"}
+    assert {path.name for path in done.output.iterdir()} == {
+        "decisions.parquet",
+        "report.json",
+        "report.html",
+        "runs",
+    }
     for name in ("decisions.parquet", "report.json", "report.html"):
         assert str(done.output / name) in done.out
 
 
 def test_a_second_evaluation_is_compared_with_the_first(small: Files, tmp_path: Path) -> None:
-    """--against takes the folder or the decisions file of an earlier evaluation, and equal runs do not differ."""
+    """--against takes the folder or the decisions file of an earlier evaluation, and equal runs do
+    not differ.
+    """
     first = evaluated(tmp_path / "first", *small.arguments, "--truth", small.truth)
     assert first.code == 0, first.out + first.err
     second = evaluated(
-        tmp_path / "second", *small.arguments, "--truth", small.truth, "--against", first.output, "--no-rules"
+        tmp_path / "second",
+        *small.arguments,
+        "--truth",
+        small.truth,
+        "--against",
+        first.output,
+        "--no-rules",
     )
     assert second.code == 0, second.out + second.err
     assert second.report["comparison"]["slots"] == 10
     assert not any(each.rung == "rules" for each in second.decisions)
     again = evaluated(
-        tmp_path / "again", *small.arguments, "--truth", small.truth, "--against", first.output / "decisions.parquet"
+        tmp_path / "again",
+        *small.arguments,
+        "--truth",
+        small.truth,
+        "--against",
+        first.output / "decisions.parquet",
     )
     assert {each["difference"] for each in again.report["comparison"]["differences"]} <= {0.0, None}
 
 
-def test_runs_that_cannot_be_compared_are_reported_without(small: Files, shop: Shop, tmp_path: Path) -> None:
+def test_runs_that_cannot_be_compared_are_reported_without(
+    small: Files, shop: Shop, tmp_path: Path
+) -> None:
     """A comparison that is impossible costs a note and not the evaluation."""
     one = shop.file("one.jsonl", [{"id": "p1", "attribute": "color", "value": "Blue"}])
     first = evaluated(tmp_path / "first", *small.arguments, "--truth", one)
@@ -128,8 +169,12 @@ def test_runs_that_cannot_be_compared_are_reported_without(small: Files, shop: S
 
 
 def test_holdout_hides_each_known_value_once(small: Files, tmp_path: Path) -> None:
-    """Every value that the source gives of a fillable attribute is judged in one fold, against itself."""
-    done = evaluated(tmp_path / "eval", *small.arguments, "--protocol", "holdout", "--folds", "3", "--seed", "5")
+    """Every value that the source gives of a fillable attribute is judged in one fold, against
+    itself.
+    """
+    done = evaluated(
+        tmp_path / "eval", *small.arguments, "--protocol", "holdout", "--folds", "3", "--seed", "5"
+    )
     assert done.code == 0, done.out + done.err
     slots = sorted((each.item_id, each.attribute) for each in done.decisions)
     known = [(f"p{n}", "color") for n in range(10, 30)] + [(f"p{n}", "weight") for n in range(30)]
@@ -142,7 +187,9 @@ def test_holdout_hides_each_known_value_once(small: Files, tmp_path: Path) -> No
 
 def test_a_limit_takes_a_few_records(small: Files, tmp_path: Path) -> None:
     """--limit evaluates on as many records, and removes the prepared catalog afterwards."""
-    done = evaluated(tmp_path / "eval", *small.arguments, "--protocol", "holdout", "--folds", "2", "--limit", "7")
+    done = evaluated(
+        tmp_path / "eval", *small.arguments, "--protocol", "holdout", "--folds", "2", "--limit", "7"
+    )
     assert done.code == 0, done.out + done.err
     assert len({each.item_id for each in done.decisions}) == 7
     assert not list(done.output.glob("_prepared-*"))
@@ -174,9 +221,19 @@ def test_what_does_not_fit_ends_with_2_and_leaves_nothing(
     assert not done.output.exists()
 
 
-def test_the_command_line_knows_evaluate(small: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_knows_evaluate(
+    small: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`catalog-enrich evaluate` is the same command, and --input another name of --catalog."""
-    arguments = ["evaluate", *small.arguments, "--truth", str(small.truth), *FAKE_MODELS, "--workers", "1"]
+    arguments = [
+        "evaluate",
+        *small.arguments,
+        "--truth",
+        str(small.truth),
+        *FAKE_MODELS,
+        "--workers",
+        "1",
+    ]
     arguments[arguments.index("--catalog")] = "--input"
     assert cli.main([*arguments, "--output", str(tmp_path / "eval")]) == 0
     assert "decisions.parquet" in capsys.readouterr().out
@@ -187,33 +244,51 @@ def test_the_command_line_knows_evaluate(small: Files, tmp_path: Path, capsys: p
 @needs_data
 def test_wdc_pave_end_to_end(tmp_path: Path) -> None:
     """A slice of the benchmark: every slot of its items is judged once, absent ones among them."""
-    files = ["--catalog", DATA / "wdc_pave" / "catalog.jsonl", "--truth", DATA / "wdc_pave" / "truth.jsonl"]
+    files = [
+        "--catalog",
+        DATA / "wdc_pave" / "catalog.jsonl",
+        "--truth",
+        DATA / "wdc_pave" / "truth.jsonl",
+    ]
     options = ["--protocol", "wdc-pave", "--folds", "2", "--limit", "12"]
     done = evaluated(tmp_path / "eval", "--template", TEMPLATES / "wdc_pave.yaml", *files, *options)
     assert done.code == 0, done.out + done.err
     slots = [(each.item_id, each.attribute) for each in done.decisions]
     assert len(set(slots)) == len(slots)
-    lines = (json.loads(line) for line in (DATA / "wdc_pave" / "truth.jsonl").read_text().splitlines())
+    lines = (
+        json.loads(line) for line in (DATA / "wdc_pave" / "truth.jsonl").read_text().splitlines()
+    )
     items = {item for item, _ in slots}
     assert len(items) == 12
     wanted = [line for line in lines if line["id"] in items]
     assert len(wanted) == len(slots)
-    assert sum(not each.accepted for each in done.decisions) == sum(line["values"] == ["n/a"] for line in wanted)
+    assert sum(not each.accepted for each in done.decisions) == sum(
+        line["values"] == ["n/a"] for line in wanted
+    )
 
 
 @needs_data
 @pytest.mark.parametrize("folds", ["0", "2"])
 def test_implicitave_end_to_end(tmp_path: Path, folds: str) -> None:
-    """A slice of the benchmark, with a reference of labelled texts: each slot once, labels only where asked for."""
+    """A slice of the benchmark, with a reference of labelled texts: each slot once, labels only
+    where asked for.
+    """
     import gzip
 
     with gzip.open(DATA / "implicitave" / "labelled_texts.jsonl.gz", "rb") as file:
         texts = tmp_path / "texts.jsonl"
         texts.write_bytes(b"".join(line for _, line in zip(range(200), file, strict=False)))
-    files = ["--catalog", DATA / "implicitave" / "catalog.jsonl", "--truth", DATA / "implicitave" / "truth.jsonl"]
+    files = [
+        "--catalog",
+        DATA / "implicitave" / "catalog.jsonl",
+        "--truth",
+        DATA / "implicitave" / "truth.jsonl",
+    ]
     files += ["--images-root", DATA / "implicitave", "--reference", texts]
     options = ["--protocol", "implicitave", "--labelled-folds", folds, "--limit", "12"]
-    done = evaluated(tmp_path / "eval", "--template", TEMPLATES / "implicitave.yaml", *files, *options)
+    done = evaluated(
+        tmp_path / "eval", "--template", TEMPLATES / "implicitave.yaml", *files, *options
+    )
     assert done.code == 0, done.out + done.err
     assert len({each.item_id for each in done.decisions}) == len(done.decisions) == 12
     assert {each.fold for each in done.decisions} <= set(range(max(1, int(folds))))

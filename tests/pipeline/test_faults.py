@@ -14,22 +14,30 @@ from transforms.runtime.buckets import each_item
 
 
 def test_one_poisoned_picture_costs_exactly_itself(shop: Shop) -> None:
-    """A picture that makes the backend raise for its whole batch loses its description; its neighbours keep theirs."""
+    """A picture that makes the backend raise for its whole batch loses its description; its
+    neighbours keep theirs.
+    """
     names = [shop.picture(f"{n:02}.png", f"rgb({n * 3}, 0, 0)") for n in range(64)]
     records = [{"sku": f"s{n:02}", "name": "x", "photos": [name]} for n, name in enumerate(names)]
     whole = shop.run(shop.file("in.jsonl", records), output="whole")
     digest = whole.rows("items")[17]["images"][0]["digest"]
     script = shop.file("script.yaml", f"- {{match: '{digest}', raise: true}}\n")
-    run = shop.run(shop.folder / "in.jsonl", options=("--fake-script", str(script)), output="poisoned")
+    run = shop.run(
+        shop.folder / "in.jsonl", options=("--fake-script", str(script)), output="poisoned"
+    )
     poisoned = [row["item_id"] for row in run.rows("items") if "backend-failed" in flags(row)]
-    assert poisoned == [row["item_id"] for row in whole.rows("items") if row["images"][0]["digest"] == digest]
+    assert poisoned == [
+        row["item_id"] for row in whole.rows("items") if row["images"][0]["digest"] == digest
+    ]
     assert len(poisoned) == 1
     assert sum(row["image_description"] is not None for row in run.rows("items")) == 63
     assert len(run.rows("embeddings/image")) == 64, "the image encoder did not fail"
 
 
 def test_a_scripted_failure_keeps_its_reason(shop: Shop) -> None:
-    """A failure that the backend answers is flagged on each item that it concerns, and says why values are unknown."""
+    """A failure that the backend answers is flagged on each item that it concerns, and says why
+    values are unknown.
+    """
     shop.template += "gate: {max_describe_failure_rate: 1}\n"
     script = shop.file("script.yaml", "- {match: '.*', failure: backend-failed}\n")
     shop.picture("a.png")
@@ -37,13 +45,19 @@ def test_a_scripted_failure_keeps_its_reason(shop: Shop) -> None:
     run = shop.run(shop.file("in.jsonl", records), options=("--fake-script", str(script)))
     assert run.code == 0
     assert [flags(row) for row in run.rows("items")] == [{"backend-failed"}] * 3
-    assert [row["color__provenance"]["reason"] for row in run.rows("items")] == ["backend-failed"] * 3
+    assert [row["color__provenance"]["reason"] for row in run.rows("items")] == [
+        "backend-failed"
+    ] * 3
 
 
 def test_a_model_that_fails_too_often_refuses_the_snapshot(shop: Shop) -> None:
-    """When the model fails on more items than the template allows, readers keep the previous snapshot."""
+    """When the model fails on more items than the template allows, readers keep the previous
+    snapshot.
+    """
     script = shop.file("script.yaml", "- {match: '.*', failure: model-unavailable}\n")
-    run = shop.run(shop.file("in.jsonl", [{"sku": "a", "name": "x"}]), options=("--fake-script", str(script)))
+    run = shop.run(
+        shop.file("in.jsonl", [{"sku": "a", "name": "x"}]), options=("--fake-script", str(script))
+    )
     assert run.code == 1
     assert "the language model failed on at most 20%" in run.out
     assert len(run.rows("items")) == 1
@@ -56,11 +70,15 @@ def test_a_text_encoder_that_fails_costs_one_vector(shop: Shop) -> None:
     run = shop.run(shop.file("in.jsonl", records), options=("--fake-script", str(script)))
     assert run.code == 0
     assert [row["item_id"] for row in run.rows("items") if "embed-failed" in flags(row)] == ["s3"]
-    assert {row["item_id"] for row in run.rows("embeddings/text")} == {f"s{n}" for n in range(8) if n != 3}
+    assert {row["item_id"] for row in run.rows("embeddings/text")} == {
+        f"s{n}" for n in range(8) if n != 3
+    }
 
 
 def test_a_template_may_require_pictures_and_values(shop: Shop) -> None:
-    """With required pictures, items without a usable one go to quarantine; the others are published."""
+    """With required pictures, items without a usable one go to quarantine; the others are
+    published.
+    """
     shop.template = shop.template.replace("columns: photos", "columns: photos, required: true")
     good = [{"sku": f"g{n}", "name": "x", "photos": [shop.picture("a.png")]} for n in range(3)]
     bad = [{"sku": "b1", "name": "x"}, {"sku": "b2", "name": "x", "photos": ["gone.png"]}]
@@ -70,7 +88,9 @@ def test_a_template_may_require_pictures_and_values(shop: Shop) -> None:
 
 
 def test_a_fault_of_this_program_sets_one_record_aside() -> None:
-    """When a stage raises for one item, that record is quarantined as internal-error and the others go on."""
+    """When a stage raises for one item, that record is quarantined as internal-error and the others
+    go on.
+    """
     raw = RawRecord(b"raw", "jsonl", "f", 1)
     items = tuple(Item(Record(str(n), {}, {}, (), (), raw)) for n in range(3))
 
@@ -82,11 +102,18 @@ def test_a_fault_of_this_program_sets_one_record_aside() -> None:
     bucket = each_item(Bucket(0, items), "fill", fails_on_one)
     assert [item.item_id for item in bucket.items] == ["0", "2"]
     (reject,) = bucket.rejects
-    assert (reject.reason, reject.stage, reject.item_id, reject.raw) == ("internal-error", "fill", "1", raw)
+    assert (reject.reason, reject.stage, reject.item_id, reject.raw) == (
+        "internal-error",
+        "fill",
+        "1",
+        raw,
+    )
     assert "nobody thought of this" in reject.message
 
 
-@pytest.mark.parametrize(("script", "problem"), [("- {mach: x}", "mach"), ("- {match: '('}", "match"), ("{}", "list")])
+@pytest.mark.parametrize(
+    ("script", "problem"), [("- {mach: x}", "mach"), ("- {match: '('}", "match"), ("{}", "list")]
+)
 def test_a_wrong_script_is_refused_before_any_work(shop: Shop, script: str, problem: str) -> None:
     """A fake script with a mistake ends with exit code 2 and names the mistake."""
     options = ("--fake-script", str(shop.file("script.yaml", script)))
@@ -96,15 +123,27 @@ def test_a_wrong_script_is_refused_before_any_work(shop: Shop, script: str, prob
 
 
 def test_a_full_disk_keeps_the_previous_snapshot(shop: Shop) -> None:
-    """When nothing more can be written the run says so, ends with 3, and leaves the published snapshot as it was."""
+    """When nothing more can be written the run says so, ends with 3, and leaves the published
+    snapshot as it was.
+    """
     small = [{"sku": f"s{n}", "name": f"Mug {n}"} for n in range(3)]
     first = shop.run(shop.file("in.jsonl", small))
     assert first.code == 0
-    before = {path: path.read_bytes() for path in (shop.folder / "out").rglob("*") if path.is_file()}
+    before = {
+        path: path.read_bytes() for path in (shop.folder / "out").rglob("*") if path.is_file()
+    }
     path = shop.file(
-        "in.jsonl", [*small, *({"sku": f"t{n}", "name": "Mug " + f"{n * 7919:x} " * 50} for n in range(400))]
+        "in.jsonl",
+        [*small, *({"sku": f"t{n}", "name": "Mug " + f"{n * 7919:x} " * 50} for n in range(400))],
     )
-    command = [sys.executable, "-m", "pipelines.enrich", "--template", str(shop.folder / "template.yaml"), *FAKE_MODELS]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(shop.folder / "template.yaml"),
+        *FAKE_MODELS,
+    ]
     command += ["--images-root", str(shop.images), "--workers", "1", "--input", str(path)]
     full = subprocess.run(
         [*command, "--output", str(shop.folder / "out")],

@@ -1,4 +1,6 @@
-"""The gate on a snapshot of the real job: each planted fault is refused and named, each harmless change is let through."""
+"""The gate on a snapshot of the real job: each planted fault is refused and named, each harmless
+change is let through.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def cast(name: str, kind: pa.DataType) -> Callable[[pa.Table], pa.Table]:
     def change(table: pa.Table) -> pa.Table:
         place = table.column_names.index(name)
         field = table.schema.field(name)
-        return table.set_column(place, pa.field(name, kind, field.nullable, field.metadata), table[name].cast(kind))
+        return table.set_column(
+            place, pa.field(name, kind, field.nullable, field.metadata), table[name].cast(kind)
+        )
 
     return change
 
@@ -59,7 +63,9 @@ def cast(name: str, kind: pa.DataType) -> Callable[[pa.Table], pa.Table]:
 def described(name: str, about: str) -> Callable[[pa.Table], pa.Table]:
     def change(table: pa.Table) -> pa.Table:
         place = table.column_names.index(name)
-        return table.cast(table.schema.set(place, table.schema.field(name).with_metadata({"description": about})))
+        return table.cast(
+            table.schema.set(place, table.schema.field(name).with_metadata({"description": about}))
+        )
 
     return change
 
@@ -109,13 +115,19 @@ def with_null(name: str, share: int) -> Spoil:
         content = table.to_pylist()
         for row in content[::share]:
             row[name], row[f"{name}__given"] = None, None
-            row[f"{name}__provenance"] = {**row[f"{name}__provenance"], "source": None, "reason": "not-stated"}
+            row[f"{name}__provenance"] = {
+                **row[f"{name}__provenance"],
+                "source": None,
+                "reason": "not-stated",
+            }
         return with_rows(table, content)
 
     return lambda snapshot: snapshot.edit("items", change, None)
 
 
-def vectors(kind: str, change: Callable[[np.ndarray[Any, Any]], Any], bucket: int | None = 0) -> Spoil:
+def vectors(
+    kind: str, change: Callable[[np.ndarray[Any, Any]], Any], bucket: int | None = 0
+) -> Spoil:
     return lambda s: s.edit(f"embeddings/{kind}", lambda table: with_vectors(table, change), bucket)
 
 
@@ -132,7 +144,9 @@ def unit(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def jittered(scale: float) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
-    return lambda matrix: unit(matrix + scale * np.random.default_rng(3).standard_normal(matrix.shape))
+    return lambda matrix: unit(
+        matrix + scale * np.random.default_rng(3).standard_normal(matrix.shape)
+    )
 
 
 def turned(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -144,7 +158,11 @@ def more_quarantine(count: int) -> Spoil:
     """As if `count` items had been set aside instead."""
 
     def spoil(snapshot: Snapshot) -> None:
-        snapshot.edit("quarantine", lambda t: pa.concat_tables([t, *[t.slice(0, 1)] * count]).combine_chunks(), 0)
+        snapshot.edit(
+            "quarantine",
+            lambda t: pa.concat_tables([t, *[t.slice(0, 1)] * count]).combine_chunks(),
+            0,
+        )
         snapshot.inputs = [replace(snapshot.inputs[0], records=snapshot.inputs[0].records + count)]
 
     return spoil
@@ -167,7 +185,9 @@ def flipped(snapshot: Snapshot) -> None:
 
 
 def copied(snapshot: Snapshot) -> None:
-    snapshot.path("items").with_name("bucket-00099.parquet").write_bytes(snapshot.path("items").read_bytes())
+    snapshot.path("items").with_name("bucket-00099.parquet").write_bytes(
+        snapshot.path("items").read_bytes()
+    )
 
 
 def swapped(snapshot: Snapshot) -> None:
@@ -185,15 +205,24 @@ def said(**numbers: float) -> Spoil:
 
 
 FAULTS: dict[str, tuple[str, Spoil]] = {
-    "number written as text": ("file-types", lambda s: s.edit("items", cast("weight", pa.string()))),
+    "number written as text": (
+        "file-types",
+        lambda s: s.edit("items", cast("weight", pa.string())),
+    ),
     "another unit": ("file-types", lambda s: s.edit("items", described("weight", "Weight. [kg]"))),
-    "column missing": ("file-types", lambda s: s.edit("items", lambda t: t.drop_columns(["proof"]))),
+    "column missing": (
+        "file-types",
+        lambda s: s.edit("items", lambda t: t.drop_columns(["proof"])),
+    ),
     "vectors of another dimension": (
         "file-types",
         vectors("text", lambda m: unit(np.hstack([m, np.ones((len(m), 1))])), bucket=1),
     ),
     "value outside its closed list": ("closed-list", lambda s: s.set("color", lambda _: "Mauve")),
-    "list entry outside its closed list": ("closed-list", lambda s: s.set("tags", lambda _: ["new", "old"])),
+    "list entry outside its closed list": (
+        "closed-list",
+        lambda s: s.set("tags", lambda _: ["new", "old"]),
+    ),
     "number below its range": ("range", lambda s: s.set("weight", lambda _: -5.0, rows=9)),
     "number above its range": ("range", lambda s: s.set("weight", lambda _: 9e9, rows=9)),
     "text too long": ("max-length", lambda s: s.set("title", lambda _: "x" * 61)),
@@ -209,11 +238,17 @@ FAULTS: dict[str, tuple[str, Spoil]] = {
     "vector of zeros": ("vector-norm", vectors("text", set_row(0, 0))),
     "vector not of length one": ("vector-norm", vectors("image", lambda m: 2 * m)),
     "two vectors of one item": ("vector-unique", lambda s: s.edit("embeddings/text", twice)),
-    "vector of no item": ("vector-owned", lambda s: s.edit("embeddings/image", lambda t: first(t, item_id="nobody"))),
+    "vector of no item": (
+        "vector-owned",
+        lambda s: s.edit("embeddings/image", lambda t: first(t, item_id="nobody")),
+    ),
     "text vector missing": ("vectors-there", lambda s: s.edit("embeddings/text", without_last)),
     "picture vector missing": ("vectors-there", lambda s: s.edit("embeddings/image", without_last)),
     "items lost on the way": ("records-accounted", lambda s: s.edit("items", lambda t: t.slice(3))),
-    "half of the catalog gone": ("drift-items-lost", lambda s: s.drop_items(lambda item_id: item_id < "s0150")),
+    "half of the catalog gone": (
+        "drift-items-lost",
+        lambda s: s.drop_items(lambda item_id: item_id < "s0150"),
+    ),
     "file missing": ("files-as-written", unlinked),
     "file cut short": ("files-as-written", truncated),
     "one bit flipped": ("files-as-written", flipped),
@@ -228,12 +263,21 @@ FAULTS: dict[str, tuple[str, Spoil]] = {
     "value without a source": ("source-known", lambda s: filled(s, source=None)),
     "value of a strange source": ("source-known", lambda s: filled(s, source="oracle")),
     "filled over what the source gave": ("source-kept", lambda s: filled(s, given="Blue")),
-    "what the source gave is lost": ("source-kept", lambda s: s.set("title__given", lambda _: None)),
+    "what the source gave is lost": (
+        "source-kept",
+        lambda s: s.set("title__given", lambda _: None),
+    ),
     "record of an item that is not there": (
         "records-match",
-        lambda s: s.edit("records", lambda t: first(t.filter(pa.compute.equal(t["fate"], "item")), item_id="nobody")),
+        lambda s: s.edit(
+            "records",
+            lambda t: first(t.filter(pa.compute.equal(t["fate"], "item")), item_id="nobody"),
+        ),
     ),
-    "item without a record": ("records-match", lambda s: s.edit("records", lambda t: t.slice(t.num_rows // 2))),
+    "item without a record": (
+        "records-match",
+        lambda s: s.edit("records", lambda t: t.slice(t.num_rows // 2)),
+    ),
     "quarantine with a strange reason": (
         "quarantine-reason",
         lambda s: s.edit("quarantine", lambda t: first(t, reason="because")),
@@ -261,7 +305,9 @@ FAULTS: dict[str, tuple[str, Spoil]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_refused_and_named(fault: str, snapshot: Snapshot) -> None:
-    """The snapshot is refused, and the check of the fault is among those that failed, with numbers and what to do."""
+    """The snapshot is refused, and the check of the fault is among those that failed, with numbers
+    and what to do.
+    """
     kind, spoil = FAULTS[fault]
     spoil(snapshot)
     refusing = [result for result in snapshot.gate() if result.refuses]
@@ -288,15 +334,23 @@ HARMLESS: dict[str, Spoil] = {
     "vectors in another order": lambda s: s.edit("embeddings/text", reordered, None),
     "records in another order": lambda s: s.edit("records", reordered, None),
     "no compression": lambda s: s.edit("items", lambda t: t, None, compression="none"),
-    "another compression": lambda s: s.edit("embeddings/text", lambda t: t, None, compression="snappy"),
+    "another compression": lambda s: s.edit(
+        "embeddings/text", lambda t: t, None, compression="snappy"
+    ),
     "small row groups": lambda s: s.edit("items", lambda t: t, None, row_group_size=7),
     "no dictionaries": lambda s: s.edit("items", lambda t: t, None, use_dictionary=False),
     "no statistics": lambda s: s.edit("quarantine", lambda t: t, None, write_statistics=False),
     "another run's metadata": lambda s: s.edit(
-        "items", lambda t: t.replace_schema_metadata({**(t.schema.metadata or {}), b"run_id": b"other"}), None
+        "items",
+        lambda t: t.replace_schema_metadata({**(t.schema.metadata or {}), b"run_id": b"other"}),
+        None,
     ),
-    "a column described in other words": lambda s: s.edit("items", described("title", "What it is called."), None),
-    "other words beside the unit": lambda s: s.edit("items", described("weight", "What it weighs. [g]"), None),
+    "a column described in other words": lambda s: s.edit(
+        "items", described("title", "What it is called."), None
+    ),
+    "other words beside the unit": lambda s: s.edit(
+        "items", described("weight", "What it weighs. [g]"), None
+    ),
     "a report beside the tables": lambda s: (s.folder / "report.html").write_text("<p>"),
     "a few items gone": lambda s: s.drop_items(lambda item_id: item_id < "s0280"),
     "a tenth of the items gone": lambda s: s.drop_items(lambda item_id: item_id[-1] != "7"),
@@ -304,8 +358,12 @@ HARMLESS: dict[str, Spoil] = {
     "other list entries": some("tags", lambda _: ["eco"]),
     "empty lists": some("tags", lambda _: []),
     "other numbers": some("weight", lambda row: None if row["weight"] is None else 333.0),
-    "numbers a little higher": everywhere("weight", lambda r: None if r["weight"] is None else r["weight"] * 1.01),
-    "numbers at the end of their range": some("weight", lambda row: None if row["weight"] is None else 5000.0),
+    "numbers a little higher": everywhere(
+        "weight", lambda r: None if r["weight"] is None else r["weight"] * 1.01
+    ),
+    "numbers at the end of their range": some(
+        "weight", lambda row: None if row["weight"] is None else 5000.0
+    ),
     "other titles": some("title", lambda _: "Another mug"),
     "a title of the allowed length": some("title", lambda _: "x" * 60),
     "texts in another script": some("about", lambda _: "Ένα φλιτζάνι 🍵 \u200f"),
@@ -316,14 +374,20 @@ HARMLESS: dict[str, Spoil] = {
     "as sure as needed": lambda s: filled(s, confidence=0.8),
     "another method": lambda s: filled(s, method="mllm:other"),
     "seen on the picture": lambda s: filled(s, source="image"),
-    "more flags": some("flags", lambda _: [{"reason": "image-missing", "field": "x", "detail": "y"}]),
+    "more flags": some(
+        "flags", lambda _: [{"reason": "image-missing", "field": "x", "detail": "y"}]
+    ),
     "no descriptions": everywhere("image_description", lambda _: None),
     "another event time": some("event_ts", lambda _: None),
     "text vectors a little moved": vectors("text", jittered(0.01), None),
     "picture vectors a little moved": vectors("image", jittered(0.01), None),
     "two more in quarantine": more_quarantine(2),
-    "another registered reason": lambda s: s.edit("quarantine", lambda t: first(t, reason="malformed-json"), 0),
-    "another message": lambda s: s.edit("quarantine", lambda t: first(t, message="it has no id"), 0),
+    "another registered reason": lambda s: s.edit(
+        "quarantine", lambda t: first(t, reason="malformed-json"), 0
+    ),
+    "another message": lambda s: s.edit(
+        "quarantine", lambda t: first(t, message="it has no id"), 0
+    ),
 }
 
 
@@ -331,8 +395,12 @@ HARMLESS: dict[str, Spoil] = {
 def test_a_harmless_change_is_let_through(change: str, snapshot: Snapshot) -> None:
     """Nothing of it refuses the snapshot."""
     HARMLESS[change](snapshot)
-    refusing = [(result.check.kind, result.examples) for result in snapshot.gate() if result.refuses]
-    TOLD.append(f"{change:52} {'refused' if refusing else 'passed':9} {', '.join(kind for kind, _ in refusing)}")
+    refusing = [
+        (result.check.kind, result.examples) for result in snapshot.gate() if result.refuses
+    ]
+    TOLD.append(
+        f"{change:52} {'refused' if refusing else 'passed':9} {', '.join(kind for kind, _ in refusing)}"
+    )
     assert refusing == []
 
 
@@ -343,7 +411,9 @@ def test_there_are_thirty_of_each() -> None:
 
 
 def test_a_drift_that_is_meant_is_a_warning(snapshot: Snapshot) -> None:
-    """With --accept-drift what differs from the last snapshot is told and refuses nothing; other faults still do."""
+    """With --accept-drift what differs from the last snapshot is told and refuses nothing; other
+    faults still do.
+    """
     FAULTS["half of the catalog gone"][1](snapshot)
     failed = [result for result in snapshot.gate(accepted=True) if not result.passed]
     assert {result.check.kind for result in failed} == {"drift-items-lost"}
@@ -351,7 +421,8 @@ def test_a_drift_that_is_meant_is_a_warning(snapshot: Snapshot) -> None:
 
 
 def test_an_operator_is_told_of_drift_and_may_accept_it(runs: tuple[Run, Run]) -> None:
-    """A run on half of the catalog is refused with numbers and what to do, readers keep the last snapshot, and with
+    """A run on half of the catalog is refused with numbers and what to do, readers keep the last
+    snapshot, and with
     --accept-drift the same run is published with a warning."""
     shop = replace_template(Shop(runs[0].output.parent))
     half = shop.file("half.jsonl", records()[: ITEMS // 2])

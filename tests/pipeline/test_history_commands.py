@@ -18,7 +18,9 @@ from pipelines.snapshots.lock_backends import LOCK, Lock
 from pipelines.snapshots.locks import output_lock
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
 
-RECORDS = [{"sku": f"s{n}", "name": f"Mug {n}", "color": "Red", "weight": f"{n} g"} for n in range(1, 9)]
+RECORDS = [
+    {"sku": f"s{n}", "name": f"Mug {n}", "color": "Red", "weight": f"{n} g"} for n in range(1, 9)
+]
 
 
 def published(output: Path) -> str:
@@ -26,8 +28,12 @@ def published(output: Path) -> str:
     return run_id
 
 
-def test_an_operator_looks_back_and_goes_back(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """What changed is told by attribute and source, the earlier snapshot becomes current, and the next run goes on."""
+def test_an_operator_looks_back_and_goes_back(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What changed is told by attribute and source, the earlier snapshot becomes current, and the
+    next run goes on.
+    """
     output = shop.folder / "out"
     first = shop.run(shop.file("in.jsonl", RECORDS))
     assert first.code == 0
@@ -58,17 +64,26 @@ def test_an_operator_looks_back_and_goes_back(shop: Shop, capsys: pytest.Capture
     assert f"*   {before}" in listed
     assert after in listed
 
-    again = shop.run(shop.file("in.jsonl", changed), options=["--refresh-share", "1", "--keep", "1"])
+    again = shop.run(
+        shop.file("in.jsonl", changed), options=["--refresh-share", "1", "--keep", "1"]
+    )
     assert again.code == 0
     assert [path.name for path in (output / "snapshots").iterdir()] == [published(output)]
 
 
-def test_commands_refuse_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An output without snapshots, an unknown run and a useless --keep are bad arguments, each with what to do."""
+def test_commands_refuse_what_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An output without snapshots, an unknown run and a useless --keep are bad arguments, each with
+    what to do.
+    """
     for arguments, told in (
         (["snapshots", str(tmp_path)], "has no snapshots; `catalog-enrich run"),
         (["rollback", str(tmp_path)], "no current snapshot"),
-        (["rollback", str(tmp_path), "--to", "x"], "no published snapshot 'x'; published are: none"),
+        (
+            ["rollback", str(tmp_path), "--to", "x"],
+            "no published snapshot 'x'; published are: none",
+        ),
         (["diff", "current", "previous", "--output", str(tmp_path)], "no current snapshot"),
         (["prune", str(tmp_path), "--keep", "0"], "at least 1"),
         (["rollback", str(tmp_path / "typo")], "is no folder"),
@@ -99,14 +114,18 @@ def test_help_suffices(command: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_damaged_snapshot_is_refused(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """rollback and diff end with 1 and name the damaged file; readers keep what they have, and the list goes on."""
+    """rollback and diff end with 1 and name the damaged file; readers keep what they have, and the
+    list goes on.
+    """
     first = shop.run(shop.file("in.jsonl", RECORDS))
     written, snapshot = first.manifest["files"], first.snapshot
     current = shop.run(shop.file("in.jsonl", RECORDS[1:]), options=["--refresh-share", "1"])
     assert (first.code, current.code) == (0, 0)
     changed = {file["path"]: file["digest"] for file in current.manifest["files"]}
     (damaged, *_) = (
-        file["path"] for file in written if file["table"] == "items" and changed.get(file["path"]) != file["digest"]
+        file["path"]
+        for file in written
+        if file["table"] == "items" and changed.get(file["path"]) != file["digest"]
     )
     path = snapshot / damaged
     data = path.read_bytes()
@@ -119,13 +138,19 @@ def test_a_damaged_snapshot_is_refused(shop: Shop, capsys: pytest.CaptureFixture
     assert not (first.output / LOCK).exists()
 
 
-def test_what_the_gate_refused_can_be_looked_at(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """A refused snapshot, and snapshots of other outputs by path, divided otherwise, are compared like any."""
+def test_what_the_gate_refused_can_be_looked_at(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refused snapshot, and snapshots of other outputs by path, divided otherwise, are compared
+    like any.
+    """
     good = shop.run(shop.file("in.jsonl", RECORDS))
     nobody = [{"name": f"nobody {n}"} for n in range(9)]
     refused = shop.run(shop.file("in.jsonl", [*RECORDS, *nobody]))
     assert (good.code, refused.code) == (0, 1)
-    assert cli.main(["diff", "current", refused.manifest["run_id"], "--output", str(good.output)]) == 0
+    assert (
+        cli.main(["diff", "current", refused.manifest["run_id"], "--output", str(good.output)]) == 0
+    )
     assert "quarantine added: 9 missing-id" in capsys.readouterr().out
     assert cli.main(["rollback", str(good.output), "--to", refused.manifest["run_id"]]) == 2
     assert "no published snapshot" in capsys.readouterr().err
@@ -134,7 +159,9 @@ def test_what_the_gate_refused_can_be_looked_at(shop: Shop, capsys: pytest.Captu
     assert "nothing differs" in capsys.readouterr().out
 
 
-def test_hostile_names_are_shown_and_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_names_are_shown_and_not_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Folders whose names are terminal commands or markup are listed as what they are."""
     for name in ("[red]x", "y\x1b[2J", "[bold"):
         (tmp_path / "snapshots" / name).mkdir(parents=True)
@@ -146,7 +173,9 @@ def test_hostile_names_are_shown_and_not_obeyed(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_run_at_work_is_left_alone(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a run is writing is nothing that prune would remove, prune is refused, and its lock is not broken."""
+    """What a run is writing is nothing that prune would remove, prune is refused, and its lock is
+    not broken.
+    """
     output = shop.run(shop.file("in.jsonl", RECORDS)).output
     before = published(output)
     with output_lock(str(output), "at-work", "run"):
@@ -154,7 +183,11 @@ def test_a_run_at_work_is_left_alone(shop: Shop, capsys: pytest.CaptureFixture[s
         (output / "_work" / "at-work").mkdir(parents=True)
         assert cli.main(["prune", str(output), "--keep", "1", "--dry-run"]) == 0
         assert "nothing to remove" in capsys.readouterr().out
-        for command in (["prune", str(output), "--keep", "1"], ["unlock", str(output)], ["rollback", str(output)]):
+        for command in (
+            ["prune", str(output), "--keep", "1"],
+            ["unlock", str(output)],
+            ["rollback", str(output)],
+        ):
             assert cli.main(command) == 1
             assert "at-work" in capsys.readouterr().err
     assert cli.main(["prune", str(output), "--keep", "1", "--dry-run"]) == 0
@@ -166,8 +199,12 @@ def test_a_run_at_work_is_left_alone(shop: Shop, capsys: pytest.CaptureFixture[s
 def test_a_lock_that_nobody_can_judge_is_removed_by_hand(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """unlock removes the lock of another machine's run and says whose it was; without a lock it says so."""
-    (tmp_path / LOCK).write_bytes(msgspec.json.encode(replace(Lock.own("far", "run"), host="elsewhere")))
+    """unlock removes the lock of another machine's run and says whose it was; without a lock it
+    says so.
+    """
+    (tmp_path / LOCK).write_bytes(
+        msgspec.json.encode(replace(Lock.own("far", "run"), host="elsewhere"))
+    )
     for told in ("removed the lock of run far", "has no lock"):
         assert cli.main(["unlock", str(tmp_path)]) == 0
         assert told in capsys.readouterr().out
@@ -175,12 +212,30 @@ def test_a_lock_that_nobody_can_judge_is_removed_by_hand(
 
 
 def test_the_next_run_takes_over_from_a_killed_one(shop: Shop) -> None:
-    """A run that is killed in the middle keeps nobody waiting: the next one says so, cleans up and publishes."""
+    """A run that is killed in the middle keeps nobody waiting: the next one says so, cleans up and
+    publishes.
+    """
     output, template = shop.folder / "out", shop.folder / "template.yaml"
     catalog = shop.file("in.jsonl", RECORDS)
     template.write_text(TEMPLATE)
-    command = [sys.executable, "-m", "pipelines.enrich", "--template", str(template), "--input", str(catalog)]
-    command += [*FAKE_MODELS, "--images-root", str(shop.images), "--workers", "1", "--output", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(template),
+        "--input",
+        str(catalog),
+    ]
+    command += [
+        *FAKE_MODELS,
+        "--images-root",
+        str(shop.images),
+        "--workers",
+        "1",
+        "--output",
+        str(output),
+    ]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(output.glob("_work/*/*")):
@@ -199,12 +254,31 @@ def test_the_next_run_takes_over_from_a_killed_one(shop: Shop) -> None:
 
 
 def test_the_second_of_two_runs_is_refused(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """While a run is at work, another on the same output ends with 1 and names the first; rollback waits as well."""
+    """While a run is at work, another on the same output ends with 1 and names the first; rollback
+    waits as well.
+    """
     output, template = shop.folder / "out", shop.folder / "template.yaml"
     catalog = shop.file("in.jsonl", RECORDS)
     assert shop.run(catalog).code == 0
-    command = [sys.executable, "-m", "pipelines.enrich", "--template", str(template), "--input", str(catalog)]
-    command += [*FAKE_MODELS, "--images-root", str(shop.images), "--workers", "1", "--full", "--output", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(template),
+        "--input",
+        str(catalog),
+    ]
+    command += [
+        *FAKE_MODELS,
+        "--images-root",
+        str(shop.images),
+        "--workers",
+        "1",
+        "--full",
+        "--output",
+        str(output),
+    ]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60

@@ -1,4 +1,6 @@
-"""Runs that go on from the published snapshot: the same tables for less work, nothing paid twice, damage seen."""
+"""Runs that go on from the published snapshot: the same tables for less work, nothing paid twice,
+damage seen.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +51,18 @@ def snapshots(run: Run) -> list[str]:
 def digests(folder: Path) -> dict[str, str]:
     """Relative path → SHA-256 of every file below a folder."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Relative path → inode and time of modification of every data file below a folder."""
-    return {str(p.relative_to(folder)): (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.rglob("*.parquet")}
+    return {
+        str(p.relative_to(folder)): (p.stat().st_ino, p.stat().st_mtime_ns)
+        for p in folder.rglob("*.parquet")
+    }
 
 
 def records(shop: Shop, count: int = 8, **more: Any) -> list[dict[str, Any]]:
@@ -72,7 +80,9 @@ def records(shop: Shop, count: int = 8, **more: Any) -> list[dict[str, Any]]:
 
 
 class Catalog:
-    """A catalog that changes at random: lines in several files, pictures, a table of further pictures."""
+    """A catalog that changes at random: lines in several files, pictures, a table of further
+    pictures.
+    """
 
     def __init__(self, shop: Shop, seed: int) -> None:
         self._shop, self._random, self._made = shop, random.Random(seed), 0
@@ -82,7 +92,13 @@ class Catalog:
             shop.picture(name, self._random.choice(COLORS))
         for _ in range(14):
             self.add()
-        for edit in (self.add_image_row, self.duplicate, self.duplicate_id, self.malform, self.remove_picture):
+        for edit in (
+            self.add_image_row,
+            self.duplicate,
+            self.duplicate_id,
+            self.malform,
+            self.remove_picture,
+        ):
             edit()
 
     def step(self, edits: int) -> list[str]:
@@ -98,7 +114,9 @@ class Catalog:
         for old in self._shop.folder.glob("part*"):
             old.unlink()
         names = [f"part{n}.jsonl{self._random.choice(['', '.gz'])}" for n in range(parts)]
-        files = [self._shop.file(name, "".join(self.lines[n::parts])) for n, name in enumerate(names)]
+        files = [
+            self._shop.file(name, "".join(self.lines[n::parts])) for n, name in enumerate(names)
+        ]
         table = self._shop.file("rows.csv", "sku,photo\n" + "".join(self.rows))
         return files, ("--image-table", str(table))
 
@@ -125,7 +143,9 @@ class Catalog:
 
     def malform(self) -> None:
         self.lines.append(
-            self._random.choice(['{"sku": "s01", \n', "[1, 2]\n", '{"name": "nobody"}\n', '{"sku": []}\n'])
+            self._random.choice(
+                ['{"sku": "s01", \n', "[1, 2]\n", '{"name": "nobody"}\n', '{"sku": []}\n']
+            )
         )
 
     def add_image_row(self) -> None:
@@ -144,7 +164,9 @@ class Catalog:
         self._shop.picture(f"{name}.png", color, (self._random.randint(8, 64), 32))
 
     def break_picture(self) -> None:
-        (self._shop.images / f"{self._random.choice('abcde')}.png").write_bytes(b"\x89PNG\r\n\x1a\nnope")
+        (self._shop.images / f"{self._random.choice('abcde')}.png").write_bytes(
+            b"\x89PNG\r\n\x1a\nnope"
+        )
 
     def remove_picture(self) -> None:
         (self._shop.images / f"{self._random.choice('abcde')}.png").unlink(missing_ok=True)
@@ -207,9 +229,13 @@ def check_rows(run: Run) -> list[tuple[Any, ...]]:
     return [tuple(check[name] for name in wanted) for check in run.manifest["checks"]]
 
 
-@pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("CATALOG_ENRICH_SEEDS", "1 2").split()])
+@pytest.mark.parametrize(
+    "seed", [int(seed) for seed in os.environ.get("CATALOG_ENRICH_SEEDS", "1 2").split()]
+)
 def test_going_on_gives_what_starting_anew_gives(shop: Shop, seed: int) -> None:
-    """LAW: after any edits, tables, account and checks of a run that goes on equal those of a run on an empty output."""
+    """LAW: after any edits, tables, account and checks of a run that goes on equal those of a run
+    on an empty output.
+    """
     catalog = Catalog(shop, seed)
     files, options = catalog.write()
     first = shop.run(*files, options=(*ON, *options))
@@ -227,11 +253,16 @@ def test_going_on_gives_what_starting_anew_gives(shop: Shop, seed: int) -> None:
         assert counts["records_in"] == counts["items"] + counts["records_quarantined"], edits
         assert counts["unaccounted"] == counts["unaccounted_image_rows"] == 0
         if how is not None:  # else nothing has changed since the first run
-            assert how["new"] + how["changed"] + how["made_again"] + how["unchanged"] == counts["items"], edits
+            assert (
+                how["new"] + how["changed"] + how["made_again"] + how["unchanged"]
+                == counts["items"]
+            ), edits
 
 
 def test_nothing_changed_makes_nothing(shop: Shop) -> None:
-    """The same records, also in another order and other files: no new snapshot, no call, no file touched, exit 0."""
+    """The same records, also in another order and other files: no new snapshot, no call, no file
+    touched, exit 0.
+    """
     made = records(shop)
     made.append({**made[3], "name": "Twin"})
     first = shop.run(shop.file("in.jsonl", [*made, made[2]]), options=ON)
@@ -268,7 +299,9 @@ def test_untouched_files_are_shared(shop: Shop) -> None:
 
 
 def test_unchanged_rows_keep_their_time(shop: Shop) -> None:
-    """Rows that stay keep created_ts; made anew they get the run's; event_ts is the source's either way."""
+    """Rows that stay keep created_ts; made anew they get the run's; event_ts is the source's either
+    way.
+    """
     made = records(shop)
     first = shop.run(shop.file("in.jsonl", made), options=ON)
     before = by_id(first)
@@ -276,17 +309,27 @@ def test_unchanged_rows_keep_their_time(shop: Shop) -> None:
     second = shop.run(shop.file("in.jsonl", made), options=ON)
     after = by_id(second)
     assert {i for i in after if after[i]["created_ts"] != before[i]["created_ts"]} == {"s05"}
-    assert {i: row["event_ts"] for i, row in after.items()} == {i: row["event_ts"] for i, row in before.items()}
-    assert {i: row for i, row in after.items() if i != "s05"} == {i: row for i, row in before.items() if i != "s05"}
+    assert {i: row["event_ts"] for i, row in after.items()} == {
+        i: row["event_ts"] for i, row in before.items()
+    }
+    assert {i: row for i, row in after.items() if i != "s05"} == {
+        i: row for i, row in before.items() if i != "s05"
+    }
 
 
 def deleted(run: Run) -> dict[str, Any]:
     """When each item that has no record any more was found to have none."""
-    return {item_id: row["deleted_ts"] for item_id, row in by_id(run).items() if row["deleted_ts"] is not None}
+    return {
+        item_id: row["deleted_ts"]
+        for item_id, row in by_id(run).items()
+        if row["deleted_ts"] is not None
+    }
 
 
 def test_deleted_items_stay_where_that_is_wanted(shop: Shop) -> None:
-    """With --keep-deleted they keep row, vectors and first date, over whole runs too, until a record comes or the wish goes."""
+    """With --keep-deleted they keep row, vectors and first date, over whole runs too, until a
+    record comes or the wish goes.
+    """
     made = records(shop)
     on = (*ON, "--keep-deleted")
     first = shop.run(shop.file("in.jsonl", made), options=on)
@@ -296,23 +339,39 @@ def test_deleted_items_stay_where_that_is_wanted(shop: Shop) -> None:
     since = deleted(some)
     assert set(since) == {"s01", "s02"}
     counts = some.manifest["counts"]
-    assert (counts["records_in"], counts["items"], counts["items_deleted"], counts["unaccounted"]) == (6, 6, 2, 0)
-    assert sum(sum(by_source.values()) for by_source in counts["values"].values()) % 6 == 0, "coverage is of live items"
+    assert (
+        counts["records_in"],
+        counts["items"],
+        counts["items_deleted"],
+        counts["unaccounted"],
+    ) == (6, 6, 2, 0)
+    assert sum(sum(by_source.values()) for by_source in counts["values"].values()) % 6 == 0, (
+        "coverage is of live items"
+    )
     assert {**by_id(some)["s01"], "deleted_ts": None} == before["s01"]
     assert [by_id(some, kind).keys() for kind in vectors] == had
-    assert {row["item_id"] for row in some.rows("records") if row["fate"] == "deleted"} == {"s01", "s02"}
+    assert {row["item_id"] for row in some.rows("records") if row["fate"] == "deleted"} == {
+        "s01",
+        "s02",
+    }
 
     again = shop.run(shop.file("in.jsonl", [*made[:1], *made[3:]]), options=on)
     assert again.manifest["run_id"] == some.manifest["run_id"], "nothing has changed"
     less = shop.run(shop.file("in.jsonl", [*made[:1], *made[4:]]), options=on)
     assert {item: when for item, when in deleted(less).items() if item != "s03"} == since
-    whole = shop.run(shop.file("in.jsonl", [*made[:1], *made[5:]]), options=(*on, "--full", "--buckets", "3"))
+    whole = shop.run(
+        shop.file("in.jsonl", [*made[:1], *made[5:]]), options=(*on, "--full", "--buckets", "3")
+    )
     assert set(deleted(whole)) == {"s01", "s02", "s03", "s04"}
     assert {item: deleted(whole)[item] for item in since} == since
     assert whole.manifest["records"] is None
 
     back = shop.run(shop.file("in.jsonl", [*made[:2], *made[5:]]), options=(*on, "--buckets", "3"))
-    assert (moved(back)["new"], moved(back)["deleted"], set(deleted(back))) == (1, 0, {"s02", "s03", "s04"})
+    assert (moved(back)["new"], moved(back)["deleted"], set(deleted(back))) == (
+        1,
+        0,
+        {"s02", "s03", "s04"},
+    )
     assert len(back.rows("items")) == 8
     gone = shop.run(shop.folder / "in.jsonl", options=(*ON, "--buckets", "3"))
     assert deleted(gone) == {}
@@ -320,7 +379,9 @@ def test_deleted_items_stay_where_that_is_wanted(shop: Shop) -> None:
 
 
 def test_rows_of_image_tables_move_no_deleted_item(shop: Shop) -> None:
-    """A picture's row that stays, changes or goes after the item's record has left is an orphan, and the item stays."""
+    """A picture's row that stays, changes or goes after the item's record has left is an orphan,
+    and the item stays.
+    """
     made = records(shop, 4)
     on = (*ON, "--keep-deleted", "--image-table", str(shop.folder / "rows.csv"))
     rows = "sku,photo\ns01,00.png\n"
@@ -339,11 +400,15 @@ def test_rows_of_image_tables_move_no_deleted_item(shop: Shop) -> None:
         run = shop.run(path, options=options)
         assert (run.code, set(deleted(run)), len(run.rows("items"))) == (0, {"s01"}, 4), content
         assert {row["item_id"] for row in run.rows("embeddings/text")} == set(by_id(run))
-        assert run.manifest["counts"]["image_rows_quarantined"].get("image-table-orphan", 0) == content.count("s01")
+        assert run.manifest["counts"]["image_rows_quarantined"].get(
+            "image-table-orphan", 0
+        ) == content.count("s01")
 
 
 def test_deleted_items_stay_after_another_template(shop: Shop) -> None:
-    """What fits is taken over: not what has another type now; and a value off today's list refuses nothing."""
+    """What fits is taken over: not what has another type now; and a value off today's list refuses
+    nothing.
+    """
     made = records(shop, color="Red", weight="2 kg")
     on = (*ON, "--keep-deleted")
     shop.run(shop.file("in.jsonl", made), options=on)
@@ -355,13 +420,20 @@ def test_deleted_items_stay_after_another_template(shop: Shop) -> None:
     )
     row = by_id(after)["s00"]
     assert row["deleted_ts"] is not None
-    assert (row["title"], row["color"], row["weight"], row["weight__provenance"]) == ("Thing 0", "Red", None, None)
+    assert (row["title"], row["color"], row["weight"], row["weight__provenance"]) == (
+        "Thing 0",
+        "Red",
+        None,
+        None,
+    )
     assert by_id(after)["s01"]["weight"] == "2 kg"
     assert after.manifest["published"]
 
 
 def test_a_whole_run_keeps_the_time_of_rows_that_are_the_same(shop: Shop) -> None:
-    """created_ts says since when a row is known as it is, however often it was made; what differs has the run's."""
+    """created_ts says since when a row is known as it is, however often it was made; what differs
+    has the run's.
+    """
     made = records(shop)
     before = by_id(shop.run(shop.file("in.jsonl", made), options=ON))
     made[5] = {**made[5], "name": "Another thing"}
@@ -373,7 +445,9 @@ def test_a_whole_run_keeps_the_time_of_rows_that_are_the_same(shop: Shop) -> Non
     assert after["s05"]["created_ts"] > before["s05"]["created_ts"]
     more = replace(shop, template=shop.template.replace("name: tags", "name: labels"))
     anew = by_id(more.run(shop.file("in.jsonl", made), options=ON))
-    assert all(row["created_ts"] > after[item]["created_ts"] for item, row in anew.items()), "columns have changed"
+    assert all(row["created_ts"] > after[item]["created_ts"] for item, row in anew.items()), (
+        "columns have changed"
+    )
 
 
 def described(run: Run) -> tuple[int, int]:
@@ -384,11 +458,15 @@ def described(run: Run) -> tuple[int, int]:
 
 def seen(run: Run) -> dict[str, list[dict[str, Any]]]:
     """What each item's pictures are said to show, without when their files changed."""
-    return {i: [{**image, "version": ""} for image in row["images"]] for i, row in by_id(run).items()}
+    return {
+        i: [{**image, "version": ""} for image in row["images"]] for i, row in by_id(run).items()
+    }
 
 
 def test_pictures_and_texts_are_encoded_once_over_runs(shop: Shop) -> None:
-    """A whole run, or one after a change of the template, takes pictures' features and vectors of texts from before."""
+    """A whole run, or one after a change of the template, takes pictures' features and vectors of
+    texts from before.
+    """
     made = records(shop)
     first = shop.run(shop.file("in.jsonl", made), options=ON)
     assert described(first) == (8, 0)
@@ -398,7 +476,9 @@ def test_pictures_and_texts_are_encoded_once_over_runs(shop: Shop) -> None:
     whole = shop.run(shop.file("in.jsonl", made), options=(*ON, "--full", "--buckets", "3"))
     assert described(whole) == (0, 8)
     assert (seen(whole), by_id(whole, "embeddings/image")) == (before, vectors)
-    assert whole.manifest["stages"]["embed"]["reused"] == 0, "texts are looked for in their own bucket"
+    assert whole.manifest["stages"]["embed"]["reused"] == 0, (
+        "texts are looked for in their own bucket"
+    )
     texts = by_id(whole, "embeddings/text")
     again = shop.run(shop.file("in.jsonl", made), options=(*ON, "--full"))
     assert again.manifest["buckets"] == 3, "the number of buckets stays while it is not asked for"
@@ -409,11 +489,15 @@ def test_pictures_and_texts_are_encoded_once_over_runs(shop: Shop) -> None:
     assert described(other.run(shop.file("in.jsonl", made), options=ON)) == (1, 7)
     stricter = (*ON, "--max-image-pixels", "1000")
     refused = shop.run(shop.file("in.jsonl", made), options=stricter)
-    assert {image["reason"] for row in refused.rows("items") for image in row["images"]} == {"image-too-many-pixels"}
+    assert {image["reason"] for row in refused.rows("items") for image in row["images"]} == {
+        "image-too-many-pixels"
+    }
 
 
 def test_too_much_change_makes_everything_anew(shop: Shop) -> None:
-    """Past --refresh-share everything is made anew, and the manifest says why; changes add up over runs."""
+    """Past --refresh-share everything is made anew, and the manifest says why; changes add up over
+    runs.
+    """
     made = records(shop, 10)
     options = ("--no-probes", "--refresh-share", "0.2")
     shop.run(shop.file("in.jsonl", made), options=options)
@@ -447,7 +531,9 @@ def asked_for(bodies: Sequence[dict[str, Any]]) -> set[str]:
 
 
 def test_changed_records_are_paid_for(shop: Shop) -> None:
-    """k changed records are k calls; a column that no question holds is none; a deleted one is none."""
+    """k changed records are k calls; a column that no question holds is none; a deleted one is
+    none.
+    """
     made = records(shop, stock=1)
     first = shop.run(shop.file("in.jsonl", made), options=ON)
     assert calls(first) == 8
@@ -462,13 +548,13 @@ def test_changed_records_are_paid_for(shop: Shop) -> None:
 
 
 def test_a_new_attribute_is_the_only_one_asked_for(shop: Shop, server: ChatServer) -> None:
-    """One attribute more in the template: only it is asked for, of each item; all other values stay as they were said."""
+    """One attribute more in the template: only it is asked for, of each item; all other values stay
+    as they were said.
+    """
     path = shop.file("in.jsonl", records(shop, 6))
     first = shop.run(path, options=endpoint(server.url))
     assert asked_for(server.requests) >= {"color", "weight", "image"}
-    shop.template += (
-        "  - {name: pattern, type: enum, values: [Striped, Plain], fill: true, description: Its pattern.}\n"
-    )
+    shop.template += "  - {name: pattern, type: enum, values: [Striped, Plain], fill: true, description: Its pattern.}\n"
     before = len(server.requests)
     second = shop.run(path, options=endpoint(server.url))
     assert second.manifest["made_anew_because"] == ["template changed"]
@@ -492,11 +578,19 @@ def test_another_prompt_asks_everything_again(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-def test_old_values_stand_until_there_are_better_ones(shop: Shop, server: ChatServer, keeps: bool) -> None:
-    """After a change of model, --keep-old keeps what the old one said where the new one does not know; else it goes."""
+def test_old_values_stand_until_there_are_better_ones(
+    shop: Shop, server: ChatServer, keeps: bool
+) -> None:
+    """After a change of model, --keep-old keeps what the old one said where the new one does not
+    know; else it goes.
+    """
     path = shop.file("in.jsonl", records(shop, 6))
     first = shop.run(path, options=endpoint(server.url))
-    old = {i: (row["color"], row["color__provenance"]) for i, row in by_id(first).items() if row["color"] is not None}
+    old = {
+        i: (row["color"], row["color__provenance"])
+        for i, row in by_id(first).items()
+        if row["color"] is not None
+    }
     assert old
     second = shop.run(path, options=(*ON, "--keep-old") if keeps else ON)
     new = by_id(second)
@@ -508,10 +602,16 @@ def test_old_values_stand_until_there_are_better_ones(shop: Shop, server: ChatSe
 
 
 def test_a_budget_is_gone_on_with(shop: Shop, server: ChatServer) -> None:
-    """What a budget left open is asked in the next run, nothing else is, and then there is nothing more to do."""
+    """What a budget left open is asked in the next run, nothing else is, and then there is nothing
+    more to do.
+    """
     path = shop.file("in.jsonl", records(shop, 6))
     first = shop.run(path, options=(*endpoint(server.url), "--max-model-calls", "2"))
-    left = {i for i, row in by_id(first).items() if "budget" in {flag["reason"] for flag in row["flags"]}}
+    left = {
+        i
+        for i, row in by_id(first).items()
+        if "budget" in {flag["reason"] for flag in row["flags"]}
+    }
     assert (server.calls, len(left)) == (2, 4)
     before = by_id(first)
     second = shop.run(path, options=endpoint(server.url))
@@ -523,7 +623,9 @@ def test_a_budget_is_gone_on_with(shop: Shop, server: ChatServer) -> None:
 
 
 def test_a_budget_is_gone_on_with_while_old_values_stand(shop: Shop, server: ChatServer) -> None:
-    """A new model that a budget stops half-way goes on in the next run, also where an old value stands meanwhile."""
+    """A new model that a budget stops half-way goes on in the next run, also where an old value
+    stands meanwhile.
+    """
     path = shop.file("in.jsonl", records(shop, 6))
     shop.run(path, options=endpoint(server.url))
     newer = (*endpoint(server.url, "newer"), "--keep-old")
@@ -538,7 +640,9 @@ def test_a_budget_is_gone_on_with_while_old_values_stand(shop: Shop, server: Cha
 
 
 def test_a_failure_is_tried_again(shop: Shop, server: ChatServer) -> None:
-    """Items that a server failed on are asked again by the next run, as the reasons' own advice says, and no others."""
+    """Items that a server failed on are asked again by the next run, as the reasons' own advice
+    says, and no others.
+    """
     shop.template += "gate: {max_describe_failure_rate: 1}\n"
     made = records(shop, 4)
     made[1]["name"] = "Thing [server: 500 500 ok]"
@@ -561,7 +665,9 @@ def data_file(run: Run, table: str) -> Path:
 
 
 def flip(path: Path) -> None:
-    """Change one byte in the middle of a file and leave its times as they were; links to it are left alone."""
+    """Change one byte in the middle of a file and leave its times as they were; links to it are
+    left alone.
+    """
     data, status = bytearray(path.read_bytes()), path.stat()
     data[len(data) // 2] ^= 1
     path.unlink()
@@ -580,7 +686,9 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_made_anew(shop: Shop, damage: str) -> None:
-    """A data file that is gone or changed is named, its bucket made anew, and the damage left as it is to be looked at."""
+    """A data file that is gone or changed is named, its bucket made anew, and the damage left as it
+    is to be looked at.
+    """
     made = records(shop)
     path = shop.file("in.jsonl", [*made, {**made[1], "name": "Twin"}])
     first = shop.run(path, options=ON)
@@ -600,7 +708,9 @@ def test_a_damaged_file_is_made_anew(shop: Shop, damage: str) -> None:
 
 
 def test_a_damaged_file_does_not_stop_a_new_model(shop: Shop) -> None:
-    """Where everything is made anew, what a damaged file said is asked again, and the rest is carried over."""
+    """Where everything is made anew, what a damaged file said is asked again, and the rest is
+    carried over.
+    """
     path = shop.file("in.jsonl", records(shop))
     first = shop.run(path, options=ON)
     flip(data_file(first, "items"))
@@ -616,14 +726,20 @@ def learnt_catalog(shop: Shop) -> list[dict[str, Any]]:
     shades = ("scarlet", "azure", "moss")
     colors = ("Red", "Blue", "Green")
     return [
-        {"sku": f"s{n:03}", "name": f"{shades[n % 3]} thing {n % 17}", "color": colors[n % 3] if n % 5 else None}
+        {
+            "sku": f"s{n:03}",
+            "name": f"{shades[n % 3]} thing {n % 17}",
+            "color": colors[n % 3] if n % 5 else None,
+        }
         for n in range(LEARNT)
     ]
 
 
 @pytest.mark.parametrize("inflict", [Path.unlink, flip])
 def test_a_damaged_probe_does_not_stop_runs(shop: Shop, inflict: Callable[[Path], None]) -> None:
-    """A probe of the last snapshot that is gone or changed is learnt anew, or told about; the run is published."""
+    """A probe of the last snapshot that is gone or changed is learnt anew, or told about; the run
+    is published.
+    """
     made = learnt_catalog(shop)
     first = shop.run(shop.file("in.jsonl", made), options=("--max-labelled", "100"))
     (probe, *_) = sorted((first.snapshot / "probes").iterdir())
@@ -633,7 +749,9 @@ def test_a_damaged_probe_does_not_stop_runs(shop: Shop, inflict: Callable[[Path]
     assert second.code == 0, second.err
     assert probe.name in second.err
     anew = shop.run(shop.file("in.jsonl", made), options=("--max-labelled", "100"), output="anew")
-    assert [row["color"] for row in second.rows("items")] == [row["color"] for row in anew.rows("items")]
+    assert [row["color"] for row in second.rows("items")] == [
+        row["color"] for row in anew.rows("items")
+    ]
 
 
 def broken_json(path: Path) -> None:
@@ -649,13 +767,18 @@ UNREADABLE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "buckets gone": ("buckets.json", Path.unlink),
     "pointer cut": ("../../current.json", broken_json),
     "pointer is another": ("../../current.json", lambda path: path.write_text('{"run_id": "x"}')),
-    "pointer leads nowhere": ("../../current.json", lambda path: path.write_text('{"snapshot": "snapshots/gone"}')),
+    "pointer leads nowhere": (
+        "../../current.json",
+        lambda path: path.write_text('{"snapshot": "snapshots/gone"}'),
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", UNREADABLE)
 def test_a_snapshot_that_cannot_be_read_costs_a_whole_run(shop: Shop, fault: str) -> None:
-    """Without a sound manifest, list of buckets or pointer everything is made anew; a warning says why."""
+    """Without a sound manifest, list of buckets or pointer everything is made anew; a warning says
+    why.
+    """
     path = shop.file("in.jsonl", records(shop, 4))
     first = shop.run(path, options=ON)
     expected, old = tables(first), first.snapshot
@@ -673,7 +796,9 @@ def test_a_snapshot_that_cannot_be_read_costs_a_whole_run(shop: Shop, fault: str
 
 
 def test_an_output_that_cannot_be_written_is_named(shop: Shop) -> None:
-    """An output without write permission ends with exit code 2 before any work; the snapshot stays as it is."""
+    """An output without write permission ends with exit code 2 before any work; the snapshot stays
+    as it is.
+    """
     path = shop.file("in.jsonl", records(shop, 4))
     first = shop.run(path, options=ON)
     held = digests(first.output)
@@ -688,7 +813,9 @@ def test_an_output_that_cannot_be_written_is_named(shop: Shop) -> None:
 
 
 def test_a_clock_that_went_back_is_told(shop: Shop) -> None:
-    """A run that begins before the last one warns of the clock; its tables are right and it is current afterwards."""
+    """A run that begins before the last one warns of the clock; its tables are right and it is
+    current afterwards.
+    """
     made = records(shop, 4)
     first = shop.run(shop.file("in.jsonl", made), options=ON)
     path = first.snapshot / "manifest.json"
@@ -699,4 +826,7 @@ def test_a_clock_that_went_back_is_told(shop: Shop) -> None:
     assert "clock" in second.err
     assert moved(second)["changed"] == 1
     assert tables(second) == tables(shop.run(shop.folder / "in.jsonl", options=ON, output="anew"))
-    assert json.loads((second.output / "current.json").read_text())["run_id"] == second.manifest["run_id"]
+    assert (
+        json.loads((second.output / "current.json").read_text())["run_id"]
+        == second.manifest["run_id"]
+    )

@@ -45,21 +45,31 @@ def test_an_items_whole_story_is_told(output: Path, capsys: pytest.CaptureFixtur
     """Source values, unknowns with reasons, pictures, neighbours and the history are there."""
     code, out, err = call(capsys, "inspect", "s1", "--output", str(output))
     assert code == 0, err
-    for expected in ("title: Green mug", "color: Blue", "1.png: 48 x 32 px; PNG", "Nearest items by text", "History"):
+    for expected in (
+        "title: Green mug",
+        "color: Blue",
+        "1.png: 48 x 32 px; PNG",
+        "Nearest items by text",
+        "History",
+    ):
         assert expected in out
     assert "title: Red mug -> Green mug (record)" in out
     assert "color: Red -> Blue (record)" in out
 
 
 def test_evidence_is_marked_in_its_text(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A filled value shows its method and confidence, and the span that it was seen in; an earlier snapshot too."""
+    """A filled value shows its method and confidence, and the span that it was seen in; an earlier
+    snapshot too.
+    """
     code, out, _ = call(capsys, "inspect", "s1", "--output", str(output), "--snapshot", "previous")
     assert code == 0
     assert "color: Red  text, rule:closed-list" in out
     assert "title: «Red» mug" in out
 
 
-def test_problems_of_an_item_are_told_with_what_to_do(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_of_an_item_are_told_with_what_to_do(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A missing picture and a value that was not understood show with reason and fix."""
     code, out, _ = call(capsys, "inspect", "s2", "--output", str(output))
     assert code == 0
@@ -78,7 +88,9 @@ def test_the_story_is_json_too(output: Path, capsys: pytest.CaptureFixture[str])
     assert [version["fate"] for version in story["versions"]] == ["item", "item"]
 
 
-def test_an_unknown_id_is_met_with_near_ones(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_id_is_met_with_near_ones(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An id that is nowhere ends with 2 and names ids that look like it."""
     code, _, err = call(capsys, "inspect", "s11", "--output", str(output))
     assert code == 2
@@ -87,14 +99,21 @@ def test_an_unknown_id_is_met_with_near_ones(output: Path, capsys: pytest.Captur
 
 def test_a_folder_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped folder ends with 2 for both commands."""
-    for command in (["inspect", "s1", "--output", str(tmp_path / "nope")], ["tables", str(tmp_path / "nope")]):
+    for command in (
+        ["inspect", "s1", "--output", str(tmp_path / "nope")],
+        ["tables", str(tmp_path / "nope")],
+    ):
         code, _, err = call(capsys, *command)
         assert code == 2
         assert "is no folder" in err
 
 
-def test_a_record_in_quarantine_is_found_by_its_id(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """An id whose records were set aside shows the raw record, the reason and what to do, and ends with 1."""
+def test_a_record_in_quarantine_is_found_by_its_id(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id whose records were set aside shows the raw record, the reason and what to do, and ends
+    with 1.
+    """
     twice = [
         *({"sku": f"k{n}", "name": f"Mug {n}"} for n in range(6)),
         {"sku": "d", "name": "a"},
@@ -110,7 +129,9 @@ def test_a_record_in_quarantine_is_found_by_its_id(shop: Shop, capsys: pytest.Ca
     assert '"sku": "d"' in out
 
 
-def test_hostile_texts_do_not_reach_the_terminal(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_texts_do_not_reach_the_terminal(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Control characters and rich's markup in catalog texts are shown, not obeyed."""
     run = shop.run(shop.file("in.jsonl", [{"sku": "x", "name": "\u001b[2J [bold]Red\u202e mug"}]))
     code, out, _ = call(capsys, "inspect", "x", "--output", str(run.output))
@@ -121,7 +142,9 @@ def test_hostile_texts_do_not_reach_the_terminal(shop: Shop, capsys: pytest.Capt
 
 
 def test_a_picture_becomes_half_blocks() -> None:
-    """Two rows of pixels make a line of text: the upper in the foreground, the lower in the background."""
+    """Two rows of pixels make a line of text: the upper in the foreground, the lower in the
+    background.
+    """
     image = Image.new("RGB", (4, 4), "red")
     image.paste((0, 0, 255), (0, 2, 4, 4))
     text = half_blocks(image, 4)
@@ -131,8 +154,12 @@ def test_a_picture_becomes_half_blocks() -> None:
     assert styles == {"#ff0000 on #ff0000", "#0000ff on #0000ff"}
 
 
-def test_tables_are_listed_with_their_rows(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every table has rows, columns with type, share of nulls and description, and lines that read it."""
+def test_tables_are_listed_with_their_rows(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every table has rows, columns with type, share of nulls and description, and lines that read
+    it.
+    """
     code, out, _ = call(capsys, "tables", str(output), "--json")
     assert code == 0
     told = json.loads(out)
@@ -144,11 +171,16 @@ def test_tables_are_listed_with_their_rows(output: Path, capsys: pytest.CaptureF
     assert columns["weight"]["description"] == "What it weighs. [g]"
     assert 0 < columns["color__given"]["null_share"] < 1
     namespace: dict[str, object] = {}
-    exec(f"import pandas, polars\nrows = len({told['read']['pandas']}), {told['read']['Polars']}.height", namespace)
+    exec(
+        f"import pandas, polars\nrows = len({told['read']['pandas']}), {told['read']['Polars']}.height",
+        namespace,
+    )
     assert namespace["rows"] == (3, 3)
 
 
-def test_first_rows_are_printed_within_the_screen(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_first_rows_are_printed_within_the_screen(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """--head prints rows, values shortened; a strange number is refused."""
     code, out, _ = call(capsys, "tables", str(output), "--table", "items", "--head", "1")
     assert code == 0

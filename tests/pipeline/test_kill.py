@@ -1,4 +1,5 @@
-"""SIGKILL: a run that is killed at any moment costs what was under way, and no reader ever sees half a snapshot.
+"""SIGKILL: a run that is killed at any moment costs what was under way, and no reader ever sees
+half a snapshot.
 
 `make test` kills runs on a small catalog; `make test-kill` kills CATALOG_ENRICH_KILLS (20) runs on a real one.
 """
@@ -26,7 +27,15 @@ from tests.chat_server import ChatServer
 from tests.support import DATA, RUN_COLUMNS, TABLES, Shop, needs_data, read_rows
 
 LONG_KILLS = int(os.environ.get("CATALOG_ENRICH_KILLS", "0"))
-MODELS = ("--image-encoder", "fake", "--text-encoder", "fake", "--no-ocr", "--describe-backend", "openai")
+MODELS = (
+    "--image-encoder",
+    "fake",
+    "--text-encoder",
+    "fake",
+    "--no-ocr",
+    "--describe-backend",
+    "openai",
+)
 RUN_SECS = 300
 # What two runs that give the same tables may differ in: how the answers were come by.
 PAYMENT = frozenset(
@@ -116,7 +125,10 @@ class Reader(threading.Thread):
             if not (manifest["published"] and manifest["files"]):
                 yield f"{snapshot.name} was not to be published"
             for file in manifest["files"]:
-                if hashlib.sha256((snapshot / file["path"]).read_bytes()).hexdigest() != file["digest"]:
+                if (
+                    hashlib.sha256((snapshot / file["path"]).read_bytes()).hexdigest()
+                    != file["digest"]
+                ):
                     yield f"{snapshot.name}/{file['path']} is not what the manifest says"
         except (OSError, ValueError, KeyError) as error:
             yield f"{snapshot.name}: {type(error).__name__}: {error}"
@@ -135,14 +147,26 @@ def reading(output: Path) -> Iterator[Reader]:
 
 @dataclass
 class Job:
-    """A run that is started again and again. arguments: without an output; log: what the runs print."""
+    """A run that is started again and again.
+
+    arguments: without an output; log: what the runs print.
+    """
 
     arguments: Sequence[str]
     server: PaidServer
     log: Path
 
     def start(self, output: Path, *options: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pipelines.cli", "run", *self.arguments, *MODELS, "--describe-model", "tiny"]
+        command = [
+            sys.executable,
+            "-m",
+            "pipelines.cli",
+            "run",
+            *self.arguments,
+            *MODELS,
+            "--describe-model",
+            "tiny",
+        ]
         with self.log.open("ab") as log:
             # In a session of its own, so that its workers can be killed with it.
             return subprocess.Popen(
@@ -158,8 +182,12 @@ class Job:
         assert self.start(output, *options).wait(RUN_SECS) == 0, self.told()
         return time.monotonic() - began
 
-    def run_until(self, output: Path, moment: Callable[[float], bool], *options: str) -> tuple[bool, float]:
-        """Run until moment(seconds since the start), then kill all its processes; whether it was killed, and when."""
+    def run_until(
+        self, output: Path, moment: Callable[[float], bool], *options: str
+    ) -> tuple[bool, float]:
+        """Run until moment(seconds since the start), then kill all its processes; whether it was
+        killed, and when.
+        """
         process = self.start(output, *options)
         began = time.monotonic()
         while process.poll() is None and not moment(time.monotonic() - began):
@@ -198,20 +226,27 @@ def at(secs: float) -> Callable[[float], bool]:
 
 def tables(output: Path) -> dict[str, list[str]]:
     snapshot = output / "current"
-    return {table: sorted(repr(row) for row in read_rows(snapshot / table, RUN_COLUMNS)) for table in TABLES}
+    return {
+        table: sorted(repr(row) for row in read_rows(snapshot / table, RUN_COLUMNS))
+        for table in TABLES
+    }
 
 
 def counts(output: Path) -> dict[str, Any]:
     """The manifest's counts but for how answers were come by, and the rows of each file."""
     manifest = json.loads((output / "current" / "manifest.json").read_text())
     found: dict[str, Any] = manifest["counts"]
-    found["described"] = {name: value for name, value in found["described"].items() if name not in PAYMENT}
+    found["described"] = {
+        name: value for name, value in found["described"].items() if name not in PAYMENT
+    }
     return found | {"rows": {file["path"]: file["rows"] for file in manifest["files"]}}
 
 
 @dataclass(frozen=True)
 class Endured:
-    """What killing runs came to. secs: of an unbroken run; asked, received: answers wanted and requests that came.
+    """What killing runs came to.
+
+    secs: of an unbroken run; asked, received: answers wanted and requests that came.
 
     killed_at: (seconds, answers paid for) at each kill; published, reads: what the reader saw.
     """
@@ -227,7 +262,9 @@ class Endured:
 
 @dataclass(frozen=True)
 class Pass:
-    """An unbroken run, measured: seconds until it asks, until it has all answers, until its end; answers."""
+    """An unbroken run, measured: seconds until it asks, until it has all answers, until its end;
+    answers.
+    """
 
     asks: float
     answered: float
@@ -241,8 +278,11 @@ class Pass:
         return cls(job.server.first - began, job.server.last - began, secs, job.server.paid)
 
 
-def spread(kills: int, whole: Pass, chance: random.Random) -> tuple[list[float], list[int], list[float]]:
-    """Moments that are spread over a whole run: seconds before it asks, answers while it asks, seconds after.
+def spread(
+    kills: int, whole: Pass, chance: random.Random
+) -> tuple[list[float], list[int], list[float]]:
+    """Moments that are spread over a whole run: seconds before it asks, answers while it asks,
+    seconds after.
 
     While a run asks, time is told in answers, since those that are kept take none any more; seconds after it are
     those of a run that has all answers.
@@ -250,12 +290,20 @@ def spread(kills: int, whole: Pass, chance: random.Random) -> tuple[list[float],
     moments = [(number + chance.random()) / kills * whole.secs for number in range(kills)]
     asking = whole.answered - whole.asks
     before = [moment for moment in moments if moment < whole.asks]
-    during = [int((m - whole.asks) / asking * whole.answers) for m in moments if whole.asks <= m < whole.answered]
+    during = [
+        int((m - whole.asks) / asking * whole.answers)
+        for m in moments
+        if whole.asks <= m < whole.answered
+    ]
     return before, during, [moment - asking for moment in moments if moment >= whole.answered]
 
 
-def endure(job: Job, folder: Path, kills: int, publishing_kills: int, seed: int = 20260115) -> Endured:
-    """Kill `kills` runs at moments spread over a whole run and some while they publish; asserts what must hold."""
+def endure(
+    job: Job, folder: Path, kills: int, publishing_kills: int, seed: int = 20260115
+) -> Endured:
+    """Kill `kills` runs at moments spread over a whole run and some while they publish; asserts
+    what must hold.
+    """
     chance = random.Random(seed)
     server, output = job.server, folder / "killed"
     whole = Pass.measure(job, folder / "whole")
@@ -289,7 +337,9 @@ def endure(job: Job, folder: Path, kills: int, publishing_kills: int, seed: int 
             kill(a_manifest_appears(output), "--full")
         job.run(output, "--full")
         time.sleep(0.2)
-    endured = Endured(round(whole.secs, 1), whole.answers, *asked, killed_at, len(reader.seen), reader.reads)
+    endured = Endured(
+        round(whole.secs, 1), whole.answers, *asked, killed_at, len(reader.seen), reader.reads
+    )
     assert endured.paid <= 1.05 * endured.one_pass, endured
     assert reader.problems == []
     assert reader.seen, "the reader has seen nothing"
@@ -297,7 +347,9 @@ def endure(job: Job, folder: Path, kills: int, publishing_kills: int, seed: int 
 
 
 def paid(server: PaidServer, answers: int, share: float) -> Callable[[float], bool]:
-    """True when the server has given so many answers in all and a share of the time of another one has passed."""
+    """True when the server has given so many answers in all and a share of the time of another one
+    has passed.
+    """
     reached: list[float] = []
 
     def is_reached(passed: float) -> bool:
@@ -328,9 +380,16 @@ def test_killed_runs_cost_nothing_and_show_nothing(shop: Shop, server: PaidServe
     ]
     path = shop.file("in.jsonl", [*records, {"sku": "", "name": "without an id"}])
     (shop.folder / "template.yaml").write_text(shop.template)
-    arguments = ["--template", str(shop.folder / "template.yaml"), "--images-root", str(shop.images)]
+    arguments = [
+        "--template",
+        str(shop.folder / "template.yaml"),
+        "--images-root",
+        str(shop.images),
+    ]
     arguments += ["--input", str(path), "--workers", "1", "--max-inflight", "1", "--no-report"]
-    endured = endure(Job(arguments, server, shop.folder / "log"), shop.folder, kills=2, publishing_kills=1)
+    endured = endure(
+        Job(arguments, server, shop.folder / "log"), shop.folder, kills=2, publishing_kills=1
+    )
     assert endured.one_pass == 60
 
 
@@ -340,4 +399,8 @@ def test_a_real_catalog_survives_many_kills(tmp_path: Path, server: PaidServer) 
     """The same with the grocery catalog, two worker processes, and as many kills as asked for."""
     arguments = ["--template", "grocery", "--input", str(DATA / "grocery" / "catalog.jsonl")]
     arguments += ["--images-root", str(DATA / "grocery"), "--workers", "2", "--max-inflight", "2"]
-    print(endure(Job(arguments, server, tmp_path / "log"), tmp_path, kills=LONG_KILLS, publishing_kills=3))
+    print(
+        endure(
+            Job(arguments, server, tmp_path / "log"), tmp_path, kills=LONG_KILLS, publishing_kills=3
+        )
+    )

@@ -1,4 +1,6 @@
-"""The whole job with a language model: the openai client against a server that misbehaves, budgets, reuse, injections."""
+"""The whole job with a language model: the openai client against a server that misbehaves, budgets,
+reuse, injections.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def server() -> Iterator[ChatServer]:
 
 
 def endpoint(url: str) -> tuple[str, ...]:
-    """Patient: on a busy machine the server, a thread of the tests, may answer late, and a second sending is a call."""
+    """Patient: on a busy machine the server, a thread of the tests, may answer late, and a second
+    sending is a call.
+    """
     quick = ("--request-timeout-secs", "30", "--max-retries", "1", "--give-up-secs", "30")
     return ("--describe-backend", "openai", "--endpoint", url, "--describe-model", "tiny", *quick)
 
@@ -54,7 +58,9 @@ def used(run: Run) -> dict[str, Any]:
 
 
 def test_a_model_describes_and_fills(shop: Shop, server: ChatServer) -> None:
-    """Each item is one call with its picture and text; values say model, picture or span, and confidence."""
+    """Each item is one call with its picture and text; values say model, picture or span, and
+    confidence.
+    """
     run = shop.run(shop.file("in.jsonl", catalog(shop)), options=endpoint(server.url))
     assert run.code == 0, run.out + run.err
     assert server.calls == 6
@@ -67,16 +73,23 @@ def test_a_model_describes_and_fills(shop: Shop, server: ChatServer) -> None:
         assert provenance["model"] == "tiny"
         assert provenance["reason"] in (None, "below-threshold", "model-unknown")
         if row["color"] is not None:
-            assert (provenance["source"], row["color"] in ("Red", "Blue", "Green")) == ("model", True)
+            assert (provenance["source"], row["color"] in ("Red", "Blue", "Green")) == (
+                "model",
+                True,
+            )
     assert used(run)["image_tokens"] == 6 * 16
     assert (
         run.manifest["versions"]["describe_prompt_hash"]
-        == pq.read_schema(next((run.snapshot / "items").glob("*.parquet"))).metadata[b"describe_prompt_hash"].decode()
+        == pq.read_schema(next((run.snapshot / "items").glob("*.parquet")))
+        .metadata[b"describe_prompt_hash"]
+        .decode()
     )
 
 
 def test_nothing_is_paid_twice(shop: Shop, server: ChatServer) -> None:
-    """A second run makes no call, a run with one changed record makes one, equal requests are sent once."""
+    """A second run makes no call, a run with one changed record makes one, equal requests are sent
+    once.
+    """
     records = catalog(shop)
     twin = {**records[0], "sku": "twin"}
     first = shop.run(shop.file("in.jsonl", [*records, twin]), options=endpoint(server.url))
@@ -91,16 +104,25 @@ def test_nothing_is_paid_twice(shop: Shop, server: ChatServer) -> None:
     assert (server.calls, used(third)["calls"]) == (7, 1)
 
 
-def test_a_number_that_changes_every_night_asks_nothing_anew(shop: Shop, server: ChatServer) -> None:
-    """Amounts that the source gives are no part of the question: a new weight, price or stock costs no call."""
+def test_a_number_that_changes_every_night_asks_nothing_anew(
+    shop: Shop, server: ChatServer
+) -> None:
+    """Amounts that the source gives are no part of the question: a new weight, price or stock costs
+    no call.
+    """
     records = catalog(shop, 3, weight="100 g")
     shop.run(shop.file("in.jsonl", records), options=endpoint(server.url))
-    shop.run(shop.file("in.jsonl", [{**record, "weight": "250 g"} for record in records]), options=endpoint(server.url))
+    shop.run(
+        shop.file("in.jsonl", [{**record, "weight": "250 g"} for record in records]),
+        options=endpoint(server.url),
+    )
     assert server.calls == 3
 
 
 def test_another_prompt_size_or_model_asks_again(shop: Shop, server: ChatServer) -> None:
-    """An answer counts for the model, the picture size and the limits that it was given with, for no other."""
+    """An answer counts for the model, the picture size and the limits that it was given with, for
+    no other.
+    """
     path = shop.file("in.jsonl", catalog(shop, 2))
     for number, more in enumerate(
         ((), ("--describe-revision", "2"), ("--describe-image-px", "56"), ("--temperature", "1"))
@@ -129,7 +151,9 @@ FAULTS = {
 
 
 def test_every_misbehaviour_costs_only_its_own_item(shop: Shop, server: ChatServer) -> None:
-    """Each fault of a server has its reason on its own item, all others are answered, and nothing stalls."""
+    """Each fault of a server has its reason on its own item, all others are answered, and nothing
+    stalls.
+    """
     shop.template += "gate: {max_describe_failure_rate: 1}\n"
     faults = list(FAULTS)
     records = catalog(shop, 2 * len(faults))
@@ -141,7 +165,10 @@ def test_every_misbehaviour_costs_only_its_own_item(shop: Shop, server: ChatServ
     assert time.monotonic() - begin < 60
     assert run.code == 0, run.out + run.err
     rows = by_id(run)
-    found = {fault: rows[f"s{2 * number:02}"]["color__provenance"]["reason"] for number, fault in enumerate(faults)}
+    found = {
+        fault: rows[f"s{2 * number:02}"]["color__provenance"]["reason"]
+        for number, fault in enumerate(faults)
+    }
     odd = {fault: reason for fault, reason in found.items() if reason != FAULTS[fault]}
     # Endless white space ends by the timeout or by the size limit, whichever comes first.
     assert odd in ({}, {"whitespace": "model-error"})
@@ -153,13 +180,19 @@ def test_every_misbehaviour_costs_only_its_own_item(shop: Shop, server: ChatServ
 
 
 def test_unusable_answers_are_kept_as_they_came(shop: Shop, server: ChatServer) -> None:
-    """The quarantine table has the raw answer, the item is no part of it, and a second run pays for neither try."""
+    """The quarantine table has the raw answer, the item is no part of it, and a second run pays for
+    neither try.
+    """
     shop.template += "gate: {max_describe_failure_rate: 1}\n"
     records = catalog(shop, 2)
     records[0]["name"] = "Thing [server: prose]"
     run = shop.run(shop.file("in.jsonl", records), options=endpoint(server.url))
     (kept,) = run.rows("quarantine")
-    assert (kept["input"], kept["reason"], kept["item_id"]) == ("model-answer", "answer-malformed", "s00")
+    assert (kept["input"], kept["reason"], kept["item_id"]) == (
+        "model-answer",
+        "answer-malformed",
+        "s00",
+    )
     assert kept["raw"].startswith(b"Sure!")
     assert len(run.rows("items")) == 2
     assert run.manifest["counts"]["records_quarantined"] == 0
@@ -170,7 +203,9 @@ def test_unusable_answers_are_kept_as_they_came(shop: Shop, server: ChatServer) 
 
 
 def test_a_template_may_set_failed_items_aside(shop: Shop, server: ChatServer) -> None:
-    """With describe.on_failure: quarantine the record of a failed item goes to quarantine with the model's reason."""
+    """With describe.on_failure: quarantine the record of a failed item goes to quarantine with the
+    model's reason.
+    """
     shop.template += "describe: {on_failure: quarantine}\n"
     records = catalog(shop, 6)
     records[0]["name"] = "Thing [server: 400]"
@@ -181,7 +216,9 @@ def test_a_template_may_set_failed_items_aside(shop: Shop, server: ChatServer) -
 
 
 def test_a_dead_endpoint_ends_soon_and_says_so(shop: Shop) -> None:
-    """Without a server the run ends with all items unfilled, refused by the gate, and the message says what was tried."""
+    """Without a server the run ends with all items unfilled, refused by the gate, and the message
+    says what was tried.
+    """
     options = (*endpoint("http://127.0.0.1:9/v1"), "--give-up-secs", "1", "--max-retries", "2")
     begin = time.monotonic()
     run = shop.run(shop.file("in.jsonl", catalog(shop, 40)), options=options)
@@ -194,7 +231,9 @@ def test_a_dead_endpoint_ends_soon_and_says_so(shop: Shop) -> None:
 
 
 def test_what_was_answered_before_a_failure_is_kept(shop: Shop, server: ChatServer) -> None:
-    """After a run that was refused because its server died, the next one pays only for what is open."""
+    """After a run that was refused because its server died, the next one pays only for what is
+    open.
+    """
     records = catalog(shop, 6)
     for record in records[:3]:
         record["name"] += " [server: 400 ok]"
@@ -206,10 +245,17 @@ def test_what_was_answered_before_a_failure_is_kept(shop: Shop, server: ChatServ
 
 @pytest.mark.parametrize(
     ("limit", "calls"),
-    [(("--max-model-calls", "4"), 4), (("--max-cost", "0.00001", "--prices", "prompt=1", "completion=1"), 0)],
+    [
+        (("--max-model-calls", "4"), 4),
+        (("--max-cost", "0.00001", "--prices", "prompt=1", "completion=1"), 0),
+    ],
 )
-def test_a_budget_stops_cleanly(shop: Shop, server: ChatServer, limit: tuple[str, ...], calls: int) -> None:
-    """No more is spent than allowed; the rest is unknown with reason budget, and a later run goes on from there."""
+def test_a_budget_stops_cleanly(
+    shop: Shop, server: ChatServer, limit: tuple[str, ...], calls: int
+) -> None:
+    """No more is spent than allowed; the rest is unknown with reason budget, and a later run goes
+    on from there.
+    """
     path = shop.file("in.jsonl", catalog(shop, 10))
     run = shop.run(path, options=(*endpoint(server.url), *limit))
     assert run.code == 0, run.out
@@ -237,7 +283,9 @@ def test_workers_share_a_budget_and_give_the_same_rows(shop: Shop, server: ChatS
     """Two processes make no call more than allowed, and in all the same rows as one."""
     path = shop.file("in.jsonl", catalog(shop, 24))
     two = ("--workers", "2", "--buckets", "8")
-    limited = shop.run(path, options=(*endpoint(server.url), "--max-model-calls", "9", *two), output="two")
+    limited = shop.run(
+        path, options=(*endpoint(server.url), "--max-model-calls", "9", *two), output="two"
+    )
     assert (used(limited)["calls"], used(limited)["retries"]) == (9, 0)
     assert server.calls == 9
     whole = shop.run(path, options=(*endpoint(server.url), *two), output="two")
@@ -247,16 +295,25 @@ def test_workers_share_a_budget_and_give_the_same_rows(shop: Shop, server: ChatS
 
 
 def test_two_passes_share_the_first(shop: Shop, server: ChatServer) -> None:
-    """In two passes items with the same picture share its description, and each fills from its own text."""
+    """In two passes items with the same picture share its description, and each fills from its own
+    text.
+    """
     records = [{**record, "photos": ["00.png"]} for record in catalog(shop, 4)]
-    run = shop.run(shop.file("in.jsonl", records), options=(*endpoint(server.url), "--two-pass", "--buckets", "8"))
+    run = shop.run(
+        shop.file("in.jsonl", records),
+        options=(*endpoint(server.url), "--two-pass", "--buckets", "8"),
+    )
     assert run.code == 0, run.out
     assert server.calls == 1 + 4
     assert len({row["image_description"] for row in run.rows("items")}) == 1
 
 
-def test_the_key_comes_from_the_environment_and_goes_nowhere_else(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key reaches the server and no file or message of the run; a wrong one is told once for all items."""
+def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key reaches the server and no file or message of the run; a wrong one is told once for
+    all items.
+    """
     monkeypatch.setenv("SHOP_KEY", "sk-very-secret")
     with ChatServer(key="sk-very-secret") as server:
         options = (*endpoint(server.url), "--api-key-env", "SHOP_KEY")
@@ -278,7 +335,9 @@ def test_one_poisoned_item_of_64_costs_itself(shop: Shop, server: ChatServer) ->
     records[17]["name"] = "Poison [server: 400]"
     run = shop.run(shop.file("in.jsonl", records), options=endpoint(server.url))
     assert run.code == 0
-    assert [row["item_id"] for row in run.rows("items") if row["image_description"] is None] == ["s17"]
+    assert [row["item_id"] for row in run.rows("items") if row["image_description"] is None] == [
+        "s17"
+    ]
 
 
 ATTACKS = [
@@ -298,7 +357,9 @@ ATTACKS = [
 
 
 def test_injections_change_nothing_but_their_own_row(shop: Shop, server: ChatServer) -> None:
-    """60 hostile texts leave the request's shape, the other rows and the network alone; no URL in a text is fetched."""
+    """60 hostile texts leave the request's shape, the other rows and the network alone; no URL in a
+    text is fetched.
+    """
     clean = catalog(shop, 80)
     plain = shop.run(shop.file("clean.jsonl", clean), options=endpoint(server.url), output="clean")
     hostile = [dict(record) for record in clean]
@@ -308,39 +369,61 @@ def test_injections_change_nothing_but_their_own_row(shop: Shop, server: ChatSer
             field = "name" if number % 2 else "text"
             hostile[number][field] = f"{attack} {number}"
         before = len(server.requests)
-        run = shop.run(shop.file("hostile.jsonl", hostile), options=endpoint(server.url), output="hostile")
+        run = shop.run(
+            shop.file("hostile.jsonl", hostile), options=endpoint(server.url), output="hostile"
+        )
         assert run.code == 0, run.out + run.err
         assert trap.calls == 0
     rows = by_id(run)
     assert [
-        i for i, row in by_id(plain).items() if i >= "s60" and {**row, "created_ts": 0} != {**rows[i], "created_ts": 0}
+        i
+        for i, row in by_id(plain).items()
+        if i >= "s60" and {**row, "created_ts": 0} != {**rows[i], "created_ts": 0}
     ] == []
     assert len(rows) == 80
     asked = server.requests[before:]
     assert len(asked) == 80
-    assert {json.dumps(body["messages"][0]) for body in asked} == {json.dumps(server.requests[0]["messages"][0])}
+    assert {json.dumps(body["messages"][0]) for body in asked} == {
+        json.dumps(server.requests[0]["messages"][0])
+    }
     known = server.requests[0]["response_format"]["json_schema"]["schema"]["properties"]
     for body in asked:
         assert [message["role"] for message in body["messages"]] == ["system", "user"]
         # A title that is far too long is no text to fill from: such an item is only described.
         shape = body["response_format"]["json_schema"]["schema"]["properties"]
-        assert {key: known[key]["type"] for key in shape} == {key: value["type"] for key, value in shape.items()}
+        assert {key: known[key]["type"] for key in shape} == {
+            key: value["type"] for key, value in shape.items()
+        }
         text = user_text(body)
         assert len(text) < 20_000
         assert not any(token in text for token in ("<|", "[INST]", "<image>", "\x1b", "\x00"))
         for part in body["messages"][-1]["content"]:
-            assert part["type"] == "text" or part["image_url"]["url"].startswith("data:image/jpeg;base64,")
+            assert part["type"] == "text" or part["image_url"]["url"].startswith(
+                "data:image/jpeg;base64,"
+            )
     for row in run.rows("items"):
         assert row["color"] in (None, "Red", "Blue", "Green")
-    written = {path.relative_to(shop.folder).parts[0] for path in shop.folder.rglob("*") if path.is_file()}
-    assert written == {"images", "template.yaml", "clean.jsonl", "hostile.jsonl", "clean", "hostile"}
+    written = {
+        path.relative_to(shop.folder).parts[0] for path in shop.folder.rglob("*") if path.is_file()
+    }
+    assert written == {
+        "images",
+        "template.yaml",
+        "clean.jsonl",
+        "hostile.jsonl",
+        "clean",
+        "hostile",
+    }
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
         (("--describe-backend", "openai", "--describe-model", "m"), "--endpoint"),
-        (("--describe-backend", "openai", "--endpoint", "ftp://x/v1", "--describe-model", "m"), "--endpoint"),
+        (
+            ("--describe-backend", "openai", "--endpoint", "ftp://x/v1", "--describe-model", "m"),
+            "--endpoint",
+        ),
         (("--describe-backend", "vllm"), "--describe-model"),
         (("--describe-backend", "transformers"), "--describe-model"),
         (("--max-cost", "3"), "--prices"),
@@ -349,7 +432,9 @@ def test_injections_change_nothing_but_their_own_row(shop: Shop, server: ChatSer
         (("--describe-prompt", "99"), "describe-item"),
     ],
 )
-def test_wrong_options_are_named_before_any_work(shop: Shop, options: tuple[str, ...], named: str) -> None:
+def test_wrong_options_are_named_before_any_work(
+    shop: Shop, options: tuple[str, ...], named: str
+) -> None:
     """What is missing or makes no sense ends with exit code 2 and says what to write."""
     run = shop.run(shop.file("in.jsonl", [{"sku": "a", "name": "x"}]), options=options)
     assert run.code == 2
@@ -358,7 +443,9 @@ def test_wrong_options_are_named_before_any_work(shop: Shop, options: tuple[str,
 
 
 def test_prepared_pictures_do_not_outlive_the_run(shop: Shop, server: ChatServer) -> None:
-    """Pictures are made ready once each, no larger than asked for, and are gone with the other intermediate files."""
+    """Pictures are made ready once each, no larger than asked for, and are gone with the other
+    intermediate files.
+    """
     big = shop.picture("big.png", "red", (1200, 600))
     run = shop.run(shop.file("in.jsonl", [{"sku": "a", "name": "x", "photos": [big]}]), options=(*endpoint(server.url), "--keep-work", "--describe-image-px", "336"))  # fmt: skip
     (prepared,) = run.output.glob("_work/*/pictures/*/*.jpg")
@@ -372,13 +459,35 @@ def test_prepared_pictures_do_not_outlive_the_run(shop: Shop, server: ChatServer
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_interrupted_run_does_not_wait_for_its_model(shop: Shop, workers: str) -> None:
-    """SIGTERM while every request hangs ends the run at once with 3; what was answered before is kept."""
+    """SIGTERM while every request hangs ends the run at once with 3; what was answered before is
+    kept.
+    """
     with ChatServer(script=["ok"] * 70 + ["hang"] * 400) as server:
         path = shop.file("in.jsonl", catalog(shop, 150))
         (shop.folder / "template.yaml").write_text(shop.template)
-        command = [sys.executable, "-m", "pipelines.enrich", "--template", str(shop.folder / "template.yaml")]
-        command += ["--images-root", str(shop.images), *FAKE_MODELS, *endpoint(server.url), "--workers", workers]
-        command += ["--request-timeout-secs", "300", "--input", str(path), "--output", str(shop.folder / "out")]
+        command = [
+            sys.executable,
+            "-m",
+            "pipelines.enrich",
+            "--template",
+            str(shop.folder / "template.yaml"),
+        ]
+        command += [
+            "--images-root",
+            str(shop.images),
+            *FAKE_MODELS,
+            *endpoint(server.url),
+            "--workers",
+            workers,
+        ]
+        command += [
+            "--request-timeout-secs",
+            "300",
+            "--input",
+            str(path),
+            "--output",
+            str(shop.folder / "out"),
+        ]
         process = subprocess.Popen([*command, "--buckets", "4"], stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 60
         while server.answered < 70 and time.monotonic() < deadline:
@@ -391,12 +500,23 @@ def test_an_interrupted_run_does_not_wait_for_its_model(shop: Shop, workers: str
     assert list((shop.folder / "out" / "snapshots").iterdir()) == []
 
 
-def test_a_model_in_process_runs_the_whole_job(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A real (random) model through transformers: every answer fits the template, nothing is lost, nothing paid twice."""
+def test_a_model_in_process_runs_the_whole_job(
+    shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A real (random) model through transformers: every answer fits the template, nothing is lost,
+    nothing paid twice.
+    """
     from tests.tiny_vlm import build_tiny_vlm
 
     folder = build_tiny_vlm(tmp_path_factory.mktemp("tiny") / "vlm")
-    options = ("--describe-backend", "transformers", "--describe-model", str(folder), "--max-answer-tokens", "1600")
+    options = (
+        "--describe-backend",
+        "transformers",
+        "--describe-model",
+        str(folder),
+        "--max-answer-tokens",
+        "1600",
+    )
     run = shop.run(shop.file("in.jsonl", catalog(shop, 3)), options=options)
     assert run.code == 0, run.out + run.err
     assert used(run)["calls"] == 3

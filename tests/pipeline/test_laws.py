@@ -50,7 +50,10 @@ def test_order_and_files_do_not_matter(shop: Shop) -> None:
     @settings(max_examples=3, deadline=None)
     @given(st.permutations(records), st.integers(1, 10))
     def check(shuffled: list[dict[str, Any]], files: int) -> None:
-        paths = [shop.file(f"part{n}.jsonl{'.gz' if n % 2 else ''}", shuffled[n::files]) for n in range(files)]
+        paths = [
+            shop.file(f"part{n}.jsonl{'.gz' if n % 2 else ''}", shuffled[n::files])
+            for n in range(files)
+        ]
         parts = shop.run(*paths, output="parts")
         assert parts.code == 0, parts.err
         assert all_rows(parts, ANYWHERE) == expected
@@ -61,7 +64,9 @@ def test_order_and_files_do_not_matter(shop: Shop) -> None:
 def test_formats_give_the_same_items(shop: Shop) -> None:
     """JSON lines, CSV and Parquet of the same records give the same items."""
     records = [{"sku": f"s{n}", "name": f"Thing {n}, red", "weight": f"{n} kg"} for n in range(6)]
-    csv = "sku,name,weight\n" + "".join(f'{r["sku"]},"{r["name"]}",{r["weight"]}\n' for r in records)
+    csv = "sku,name,weight\n" + "".join(
+        f'{r["sku"]},"{r["name"]}",{r["weight"]}\n' for r in records
+    )
     pq.write_table(pa.Table.from_pylist(records), shop.folder / "in.parquet")
     inputs = [shop.file("in.jsonl", records), shop.file("in.csv", csv), shop.folder / "in.parquet"]
     runs = [shop.run(path, output=path.suffix[1:]) for path in inputs]
@@ -82,11 +87,15 @@ def test_two_runs_are_identical(shop: Shop) -> None:
 def test_workers_and_buckets_do_not_matter(shop: Shop, options: tuple[str, ...]) -> None:
     """Two processes, or other buckets, give the same rows as one process."""
     path = shop.file("in.jsonl", catalog(shop))
-    assert all_rows(shop.run(path, output="one")) == all_rows(shop.run(path, options=options, output="other"))
+    assert all_rows(shop.run(path, output="one")) == all_rows(
+        shop.run(path, options=options, output="other")
+    )
 
 
 def test_bad_pictures_never_kill_an_item(shop: Shop) -> None:
-    """Every item stays, with the reason of each bad picture; quarantine holds only duplicate and id-less records."""
+    """Every item stays, with the reason of each bad picture; quarantine holds only duplicate and
+    id-less records.
+    """
     run = shop.run(shop.file("in.jsonl", catalog(shop)))
     rows = {row["item_id"]: row for row in run.rows("items")}
     assert len(rows) == 38
@@ -97,13 +106,20 @@ def test_bad_pictures_never_kill_an_item(shop: Shop) -> None:
 
 
 def test_equal_bytes_are_prepared_once(shop: Shop) -> None:
-    """However many items and paths share a picture's bytes, they are decoded, tagged and embedded once."""
+    """However many items and paths share a picture's bytes, they are decoded, tagged and embedded
+    once.
+    """
     shop.picture("a.png")
     (shop.images / "copy.png").write_bytes((shop.images / "a.png").read_bytes())
-    records = [{"sku": f"s{n}", "name": "x", "photos": ["a.png" if n % 2 else "copy.png"]} for n in range(30)]
+    records = [
+        {"sku": f"s{n}", "name": "x", "photos": ["a.png" if n % 2 else "copy.png"]}
+        for n in range(30)
+    ]
     run = shop.run(shop.file("in.jsonl", records))
     assert run.manifest["stages"]["prepare"]["pictures"] == 1
-    assert {row["images"][0]["digest"] for row in run.rows("items")} == {run.rows("items")[0]["images"][0]["digest"]}
+    assert {row["images"][0]["digest"] for row in run.rows("items")} == {
+        run.rows("items")[0]["images"][0]["digest"]
+    }
     assert len(run.rows("embeddings/image")) == 30
 
 
@@ -111,25 +127,43 @@ def test_an_image_table_adds_pictures(shop: Shop) -> None:
     """Rows of an image table join their items; rows without an item or a path go to quarantine."""
     shop.picture("a.png")
     shop.picture("b.png", "blue")
-    catalog_file = shop.file("in.jsonl", [{"sku": "s1", "name": "x", "photos": ["a.png"]}, {"sku": "s2", "name": "y"}])
+    catalog_file = shop.file(
+        "in.jsonl", [{"sku": "s1", "name": "x", "photos": ["a.png"]}, {"sku": "s2", "name": "y"}]
+    )
     table = shop.file("more.csv", "sku,photo\ns1,b.png\ns2,b.png\nghost,a.png\n,a.png\n")
     run = shop.run(catalog_file, options=("--image-table", str(table)))
-    assert [[i["path"] for i in row["images"]] for row in run.rows("items")] == [["a.png", "b.png"], ["b.png"]]
+    assert [[i["path"] for i in row["images"]] for row in run.rows("items")] == [
+        ["a.png", "b.png"],
+        ["b.png"],
+    ]
     assert reasons(run) == {"image-table-orphan": 1, "image-table-row-invalid": 1}
     assert run.manifest["counts"]["records_in"] == 2
     assert run.manifest["counts"]["image_rows_in"] == 4
 
 
-numbers = st.integers(-5, 10**6) | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+numbers = (
+    st.integers(-5, 10**6)
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 cells = st.recursive(
     st.none() | st.booleans() | numbers | numbers.map(str) | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 records = st.lists(
     st.fixed_dictionaries(
-        {"sku": st.none() | st.integers(0, 9) | st.integers(10**24, 10**24 + 2) | st.text(max_size=3)},
-        optional=dict.fromkeys(("name", "text", "color", "weight", "tags", "photos", "changed"), cells),
+        {
+            "sku": st.none()
+            | st.integers(0, 9)
+            | st.integers(10**24, 10**24 + 2)
+            | st.text(max_size=3)
+        },
+        optional=dict.fromkeys(
+            ("name", "text", "color", "weight", "tags", "photos", "changed"), cells
+        ),
     ),
     max_size=12,
 )
@@ -150,7 +184,9 @@ def given_cells(source: dict[str, Any]) -> dict[str, str | None]:
 
 def says_nothing(cell: Any) -> bool:
     """Whether a cell is null, or holds only texts of which cleaning leaves nothing."""
-    return is_null(cell) or all(isinstance(leaf, str) and not to_single_line(leaf) for leaf in leaves(cell))
+    return is_null(cell) or all(
+        isinstance(leaf, str) and not to_single_line(leaf) for leaf in leaves(cell)
+    )
 
 
 def leaves(cell: Any) -> Iterator[Any]:
@@ -161,10 +197,14 @@ def leaves(cell: Any) -> Iterator[Any]:
         yield cell
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(records)
 def test_the_account_closes_for_any_records(shop: Shop, generated: list[dict[str, Any]]) -> None:
-    """For arbitrary records: records in = items + quarantine, and every given cell is kept as it was."""
+    """For arbitrary records: records in = items + quarantine, and every given cell is kept as it
+    was.
+    """
     lines = [record for record in generated if record]
     run = shop.run(shop.file("in.jsonl", lines))
     if run.code == 2:  # no record has an id column at all
@@ -177,7 +217,13 @@ def test_the_account_closes_for_any_records(shop: Shop, generated: list[dict[str
         sources = [line for line in lines if str(line.get("sku")).strip() == row["item_id"]]
         assert kept_cells(row) in [given_cells(source) for source in sources]
         for name in COLUMNS:
-            value, provenance, given_cell = row[name], row[f"{name}__provenance"], row[f"{name}__given"]
+            value, provenance, given_cell = (
+                row[name],
+                row[f"{name}__provenance"],
+                row[f"{name}__given"],
+            )
             assert (value is None) == (provenance["reason"] is not None)
-            assert given_cell is None or provenance["source"] in ("record", None), "a source value is never replaced"
+            assert given_cell is None or provenance["source"] in ("record", None), (
+                "a source value is never replaced"
+            )
             assert value is None or (provenance["source"] and provenance["confidence"] is not None)

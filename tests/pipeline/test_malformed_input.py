@@ -1,4 +1,6 @@
-"""Malformed input through the whole job: each kind has its reason, no neighbour suffers, the account closes."""
+"""Malformed input through the whole job: each kind has its reason, no neighbour suffers, the
+account closes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ GOOD_LINES = b"".join(json.dumps(record).encode() + b"\n" for record in GOOD)
 
 def accounted(run: Run) -> bool:
     counts = run.manifest["counts"]
-    return counts["records_in"] == len(run.rows("items")) + len(run.rows("quarantine")) and counts["unaccounted"] == 0
+    return (
+        counts["records_in"] == len(run.rows("items")) + len(run.rows("quarantine"))
+        and counts["unaccounted"] == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +43,9 @@ def accounted(run: Run) -> bool:
     ],
 )
 def test_a_bad_line_is_quarantined_as_it_came(shop: Shop, reason: str, line: bytes) -> None:
-    """One malformed JSON line goes to quarantine byte for byte with its reason, and its neighbours become items."""
+    """One malformed JSON line goes to quarantine byte for byte with its reason, and its neighbours
+    become items.
+    """
     run = shop.run(shop.file("in.jsonl", GOOD_LINES + line))
     assert run.code == 0, run.err
     assert reasons(run) == {reason: 1}
@@ -60,7 +67,11 @@ def test_a_bad_line_is_quarantined_as_it_came(shop: Shop, reason: str, line: byt
 )
 def test_a_bad_row_costs_only_itself(shop: Shop, reason: str, row: bytes) -> None:
     """One malformed CSV row goes to quarantine byte for byte, and the rows around it become items."""
-    run = shop.run(shop.file("in.csv", b"sku,name,color\nbefore,First,red\n" + row + b'after,"Two\nlines",blue\n'))
+    run = shop.run(
+        shop.file(
+            "in.csv", b"sku,name,color\nbefore,First,red\n" + row + b'after,"Two\nlines",blue\n'
+        )
+    )
     assert run.code == 0, run.err
     assert reasons(run) == {reason: 1}
     assert {item["item_id"] for item in run.rows("items")} == {"before", "after"}
@@ -71,15 +82,22 @@ def test_a_bad_row_costs_only_itself(shop: Shop, reason: str, row: bytes) -> Non
 def test_a_byte_order_mark_is_no_part_of_a_name(shop: Shop) -> None:
     """A BOM before JSON lines or a CSV header is skipped."""
     run = shop.run(
-        shop.file("a.jsonl", b"\xef\xbb\xbf" + GOOD_LINES), shop.file("b.csv", b"\xef\xbb\xbfsku,name\nc1,Chair\n")
+        shop.file("a.jsonl", b"\xef\xbb\xbf" + GOOD_LINES),
+        shop.file("b.csv", b"\xef\xbb\xbfsku,name\nc1,Chair\n"),
     )
     assert run.code == 0, run.err
     assert {row["item_id"] for row in run.rows("items")} == {"g0", "g1", "g2", "g3", "c1"}
 
 
 def test_a_record_of_nulls_is_an_item_that_says_so(shop: Shop) -> None:
-    """A record with an id and nothing else is kept, flagged no-content, all its values unknown with a reason."""
-    run = shop.run(shop.file("in.jsonl", [{"sku": "n", "name": None, "text": None, "photos": None, "color": None}]))
+    """A record with an id and nothing else is kept, flagged no-content, all its values unknown with
+    a reason.
+    """
+    run = shop.run(
+        shop.file(
+            "in.jsonl", [{"sku": "n", "name": None, "text": None, "photos": None, "color": None}]
+        )
+    )
     (row,) = run.rows("items")
     assert "no-content" in flags(row)
     assert row["color"] is None
@@ -128,8 +146,12 @@ def test_a_file_that_does_not_exist_is_refused(shop: Shop) -> None:
 
 
 def test_a_file_cut_off_inside_gzip_refuses_the_snapshot(shop: Shop) -> None:
-    """A broken gzip keeps the records before the break, says so, and never replaces the published snapshot."""
-    path = shop.file("in.jsonl.gz", [{"sku": f"z{n}", "name": os.urandom(40).hex()} for n in range(2_000)])
+    """A broken gzip keeps the records before the break, says so, and never replaces the published
+    snapshot.
+    """
+    path = shop.file(
+        "in.jsonl.gz", [{"sku": f"z{n}", "name": os.urandom(40).hex()} for n in range(2_000)]
+    )
     path.write_bytes(path.read_bytes()[:-2_000])
     run = shop.run(path)
     assert run.code == 1
@@ -162,7 +184,13 @@ def test_a_corrupt_parquet_file_refuses_the_snapshot(shop: Shop) -> None:
     """A Parquet file with a damaged body is reported as unreadable."""
     path = shop.folder / "in.parquet"
     pq.write_table(
-        pa.table({"sku": [str(n) for n in range(5_000)], "name": [os.urandom(8).hex() for _ in range(5_000)]}), path
+        pa.table(
+            {
+                "sku": [str(n) for n in range(5_000)],
+                "name": [os.urandom(8).hex() for _ in range(5_000)],
+            }
+        ),
+        path,
     )
     data = bytearray(path.read_bytes())
     data[len(data) // 4 : len(data) // 2] = os.urandom(len(data) // 2 - len(data) // 4)
@@ -178,16 +206,32 @@ def test_parquet_rows_keep_their_types_in_quarantine(shop: Shop) -> None:
     from transforms.readers import rebuild
 
     path = shop.folder / "in.parquet"
-    pq.write_table(pa.table({"sku": [None, "p1"], "name": ["lost", "kept"], "weight": [1.25, 2.5]}), path)
+    pq.write_table(
+        pa.table({"sku": [None, "p1"], "name": ["lost", "kept"], "weight": [1.25, 2.5]}), path
+    )
     run = shop.run(path)
     (row,) = run.rows("quarantine")
-    raw = RawRecord(row["raw"], row["raw_format"], row["source_file"], row["source_position"], header=row["raw_header"])
+    raw = RawRecord(
+        row["raw"],
+        row["raw_format"],
+        row["source_file"],
+        row["source_position"],
+        header=row["raw_header"],
+    )
     assert rebuild(raw) == {"sku": None, "name": "lost", "weight": 1.25}
 
 
 def test_several_kinds_of_rubbish_in_one_file_close_the_account(shop: Shop, tmp_path: Path) -> None:
     """A file with many kinds of bad lines gives each its reason and loses none."""
-    lines = [GOOD_LINES, b"\n", b"null\n", b'{"sku": "g1"}\n', b"{}\n", b'{"sku": "x", "name": "\xff"}\n', b'{"sku":']
+    lines = [
+        GOOD_LINES,
+        b"\n",
+        b"null\n",
+        b'{"sku": "g1"}\n',
+        b"{}\n",
+        b'{"sku": "x", "name": "\xff"}\n',
+        b'{"sku":',
+    ]
     run = shop.run(shop.file("in.jsonl", b"".join(lines)))
     assert run.code == 1, "five of nine records are bad: more than the gate allows"
     assert reasons(run) == {

@@ -1,4 +1,6 @@
-"""The job on an object store: an S3 server on the loopback holds snapshots, answers, and the catalog where asked to."""
+"""The job on an object store: an S3 server on the loopback holds snapshots, answers, and the
+catalog where asked to.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,20 @@ from tests.support import RUN_COLUMNS, TABLES, Shop
 from transforms.caching.answers import AnswerStore, forget_answers
 from transforms.models.chat import ChatAnswer, ChatRequest
 
-KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-MODELS = ("--image-encoder", "fake", "--text-encoder", "fake", "--no-ocr", "--describe-backend", "openai")
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+MODELS = (
+    "--image-encoder",
+    "fake",
+    "--text-encoder",
+    "fake",
+    "--no-ocr",
+    "--describe-backend",
+    "openai",
+)
 
 
 ITEMS = 6
@@ -43,7 +57,9 @@ class Bucket:
         return f"s3://{self.name}"
 
     def keys(self, prefix: str = "") -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.name, Prefix=prefix
+        )
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
     def read(self, key: str) -> bytes:
@@ -79,7 +95,9 @@ class Store:
 
     def run(self, *options: str, arguments: Sequence[str] = (), code: int = 0) -> str:
         """Run the job to its end in a process of its own, as users do; returns what it printed."""
-        return self.command("run", *(arguments or self.arguments), *options, "--output", self.output, code=code)
+        return self.command(
+            "run", *(arguments or self.arguments), *options, "--output", self.output, code=code
+        )
 
     def command(self, *arguments: str, code: int = 0) -> str:
         """`catalog-enrich` with these arguments. code: what it must end with."""
@@ -104,12 +122,20 @@ class Store:
         return manifest
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """The published snapshot's rows by table, as pyarrow reads them, without what differs from run to run."""
+        """The published snapshot's rows by table, as pyarrow reads them, without what differs from
+        run to run.
+        """
         folder = f"{self.bucket.name}/{self.prefix}/{self.pointer()['snapshot']}"
         arrow = self.bucket.arrow()
-        found = {table: pq.read_table(f"{folder}/{table}", filesystem=arrow).to_pylist() for table in TABLES}
+        found = {
+            table: pq.read_table(f"{folder}/{table}", filesystem=arrow).to_pylist()
+            for table in TABLES
+        }
         return {
-            table: [{name: value for name, value in row.items() if name not in RUN_COLUMNS} for row in rows]
+            table: [
+                {name: value for name, value in row.items() if name not in RUN_COLUMNS}
+                for row in rows
+            ]
             for table, rows in found.items()
         }
 
@@ -144,13 +170,23 @@ def bucket(storage: str, request: pytest.FixtureRequest, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def store(shop: Shop, bucket: Bucket) -> Iterator[Store]:
-    """A catalog with pictures on disk, a model behind a server, an output on S3, intermediate files on disk."""
+    """A catalog with pictures on disk, a model behind a server, an output on S3, intermediate files
+    on disk.
+    """
     with ChatServer() as server:
         (shop.folder / "template.yaml").write_text(shop.template)
         path = shop.file("in.jsonl", catalog(shop))
-        arguments = ["--template", str(shop.folder / "template.yaml"), *models(server), "--buckets", "2"]
+        arguments = [
+            "--template",
+            str(shop.folder / "template.yaml"),
+            *models(server),
+            "--buckets",
+            "2",
+        ]
         arguments += ["--input", str(path), "--images-root", str(shop.images), "--workers", "1"]
-        yield Store(bucket, server, "shops/one", (*arguments, "--work-dir", str(shop.folder / "work")))
+        yield Store(
+            bucket, server, "shops/one", (*arguments, "--work-dir", str(shop.folder / "work"))
+        )
 
 
 def models(server: ChatServer) -> tuple[str, ...]:
@@ -158,9 +194,15 @@ def models(server: ChatServer) -> tuple[str, ...]:
 
 
 def catalog(shop: Shop, count: int = ITEMS) -> list[dict[str, Any]]:
-    """Records that state no colour, each with a picture of its own, and one that goes to quarantine."""
+    """Records that state no colour, each with a picture of its own, and one that goes to
+    quarantine.
+    """
     named = [
-        {"sku": f"s{n:02}", "name": f"Thing {n}", "photos": [shop.picture(f"{n:02}.png", f"rgb({n * 9}, 9, 9)")]}
+        {
+            "sku": f"s{n:02}",
+            "name": f"Thing {n}",
+            "photos": [shop.picture(f"{n:02}.png", f"rgb({n * 9}, 9, 9)")],
+        }
         for n in range(count)
     ]
     return [*named, {"name": "without an id"}]
@@ -183,7 +225,9 @@ def check_whole(store: Store) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_the_whole_cycle(store: Store, shop: Shop) -> None:
-    """Run, unchanged run, one record changed, backfill, rollback: as on a local disk, and nothing is paid twice."""
+    """Run, unchanged run, one record changed, backfill, rollback: as on a local disk, and nothing
+    is paid twice.
+    """
     assert "published" in store.run()
     assert store.server.calls == ITEMS
     tables, first = check_whole(store), store.pointer()
@@ -203,12 +247,20 @@ def test_the_whole_cycle(store: Store, shop: Shop) -> None:
     }
     assert store.server.calls == ITEMS + 1, "answers are kept on S3"
     changed = check_whole(store)
-    before, after = ([row for row in each["items"] if row["item_id"] != "s00"] for each in (tables, changed))
+    before, after = (
+        [row for row in each["items"] if row["item_id"] != "s00"] for each in (tables, changed)
+    )
     assert after == before
 
     (shop.folder / "ids").write_text("s03\ns04\n")
     store.command(
-        "backfill", store.output, "--ids", str(shop.folder / "ids"), "--attributes", "image_description", "--ask-again"
+        "backfill",
+        store.output,
+        "--ids",
+        str(shop.folder / "ids"),
+        "--attributes",
+        "image_description",
+        "--ask-again",
     )
     assert store.server.calls == ITEMS + 3
     assert store.manifest()["command"] == "backfill"
@@ -225,12 +277,25 @@ def test_the_whole_cycle(store: Store, shop: Shop) -> None:
 
 
 def test_everything_on_s3(store: Store, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catalog, pictures and intermediate files may be on S3 as well; an endpoint that is an option reaches all processes."""
+    """Catalog, pictures and intermediate files may be on S3 as well; an endpoint that is an option
+    reaches all processes.
+    """
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     for path in (shop.folder / "in.jsonl", *shop.images.iterdir()):
         store.bucket.write(str(path.relative_to(shop.folder)), path.read_bytes())
-    arguments = ["--template", str(shop.folder / "template.yaml"), *models(store.server), "--buckets", "2"]
-    arguments += ["--input", f"{store.bucket.url}/*.jsonl", "--images-root", f"{store.bucket.url}/images"]
+    arguments = [
+        "--template",
+        str(shop.folder / "template.yaml"),
+        *models(store.server),
+        "--buckets",
+        "2",
+    ]
+    arguments += [
+        "--input",
+        f"{store.bucket.url}/*.jsonl",
+        "--images-root",
+        f"{store.bucket.url}/images",
+    ]
     store.run("--workers", "2", "--s3_endpoint_url", store.bucket.endpoint, arguments=arguments)
     check_whole(store)
     kinds = {key.split("/")[2] for key in store.bucket.keys("shops/one/")}
@@ -242,7 +307,10 @@ def test_answers_on_s3_are_kept_and_forgotten(bucket: Bucket) -> None:
     """The store keeps answers in batches, puts many files together, and drops what it is told to."""
     FileSystems.set_options(PipelineOptions([]))  # as each pipeline does
     folder = f"{bucket.url}/out/answers"
-    request, answer = ChatRequest("s", "t", {}, prompt_hash="p"), ChatAnswer("{}", probabilities={"a": 0.5})
+    request, answer = (
+        ChatRequest("s", "t", {}, prompt_hash="p"),
+        ChatAnswer("{}", probabilities={"a": 0.5}),
+    )
     for run in range(10):
         kept = AnswerStore(folder, "0000", "ffff", f"run-{run}", "m")
         kept.load()

@@ -1,4 +1,6 @@
-"""`catalog-enrich plan`: what it foretells is what a run then does, and it changes nothing that readers see."""
+"""`catalog-enrich plan`: what it foretells is what a run then does, and it changes nothing that
+readers see.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,13 @@ def given(shop: Shop, catalog: Path, *options: str) -> list[str]:
 
 @needs_data
 def test_calls_and_tokens_are_those_of_the_run(whole: tuple[str, Run], tmp_path: Path) -> None:
-    """On each real catalog plan foretells the calls that the run makes exactly, and its tokens within 20 %."""
+    """On each real catalog plan foretells the calls that the run makes exactly, and its tokens
+    within 20 %.
+    """
     name, run = whole
-    found = foretold(*arguments(name, *FAKE_MODELS, "--workers", "1"), "--output", str(tmp_path / "out"))
+    found = foretold(
+        *arguments(name, *FAKE_MODELS, "--workers", "1"), "--output", str(tmp_path / "out")
+    )
     made = run.manifest["counts"]["described"]
     assert found["calls"] == made["calls"] > 0
     assert found["asked"] == made["jobs"]
@@ -66,23 +72,40 @@ def test_calls_and_tokens_are_those_of_the_run(whole: tuple[str, Run], tmp_path:
 
 
 def test_a_plan_is_no_run(mugs: Shop) -> None:
-    """A plan asks no server, publishes nothing, keeps no answer and leaves no snapshot or work behind."""
+    """A plan asks no server, publishes nothing, keeps no answer and leaves no snapshot or work
+    behind.
+    """
     catalog = mugs.file("in.jsonl", RECORDS)
     with ChatServer() as server:
         found = foretold(*given(mugs, catalog, *asking(server)))
         assert server.calls == 0
     assert found["calls"] == len(RECORDS)
-    left = {path.relative_to(mugs.folder / "out").parts[0] for path in (mugs.folder / "out").rglob("*.*")}
+    left = {
+        path.relative_to(mugs.folder / "out").parts[0]
+        for path in (mugs.folder / "out").rglob("*.*")
+    }
     assert left <= {"picture-features", ".lock.json.guard"}
 
 
 def asking(server: ChatServer, *options: str) -> list[str]:
-    return ["--describe-backend", "openai", "--endpoint", server.url, "--describe-model", "M", *options]
+    return [
+        "--describe-backend",
+        "openai",
+        "--endpoint",
+        server.url,
+        "--describe-model",
+        "M",
+        *options,
+    ]
 
 
-@pytest.mark.parametrize("options", [(), ("--two-pass",), ("--max-model-calls", "5"), ("--max-pictures", "0")])
+@pytest.mark.parametrize(
+    "options", [(), ("--two-pass",), ("--max-model-calls", "5"), ("--max-pictures", "0")]
+)
 def test_calls_to_a_server_are_foretold(options: tuple[str, ...], mugs: Shop) -> None:
-    """In one pass, in two, within a budget or without pictures: as many calls as were foretold reach the server."""
+    """In one pass, in two, within a budget or without pictures: as many calls as were foretold
+    reach the server.
+    """
     catalog = mugs.file("in.jsonl", RECORDS)
     with ChatServer() as server:
         found = foretold(*given(mugs, catalog, *asking(server, *options)))
@@ -92,7 +115,9 @@ def test_calls_to_a_server_are_foretold(options: tuple[str, ...], mugs: Shop) ->
 
 
 def test_the_next_run_is_foretold_from_the_last(mugs: Shop) -> None:
-    """After a run: nothing to do is told as such; changes are counted; kept answers are not paid for again."""
+    """After a run: nothing to do is told as such; changes are counted; kept answers are not paid
+    for again.
+    """
     catalog = mugs.file("in.jsonl", RECORDS)
     with ChatServer() as server:
         options = asking(server)
@@ -103,10 +128,18 @@ def test_the_next_run_is_foretold_from_the_last(mugs: Shop) -> None:
         changed = [*RECORDS[1:], {**RECORDS[0], "sku": "s99", "name": "Jug"}]
         mugs.file("in.jsonl", changed)
         found = foretold(*given(mugs, catalog, *options))
-        assert found["records"] == {"new": 1, "changed": 0, "made_again": 0, "unchanged": 11, "deleted": 1}
+        assert found["records"] == {
+            "new": 1,
+            "changed": 0,
+            "made_again": 0,
+            "unchanged": 11,
+            "deleted": 1,
+        }
         assert found["rates"].startswith("run ")
         assert call("run", *given(mugs, catalog, *options))[0] == 0
-        made = json.loads((mugs.folder / "out" / "current" / "manifest.json").read_text())["counts"]["described"]
+        made = json.loads((mugs.folder / "out" / "current" / "manifest.json").read_text())[
+            "counts"
+        ]["described"]
         assert server.calls - paid == found["calls"] == made["calls"] == 1
         for tokens in COUNTED[1:]:
             assert found[tokens] == pytest.approx(made[tokens], rel=0.2, abs=5)
@@ -115,10 +148,17 @@ def test_the_next_run_is_foretold_from_the_last(mugs: Shop) -> None:
 
 
 def test_without_a_language_model_records_and_pictures_are_counted(mugs: Shop) -> None:
-    """Where no model is asked a plan counts records and picture references, and looks at no picture."""
+    """Where no model is asked a plan counts records and picture references, and looks at no
+    picture.
+    """
     catalog = mugs.file("in.jsonl", [*RECORDS, {"name": "no id"}])
     found = foretold(*given(mugs, catalog, "--describe-backend", "embedded"))
-    assert (found["model"], found["calls"], found["records_in"], found["pictures"]) == (None, 0, 13, 4)
+    assert (found["model"], found["calls"], found["records_in"], found["pictures"]) == (
+        None,
+        0,
+        13,
+        4,
+    )
     assert not list((mugs.folder / "out").rglob("*.parquet"))
 
 

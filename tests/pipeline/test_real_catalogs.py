@@ -30,7 +30,9 @@ def test_the_account_closes(whole: tuple[str, Run]) -> None:
 
 
 def test_values_say_where_they_came_from(whole: tuple[str, Run]) -> None:
-    """Every value has source, method and confidence, every filled one its span, no closed list is left."""
+    """Every value has source, method and confidence, every filled one its span, no closed list is
+    left.
+    """
     name, run = whole
     template = load_template(CATALOGS[name].template)
     for row in run.rows("items"):
@@ -45,7 +47,9 @@ def test_values_say_where_they_came_from(whole: tuple[str, Run]) -> None:
             assert provenance["confidence"] is not None
             if attribute.type.has_closed_list:
                 allowed = {choice.value for choice in attribute.values}
-                assert set(value if attribute.type is AttributeType.MULTI_ENUM else [value]) <= allowed
+                assert (
+                    set(value if attribute.type is AttributeType.MULTI_ENUM else [value]) <= allowed
+                )
             if provenance["source"] == "record":
                 assert row[f"{attribute.name}__given"] is not None
                 continue
@@ -75,7 +79,9 @@ SMALL = {"grocery": 24, "magento": 24, "films": 24, "stamps": 24, "implicitave":
 
 @pytest.mark.parametrize("name", SMALL)
 def test_embedded_models_on_a_sample(name: str, tmp_path: Path) -> None:
-    """With the embedded models a sample of each catalog with pictures is described, embedded and published."""
+    """With the embedded models a sample of each catalog with pictures is described, embedded and
+    published.
+    """
     catalog = CATALOGS[name]
     source = DATA / catalog.inputs[0]
     lines = source.read_bytes().splitlines(keepends=True)
@@ -122,7 +128,9 @@ def test_a_shuffled_gzipped_real_catalog_gives_the_same_tables(tmp_path: Path) -
     lines = (DATA / "interactions/items.jsonl").read_bytes().splitlines(keepends=True)
     random.Random(3).shuffle(lines)
     for number in range(10):
-        (tmp_path / f"part{number}.jsonl.gz").write_bytes(gzip.compress(b"".join(lines[number::10])))
+        (tmp_path / f"part{number}.jsonl.gz").write_bytes(
+            gzip.compress(b"".join(lines[number::10]))
+        )
     options = [
         "--template",
         "films",
@@ -152,11 +160,29 @@ def test_the_truth_is_never_read() -> None:
 
 
 def test_a_real_run_as_a_process(tmp_path: Path) -> None:
-    """As an operator starts it: two processes, embedded models, the grocery catalog's first fifty records."""
+    """As an operator starts it: two processes, embedded models, the grocery catalog's first fifty
+    records.
+    """
     lines = (DATA / "grocery/catalog.jsonl").read_bytes().splitlines(keepends=True)[:50]
     (tmp_path / "in.jsonl").write_bytes(b"".join(lines))
-    command = [sys.executable, "-m", "pipelines.enrich", "--template", "grocery", "--input", str(tmp_path / "in.jsonl")]
-    command += ["--images-root", str(DATA / "grocery"), "--output", str(tmp_path / "out"), "--workers", "2", "--no-ocr"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        "grocery",
+        "--input",
+        str(tmp_path / "in.jsonl"),
+    ]
+    command += [
+        "--images-root",
+        str(DATA / "grocery"),
+        "--output",
+        str(tmp_path / "out"),
+        "--workers",
+        "2",
+        "--no-ocr",
+    ]
     command += ["--progress", "never"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

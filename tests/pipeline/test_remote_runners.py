@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_graph_survives_the_portable_form(shop: Shop) -> None:
-    """The pipeline translates to Beam's runner API and back: everything in it can be shipped to workers."""
+    """The pipeline translates to Beam's runner API and back: everything in it can be shipped to
+    workers.
+    """
     (shop.folder / "template.yaml").write_text(TEMPLATE)
     config = EnrichConfig(
         template=str(shop.folder / "template.yaml"),
@@ -43,10 +45,31 @@ def test_the_graph_survives_the_portable_form(shop: Shop) -> None:
 def test_a_portable_job_server_runs_the_job(shop: Shop) -> None:
     """The job runs through the portable runner's job service with workers in loopback."""
     (shop.folder / "template.yaml").write_text(TEMPLATE)
-    records = [{"sku": f"s{n}", "name": "Red mug", "photos": [shop.picture("a.png")]} for n in range(5)]
-    command = [sys.executable, "-m", "pipelines.enrich", "--template", str(shop.folder / "template.yaml")]
-    command += ["--images-root", str(shop.images), *FAKE_MODELS, "--input", str(shop.file("in.jsonl", records))]
-    command += ["--output", str(shop.folder / "out"), "--runner", "PortableRunner", "--job_endpoint", "embed"]
+    records = [
+        {"sku": f"s{n}", "name": "Red mug", "photos": [shop.picture("a.png")]} for n in range(5)
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.enrich",
+        "--template",
+        str(shop.folder / "template.yaml"),
+    ]
+    command += [
+        "--images-root",
+        str(shop.images),
+        *FAKE_MODELS,
+        "--input",
+        str(shop.file("in.jsonl", records)),
+    ]
+    command += [
+        "--output",
+        str(shop.folder / "out"),
+        "--runner",
+        "PortableRunner",
+        "--job_endpoint",
+        "embed",
+    ]
     command += ["--environment_type", "LOOPBACK"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,4 +1,6 @@
-"""The run report in a real headless Chromium: what it says, what it asks for, whether everybody can use it."""
+"""The run report in a real headless Chromium: what it says, what it asks for, whether everybody can
+use it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def report_of(run: Run) -> Path:
 
 @pytest.fixture(scope="module")
 def shop_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A small catalog with something of everything, hostile texts among them, and an earlier snapshot."""
+    """A small catalog with something of everything, hostile texts among them, and an earlier
+    snapshot.
+    """
     shop = Shop(tmp_path_factory.mktemp("shop"))
     colors = ("red", "blue", "green", "white")
     for number in range(4):
@@ -57,7 +61,9 @@ def shop_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_small_report_is_whole(shop_run: Run, browser: Any) -> None:
-    """No console error, no request but for the page itself, the manifest's numbers, and every section has something."""
+    """No console error, no request but for the page itself, the manifest's numbers, and every
+    section has something.
+    """
     with opened(browser, report_of(shop_run)) as seen:
         assert (seen.said, seen.asked) == ([], [report_of(shop_run).as_uri()])
         assert seen.wrong_numbers(shop_run.manifest) == []
@@ -70,14 +76,18 @@ def test_a_small_report_is_whole(shop_run: Run, browser: Any) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_data_docs_are_for_everybody(shop_run: Run, browser: Any, scheme: str) -> None:
-    """The page of all checks asks for nothing else, has no grave finding of axe-core, and its links lead somewhere."""
+    """The page of all checks asks for nothing else, has no grave finding of axe-core, and its links
+    lead somewhere.
+    """
     path = shop_run.snapshot / DATA_DOCS
     for size in (DESKTOP, PHONE):
         with opened(browser, path, size, scheme) as seen:
             assert (seen.said, seen.asked) == ([], [path.as_uri()])
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= size[0]
             assert seen.grave_findings() == []
-            links = seen.page.eval_on_selector_all("main a", "all => all.map(each => each.hash.slice(1))")
+            links = seen.page.eval_on_selector_all(
+                "main a", "all => all.map(each => each.hash.slice(1))"
+            )
             assert len(links) == len(shop_run.manifest["checks"])
             assert seen.page.evaluate("ids => ids.every(id => document.getElementById(id))", links)
 
@@ -93,7 +103,9 @@ def test_hostile_texts_stay_texts(shop_run: Run, browser: Any) -> None:
 
 
 def test_search_and_filters_show_what_fits(shop_run: Run, browser: Any) -> None:
-    """A search leaves examples with that text, a filter those of the attribute and confidence, and both can be undone."""
+    """A search leaves examples with that text, a filter those of the attribute and confidence, and
+    both can be undone.
+    """
     with opened(browser, report_of(shop_run)) as seen:
         every = len(seen.texts(".example"))
         seen.page.fill("#search", "mug 7")
@@ -128,7 +140,9 @@ def test_the_map_is_used_with_the_keyboard(shop_run: Run, browser: Any) -> None:
 
 
 def test_without_script_everything_essential_is_there(shop_run: Run, browser: Any) -> None:
-    """With scripts switched off the verdict, the numbers and the examples show, and no dead controls."""
+    """With scripts switched off the verdict, the numbers and the examples show, and no dead
+    controls.
+    """
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(report_of(shop_run).as_uri())
@@ -138,13 +152,25 @@ def test_without_script_everything_essential_is_there(shop_run: Run, browser: An
     context.close()
 
 
-def test_a_refused_snapshot_has_its_report(shop: Shop, browser: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """The page of a refused snapshot says so, with the failed check and what to do; the command writes it anew."""
+def test_a_refused_snapshot_has_its_report(
+    shop: Shop, browser: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page of a refused snapshot says so, with the failed check and what to do; the command
+    writes it anew.
+    """
     bad = [{"sku": None, "name": "x"}, {"sku": "a", "name": "Red mug"}, {"sku": "", "name": "z"}]
     run = shop.run(shop.file("bad.jsonl", bad), report=True)
     assert run.code == 1
     out = shop.folder / "page.html"
-    command = ["report", str(run.output), "--snapshot", run.manifest["run_id"], "--out", str(out), "--json"]
+    command = [
+        "report",
+        str(run.output),
+        "--snapshot",
+        run.manifest["run_id"],
+        "--out",
+        str(out),
+        "--json",
+    ]
     assert cli.main(command) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["size_bytes"] == out.stat().st_size
@@ -157,7 +183,9 @@ def test_a_refused_snapshot_has_its_report(shop: Shop, browser: Any, capsys: pyt
 
 def test_a_report_that_cannot_be_written_costs_no_snapshot(shop: Shop) -> None:
     """Pictures that vanish after the run, or a strange earlier snapshot, leave the run published."""
-    records = [{"sku": f"s{n}", "name": "Red mug", "photos": shop.picture(f"{n}.png")} for n in range(3)]
+    records = [
+        {"sku": f"s{n}", "name": "Red mug", "photos": shop.picture(f"{n}.png")} for n in range(3)
+    ]
     first = shop.run(shop.file("in.jsonl", records))
     (first.snapshot / "items" / "bucket-00000.parquet").write_bytes(b"PAR1")
     run = shop.run(shop.file("in.jsonl", [*records, {"sku": "new", "name": "Mug"}]), report=True)
@@ -167,7 +195,8 @@ def test_a_report_that_cannot_be_written_costs_no_snapshot(shop: Shop) -> None:
 
 @needs_data
 def test_the_report_of_a_real_catalog(whole: tuple[str, Run], browser: Any) -> None:
-    """No console error, no request, the manifest's numbers, pictures that show, less than 5 MB, no sideways scrolling on
+    """No console error, no request, the manifest's numbers, pictures that show, less than 5 MB, no
+    sideways scrolling on
     a phone, and nothing that axe-core calls serious, in light and dark."""
     name, run = whole
     path = report_of(run)

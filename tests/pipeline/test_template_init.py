@@ -1,4 +1,6 @@
-"""`catalog-enrich template init`: drafts that are sound and run, on real catalogs and on generated ones."""
+"""`catalog-enrich template init`: drafts that are sound and run, on real catalogs and on generated
+ones.
+"""
 
 from __future__ import annotations
 
@@ -40,32 +42,44 @@ def beginning(source: Path, folder: Path) -> Path:
     target = folder / source.name
     if source.suffix == ".csv":
         with source.open(newline="", encoding="utf-8") as file:
-            rows = [row for row, _ in zip(csv.reader(file), range(MAX_RUN_RECORDS + 1), strict=False)]
+            rows = [
+                row for row, _ in zip(csv.reader(file), range(MAX_RUN_RECORDS + 1), strict=False)
+            ]
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
         target.write_text(text.getvalue(), "utf-8", newline="")
     else:
-        target.write_bytes(b"".join(source.read_bytes().splitlines(keepends=True)[:MAX_RUN_RECORDS]))
+        target.write_bytes(
+            b"".join(source.read_bytes().splitlines(keepends=True)[:MAX_RUN_RECORDS])
+        )
     return target
 
 
 @needs_data
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CATALOGS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CATALOGS]
+)
 def test_a_real_catalog_gets_a_template_that_runs(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The draft of a whole real catalog is sound, and a run with it is published; no record is lost."""
+    """The draft of a whole real catalog is sound, and a run with it is published; no record is
+    lost.
+    """
     catalog, template = CATALOGS[name], tmp_path / "draft.yaml"
     sources = [DATA / path for path in catalog.inputs]
     root = [] if catalog.images_root is None else ["--images-root", str(DATA / catalog.images_root)]
-    table = [] if catalog.image_table is None else ["--image-table", str(DATA / catalog.image_table)]
+    table = (
+        [] if catalog.image_table is None else ["--image-table", str(DATA / catalog.image_table)]
+    )
     code, out, err = drafted(capsys, template, *map(str, sources), *root, *table)
     assert code == 0, err
     assert f"{catalog.records:,} records looked at" in out
     assert cli.main(["template", "check", str(template)]) == 0
     inputs = [str(beginning(each, tmp_path)) for each in sources]
     models = [*FAKE_MODELS, "--describe-backend", "embedded", "--workers", "1", "--no-ocr"]
-    run = start(["--template", str(template), "--input", *inputs, *root, *table, *models], tmp_path / "out")
+    run = start(
+        ["--template", str(template), "--input", *inputs, *root, *table, *models], tmp_path / "out"
+    )
     assert run.code == 0, run.out + run.err
     counts = run.manifest["counts"]
     assert counts["items"] > 0
@@ -79,12 +93,18 @@ def test_a_real_catalog_gets_a_template_that_runs(
 @needs_data
 @pytest.mark.xdist_group("magento")
 def test_a_shop_export_is_taken_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On the Magento export the id, the pictures with separator and prefix, the pairs, the category paths and the lists
+    """On the Magento export the id, the pictures with separator and prefix, the pairs, the category
+    paths and the lists
     with their separators are found."""
     template = tmp_path / "draft.yaml"
     folder = DATA / "magento"
     files = [str(folder / name) for name in ("catalog.csv", "catalog_gear.csv")]
-    pictures = ["--images-root", str(folder / "images"), "--image-table", str(folder / "images_gear.csv")]
+    pictures = [
+        "--images-root",
+        str(folder / "images"),
+        "--image-table",
+        str(folder / "images_gear.csv"),
+    ]
     assert drafted(capsys, template, *files, *pictures)[0] == 0
     found = load_template(str(template))
     assert found.record.id == ("sku",)
@@ -94,7 +114,12 @@ def test_a_shop_export_is_taken_apart(tmp_path: Path, capsys: pytest.CaptureFixt
     assert images.table is not None
     assert (images.table.id, images.table.image) == ("sku", "image")
     pairs, paths = found.format_of("additional_attributes"), found.format_of("categories")
-    assert (pairs.format, pairs.separator, pairs.key_separator, pairs.list_separator) == ("pairs", ",", "=", "|")
+    assert (pairs.format, pairs.separator, pairs.key_separator, pairs.list_separator) == (
+        "pairs",
+        ",",
+        "=",
+        "|",
+    )
     assert (paths.format, paths.separator, paths.path_separator) == ("list", ",", "/")
     assert paths.ignore == ("Default Category",)
     assert found.format_of("material").separator == found.format_of("activity").separator == "\n"
@@ -166,7 +191,9 @@ FORMATS: dict[str, Callable[[Path], None]] = {
 def test_what_columns_mean_is_found_in_each_format(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Id, types, unit, lists, paths, pictures, times and words for nothing are found alike in every input format."""
+    """Id, types, unit, lists, paths, pictures, times and words for nothing are found alike in every
+    input format.
+    """
     FORMATS[name](tmp_path / name)
     template = tmp_path / "draft.yaml"
     code, out, err = drafted(capsys, template, str(tmp_path / name))
@@ -213,9 +240,14 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_a_catalog_without_an_id_is_refused(
-    rows: Sequence[dict[str, Any]], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rows: Sequence[dict[str, Any]],
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where no column identifies the records, or there are none, the message says so and names the nearest columns."""
+    """Where no column identifies the records, or there are none, the message says so and names the
+    nearest columns.
+    """
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     code, _, err = drafted(capsys, tmp_path / "draft.yaml", str(tmp_path / "c.jsonl"))
     assert code == 2
@@ -223,7 +255,9 @@ def test_a_catalog_without_an_id_is_refused(
     assert not (tmp_path / "draft.yaml").exists()
 
 
-def test_records_that_cannot_be_read_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_that_cannot_be_read_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Malformed lines do not stop the draft and are named with their reason."""
     lines = "".join(json.dumps(row) + "\n" for row in ROWS)
     (tmp_path / "c.jsonl").write_text(lines + "{broken\n[1]\n")
@@ -265,7 +299,9 @@ CELLS = st.one_of(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(st.dictionaries(st.text(max_size=8), CELLS, max_size=6), min_size=1, max_size=12))
 def test_whatever_the_cells_the_draft_loads(rows: list[dict[str, Any]]) -> None:
-    """Column names and cells of any content give a template that is sound and reads the right columns."""
+    """Column names and cells of any content give a template that is sound and reads the right
+    columns.
+    """
     found = Profile()
     for number, row in enumerate(rows):
         found.add({**row, "id": f"r{number}"})

@@ -41,9 +41,13 @@ def main(folder: Path) -> None:
 
 
 def treat(python: Path) -> None:
-    """Let every start of this interpreter declare torchvision's operators when, and only when, they are needed."""
+    """Let every start of this interpreter declare torchvision's operators when, and only when, they
+    are needed.
+    """
     asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
-    packages = Path(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
+    packages = Path(
+        subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    )
     (packages / OPERATORS.name).write_text(OPERATORS.read_text("utf-8"), "utf-8")
     # Lines of a .pth file that begin with `import` are run when the interpreter starts.
     (packages / f"{OPERATORS.stem}.pth").write_text(f"import {OPERATORS.stem}\n", "utf-8")

@@ -1,4 +1,6 @@
-"""The whole job on the grocery catalog with the real vLLM on the CPU, also when its server is killed: `make test-vllm`."""
+"""The whole job on the grocery catalog with the real vLLM on the CPU, also when its server is
+killed: `make test-vllm`.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,22 @@ import pytest
 
 from schemas.attributes import AttributeType
 from schemas.loading import load_template
-from schemas.questions import ALT_TEXT, CONFIDENCE_KEY, DESCRIPTION, SEEN_KEY, Question, value_schema
+from schemas.questions import (
+    ALT_TEXT,
+    CONFIDENCE_KEY,
+    DESCRIPTION,
+    SEEN_KEY,
+    Question,
+    value_schema,
+)
 from tests.support import DATA, Run, needs_data
 from tests.tiny_vlm import build_tiny_vlm
 
 PYTHON = os.environ.get("CATALOG_ENRICH_VLLM_PYTHON", "")
 pytestmark = [
-    pytest.mark.skipif(not PYTHON, reason="CATALOG_ENRICH_VLLM_PYTHON names no interpreter; run `make test-vllm`"),
+    pytest.mark.skipif(
+        not PYTHON, reason="CATALOG_ENRICH_VLLM_PYTHON names no interpreter; run `make test-vllm`"
+    ),
     needs_data,
     pytest.mark.xdist_group("vllm"),
     pytest.mark.timeout(1_500),
@@ -39,15 +50,50 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Job:
-    """The job as an operator starts it, with two workers and random weights; its vision is the tagger's only."""
+    """The job as an operator starts it, with two workers and random weights; its vision is the
+    tagger's only.
+    """
 
     def __init__(self, weights: Path, output: Path) -> None:
         self.weights, self.output = weights, output
-        command = [sys.executable, "-m", "pipelines.enrich", "--template", "grocery", "--output", str(output)]
-        command += ["--input", str(DATA / "grocery/catalog.jsonl"), "--images-root", str(DATA / "grocery")]
-        command += ["--image-encoder", "fake", "--text-encoder", "fake", "--no-ocr", "--workers", "2"]
-        command += ["--describe-backend", "vllm", "--describe-model", str(weights), "--vllm-python", PYTHON]
-        command += ["--vllm-args", "--max-model-len 8192 --max-num-seqs 8 --enforce-eager", "--dtype", "bfloat16"]
+        command = [
+            sys.executable,
+            "-m",
+            "pipelines.enrich",
+            "--template",
+            "grocery",
+            "--output",
+            str(output),
+        ]
+        command += [
+            "--input",
+            str(DATA / "grocery/catalog.jsonl"),
+            "--images-root",
+            str(DATA / "grocery"),
+        ]
+        command += [
+            "--image-encoder",
+            "fake",
+            "--text-encoder",
+            "fake",
+            "--no-ocr",
+            "--workers",
+            "2",
+        ]
+        command += [
+            "--describe-backend",
+            "vllm",
+            "--describe-model",
+            str(weights),
+            "--vllm-python",
+            PYTHON,
+        ]
+        command += [
+            "--vllm-args",
+            "--max-model-len 8192 --max-num-seqs 8 --enforce-eager",
+            "--dtype",
+            "bfloat16",
+        ]
         command += ["--max-pictures", "1", "--describe-image-px", "56", "--max-inflight", "16"]
         environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
         self.process = subprocess.Popen(
@@ -60,14 +106,17 @@ class Job:
         found = [
             p
             for p in psutil.process_iter(["cmdline"])
-            if (p.info["cmdline"] or [])[1:3] == ["-m", SERVER] and str(self.weights) in p.info["cmdline"]
+            if (p.info["cmdline"] or [])[1:3] == ["-m", SERVER]
+            and str(self.weights) in p.info["cmdline"]
         ]
         self.sessions |= {p.pid for p in found}  # each leads the session of its engines
         return found
 
     def answers(self) -> int:
         """Answers that are durable already."""
-        return sum(pq.read_metadata(path).num_rows for path in (self.output / "answers").glob("*.parquet"))
+        return sum(
+            pq.read_metadata(path).num_rows for path in (self.output / "answers").glob("*.parquet")
+        )
 
     def wait_for(self, happened: Callable[[], bool], secs: float = 600) -> None:
         end = time.monotonic() + secs
@@ -101,7 +150,9 @@ def start(weights: Path, tmp_path: Path) -> Iterator[Callable[[], Job]]:
 
 
 def leftovers(weights: Path, sessions: set[int]) -> list[str]:
-    """Command lines of what is left: guard and server name the weights, engines are in their server's session."""
+    """Command lines of what is left: guard and server name the weights, engines are in their
+    server's session.
+    """
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "status"]):
         words = " ".join(process.info["cmdline"] or ())
@@ -130,14 +181,20 @@ def check_answers(job: Job) -> int:
             for key, value in json.loads(row["content"]).items():
                 if key in template.by_name:
                     attribute = template.by_name[key]
-                    jsonschema.validate(value, value_schema(attribute, Question().offered(attribute)))
+                    jsonschema.validate(
+                        value, value_schema(attribute, Question().offered(attribute))
+                    )
                 else:
-                    assert key in (DESCRIPTION, ALT_TEXT) or key.endswith((CONFIDENCE_KEY, SEEN_KEY))
+                    assert key in (DESCRIPTION, ALT_TEXT) or key.endswith(
+                        (CONFIDENCE_KEY, SEEN_KEY)
+                    )
     return count
 
 
 def test_a_killed_server_costs_nothing(start: Callable[[], Job]) -> None:
-    """With the server killed in the middle every item is answered all the same, and a second run makes no call."""
+    """With the server killed in the middle every item is answered all the same, and a second run
+    makes no call.
+    """
     job = start()
     job.wait_for(lambda: job.answers() >= 64)
     killed = kill_server(job, set())
@@ -154,7 +211,11 @@ def test_a_killed_server_costs_nothing(start: Callable[[], Job]) -> None:
     for row in rows:
         assert row["image_description"], row["item_id"]
         for attribute in template.attributes:
-            if attribute.fill and row[attribute.name] is not None and attribute.type is not AttributeType.NUMBER:
+            if (
+                attribute.fill
+                and row[attribute.name] is not None
+                and attribute.type is not AttributeType.NUMBER
+            ):
                 assert row[f"{attribute.name}__provenance"]["source"]
     print(f"\nserver {killed} killed; {described}")
     again = start()
@@ -165,7 +226,9 @@ def test_a_killed_server_costs_nothing(start: Callable[[], Job]) -> None:
 
 
 def test_a_server_that_dies_twice_is_given_up(start: Callable[[], Job]) -> None:
-    """Killed twice, the run ends: items unfilled with model-unavailable, refused by the gate, exit code 1."""
+    """Killed twice, the run ends: items unfilled with model-unavailable, refused by the gate, exit
+    code 1.
+    """
     job = start()
     job.wait_for(lambda: job.answers() >= 64)
     first = kill_server(job, set())
@@ -177,7 +240,11 @@ def test_a_server_that_dies_twice_is_given_up(start: Callable[[], Job]) -> None:
     assert set(described["failed_items"]) == {"model-unavailable"}
     rows = run.rows("items")
     assert len(rows) + run.manifest["counts"]["records_quarantined"] == RECORDS
-    unfilled = [row for row in rows if any(flag["reason"] == "model-unavailable" for flag in row["flags"])]
+    unfilled = [
+        row for row in rows if any(flag["reason"] == "model-unavailable" for flag in row["flags"])
+    ]
     assert len(unfilled) == described["failed_items"]["model-unavailable"]
-    assert "signal 9" in next(f["detail"] for f in unfilled[0]["flags"] if f["reason"] == "model-unavailable")
+    assert "signal 9" in next(
+        f["detail"] for f in unfilled[0]["flags"] if f["reason"] == "model-unavailable"
+    )
     print(f"\n{described}")

@@ -1,4 +1,6 @@
-"""The vllm backend with the real vLLM, on the CPU, and a tiny model with random weights: `make test-vllm`."""
+"""The vllm backend with the real vLLM, on the CPU, and a tiny model with random weights: `make
+test-vllm`.
+"""
 
 import hashlib
 import http.client
@@ -19,7 +21,9 @@ from transforms.models.chat_options import ChatOptions
 
 PYTHON = os.environ.get("CATALOG_ENRICH_VLLM_PYTHON", "")
 pytestmark = [
-    pytest.mark.skipif(not PYTHON, reason="CATALOG_ENRICH_VLLM_PYTHON names no interpreter; run `make test-vllm`"),
+    pytest.mark.skipif(
+        not PYTHON, reason="CATALOG_ENRICH_VLLM_PYTHON names no interpreter; run `make test-vllm`"
+    ),
     pytest.mark.xdist_group("vllm"),
     pytest.mark.timeout(600),
 ]
@@ -44,7 +48,9 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def start(weights, tmp_path):
-    """Starts processes that use one server; at the end of the test, none of the server's processes may be left."""
+    """Starts processes that use one server; at the end of the test, none of the server's processes
+    may be left.
+    """
     users = []
 
     def user(**options):
@@ -74,7 +80,10 @@ def server_processes(folder):
         sessions = {child.pid for child in guard.children()}
     except (psutil.NoSuchProcess, StopIteration):
         return []
-    return [guard, *(process for process in psutil.process_iter() if session_of(process.pid) in sessions)]
+    return [
+        guard,
+        *(process for process in psutil.process_iter() if session_of(process.pid) in sessions),
+    ]
 
 
 def session_of(pid):
@@ -117,7 +126,10 @@ def picture(folder):
 
 def requests(count, folder):
     shown = (picture(folder),)
-    return [ChatRequest("You describe.", f"Item {n}.", SCHEMA, shown, max_tokens=200) for n in range(count)]
+    return [
+        ChatRequest("You describe.", f"Item {n}.", SCHEMA, shown, max_tokens=200)
+        for n in range(count)
+    ]
 
 
 def check(answers, count):
@@ -130,7 +142,9 @@ def check(answers, count):
 
 
 def test_structured_answers(start, tmp_path):
-    """One answer with a picture obeys the schema; so do 32 at once; after close nothing is left of the server."""
+    """One answer with a picture obeys the schema; so do 32 at once; after close nothing is left of
+    the server.
+    """
     user = start()
     started = time.monotonic()
     check(user.call("answer", requests(1, tmp_path)), 1)
@@ -150,7 +164,9 @@ def test_structured_answers(start, tmp_path):
 
 
 def test_no_url_is_fetched(start, tmp_path):
-    """A URL in place of a picture is refused by the server, not fetched, and needs the key even to be refused."""
+    """A URL in place of a picture is refused by the server, not fetched, and needs the key even to
+    be refused.
+    """
     user = start()
     user.call("answer", requests(1, tmp_path))
     _, port = api_server(tmp_path)
@@ -159,11 +175,15 @@ def test_no_url_is_fetched(start, tmp_path):
     status, text = user.call("post", f"http://127.0.0.1:{port}/v1/chat/completions", body)
     assert status == 400
     assert "domain" in text.lower()
-    assert user.call("post", f"http://127.0.0.1:{port}/v1/chat/completions", body, "another")[0] == 401
+    assert (
+        user.call("post", f"http://127.0.0.1:{port}/v1/chat/completions", body, "another")[0] == 401
+    )
 
 
 def test_killed_server_is_restarted(start, tmp_path):
-    """When the server is killed with requests under way, all of them are answered exactly once, by its successor."""
+    """When the server is killed with requests under way, all of them are answered exactly once, by
+    its successor.
+    """
     user = start()
     check(user.call("answer", requests(1, tmp_path)), 1)
     server, _ = api_server(tmp_path)
@@ -179,14 +199,18 @@ def test_killed_server_is_restarted(start, tmp_path):
 
 
 def test_killed_twice(start, tmp_path):
-    """When the server is killed twice, all that is open fails with `model-unavailable` and the way to the log."""
+    """When the server is killed twice, all that is open fails with `model-unavailable` and the way
+    to the log.
+    """
     user = start()
     check(user.call("answer", requests(1, tmp_path)), 1)
     user.ask("answer", requests(400, tmp_path))
     time.sleep(1)
     first, _ = api_server(tmp_path)
     first.kill()
-    assert wait_until(lambda: (found := api_server(tmp_path)) is not None and found[0].pid != first.pid, 300)
+    assert wait_until(
+        lambda: (found := api_server(tmp_path)) is not None and found[0].pid != first.pid, 300
+    )
     api_server(tmp_path)[0].kill()
     answers = user.hear()
     assert sorted(index for index, _ in answers) == list(range(400))
@@ -202,7 +226,9 @@ def test_killed_engine_is_a_death(start, tmp_path):
     user = start()
     check(user.call("answer", requests(1, tmp_path)), 1)
     server, _ = api_server(tmp_path)
-    engine = next(process for process in server.children() if "EngineCore" in " ".join(process.cmdline()))
+    engine = next(
+        process for process in server.children() if "EngineCore" in " ".join(process.cmdline())
+    )
     user.ask("answer", requests(400, tmp_path))
     time.sleep(1)
     engine.kill()
@@ -213,7 +239,9 @@ def test_killed_engine_is_a_death(start, tmp_path):
 
 
 def test_killed_user(start, tmp_path):
-    """When the only process that uses the server is killed, the server goes within seconds, its engine included."""
+    """When the only process that uses the server is killed, the server goes within seconds, its
+    engine included.
+    """
     user = start()
     check(user.call("answer", requests(1, tmp_path)), 1)
     family = server_processes(tmp_path)

@@ -1,4 +1,5 @@
-"""Declares the operators that torchvision describes but cannot load; see install.py, which puts this in place.
+"""Declares the operators that torchvision describes but cannot load; see install.py, which puts
+this in place.
 
 It is imported at every start of the interpreter, so it does nothing until torchvision asks for its descriptions.
 """

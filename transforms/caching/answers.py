@@ -1,9 +1,12 @@
-"""Answers of language models, kept beside the snapshots: what was asked once is never paid for again.
+"""Answers of language models, kept beside the snapshots: what was asked once is never paid for
+again.
 
-Whoever works on a part of the jobs reads the files of OUTPUT/answers that may hold its answers, and keeps each new one
-as it comes: on a local disk at once, as a line of a journal, so that a kill loses what is under way and nothing else;
-in an object store, where nothing can be added to a file, in small files. When the part is done they are put into one
-file, together with what killed runs have left and with the files of earlier runs where these are many.
+Whoever works on a part of the jobs reads the files of OUTPUT/answers that may hold its answers, and
+keeps each new one
+as it comes: on a local disk at once, as a line of a journal, so that a kill loses what is under way
+and nothing else; in an object store, where nothing can be added to a file, in small files. When the
+part is done they are put into one file, together with what killed runs have left and with the files
+of earlier runs where these are many.
 """
 
 from __future__ import annotations
@@ -41,9 +44,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class AnswerStore:
-    """The answers of the jobs between `first` and `last` in `folder`, held in memory, and those that come to it.
+    """The answers of the jobs between `first` and `last` in `folder`, held in memory, and those
+    that come to it.
 
-    run_id and model are written beside each answer; unreadable: files that `load` could not use, or not wholly.
+    run_id and model are written beside each answer; unreadable: files that `load` could not use, or
+    not wholly.
     read_only: what comes is known until the part is done, and nothing on the storage changes.
     """
 
@@ -63,7 +68,9 @@ class AnswerStore:
     _flushed_at: float = field(default_factory=time.monotonic)
 
     def load(self) -> None:
-        """Read what earlier runs, or an earlier try of this one, have left. What cannot be read is asked for again.
+        """Read what earlier runs, or an earlier try of this one, have left.
+
+        What cannot be read is asked for again.
 
         Raises what the storage raises when its files cannot be listed.
         """
@@ -72,7 +79,9 @@ class AnswerStore:
             rows += contents.rows
             if contents.problem:
                 self.unreadable.append(file.path)
-                _log.warning("%s: %s; what it cannot tell is asked for again", file.path, contents.problem)
+                _log.warning(
+                    "%s: %s; what it cannot tell is asked for again", file.path, contents.problem
+                )
             else:
                 self._earlier.append(file)
         self._known |= {fingerprint: _answer(row) for fingerprint, row in newest(rows).items()}
@@ -81,7 +90,8 @@ class AnswerStore:
         return self._known.get(fingerprint)
 
     def put(self, fingerprint: str, request: ChatRequest, answer: ChatAnswer) -> None:
-        """Keep an answer: on a local disk at once, else after FLUSH_ANSWERS or with the first after FLUSH_SECS.
+        """Keep an answer: on a local disk at once, else after FLUSH_ANSWERS or with the first after
+        FLUSH_SECS.
 
         Raises what the storage raises, for example OSError when the disk is full.
         """
@@ -116,7 +126,9 @@ class AnswerStore:
         self.flush()
         try:
             self._put_together()
-        except Exception as error:  # each storage has errors of its own; the pieces hold all answers
+        except (
+            Exception
+        ) as error:  # each storage has errors of its own; the pieces hold all answers
             _log.warning("%s: answers stay in small files: %s", self.folder, error)
         finally:
             if self._journal is not None:
@@ -128,9 +140,15 @@ class AnswerStore:
 
     def _put_together(self) -> None:
         with ExitStack() as claims:
-            earlier = {file.path: read_file(file) for file in self._to_merge() if claims.enter_context(claim(file))}
+            earlier = {
+                file.path: read_file(file)
+                for file in self._to_merge()
+                if claims.enter_context(claim(file))
+            }
             # What has become unreadable stays as it is.
-            whole = {path: contents.rows for path, contents in earlier.items() if not contents.problem}
+            whole = {
+                path: contents.rows for path, contents in earlier.items() if not contents.problem
+            }
             journal = [] if self._journal is None else [self._journal.path]
             if not whole and not journal and len(self._pieces) < 2:
                 return
@@ -144,16 +162,19 @@ class AnswerStore:
 
         Only what lies within this part's bounds: others read what reaches beyond them.
         """
-        own = [file for file in self._earlier if self.first <= file.first and file.last <= self.last]
+        own = [
+            file for file in self._earlier if self.first <= file.first and file.last <= self.last
+        ]
         return own if len(own) > MANY_FILES else [file for file in own if file.is_journal]
 
 
 def forget_answers(folder: str, fingerprints: Collection[str]) -> int:
     """Drop these answers, so that the next run asks again; returns how many there were.
 
-    Files that cannot be read stay and are named in a warning. Of a damaged journal the rows that are whole are kept,
-    and the damaged file is put aside as `<name>.damaged`. Raises BlockingIOError when a run is writing such an
-    answer's journal, else what the storage raises; what was dropped until then stays dropped.
+    Files that cannot be read stay and are named in a warning. Of a damaged journal the rows that
+    are whole are kept, and the damaged file is put aside as `<name>.damaged`. Raises
+    BlockingIOError when a run is writing such an answer's journal, else what the storage raises;
+    what was dropped until then stays dropped.
     """
     unwanted = frozenset(fingerprints)
     forgotten: set[str] = set()
@@ -165,7 +186,9 @@ def forget_answers(folder: str, fingerprints: Collection[str]) -> int:
             continue
         with claim(file) as claimed:
             if not claimed:
-                raise BlockingIOError(f"{file.path} is being written; wait until that run has ended")
+                raise BlockingIOError(
+                    f"{file.path} is being written; wait until that run has ended"
+                )
             rest = [row for row in read_file(file).rows if row["fingerprint"] not in unwanted]
             if rest:
                 write_rows(folder, file.first, file.last, rest)
@@ -177,7 +200,9 @@ def forget_answers(folder: str, fingerprints: Collection[str]) -> int:
     return len(forgotten)
 
 
-def _row(fingerprint: str, request: ChatRequest, answer: ChatAnswer, run_id: str, model: str) -> dict[str, object]:
+def _row(
+    fingerprint: str, request: ChatRequest, answer: ChatAnswer, run_id: str, model: str
+) -> dict[str, object]:
     return {
         "fingerprint": fingerprint,
         "content": answer.content,
@@ -194,5 +219,8 @@ def _row(fingerprint: str, request: ChatRequest, answer: ChatAnswer, run_id: str
 
 
 def _answer(row: Mapping[str, object]) -> ChatAnswer:
-    kept = {name: row[name] for name in ("finish_reason", "prompt_tokens", "image_tokens", "completion_tokens")}
+    kept = {
+        name: row[name]
+        for name in ("finish_reason", "prompt_tokens", "image_tokens", "completion_tokens")
+    }
     return ChatAnswer(str(row["content"]), probabilities=dict(row["probabilities"]), **kept)  # type: ignore[arg-type,call-overload]

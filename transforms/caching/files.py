@@ -1,10 +1,12 @@
-"""The files that answers of language models are kept in, and how they are read, written and removed.
+"""The files that answers of language models are kept in, and how they are read, written and
+removed.
 
 FOLDER/<first>-<last>-<id>.parquet   answers that were put together, sorted by fingerprint
 FOLDER/<first>-<last>-<id>.journal   answers as they came, one line each, on local disks only
 
-`first` and `last` bound the keys of the jobs whose answers are in the file, as four hexadecimal digits each. A row is
-a dictionary with the columns of ANSWERS. Whoever replaces a file writes the new one first and removes the old one
+`first` and `last` bound the keys of the jobs whose answers are in the file, as four hexadecimal
+digits each. A row is a dictionary with the columns of ANSWERS. Whoever replaces a file writes the
+new one first and removes the old one
 after: a kill in between leaves an answer twice, and never not at all.
 """
 
@@ -54,7 +56,10 @@ class AnswerFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a file holds. problem: why it could not be used, or not all of it; empty when all is well."""
+    """What a file holds.
+
+    problem: why it could not be used, or not all of it; empty when all is well.
+    """
 
     rows: Sequence[Row] = ()
     problem: str = ""
@@ -65,11 +70,15 @@ def is_local(folder: str) -> bool:
 
 
 def list_files(folder: str, first: str = "0000", last: str = "ffff") -> list[AnswerFile]:
-    """The files with answers to jobs between `first` and `last`, by name; none where there is no folder.
+    """The files with answers to jobs between `first` and `last`, by name; none where there is no
+    folder.
 
-    Raises BeamIOError or OSError when the folder cannot be listed: to take it for empty would be to pay again.
+    Raises BeamIOError or OSError when the folder cannot be listed: to take it for empty would be to
+    pay again.
     """
-    names = [(_NAME.fullmatch(FileSystems.split(path)[1]), path) for path in sorted(_paths_in(folder))]
+    names = [
+        (_NAME.fullmatch(FileSystems.split(path)[1]), path) for path in sorted(_paths_in(folder))
+    ]
     files = [AnswerFile(path, name[1], name[2]) for name, path in names if name]
     return [file for file in files if file.first <= last and file.last >= first]
 
@@ -81,15 +90,23 @@ def _paths_in(folder: str) -> list[str]:
             return [entry.path for entry in entries]
         return []
     try:
-        return [metadata.path for metadata in FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list]
+        return [
+            metadata.path
+            for metadata in FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
+        ]
     except BeamIOError:
         if FileSystems.get_filesystem(folder).has_dirs() and not FileSystems.exists(folder):
             return []
         raise
 
 
-def read_files(folder: str, first: str = "0000", last: str = "ffff") -> Iterator[tuple[AnswerFile, Contents]]:
-    """Each file with its contents. Of files that are replaced meanwhile, the new ones are read as well."""
+def read_files(
+    folder: str, first: str = "0000", last: str = "ffff"
+) -> Iterator[tuple[AnswerFile, Contents]]:
+    """Each file with its contents.
+
+    Of files that are replaced meanwhile, the new ones are read as well.
+    """
     read: set[AnswerFile] = set()
     for listing in range(_LISTINGS):
         vanished = False
@@ -126,12 +143,14 @@ def write_rows(folder: str, first: str, last: str, rows: Iterable[Row]) -> str:
 
 
 def write_table(folder: str, first: str, last: str, table: pa.Table) -> str:
-    """Write a table into a new Parquet file that is there as a whole or not at all; returns its path."""
+    """Write a table into a new Parquet file that is there as a whole or not at all; returns its
+    path.
+    """
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     path: str = FileSystems.join(folder, f"{first}-{last}-{uuid.uuid4().hex}.parquet")
-    # Under another name first: a reader must not take half a file for a damaged one. Object stores, which have no
-    # folders, show an object as a whole.
+    # Under another name first: a reader must not take half a file for a damaged one. Object stores,
+    # which have no folders, show an object as a whole.
     written = f"{path}.part" if FileSystems.get_filesystem(path).has_dirs() else path
     with FileSystems.create(written, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         file.write(sink.getbuffer())
@@ -145,7 +164,10 @@ def write_table(folder: str, first: str, last: str, table: pa.Table) -> str:
 
 
 def remove(paths: Sequence[str]) -> None:
-    """Remove files that others have replaced. Raises BeamIOError; answers that are there twice do no harm then."""
+    """Remove files that others have replaced.
+
+    Raises BeamIOError; answers that are there twice do no harm then.
+    """
     if paths:
         FileSystems.delete(list(paths))
 
@@ -153,7 +175,8 @@ def remove(paths: Sequence[str]) -> None:
 def newest(rows: Iterable[Row]) -> dict[str, Row]:
     """One row a fingerprint, the one that was answered last.
 
-    >>> newest([{"fingerprint": "f", "answered_ts": 2}, {"fingerprint": "f", "answered_ts": 1}])["f"]["answered_ts"]
+    >>> rows = [{"fingerprint": "f", "answered_ts": ts} for ts in (2, 1)]
+    >>> newest(rows)["f"]["answered_ts"]
     2
     """
     latest: dict[str, Row] = {}
@@ -166,14 +189,17 @@ def newest(rows: Iterable[Row]) -> dict[str, Row]:
 
 def encode_row(row: Row) -> bytes:
     """A row as a line of a journal: CRC-32 in eight hexadecimal digits, a space, JSON in ASCII."""
-    text = json.dumps({**row, "answered_ts": row["answered_ts"].isoformat()}, separators=(",", ":")).encode()
+    text = json.dumps(
+        {**row, "answered_ts": row["answered_ts"].isoformat()}, separators=(",", ":")
+    ).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
 def decode_rows(data: bytes) -> tuple[list[Row], int]:
     """The whole rows of a journal and the number of damaged lines.
 
-    A last line without its end is what a kill leaves in the middle of a write: it is no damage, and no answer.
+    A last line without its end is what a kill leaves in the middle of a write: it is no damage, and
+    no answer.
     """
     rows = [_decode_line(line) for line in data.split(b"\n")[:-1]]
     return [row for row in rows if row is not None], rows.count(None)
@@ -193,7 +219,9 @@ def _decode_line(line: bytes) -> Row | None:
 
 
 class Journal:
-    """A new journal, held by this process until it is closed or the process ends, however that comes about."""
+    """A new journal, held by this process until it is closed or the process ends, however that
+    comes about.
+    """
 
     def __init__(self, folder: str, first: str, last: str) -> None:
         """Raises OSError when the folder cannot be written to."""
@@ -206,10 +234,12 @@ class Journal:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if os.fstat(self._descriptor).st_nlink:
                 return
-            self.close()  # who puts files together took it for an abandoned one before it was locked
+            # Merging took it for an abandoned one before it was locked.
+            self.close()
 
     def append(self, row: Row) -> None:
-        """Hand a row to the operating system, which keeps it also when this process is killed the moment after.
+        """Hand a row to the operating system, which keeps it also when this process is killed the
+        moment after.
 
         Raises OSError when the disk is full; the journal is as it was before then.
         """
@@ -218,7 +248,9 @@ class Journal:
         written = os.write(self._descriptor, line)
         if written != len(line):
             os.ftruncate(self._descriptor, before)
-            raise OSError(f"{self.path}: {written} of {len(line)} bytes could be written; is the disk full?")
+            raise OSError(
+                f"{self.path}: {written} of {len(line)} bytes could be written; is the disk full?"
+            )
 
     def sync(self) -> None:
         """Wait until all rows are on the platter, where they survive the machine as well."""

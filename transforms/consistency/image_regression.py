@@ -1,8 +1,10 @@
 """What pictures look like, and what that tells of a number. Pure.
 
-The number is predicted from what the pictures show and how they are drawn by kernel ridge regression (Saunders et al.
-1998), never from a fit that saw the same picture. Predictions are drawn towards the middle, so they are compared with
-each other: a prediction is doubted as far as it is likelier among all of the catalog's than among those of items with
+The number is predicted from what the pictures show and how they are drawn by kernel ridge
+regression (Saunders et al. 1998), never from a fit that saw the same picture. Predictions are drawn
+towards the middle, so they are compared with
+each other: a prediction is doubted as far as it is likelier among all of the catalog's than among
+those of items with
 about the same number: what tells a picture put there at random (Neyman and Pearson 1933).
 """
 
@@ -23,12 +25,14 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
 
 MIN_SAMPLE = 100
-# The reader's time: doubts about more than one in 20 of the rows with a number and a picture are not raised.
+# The reader's time: doubts about more than one in 20 of the rows with a number and a picture are
+# not raised.
 MAX_DOUBTED = 0.05
-# A picture tells of a number when out-of-fold predictions correlate with it as much as Cohen (1988) calls medium.
+# A picture tells of a number when out-of-fold predictions correlate with it as much as Cohen (1988)
+# calls medium.
 MIN_CORRELATION = 0.3
-# Each prediction is made from nearly all the others: of 850 films' years, 5 folds predict with a correlation of 0.45,
-# 20 with 0.47.
+# Each prediction is made from nearly all the others: of 850 films' years, 5 folds predict with a
+# correlation of 0.45, 20 with 0.47.
 FOLDS = 20
 # Folds that hold a picture: fewer pictures than that say little of any other.
 MIN_FILLED_FOLDS = 5
@@ -42,8 +46,8 @@ _LEAST_DEVIATION = 1e-6
 class Look(NamedTuple):
     """What an item's pictures look like.
 
-    shown: float32 (dimension,), what is on them and in which colours; style: float32 (dimension,), how they are drawn,
-    (0,) where the image encoder does not say.
+    shown: float32 (dimension,), what is on them and in which colours; style: float32 (dimension,),
+    how they are drawn, (0,) where the image encoder does not say.
     """
 
     shown: Vector
@@ -53,8 +57,9 @@ class Look(NamedTuple):
 def look_of(item: Item) -> Look | None:
     """The look of an item's pictures, or None without a vector.
 
-    shown: their vector and the mean shares of their colours. Of both the signed square roots, each of unit length: few
-    strong entries do not outweigh the many weak ones (Perronnin et al. 2010, doi:10.1007/978-3-642-15561-1_11).
+    shown: their vector and the mean shares of their colours. Of both the signed square roots, each
+    of unit length: few strong entries do not outweigh the many weak ones (Perronnin et al. 2010,
+    doi:10.1007/978-3-642-15561-1_11).
     style: the mean of their styles.
     """
     if item.image_vector is None:
@@ -63,12 +68,16 @@ def look_of(item: Item) -> Look | None:
     styles: dict[str, Vector] = {}
     for features in (image.features for image in item.images if image.features is not None):
         for name, share in features.colors:
-            if name in shares:  # features kept from an earlier release may name a colour that is gone
+            if (
+                name in shares
+            ):  # features kept from an earlier release may name a colour that is gone
                 shares[name] += share
         if features.style:
             styles[features.digest] = np.frombuffer(features.style, "<f2").astype(np.float32)
     parts = (np.asarray(item.image_vector, np.float32), np.array(list(shares.values()), np.float32))
-    shown = np.concatenate([np.sign(part) * np.sqrt(np.abs(part) / max(np.abs(part).sum(), 1e-9)) for part in parts])
+    shown = np.concatenate(
+        [np.sign(part) * np.sqrt(np.abs(part) / max(np.abs(part).sum(), 1e-9)) for part in parts]
+    )
     alike = len({len(style) for style in styles.values()}) == 1
     return Look(shown, np.mean([*styles.values()], axis=0) if alike else np.zeros(0, np.float32))
 
@@ -77,8 +86,8 @@ def look_of(item: Item) -> Look | None:
 class Likeness:
     """How like a vector is to each of those that were sampled: exp(-squared distance / width).
 
-    vectors: (n, dimension), without `mean` and divided by `scale`; lengths: (n,), their squares; width: the median
-    squared distance between any two.
+    vectors: (n, dimension), without `mean` and divided by `scale`; lengths: (n,), their squares;
+    width: the median squared distance between any two.
     """
 
     vectors: Matrix
@@ -101,13 +110,17 @@ class Likeness:
 def fit_likeness(vectors: Matrix, *, standardise: bool) -> Likeness | None:
     """The likeness to these vectors, or None where they hardly differ.
 
-    standardise: their entries are of different kinds and sizes, and each weighs as much as any other.
+    standardise: their entries are of different kinds and sizes, and each weighs as much as any
+    other.
     """
     mean, scale = np.zeros(vectors.shape[1], np.float32), np.ones(vectors.shape[1], np.float32)
     if standardise:
         mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
-        # What is the same in all of the sample tells nothing, also where a later vector differs in it.
-        scale = np.where(deviation > _LEAST_DEVIATION, deviation * np.sqrt(vectors.shape[1]), np.inf).astype(np.float32)
+        # What is the same in all of the sample tells nothing, also where a later vector differs in
+        # it.
+        scale = np.where(
+            deviation > _LEAST_DEVIATION, deviation * np.sqrt(vectors.shape[1]), np.inf
+        ).astype(np.float32)
     scaled = np.asarray((vectors - mean) / scale, np.float32)
     squares = _squared_distances(scaled)
     width = float(np.median(squares[np.triu_indices(len(squares), 1)]))
@@ -126,10 +139,13 @@ class PictureModel:
     """Predicts a number from the look of pictures and knows how predictions of similar numbers lie.
 
     shown, style: likeness to the sampled looks; style is None where they have none.
-    weights: (FOLDS + 1, n), of the fit without each fold, zero for its members, and of the fit with all;
+    weights: (FOLDS + 1, n), of the fit without each fold, zero for its members, and of the fit with
+    all;
     offsets: (FOLDS + 1,), what is added.
-    numbers, predictions: (n,) sorted by number, out of fold; folds: picture → the fold that it is in.
-    error: the root mean square of what predictions out of fold are off; limits: to which numbers were drawn in.
+    numbers, predictions: (n,) sorted by number, out of fold; folds: picture → the fold that it is
+    in.
+    error: the root mean square of what predictions out of fold are off; limits: to which numbers
+    were drawn in.
     cut: the doubt from which a number is called contradicted.
     """
 
@@ -165,14 +181,20 @@ class PictureModel:
 
 
 def doubt_of(numbers: Floats, predictions: Floats, value: float, prediction: float) -> float:
-    """Logarithm of how much likelier the prediction is among all than among those of the numbers next to `value`.
+    """Logarithm of how much likelier the prediction is among all than among those of the numbers
+    next to `value`.
 
-    Both are taken for normal laws with robust centres and scales. 0 where it is nearer to the value than is usual.
+    Both are taken for normal laws with robust centres and scales. 0 where it is nearer to the value
+    than is usual.
     numbers: (n,) sorted; predictions: (n,) in the same order.
     """
     distances = np.abs(numbers - value)
-    reach = np.partition(distances, min(SIMILAR_ITEMS, len(distances) - 1))[min(SIMILAR_ITEMS, len(distances) - 1)]
-    (center, scale), (middle, spread) = map(_normal_law, (predictions[distances <= reach], predictions))
+    reach = np.partition(distances, min(SIMILAR_ITEMS, len(distances) - 1))[
+        min(SIMILAR_ITEMS, len(distances) - 1)
+    ]
+    (center, scale), (middle, spread) = map(
+        _normal_law, (predictions[distances <= reach], predictions)
+    )
     if scale == 0 or spread == 0 or abs(prediction - value) <= abs(center - value):
         return 0.0
     own, other = (prediction - center) / scale, (prediction - middle) / spread
@@ -184,12 +206,15 @@ def _normal_law(numbers: Floats) -> tuple[float, float]:
     return center, MAD_TO_SIGMA * float(np.median(np.abs(numbers - center)))
 
 
-def fit_pictures(values: Sequence[float], looks: Sequence[Look], pictures: Sequence[str]) -> PictureModel | None:
-    """The model of at least MIN_SAMPLE numbers with looks, or None where pictures do not tell the number.
+def fit_pictures(
+    values: Sequence[float], looks: Sequence[Look], pictures: Sequence[str]
+) -> PictureModel | None:
+    """The model of at least MIN_SAMPLE numbers with looks, or None where pictures do not tell the
+    number.
 
     pictures: which picture each look is of; those that several items share are in one fold.
-    The penalty is the one of PENALTIES with the least out-of-fold error; numbers beyond the outer percentiles are
-    drawn in for the fit.
+    The penalty is the one of PENALTIES with the least out-of-fold error; numbers beyond the outer
+    percentiles are drawn in for the fit.
     """
     if len(values) < MIN_SAMPLE or len({len(look.shown) for look in looks}) > 1:
         return None
@@ -197,34 +222,47 @@ def fit_pictures(values: Sequence[float], looks: Sequence[Look], pictures: Seque
     low, high = (float(limit) for limit in np.quantile(raw, [_TRIM, 1 - _TRIM]))
     shown = fit_likeness(np.stack([look.shown for look in looks]), standardise=False)
     numbers = np.clip(raw, low, high)
-    folds = np.array([int(hashlib.blake2b(picture.encode()).hexdigest(), 16) % FOLDS for picture in pictures])
+    folds = np.array(
+        [int(hashlib.blake2b(picture.encode()).hexdigest(), 16) % FOLDS for picture in pictures]
+    )
     if low == high or shown is None or len(set(folds.tolist())) < MIN_FILLED_FOLDS:
         return None
     lengths = {len(look.style) for look in looks}
     styled = len(lengths) == 1 and lengths != {0}
-    style = fit_likeness(np.stack([look.style for look in looks]), standardise=True) if styled else None
+    style = (
+        fit_likeness(np.stack([look.style for look in looks]), standardise=True) if styled else None
+    )
     kernel = shown.matrix() if style is None else shown.matrix() + style.matrix()
     fits = [_fit_folds(kernel, numbers, folds, penalty) for penalty in PENALTIES]
     predicted, weights, offsets = min(fits, key=lambda fit: float(((fit[0] - numbers) ** 2).sum()))
-    if float(predicted.std()) == 0 or float(np.corrcoef(predicted, numbers)[0, 1]) < MIN_CORRELATION:
+    if (
+        float(predicted.std()) == 0
+        or float(np.corrcoef(predicted, numbers)[0, 1]) < MIN_CORRELATION
+    ):
         return None
     order = np.lexsort((predicted, numbers))
     error = float(np.sqrt(((predicted - numbers) ** 2).mean()))
     numbers, predicted = numbers[order], predicted[order].round(3)
-    doubts = np.array([doubt_of(numbers, predicted, n, p) for n, p in zip(numbers, predicted, strict=True)])
+    doubts = np.array(
+        [doubt_of(numbers, predicted, n, p) for n, p in zip(numbers, predicted, strict=True)]
+    )
     doubts[np.abs(numbers - predicted) < error] = 0
     cut = max(0.0, float(np.quantile(doubts, 1 - MAX_DOUBTED)))
     by_picture = {picture: int(fold) for picture, fold in zip(pictures, folds, strict=True)}
-    return PictureModel(shown, style, weights, offsets, numbers, predicted, by_picture, error, (low, high), cut)
+    return PictureModel(
+        shown, style, weights, offsets, numbers, predicted, by_picture, error, (low, high), cut
+    )
 
 
 def _fit_folds(
     kernel: Floats, numbers: Floats, folds: np.ndarray[Any, np.dtype[np.int64]], penalty: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Out-of-fold predictions (n,), weights (FOLDS + 1, n) and offsets (FOLDS + 1,) of kernel ridge regression.
+    """Out-of-fold predictions (n,), weights (FOLDS + 1, n) and offsets (FOLDS + 1,) of kernel ridge
+    regression.
 
-    The inverse C of the whole system gives the weights without a fold S: with a = C · numbers, they are
-    a - C_:S · inverse(C_SS) · a_S for the others (the inverse of a matrix without some rows and columns, by blocks).
+    The inverse C of the whole system gives the weights without a fold S: with a = C · numbers, they
+    are a - C_:S · inverse(C_SS) · a_S for the others (the inverse of a matrix without some rows and
+    columns, by blocks).
     """
     inverse = np.linalg.inv(kernel + penalty * np.eye(len(numbers)))
     weights, offsets = np.zeros((FOLDS + 1, len(numbers))), np.zeros(FOLDS + 1)
@@ -233,7 +271,9 @@ def _fit_folds(
         held = np.flatnonzero(folds == fold)
         offsets[fold] = np.delete(numbers, held).mean()
         whole = inverse @ (numbers - offsets[fold])
-        weights[fold] = whole - inverse[:, held] @ np.linalg.solve(inverse[np.ix_(held, held)], whole[held])
+        weights[fold] = whole - inverse[:, held] @ np.linalg.solve(
+            inverse[np.ix_(held, held)], whole[held]
+        )
         weights[fold, held] = 0
         predicted[held] = kernel[held] @ weights[fold] + offsets[fold]
     return predicted, weights, offsets

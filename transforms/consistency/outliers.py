@@ -1,10 +1,13 @@
-"""Numbers that the rest of the catalog speaks against: far from all others, or far from what the picture looks like.
+"""Numbers that the rest of the catalog speaks against: far from all others, or far from what the
+picture looks like.
 
-PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]]. What is known of the others is learnt from a sample
-of bounded size, the items with the smallest hashes, which is the same in whatever order and buckets the catalog comes.
+PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]]. What is known of the others is
+learnt from a sample of bounded size, the items with the smallest hashes, which is the same in
+whatever order and buckets the catalog comes.
 
-Far from all others: the modified z-score (Iglewicz and Hoaglin 1993), with a scale of its own on each side of the
-median, and Benjamini and Hochberg's limit on false discoveries (1995, doi:10.1111/j.2517-6161.1995.tb02031.x).
+Far from all others: the modified z-score (Iglewicz and Hoaglin 1993), with a scale of its own on
+each side of the median, and Benjamini and Hochberg's limit on false discoveries (1995,
+doi:10.1111/j.2517-6161.1995.tb02031.x).
 
 Far from what the picture looks like: transforms/consistency/image_regression.py.
 """
@@ -37,8 +40,8 @@ from transforms.items.text import format_value
 from transforms.runtime.metrics import Meter
 
 MAX_NUMBERS, MAX_VECTORS = 20_000, 2_000
-# Of the values called outliers, this share may be called so by chance. The tails of real numbers are heavier than
-# the normal law's, so it is stricter than the usual 5 %.
+# Of the values called outliers, this share may be called so by chance. The tails of real numbers
+# are heavier than the normal law's, so it is stricter than the usual 5 %.
 FALSE_DISCOVERIES = 0.01
 # Beyond, "outliers" are a part of the catalog: old films among new ones.
 MAX_OUTLIERS = 0.02
@@ -46,7 +49,9 @@ _STAGE = "contradict"
 
 
 class Sampled(NamedTuple):
-    """One number of one item. rank: of the item, from a hash; picture: digest of its first; shown, style: its look,
+    """One number of one item.
+
+    rank: of the item, from a hash; picture: digest of its first; shown, style: its look,
     as little-endian float32 and float16.
     """
 
@@ -58,7 +63,9 @@ class Sampled(NamedTuple):
 
     @property
     def look(self) -> Look:
-        return Look(np.frombuffer(self.shown, "<f4"), np.frombuffer(self.style, "<f2").astype(np.float32))
+        return Look(
+            np.frombuffer(self.shown, "<f4"), np.frombuffer(self.style, "<f2").astype(np.float32)
+        )
 
 
 Sample = dict[str, tuple[Sampled, ...]]  # attribute → the smallest ranks, in order
@@ -67,17 +74,24 @@ Sample = dict[str, tuple[Sampled, ...]]  # attribute → the smallest ranks, in 
 def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, size: int) -> Sample:
     """Source values of each number attribute.
 
-    vectors: only of items with a picture, with its look, and of attributes for which the template takes pictures as
+    vectors: only of items with a picture, with its look, and of attributes for which the template
+    takes pictures as
       evidence: a thing's price, say, is not on its picture.
     """
-    numbers = [attribute for attribute in template.attributes if attribute.type is AttributeType.NUMBER]
-    names = [attribute.name for attribute in numbers if not vectors or "image" in attribute.evidence]
+    numbers = [
+        attribute for attribute in template.attributes if attribute.type is AttributeType.NUMBER
+    ]
+    names = [
+        attribute.name for attribute in numbers if not vectors or "image" in attribute.evidence
+    ]
     entries: dict[str, list[Sampled]] = {name: [] for name in names}
     for item in items:
         look = look_of(item) if vectors and names else None
         if vectors and look is None:
             continue
-        picture, packed = (first_picture(item), _pack(look)) if look is not None else ("", (b"", b""))
+        picture, packed = (
+            (first_picture(item), _pack(look)) if look is not None else ("", (b"", b""))
+        )
         for name in names:
             value = item.record.values.get(name)
             if isinstance(value, float):
@@ -108,7 +122,9 @@ def rank_of(item_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How an attribute's numbers lie. scales: below and above the median, as a normal law's σ; cut: |z| from which a
+    """How an attribute's numbers lie.
+
+    scales: below and above the median, as a normal law's σ; cut: |z| from which a
     number is an outlier, None where there are none; logarithmic: what was measured are logarithms.
     """
 
@@ -133,7 +149,8 @@ class Spread:
 def fit_spread(values: Sequence[float], *, amounts: bool) -> Spread | None:
     """The spread of at least MIN_SAMPLE numbers, or None.
 
-    amounts: they have a unit, so that ratios count and not differences; then positive ones are measured by logarithm.
+    amounts: they have a unit, so that ratios count and not differences; then positive ones are
+    measured by logarithm.
     """
     numbers = np.sort(np.asarray(values, dtype=np.float64))
     if len(numbers) < MIN_SAMPLE:
@@ -170,7 +187,9 @@ def outlier_cut(scores: Floats) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Norms:
-    """What is usual in a catalog: attribute → spread of its numbers, and what pictures tell of them."""
+    """What is usual in a catalog: attribute → spread of its numbers, and what pictures tell of
+    them.
+    """
 
     spreads: dict[str, Spread] = field(default_factory=dict)
     pictures: dict[str, PictureModel] = field(default_factory=dict)
@@ -185,7 +204,9 @@ def fit_norms(template: Template, numbers: Sample, with_vectors: Sample) -> Norm
         if spread is not None and spread.cut is not None:
             spreads[name] = spread
     for name, entries in with_vectors.items():
-        model = fit_pictures(*zip(*((entry.value, entry.look, entry.picture) for entry in entries), strict=True))
+        model = fit_pictures(
+            *zip(*((entry.value, entry.look, entry.picture) for entry in entries), strict=True)
+        )
         if model is not None:
             pictures[name] = model
     return Norms(spreads, pictures)
@@ -198,7 +219,9 @@ def find_outliers(template: Template, norms: Norms, item: Item) -> Iterator[Find
         if not isinstance(value, float):
             continue
         attribute = template.by_name[name]
-        if (spread := norms.spreads.get(name)) is not None and (flag := _far_off(attribute, spread, value)):
+        if (spread := norms.spreads.get(name)) is not None and (
+            flag := _far_off(attribute, spread, value)
+        ):
             yield Finding(item.item_id, flag)
         model = norms.pictures.get(name)
         if model is not None and (flag := _unlike(attribute, model, value, item)):
@@ -211,7 +234,8 @@ def _far_off(attribute: Attribute, spread: Spread, value: float) -> Flag | None:
         return None
     side = "below" if score < 0 else "above"
     detail = (
-        f"the source says {format_value(attribute, value)!r}, {abs(score):.1f} robust standard deviations {side} this "
+        f"the source says {format_value(attribute, value)!r}, {abs(score):.1f} robust standard "
+        f"deviations {side} this "
         f"catalog's median of {_amount(attribute, spread.center)!r}"
     )
     return Flag("value-outlier", attribute.name, detail)
@@ -226,15 +250,19 @@ def _unlike(attribute: Attribute, model: PictureModel, value: float, item: Item)
     if doubt <= 0 or doubt < model.cut:
         return None
     detail = (
-        f"the source says {format_value(attribute, value)!r}; the picture looks like {_amount(attribute, prediction)!r}"
-        f", and this catalog's pictures do so {min(np.exp(doubt), 1000):.1f} times as often as those of items with "
+        f"the source says {format_value(attribute, value)!r}; the picture looks like "
+        f"{_amount(attribute, prediction)!r}"
+        f", and this catalog's pictures do so {min(np.exp(doubt), 1000):.1f} times as often as "
+        "those of items with "
         "about the source's number"
     )
     return Flag("picture-contradicts-value", attribute.name, detail)
 
 
 def _amount(attribute: Attribute, number: float) -> str:
-    return format_value(attribute, float(round(number)) if attribute.integer else float(f"{number:.3g}"))
+    return format_value(
+        attribute, float(round(number)) if attribute.integer else float(f"{number:.3g}")
+    )
 
 
 class _Merge(beam.CombineFn):
@@ -279,10 +307,11 @@ class _Score(beam.DoFn):
 
 @dataclass(eq=False)
 class FindOutliers(beam.PTransform):
-    """PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]] of numbers that the catalog speaks against.
+    """PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]] of numbers that the
+    catalog speaks against.
 
-    The second is scored by what the first teaches. They hold the same, put together anew: one that waited for the
-    other would be held in memory as a whole.
+    The second is scored by what the first teaches. They hold the same, put together anew: one that
+    waited for the other would be held in memory as a whole.
     """
 
     template: Template
@@ -292,11 +321,18 @@ class FindOutliers(beam.PTransform):
         samples = [
             buckets
             | f"Sample {what}"
-            >> beam.Map(lambda b, v, n: sample_items(template, b.items, vectors=v, size=n), vectors, size)
+            >> beam.Map(
+                lambda b, v, n: sample_items(template, b.items, vectors=v, size=n), vectors, size
+            )
             | f"Merge {what}" >> beam.CombineGlobally(_Merge(size))
-            for what, vectors, size in (("numbers", False, MAX_NUMBERS), ("pictures", True, MAX_VECTORS))
+            for what, vectors, size in (
+                ("numbers", False, MAX_NUMBERS),
+                ("pictures", True, MAX_VECTORS),
+            )
         ]
         numbers, pictures = map(beam.pvalue.AsSingleton, samples)
         seed = buckets.pipeline | "Once" >> beam.Create([None])
-        norms = seed | "Fit" >> beam.Map(lambda _, n, p: fit_norms(template, n, p), numbers, pictures)
+        norms = seed | "Fit" >> beam.Map(
+            lambda _, n, p: fit_norms(template, n, p), numbers, pictures
+        )
         return again | "Score" >> beam.ParDo(_Score(template), beam.pvalue.AsSingleton(norms))

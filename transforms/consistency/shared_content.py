@@ -1,11 +1,13 @@
 """Content that items share though it can belong to one of them only.
 
-PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. Each item is shown to others as a small digest, once for
-each of its pictures and long texts; digests are spooled in parts of all content keys, and a part is read twice: to
-see under which titles each content stands, and to say so to each item that it concerns.
+PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. Each item is shown to others as a small
+digest, once for each of its pictures and long texts; digests are spooled in parts of all content
+keys, and a part is read twice: to see under which titles each content stands, and to say so to each
+item that it concerns.
 
-Equal pictures are those with the same bytes or the same perceptual hash, equal texts those with the same words.
-Variants of one product share content by right, so titles are compared without what tells variants apart.
+Equal pictures are those with the same bytes or the same perceptual hash, equal texts those with the
+same words. Variants of one product share content by right, so titles are compared without what
+tells variants apart.
 """
 
 from __future__ import annotations
@@ -33,21 +35,27 @@ from transforms.runtime.buckets import bucket_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
-# Two records mixed up, or three, are a mistake; one content under this many unrelated titles is a stand-in.
+# Two records mixed up, or three, are a mistake; one content under this many unrelated titles is a
+# stand-in.
 PLACEHOLDER_TITLES = 8
-# Of one content, this many titles, and this many items of each, are compared with: memory is bounded, whatever the
-# number of items that share it.
+# Of one content, this many titles, and this many items of each, are compared with: memory is
+# bounded, whatever the number of items that share it.
 MAX_TITLES, MAX_ITEMS = 32, 64
 MIN_TWINS = 5  # pairs of records with one title and content, before their values tell anything
-MIN_TEXT_WORDS = 12  # shorter ones may well be said of two things: "Machine wash cold, tumble dry low"
+MIN_TEXT_WORDS = (
+    12  # shorter ones may well be said of two things: "Machine wash cold, tumble dry low"
+)
 MAX_COMMON_WORDS = 0.5
 MIN_SAME_LETTERS = 0.8
 MIN_SPELLED_CHARS = 8
-# A perceptual hash halves the picture's frequencies; one with nearly all bits alike is that of an even surface.
+# A perceptual hash halves the picture's frequencies; one with nearly all bits alike is that of an
+# even surface.
 MIN_HASH_BITS = 8
 _MAX_TITLES_OF_ITEM, _MAX_TITLE_CHARS = 4, 200
 _FILLERS = frozenset({"the", "a", "an", "of", "and", "in", "on", "for", "with", "to"})
-_SINGLE = frozenset({AttributeType.ENUM, AttributeType.NUMBER, AttributeType.BOOLEAN, AttributeType.CATEGORY})
+_SINGLE = frozenset(
+    {AttributeType.ENUM, AttributeType.NUMBER, AttributeType.BOOLEAN, AttributeType.CATEGORY}
+)
 _PICTURE, _TEXT = "picture", "text"
 _OTHER_VALUE, _TALLIES = "same-item-other-value", "tallies"
 
@@ -55,13 +63,18 @@ Words = tuple[tuple[str, ...], ...]  # of each title
 
 
 def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemDigest]:
-    """One digest for each distinct content that another item might hold too; none for an item without a title."""
+    """One digest for each distinct content that another item might hold too; none for an item
+    without a title.
+    """
     titles = titles_of(template, item)
     if not titles:
         return []
     words = tuple(core_words(template, item, title) for title in titles)
     values = tuple(
-        (attribute.name, shown_text(format_value(attribute, item.record.values[attribute.name]), 40))
+        (
+            attribute.name,
+            shown_text(format_value(attribute, item.record.values[attribute.name]), 40),
+        )
         for attribute in template.attributes
         if attribute.type in _SINGLE and attribute.name in item.record.values
     )
@@ -69,7 +82,9 @@ def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemD
     for content, place, text in [*_pictures(item), *_texts(template, item)]:
         if content not in held:
             stated = _stated(template, text) if text else ()
-            held[content] = ItemDigest(content, item.item_id, item_bucket, place, titles, words, values, stated)
+            held[content] = ItemDigest(
+                content, item.item_id, item_bucket, place, titles, words, values, stated
+            )
     return [held[content] for content in sorted(held)]
 
 
@@ -80,14 +95,22 @@ def titles_of(template: Template, item: Item) -> tuple[str, ...]:
 
 
 def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
-    """The title's distinct words that say which product it is, sorted: no fillers, no bare numbers, none of the
-    record's own values from closed lists, such as a variant's size and colour. All its words where none would be left.
+    """The title's distinct words that say which product it is, sorted: no fillers, no bare numbers,
+    none of the
+    record's own values from closed lists, such as a variant's size and colour. All its words where
+    none would be left.
     """
-    spans = [span for attribute in template.attributes for span in _own_values(template, item, attribute.name, title)]
+    spans = [
+        span
+        for attribute in template.attributes
+        for span in _own_values(template, item, attribute.name, title)
+    ]
     tokens = tokenise(title)
     words = [
         (fold(key), begin, end)
-        for key, begin, end, is_word in zip(tokens.keys, tokens.begins, tokens.ends, tokens.is_word, strict=True)
+        for key, begin, end, is_word in zip(
+            tokens.keys, tokens.begins, tokens.ends, tokens.is_word, strict=True
+        )
         if is_word
     ]
     core = {
@@ -115,7 +138,9 @@ def _stated(template: Template, text: str) -> tuple[tuple[str, str], ...]:
         (attribute.name, value)
         for attribute in template.attributes
         if attribute.type is AttributeType.ENUM
-        for value in sorted({shown_text(str(s.value), 40) for s in find_statements(template, attribute, text)})
+        for value in sorted(
+            {shown_text(str(s.value), 40) for s in find_statements(template, attribute, text)}
+        )
     )
 
 
@@ -157,18 +182,25 @@ def titles_differ(one: ItemDigest, other: ItemDigest) -> bool:
 
 @lru_cache(maxsize=65536)
 def words_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether two titles have at most half of their words in common (Dice), and are no two spellings of one.
+    """Whether two titles have at most half of their words in common (Dice), and are no two
+    spellings of one.
 
     A title that holds all words of the other adds to it, and is not another.
 
-    >>> words_differ(("boy", "butcher"), ("boys", "les")), words_differ(("tote",), ("deluxe", "tote"))
-    (True, False)
+    >>> words_differ(("boy", "butcher"), ("boys", "les"))
+    True
+    >>> words_differ(("tote",), ("deluxe", "tote"))
+    False
     """
     first, second = set(one), set(other)
     common = len(first & second)
-    if common == min(len(first), len(second)) or 2 * common > MAX_COMMON_WORDS * (len(first) + len(second)):
+    if common == min(len(first), len(second)) or 2 * common > MAX_COMMON_WORDS * (
+        len(first) + len(second)
+    ):
         return False
-    shorter, longer = sorted(("".join(one), "".join(other)), key=lambda spelled: (len(spelled), spelled))
+    shorter, longer = sorted(
+        ("".join(one), "".join(other)), key=lambda spelled: (len(spelled), spelled)
+    )
     if len(shorter) < MIN_SPELLED_CHARS:
         return True
     return SequenceMatcher(None, shorter, longer, autojunk=False).ratio() < MIN_SAME_LETTERS
@@ -176,9 +208,11 @@ def words_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 @dataclass
 class Holders:
-    """What is kept of the items that hold one content: bounded, and the same in whatever order they come.
+    """What is kept of the items that hold one content: bounded, and the same in whatever order they
+    come.
 
-    kept: core words → digests by item id. Titles are kept by their hash, so that one that was dropped cannot
+    kept: core words → digests by item id. Titles are kept by their hash, so that one that was
+    dropped cannot
       come back; their items by id.
     """
 
@@ -195,26 +229,35 @@ class Holders:
     @cached_property
     def digests(self) -> list[ItemDigest]:
         """What was kept, by item id."""
-        return sorted((d for same_title in self.kept.values() for d in same_title.values()), key=lambda d: d.item_id)
+        return sorted(
+            (d for same_title in self.kept.values() for d in same_title.values()),
+            key=lambda d: d.item_id,
+        )
 
     @cached_property
     def unrelated(self) -> list[ItemDigest]:
         """Digests of which each differs clearly in its titles from all before it."""
         chosen: list[ItemDigest] = []
         for digest in self.digests:
-            if len(chosen) < PLACEHOLDER_TITLES and all(titles_differ(digest, other) for other in chosen):
+            if len(chosen) < PLACEHOLDER_TITLES and all(
+                titles_differ(digest, other) for other in chosen
+            ):
                 chosen.append(digest)
         return chosen
 
     @cached_property
     def counts(self) -> Tally:
-        """Of each attribute, under how many titles that several items bear these agree on its value."""
+        """Of each attribute, under how many titles that several items bear these agree on its
+        value.
+        """
         values: dict[tuple[tuple[str, ...], str], list[str]] = {}
         for digest in self.digests:
             for name, value in digest.values:
                 values.setdefault((digest.titles, name), []).append(value)
         return Counter(
-            (_OTHER_VALUE, name, len(set(given)) > 1) for (_, name), given in values.items() if len(given) > 1
+            (_OTHER_VALUE, name, len(set(given)) > 1)
+            for (_, name), given in values.items()
+            if len(given) > 1
         )
 
     def findings(self, digest: ItemDigest) -> Iterator[Finding]:
@@ -233,13 +276,20 @@ class Holders:
         for name, value in digest.values:
             twins = (other for other in self.digests if other.titles == digest.titles)
             others = ((twin, dict(twin.values).get(name, value)) for twin in twins)
-            twin, other = next(((twin, other) for twin, other in others if other != value), (None, ""))
+            twin, other = next(
+                ((twin, other) for twin, other in others if other != value), (None, "")
+            )
             if twin is not None:
-                detail = f"{value!r} here, {other!r} in {shown_text(twin.item_id)}, which has the same title and {kind}"
+                detail = (
+                    f"{value!r} here, {other!r} in {shown_text(twin.item_id)}, which has the same "
+                    f"title and {kind}"
+                )
                 yield _finding(digest, _OTHER_VALUE, name, detail)
 
     def _of_siblings(self, digest: ItemDigest) -> Iterator[Finding]:
-        """Values that the shared text states, that another holder has, and that this one has not."""
+        """Values that the shared text states, that another holder has, and that this one
+        has not.
+        """
         for name, value in digest.values:
             stated = {said for attribute, said in digest.stated if attribute == name}
             if not stated or value in stated:
@@ -249,7 +299,8 @@ class Holders:
             if owner is not None:
                 said = dict(owner.values)[name]
                 detail = (
-                    f"the source says {value!r}; {digest.field} says {said!r}, which is the value of "
+                    f"the source says {value!r}; {digest.field} says {said!r}, which is the value "
+                    "of "
                     f"{_named(owner)} with the same text"
                 )
                 yield _finding(digest, "text-contradicts-value", name, detail)
@@ -280,7 +331,9 @@ def group_digests(digests: Iterable[ItemDigest]) -> dict[str, Holders]:
     return {content: group for content, group in groups.items() if len(group.digests) > 1}
 
 
-def find_shared(digests: Iterable[ItemDigest], groups: dict[str, Holders]) -> Iterator[tuple[int, Finding]]:
+def find_shared(
+    digests: Iterable[ItemDigest], groups: dict[str, Holders]
+) -> Iterator[tuple[int, Finding]]:
     """(item bucket, finding) for each digest whose content is shared as it should not be."""
     for digest in digests:
         if digest.content in groups:
@@ -289,12 +342,18 @@ def find_shared(digests: Iterable[ItemDigest], groups: dict[str, Holders]) -> It
 
 
 def is_believed(finding: Finding, believed_kinds: frozenset[tuple[str, str]]) -> bool:
-    """Whether to say it: values that twins of this catalog often differ in are those by which variants differ."""
-    return finding.flag.reason != _OTHER_VALUE or (_OTHER_VALUE, finding.flag.field) in believed_kinds
+    """Whether to say it: values that twins of this catalog often differ in are those by which
+    variants differ.
+    """
+    return (
+        finding.flag.reason != _OTHER_VALUE or (_OTHER_VALUE, finding.flag.field) in believed_kinds
+    )
 
 
 class _Digests(beam.DoFn):
-    """Buckets → KV[part of the contents, ItemDigest]; an item on which this program fails is shown to no other."""
+    """Buckets → KV[part of the contents, ItemDigest]; an item on which this program fails is shown
+    to no other.
+    """
 
     def __init__(self, template: Template, parts: int) -> None:
         self._template, self._parts = template, parts
@@ -321,14 +380,18 @@ class _Find(beam.DoFn):
         refs = list(spooled[1])
         groups = group_digests(read_spool(refs, ItemDigest))
         yield from find_shared(read_spool(refs, ItemDigest), groups)
-        yield beam.pvalue.TaggedOutput(_TALLIES, add_tallies(group.counts for group in groups.values()))
+        yield beam.pvalue.TaggedOutput(
+            _TALLIES, add_tallies(group.counts for group in groups.values())
+        )
 
 
 @dataclass(eq=False)
 class FindSharedContent(beam.PTransform):
-    """PCollection[Bucket] → PCollection[KV[item bucket, Finding]] of pictures and long texts that items share.
+    """PCollection[Bucket] → PCollection[KV[item bucket, Finding]] of pictures and long texts that
+    items share.
 
-    parts: of all contents, as many as there are buckets of items; spool_dir: where digests lie between stages.
+    parts: of all contents, as many as there are buckets of items; spool_dir: where digests lie
+    between stages.
     """
 
     template: Template
@@ -343,9 +406,14 @@ class FindSharedContent(beam.PTransform):
             | "ByContent" >> beam.GroupByKey()
             | "Find" >> beam.ParDo(_Find()).with_outputs(_TALLIES, main="findings")
         )
-        kinds = found[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies) | "Believe" >> beam.Map(_believed)
+        kinds = (
+            found[_TALLIES]
+            | "AddTallies" >> beam.CombineGlobally(add_tallies)
+            | "Believe" >> beam.Map(_believed)
+        )
         return found.findings | "Believed" >> beam.Filter(
-            lambda keyed, believed_kinds: is_believed(keyed[1], believed_kinds), beam.pvalue.AsSingleton(kinds)
+            lambda keyed, believed_kinds: is_believed(keyed[1], believed_kinds),
+            beam.pvalue.AsSingleton(kinds),
         )
 
 

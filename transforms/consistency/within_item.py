@@ -1,11 +1,14 @@
-"""Where an item disagrees with itself: its texts, its pictures and what is written on them against the source's values.
+"""Where an item disagrees with itself: its texts, its pictures and what is written on them against
+the source's values.
 
-PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. The source's value stays; the flag names both sides.
+PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. The source's value stays; the flag
+names both sides.
 
-Each function compares one item and says of every comparison whether it was contradicted, because a contradiction is
-only worth a flag where such comparisons usually agree: plots name years that are not the film's, and shop photographs
-seldom show titles. Comparisons that a catalog contradicts in more than MAX_CONTRADICTED of the cases say nothing
-in that catalog, and nothing is raised from them.
+Each function compares one item and says of every comparison whether it was contradicted, because a
+contradiction is only worth a flag where such comparisons usually agree: plots name years that are
+not the film's, and shop photographs seldom show titles. Comparisons that a catalog contradicts in
+more than MAX_CONTRADICTED of the cases say nothing in that catalog, and nothing is raised from
+them.
 """
 
 from __future__ import annotations
@@ -24,19 +27,34 @@ from schemas.choices import Choice
 from schemas.elements import Bucket, EvidenceText, Finding, Flag, Item, Value
 from schemas.template import Template
 from transforms.consistency.reliability import Tally, add_tallies, believed
-from transforms.consistency.text_similarity import _WORD, MAX_DETAIL_CHARS, fold, latin_words, resemblance, shown_text
+from transforms.consistency.text_similarity import (
+    _WORD,
+    MAX_DETAIL_CHARS,
+    fold,
+    latin_words,
+    resemblance,
+    shown_text,
+)
 from transforms.extraction.colors import PALETTE, srgb_to_lab
-from transforms.extraction.evidence import CONFIDENCE, Place, evidence_texts, find_statements, is_title
+from transforms.extraction.evidence import (
+    CONFIDENCE,
+    Place,
+    evidence_texts,
+    find_statements,
+    is_title,
+)
 from transforms.extraction.gazetteer import Gazetteer
 from transforms.extraction.statements import Statement
 from transforms.items.text import format_value
 from transforms.runtime.metrics import Meter
 
 STAGE = "contradict"
-# What fills a value by itself: names in titles, whatever stands behind a label, identifiers with their check digit.
+# What fills a value by itself: names in titles, whatever stands behind a label, identifiers with
+# their check digit.
 MIN_CONFIDENCE = 0.9
 _SAME_AMOUNT = 0.02  # relative, as for two amounts of one text
-# ΔE*ab. Palette names that people mix up (navy and black, beige and white) have anchors nearer than that.
+# ΔE*ab. Palette names that people mix up (navy and black, beige and white) have anchors nearer than
+# that.
 CLEAR_DELTA_E = 30.0
 MIN_SHOWN_SHARE = 0.5
 MIN_READ_CHARS = 12
@@ -46,7 +64,10 @@ _MAX_READ_CHARS, _MAX_TITLE_WORDS = 400, 12
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison that was made on an item. flag: what is said of it when the two sides disagree."""
+    """One comparison that was made on an item.
+
+    flag: what is said of it when the two sides disagree.
+    """
 
     reason: str
     field: str
@@ -63,29 +84,41 @@ def check_item(template: Template, item: Item) -> list[Check]:
 def check_texts(template: Template, item: Item) -> Iterator[Check]:
     """What titles and texts surely state of an attribute, against what the source gave for it.
 
-    A value that any of the texts states, however weakly, is not contradicted by the others. Lists with several answers
+    A value that any of the texts states, however weakly, is not contradicted by the others. Lists
+    with several answers
     are no part of it: a text need not name all of them. Text on pictures is misread too often.
     """
     texts = [text for text in evidence_texts(template, item) if text.source == "text"]
     for attribute in template.attributes:
         given = item.record.values.get(attribute.name)
-        if given is None or attribute.type in (AttributeType.MULTI_ENUM, AttributeType.STRING, AttributeType.LOCALIZED):
+        if given is None or attribute.type in (
+            AttributeType.MULTI_ENUM,
+            AttributeType.STRING,
+            AttributeType.LOCALIZED,
+        ):
             continue
-        stated = [(text, s) for text in texts for s in find_statements(template, attribute, text.text)]
-        surely = [(t, s) for t, s in stated if CONFIDENCE[s.kind][_place(template, t)] >= MIN_CONFIDENCE]
+        stated = [
+            (text, s) for text in texts for s in find_statements(template, attribute, text.text)
+        ]
+        surely = [
+            (t, s) for t, s in stated if CONFIDENCE[s.kind][_place(template, t)] >= MIN_CONFIDENCE
+        ]
         if not surely:
             continue
         if any(_agree(attribute, given, statement.value) for _, statement in stated):
             yield Check("text-contradicts-value", attribute.name)
         else:
-            yield Check("text-contradicts-value", attribute.name, _text_flag(attribute, given, *surely[0]))
+            yield Check(
+                "text-contradicts-value", attribute.name, _text_flag(attribute, given, *surely[0])
+            )
 
 
 def check_colors(template: Template, item: Item) -> Iterator[Check]:
     """The main colours of the pictures against a colour that the source gave.
 
-    Contradicted when no main colour of any picture is less than CLEAR_DELTA_E from what the value may look like. A
-    picture whose named colours cover less than half of what it shows is no witness.
+    Contradicted when no main colour of any picture is less than CLEAR_DELTA_E from what the value
+    may look like. A picture whose named colours cover less than half of what it shows is no
+    witness.
     """
     pictures = [image.features for image in item.images if image.features is not None]
     shown = [p.colors for p in pictures if sum(share for _, share in p.colors) >= MIN_SHOWN_SHARE]
@@ -95,7 +128,9 @@ def check_colors(template: Template, item: Item) -> Iterator[Check]:
         looks = colors_of_values(attribute).get(str(item.record.values.get(attribute.name)))
         if looks is None:
             continue
-        distance = min(_color_distance(look, name) for look in looks for colors in shown for name, _ in colors)
+        distance = min(
+            _color_distance(look, name) for look in looks for colors in shown for name, _ in colors
+        )
         if distance < CLEAR_DELTA_E:
             yield Check("picture-contradicts-value", attribute.name)
             continue
@@ -103,36 +138,51 @@ def check_colors(template: Template, item: Item) -> Iterator[Check]:
         value = format_value(attribute, item.record.values[attribute.name])
         detail = f"the source says {shown_text(value)!r}; the picture's main colours are {seen}"
         yield Check(
-            "picture-contradicts-value", attribute.name, Flag("picture-contradicts-value", attribute.name, detail)
+            "picture-contradicts-value",
+            attribute.name,
+            Flag("picture-contradicts-value", attribute.name, detail),
         )
 
 
 def check_picture_text(template: Template, item: Item) -> Check | None:
-    """The title against what is written on the pictures; None where too little is written to compare.
+    """The title against what is written on the pictures; None where too little is written to
+    compare.
 
-    Contradicted when no longer word of a title is on the pictures, not even half of it in a row of similar letters,
-    and no longer word on the pictures is in any of the record's cells. Only letters of one alphabet can be compared.
+    Contradicted when no longer word of a title is on the pictures, not even half of it in a row of
+    similar letters, and no longer word on the pictures is in any of the record's cells. Only
+    letters of one alphabet can be compared.
     """
     titles = [text.text for text in evidence_texts(template, item) if is_title(template, text)]
-    read = "\n".join(dict.fromkeys(i.features.text for i in item.images if i.features is not None and i.features.text))
+    read = "\n".join(
+        dict.fromkeys(
+            i.features.text for i in item.images if i.features is not None and i.features.text
+        )
+    )
     wanted = sorted({word for title in titles for word in latin_words(title)})[:_MAX_TITLE_WORDS]
     written = latin_words(read[:_MAX_READ_CHARS])
     if not wanted or sum(map(len, written)) < MIN_READ_CHARS:
         return None
     letters = "".join(_WORD.findall(fold(read[:_MAX_READ_CHARS])))
     own = {word for cell in item.record.given.values() for word in latin_words(cell)}
-    if own.intersection(written) or any(resemblance(word, letters) >= MIN_WORD_MATCH for word in wanted):
+    if own.intersection(written) or any(
+        resemblance(word, letters) >= MIN_WORD_MATCH for word in wanted
+    ):
         return Check("picture-text-other-title", "images")
     detail = (
-        f"the title is {shown_text(titles[0])!r}; on the picture stands {shown_text(' / '.join(read.split(chr(10))))!r}"
+        f"the title is {shown_text(titles[0])!r}; on the picture stands "
+        f"{shown_text(' / '.join(read.split(chr(10))))!r}"
     )
-    return Check("picture-text-other-title", "images", Flag("picture-text-other-title", "images", detail))
+    return Check(
+        "picture-text-other-title", "images", Flag("picture-text-other-title", "images", detail)
+    )
 
 
 def colors_of_values(attribute: Attribute) -> dict[str, tuple[str, ...]]:
-    """Value of the closed list → what of the palette it may look like; empty for lists that are not of colours.
+    """Value of the closed list → what of the palette it may look like; empty for lists that are not
+    of colours.
 
-    A list is one of colours when most of its values are named, or have a synonym that is named, in the palette.
+    A list is one of colours when most of its values are named, or have a synonym that is named, in
+    the palette.
     """
     if attribute.type is not AttributeType.ENUM:
         return {}
@@ -172,7 +222,9 @@ def _agree(attribute: Attribute, given: Value, stated: Value) -> bool:
     return given == stated
 
 
-def _text_flag(attribute: Attribute, given: Value, text: EvidenceText, statement: Statement) -> Flag:
+def _text_flag(
+    attribute: Attribute, given: Value, text: EvidenceText, statement: Statement
+) -> Flag:
     span = text.text[max(0, statement.begin - 30) : statement.end + 30]
     detail = (
         f"the source says {shown_text(format_value(attribute, given))!r}; {text.field} says "
@@ -190,7 +242,9 @@ _TALLIES = "tallies"
 
 
 class _Compare(beam.DoFn):
-    """Buckets → the findings of their items, not yet believed, and how often each kind of comparison was made."""
+    """Buckets → the findings of their items, not yet believed, and how often each kind of
+    comparison was made.
+    """
 
     def __init__(self, template: Template) -> None:
         self._template = template
@@ -218,7 +272,10 @@ class _Compare(beam.DoFn):
 
 
 class ContradictionOutputs(NamedTuple):
-    """What FindContradictions gives. findings: KV[item bucket, Finding]; trusted: one frozenset of (reason, field)."""
+    """What FindContradictions gives.
+
+    findings: KV[item bucket, Finding]; trusted: one frozenset of (reason, field).
+    """
 
     findings: beam.PCollection
     trusted: beam.PCollection
@@ -226,16 +283,20 @@ class ContradictionOutputs(NamedTuple):
 
 @dataclass(eq=False)
 class FindContradictions(beam.PTransform):
-    """PCollection[Bucket] → findings of comparisons that this catalog can be judged by, and which these are.
+    """PCollection[Bucket] → findings of comparisons that this catalog can be judged by, and which
+    these are.
 
-    trusted: (reason, field) of these comparisons, where a whole catalog has shown them; None: the buckets show them.
+    trusted: (reason, field) of these comparisons, where a whole catalog has shown them; None: the
+    buckets show them.
     """
 
     template: Template
     trusted: frozenset[tuple[str, str]] | None = None
 
     def expand(self, buckets: beam.PCollection) -> ContradictionOutputs:
-        compared = buckets | "Compare" >> beam.ParDo(_Compare(self.template)).with_outputs(_TALLIES, main="findings")
+        compared = buckets | "Compare" >> beam.ParDo(_Compare(self.template)).with_outputs(
+            _TALLIES, main="findings"
+        )
         if self.trusted is None:
             tallies = compared[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies)
             trusted = tallies | "Believe" >> beam.Map(believed)

@@ -1,1 +1,3 @@
-"""Asking a language model: what is asked, how the dialogue runs, what becomes of an answer, what it may cost."""
+"""Asking a language model: what is asked, how the dialogue runs, what becomes of an answer, what it
+may cost.
+"""

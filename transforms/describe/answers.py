@@ -1,4 +1,6 @@
-"""A language model's answer → values with provenance, or why it cannot be used. Nothing in an answer is trusted.
+"""A language model's answer → values with provenance, or why it cannot be used.
+
+Nothing in an answer is trusted.
 
 ChatAnswer → dict that obeys the question's schema | Problem; (attribute, dict) → AttributeValue.
 """
@@ -32,8 +34,8 @@ from transforms.extraction.identifiers import normalise_identifier
 from transforms.extraction.plain_text import one_line
 from transforms.models.chat import ChatAnswer
 
-# What an answer without a confidence of its own counts as, since the retry asks for none: where the probability of the
-# value's tokens is known, that decides; elsewhere nothing speaks for it.
+# What an answer without a confidence of its own counts as, since the retry asks for none: where the
+# probability of the value's tokens is known, that decides; elsewhere nothing speaks for it.
 UNSTATED, UNSTATED_BUT_MEASURED = CONFIDENCE_WORDS["guess"], CONFIDENCE_WORDS["likely"]
 MAX_SHOWN_CHARS = 200
 METHOD = "mllm:"
@@ -41,7 +43,9 @@ METHOD = "mllm:"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why an answer cannot be used: a registered reason id, a message, and the answer as it came."""
+    """Why an answer cannot be used: a registered reason id, a message, and the answer as it
+    came.
+    """
 
     reason: str
     message: str
@@ -52,7 +56,9 @@ class Problem:
 
     @property
     def of_answer(self) -> bool:
-        """Whether the model did answer, so that asking otherwise may help; the client has retried the rest."""
+        """Whether the model did answer, so that asking otherwise may help; the client has retried
+        the rest.
+        """
         return self.reason.startswith("answer-")
 
 
@@ -60,7 +66,8 @@ class Problem:
 class Source:
     """Where an answer came from, and what its places stand for.
 
-    texts: field name → the text that the model was shown; pictures: digests, `image 1` is the first.
+    texts: field name → the text that the model was shown; pictures: digests, `image 1` is the
+    first.
     caption: whether the pictures were shown as a description made before.
     """
 
@@ -82,16 +89,22 @@ def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> dict[str, Any]
     """The answer as an object that obeys `schema`, or the Problem with it."""
     if not answer.content.strip():
         why = f"finish_reason {answer.finish_reason}, {answer.completion_tokens:,} tokens"
-        return Problem("answer-empty", f"the answer holds nothing but white space ({why})", answer.content)
+        return Problem(
+            "answer-empty", f"the answer holds nothing but white space ({why})", answer.content
+        )
     if answer.finish_reason == "content_filter":
-        return Problem("model-refused", "the server's content filter withheld the answer", answer.content)
+        return Problem(
+            "model-refused", "the server's content filter withheld the answer", answer.content
+        )
     try:
         content = json.loads(answer.content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         shown = _shown(answer.content)
         if answer.finish_reason == "length":
             return Problem(
-                "answer-truncated", f"cut off after {answer.completion_tokens:,} tokens: {shown}", answer.content
+                "answer-truncated",
+                f"cut off after {answer.completion_tokens:,} tokens: {shown}",
+                answer.content,
             )
         return Problem("answer-malformed", f"no JSON ({error}): {shown}", answer.content)
     fault = _first_fault(content, schema)
@@ -121,12 +134,17 @@ def _validator(schema: bytes) -> jsonschema.Draft202012Validator:
 
 
 def judge(
-    question: Question, attribute: Attribute, content: Mapping[str, Any], answer: ChatAnswer, source: Source
+    question: Question,
+    attribute: Attribute,
+    content: Mapping[str, Any],
+    answer: ChatAnswer,
+    source: Source,
 ) -> AttributeValue:
     """What a checked answer says of one attribute.
 
-    Reasons of an unknown: `model-unknown`, `below-threshold`, and `answer-off-schema` for a value that the schema
-    could not rule out (an identifier with a wrong check digit, a number outside its range).
+    Reasons of an unknown: `model-unknown`, `below-threshold`, and `answer-off-schema` for a value
+    that the schema could not rule out (an identifier with a wrong check digit, a number outside its
+    range).
     """
     known = AttributeValue(
         None,
@@ -145,7 +163,9 @@ def judge(
         evidence = Evidence(place or "", text=_shown(str(said)))
         return replace(known, evidence=evidence, reason="answer-off-schema")
     confidence = confidence_of(attribute, content, answer)
-    known = replace(known, confidence=confidence, evidence=_evidence(question, attribute, value, place, source))
+    known = replace(
+        known, confidence=confidence, evidence=_evidence(question, attribute, value, place, source)
+    )
     if confidence < attribute.min_confidence:
         return replace(known, reason="below-threshold")
     return replace(known, value=value, source="model", reason=None)
@@ -155,7 +175,10 @@ def _is_unknown(attribute: Attribute, said: Any) -> bool:
     if attribute.type is AttributeType.MULTI_ENUM:
         return not said
     # Free text may come in any case; a closed list may hold the word itself, in another case.
-    return bool(said == UNKNOWN or (attribute.type is AttributeType.STRING and said.strip().casefold() == UNKNOWN))
+    return bool(
+        said == UNKNOWN
+        or (attribute.type is AttributeType.STRING and said.strip().casefold() == UNKNOWN)
+    )
 
 
 def to_value(attribute: Attribute, said: Any) -> Value | None:
@@ -185,22 +208,34 @@ def _in_range(attribute: Attribute, number: float) -> float | None:
 
 
 def confidence_of(attribute: Attribute, content: Mapping[str, Any], answer: ChatAnswer) -> float:
-    """The prior of the model's confidence word, bounded by the probability of the value's tokens where it is known."""
+    """The prior of the model's confidence word, bounded by the probability of the value's tokens
+    where it is known.
+    """
     word = content.get(attribute.name + CONFIDENCE_KEY)
     measured = attribute.name in answer.probabilities
-    prior = (UNSTATED_BUT_MEASURED if measured else UNSTATED) if word is None else CONFIDENCE_WORDS[word]
+    prior = (
+        (UNSTATED_BUT_MEASURED if measured else UNSTATED)
+        if word is None
+        else CONFIDENCE_WORDS[word]
+    )
     # Rounded: a float32 column and a comparison with the threshold must agree.
     return round(min(prior, answer.probabilities.get(attribute.name, 1.0)), 4)
 
 
-def _evidence(question: Question, attribute: Attribute, value: Value, place: str | None, source: Source) -> Evidence:
-    """Where the value was seen: a picture, the span that names it in the field, or the field as a whole."""
+def _evidence(
+    question: Question, attribute: Attribute, value: Value, place: str | None, source: Source
+) -> Evidence:
+    """Where the value was seen: a picture, the span that names it in the field, or the field as a
+    whole.
+    """
     if place is None:
         places = question.places_of(attribute)
         place = places[0] if len(places) == 1 else None
     if place is not None and is_picture(place):
         if source.caption:
-            return Evidence("image_description", image=source.pictures[0] if len(source.pictures) == 1 else None)
+            return Evidence(
+                "image_description", image=source.pictures[0] if len(source.pictures) == 1 else None
+            )
         return Evidence("images", image=source.pictures[int(place.removeprefix("image ")) - 1])
     if place is None:
         return Evidence("record", text="the model was not asked where")
@@ -210,5 +245,7 @@ def _evidence(question: Question, attribute: Attribute, value: Value, place: str
             return Evidence(place, stated.begin, stated.end, text[stated.begin : stated.end])
     begin = text.find(value) if isinstance(value, str) else -1
     return (
-        Evidence(place, begin, begin + len(value), value) if begin >= 0 and isinstance(value, str) else Evidence(place)
+        Evidence(place, begin, begin + len(value), value)
+        if begin >= 0 and isinstance(value, str)
+        else Evidence(place)
     )

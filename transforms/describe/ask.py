@@ -1,4 +1,6 @@
-"""Sending what is to be asked: jobs grouped so that equal questions meet, dialogues held, faults kept with their item."""
+"""Sending what is to be asked: jobs grouped so that equal questions meet, dialogues held, faults
+kept with their item.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,11 @@ Answered = tuple[list[tuple[int, ItemAnswer]], Usage]
 
 
 def job_key(job: DescribeJob, *, two_pass: bool) -> str:
-    """What is asked, whatever the item, as 64 hexadecimal digits; in two passes what the first one asks.
+    """What is asked, whatever the item, as 64 hexadecimal digits; in two passes what the first one
+    asks.
 
-    Demonstrations do not count: a job must come to the part that holds its answer when its neighbours have changed.
+    Demonstrations do not count: a job must come to the part that holds its answer when its
+    neighbours have changed.
     """
     content: list[Any] = [job.pictures] if job.describe else [job.pictures, "described"]
     if not (two_pass and job.pictures):
@@ -41,7 +45,8 @@ def job_key(job: DescribeJob, *, two_pass: bool) -> str:
 class Teller:
     """Answers requests: from the store, else within the budget from the model. Counts what it took.
 
-    told: called with what happened, for a live view: requests `sent`, `answers`, and what they took.
+    told: called with what happened, for a live view: requests `sent`, `answers`, and what they
+    took.
     took_msecs: of each call that was answered.
     """
 
@@ -55,18 +60,24 @@ class Teller:
     took_msecs: list[int] = field(default_factory=list)
 
     def ask(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer | Failure]:
-        """One answer or Failure per request, in order; of requests with one address the first is sent."""
+        """One answer or Failure per request, in order; of requests with one address the first is
+        sent.
+        """
         fingerprints = [request.fingerprint(self.model) for request in requests]
         distinct: dict[str, ChatRequest] = {}
         for fingerprint, request in zip(fingerprints, requests, strict=True):
             distinct.setdefault(fingerprint, request)  # the first one's demonstrations are shown
-        answers: dict[str, ChatAnswer | Failure] = {f: a for f in distinct if (a := self.store.get(f)) is not None}
+        answers: dict[str, ChatAnswer | Failure] = {
+            f: a for f in distinct if (a := self.store.get(f)) is not None
+        }
         self.usage += Usage(reused=len(answers))
         waiting = [f for f in distinct if f not in answers]
         while waiting:
             sent, waiting = self._affordable(distinct, waiting)
             if not sent:
-                answers |= dict.fromkeys(waiting, Failure("budget", "the run's budget was spent before this was asked"))
+                answers |= dict.fromkeys(
+                    waiting, Failure("budget", "the run's budget was spent before this was asked")
+                )
                 break
             self.told({"sent": len(sent)})
             for index, answer in answer_all(self.model, [distinct[f] for f in sent]):
@@ -74,24 +85,34 @@ class Teller:
                 self._account(sent[index], distinct[sent[index]], answer)
         return [answers[f] for f in fingerprints]
 
-    def _affordable(self, requests: dict[str, ChatRequest], waiting: list[str]) -> tuple[list[str], list[str]]:
-        """The first of the waiting that may be sent, and the rest, which may be affordable once these are settled."""
+    def _affordable(
+        self, requests: dict[str, ChatRequest], waiting: list[str]
+    ) -> tuple[list[str], list[str]]:
+        """The first of the waiting that may be sent, and the rest, which may be affordable once
+        these are settled.
+        """
         if self.budget.limit == UNLIMITED:
             return waiting, []
         count = 0
         while count < len(waiting):
-            if not self.purse.reserve(self.budget.estimate(requests[waiting[count]], self.image_px)):
+            if not self.purse.reserve(
+                self.budget.estimate(requests[waiting[count]], self.image_px)
+            ):
                 break
             count += 1
         return waiting[:count], waiting[count:]
 
-    def _account(self, fingerprint: str, request: ChatRequest, answer: ChatAnswer | Failure) -> None:
+    def _account(
+        self, fingerprint: str, request: ChatRequest, answer: ChatAnswer | Failure
+    ) -> None:
         spent = self.budget.spent(answer)
         if isinstance(answer, ChatAnswer):
             self.store.put(fingerprint, request, answer)
         if self.budget.limit != UNLIMITED:
             self.purse.settle(self.budget.estimate(request, self.image_px), spent)
-        self.usage = self.usage.with_call(answer, spent.cost, reckon(request, self.image_px).prompt_tokens)
+        self.usage = self.usage.with_call(
+            answer, spent.cost, reckon(request, self.image_px).prompt_tokens
+        )
         if isinstance(answer, ChatAnswer):
             self.took_msecs.append(round(answer.seconds * 1000))
             tokens = answer.prompt_tokens + answer.completion_tokens
@@ -101,7 +122,9 @@ class Teller:
 
 
 def hold_conversations(
-    asker: Asker, jobs: Sequence[DescribeJob], ask: Callable[[Sequence[ChatRequest]], Sequence[ChatAnswer | Failure]]
+    asker: Asker,
+    jobs: Sequence[DescribeJob],
+    ask: Callable[[Sequence[ChatRequest]], Sequence[ChatAnswer | Failure]],
 ) -> list[ItemAnswer]:
     """The answer to each job, in order. All that can be asked at a time is asked together."""
     results: dict[int, ItemAnswer] = {}
@@ -115,7 +138,9 @@ def hold_conversations(
                 requests[number] = conversations[number].send(answer)  # type: ignore[arg-type]
             except StopIteration as done:
                 results[number] = done.value
-            except Exception as error:  # a fault of this program met on one item must not stop the others
+            except (
+                Exception
+            ) as error:  # a fault of this program met on one item must not stop the others
                 results[number] = fault_answer(jobs[number].item_id, error)
         said = dict(zip(requests, ask(list(requests.values())), strict=True)) if requests else {}
     return [results[number] for number in range(len(jobs))]
@@ -132,13 +157,19 @@ def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> 
     """
     sharing: dict[tuple[Any, ...], list[DescribeJob]] = {}
     for job in jobs:
-        sharing.setdefault((job.fields, job.known, job.pictures, job.attributes, job.describe), []).append(job)
+        sharing.setdefault(
+            (job.fields, job.known, job.pictures, job.attributes, job.describe), []
+        ).append(job)
 
-    # What costs least a value first; in the same order in every run, so that a budget is spent alike.
+    # What costs least a value first; in the same order in every run, so that a budget is spent
+    # alike.
     def effort(shared: tuple[Any, list[DescribeJob]]) -> tuple[float, str]:
         return effort_of(asker.template, asker.options, shared[1][0]), repr(shared[0])
 
-    groups = [sorted(group, key=lambda job: job.item_id) for _, group in sorted(sharing.items(), key=effort)]
+    groups = [
+        sorted(group, key=lambda job: job.item_id)
+        for _, group in sorted(sharing.items(), key=effort)
+    ]
     answers = hold_conversations(asker, [group[0] for group in groups], teller.ask)
     answered = [
         (job.item_bucket, replace(answer, item_id=job.item_id))
@@ -149,4 +180,6 @@ def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> 
     for _, answer in answered:
         if answer.reason is not None:
             failed[answer.reason] = failed.get(answer.reason, 0) + 1
-    return answered, teller.usage + Usage(jobs=len(groups), items=len(answered), failed_items=failed)
+    return answered, teller.usage + Usage(
+        jobs=len(groups), items=len(answered), failed_items=failed
+    )

@@ -1,7 +1,7 @@
 """What language models cost: usage, prices, and a budget that all workers of a machine share.
 
-A call is reserved with an estimate before it is sent and settled with what it took, so the budget holds whatever the
-number of requests under way.
+A call is reserved with an estimate before it is sent and settled with what it took, so the budget
+holds whatever the number of requests under way.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ PURSE_BYTES = 256  # three numbers with their names take 110 at most
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Money per million tokens, in whatever currency the prices are in; image: per million tokens of pictures.
+    """Money per million tokens, in whatever currency the prices are in; image: per million tokens
+    of pictures.
 
-    image_tokens are part of the prompt's; where their price is not given, they cost what the prompt's cost.
+    image_tokens are part of the prompt's; where their price is not given, they cost what the
+    prompt's cost.
     """
 
     prompt: float = 0.0
@@ -36,9 +38,16 @@ class Prices:
     image: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("prompt", self.prompt), ("completion", self.completion), ("image", self.image)):
+        for name, value in (
+            ("prompt", self.prompt),
+            ("completion", self.completion),
+            ("image", self.image),
+        ):
             if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"--prices {name}={value!r}; a price is a number of at least 0, per million tokens")
+                raise ValueError(
+                    f"--prices {name}={value!r}; a price is a number of at least 0, per million "
+                    "tokens"
+                )
 
     def cost(self, prompt_tokens: int, image_tokens: int, completion_tokens: int) -> float:
         image = self.prompt if self.image is None else self.image
@@ -64,7 +73,9 @@ class Amount:
 
     def within(self, limit: Amount) -> bool:
         # Money is added up in floats.
-        return all(getattr(self, f.name) <= getattr(limit, f.name) * (1 + 1e-9) for f in fields(self))
+        return all(
+            getattr(self, f.name) <= getattr(limit, f.name) * (1 + 1e-9) for f in fields(self)
+        )
 
 
 UNLIMITED = Amount(math.inf, math.inf, math.inf)
@@ -72,7 +83,10 @@ UNLIMITED = Amount(math.inf, math.inf, math.inf)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may spend, with the prices to reckon by. Raises ValueError that names a wrong option."""
+    """What a run may spend, with the prices to reckon by.
+
+    Raises ValueError that names a wrong option.
+    """
 
     max_model_calls: int | None = None
     max_tokens: int | None = None
@@ -83,9 +97,13 @@ class Budget:
         for option in ("max_model_calls", "max_tokens", "max_cost"):
             value = getattr(self, option)
             if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"--{option.replace('_', '-')} is {value!r}; allowed is a number of at least 0")
+                raise ValueError(
+                    f"--{option.replace('_', '-')} is {value!r}; allowed is a number of at least 0"
+                )
         if self.max_cost is not None and not (self.prices.prompt or self.prices.completion):
-            raise ValueError("--max-cost needs --prices, for example --prices prompt=0.15 completion=0.60")
+            raise ValueError(
+                "--max-cost needs --prices, for example --prices prompt=0.15 completion=0.60"
+            )
 
     @property
     def limit(self) -> Amount:
@@ -93,7 +111,9 @@ class Budget:
         return Amount(*(math.inf if value is None else value for value in given))
 
     def estimate(self, request: ChatRequest, image_px: int) -> Amount:
-        """The most that one call may take: all its answer tokens, and pictures at their full size."""
+        """The most that one call may take: all its answer tokens, and pictures at their
+        full size.
+        """
         reckoned = reckon(request, image_px)
         return self._amount(reckoned.prompt_tokens, reckoned.image_tokens, request.max_tokens)
 
@@ -160,7 +180,8 @@ class SharedPurse:
             text = os.pread(descriptor, PURSE_BYTES, 0)
             purse = OwnPurse(self.limit, Amount(**json.loads(text)) if text else Amount())
             yield purse
-            # One call of the system: a worker that is killed here leaves the amounts of before or after, never none.
+            # One call of the system: a worker that is killed here leaves the amounts of before or
+            # after, never none.
             os.pwrite(descriptor, json.dumps(asdict(purse.taken)).encode().ljust(PURSE_BYTES), 0)
         finally:
             os.close(descriptor)
@@ -197,11 +218,17 @@ class Usage:
     failed_calls: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Usage) -> Usage:
-        both: dict[str, Any] = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        total: dict[str, Any] = {n: _merge(a, b) if isinstance(a, dict) else a + b for n, (a, b) in both.items()}
+        both: dict[str, Any] = {
+            f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)
+        }
+        total: dict[str, Any] = {
+            n: _merge(a, b) if isinstance(a, dict) else a + b for n, (a, b) in both.items()
+        }
         return Usage(**total)
 
-    def with_call(self, answer: ChatAnswer | Failure, cost: float, reckoned_tokens: int = 0) -> Usage:
+    def with_call(
+        self, answer: ChatAnswer | Failure, cost: float, reckoned_tokens: int = 0
+    ) -> Usage:
         if isinstance(answer, Failure):
             failed = _merge(self.failed_calls, {answer.reason: 1})
             return replace(self, calls=self.calls + 1, failed_calls=failed)

@@ -1,8 +1,10 @@
-"""A conversation with a language model about one item, as a generator: it yields requests and is sent answers.
+"""A conversation with a language model about one item, as a generator: it yields requests and is
+sent answers.
 
-DescribeJob → ChatRequest, ChatAnswer | Failure, ... → ItemAnswer. One structured call by default; in two passes the
-pictures are described first and the values are asked for with that description. An answer that cannot be used is
-asked for once more with other parameters. Lists too large for one question follow level by level.
+DescribeJob → ChatRequest, ChatAnswer | Failure, ... → ItemAnswer. One structured call by default;
+in two passes the pictures are described first and the values are asked for with that description.
+An answer that cannot be used is asked for once more with other parameters. Lists too large for one
+question follow level by level.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """A usable answer: what was asked, the checked content, the answer as it came, and its provenance."""
+    """A usable answer: what was asked, the checked content, the answer as it came, and its
+    provenance.
+    """
 
     question: Question
     content: Mapping[str, Any]
@@ -67,9 +71,14 @@ class _Shown:
         return (*self.texts, *(picture_place(number) for number in range(1, count + 1)))
 
 
-def converse(asker: Asker, job: DescribeJob) -> Generator[ChatRequest, ChatAnswer | Failure, ItemAnswer]:
+def converse(
+    asker: Asker, job: DescribeJob
+) -> Generator[ChatRequest, ChatAnswer | Failure, ItemAnswer]:
     """Everything that is asked about one item, and what came of it."""
-    shown, attributes = _shown(asker, job), [asker.template.by_name[name] for name in job.attributes]
+    shown, attributes = (
+        _shown(asker, job),
+        [asker.template.by_name[name] for name in job.attributes],
+    )
     small = [attribute for attribute in attributes if not is_large(attribute)]
     result = ItemAnswer(
         job.item_id,
@@ -78,14 +87,18 @@ def converse(asker: Asker, job: DescribeJob) -> Generator[ChatRequest, ChatAnswe
         prompt_hash=asker.options.prompt().hash,
     )
     if asker.options.two_pass and shown.pictures:
-        heard = yield from _ask(asker, Question(describe=True), replace(shown, texts={}, known={}, demonstrations=()))
+        heard = yield from _ask(
+            asker, Question(describe=True), replace(shown, texts={}, known={}, demonstrations=())
+        )
         result = _with_description(result, heard)
         if isinstance(heard, Problem):
             return _with_values(result, attributes, heard)
         shown = replace(shown, pictures=(), caption=result.description)
     describe = job.describe and bool(shown.pictures)
     if small or describe:
-        heard = yield from _ask(asker, Question(tuple(small), places=shown.places, describe=describe), shown)
+        heard = yield from _ask(
+            asker, Question(tuple(small), places=shown.places, describe=describe), shown
+        )
         result = _with_description(result, heard) if describe else result
         result = _with_values(result, small, heard)
     for attribute in attributes:
@@ -100,7 +113,13 @@ def converse(asker: Asker, job: DescribeJob) -> Generator[ChatRequest, ChatAnswe
 
 def _shown(asker: Asker, job: DescribeJob) -> _Shown:
     pictures = tuple(PreparedPicture(d, picture_path(asker.pictures_dir, d)) for d in job.pictures)
-    return _Shown(dict(job.fields), dict(job.known), pictures, digests=job.pictures, demonstrations=job.demonstrations)
+    return _Shown(
+        dict(job.fields),
+        dict(job.known),
+        pictures,
+        digests=job.pictures,
+        demonstrations=job.demonstrations,
+    )
 
 
 def _ask(asker: Asker, question: Question, shown: _Shown) -> Turns:
@@ -108,11 +127,15 @@ def _ask(asker: Asker, question: Question, shown: _Shown) -> Turns:
     heard = yield from _attempt(asker, question, shown, asker.options)
     if isinstance(heard, Problem) and heard.of_answer:
         cooler = replace(asker.options, temperature=0.0)
-        heard = yield from _attempt(asker, replace(question, lean=True), shown, cooler, _RETRY_TOKENS)
+        heard = yield from _attempt(
+            asker, replace(question, lean=True), shown, cooler, _RETRY_TOKENS
+        )
     return heard
 
 
-def _attempt(asker: Asker, question: Question, shown: _Shown, options: AskOptions, longer: int = 1) -> Turns:
+def _attempt(
+    asker: Asker, question: Question, shown: _Shown, options: AskOptions, longer: int = 1
+) -> Turns:
     request = build_request(
         asker.template,
         options,
@@ -149,7 +172,8 @@ def _judged(heard: _Heard | Problem, attribute: Attribute) -> AttributeValue:
 
 
 def _descend(asker: Asker, attribute: Attribute, shown: _Shown, described: str) -> Turns:
-    """The value of a large list, level by level: an AttributeValue, or the Problem of the level that failed.
+    """The value of a large list, level by level: an AttributeValue, or the Problem of the level
+    that failed.
 
     Its confidence is that of the least sure level.
     """
@@ -184,7 +208,9 @@ def _with_description(result: ItemAnswer, heard: _Heard | Problem) -> ItemAnswer
     )
 
 
-def _with_values(result: ItemAnswer, attributes: Sequence[Attribute], heard: _Heard | Problem) -> ItemAnswer:
+def _with_values(
+    result: ItemAnswer, attributes: Sequence[Attribute], heard: _Heard | Problem
+) -> ItemAnswer:
     judged = {attribute.name: _judged(heard, attribute) for attribute in attributes}
     result = replace(result, values=result.values | judged)
     return _with_problem(result, heard) if isinstance(heard, Problem) else result

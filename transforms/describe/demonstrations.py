@@ -1,7 +1,9 @@
-"""Labelled items that a language model is shown for how values are chosen: (item, attributes) → Demonstrations. Pure.
+"""Labelled items that a language model is shown for how values are chosen: (item, attributes) →
+Demonstrations. Pure.
 
-The nearest by text and picture are taken, by maximal marginal relevance (Carbonell & Goldstein 1998,
-doi:10.1145/290941.291025): of ten variants of one product the second to tenth would say nothing more.
+The nearest by text and picture are taken, by maximal marginal relevance (Carbonell & Goldstein
+1998, doi:10.1145/290941.291025): of ten variants of one product the second to tenth would say
+nothing more.
 """
 
 from __future__ import annotations
@@ -40,8 +42,9 @@ class _Row:
 class Pool:
     """Examples to choose from, some ten thousand at most: every choice looks at all of them.
 
-    An item's vector is the unit vector of its text beside the unit vector of its picture, zero where there is none.
-    Examples without a text or any value are left out: what they show could not be told.
+    An item's vector is the unit vector of its text beside the unit vector of its picture, zero
+    where there is none. Examples without a text or any value are left out: what they show could not
+    be told.
     """
 
     def __init__(self, examples: Iterable[Example]) -> None:
@@ -52,28 +55,41 @@ class Pool:
         self._numbers = {row.item_id: number for number, row in enumerate(rows)}
         self._shown = [(row.title, row.values) for row in rows]
         self._groups: dict[bytes, int] = {}
-        self._group = np.array([self._groups.setdefault(row.texts, len(self._groups)) for row in rows], np.int64)
+        self._group = np.array(
+            [self._groups.setdefault(row.texts, len(self._groups)) for row in rows], np.int64
+        )
         self._having: dict[str, np.ndarray[Any, np.dtype[np.bool_]]] = {}
         for number, row in enumerate(rows):
             for name in row.values:
                 self._having.setdefault(name, np.zeros(len(rows), bool))[number] = True
 
-    def choose(self, item: Example, attributes: Sequence[str], count: int, own_id: str) -> tuple[Demonstration, ...]:
-        """Up to `count` examples with a value of one of the attributes, best first; of equals the first by id.
+    def choose(
+        self, item: Example, attributes: Sequence[str], count: int, own_id: str
+    ) -> tuple[Demonstration, ...]:
+        """Up to `count` examples with a value of one of the attributes, best first; of equals the
+        first by id.
 
-        Never the one with `own_id`, nor one with the texts of the item or of another that is chosen. None for an
+        Never the one with `own_id`, nor one with the texts of the item or of another that is
+        chosen. None for an
         item without a vector: nothing is near it.
         """
         vector = _fused([(item.text_vector, item.image_vector)], self._dimensions)[0]
-        rows = self._eligible(attributes, self._groups.get(_digest(item), -1), self._numbers.get(own_id))
+        rows = self._eligible(
+            attributes, self._groups.get(_digest(item), -1), self._numbers.get(own_id)
+        )
         if not vector.any() or not len(rows):
             return ()
         nearness = np.round(self._matrix @ vector, _DECIMALS)
         # In the order of ids again, in which the first of equals is taken.
         nearest = np.sort(rows[np.argsort(-nearness[rows], kind="stable")[:SHORTLIST]])
-        return tuple(self._demonstration(row, attributes) for row in self._diverse(nearest, nearness[nearest], count))
+        return tuple(
+            self._demonstration(row, attributes)
+            for row in self._diverse(nearest, nearness[nearest], count)
+        )
 
-    def _eligible(self, attributes: Sequence[str], group: int, own: int | None) -> np.ndarray[Any, np.dtype[np.intp]]:
+    def _eligible(
+        self, attributes: Sequence[str], group: int, own: int | None
+    ) -> np.ndarray[Any, np.dtype[np.intp]]:
         eligible = np.zeros(len(self._shown), bool)
         for name in attributes:
             if name in self._having:
@@ -83,7 +99,9 @@ class Pool:
             eligible[own] = False
         return np.flatnonzero(eligible)
 
-    def _diverse(self, rows: np.ndarray[Any, np.dtype[np.intp]], nearness: Floats, count: int) -> Iterator[int]:
+    def _diverse(
+        self, rows: np.ndarray[Any, np.dtype[np.intp]], nearness: Floats, count: int
+    ) -> Iterator[int]:
         """Rows by maximal marginal relevance."""
         vectors, groups = self._matrix[rows], self._group[rows]
         waiting, likeness = np.ones(len(rows), bool), np.zeros(len(rows), np.float32)
@@ -99,20 +117,35 @@ class Pool:
 
     def _demonstration(self, row: int, attributes: Sequence[str]) -> Demonstration:
         title, values = self._shown[row]
-        return Demonstration(title, tuple((name, values[name]) for name in attributes if name in values))
+        return Demonstration(
+            title, tuple((name, values[name]) for name in attributes if name in values)
+        )
 
 
 def _row(example: Example) -> _Row:
-    # Labels are written as the template writes them; several of a list as `format_value` joins them.
+    # Labels are written as the template writes them; several of a list as `format_value` joins
+    # them.
     written = {name: ", ".join(labels)[:MAX_VALUE_CHARS] for name, labels in example.known.items()}
-    title = next((text.text for text in example.texts if text.source == "text"), "")[:MAX_TITLE_CHARS]
+    title = next((text.text for text in example.texts if text.source == "text"), "")[
+        :MAX_TITLE_CHARS
+    ]
     values = {name: text for name, text in written.items() if text}
-    return _Row(example.item_id, title, values, _digest(example), (example.text_vector, example.image_vector))
+    return _Row(
+        example.item_id,
+        title,
+        values,
+        _digest(example),
+        (example.text_vector, example.image_vector),
+    )
 
 
 def _digest(example: Example) -> bytes:
-    """Of the example's own texts, whatever their case and spaces; text on pictures differs with each photograph."""
-    texts = [" ".join(text.text.casefold().split()) for text in example.texts if text.source == "text"]
+    """Of the example's own texts, whatever their case and spaces; text on pictures differs with
+    each photograph.
+    """
+    texts = [
+        " ".join(text.text.casefold().split()) for text in example.texts if text.source == "text"
+    ]
     return hashlib.blake2b("\0".join(texts).encode(), digest_size=16).digest()
 
 
@@ -123,7 +156,9 @@ def _dimension(vectors: Iterable[bytes]) -> int:
 
 
 def _fused(vectors: Sequence[tuple[bytes, bytes]], dimensions: Sequence[int]) -> Floats:
-    """Unit vectors side by side, as one of unit length, (rows, sum of dimensions); one of another dimension is none."""
+    """Unit vectors side by side, as one of unit length, (rows, sum of dimensions); one of another
+    dimension is none.
+    """
     fused = np.zeros((len(vectors), sum(dimensions)), np.float32)
     begin = 0
     for part, dimension in enumerate(dimensions):

@@ -1,7 +1,9 @@
-"""Items are put to a language model: PCollection[Bucket] → PCollection[KV[item bucket, ItemAnswer]] and Usage.
+"""Items are put to a language model: PCollection[Bucket] → PCollection[KV[item bucket, ItemAnswer]]
+and Usage.
 
-What is open is asked once for each distinct content, in parts of all jobs that are contiguous ranges of their keys.
-A part's earlier answers are read from the store, the rest is sent, and every answer is kept as it comes.
+What is open is asked once for each distinct content, in parts of all jobs that are contiguous
+ranges of their keys. A part's earlier answers are read from the store, the rest is sent, and every
+answer is kept as it comes.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
-# Parts under way at once in a worker: the last answers of one come in while the next is being asked, so that the
-# model is never left without work.
+# Parts under way at once in a worker: the last answers of one come in while the next is being
+# asked, so that the model is never left without work.
 PARTS_AT_ONCE = 2
 _USAGE, _FAILED = "usage", "failed"
 
@@ -46,7 +48,9 @@ _Part = tuple[list[tuple[int, ItemAnswer]], Usage, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class DescribeConfig:
-    """All that the stage is told. Places: pictures, answers, purse (a local file, or empty without a shared disk).
+    """All that the stage is told.
+
+    Places: pictures, answers, purse (a local file, or empty without a shared disk).
 
     rehearsal: nothing is sent and no answer kept, what would be is counted, at these rates.
     """
@@ -64,7 +68,9 @@ class DescribeConfig:
 
 
 class _Jobs(beam.DoFn):
-    """Buckets → KV[part, DescribeJob]; an item on which this program fails gets its answer, a failure, at once."""
+    """Buckets → KV[part, DescribeJob]; an item on which this program fails gets its answer, a
+    failure, at once.
+    """
 
     def __init__(self, config: DescribeConfig, heartbeat_dir: str = "") -> None:
         self._config, self._heartbeat_dir = config, heartbeat_dir
@@ -81,7 +87,9 @@ class _Jobs(beam.DoFn):
             try:
                 job = self._job(bucket, item)
             except Exception as error:  # a defect met on one record must not stop the run
-                yield beam.pvalue.TaggedOutput(_FAILED, (bucket.number, fault_answer(item.item_id, error)))
+                yield beam.pvalue.TaggedOutput(
+                    _FAILED, (bucket.number, fault_answer(item.item_id, error))
+                )
                 continue
             if job is not None:
                 self._meter.add("items")
@@ -116,7 +124,9 @@ class _Describe(beam.DoFn):
         self._under_way: deque[Future[_Part]] = deque()
 
     def setup(self) -> None:
-        self._meter = Meter("describe" if self._config.rehearsal is None else "rehearse", self._heartbeat_dir)
+        self._meter = Meter(
+            "describe" if self._config.rehearsal is None else "rehearse", self._heartbeat_dir
+        )
 
     def start_bundle(self) -> None:
         self._under_way = deque()
@@ -134,7 +144,9 @@ class _Describe(beam.DoFn):
         while self._under_way:
             for element in self._finish():
                 tagged = isinstance(element, beam.pvalue.TaggedOutput)
-                value = WindowedValue(element.value if tagged else element, window.max_timestamp(), [window])
+                value = WindowedValue(
+                    element.value if tagged else element, window.max_timestamp(), [window]
+                )
                 yield beam.pvalue.TaggedOutput(element.tag, value) if tagged else value
 
     def teardown(self) -> None:
@@ -159,9 +171,13 @@ class _Describe(beam.DoFn):
     def _describe(self, asker: Asker, part: int, jobs: list[DescribeJob]) -> _Part:
         config = self._config
         bounds, is_rehearsal = bounds_of(part, config.parts), config.rehearsal is not None
-        store = AnswerStore(config.answers_dir, *bounds, config.run_id, asker.model.model, read_only=is_rehearsal)
+        store = AnswerStore(
+            config.answers_dir, *bounds, config.run_id, asker.model.model, read_only=is_rehearsal
+        )
         store.load()
-        teller = Teller(asker.model, store, config.budget, self._purse(), config.ask.image_px, self._meter.watch)
+        teller = Teller(
+            asker.model, store, config.budget, self._purse(), config.ask.image_px, self._meter.watch
+        )
         try:
             answered, usage = describe_part(asker, jobs, teller)
             return answered, usage, teller.took_msecs
@@ -187,7 +203,9 @@ class _Describe(beam.DoFn):
 
 
 def _in_thread(call: Callable[[], _Part]) -> Future[_Part]:
-    """Run `call` in a thread that, unlike an executor's, does not keep an interrupted run from ending."""
+    """Run `call` in a thread that, unlike an executor's, does not keep an interrupted run from
+    ending.
+    """
     future: Future[_Part] = Future()
 
     def run() -> None:
@@ -211,8 +229,8 @@ class DescribeOutputs(NamedTuple):
 class DescribeItems(beam.PTransform):
     """Asks a language model about every item of which something is open.
 
-    pool: references to spooled Examples, some ten thousand at most, of which the nearest to an item are shown with
-    its question; every worker process holds all of them.
+    pool: references to spooled Examples, some ten thousand at most, of which the nearest to an item
+    are shown with its question; every worker process holds all of them.
     """
 
     config: DescribeConfig
@@ -221,10 +239,17 @@ class DescribeItems(beam.PTransform):
     pool: beam.pvalue.AsList | None = None
 
     def expand(self, buckets: beam.PCollection) -> DescribeOutputs:
-        asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(_USAGE, main="answers")
+        asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(
+            _USAGE, main="answers"
+        )
         sides = () if self.pool is None else (self.pool,)
         making = beam.ParDo(_Jobs(self.config, self.heartbeat_dir), *sides)
         jobs = buckets | "Jobs" >> making.with_outputs(_FAILED, main="jobs")
-        outputs = jobs.jobs | "SpoolJobs" >> Spool(self.spool_dir) | "ByKey" >> beam.GroupByKey() | "Ask" >> asking
+        outputs = (
+            jobs.jobs
+            | "SpoolJobs" >> Spool(self.spool_dir)
+            | "ByKey" >> beam.GroupByKey()
+            | "Ask" >> asking
+        )
         answers = (outputs.answers, jobs[_FAILED]) | "AllAnswers" >> beam.Flatten()
         return DescribeOutputs(answers, outputs[_USAGE])

@@ -1,7 +1,9 @@
-"""What is asked of a language model about an item: Item → DescribeJob, and (job, question) → ChatRequest. Pure.
+"""What is asked of a language model about an item: Item → DescribeJob, and (job, question) →
+ChatRequest. Pure.
 
-Text of a catalog stands in a prompt only as strings of a JSON object, in which the characters that chat templates
-and special tokens are made of are written as escapes: it cannot close its fence, open a turn or name a picture.
+Text of a catalog stands in a prompt only as strings of a JSON object, in which the characters that
+chat templates and special tokens are made of are written as escapes: it cannot close its fence,
+open a turn or name a picture.
 """
 
 from __future__ import annotations
@@ -41,10 +43,13 @@ _PX_A_TOKEN, _CHARS_A_TOKEN = 28, 4
 # No attribute can have this name.
 _SHOWN_TITLE = "item.title"
 _DEMONSTRATIONS = "demonstrations"
-# Known values of these types help to tell what an item is. Others say what it costs or how many are left: they change
-# every night, and would make each item a new question, to be paid for again.
-CONTEXT_TYPES = frozenset([AttributeType.STRING, AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY])
-# Of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes them for special tokens.
+# Known values of these types help to tell what an item is. Others say what it costs or how many are
+# left: they change every night, and would make each item a new question, to be paid for again.
+CONTEXT_TYPES = frozenset(
+    [AttributeType.STRING, AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY]
+)
+# Of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes them for
+# special tokens.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2029\uff5c"})
 
 
@@ -52,10 +57,11 @@ _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2
 class AskOptions:
     """How items are put to a language model.
 
-    prompt_version: of prompts/describe-item, 0 for the latest; two_pass: describe first, then fill from the
-    description and the texts; image_px: longer side of a picture; max_text_chars: of an item's texts, all together.
-    demonstrations: items with known values that are shown where values are asked for, by prompts that have a place.
-    Raises ValueError that names the option of a value outside its range.
+    prompt_version: of prompts/describe-item, 0 for the latest; two_pass: describe first, then fill
+    from the description and the texts; image_px: longer side of a picture; max_text_chars: of an
+    item's texts, all together.
+    demonstrations: items with known values that are shown where values are asked for, by prompts
+    that have a place. Raises ValueError that names the option of a value outside its range.
     """
 
     prompt_version: int = 0
@@ -77,7 +83,9 @@ class AskOptions:
             ("--demonstrations", self.demonstrations, 0, 10),
         ):
             if not least <= value <= most:
-                raise ValueError(f"{option} is {value!r}; allowed is a number from {least:,} to {most:,}")
+                raise ValueError(
+                    f"{option} is {value!r}; allowed is a number from {least:,} to {most:,}"
+                )
         self.prompt()
 
     def prompt(self) -> Prompt:
@@ -90,13 +98,17 @@ class AskOptions:
         return self.demonstrations if _DEMONSTRATIONS in self.prompt().variables else 0
 
 
-def describe_job(template: Template, options: AskOptions, item: Item, item_bucket: int) -> DescribeJob | None:
+def describe_job(
+    template: Template, options: AskOptions, item: Item, item_bucket: int
+) -> DescribeJob | None:
     """What is to be asked about an item, or None when there is nothing to ask.
 
     What `item.answer` holds of an earlier run is not asked again.
     """
     fields = tuple(_cut(template, item, options.max_text_chars))
-    digests = dict.fromkeys(image.features.digest for image in item.images if image.features is not None)
+    digests = dict.fromkeys(
+        image.features.digest for image in item.images if image.features is not None
+    )
     pictures = tuple(digests)[: options.max_pictures]
     kinds = {kind for kind, there in (("text", fields), ("image", pictures)) if there}
     said = ItemAnswer(item.item_id) if item.answer is None else item.answer
@@ -109,16 +121,29 @@ def describe_job(template: Template, options: AskOptions, item: Item, item_bucke
     if not attributes and not describe:
         return None
     known = tuple(_known(template, item)) if attributes else ()
-    return DescribeJob(item.item_id, item_bucket, fields if attributes else (), known, pictures, attributes, describe)
+    return DescribeJob(
+        item.item_id,
+        item_bucket,
+        fields if attributes else (),
+        known,
+        pictures,
+        attributes,
+        describe,
+    )
 
 
 def effort_of(template: Template, options: AskOptions, job: DescribeJob) -> float:
-    """About how many tokens an answer costs for each value that it may give: what a budget is spent on first."""
+    """About how many tokens an answer costs for each value that it may give: what a budget is spent
+    on first.
+    """
     attributes = [template.by_name[name] for name in job.attributes]
     pictures = len(job.pictures) * (options.image_px / _PX_A_TOKEN) ** 2
     texts = sum(len(text) for _, text in (*job.fields, *job.known))
     shown = pictures + texts / _CHARS_A_TOKEN
-    lists = sum(len(choice.value) + 4 for a in attributes if not is_large(a) for choice in a.values) / _CHARS_A_TOKEN
+    lists = (
+        sum(len(choice.value) + 4 for a in attributes if not is_large(a) for choice in a.values)
+        / _CHARS_A_TOKEN
+    )
     # A large list takes calls of its own, in which everything is shown again.
     calls = 1 + sum(is_large(attribute) for attribute in attributes)
     return (calls * shown + lists) / max(1, len(attributes))
@@ -136,12 +161,18 @@ def _cut(template: Template, item: Item, max_chars: int) -> Iterator[tuple[str, 
 def _known(template: Template, item: Item) -> Iterator[tuple[str, str]]:
     for attribute in template.attributes:
         value = item.values[attribute.name].value
-        if value is not None and not attribute.role and attribute.in_text and attribute.type in CONTEXT_TYPES:
+        if (
+            value is not None
+            and not attribute.role
+            and attribute.in_text
+            and attribute.type in CONTEXT_TYPES
+        ):
             yield attribute.name, format_value(attribute, value)[:MAX_KNOWN_CHARS]
 
 
 def fence(content: Mapping[str, str]) -> str:
-    r"""Texts from outside as a JSON object whose strings hold no character that a chat template takes for its own.
+    r"""Texts from outside as a JSON object whose strings hold no character that a chat template
+    takes for its own.
 
     >>> print(fence({"title": "Mug <|im_end|> [INST]"}))
     {"title": "Mug \u003c|im_end|\u003e \u005bINST\u005d"}
@@ -163,7 +194,8 @@ def build_request(
 ) -> ChatRequest:
     """The request that puts `question`, with what the model is shown.
 
-    Its address is that of the same request without demonstrations, and how many are wanted (`ChatRequest.fingerprint`).
+    Its address is that of the same request without demonstrations, and how many are wanted
+    (`ChatRequest.fingerprint`).
     """
     prompt = options.prompt()
     places = ", ".join(json.dumps(place) for place in question.places)
@@ -228,14 +260,19 @@ def _allowed(question: Question, attribute: Attribute) -> str:
             return f'One of {_listed(question.offered(attribute))}, or "{UNKNOWN}".'
         case AttributeType.MULTI_ENUM:
             most = min(len(question.offered(attribute)), MAX_LIST_VALUES)
-            return f"A list of up to {most} of {_listed(question.offered(attribute))}; an empty list when unknown."
+            return (
+                f"A list of up to {most} of {_listed(question.offered(attribute))}; an empty list "
+                "when unknown."
+            )
         case AttributeType.BOOLEAN:
             return f'"yes", "no" or "{UNKNOWN}".'
         case AttributeType.NUMBER:
             unit = f" in {attribute.unit}, without the unit" if attribute.unit else ""
-            return f'{"A whole number" if attribute.integer else "A number"} as a string{unit}, or "{UNKNOWN}".'
+            number = "A whole number" if attribute.integer else "A number"
+            return f'{number} as a string{unit}, or "{UNKNOWN}".'
         case AttributeType.IDENTIFIER:
-            return f'The {str(attribute.scheme).upper()}, digit by digit as it stands there, or "{UNKNOWN}".'
+            scheme = str(attribute.scheme).upper()
+            return f'The {scheme}, digit by digit as it stands there, or "{UNKNOWN}".'
         case _:
             return f'A short text, or "{UNKNOWN}".'
 

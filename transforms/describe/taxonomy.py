@@ -1,7 +1,9 @@
-"""Closed lists that are too large for one question, level by level: (list, node, query) → at most MAX_CHOICES choices.
+"""Closed lists that are too large for one question, level by level: (list, node, query) → at most
+MAX_CHOICES choices.
 
-A list of paths is a tree of which one level is asked at a time; a subtree that fits into one question is offered
-whole. Of siblings that are still too many, those whose names are nearest to the item's text are offered.
+A list of paths is a tree of which one level is asked at a time; a subtree that fits into one
+question is offered whole. Of siblings that are still too many, those whose names are nearest to the
+item's text are offered.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ Nearest = Callable[[str, Sequence[str]], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is offered next: choice → the value of the list that it stands for, or None where it leads deeper."""
+    """What is offered next: choice → the value of the list that it stands for, or None where it
+    leads deeper.
+    """
 
     choices: dict[str, str | None]
 
@@ -52,7 +56,9 @@ def next_step(paths: Sequence[str], node: str, query: str, nearest: Nearest) -> 
     names = list(children)
     if len(names) + len(own) > MAX_CHOICES:
         names = list(nearest(query, names)[: MAX_CHOICES - len(own)])
-    steps: dict[str, str | None] = {name: name if children[name] == [name] else None for name in names}
+    steps: dict[str, str | None] = {
+        name: name if children[name] == [name] else None for name in names
+    }
     return Step({**dict.fromkeys(own, node), **steps})
 
 
@@ -84,7 +90,9 @@ class NearestByVector:
         for begin in range(0, len(unseen), _CHUNK):
             chunk = unseen[begin : begin + _CHUNK]
             words = [name.replace(PATH_SEPARATOR, " ") for name in chunk]
-            self._vectors |= {n: v for n, v in zip(chunk, self._encode(words), strict=True) if v is not None}
+            self._vectors |= {
+                n: v for n, v in zip(chunk, self._encode(words), strict=True) if v is not None
+            }
 
     def _encode(self, texts: list[str]) -> list[Vector | None]:
         if self._encoder is None:

@@ -1,8 +1,8 @@
 """Vectors of the enriched texts.
 
-PCollection[Bucket] → PCollection[Bucket] with `text_vector`. Equal texts within a bucket are encoded once, and not
-again if the bucket had them in an earlier snapshot.
-An item without any text gets no vector; one that the encoder fails on gets the flag `embed-failed`.
+PCollection[Bucket] → PCollection[Bucket] with `text_vector`. Equal texts within a bucket are
+encoded once, and not again if the bucket had them in an earlier snapshot. An item without any text
+gets no vector; one that the encoder fails on gets the flag `embed-failed`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,41 @@ import pyarrow.compute as pc
 
 from schemas.elements import Bucket, Flag, Item
 from transforms.models import build_text_encoder
-from transforms.models.contract import Failure, ModelOptions, TextEncoder, Vector, call_each, checked_vector
+from transforms.models.contract import (
+    Failure,
+    ModelOptions,
+    TextEncoder,
+    Vector,
+    call_each,
+    checked_vector,
+)
 from transforms.runtime.metrics import Meter
 from transforms.tables.merge import EarlierRows
 
-# As many as the embedded encoder computes at once: small enough that a live view moves every few seconds on one core.
+# As many as the embedded encoder computes at once: small enough that a live view moves every few
+# seconds on one core.
 BATCH_TEXTS = 32
 
 
 def earlier_vectors(earlier: EarlierRows, bucket: int) -> dict[str, Vector]:
-    """Text → vector, float32 (dimension,), of the bucket's earlier items; empty where they cannot be used."""
+    """Text → vector, float32 (dimension,), of the bucket's earlier items; empty where they cannot
+    be used.
+    """
     items = earlier.read(bucket, "items", ["item_id", "text_enriched"])
     vectors = earlier.read(bucket, "embeddings/text") if earlier.same_encoder else None
     if items is None or vectors is None:
         return {}
     column = vectors.column(1).combine_chunks()
-    rows = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
-    places = pc.index_in(items["item_id"], value_set=vectors["item_id"].combine_chunks()).to_pylist()
+    rows = (
+        column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+    )
+    places = pc.index_in(
+        items["item_id"], value_set=vectors["item_id"].combine_chunks()
+    ).to_pylist()
     texts = items["text_enriched"].to_pylist()
-    return {text: rows[place] for text, place in zip(texts, places, strict=True) if place is not None}
+    return {
+        text: rows[place] for text, place in zip(texts, places, strict=True) if place is not None
+    }
 
 
 def embed_items(
@@ -50,12 +66,15 @@ def embed_items(
     count_items: told after each batch of texts how many more items have their vector, or need none.
     """
     holders = Counter(item.text_enriched for item in items)
-    # By length, so that a batch is padded little; the longest first, so that time left is not guessed too low.
+    # By length, so that a batch is padded little; the longest first, so that time left is not
+    # guessed too low.
     texts = sorted(_unknown(items, known), key=lambda text: (-len(text), text))
     vectors: dict[str, Vector | Failure] = {text: known[text] for text in holders if text in known}
     for begin in range(0, len(texts), BATCH_TEXTS):
         batch = texts[begin : begin + BATCH_TEXTS]
-        for text, answer in zip(batch, call_each(encoder.encode_texts, batch, "embed-failed"), strict=True):
+        for text, answer in zip(
+            batch, call_each(encoder.encode_texts, batch, "embed-failed"), strict=True
+        ):
             vectors[text] = checked_vector(answer, encoder.dimension, "embed-failed")
         if count_items:
             count_items(sum(holders[text] for text in batch))
@@ -88,7 +107,11 @@ class _Embed(beam.DoFn):
 
     def process(self, bucket: Bucket) -> list[Bucket]:
         with self._meter.timed():
-            known = earlier_vectors(self._earlier, bucket.number) if self._earlier is not None and bucket.items else {}
+            known = (
+                earlier_vectors(self._earlier, bucket.number)
+                if self._earlier is not None and bucket.items
+                else {}
+            )
         if self._encoder is None:
             self._encoder = build_text_encoder(self._options)
         if not self._is_loaded and _unknown(bucket.items, known):
@@ -98,7 +121,10 @@ class _Embed(beam.DoFn):
         with self._meter.timed():
             items = tuple(embed_items(bucket.items, self._encoder, self._count_items, known))
         self._meter.add("reused", sum(item.text_enriched in known for item in items))
-        self._meter.fail("embed-failed", sum(flag.reason == "embed-failed" for item in items for flag in item.flags))
+        self._meter.fail(
+            "embed-failed",
+            sum(flag.reason == "embed-failed" for item in items for flag in item.flags),
+        )
         self._meter.beat()
         return [replace(bucket, items=items)]
 

@@ -1,1 +1,3 @@
-"""What a text states: plain text, tokens, names of a list, quantities, identifiers, and the evidence of each."""
+"""What a text states: plain text, tokens, names of a list, quantities, identifiers, and the
+evidence of each.
+"""

@@ -1,4 +1,5 @@
-"""The main colours of a picture by name: decoded picture -> ((colour name, share of the foreground), ...).
+"""The main colours of a picture by name: decoded picture -> ((colour name, share of the
+foreground), ...).
 
 Pixels are compared in CIE 1976 L*a*b* (CIE 15:2004, section 8.2.1) under D65, reached from sRGB by
 IEC 61966-2-1. Distances are ΔE*ab, in which about 2.3 is just noticeable.
@@ -25,11 +26,15 @@ UNIFORM_BORDER_SHARE = 0.6
 MIN_FOREGROUND_SHARE = 0.02
 
 # Name → sRGB anchors, as the vocabulary of colours has them: a picture and a word are called alike.
-PALETTE: dict[str, tuple[Rgb, ...]] = {name: anchors for color in COLORS for name, anchors in color.anchors.items()}
+PALETTE: dict[str, tuple[Rgb, ...]] = {
+    name: anchors for color in COLORS for name, anchors in color.anchors.items()
+}
 
 _NAMES = tuple(PALETTE)
 _ANCHOR_NAME = np.array([_NAMES.index(name) for name, anchors in PALETTE.items() for _ in anchors])
-_ANCHOR_RGB = np.array([anchor for anchors in PALETTE.values() for anchor in anchors], dtype=np.uint8)
+_ANCHOR_RGB = np.array(
+    [anchor for anchors in PALETTE.values() for anchor in anchors], dtype=np.uint8
+)
 
 # What shapes the answer, for the content address of descriptions.
 PARAMETERS: dict[str, Any] = {
@@ -46,15 +51,17 @@ _LINEAR_TO_XYZ = np.array(
 )
 _WHITE_D65 = _LINEAR_TO_XYZ.sum(axis=1)
 _SRGB_STEPS = np.arange(256, dtype=np.float32) / 255
-_SRGB_TO_LINEAR = np.where(_SRGB_STEPS <= 0.04045, _SRGB_STEPS / 12.92, ((_SRGB_STEPS + 0.055) / 1.055) ** 2.4)
+_SRGB_TO_LINEAR = np.where(
+    _SRGB_STEPS <= 0.04045, _SRGB_STEPS / 12.92, ((_SRGB_STEPS + 0.055) / 1.055) ** 2.4
+)
 
 
 def dominant_colors(image: Image.Image, limit: int = 4) -> tuple[tuple[str, float], ...]:
     """Named colours of the thing shown with their share of it, largest first; at least one.
 
-    image: any mode; converted to RGB. Where most of the border has one colour, what is connected to it is
-    background and left out, unless nothing but background would remain. Colours below 8 % are dropped,
-    so the shares (0 to 1, rounded to 3 digits) need not add up to 1.
+    image: any mode; converted to RGB. Where most of the border has one colour, what is connected to
+    it is background and left out, unless nothing but background would remain. Colours below 8 % are
+    dropped, so the shares (0 to 1, rounded to 3 digits) need not add up to 1.
     """
     small = image.convert("RGB")
     small.thumbnail((WORK_SIDE_PX, WORK_SIDE_PX), Image.Resampling.BOX)
@@ -87,7 +94,9 @@ def nearest_names(lab: Lab) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def foreground(lab: Lab) -> Mask:
-    """Which pixels of shape (height, width, 3) belong to the thing shown: bool of shape (height, width)."""
+    """Which pixels of shape (height, width, 3) belong to the thing shown: bool of shape (height,
+    width).
+    """
     edge = np.zeros(lab.shape[:2], dtype=np.bool_)
     edge[[0, -1], :] = edge[:, [0, -1]] = True
     border = np.median(lab[edge], axis=0)

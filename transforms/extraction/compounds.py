@@ -1,7 +1,9 @@
-"""Numbers that stand together: (text, part) → the amounts of that part, of pack sizes and of dimensions.
+"""Numbers that stand together: (text, part) → the amounts of that part, of pack sizes and of
+dimensions.
 
-"6 x 330 ml" states a number of pieces, what each holds and the total; "30 x 20 cm (W x H)" states two sides. Sides
-without a letter, word or legend say nothing about which is which, and are left out.
+"6 x 330 ml" states a number of pieces, what each holds and the total; "30 x 20 cm (W x H)" states
+two sides. Sides without a letter, word or legend say nothing about which is which, and are left
+out.
 """
 
 from __future__ import annotations
@@ -12,7 +14,14 @@ from functools import cache, lru_cache
 
 from schemas.attributes import AMOUNT_PARTS, Part
 from schemas.units import convert, same_kind
-from transforms.extraction.quantities import NOT_INSIDE, NUMBER, Quantity, decimal_mark, to_float, unit_pattern
+from transforms.extraction.quantities import (
+    NOT_INSIDE,
+    NUMBER,
+    Quantity,
+    decimal_mark,
+    to_float,
+    unit_pattern,
+)
 
 _TIMES = r"\s?[xX×*]\s?"
 _WORD_END = r"(?![^\W_])"
@@ -46,25 +55,36 @@ _CONTAINERS = (
     r"|flaschen?|dosen?|beutel|stück|stk\.?|packungen|st\.?|styck|flaskor|burkar|påsar|paket|förpackningar"
 )
 _BOXES = "pack|pk|box|bx|carton|ctn|case|set|bundle|bag"
-# A number of pieces, announced: "pack of 12", "12-pack", "4er Pack", "24 ct", "10 pcs", "100/box", "10 pens per pack".
-# Each behind a sign of it that is quick to look for: most texts have none.
+# A number of pieces, announced: "pack of 12", "12-pack", "4er Pack", "24 ct", "10 pcs", "100/box",
+# "10 pens per pack". Each behind a sign of it that is quick to look for: most texts have none.
 _PACK_PHRASES = (
-    (rf"\sof\s{_COUNT}", rf"(?:pack|package|packet|box|case|carton|bag|set|bundle)s?\sof\s{_COUNT}"),
-    (rf"\s(?:mit|med|à)\s{_COUNT}", rf"(?:pack|packung|karton|set|paket|förpackning)\s(?:mit|med|à)\s{_COUNT}"),
+    (
+        rf"\sof\s{_COUNT}",
+        rf"(?:pack|package|packet|box|case|carton|bag|set|bundle)s?\sof\s{_COUNT}",
+    ),
+    (
+        rf"\s(?:mit|med|à)\s{_COUNT}",
+        rf"(?:pack|packung|karton|set|paket|förpackning)\s(?:mit|med|à)\s{_COUNT}",
+    ),
     (r"\d[\s-]?er", rf"{_DIGITS}[\s-]?er[\s-]?(?:pack(?:ung)?|set|box|karton)"),
     (r"p(?:ac?k|k)", rf"{_COUNT}[\s-]?(?:pack|pk|pak)"),
-    (r"\d[\s-]?c[ot]", rf"{_DIGITS}[\s-]?(?:ct|count)\b\.?(?!\s?(?:tw|gold|diamond|(?:white|yellow|rose)\b))"),
+    (
+        r"\d[\s-]?c[ot]",
+        rf"{_DIGITS}[\s-]?(?:ct|count)\b\.?(?!\s?(?:tw|gold|diamond|(?:white|yellow|rose)\b))",
+    ),
     (r"\d\s?[ps][ct]", rf"{_DIGITS}\s?(?:pcs|stück|stk)\b\.?"),
     (rf"[/r]\s?(?:{_BOXES})", rf"{_DIGITS}(?:\s?/\s?|(?:\s[^\W\d_]{{3,12}})?\sper\s)(?:{_BOXES})"),
 )
 # "24 ct" counts pieces, but carats where a jewel is spoken of.
 _JEWEL = re.compile(
-    r"\b(?:gold|silver|diamond|gem(?:stone)?|carat|karat|jewel\w*|necklace|earrings?)s?\b", re.IGNORECASE
+    r"\b(?:gold|silver|diamond|gem(?:stone)?|carat|karat|jewel\w*|necklace|earrings?)s?\b",
+    re.IGNORECASE,
 )
 _CARAT = re.compile(r"ct\b", re.IGNORECASE)
 # What makes a number of pieces none: another factor, a bound, a range, an amount.
 _NOT_A_COUNT_BEFORE = re.compile(
-    r"(?:[x×*]\s?|\d\s?|\d\s?[-–—]\s?|\b(?:per|pro|up to|at least|over|min\.?|max\.?|\d[\s-]*(?:or|oder|eller))\s)$",
+    r"(?:[x×*]\s?|\d\s?|\d\s?[-–—]\s?|\b(?:per|pro|up to|at "
+    r"least|over|min\.?|max\.?|\d[\s-]*(?:or|oder|eller))\s)$",
     re.IGNORECASE,
 )
 _NOT_A_COUNT_AFTER = re.compile(
@@ -72,21 +92,24 @@ _NOT_A_COUNT_AFTER = re.compile(
 )
 
 
-# Every pack size has one of these before a number: a sign of multiplication, "à", "@", "je", "om" or "of".
+# Every pack size has one of these before a number: a sign of multiplication, "à", "@", "je", "om"
+# or "of".
 PACK_SIZE_SIGN = re.compile(
     r"[xX×*àá@emf](?:(?<=[xX×*àá@])(?<![^\W\d_].)|(?<=\s[oj][emf]))\s?[\d.¼½¾⅐-⅞]",
 )
 
 
 def find_parts(text: str, part: Part, unit: str | None) -> list[Quantity]:
-    """The amounts of `part` that the text states in a pack size or in dimensions, in order, in `unit`.
+    """The amounts of `part` that the text states in a pack size or in dimensions, in order, in
+    `unit`.
 
-    part: `pack_count` (unit: None), `each` and `total` (what a piece and what all of them hold), or the side of a
-    thing. What is not told apart is not stated.
+    part: `pack_count` (unit: None), `each` and `total` (what a piece and what all of them hold), or
+    the side of a thing. What is not told apart is not stated.
 
     >>> [q.amount for q in find_parts("Cola 6 x 330 ml", "total", "ml")]
     [1980.0]
-    >>> [q.amount for q in find_parts("Box (L x W x H): 30 x 20 x 10 cm, lid 31 x 21 cm", "width", "cm")]
+    >>> text = "Box (L x W x H): 30 x 20 x 10 cm, lid 31 x 21 cm"
+    >>> [q.amount for q in find_parts(text, "width", "cm")]
     [20.0]
     """
     if part == "pack_count":
@@ -99,7 +122,8 @@ def find_parts(text: str, part: Part, unit: str | None) -> list[Quantity]:
 
 
 def states_a_pack(text: str) -> bool:
-    """Whether the text speaks of several pieces, so that an amount in it may be that of one or of all.
+    """Whether the text speaks of several pieces, so that an amount in it may be that of one or of
+    all.
 
     >>> states_a_pack("Cola 330 ml, 6-pack"), states_a_pack("Cola 330 ml, pack of 1")
     (True, False)
@@ -120,8 +144,13 @@ def _count(given: str) -> float:
 
 @cache
 def _product_patterns(unit: str | None) -> tuple[re.Pattern[str], ...]:
-    """Pieces and what each holds: "6 x 330 ml", "330 ml x 6", "6 bottles of 330 ml". unit: None for any content."""
-    kinds = "|".join(f"(?:{unit_pattern(kind)})" for kind in (("g", "ml") if unit is None else (unit,)))
+    """Pieces and what each holds: "6 x 330 ml", "330 ml x 6", "6 bottles of 330 ml".
+
+    unit: None for any content.
+    """
+    kinds = "|".join(
+        f"(?:{unit_pattern(kind)})" for kind in (("g", "ml") if unit is None else (unit,))
+    )
     amount = rf"(?P<number>{NUMBER})[\s\u00a0-]?(?P<unit>{kinds})"
     digits = r"(?P<count>\d{1,4})"
     return (
@@ -135,7 +164,9 @@ def _product_patterns(unit: str | None) -> tuple[re.Pattern[str], ...]:
 
 def _products(text: str, unit: str | None) -> Iterator[tuple[re.Match[str], float | None]]:
     """Pack sizes with what one piece holds, in its own unit where `unit` is None."""
-    if PACK_SIZE_SIGN.search(text) is None or (unit is not None and same_kind(unit, "cm")):  # "2 x 20 cm" are sides
+    if PACK_SIZE_SIGN.search(text) is None or (
+        unit is not None and same_kind(unit, "cm")
+    ):  # "2 x 20 cm" are sides
         return
     mark = decimal_mark(text)
     for pattern in _product_patterns(unit):
@@ -143,7 +174,9 @@ def _products(text: str, unit: str | None) -> Iterator[tuple[re.Match[str], floa
             if _NOT_A_COUNT_BEFORE.search(text, max(0, match.start() - 12), match.start()):
                 continue
             number = to_float(match["number"], mark)
-            amount = number if number is None or unit is None else convert(number, match["unit"], unit)
+            amount = (
+                number if number is None or unit is None else convert(number, match["unit"], unit)
+            )
             if amount is not None and float(match["count"]) > 0:
                 yield match, amount
 
@@ -153,19 +186,26 @@ def _contents(text: str, part: Part, unit: str) -> Iterator[Quantity]:
         if amount is not None:
             pieces = float(match["count"]) * float(match.groupdict().get("inner") or 1)
             whole = round(pieces * amount, 9)
-            yield Quantity(amount if part == "each" else whole, match.start(), match.end(), match.group())
+            yield Quantity(
+                amount if part == "each" else whole, match.start(), match.end(), match.group()
+            )
 
 
 def _counts_of_products(text: str) -> Iterator[Quantity]:
     for match, _ in _products(text, None):
-        if match.groupdict().get("inner") is None:  # of 4 x 6 pieces, either number may be the pack's
+        if (
+            match.groupdict().get("inner") is None
+        ):  # of 4 x 6 pieces, either number may be the pack's
             yield Quantity(float(match["count"]), match.start(), match.end(), match.group())
 
 
 @cache
 def _phrase_patterns() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
     return tuple(
-        (re.compile(sign, re.IGNORECASE), re.compile(rf"(?<![\w.,/-]){phrase}{_WORD_END}", re.IGNORECASE))
+        (
+            re.compile(sign, re.IGNORECASE),
+            re.compile(rf"(?<![\w.,/-]){phrase}{_WORD_END}", re.IGNORECASE),
+        )
         for sign, phrase in _PACK_PHRASES
     )
 
@@ -181,7 +221,9 @@ def _counts_of_phrases(text: str) -> Iterator[Quantity]:
             before = _NOT_A_COUNT_BEFORE.search(text, max(0, match.start() - 12), match.start())
             follows = text[match.end("count") : match.end()]
             # "a bag of 100 g", "90 kcal per bag"; "ct" is a unit too, of jewels
-            measured = not _CARAT.match(follows.strip(" -")) and _unit_after().match(text, match.end("count"))
+            measured = not _CARAT.match(follows.strip(" -")) and _unit_after().match(
+                text, match.end("count")
+            )
             if before or _NOT_A_COUNT_AFTER.match(text, match.end()) or measured:
                 continue
             if _CARAT.search(match.group()) and _JEWEL.search(text):
@@ -205,13 +247,20 @@ _AXIS_ADJECTIVES: dict[Part, str] = {
     "length": "long lang lång",
 }
 _AXIS: dict[str, Part] = {
-    word: axis for names in (_AXIS_NOUNS, _AXIS_ADJECTIVES) for axis, words in names.items() for word in words.split()
+    word: axis
+    for names in (_AXIS_NOUNS, _AXIS_ADJECTIVES)
+    for axis, words in names.items()
+    for word in words.split()
 }
 _ADJECTIVES = frozenset(word for words in _AXIS_ADJECTIVES.values() for word in words.split())
-# D is a depth beside a width, and T ("Tiefe") beside a B ("Breite"); else they may be a diameter and a thickness.
+# D is a depth beside a width, and T ("Tiefe") beside a B ("Breite"); else they may be a diameter
+# and a thickness.
 _LETTERS: dict[str, Part] = {"h": "height", "w": "width", "b": "width", "l": "length"}
 _LETTER_WITH: dict[str, tuple[Part, frozenset[str]]] = {
-    "d": ("depth", frozenset(["w", "b", *(word for word, axis in _AXIS.items() if axis == "width")])),
+    "d": (
+        "depth",
+        frozenset(["w", "b", *(word for word, axis in _AXIS.items() if axis == "width")]),
+    ),
     "t": ("depth", frozenset(["b", "breite", "breit"])),
 }
 _WORDS = "|".join(sorted(_AXIS, key=lambda word: (-len(word), word)))
@@ -223,7 +272,8 @@ _BEFORE_LEGEND = re.compile(r"\s?[(\[]?\s?")
 _FACTOR_GAP = re.compile(r"\s?[x×*]\s?|\s?by\s?", re.IGNORECASE)
 _LIST_GAP = re.compile(r"\s?[,;/|]\s?|\s(?:and|und|och|et|y|e)\s|\n", re.IGNORECASE)
 _BOUND_BEFORE = re.compile(
-    r"(?:\b(?:up to|at least|at most|more than|less than|over|under|max|min|bis zu|upp till|mindestens|minst)\.?"
+    r"(?:\b(?:up to|at least|at most|more than|less than|over|under|max|min|bis zu|upp "
+    r"till|mindestens|minst)\.?"
     r"|[<>≤≥±–—x×-])\s*$",
     re.IGNORECASE,
 )
@@ -260,7 +310,9 @@ def _any_length() -> re.Pattern[str]:
 def _bare_sides() -> re.Pattern[str]:
     """Two or three numbers, joined: "30 x 20 x 10 cm"."""
     length = re.sub(r"\?P<\w+>", "?:", _length())
-    return re.compile(rf"{NOT_INSIDE}{length}(?:(?:{_TIMES}|\s?by\s?){length}){{1,2}}(?![^\W_]|[.,]\d|\s?[x×*]\s?\d)")
+    return re.compile(
+        rf"{NOT_INSIDE}{length}(?:(?:{_TIMES}|\s?by\s?){length}){{1,2}}(?![^\W_]|[.,]\d|\s?[x×*]\s?\d)"
+    )
 
 
 @cache
@@ -301,7 +353,9 @@ Terms = Sequence[re.Match[str]]
 
 @lru_cache(maxsize=16)
 def _with_legend_or_letters(text: str) -> tuple[tuple[Terms, Sequence[Part]], ...]:
-    """Every side of the text; the last texts are kept, for every side's attribute asks for the same ones."""
+    """Every side of the text; the last texts are kept, for every side's attribute asks for the same
+    ones.
+    """
     return (*_with_legend(text), *_with_letters(text)) if _any_length().search(text) else ()
 
 
@@ -312,8 +366,12 @@ def _with_legend(text: str) -> Iterator[tuple[Terms, Sequence[Part]]]:
         return
     for sides in _bare_sides().finditer(text):
         for legend in legends:
-            before = legend.end() <= sides.start() and _AFTER_LEGEND.fullmatch(text, legend.end(), sides.start())
-            behind = legend.start() >= sides.end() and _BEFORE_LEGEND.fullmatch(text, sides.end(), legend.start())
+            before = legend.end() <= sides.start() and _AFTER_LEGEND.fullmatch(
+                text, legend.end(), sides.start()
+            )
+            behind = legend.start() >= sides.end() and _BEFORE_LEGEND.fullmatch(
+                text, sides.end(), legend.start()
+            )
             if not (before or behind):
                 continue
             terms = list(_one_length().finditer(text, *sides.span()))
@@ -330,7 +388,11 @@ def _with_letters(text: str) -> Iterator[tuple[Terms, Sequence[Part]]]:
         for term in pattern.finditer(text):
             gap = (group[-1].end(), term.start()) if group else (0, 0)
             factors = bool(group) and _FACTOR_GAP.fullmatch(text, *gap) is not None
-            listed = bool(group) and group[-1]["unit"] is not None and _LIST_GAP.fullmatch(text, *gap) is not None
+            listed = (
+                bool(group)
+                and group[-1]["unit"] is not None
+                and _LIST_GAP.fullmatch(text, *gap) is not None
+            )
             if not (factors or listed):
                 yield from _group(text, group, joined=joined)
                 group, joined = [], False
@@ -340,20 +402,31 @@ def _with_letters(text: str) -> Iterator[tuple[Terms, Sequence[Part]]]:
 
 
 def _group(text: str, group: Terms, *, joined: bool) -> Iterator[tuple[Terms, Sequence[Part]]]:
-    """The group with its axes, if it says enough: several sides, one that is the whole text, or one with an adjective.
+    """The group with its axes, if it says enough: several sides, one that is the whole text, or one
+    with an adjective.
 
     A number without unit has that of the last one where they are factors ("W 30 x H 40 cm").
     """
-    if not group or group[-1]["unit"] is None or (not joined and any(term["unit"] is None for term in group)):
+    if (
+        not group
+        or group[-1]["unit"] is None
+        or (not joined and any(term["unit"] is None for term in group))
+    ):
         return
-    if len(group) == 1 and group[0].group() != text.strip() and not _stands_for_itself(text, group[0]):
+    if (
+        len(group) == 1
+        and group[0].group() != text.strip()
+        and not _stands_for_itself(text, group[0])
+    ):
         return
     if axes := _axes([term["axis"] for term in group]):
         yield group, axes
 
 
 def _stands_for_itself(text: str, term: re.Match[str]) -> bool:
-    """Whether a side is said in words, behind its number, and of the thing: not "long 30 cm", "a 5 cm wide strap"."""
+    """Whether a side is said in words, behind its number, and of the thing: not "long 30 cm", "a 5
+    cm wide strap".
+    """
     spoken = term["axis"].casefold() in _ADJECTIVES and term.start("number") < term.start("axis")
     bound = _BOUND_BEFORE.search(text, max(0, term.start() - 16), term.start())
     return spoken and not bound and _FIELD_END.match(text, term.end()) is not None

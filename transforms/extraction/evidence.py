@@ -31,11 +31,12 @@ IMAGE_FIELD = "image_text"
 Place = Literal["title", "text", "image"]
 
 
-# Priors. Title and text: the share of right answers on three catalogs with known values (groceries, sportswear and
-# web offers; 11 to 2,500 answers a rule), averaged over the catalogs and rounded down. Prose names much that is not
-# the product's ("a gift box", "2 kg of oranges went into it"), so only what a label announces passes the default
-# threshold of 0.8 there. Not measured: labels and identifiers in titles, taken as in prose; text on pictures, set
-# below prose, where only a check digit makes up for what may be misread.
+# Priors. Title and text: the share of right answers on three catalogs with known values (groceries,
+# sportswear and web offers; 11 to 2,500 answers a rule), averaged over the catalogs and rounded
+# down. Prose names much that is not the product's ("a gift box", "2 kg of oranges went into it"),
+# so only what a label announces passes the default threshold of 0.8 there. Not measured: labels and
+# identifiers in titles, taken as in prose; text on pictures, set below prose, where only a check
+# digit makes up for what may be misread.
 CONFIDENCE: dict[Kind, dict[Place, float]] = {
     "term": {"title": 0.95, "text": 0.7, "image": 0.6},
     "synonym": {"title": 0.9, "text": 0.65, "image": 0.55},
@@ -71,15 +72,26 @@ def evidence_texts(template: Template, item: Item) -> tuple[EvidenceText, ...]:
     for name in template.evidence_fields:
         value = item.record.values.get(name)
         if isinstance(value, dict):
-            texts += [EvidenceText(f"{name}.{language}", value[language], "text") for language in sorted(value)]
+            texts += [
+                EvidenceText(f"{name}.{language}", value[language], "text")
+                for language in sorted(value)
+            ]
         elif isinstance(value, str):
             texts.append(EvidenceText(name, value, "text"))
-    pictures = {image.features.digest: image.features for image in item.images if image.features is not None}
-    texts += [EvidenceText(IMAGE_FIELD, p.text, "image", digest) for digest, p in pictures.items() if p.text]
+    pictures = {
+        image.features.digest: image.features for image in item.images if image.features is not None
+    }
+    texts += [
+        EvidenceText(IMAGE_FIELD, p.text, "image", digest)
+        for digest, p in pictures.items()
+        if p.text
+    ]
     return tuple(texts)
 
 
-def statements_of(template: Template, texts: Sequence[EvidenceText], attribute: Attribute) -> Iterator[Said]:
+def statements_of(
+    template: Template, texts: Sequence[EvidenceText], attribute: Attribute
+) -> Iterator[Said]:
     """What each text comes down to, in order; texts that state nothing are left out."""
     if not attribute.rules:
         return
@@ -90,7 +102,9 @@ def statements_of(template: Template, texts: Sequence[EvidenceText], attribute: 
         decided = _decide(attribute, statements)
         if decided is None:
             begin, end = min(s.begin for s in statements), max(s.end for s in statements)
-            yield Said(None, statements[0].kind, _place(template, text), text, _evidence(text, begin, end))
+            yield Said(
+                None, statements[0].kind, _place(template, text), text, _evidence(text, begin, end)
+            )
         else:
             evidence = _evidence(text, decided.begin, decided.end)
             yield Said(decided.value, decided.kind, _place(template, text), text, evidence)
@@ -107,7 +121,9 @@ def _evidence(text: EvidenceText, begin: int, end: int) -> Evidence:
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """One attribute's rules, compiled: a digest of all that makes them up, and text → statements."""
+    """One attribute's rules, compiled: a digest of all that makes them up, and text →
+    statements.
+    """
 
     digest: bytes
     find: Finder
@@ -152,7 +168,11 @@ def _decide(attribute: Attribute, statements: Sequence[Statement]) -> Statement 
         case AttributeType.CATEGORY:
             # "Fruit: apples" names Food > Fruit and Food > Fruit > Apple, and means the latter
             paths = {str(statement.value) for statement in statements}
-            above = {path for path in paths if any(other.startswith(f"{path}{PATH_SEPARATOR}") for other in paths)}
+            above = {
+                path
+                for path in paths
+                if any(other.startswith(f"{path}{PATH_SEPARATOR}") for other in paths)
+            }
             statements = [statement for statement in statements if statement.value not in above]
     if any(statement.value != statements[0].value for statement in statements):
         return None
@@ -166,7 +186,11 @@ def _all_of(attribute: Attribute, statements: Sequence[Statement]) -> Statement 
         return None  # a name that two values share
     stated = {str(statement.value) for statement in statements}
     values = [choice.value for choice in attribute.values if choice.value in stated]
-    kind: Kind = "synonym" if any(statement.kind == "synonym" for statement in statements) else statements[0].kind
+    kind: Kind = (
+        "synonym"
+        if any(statement.kind == "synonym" for statement in statements)
+        else statements[0].kind
+    )
     return Statement(values, statements[0].begin, statements[-1].end, kind)
 
 

@@ -1,6 +1,7 @@
 """Closed lists with synonyms in text: a list compiled once, then text → mentions of its values.
 
-Whole words and the longest name win; case, plurals, hyphens, ampersands and apostrophes do not matter.
+Whole words and the longest name win; case, plurals, hyphens, ampersands and apostrophes do not
+matter.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from transforms.extraction.negation import is_carried, is_denied
 from transforms.extraction.tokens import Tokens, number_forms, tokenise
 
 _MAX_FORMS_PER_NAME = 256
-# Scripts without spaces between words. One sign alone is too little: 红 (red) also begins 红茶 (black tea).
-_CJK_NAME = re.compile(r"(?:[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff].*){2}", re.DOTALL)
+# Scripts without spaces between words. One sign alone is too little: 红 (red) also begins 红茶
+# (black tea).
+_CJK_NAME = re.compile(
+    r"(?:[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff].*){2}", re.DOTALL
+)
 
 Key = tuple[str, ...]
 Values = tuple[str, ...]
@@ -30,7 +34,8 @@ class Mention:
     """A value of the list, named in a text.
 
     begin, end: code point offsets, end exclusive; text: as it stands there.
-    negated: the text says that the value does not hold; synonym: it was named by a synonym of the value.
+    negated: the text says that the value does not hold; synonym: it was named by a synonym of the
+    value.
     """
 
     value: str
@@ -43,7 +48,10 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """A name of a value, as the template writes it, with its own spelling's key. in_text: not in cells only."""
+    """A name of a value, as the template writes it, with its own spelling's key.
+
+    in_text: not in cells only.
+    """
 
     value: str
     text: str
@@ -56,8 +64,10 @@ class _Name:
 class Gazetteer:
     """A closed list, compiled for look-up; `build` makes one.
 
-    names: token key to the names it may stand for; longest: first token to the longest key that begins with it.
-    cells: for a cell that holds nothing else, look-ups from strict to lax: casefolded text, the token key as the
+    names: token key to the names it may stand for; longest: first token to the longest key that
+    begins with it.
+    cells: for a cell that holds nothing else, look-ups from strict to lax: casefolded text, the
+    token key as the
       template spells it, any key in singular or plural; each to all values that it may stand for.
     whole: casefolded value to itself.
     """
@@ -80,7 +90,9 @@ class Gazetteer:
         longest: dict[str, int] = {}
         for key in index:
             longest[key[0]] = max(longest.get(key[0], 0), len(key))
-        paths = [name for choice in choices for name in _path_ends(choice.value)] if leaf_only else []
+        paths = (
+            [name for choice in choices for name in _path_ends(choice.value)] if leaf_only else []
+        )
         return cls(
             {key: tuple(entries) for key, entries in index.items()},
             longest,
@@ -90,10 +102,11 @@ class Gazetteer:
         )
 
     def exact(self, text: str) -> str | None:
-        """The list's value that the whole text stands for (case, plural and synonyms aside), or None.
+        """The list's value that the whole text stands for (case, plural and synonyms aside), or
+        None.
 
-        None also when it stands for several. Of a category path, its last steps suffice; a whole path is meant itself,
-        though others may end like it.
+        None also when it stands for several. Of a category path, its last steps suffice; a whole
+        path is meant itself, though others may end like it.
         """
         if (value := self.whole.get(_fold(text))) is not None:
             return value
@@ -110,8 +123,8 @@ class Gazetteer:
     def find(self, text: str) -> list[Mention]:
         """The values that a text names, in order of their place, without overlap.
 
-        A name that several values share gives one mention for each of them, at the same place, unless the text
-        names another step of just one of their paths.
+        A name that several values share gives one mention for each of them, at the same place,
+        unless the text names another step of just one of their paths.
         """
         tokens = tokenise(text)
         found: list[Mention] = []
@@ -152,7 +165,10 @@ class Gazetteer:
                 continue
             negated = _is_denied_unspaced(text, begin)
             names = self.names.get(tokenise(match.group()).keys, ())
-            mentions += [Mention(name.value, begin, end, match.group(), negated, name.synonym) for name in names]
+            mentions += [
+                Mention(name.value, begin, end, match.group(), negated, name.synonym)
+                for name in names
+            ]
         return mentions
 
 
@@ -162,7 +178,9 @@ def _names(choice: Choice, leaf_only: bool) -> Iterator[_Name]:
         tokens = tokenise(text)
         words = _words_only(tokens)
         # "Dr. Martens" is also found without its mark, "salt & pepper" also with the word
-        keys = dict.fromkeys(filter(None, [tokens.keys, words, tuple(key for key in words if key != "and")]))
+        keys = dict.fromkeys(
+            filter(None, [tokens.keys, words, tuple(key for key in words if key != "and")])
+        )
         if "&" in text:
             keys[tokenise(text.replace("&", " and ")).keys] = None
         for key in keys or {(): None}:
@@ -185,42 +203,68 @@ def _key_forms(key: Key) -> Iterator[Key]:
 
 
 def _says_enough(key: Key) -> bool:
-    """Digits alone ("38") and marks alone are looked up in cells only: in running text they mean anything."""
+    """Digits alone ("38") and marks alone are looked up in cells only: in running text they mean
+    anything.
+    """
     return any(not part.isnumeric() and part[0].isalnum() for part in key)
 
 
-def _fitting(names: tuple[_Name, ...], text: str, tokens: Tokens, first: int, length: int) -> tuple[_Name, ...]:
-    """The names that may be meant: those spelled just so if there are any; short names only in their own case."""
+def _fitting(
+    names: tuple[_Name, ...], text: str, tokens: Tokens, first: int, length: int
+) -> tuple[_Name, ...]:
+    """The names that may be meant: those spelled just so if there are any; short names only in
+    their own case.
+    """
     key = tokens.keys[first : first + length]
     begin, end = tokens.begins[first], tokens.ends[first + length - 1]
     if len(key) == 1 and len(key[0]) <= 2 and key[0].isascii():
         stated = text[begin:end]
-        names = tuple(name for name in names if name.text == stated and (len(stated) > 1 or _stands_alone(text, begin)))
+        names = tuple(
+            name
+            for name in names
+            if name.text == stated and (len(stated) > 1 or _stands_alone(text, begin))
+        )
     return tuple(name for name in names if name.key == key) or names
 
 
 def _stands_alone(text: str, begin: int) -> bool:
-    """A single letter is a name only with space or a bracket around it, and not as a unit after a number."""
+    """A single letter is a name only with space or a bracket around it, and not as a unit after a
+    number.
+    """
     around = text[begin - 1 : begin] + text[begin + 1 : begin + 2]
-    return not around.strip(" \n\t()[],;:/|") and not text[max(0, begin - 3) : begin].rstrip()[-1:].isdigit()
+    return (
+        not around.strip(" \n\t()[],;:/|")
+        and not text[max(0, begin - 3) : begin].rstrip()[-1:].isdigit()
+    )
 
 
 def _resolve(names: tuple[_Name, ...], tokens: Tokens, first: int, last: int) -> tuple[_Name, ...]:
-    """Of names that share a spelling, the one of whose path the text names another step, if it is just one."""
+    """Of names that share a spelling, the one of whose path the text names another step, if it is
+    just one.
+    """
     by_value = {name.value: name for name in reversed(names)}
     if len(by_value) < 2:
         return tuple(by_value.values())
-    steps = {value: {step.strip() for step in value.split(PATH_SEPARATOR.strip())[:-1]} for value in by_value}
+    steps = {
+        value: {step.strip() for step in value.split(PATH_SEPARATOR.strip())[:-1]}
+        for value in by_value
+    }
     shared = set.intersection(*steps.values())
     rest = (*tokens.keys[:first], "\n", *tokens.keys[last + 1 :])
-    named = [value for value in by_value if any(_holds(rest, step) for step in steps[value] - shared)]
+    named = [
+        value for value in by_value if any(_holds(rest, step) for step in steps[value] - shared)
+    ]
     chosen = named if len(named) == 1 else sorted(by_value)
     return tuple(by_value[value] for value in chosen)
 
 
 def _holds(keys: Key, step: str) -> bool:
     forms = set(_key_forms(tokenise(step).keys))
-    return any(keys[at : at + len(form)] == form for form in forms for at in range(len(keys) - len(form) + 1))
+    return any(
+        keys[at : at + len(form)] == form
+        for form in forms
+        for at in range(len(keys) - len(form) + 1)
+    )
 
 
 def _path_ends(path: str) -> Iterator[_Name]:
@@ -231,7 +275,9 @@ def _path_ends(path: str) -> Iterator[_Name]:
         yield _Name(path, text, tokenise(text).keys, synonym=False)
 
 
-def _cells(names: Sequence[_Name]) -> tuple[dict[str, Values], dict[Key, Values], dict[Key, Values]]:
+def _cells(
+    names: Sequence[_Name],
+) -> tuple[dict[str, Values], dict[Key, Values], dict[Key, Values]]:
     literal: dict[str, dict[str, None]] = defaultdict(dict)
     spelled: dict[Key, dict[str, None]] = defaultdict(dict)
     inflected: dict[Key, dict[str, None]] = defaultdict(dict)

@@ -1,4 +1,6 @@
-"""Identifiers with a check digit: (scheme, text) → compact form, and labelled identifiers in running text."""
+"""Identifiers with a check digit: (scheme, text) → compact form, and labelled identifiers in
+running text.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,14 @@ from stdnum import ean, isbn, isni, issn
 
 Scheme = Literal["gtin", "isbn", "issn", "orcid"]
 
-# An ORCID iD is an ISNI (ISO 27729) out of a block of its own: the same sixteen digits, the last by ISO 7064 mod 11-2.
+# An ORCID iD is an ISNI (ISO 27729) out of a block of its own: the same sixteen digits, the last by
+# ISO 7064 mod 11-2.
 _MODULES: dict[str, Any] = {"gtin": ean, "isbn": isbn, "issn": issn, "orcid": isni}
 _LENGTHS = {"gtin": (14, 13, 12, 8), "isbn": (13, 10), "issn": (8,), "orcid": (16,)}
 _ORCID_BLOCKS = ((15_000_000, 35_000_000), (900_000_000_000, 900_100_000_000))
 
-# Capitals are found inside a word too: shop texts run lines together ("106R01409UPC: 095205742466").
+# Capitals are found inside a word too: shop texts run lines together ("106R01409UPC:
+# 095205742466").
 _LABEL_WORDS = {
     "gtin": r"GTIN|EAN|UPC|JAN|\b(?i:gtin|ean|upc|jan|bar\s?code)",
     "isbn": r"ISBN|\b(?i:isbn)",
@@ -35,7 +39,10 @@ _MAX_LIST_GAP = 5
 
 @dataclass(frozen=True, slots=True)
 class IdentifierMention:
-    """An identifier in a text. begin, end: code point offsets, end exclusive; text: as it stands there."""
+    """An identifier in a text.
+
+    begin, end: code point offsets, end exclusive; text: as it stands there.
+    """
 
     value: str
     begin: int
@@ -44,11 +51,14 @@ class IdentifierMention:
 
 
 def normalise_identifier(scheme: Scheme, text: str) -> str | None:
-    """The identifier in compact form (no spaces, no hyphens), or None when it is none or its check digit is wrong.
+    """The identifier in compact form (no spaces, no hyphens), or None when it is none or its check
+    digit is wrong.
 
-    scheme: `gtin` (GTIN-8, -12, -13, -14), `isbn` (ISBN-10, ISBN-13), `issn` or `orcid`. A label in front is allowed.
+    scheme: `gtin` (GTIN-8, -12, -13, -14), `isbn` (ISBN-10, ISBN-13), `issn` or `orcid`. A label in
+    front is allowed.
 
-    >>> normalise_identifier("isbn", "ISBN 978-0-306-40615-7"), normalise_identifier("gtin", "4006381333932")
+    >>> isbn = "ISBN 978-0-306-40615-7"
+    >>> normalise_identifier("isbn", isbn), normalise_identifier("gtin", "4006381333932")
     ('9780306406157', None)
     """
     module = _MODULES[scheme]
@@ -59,7 +69,9 @@ def normalise_identifier(scheme: Scheme, text: str) -> str | None:
     if not module.is_valid(bare):
         return None
     compact = str(module.compact(bare))
-    if scheme == "orcid" and not any(low <= int(compact[:-1]) <= high for low, high in _ORCID_BLOCKS):
+    if scheme == "orcid" and not any(
+        low <= int(compact[:-1]) <= high for low, high in _ORCID_BLOCKS
+    ):
         return None
     return compact if set(compact) != {"0"} else None
 
@@ -67,15 +79,19 @@ def normalise_identifier(scheme: Scheme, text: str) -> str | None:
 def find_identifiers(scheme: Scheme, text: str) -> list[IdentifierMention]:
     """Identifiers in `text` whose check digit fits and that a label (EAN, UPC, ISBN …) announces.
 
-    The label stands at most 20 characters before; a text that is nothing but the identifier needs none, unless it
-    may be a span of years, as an ISSN may.
+    The label stands at most 20 characters before; a text that is nothing but the identifier needs
+    none, unless it may be a span of years, as an ISSN may.
     """
     bare = text.strip()
     whole = normalise_identifier(scheme, bare) if bare[:1].isdigit() and scheme != "issn" else None
     if whole is not None:
         begin = text.index(bare)
         return [IdentifierMention(whole, begin, begin + len(bare), bare)]
-    found = {m.begin: m for label in _LABEL[scheme].finditer(text) for m in _after(scheme, text, label.end())}
+    found = {
+        m.begin: m
+        for label in _LABEL[scheme].finditer(text)
+        for m in _after(scheme, text, label.end())
+    }
     return [found[begin] for begin in sorted(found)]
 
 

@@ -1,4 +1,5 @@
-"""Plain text out of the cells of a catalog: markup, entities, control and zero-width characters, spaces.
+"""Plain text out of the cells of a catalog: markup, entities, control and zero-width characters,
+spaces.
 
 str → str. Paragraphs, list entries and line breaks are kept as a single newline each. Idempotent.
 """
@@ -11,36 +12,53 @@ import unicodedata
 from functools import lru_cache
 from html.entities import html5
 
-# Control characters that are no white space, invisible formatting (soft hyphen, zero-width space and
-# no-break, bidirectional marks, interlinear annotation, tag characters), lone surrogates.
+# Control characters that are no white space, invisible formatting (soft hyphen, zero-width space
+# and no-break, bidirectional marks, interlinear annotation, tag characters), lone surrogates.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e"
     "\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]+"
 )
-# Zero-width joiners are spelling inside Arabic, Persian and Indic words and inside emoji; elsewhere they are noise.
+# Zero-width joiners are spelling inside Arabic, Persian and Indic words and inside emoji; elsewhere
+# they are noise.
 _JOINED = "[\u0590-\u167f\u1681-\u180d\u180f-\u1fff\u2190-\u2fff\u3001-\U000dffff]"
 _STRAY_JOINER = re.compile(f"(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
 
 _ENTITY_AT_END = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});\Z")
 _ENTITY_MAX_CHARS = 34
-# Markup inside markup that took this many rounds is an attack or an accident: what is left are plain characters.
+# Markup inside markup that took this many rounds is an attack or an accident: what is left are
+# plain characters.
 _MAX_ROUNDS = 4
 _CACHED_CHARS = 20_000
 
 
 @lru_cache(maxsize=1)
 def _tag() -> re.Pattern[str]:
-    """Matches one tag of HTML, of a custom element or of an office program; `3 < 5` and `<Brand>` are text."""
+    """Matches one tag of HTML, of a custom element or of an office program; `3 < 5` and `<Brand>`
+    are text.
+    """
     from lxml.html import defs
 
-    newer = {"bdi", "data", "dialog", "frame", "main", "nobr", "noframes", "picture", "search", "slot", "template"}
+    newer = {
+        "bdi",
+        "data",
+        "dialog",
+        "frame",
+        "main",
+        "nobr",
+        "noframes",
+        "picture",
+        "search",
+        "slot",
+        "template",
+    }
     names = "|".join(sorted((defs.tags | newer), key=len, reverse=True))
     element = rf"</?(?:(?:{names})(?=[\s/>])|[a-z]+[:-][a-z])[^<>]*>"
     return re.compile(rf"{element}|<(?:!doctype|\?xml)\b[^<>]*>", re.IGNORECASE)
 
 
 def to_plain_text(text: str) -> str:
-    r"""`text` without markup, in NFC, its spaces collapsed, one newline where a line or paragraph ends.
+    r"""`text` without markup, in NFC, its spaces collapsed, one newline where a line or paragraph
+    ends.
 
     Only known tags and complete entities count as markup, also when they are encoded twice.
 
@@ -61,7 +79,8 @@ def to_single_line(text: str) -> str:
 def decode_entities(text: str) -> str:
     """`text` with every complete HTML entity decoded, however often it was encoded.
 
-    Runs in linear time: each semicolon is looked at once, with the characters decoded so far before it.
+    Runs in linear time: each semicolon is looked at once, with the characters decoded so far before
+    it.
 
     >>> decode_entities("LumaTech&amp;trade; ?a=1&copy=2")
     'LumaTech™ ?a=1&copy=2'
@@ -78,7 +97,9 @@ def decode_entities(text: str) -> str:
             if entity is None or not _is_entity(entity[0]):
                 break
             del decoded[-len(entity[0]) :]
-            decoded.extend(unicodedata.normalize("NFC", _INVISIBLE.sub("", html.unescape(entity[0]))))
+            decoded.extend(
+                unicodedata.normalize("NFC", _INVISIBLE.sub("", html.unescape(entity[0])))
+            )
     return "".join(decoded) + rest
 
 
@@ -114,7 +135,9 @@ def _drop_tags(text: str) -> str:
     shielded.append(html.escape(text[end:], quote=False))
     try:
         # Without huge_tree the parser silently drops what lies deeper than 256 elements.
-        return Inscriptis(document_fromstring("".join(shielded), parser=HTMLParser(huge_tree=True))).get_text()
+        return Inscriptis(
+            document_fromstring("".join(shielded), parser=HTMLParser(huge_tree=True))
+        ).get_text()
     except (LxmlError, RecursionError, ValueError):
         return _tag().sub(" ", text)
 
@@ -148,4 +171,10 @@ def one_line(text: str) -> str:
 
 
 def _is_printing(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+    return character.isspace() or unicodedata.category(character) not in (
+        "Cc",
+        "Cf",
+        "Cs",
+        "Co",
+        "Cn",
+    )

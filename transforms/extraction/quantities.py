@@ -1,7 +1,8 @@
 """Numbers and quantities in text: cell → float, text → amounts in an attribute's unit.
 
-Only a plain amount counts. A range ("5–7 cm"), a product ("6 x 330 ml", "20 x 30 cm"), a bound ("up to 5 kg"), a rate
-("5 g/100 ml") and a part of a model number ("GSR-120") state something else and are left out.
+Only a plain amount counts. A range ("5–7 cm"), a product ("6 x 330 ml", "20 x 30 cm"), a bound ("up
+to 5 kg"), a rate ("5 g/100 ml") and a part of a model number ("GSR-120") state something else and
+are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from schemas.units import convert, text_spellings
 DecimalMark = Literal[",", "."]
 
 _FRACTION_CHARS = "¼½¾⅐-⅞"
-# A plain space groups digits in a cell of its own only: in running text "2 500 ml" may be two bottles.
+# A plain space groups digits in a cell of its own only: in running text "2 500 ml" may be two
+# bottles.
 _GROUPS_IN_TEXT = ",.'’\u00a0\u202f"
 
 
@@ -34,13 +36,16 @@ def _number_pattern(group_marks: str) -> str:
 NUMBER = _number_pattern(_GROUPS_IN_TEXT)
 _CELL_NUMBER = _number_pattern(_GROUPS_IN_TEXT + " ")
 _SIGN = r"[-+−]?\s?"
-_APPROXIMATELY = r"(?:(?:ca|c|circa|approx|approximately|about|around|ungefähr|etwa|environ)\b\.?|[~≈±])\s*"
+_APPROXIMATELY = (
+    r"(?:(?:ca|c|circa|approx|approximately|about|around|ungefähr|etwa|environ)\b\.?|[~≈±])\s*"
+)
 _WHOLE_NUMBER = re.compile(
     rf"\s*(?:{_APPROXIMATELY})?[$€£¥₹]?\s?(?P<number>{_SIGN}(?:{_CELL_NUMBER}|\d+(?:\.\d+)?[eE][-+]?\d+))\s?[$€£¥₹]?\s*",
     re.IGNORECASE,
 )
 _WHOLE_QUANTITY = re.compile(
-    rf"\s*(?:{_APPROXIMATELY})?(?P<number>{_SIGN}{_CELL_NUMBER})[\s-]?(?P<unit>[^\d\s,;:].{{0,30}}?)\s*", re.IGNORECASE
+    rf"\s*(?:{_APPROXIMATELY})?(?P<number>{_SIGN}{_CELL_NUMBER})[\s-]?(?P<unit>[^\d\s,;:].{{0,30}}?)\s*",
+    re.IGNORECASE,
 )
 # no digit, letter, hyphen or slash before: that is the rest of a number, a range or a model name
 NOT_INSIDE = rf"(?=[.\d{_FRACTION_CHARS}])(?<![\w.,/'’\-–—⁄])"
@@ -52,7 +57,8 @@ _WORD_BEFORE = r"(?<![^\W\d_])"
 _NOT_PLAIN_BEFORE = re.compile(
     rf"(?:{_WORD_BEFORE}[x×*]\s?|\d\s*(?:[-–—]|to|bis|till|by|and|und|och|or|oder|eller)\s*|\d\s?[^\W\d_]{{1,6}}\s?[-–—]\s?"
     rf"|{_WORD_BEFORE}(?:per|pro|up to|at least|at most|more than|less than|over|under|below|above"
-    r"|max|min|maximum|minimum|bis zu|mindestens|höchstens|upp till|minst|högst)\.?\s*|[<>≤≥±]\s*)$",
+    r"|max|min|maximum|minimum|bis zu|mindestens|höchstens|upp till|minst|högst)\.?\s*"
+    r"|[<>≤≥±]\s*)$",
     re.IGNORECASE,
 )
 _NOT_PLAIN_AFTER = re.compile(
@@ -66,7 +72,12 @@ _INCH_WORD_AFTER = re.compile(
 # Two amounts that make one: larger unit, smaller unit.
 _COMPOUNDS = (
     ("foot", r"'|′|ft\.?|feet|foot", "inch", r"''|\"|″|”|inches|inch|in(?!\w)\.?"),
-    ("hour", r"h|hrs?\.?|hours?|std\.?|stunden?|timm?ar?", "minute", r"minutes?|minuten|minuter|mins?\.?|m"),
+    (
+        "hour",
+        r"h|hrs?\.?|hours?|std\.?|stunden?|timm?ar?",
+        "minute",
+        r"minutes?|minuten|minuter|mins?\.?|m",
+    ),
     ("minute", r"minutes?|minuten|minuter|mins?\.?|m", "second", r"seconds?|sekunden|secs?\.?|s"),
     ("pound", r"pounds?|lbs?\.?", "ounce", r"ounces?|oz\.?"),
 )
@@ -74,7 +85,10 @@ _COMPOUNDS = (
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A stated amount, in the unit that was asked for. begin, end: code point offsets, end exclusive."""
+    """A stated amount, in the unit that was asked for.
+
+    begin, end: code point offsets, end exclusive.
+    """
 
     amount: float
     begin: int
@@ -85,10 +99,11 @@ class Quantity:
 def parse_number(text: str) -> float | None:
     """The number that a whole cell holds, or None.
 
-    A mark that stands alone before exactly three digits groups thousands when it is a comma, and is a decimal
-    point when it is a dot.
+    A mark that stands alone before exactly three digits groups thousands when it is a comma, and is
+    a decimal point when it is a dot.
 
-    >>> [parse_number(t) for t in ("1,234.5", "1.234,5", "1,01", "1,234", "1 1/2", "ca ½", "12 apples")]
+    >>> texts = ("1,234.5", "1.234,5", "1,01", "1,234", "1 1/2", "ca ½", "12 apples")
+    >>> [parse_number(t) for t in texts]
     [1234.5, 1234.5, 1.01, 1234.0, 1.5, 0.5, None]
     """
     match = _WHOLE_NUMBER.fullmatch(text)
@@ -117,9 +132,11 @@ def parse_quantity(cell_text: str, unit: str) -> float | None:
 
 
 def find_quantities(text: str, unit: str) -> list[Quantity]:
-    """The plain amounts that `text` states in units of `unit`'s kind, in order, converted to `unit`.
+    """The plain amounts that `text` states in units of `unit`'s kind, in order, converted to
+    `unit`.
 
-    >>> [q.amount for q in find_quantities("Oat drink 1,5 l (6 x 330 ml: another pack), 180g oats", "ml")]
+    >>> text = "Oat drink 1,5 l (6 x 330 ml: another pack), 180g oats"
+    >>> [q.amount for q in find_quantities(text, "ml")]
     [1500.0]
     """
     if _DIGIT.search(text) is None:
@@ -146,7 +163,11 @@ def find_numbers(text: str) -> list[Quantity]:
     mark = decimal_mark(text)
     plain = (match for match in _lone_number_pattern().finditer(text) if _is_plain(text, match))
     numbers = ((match, to_float(match["number"], mark)) for match in plain)
-    return [Quantity(n, match.start(), match.end(), match.group()) for match, n in numbers if n is not None]
+    return [
+        Quantity(n, match.start(), match.end(), match.group())
+        for match, n in numbers
+        if n is not None
+    ]
 
 
 @lru_cache(maxsize=16)
@@ -200,16 +221,22 @@ def _plain_digits(bare: str, mark: DecimalMark | None) -> str:
 
 @cache
 def _quantity_pattern(unit: str) -> re.Pattern[str]:
-    return re.compile(rf"{NOT_INSIDE}(?P<number>{NUMBER})[\s\u00a0-]?(?P<unit>{unit_pattern(unit)})")
+    return re.compile(
+        rf"{NOT_INSIDE}(?P<number>{NUMBER})[\s\u00a0-]?(?P<unit>{unit_pattern(unit)})"
+    )
 
 
 @cache
 def _lone_number_pattern() -> re.Pattern[str]:
-    return re.compile(rf"{NOT_INSIDE}(?P<number>{NUMBER})(?![^\W_]|[\s\u00a0-]?(?:{unit_pattern(None)}))")
+    return re.compile(
+        rf"{NOT_INSIDE}(?P<number>{NUMBER})(?![^\W_]|[\s\u00a0-]?(?:{unit_pattern(None)}))"
+    )
 
 
 def unit_pattern(unit: str | None) -> str:
-    """A pattern of the spellings that running text may use for a unit of `unit`'s kind, of any kind for None."""
+    """A pattern of the spellings that running text may use for a unit of `unit`'s kind, of any kind
+    for None.
+    """
     any_case, same_case = text_spellings(unit)
     parts = [f"(?i:{_alternatives(any_case)})"] if any_case else []
     parts += [_alternatives(same_case)] if same_case else []

@@ -1,4 +1,6 @@
-"""What one text states about one attribute: attribute → finder, text → statements with their spans."""
+"""What one text states about one attribute: attribute → finder, text → statements with
+their spans.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,14 @@ from transforms.extraction.gazetteer import Gazetteer, Mention
 from transforms.extraction.identifiers import find_identifiers
 from transforms.extraction.quantities import Quantity, find_numbers, find_quantities
 
-Kind = Literal["term", "synonym", "labelled-term", "content", "quantity", "labelled-quantity", "identifier"]
+Kind = Literal[
+    "term", "synonym", "labelled-term", "content", "quantity", "labelled-quantity", "identifier"
+]
 
 # Answers to a question, not statements about a product.
-_ANSWERS = frozenset({"yes", "true", "1", "y", "t", "on", "ja", "oui", "si", "sí", "sim"}) | frozenset(
-    {"no", "false", "0", "n", "f", "off", "nein", "nej", "non", "nee", "não"}
-)
+_ANSWERS = frozenset(
+    {"yes", "true", "1", "y", "t", "on", "ja", "oui", "si", "sí", "sim"}
+) | frozenset({"no", "false", "0", "n", "f", "off", "nein", "nej", "non", "nee", "não"})
 _FIELD_START = re.compile(r"(?:^|[.;,|/\n•·(\[]|\s[-–—*])\s?\Z")
 _LABEL_THEN_VALUE = re.compile(r"\s?[:=]\s?")
 _ENUMERATION = re.compile(r"\s?(?:[,/&+]\s?)?(?:(?:and|or|und|oder|och|eller)\s)?")
@@ -36,7 +40,10 @@ _ANOTHER_AMOUNT = re.compile(r"\s?[:=]|\s{1,2}\(?\d")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A value that a text states. begin, end: code point offsets, end exclusive; kind: how it is stated."""
+    """A value that a text states.
+
+    begin, end: code point offsets, end exclusive; kind: how it is stated.
+    """
 
     value: Value
     begin: int
@@ -50,7 +57,8 @@ Finder = Callable[[str], list[Statement]]
 def finder(attribute: Attribute, *, alone: bool) -> Finder:
     """The function that finds in a text what it states about the attribute, in order of place.
 
-    alone: no other attribute takes quantities of this kind, so that one without a label can only be this one's.
+    alone: no other attribute takes quantities of this kind, so that one without a label can only be
+    this one's.
     """
     match attribute.type:
         case AttributeType.ENUM | AttributeType.MULTI_ENUM | AttributeType.CATEGORY:
@@ -66,16 +74,23 @@ def finder(attribute: Attribute, *, alone: bool) -> Finder:
 
 
 def _closed_list(attribute: Attribute) -> Finder:
-    gazetteer = Gazetteer.build(attribute.values, leaf_only=attribute.type is AttributeType.CATEGORY)
+    gazetteer = Gazetteer.build(
+        attribute.values, leaf_only=attribute.type is AttributeType.CATEGORY
+    )
     labels = _labels(attribute)
 
     def find(text: str) -> list[Statement]:
         stated = [mention for mention in gazetteer.find(text) if not mention.negated]
         labelled = _behind_labels(text, stated, labels) if stated else []
         if labelled:
-            return [Statement(mention.value, mention.begin, mention.end, "labelled-term") for mention in labelled]
+            return [
+                Statement(mention.value, mention.begin, mention.end, "labelled-term")
+                for mention in labelled
+            ]
         return [
-            Statement(mention.value, mention.begin, mention.end, "synonym" if mention.synonym else "term")
+            Statement(
+                mention.value, mention.begin, mention.end, "synonym" if mention.synonym else "term"
+            )
             for mention in stated
         ]
 
@@ -86,12 +101,16 @@ def _behind_labels(text: str, stated: Sequence[Mention], labels: Gazetteer) -> l
     """The mentions that stand behind "Colour:", with those that the enumeration goes on to."""
     # "Applicable material:" is another label than "Material:"
     label_ends = [
-        label.end for label in labels.find(text) if _FIELD_START.search(text, max(0, label.begin - 3), label.begin)
+        label.end
+        for label in labels.find(text)
+        if _FIELD_START.search(text, max(0, label.begin - 3), label.begin)
     ]
     behind: list[Mention] = []
     for mention in stated:
         follows = any(
-            _LABEL_THEN_VALUE.fullmatch(text, end, mention.begin) for end in label_ends if end <= mention.begin
+            _LABEL_THEN_VALUE.fullmatch(text, end, mention.begin)
+            for end in label_ends
+            if end <= mention.begin
         )
         if follows or (behind and _ENUMERATION.fullmatch(text, behind[-1].end, mention.begin)):
             behind.append(mention)
@@ -99,14 +118,18 @@ def _behind_labels(text: str, stated: Sequence[Mention], labels: Gazetteer) -> l
 
 
 def _terms(attribute: Attribute) -> Finder:
-    meaning = dict.fromkeys(attribute.true_terms, True) | dict.fromkeys(attribute.false_terms, False)
+    meaning = dict.fromkeys(attribute.true_terms, True) | dict.fromkeys(
+        attribute.false_terms, False
+    )
     stated = {term: value for term, value in meaning.items() if term.casefold() not in _ANSWERS}
     gazetteer = Gazetteer.build([Choice(value=term) for term in stated], leaf_only=False)
 
     def find(text: str) -> list[Statement]:
         # only a true term's denial is a statement: "not for children" says little about adults
         return [
-            Statement(stated[mention.value] and not mention.negated, mention.begin, mention.end, "term")
+            Statement(
+                stated[mention.value] and not mention.negated, mention.begin, mention.end, "term"
+            )
             for mention in gazetteer.find(text)
             if stated[mention.value] or not mention.negated
         ]
@@ -118,7 +141,9 @@ def _amounts(attribute: Attribute, *, alone: bool) -> Finder:
     if attribute.part is None:
         return _plain_amounts(attribute, _labels(attribute), alone=alone)
     if attribute.part in AMOUNT_PARTS:
-        return _contents(attribute, attribute.part, _plain_amounts(attribute, _labels(attribute), alone=alone))
+        return _contents(
+            attribute, attribute.part, _plain_amounts(attribute, _labels(attribute), alone=alone)
+        )
     is_side = attribute.part != "pack_count"
     labels = _labels(attribute, axis_nouns(attribute.part))
     labelled = _plain_amounts(attribute, labels, alone=False, apart=is_side)
@@ -132,10 +157,14 @@ def _amounts(attribute: Attribute, *, alone: bool) -> Finder:
 
 
 def _contents(attribute: Attribute, part: Part, plain: Finder) -> Finder:
-    """What a piece or a pack holds: a plain amount is both, where nothing speaks of several pieces."""
+    """What a piece or a pack holds: a plain amount is both, where nothing speaks of several
+    pieces.
+    """
 
     def find(text: str) -> list[Statement]:
-        if PACK_SIZE_SIGN.search(text) and (found := _in_compounds(attribute, find_parts(text, part, attribute.unit))):
+        if PACK_SIZE_SIGN.search(text) and (
+            found := _in_compounds(attribute, find_parts(text, part, attribute.unit))
+        ):
             return found
         found = plain(text)
         return [] if found and states_a_pack(text) else found
@@ -144,14 +173,24 @@ def _contents(attribute: Attribute, part: Part, plain: Finder) -> Finder:
 
 
 def _in_compounds(attribute: Attribute, found: Sequence[Quantity]) -> list[Statement]:
-    return [Statement(q.amount, q.begin, q.end, "labelled-quantity") for q in found if _in_range(attribute, q.amount)]
+    return [
+        Statement(q.amount, q.begin, q.end, "labelled-quantity")
+        for q in found
+        if _in_range(attribute, q.amount)
+    ]
 
 
-def _plain_amounts(attribute: Attribute, labels: Gazetteer, *, alone: bool, apart: bool = False) -> Finder:
-    """apart: a label counts only where it begins or ends a field: the "handle length" is not the length."""
+def _plain_amounts(
+    attribute: Attribute, labels: Gazetteer, *, alone: bool, apart: bool = False
+) -> Finder:
+    """apart: a label counts only where it begins or ends a field: the "handle length" is not the
+    length.
+    """
     unit = attribute.unit
     # a mass or a volume in a title is the product's own; a length or a power may be any part's
-    kind: Kind = "content" if unit and any(same_kind(unit, base) for base in ("g", "ml")) else "quantity"
+    kind: Kind = (
+        "content" if unit and any(same_kind(unit, base) for base in ("g", "ml")) else "quantity"
+    )
     needs_label = unit is None or not alone
 
     def find(text: str) -> list[Statement]:
@@ -161,7 +200,9 @@ def _plain_amounts(attribute: Attribute, labels: Gazetteer, *, alone: bool, apar
         found = find_numbers(text) if unit is None else find_quantities(text, unit)
         fitting = [quantity for quantity in found if _in_range(attribute, quantity.amount)]
         labelled = [
-            q for q in fitting if any(_belong(text, q, p) and (not apart or _is_apart(text, q, p)) for p in places)
+            q
+            for q in fitting
+            if any(_belong(text, q, p) and (not apart or _is_apart(text, q, p)) for p in places)
         ]
         if labelled or needs_label:
             return [Statement(q.amount, q.begin, q.end, "labelled-quantity") for q in labelled]
@@ -179,15 +220,24 @@ def _is_apart(text: str, quantity: Quantity, label: tuple[int, int]) -> bool:
 
 def _identifiers(attribute: Attribute) -> Finder:
     scheme = attribute.scheme
-    if scheme is None or scheme == "any":  # without a check digit nothing tells an identifier from any other word
+    if (
+        scheme is None or scheme == "any"
+    ):  # without a check digit nothing tells an identifier from any other word
         return lambda _text: []
-    return lambda text: [Statement(m.value, m.begin, m.end, "identifier") for m in find_identifiers(scheme, text)]
+    return lambda text: [
+        Statement(m.value, m.begin, m.end, "identifier") for m in find_identifiers(scheme, text)
+    ]
 
 
 def _labels(attribute: Attribute, more: Sequence[str] = ()) -> Gazetteer:
-    """The attribute's names in words, without a unit at the end: `weight_g` is called weight. more: other labels."""
+    """The attribute's names in words, without a unit at the end: `weight_g` is called weight.
+
+    more: other labels.
+    """
     words = attribute.name.split("_")
-    bare = " ".join(words[:-1] if len(words) > 1 and attribute.unit and is_unit(words[-1]) else words)
+    bare = " ".join(
+        words[:-1] if len(words) > 1 and attribute.unit and is_unit(words[-1]) else words
+    )
     names = {label.casefold(): label for label in (*more, bare, attribute.title)}
     return Gazetteer.build([Choice(value=label) for label in names.values()], leaf_only=False)
 

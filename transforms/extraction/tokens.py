@@ -1,4 +1,6 @@
-"""Words and punctuation of a text with their offsets, and the singular and plural forms of a word."""
+"""Words and punctuation of a text with their offsets, and the singular and plural forms of
+a word.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import inflect
 
-# Signs that Python does not count as word characters but that stand inside words: combining accents,
-# Hebrew points, Arabic vowels, the vowel signs of the Indic scripts and Thai.
-_MARKS = "\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+# Signs that Python does not count as word characters but that stand inside words: combining
+# accents, Hebrew points, Arabic vowels, the vowel signs of the Indic scripts and Thai.
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+)
 _WORD = rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*"
 _DASHES = "-\u2010-\u2015\u2212"
-# Hyphens, ampersands and apostrophes inside a name do not matter; a dash with space around it is punctuation.
-_TOKEN = re.compile(rf"(?P<word>{_WORD}(?:['’]{_WORD})*)|(?<=\S)[{_DASHES}](?=\S)|[&'’_™®©]|[^\S\n]+|(?P<mark>.|\n)")
+# Hyphens, ampersands and apostrophes inside a name do not matter; a dash with space around it is
+# punctuation.
+_TOKEN = re.compile(
+    rf"(?P<word>{_WORD}(?:['’]{_WORD})*)|(?<=\S)[{_DASHES}](?=\S)|[&'’_™®©]|[^\S\n]+|(?P<mark>.|\n)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """The words and hard punctuation marks of a text.
 
-    keys: casefolded, without apostrophe and possessive s; begins, ends: code point offsets, end exclusive;
+    keys: casefolded, without apostrophe and possessive s; begins, ends: code point offsets, end
+    exclusive;
     is_word: False for punctuation, which no name reaches across unless it holds that mark itself.
     """
 
@@ -67,8 +76,8 @@ def _engine() -> inflect.engine:
 def number_forms(word: str) -> frozenset[str]:
     """The word with its English singular and plural; other words come back alone.
 
-    >>> sorted(number_forms("leaf")), sorted(number_forms("dress")), sorted(number_forms("children"))
-    (['leaf', 'leaves'], ['dress', 'dresses'], ['child', 'children', 'childrens'])
+    >>> [sorted(number_forms(word)) for word in ("leaf", "dress", "children")]
+    [['leaf', 'leaves'], ['dress', 'dresses'], ['child', 'children', 'childrens']]
     """
     if len(word) < 3 or not (word.isascii() and word.isalpha()):
         return frozenset((word,))

@@ -1,8 +1,9 @@
-"""The filling cascade: PCollection[Bucket] → PCollection[Bucket], every attribute of every item with its provenance.
+"""The filling cascade: PCollection[Bucket] → PCollection[Bucket], every attribute of every item
+with its provenance.
 
-What the source gave stands, valid or not; what is missing is asked of the rungs in order, cheapest first (rules,
-probes, a language model's answers), and the first that answers wins. What stays open is unknown, with the reason of the
-rung that saw most.
+What the source gave stands, valid or not; what is missing is asked of the rungs in order, cheapest
+first (rules, probes, a language model's answers), and the first that answers wins. What stays open
+is unknown, with the reason of the rung that saw most.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ _SAW_NOTHING = frozenset(["not-stated", "too-few-labels", "model-unknown"])
 def fill_item(template: Template, rungs: Sequence[Rung], item: Item) -> Item:
     """The item with one AttributeValue for each attribute of the template, in template order.
 
-    Reasons of an unknown: `given-invalid` and `stated-absent` (never replaced), `not-fillable`, or those of the rungs.
+    Reasons of an unknown: `given-invalid` and `stated-absent` (never replaced), `not-fillable`, or
+    those of the rungs.
     """
-    values = {attribute.name: _before_filling(attribute, item.record) for attribute in template.attributes}
+    values = {
+        attribute.name: _before_filling(attribute, item.record) for attribute in template.attributes
+    }
     return fill_open(template, rungs, replace(item, values=values))
 
 
@@ -46,7 +50,9 @@ def fill_open(template: Template, rungs: Sequence[Rung], item: Item) -> Item:
     """The item with what further rungs make of the attributes that are still open."""
     values = dict(item.values)
     for rung in rungs:
-        open_attributes = [attribute for attribute in template.attributes if is_open(attribute, item, values)]
+        open_attributes = [
+            attribute for attribute in template.attributes if is_open(attribute, item, values)
+        ]
         proposed = rung.propose(item, open_attributes) if open_attributes else {}
         for attribute in open_attributes:
             values[attribute.name] = _better(values[attribute.name], proposed.get(attribute.name))
@@ -54,12 +60,16 @@ def fill_open(template: Template, rungs: Sequence[Rung], item: Item) -> Item:
 
 
 def _better(known: AttributeValue, proposed: AttributeValue | None) -> AttributeValue:
-    """What a later rung proposes, unless it saw nothing, or less than an earlier one that did not suffice either."""
+    """What a later rung proposes, unless it saw nothing, or less than an earlier one that did not
+    suffice either.
+    """
     if proposed is None:
         return known
     if proposed.reason in _SAW_NOTHING and known.reason != "not-stated":
         return known
-    if proposed.reason == known.reason == "below-threshold" and (known.confidence or 0) >= (proposed.confidence or 0):
+    if proposed.reason == known.reason == "below-threshold" and (known.confidence or 0) >= (
+        proposed.confidence or 0
+    ):
         return known
     return proposed
 
@@ -70,7 +80,9 @@ class ModelRung:
 
     name: str = "model"
 
-    def propose(self, item: Item, open_attributes: Sequence[Attribute]) -> dict[str, AttributeValue]:
+    def propose(
+        self, item: Item, open_attributes: Sequence[Attribute]
+    ) -> dict[str, AttributeValue]:
         values = item.answer.values if item.answer is not None else {}
         return {a.name: values[a.name] for a in open_attributes if a.name in values}
 
@@ -90,9 +102,11 @@ def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
 
 
 def apply_probes(template: Template, probes: Sequence[tuple[Probe, str]], bucket: Bucket) -> Bucket:
-    """The bucket with what probes say of open attributes, and flags where they are sure of another value than given.
+    """The bucket with what probes say of open attributes, and flags where they are sure of another
+    value than given.
 
-    probes: with the digest of each. A record on which a probe fails joins the rejects, with reason `internal-error`.
+    probes: with the digest of each. A record on which a probe fails joins the rejects, with reason
+    `internal-error`.
     """
     items, failed = {item.item_id: item for item in bucket.items}, dict[str, Exception]()
     for ids in _batches(probes, [item_id for item_id in items if item_id in bucket.examples]):
@@ -111,7 +125,9 @@ def apply_probes(template: Template, probes: Sequence[tuple[Probe, str]], bucket
                 items[item_id] = replace(items[item_id], values={**values, attribute.name: better})
     for probe, _ in probes:
         for item_id in probe.disagreements.keys() & items.keys():
-            items[item_id] = _with_disagreement(template.by_name[probe.attribute], probe, items[item_id])
+            items[item_id] = _with_disagreement(
+                template.by_name[probe.attribute], probe, items[item_id]
+            )
     rejects = [
         Reject(items[i].record.raw, "internal-error", STAGE, f"{type(e).__name__}: {e}", i)
         for i, e in sorted(failed.items())
@@ -127,7 +143,9 @@ def _batches(probes: Sequence[tuple[Probe, str]], ids: Sequence[str]) -> Iterato
 
 
 def _base(template: Template, examples: Sequence[Example]) -> Features | None:
-    """What all probes see alike, made once; None where one of the examples breaks it, to be found one by one."""
+    """What all probes see alike, made once; None where one of the examples breaks it, to be found
+    one by one.
+    """
     try:
         return base_features(template, examples)
     except Exception:  # met again, and told, where the culprit is asked about alone
@@ -141,9 +159,15 @@ def _proposals(
     waiting: Sequence[tuple[str, Example]],
     base: Features | None = None,
 ) -> Iterator[tuple[str, AttributeValue | Exception]]:
-    """What a probe says of each, together; one by one where that fails, so that only the culprit fails."""
+    """What a probe says of each, together; one by one where that fails, so that only the culprit
+    fails.
+    """
     try:
-        proposed = propose(template, probe, digest, [example for _, example in waiting], base) if waiting else []
+        proposed = (
+            propose(template, probe, digest, [example for _, example in waiting], base)
+            if waiting
+            else []
+        )
         yield from zip((item_id for item_id, _ in waiting), proposed, strict=True)
     except Exception as error:  # a defect met on one record must not stop the run
         if len(waiting) == 1:
@@ -158,9 +182,14 @@ def _with_disagreement(attribute: Attribute, probe: Probe, item: Item) -> Item:
     if known.source != "record" or label_of(known.value) == other.value:
         return item
     said, given = (
-        format_value(attribute, value) for value in (value_of(attribute, other.value), known.value) if value is not None
+        format_value(attribute, value)
+        for value in (value_of(attribute, other.value), known.value)
+        if value is not None
     )
-    detail = f"given is {given!r}; rows like this one have {said!r} ({probe.view}, confidence {other.confidence:.2f})"
+    detail = (
+        f"given is {given!r}; rows like this one have {said!r} ({probe.view}, confidence "
+        f"{other.confidence:.2f})"
+    )
     return replace(item, flags=(*item.flags, Flag("rows-contradict-value", attribute.name, detail)))
 
 
@@ -171,15 +200,24 @@ def _loaded(stored: StoredProbe) -> Probe:
 
 @dataclass(frozen=True)
 class Cascade:
-    """The rungs of a run. rules: whether they are asked; probes are those of the reports; a model's answers count."""
+    """The rungs of a run.
+
+    rules: whether they are asked; probes are those of the reports; a model's answers count.
+    """
 
     template: Template
     rules: bool = True
 
     def fill(self, bucket: Bucket, reports: Sequence[ProbeReport] = ()) -> Bucket:
-        """The bucket with every attribute settled or unknown. reports: of the probes that were trained for this run."""
+        """The bucket with every attribute settled or unknown.
+
+        reports: of the probes that were trained for this run.
+        """
         template = self.template
-        probes = [(_loaded(report.stored), report.digest) for report in sorted(reports, key=lambda r: r.attribute)]
+        probes = [
+            (_loaded(report.stored), report.digest)
+            for report in sorted(reports, key=lambda r: r.attribute)
+        ]
         measured = {probe.attribute: probe.rule_confidence() for probe, _ in probes}
         rules = [RuleRung(template, measured)] if self.rules else []
         bucket = each_item(bucket, STAGE, lambda item: fill_item(template, rules, item))

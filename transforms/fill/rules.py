@@ -1,7 +1,9 @@
-"""The first rung of the cascade: values that the record's own texts, or text on its pictures, state.
+"""The first rung of the cascade: values that the record's own texts, or text on its pictures,
+state.
 
-Item → texts that may state something → AttributeValue for each open attribute: a value with the span that states
-it, or a reason. Nothing is inferred: a name of the closed list, a quantity, an identifier with its check digit.
+Item → texts that may state something → AttributeValue for each open attribute: a value with the
+span that states it, or a reason. Nothing is inferred: a name of the closed list, a quantity, an
+identifier with its check digit.
 """
 
 from __future__ import annotations
@@ -37,37 +39,54 @@ _METHOD: dict[AttributeType, str] = {
 
 
 class Rung(Protocol):
-    """One step of the filling cascade. It answers for the open attributes that it can say anything about."""
+    """One step of the filling cascade.
+
+    It answers for the open attributes that it can say anything about.
+    """
 
     @property
     def name(self) -> str: ...
 
-    def propose(self, item: Item, open_attributes: Sequence[Attribute]) -> dict[str, AttributeValue]: ...
+    def propose(
+        self, item: Item, open_attributes: Sequence[Attribute]
+    ) -> dict[str, AttributeValue]: ...
 
 
 @dataclass(frozen=True)
 class RuleRung:
-    """The rules of this module as a rung. confidence: attribute name → confidences that were measured."""
+    """The rules of this module as a rung.
+
+    confidence: attribute name → confidences that were measured.
+    """
 
     template: Template
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
     name: str = "rules"
 
-    def propose(self, item: Item, open_attributes: Sequence[Attribute]) -> dict[str, AttributeValue]:
+    def propose(
+        self, item: Item, open_attributes: Sequence[Attribute]
+    ) -> dict[str, AttributeValue]:
         texts = evidence_texts(self.template, item)
         return {
-            attribute.name: fill_by_rules(self.template, texts, attribute, self.confidence.get(attribute.name))
+            attribute.name: fill_by_rules(
+                self.template, texts, attribute, self.confidence.get(attribute.name)
+            )
             for attribute in open_attributes
         }
 
 
 def fill_by_rules(
-    template: Template, texts: Sequence[EvidenceText], attribute: Attribute, confidence: Confidence | None = None
+    template: Template,
+    texts: Sequence[EvidenceText],
+    attribute: Attribute,
+    confidence: Confidence | None = None,
 ) -> AttributeValue:
-    """The value that the first text states which states one surely enough, with its span; or unknown, with the reason.
+    """The value that the first text states which states one surely enough, with its span; or
+    unknown, with the reason.
 
-    Reasons: `not-stated`, `ambiguous` (several values in a text, which ends the search) and `below-threshold` (the
-    first statement that was not sure enough); the last two with what was seen.
+    Reasons: `not-stated`, `ambiguous` (several values in a text, which ends the search) and
+    `below-threshold` (the first statement that was not sure enough); the last two with what was
+    seen.
 
     confidence: (kind, place) → confidence, where it was measured; the priors count elsewhere.
     """
@@ -76,7 +95,9 @@ def fill_by_rules(
     fingerprint = _fingerprint(rules.digest, usable)
     seen = AttributeValue(None, reason="not-stated", fingerprint=fingerprint)
     for said in statements_of(template, usable, attribute):
-        known = AttributeValue(None, method=_METHOD[attribute.type], reason="ambiguous", fingerprint=fingerprint)
+        known = AttributeValue(
+            None, method=_METHOD[attribute.type], reason="ambiguous", fingerprint=fingerprint
+        )
         if said.value is None:
             ambiguous = replace(known, evidence=said.evidence)
             return ambiguous if seen.reason == "not-stated" else seen

@@ -1,7 +1,8 @@
 """From a file's bytes to a picture that a model can take, or the reason why there is none.
 
-(bytes, digest, limits) → DecodedPicture | PictureProblem. What the header announces is checked against the limits
-before any pixel is decoded; whatever the decoder raises becomes a PictureProblem.
+(bytes, digest, limits) → DecodedPicture | PictureProblem. What the header announces is checked
+against the limits before any pixel is decoded; whatever the decoder raises becomes a
+PictureProblem.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from transforms.models.contract import Picture
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
-# What Pillow warns of (large headers, odd metadata) either has a reason id here or leaves the pixels sound.
-# Once a process and not around each call, because warnings.catch_warnings is not safe between threads.
+# What Pillow warns of (large headers, odd metadata) either has a reason id here or leaves the
+# pixels sound. Once a process and not around each call, because warnings.catch_warnings is not safe
+# between threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _TRANSPOSE = {
@@ -46,9 +48,12 @@ _TRANSPOSE = {
 _SIDEWAYS = (5, 6, 7, 8)
 _WHITE_IS_ZERO = 0
 
-# A hostile file can make a decoder work or store far more than its pixels need; sound files stay far below.
+# A hostile file can make a decoder work or store far more than its pixels need; sound files stay
+# far below.
 _MAX_READS = 8  # of each byte of the file
-_MAX_SCANS = 500  # of a progressive JPEG, each a pass over all pixels; the libjpeg-turbo project's own limit
+_MAX_SCANS = (
+    500  # of a progressive JPEG, each a pass over all pixels; the libjpeg-turbo project's own limit
+)
 _MAX_EXIF_CHARS = 1 << 17  # a JPEG segment of 64 KiB, also when written in hexadecimal
 
 
@@ -70,8 +75,11 @@ class DecodedPicture:
     phash: str
 
 
-def decode(data: bytes, digest: str, limits: ImageLimits, max_side_px: int = 736) -> DecodedPicture | PictureProblem:
-    """The picture in `data` with no side longer than `max_side_px`, or why there is none; never an exception.
+def decode(
+    data: bytes, digest: str, limits: ImageLimits, max_side_px: int = 736
+) -> DecodedPicture | PictureProblem:
+    """The picture in `data` with no side longer than `max_side_px`, or why there is none; never an
+    exception.
 
     digest: SHA-256 of `data`, hexadecimal.
     """
@@ -89,7 +97,8 @@ def decode(data: bytes, digest: str, limits: ImageLimits, max_side_px: int = 736
 
 
 class _Stream(io.BytesIO):
-    """Remembers whether a reader of headers and chunks asked for more than there was, and bounds what is read.
+    """Remembers whether a reader of headers and chunks asked for more than there was, and bounds
+    what is read.
 
     Pixel data is read in blocks of MAXBLOCK bytes, of which the last is always short.
     """
@@ -119,20 +128,32 @@ def _count_frames(image: Image.Image, data: bytes, most: int) -> int:
     return int(getattr(image, "n_frames", 1))
 
 
-def _limit_problem(width_px: int, height_px: int, frames: int, limits: ImageLimits) -> PictureProblem | None:
+def _limit_problem(
+    width_px: int, height_px: int, frames: int, limits: ImageLimits
+) -> PictureProblem | None:
     if width_px * height_px > limits.max_pixels:
         return _too_many_pixels(f"{width_px:,} x {height_px:,} = {width_px * height_px:,}", limits)
     if max(width_px, height_px) > limits.max_side_ratio * min(width_px, height_px):
-        fault = f"{width_px:,} x {height_px:,} pixels: one side is more than {limits.max_side_ratio:g} times the other"
-        return PictureProblem("image-side-ratio", f"{fault}; crop it or raise --max-image-side-ratio")
+        fault = (
+            f"{width_px:,} x {height_px:,} pixels: one side is more than "
+            f"{limits.max_side_ratio:g} times the other"
+        )
+        return PictureProblem(
+            "image-side-ratio", f"{fault}; crop it or raise --max-image-side-ratio"
+        )
     if frames > limits.max_frames:
-        fault = f"more than {limits.max_frames:,} frames; keep the first or raise --max-image-frames"
+        fault = (
+            f"more than {limits.max_frames:,} frames; keep the first or raise --max-image-frames"
+        )
         return PictureProblem("image-too-many-frames", fault)
     return None
 
 
 def _too_many_pixels(announced: str, limits: ImageLimits) -> PictureProblem:
-    message = f"{announced} pixels, at most {limits.max_pixels:,} are allowed; shrink it or raise --max-image-pixels"
+    message = (
+        f"{announced} pixels, at most {limits.max_pixels:,} are allowed; shrink it or raise "
+        "--max-image-pixels"
+    )
     return PictureProblem("image-too-many-pixels", message)
 
 
@@ -152,7 +173,8 @@ def _decode_first_frame(
     shrink = min(1.0, max_side_px / max(image.size))
     image.draft(None, (max(1, round(width_px * shrink)), max(1, round(height_px * shrink))))
     _load(image, file_bytes)
-    # Asked only now: PNG may keep it behind the pixels, and Pillow turns TIFF itself while it loads.
+    # Asked only now: PNG may keep it behind the pixels, and Pillow turns TIFF itself while it
+    # loads.
     orientation = _orientation(image)
     if orientation in _SIDEWAYS:
         width_px, height_px = height_px, width_px
@@ -162,7 +184,9 @@ def _decode_first_frame(
     if orientation in _TRANSPOSE:
         rgb = rgb.transpose(_TRANSPOSE[orientation])
     rgb.info = {}
-    return DecodedPicture(Picture(digest, rgb), width_px, height_px, file_format, frames, str(imagehash.phash(rgb)))
+    return DecodedPicture(
+        Picture(digest, rgb), width_px, height_px, file_format, frames, str(imagehash.phash(rgb))
+    )
 
 
 def _load(image: Image.Image, file_bytes: int) -> None:
@@ -182,12 +206,16 @@ def _strips_end(image: TiffImagePlugin.TiffImageFile) -> int:
         (TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.STRIPBYTECOUNTS),
         (TiffImagePlugin.TILEOFFSETS, TiffImagePlugin.TILEBYTECOUNTS),
     ):
-        ends += map(sum, zip(image.tag_v2.get(offsets, ()), image.tag_v2.get(counts, ()), strict=False))
+        ends += map(
+            sum, zip(image.tag_v2.get(offsets, ()), image.tag_v2.get(counts, ()), strict=False)
+        )
     return max(ends)
 
 
 def _orientation(image: Image.Image) -> int | None:
-    if any(len(image.info.get(key, "")) > _MAX_EXIF_CHARS for key in ("exif", "Raw profile type exif")):
+    if any(
+        len(image.info.get(key, "")) > _MAX_EXIF_CHARS for key in ("exif", "Raw profile type exif")
+    ):
         return None
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
@@ -226,7 +254,9 @@ def _from_gray(gray: Pixels, image: Image.Image) -> Image.Image:
 
 
 def _scaled(pixels: Pixels, full_scales: tuple[int, ...]) -> Pixels:
-    """Bytes from float64 values: by the smallest full scale that holds all of them, else by their own range."""
+    """Bytes from float64 values: by the smallest full scale that holds all of them, else by their
+    own range.
+    """
     pixels = np.nan_to_num(pixels, posinf=0.0, neginf=0.0)
     low, high = float(pixels.min()), float(pixels.max())
     full: float | None = next((scale for scale in full_scales if low >= 0 and high <= scale), None)
@@ -246,15 +276,29 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _decode_problem(data: bytes, stream: _Stream, error: Exception) -> PictureProblem:
     allowed = ", ".join(READ_FORMATS)
     if unread := unread_format(data):
-        return PictureProblem("image-unsupported", f"{unread} is not read; convert it to one of {allowed}")
+        return PictureProblem(
+            "image-unsupported", f"{unread} is not read; convert it to one of {allowed}"
+        )
     name = read_format(data)
     if name is None:
-        fault = f"starts with {data[:16]!r}, which no picture does; download it again as one of {allowed}"
+        fault = (
+            f"starts with {data[:16]!r}, which no picture does; download it again as one of "
+            f"{allowed}"
+        )
         return PictureProblem("image-not-an-image", fault)
-    if stream.ended_early or "truncated" in str(error).lower() or (name == "WEBP" and riff_ends_early(data)):
+    if (
+        stream.ended_early
+        or "truncated" in str(error).lower()
+        or (name == "WEBP" and riff_ends_early(data))
+    ):
         fault = f"the {name} data ends early, after {len(data):,} bytes; export the picture again"
         return PictureProblem("image-truncated", fault)
-    # Pillow's text for a header that it cannot use holds a memory address, which differs from run to run.
-    cause = "its header is damaged" if isinstance(error, UnidentifiedImageError) else f"{type(error).__name__}: {error}"
+    # Pillow's text for a header that it cannot use holds a memory address, which differs from run
+    # to run.
+    cause = (
+        "its header is damaged"
+        if isinstance(error, UnidentifiedImageError)
+        else f"{type(error).__name__}: {error}"
+    )
     fault = f"the {name} decoder refused the data ({cause}); export the picture again"
     return PictureProblem("image-decode-failed", fault)

@@ -1,7 +1,9 @@
-"""From a picture reference in a record to the picture's bytes, and to nothing outside the images root.
+"""From a picture reference in a record to the picture's bytes, and to nothing outside the images
+root.
 
-(root, reference, limits) → SHA-256 | bytes | PictureProblem. Local roots are walked directory by directory with
-descriptors that follow no symbolic link, so a path that changes after it was checked cannot lead out either.
+(root, reference, limits) → SHA-256 | bytes | PictureProblem. Local roots are walked directory by
+directory with descriptors that follow no symbolic link, so a path that changes after it was checked
+cannot lead out either.
 """
 
 from __future__ import annotations
@@ -36,13 +38,22 @@ _DIRECTORY_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_R
 # O_NONBLOCK: opening a pipe without a writer must not wait for one.
 _FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
 
-_MISSING = ("image-missing", "does not exist; add the file below --images-root or remove the reference")
+_MISSING = (
+    "image-missing",
+    "does not exist; add the file below --images-root or remove the reference",
+)
 _UNREADABLE = ("image-unreadable", "cannot be read ({error}); give the job read permission")
 _FAULT_BY_ERRNO = {
     errno.ENOENT: _MISSING,
-    errno.ENOTDIR: ("image-missing", "leads through something that is no directory; mend the reference"),
+    errno.ENOTDIR: (
+        "image-missing",
+        "leads through something that is no directory; mend the reference",
+    ),
     errno.ELOOP: ("image-missing", "follows symbolic links in a circle; point the link at a file"),
-    errno.ENAMETOOLONG: ("image-path-invalid", "has a name longer than the file system allows; shorten it"),
+    errno.ENAMETOOLONG: (
+        "image-path-invalid",
+        "has a name longer than the file system allows; shorten it",
+    ),
     errno.ENXIO: ("image-not-a-file", "is a socket or device; name a picture file"),
     errno.ENODEV: ("image-not-a-file", "is a device; name a picture file"),
 }
@@ -52,7 +63,8 @@ _FAULT_BY_ERRNO = {
 class ImageLimits:
     """What a picture may cost; the defaults are the command line's.
 
-    max_bytes: of the file. max_pixels: width × height in the header. max_side_ratio: long side / short side.
+    max_bytes: of the file. max_pixels: width × height in the header. max_side_ratio: long side /
+    short side.
     max_frames: of an animation, or pages of a TIFF file.
     Raises ValueError that names the option of a value outside its range.
     """
@@ -71,7 +83,9 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class PictureProblem:
-    """Why a picture cannot be used: a registered reason id of effect `flag` and a message for people."""
+    """Why a picture cannot be used: a registered reason id of effect `flag` and a message for
+    people.
+    """
 
     reason: str
     message: str
@@ -91,10 +105,11 @@ def locate(root: str, reference: str, limits: ImageLimits) -> str | PictureProbl
 
 
 def version_of(root: str, reference: str) -> str:
-    """What tells, without reading it, whether a picture file has changed: its size and its time of modification.
+    """What tells, without reading it, whether a picture file has changed: its size and its time of
+    modification.
 
-    Empty where there is no such file, or it may not be looked at. Equal versions: the file was not written in between,
-    as far as its file system says.
+    Empty where there is no such file, or it may not be looked at. Equal versions: the file was not
+    written in between, as far as its file system says.
     """
     if _path_problem(reference) is not None:
         return ""
@@ -107,7 +122,9 @@ def version_of(root: str, reference: str) -> str:
             return _version(metadata.size_in_bytes, metadata.last_updated_in_seconds)
         # Only looked at, never opened: where links lead is checked when the file is read.
         status = os.stat(os.path.join(root, reference))  # noqa: PTH116, PTH118
-    except Exception:  # each file system has its own exceptions; reading the file says what is wrong with it
+    except (
+        Exception
+    ):  # each file system has its own exceptions; reading the file says what is wrong with it
         return ""
     return _version(status.st_size, status.st_mtime_ns)
 
@@ -120,7 +137,9 @@ def versions_of(root: str, references: Iterable[str]) -> Iterator[tuple[str, str
     from apache_beam.io.filesystems import FileSystems
 
     listed = FileSystems.match([FileSystems.join(root, "**")])[0].metadata_list
-    versions = {found.path: _version(found.size_in_bytes, found.last_updated_in_seconds) for found in listed}
+    versions = {
+        found.path: _version(found.size_in_bytes, found.last_updated_in_seconds) for found in listed
+    }
     for reference in references:
         known = "" if _path_problem(reference) else versions.get(_remote_path(root, reference), "")
         yield reference, known
@@ -131,18 +150,26 @@ def _version(size_bytes: int, modified: float) -> str:
 
 
 def read_picture(root: str, reference: str, limits: ImageLimits) -> bytes | PictureProblem:
-    """The picture file's bytes, at most `limits.max_bytes`, or why it cannot be read; arguments as in `locate`."""
+    """The picture file's bytes, at most `limits.max_bytes`, or why it cannot be read; arguments as
+    in `locate`.
+    """
     content = bytearray()
     return _read(root, reference, limits, content.extend) or bytes(content)
 
 
 def _check_range(option: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most or not math.isfinite(value):
-        allowed = f"from {least:,} to {most:,}" if math.isfinite(most) else f"a number of at least {least:,}"
+        allowed = (
+            f"from {least:,} to {most:,}"
+            if math.isfinite(most)
+            else f"a number of at least {least:,}"
+        )
         raise ValueError(f"{option} is {value!r}; allowed is {allowed}")
 
 
-def _read(root: str, reference: str, limits: ImageLimits, take: Callable[[bytes], object]) -> PictureProblem | None:
+def _read(
+    root: str, reference: str, limits: ImageLimits, take: Callable[[bytes], object]
+) -> PictureProblem | None:
     """Feed the file to `take` in chunks; None when all of it was fed, else why it was not."""
     problem = _path_problem(reference)
     if problem is None:
@@ -154,9 +181,14 @@ def _read(root: str, reference: str, limits: ImageLimits, take: Callable[[bytes]
 def _path_problem(reference: str) -> PictureProblem | None:
     """What the reference's text alone shows to be wrong."""
     if not reference.strip():
-        return _problem("image-path-invalid", reference, "is empty; give a path relative to --images-root")
+        return _problem(
+            "image-path-invalid", reference, "is empty; give a path relative to --images-root"
+        )
     if len(reference) > MAX_REFERENCE_CHARS:
-        fault = f"has {len(reference):,} characters, at most {MAX_REFERENCE_CHARS:,} are allowed; shorten the path"
+        fault = (
+            f"has {len(reference):,} characters, at most {MAX_REFERENCE_CHARS:,} are allowed; "
+            "shorten the path"
+        )
         return _problem("image-path-invalid", reference, fault)
     odd = next((char for char in reference if unicodedata.category(char) in ("Cc", "Cs")), None)
     if odd is not None:
@@ -164,14 +196,21 @@ def _path_problem(reference: str) -> PictureProblem | None:
         return _problem("image-path-invalid", reference, fault)
     if scheme := _SCHEME.match(reference):
         fault = (
-            f"starts with the scheme {scheme[0]!r}; download the picture and give a path relative to --images-root"
+            f"starts with the scheme {scheme[0]!r}; download the picture and give a path relative "
+            "to --images-root"
             " (write ./ before a file name with a colon)"
         )
         return _problem("image-path-invalid", reference, fault)
     if reference.startswith(("/", "\\", "~")) or _DRIVE.match(reference):
-        return _problem("image-outside-root", reference, "is absolute; give a path relative to --images-root")
+        return _problem(
+            "image-outside-root", reference, "is absolute; give a path relative to --images-root"
+        )
     if ".." in _SEPARATORS.split(reference):
-        return _problem("image-outside-root", reference, "climbs with '..'; give a path that stays below --images-root")
+        return _problem(
+            "image-outside-root",
+            reference,
+            "climbs with '..'; give a path that stays below --images-root",
+        )
     return None
 
 
@@ -189,7 +228,11 @@ def _read_local(
             # The descriptor is asked, not the path: the path may name another file by now.
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                return _problem("image-not-a-file", reference, "is a directory, pipe or device; name a picture file")
+                return _problem(
+                    "image-not-a-file",
+                    reference,
+                    "is a directory, pipe or device; name a picture file",
+                )
             return _feed(partial(os.read, descriptor), status.st_size, reference, limits, take)
         finally:
             os.close(descriptor)
@@ -220,10 +263,13 @@ def _read_remote(
     path = _remote_path(root, reference)
     try:
         size_bytes = FileSystems.get_filesystem(path).size(path)
-        # Without the explicit type a name that ends in .gz would be unpacked beyond the size that was checked.
+        # Without the explicit type a name that ends in .gz would be unpacked beyond the size that
+        # was checked.
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
             return _feed(stream.read, size_bytes, reference, limits, take)
-    except Exception as error:  # each file system has its own exceptions for what is missing or forbidden
+    except (
+        Exception
+    ) as error:  # each file system has its own exceptions for what is missing or forbidden
         reason, fault = _MISSING if _is_missing(path) else _UNREADABLE
         return _problem(reason, reference, fault.format(error=f"{type(error).__name__}: {error}"))
 
@@ -231,7 +277,9 @@ def _read_remote(
 def _remote_path(root: str, reference: str) -> str:
     from apache_beam.io.filesystems import FileSystems
 
-    path: str = FileSystems.join(root, *(part for part in reference.split("/") if part not in ("", ".")))
+    path: str = FileSystems.join(
+        root, *(part for part in reference.split("/") if part not in ("", "."))
+    )
     return path
 
 
@@ -245,7 +293,11 @@ def _is_missing(path: str) -> bool:
 
 
 def _feed(
-    read: Callable[[int], bytes], size_bytes: int, reference: str, limits: ImageLimits, take: Callable[[bytes], object]
+    read: Callable[[int], bytes],
+    size_bytes: int,
+    reference: str,
+    limits: ImageLimits,
+    take: Callable[[bytes], object],
 ) -> PictureProblem | None:
     if size_bytes > limits.max_bytes:
         return _too_large(f"has {size_bytes:,} bytes", reference, limits)
@@ -255,17 +307,25 @@ def _feed(
         if fed_bytes > limits.max_bytes:
             return _too_large("grew while it was read", reference, limits)
         take(chunk)
-    return None if fed_bytes else _problem("image-empty", reference, "has zero bytes; export the picture again")
+    return (
+        None
+        if fed_bytes
+        else _problem("image-empty", reference, "has zero bytes; export the picture again")
+    )
 
 
 def _too_large(finding: str, reference: str, limits: ImageLimits) -> PictureProblem:
-    fault = f"{finding}, at most {limits.max_bytes:,} are allowed; shrink it or raise --max-image-bytes"
+    fault = (
+        f"{finding}, at most {limits.max_bytes:,} are allowed; shrink it or raise --max-image-bytes"
+    )
     return _problem("image-too-many-bytes", reference, fault)
 
 
 def _problem(reason: str, reference: str, fault: str) -> PictureProblem:
     shown = repr(reference)
-    return PictureProblem(reason, f"{shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + '...'} {fault}")
+    return PictureProblem(
+        reason, f"{shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + '...'} {fault}"
+    )
 
 
 def picture_path(pictures_dir: str, digest: str) -> str:

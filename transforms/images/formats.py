@@ -1,4 +1,5 @@
-"""What a picture file's bytes tell without decoding: its format, how many frames it has, whether it ends early.
+"""What a picture file's bytes tell without decoding: its format, how many frames it has, whether it
+ends early.
 
 bytes → format name | frames | bool.
 """
@@ -22,7 +23,9 @@ _READ_MAGIC = {
 }
 _UNREAD_MAGIC = {
     "Canon raw": re.compile(rb"II\*\0....CR|....ftypcrx ", re.DOTALL),
-    "AVIF": re.compile(rb"....ftyp(?:avi[fs]|(?:mif1|msf1|miaf).{4}(?:.{4}){0,8}?avi[fs])", re.DOTALL),
+    "AVIF": re.compile(
+        rb"....ftyp(?:avi[fs]|(?:mif1|msf1|miaf).{4}(?:.{4}){0,8}?avi[fs])", re.DOTALL
+    ),
     "HEIC": re.compile(rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1|miaf)", re.DOTALL),
     "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
     "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
@@ -57,7 +60,9 @@ def read_format(data: bytes) -> str | None:
 
 
 def unread_format(data: bytes) -> str | None:
-    """The name of a picture format that is not read here, or None when the first bytes belong to none."""
+    """The name of a picture format that is not read here, or None when the first bytes belong to
+    none.
+    """
     start = data[:_SNIFFED_BYTES]
     return next((name for name, magic in _UNREAD_MAGIC.items() if magic.match(start)), None)
 
@@ -65,7 +70,8 @@ def unread_format(data: bytes) -> str | None:
 def without_further_exif(data: bytes) -> bytes:
     """A JPEG file with the mark of every EXIF segment but the first made void; other data as it is.
 
-    Pillow joins them, and copies the joined bytes for each tag that names them: 2 MB can become gigabytes.
+    Pillow joins them, and copies the joined bytes for each tag that names them: 2 MB can become
+    gigabytes.
     """
     end = data.find(_EXIF_MARK) + len(_EXIF_MARK)
     if not data.startswith(b"\xff\xd8") or data.find(_EXIF_MARK, end) < 0:
@@ -105,20 +111,26 @@ def _gif_palette_bytes(flags: int) -> int:
 
 
 def count_tiff_pages(data: bytes, most: int) -> int:
-    """Pages of a TIFF or BigTIFF file, counted up to one that breaks off and no further than `most` + 1.
+    """Pages of a TIFF or BigTIFF file, counted up to one that breaks off and no further than `most`
+    + 1.
 
-    Not Pillow's n_frames, which is quadratic in the number of pages and fails on a later page that it cannot read.
+    Not Pillow's n_frames, which is quadratic in the number of pages and fails on a later page that
+    it cannot read.
     """
     order = "<" if data.startswith(b"II") else ">"
     big = 43 in data[2:4]
-    link, entries, entry_bytes = (order + "Q", order + "Q", 20) if big else (order + "I", order + "H", 12)
+    link, entries, entry_bytes = (
+        (order + "Q", order + "Q", 20) if big else (order + "I", order + "H", 12)
+    )
     seen: set[int] = set()
     try:
         (page,) = struct.unpack_from(link, data, 8 if big else 4)
         while page and page not in seen and len(seen) <= most:
             (count,) = struct.unpack_from(entries, data, page)
             seen.add(page)
-            (page,) = struct.unpack_from(link, data, page + struct.calcsize(entries) + count * entry_bytes)
+            (page,) = struct.unpack_from(
+                link, data, page + struct.calcsize(entries) + count * entry_bytes
+            )
     except (struct.error, OverflowError):
         pass
     return len(seen)

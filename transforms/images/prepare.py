@@ -1,8 +1,9 @@
-"""Pictures, once for each distinct content: references → files with digests → features → item buckets.
+"""Pictures, once for each distinct content: references → files with digests → features → item
+buckets.
 
 PCollection[KV[path bucket, SpoolRef of ImageRef]] → PCollection[KV[item bucket, ImageResult]].
-A file is opened once for its digest, and one file of each distinct content is decoded and described,
-however many items and paths share it. Bytes and pixels never leave the stage.
+A file is opened once for its digest, and one file of each distinct content is decoded and
+described, however many items and paths share it. Bytes and pixels never leave the stage.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from PIL import Image
 from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
 from transforms.caching.image_features import PictureStore
 from transforms.images.decode import DecodedPicture, decode
-from transforms.images.files import ImageLimits, PictureProblem, locate, picture_path, read_picture, version_of
+from transforms.images.files import (
+    ImageLimits,
+    PictureProblem,
+    locate,
+    picture_path,
+    read_picture,
+    version_of,
+)
 from transforms.models import build_image_encoder, build_tagger
 from transforms.models.contract import (
     Failure,
@@ -52,7 +60,9 @@ KeyedResult = tuple[int, ImageResult]
 def locate_references(
     root: str, references: Iterable[ImageRef], limits: ImageLimits
 ) -> Iterator[tuple[LocatedImage | ImageResult, tuple[int, ...]]]:
-    """For each distinct path, in path order: where it lies or why it cannot be used, and the item buckets that ask."""
+    """For each distinct path, in path order: where it lies or why it cannot be used, and the item
+    buckets that ask.
+    """
     buckets: dict[str, set[int]] = {}
     for reference in references:
         buckets.setdefault(reference.path, set()).add(reference.item_bucket)
@@ -62,14 +72,20 @@ def locate_references(
         version = version_of(root, path)
         found = locate(root, path, limits)
         if isinstance(found, PictureProblem):
-            # Permissions and connections are mended without a new version: such a file is tried again.
+            # Permissions and connections are mended without a new version: such a file is tried
+            # again.
             known = "" if found.reason == "image-unreadable" else version
-            yield ImageResult(path, reason=found.reason, message=found.message, version=known), item_buckets
+            yield (
+                ImageResult(path, reason=found.reason, message=found.message, version=known),
+                item_buckets,
+            )
         else:
             yield LocatedImage(path, found, item_buckets, version), item_buckets
 
 
-def load_picture(root: str, copies: Sequence[LocatedImage], limits: ImageLimits) -> DecodedPicture | PictureProblem:
+def load_picture(
+    root: str, copies: Sequence[LocatedImage], limits: ImageLimits
+) -> DecodedPicture | PictureProblem:
     """The decoded picture from the first of its copies that can still be read as it was located."""
     problem = PictureProblem("image-missing", "no copy of the picture is left")
     for copy in copies:
@@ -77,7 +93,9 @@ def load_picture(root: str, copies: Sequence[LocatedImage], limits: ImageLimits)
         if isinstance(data, PictureProblem):
             problem = data
         elif hashlib.sha256(data).hexdigest() != copy.digest:
-            problem = PictureProblem("image-unreadable", f"{copy.path} changed while the run was reading it")
+            problem = PictureProblem(
+                "image-unreadable", f"{copy.path} changed while the run was reading it"
+            )
         else:
             return decode(data, copy.digest, limits)
     return problem
@@ -91,15 +109,21 @@ def checked_encoding(answer: ImageEncoding | Failure, dimension: int) -> ImageEn
     return vector if isinstance(vector, Failure) else answer
 
 
-def tag_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagger: Tagger) -> list[ImageFeatures]:
-    """Features of each picture, in order; a model that fails on one leaves its mark on that one only."""
+def tag_pictures(
+    pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagger: Tagger
+) -> list[ImageFeatures]:
+    """Features of each picture, in order; a model that fails on one leaves its mark on that one
+    only.
+    """
     answers = call_each(encoder.encode_images, [p.picture for p in pictures], "backend-failed")
     encodings = [checked_encoding(answer, encoder.dimension) for answer in answers]
     labels = [e.labels if isinstance(e, ImageEncoding) else () for e in encodings]
     requests = [TagRequest((p.picture,), found) for p, found in zip(pictures, labels, strict=True)]
     descriptions = call_each(tagger.tag, requests, "backend-failed")
     features = []
-    for picture, encoding, request, description in zip(pictures, encodings, requests, descriptions, strict=True):
+    for picture, encoding, request, description in zip(
+        pictures, encodings, requests, descriptions, strict=True
+    ):
         known = ImageFeatures(
             digest=picture.picture.digest,
             phash=picture.phash,
@@ -110,7 +134,11 @@ def tag_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagg
             labels=request.labels,
         )
         if isinstance(encoding, ImageEncoding):
-            known = replace(known, vector=encoding.vector.astype("<f4").tobytes(), style=packed_style(encoding.style))
+            known = replace(
+                known,
+                vector=encoding.vector.astype("<f4").tobytes(),
+                style=packed_style(encoding.style),
+            )
         if not isinstance(description, Failure):
             known = replace(
                 known,
@@ -124,13 +152,19 @@ def tag_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder, tagg
             )
         failures = [answer for answer in (encoding, description) if isinstance(answer, Failure)]
         if failures:
-            known = replace(known, failure=failures[0].reason, failure_message="; ".join(f.message for f in failures))
+            known = replace(
+                known,
+                failure=failures[0].reason,
+                failure_message="; ".join(f.message for f in failures),
+            )
         features.append(known)
     return features
 
 
 def packed_style(style: Vector | None) -> bytes:
-    """Float16 little-endian; nothing where the model answered with anything but finite numbers that fit."""
+    """Float16 little-endian; nothing where the model answered with anything but finite numbers that
+    fit.
+    """
     if not isinstance(style, np.ndarray) or style.dtype != np.float32 or style.ndim != 1:
         return b""
     with np.errstate(over="ignore"):
@@ -155,13 +189,18 @@ def features_made_by(encoder: ImageEncoder, tagger: Tagger, limits: ImageLimits)
 def spread(
     copies: Sequence[LocatedImage], features: ImageFeatures | None, problem: PictureProblem | None
 ) -> Iterator[KeyedResult]:
-    """One result per path and item bucket; each bucket gets the features once, further paths refer to them."""
+    """One result per path and item bucket; each bucket gets the features once, further paths refer
+    to them.
+    """
     served: set[int] = set()
     for copy in copies:
         for bucket in copy.item_buckets:
             if problem is not None:
                 reason, message = problem.reason, problem.message
-                yield bucket, ImageResult(copy.path, reason=reason, message=message, version=copy.version)
+                yield (
+                    bucket,
+                    ImageResult(copy.path, reason=reason, message=message, version=copy.version),
+                )
             elif bucket in served:
                 yield bucket, ImageResult(copy.path, same_as=copy.digest, version=copy.version)
             else:
@@ -171,15 +210,21 @@ def spread(
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """How pictures are made ready for a language model: JPEG files below `folder`, no side above `max_side_px`."""
+    """How pictures are made ready for a language model: JPEG files below `folder`, no side above
+    `max_side_px`.
+    """
 
     folder: str
     max_side_px: int
 
     def prepare(self, picture: Picture) -> None:
-        """Write the picture's file; one content has one path, so a retry writes the same file again."""
+        """Write the picture's file; one content has one path, so a retry writes the same file
+        again.
+        """
         small = picture.image.copy()
-        small.thumbnail((self.max_side_px, self.max_side_px), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        small.thumbnail(
+            (self.max_side_px, self.max_side_px), Image.Resampling.BICUBIC, reducing_gap=2.0
+        )
         sink = BytesIO()
         small.save(sink, "JPEG", quality=JPEG_QUALITY)
         path = picture_path(self.folder, picture.digest)
@@ -188,7 +233,9 @@ class Preparation:
 
 
 class _Locate(beam.DoFn):
-    def __init__(self, root: str, limits: ImageLimits, num_buckets: int, heartbeat_dir: str) -> None:
+    def __init__(
+        self, root: str, limits: ImageLimits, num_buckets: int, heartbeat_dir: str
+    ) -> None:
         self._root, self._limits, self._num_buckets = root, limits, num_buckets
         self._heartbeat_dir = heartbeat_dir
 
@@ -200,7 +247,9 @@ class _Locate(beam.DoFn):
     ) -> Iterator[tuple[int, LocatedImage] | beam.pvalue.TaggedOutput]:
         _, refs = spooled
         with self._meter.timed():
-            for found, item_buckets in locate_references(self._root, read_spool(refs, ImageRef), self._limits):
+            for found, item_buckets in locate_references(
+                self._root, read_spool(refs, ImageRef), self._limits
+            ):
                 self._meter.add("pictures")
                 if isinstance(found, LocatedImage):
                     yield part_of(found.digest, self._num_buckets), found
@@ -216,14 +265,20 @@ class _Prepare(beam.DoFn):
     """Loads the models once a worker process and takes a bucket of digests in batches."""
 
     def __init__(self, transform: PrepareImages) -> None:
-        self._root, self._limits, self._options = transform.root, transform.limits, transform.options
+        self._root, self._limits, self._options = (
+            transform.root,
+            transform.limits,
+            transform.options,
+        )
         self._preparation, self._heartbeat_dir = transform.preparation, transform.heartbeat_dir
         self._features_dir, self._num_buckets = transform.features_dir, transform.num_buckets
         self._models: tuple[ImageEncoder, Tagger] | None = None
 
     def setup(self) -> None:
         self._meter = Meter("prepare", self._heartbeat_dir)
-        self._made_by = features_made_by(build_image_encoder(self._options), build_tagger(self._options), self._limits)
+        self._made_by = features_made_by(
+            build_image_encoder(self._options), build_tagger(self._options), self._limits
+        )
 
     def _load(self) -> tuple[ImageEncoder, Tagger]:
         # Not in setup: a worker that gets no picture need not load a model.
@@ -239,7 +294,9 @@ class _Prepare(beam.DoFn):
         by_digest: dict[str, list[LocatedImage]] = {}
         for located in read_spool(refs, LocatedImage):
             by_digest.setdefault(located.digest, []).append(located)
-        contents = [sorted(copies, key=lambda copy: copy.path) for _, copies in sorted(by_digest.items())]
+        contents = [
+            sorted(copies, key=lambda copy: copy.path) for _, copies in sorted(by_digest.items())
+        ]
         for begin in range(0, len(contents), BATCH_PICTURES):
             with self._meter.timed():
                 results = list(self._prepare(contents[begin : begin + BATCH_PICTURES], store))
@@ -255,11 +312,15 @@ class _Prepare(beam.DoFn):
         store.load()
         return store
 
-    def _prepare(self, contents: Sequence[Sequence[LocatedImage]], store: PictureStore | None) -> Iterator[KeyedResult]:
+    def _prepare(
+        self, contents: Sequence[Sequence[LocatedImage]], store: PictureStore | None
+    ) -> Iterator[KeyedResult]:
         known = [store.get(copies[0].digest) if store is not None else None for copies in contents]
         # A language model has to be shown what is known already, too.
         loaded = [
-            load_picture(self._root, copies, self._limits) if features is None or self._preparation else None
+            load_picture(self._root, copies, self._limits)
+            if features is None or self._preparation
+            else None
             for copies, features in zip(contents, known, strict=True)
         ]
         if self._preparation is not None:
@@ -282,7 +343,9 @@ class _Prepare(beam.DoFn):
                     store.put(features)
             if isinstance(picture, PictureProblem):
                 self._meter.fail(picture.reason)
-            yield from spread(copies, features, picture if isinstance(picture, PictureProblem) else None)
+            yield from spread(
+                copies, features, picture if isinstance(picture, PictureProblem) else None
+            )
 
 
 @dataclass(eq=False)
@@ -308,7 +371,9 @@ class PrepareImages(beam.PTransform):
     def expand(self, references: beam.PCollection) -> beam.PCollection:
         locating = beam.ParDo(_Locate(self.root, self.limits, self.num_buckets, self.heartbeat_dir))
         located = (
-            references | "ByPath" >> beam.GroupByKey() | "Locate" >> locating.with_outputs(_PROBLEMS, main="located")
+            references
+            | "ByPath" >> beam.GroupByKey()
+            | "Locate" >> locating.with_outputs(_PROBLEMS, main="located")
         )
         described = (
             located.located

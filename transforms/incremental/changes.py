@@ -1,7 +1,11 @@
-"""What of an earlier snapshot still holds, once its records were held against the catalog of today. Pure, columnar.
+"""What of an earlier snapshot still holds, once its records were held against the catalog of today.
 
-Records (a table of RECORDS with buckets), what was seen of their keys, what was looked into → which rows are dropped.
-Rows hang together by item id: duplicates, and rows of image tables. If one of them changes, all are looked into again.
+Pure, columnar.
+
+Records (a table of RECORDS with buckets), what was seen of their keys, what was looked into → which
+rows are dropped.
+Rows hang together by item id: duplicates, and rows of image tables. If one of them changes, all are
+looked into again.
 """
 
 from __future__ import annotations
@@ -22,11 +26,14 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass
 class Past:
-    """The records of an earlier snapshot, and which of them have to be looked into whether they changed or not.
+    """The records of an earlier snapshot, and which of them have to be looked into whether they
+    changed or not.
 
     records: columns of RECORDS, and `bucket`; again: bool (rows,).
-    keep_deleted: rows of items that had left the catalog before stay until a record of theirs comes back.
-    left: those that were to be looked into and are not, because not all of their item is as it was; see `made_anew`.
+    keep_deleted: rows of items that had left the catalog before stay until a record of theirs comes
+    back.
+    left: those that were to be looked into and are not, because not all of their item is as it was;
+    see `made_anew`.
     """
 
     records: pa.Table
@@ -37,9 +44,13 @@ class Past:
     def __post_init__(self) -> None:
         self.again = np.zeros(self.records.num_rows, np.bool_)
         self.left = self.again.copy()
-        self._deleted = pc.equal(self.records["fate"], DELETED).to_numpy(zero_copy_only=False).astype(np.bool_)
+        self._deleted = (
+            pc.equal(self.records["fate"], DELETED).to_numpy(zero_copy_only=False).astype(np.bool_)
+        )
         keys = as_keys(self.records["raw_key"].to_pylist())
-        self._unique, self._place, self._count = np.unique(keys, return_inverse=True, return_counts=True)
+        self._unique, self._place, self._count = np.unique(
+            keys, return_inverse=True, return_counts=True
+        )
 
     def look_into(self, rows: Mask) -> None:
         """Have rows looked into, and with them all of the same key or item."""
@@ -54,10 +65,15 @@ class Past:
         self.look_into(_is_in(self.records["item_id"], pa.array(list(item_ids), pa.string())))
 
     def look_into_parted(self) -> None:
-        """Have items looked into that a replay made without their rows of image tables, which nothing keeps."""
+        """Have items looked into that a replay made without their rows of image tables, which
+        nothing keeps.
+        """
         fates, ids = self.records["fate"], self.records["item_id"]
         left = ids.filter(pc.equal(fates, "item-quarantined")).combine_chunks().drop_null()
-        self.look_into(pc.equal(fates, "item").to_numpy(zero_copy_only=False).astype(np.bool_) & _is_in(ids, left))
+        self.look_into(
+            pc.equal(fates, "item").to_numpy(zero_copy_only=False).astype(np.bool_)
+            & _is_in(ids, left)
+        )
 
     @property
     def known(self) -> Keys:
@@ -70,9 +86,12 @@ class Past:
         return np.setdiff1d(np.arange(len(self._unique)), self._place[self.again | self._deleted])
 
     def hold_against(self, seen: Counts, looked_into: pa.Table) -> Verdict | None:
-        """What stays. None: more had to be looked into than was (see `again`); then the catalog is read once more.
+        """What stays.
 
-        seen: how often each key of `known` was met; looked_into: item_id and raw_key of the other records.
+        None: more had to be looked into than was (see `again`); then the catalog is read once more.
+
+        seen: how often each key of `known` was met; looked_into: item_id and raw_key of the other
+        records.
         """
         times = np.zeros(len(self._unique), np.int64)
         times[self._known_places] = seen
@@ -81,7 +100,11 @@ class Past:
         stays = np.zeros_like(gone)
         if self.keep_deleted:
             # Rows of an image table alone bring no item back.
-            back = looked_into.filter(pc.equal(looked_into["input"], "catalog"))["item_id"].combine_chunks().drop_null()
+            back = (
+                looked_into.filter(pc.equal(looked_into["input"], "catalog"))["item_id"]
+                .combine_chunks()
+                .drop_null()
+            )
             stays = self._deleted & ~_is_in(self.records["item_id"], back)
         dropped = (gone | miscounted) & ~stays
         moved = pa.concat_arrays(
@@ -104,20 +127,28 @@ class Past:
     def made_anew(self, looked_into: pa.Table) -> Verdict | None:
         """What stays if only some records were looked into, whatever else the catalog holds today.
 
-        An item is made of all its records or of none. None: too much was looked into; then what is to be is read again.
+        An item is made of all its records or of none. None: too much was looked into; then what is
+        to be is read again.
         """
         places = places_of(as_keys(looked_into["raw_key"].to_pylist()), self._unique)
         times = np.bincount(places, minlength=len(self._unique))[self._place]
         is_whole = self.again & (times == self._count[self._place])
-        # Rows of image tables that came with an item that was set aside are not kept anywhere, and not missed.
-        rest = ~is_whole & ~pc.equal(self.records["fate"], "item-quarantined").to_numpy(zero_copy_only=False)
+        # Rows of image tables that came with an item that was set aside are not kept anywhere, and
+        # not missed.
+        rest = ~is_whole & ~pc.equal(self.records["fate"], "item-quarantined").to_numpy(
+            zero_copy_only=False
+        )
         parted = self.records["item_id"].filter(pa.array(rest)).combine_chunks().drop_null()
         left = (self.again & rest) | _is_in(self.records["item_id"], parted)
         left |= np.isin(self._place, places[_is_in(looked_into["item_id"], parted)])
         left &= self.again
         self.left |= left
         self.again &= ~left
-        return None if times[left].any() else Verdict(self.records, self.again & (times > 0), looked_into)
+        return (
+            None
+            if times[left].any()
+            else Verdict(self.records, self.again & (times > 0), looked_into)
+        )
 
 
 @dataclass(frozen=True)
@@ -134,22 +165,31 @@ class Verdict:
 
     @property
     def drops(self) -> pa.Table:
-        """bucket, item_id and raw_key of what is dropped; without an id where the item itself stays."""
+        """bucket, item_id and raw_key of what is dropped; without an id where the item itself
+        stays.
+        """
         drops = self.records.filter(pa.array(self.dropped)).select(["bucket", "item_id", "raw_key"])
         if self.stays is None or not self.stays.any():
             return drops
         staying = self.records["item_id"].filter(pa.array(self.stays)).combine_chunks()
-        ids = pc.if_else(pc.is_in(drops["item_id"], value_set=staying), pa.scalar(None, pa.string()), drops["item_id"])
+        ids = pc.if_else(
+            pc.is_in(drops["item_id"], value_set=staying),
+            pa.scalar(None, pa.string()),
+            drops["item_id"],
+        )
         return drops.set_column(1, "item_id", ids)
 
     def counts(self) -> dict[str, int]:
-        """Items that are new, changed, made again though their record did not change, unchanged, and deleted."""
+        """Items that are new, changed, made again though their record did not change, unchanged,
+        and deleted.
+        """
         was_item = pc.equal(self.records["fate"], "item").to_numpy(zero_copy_only=False)
         kept = self.records.filter(pa.array(was_item & ~self.dropped))
         before = self.records.filter(pa.array(was_item & self.dropped))
         read = self.looked_into.filter(pc.equal(self.looked_into["input"], "catalog"))
         had = _is_in(read["item_id"], before["item_id"].combine_chunks())
-        # Of several records with one id, one that was not there before makes the item a changed one.
+        # Of several records with one id, one that was not there before makes the item a changed
+        # one.
         known = self.records["raw_key"].filter(pa.array(self.dropped)).combine_chunks()
         other = read.filter(pa.array(had & ~_is_in(read["raw_key"], known)))
         changed = _is_in(read["item_id"], other["item_id"].combine_chunks().drop_null())
@@ -163,9 +203,13 @@ class Verdict:
 
     @property
     def gone(self) -> pa.Table:
-        """bucket, item_id and raw_key of the records of items that nothing is left of in the catalog."""
+        """bucket, item_id and raw_key of the records of items that nothing is left of in the
+        catalog.
+        """
         was_item = pc.equal(self.records["fate"], "item").to_numpy(zero_copy_only=False)
-        before = self.records.filter(pa.array(was_item & self.dropped)).select(self.drops.column_names)
+        before = self.records.filter(pa.array(was_item & self.dropped)).select(
+            self.drops.column_names
+        )
         read = self.looked_into.filter(pc.equal(self.looked_into["input"], "catalog"))
         found = _is_in(before["item_id"], read["item_id"].combine_chunks().drop_null())
         return before.filter(pa.array(~found))

@@ -1,6 +1,8 @@
-"""Items whose records have left the catalog: their rows go over to a new snapshot, with the time when that was seen.
+"""Items whose records have left the catalog: their rows go over to a new snapshot, with the time
+when that was seen.
 
-(earlier snapshot, ids) → rows by table and new bucket → files written again. Columnar, a bucket at a time.
+(earlier snapshot, ids) → rows by table and new bucket → files written again. Columnar, a bucket at
+a time.
 """
 
 from __future__ import annotations
@@ -34,12 +36,15 @@ def retire(
     reports: Sequence[BucketReport],
     num_buckets: int,
 ) -> list[BucketReport]:
-    """Write the buckets of `snapshot` again that items belong to which are gone; the reports of all its buckets.
+    """Write the buckets of `snapshot` again that items belong to which are gone; the reports of all
+    its buckets.
 
     files: the earlier snapshot's by bucket; gone: `item_id` and `bucket` there.
     """
     wanted: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for item_id, bucket in zip(gone["item_id"].to_pylist(), gone["bucket"].to_pylist(), strict=True):
+    for item_id, bucket in zip(
+        gone["item_id"].to_pylist(), gone["bucket"].to_pylist(), strict=True
+    ):
         wanted[bucket_of(item_id, num_buckets)][bucket].append(item_id)
     written = []
     for report in reports:
@@ -50,7 +55,9 @@ def retire(
         if rows:
             empty = empty_tables(template, encoders, report.bucket, run)
             fitting = {
-                name: pa.concat_tables([fitted(name, table, empty[name], template, run.started) for table in tables])
+                name: pa.concat_tables(
+                    [fitted(name, table, empty[name], template, run.started) for table in tables]
+                )
                 for name, tables in rows.items()
                 if name in empty
             }
@@ -59,8 +66,12 @@ def retire(
     return written
 
 
-def _rows_of(snapshot: str, files: Sequence[DataFile], ids: pa.Array) -> Iterator[tuple[str, pa.Table]]:
-    """What a bucket's tables hold of items; of their records only the one that the item was made of."""
+def _rows_of(
+    snapshot: str, files: Sequence[DataFile], ids: pa.Array
+) -> Iterator[tuple[str, pa.Table]]:
+    """What a bucket's tables hold of items; of their records only the one that the item was made
+    of.
+    """
     for file in files:
         if file.table == "quarantine":
             continue
@@ -71,8 +82,11 @@ def _rows_of(snapshot: str, files: Sequence[DataFile], ids: pa.Array) -> Iterato
         yield file.table, table
 
 
-def fitted(name: str, rows: pa.Table, like: pa.Table, template: Template, now: dt.datetime) -> pa.Table:
-    """Earlier rows as today's table has them, marked as gone: what has no place in it, or another type, is left out.
+def fitted(
+    name: str, rows: pa.Table, like: pa.Table, template: Template, now: dt.datetime
+) -> pa.Table:
+    """Earlier rows as today's table has them, marked as gone: what has no place in it, or another
+    type, is left out.
 
     Vectors of another encoder are no rows: nothing could be compared with them.
     """
@@ -84,15 +98,25 @@ def fitted(name: str, rows: pa.Table, like: pa.Table, template: Template, now: d
             rows = rows.drop_columns([marked.name])
         rows = rows.append_column(marked, since)
         for attribute in template.attributes:
-            names = [attribute.name, attribute.name + GIVEN_SUFFIX, attribute.name + PROVENANCE_SUFFIX]
-            if not all(each in rows.column_names for each in names) or not _same_type(rows, like, attribute.name):
+            names = [
+                attribute.name,
+                attribute.name + GIVEN_SUFFIX,
+                attribute.name + PROVENANCE_SUFFIX,
+            ]
+            if not all(each in rows.column_names for each in names) or not _same_type(
+                rows, like, attribute.name
+            ):
                 rows = rows.drop_columns([each for each in names if each in rows.column_names])
     elif name == "records":
         rows = rows.set_column(
-            rows.column_names.index("fate"), rows.schema.field("fate"), pa.array([DELETED] * len(rows), pa.string())
+            rows.column_names.index("fate"),
+            rows.schema.field("fate"),
+            pa.array([DELETED] * len(rows), pa.string()),
         )
         rows = rows.set_column(
-            rows.column_names.index("retry"), rows.schema.field("retry"), pa.array([False] * len(rows))
+            rows.column_names.index("retry"),
+            rows.schema.field("retry"),
+            pa.array([False] * len(rows)),
         )
     elif _encoded(rows) != _encoded(like):
         rows = rows.slice(0, 0)

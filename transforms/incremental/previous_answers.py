@@ -1,6 +1,8 @@
-"""What a language model said in an earlier run, read back from its items tables and used again where it still holds.
+"""What a language model said in an earlier run, read back from its items tables and used again
+where it still holds.
 
-PCollection[DataFile] → PCollection[KV[bucket, Carried]]; (Carried, what is answered now) → ItemAnswer.
+PCollection[DataFile] → PCollection[KV[bucket, Carried]]; (Carried, what is answered now) →
+ItemAnswer.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ BATCH_ROWS = 4_096
 class CarryConfig:
     """What is carried over from which snapshot.
 
-    attributes, description: what would be asked now as it was asked then; stale: whether the rest is kept as well,
-    until something better is known. said_by: model and prompt hash whose answers are not stale; None: all are not.
+    attributes, description: what would be asked now as it was asked then; stale: whether the rest
+    is kept as well, until something better is known. said_by: model and prompt hash whose answers
+    are not stale; None: all are not.
     """
 
     snapshot: str
@@ -41,17 +44,30 @@ class CarryConfig:
     said_by: tuple[str, str] | None = None
 
     def still_holds(self, is_same_question: bool, provenance: Mapping[str, Any] | None) -> bool:
-        """Whether an answer is what would be said now. Stale ones stand among new ones until a budget reaches them."""
+        """Whether an answer is what would be said now.
+
+        Stale ones stand among new ones until a budget reaches them.
+        """
         if provenance is None or self.said_by is None:
             return is_same_question
         return is_same_question and (provenance["model"], provenance["prompt_hash"]) == self.said_by
 
 
 def read_carried(config: CarryConfig, file: DataFile) -> Iterator[Carried]:
-    """What the items of a file carry over; nothing for items of which a model said nothing. Raises DamagedFileError."""
+    """What the items of a file carry over; nothing for items of which a model said nothing.
+
+    Raises DamagedFileError.
+    """
     table = read_parquet(config.snapshot, file)
     names = [a.name for a in config.template.attributes if a.fill and a.name in table.column_names]
-    wanted = ["item_id", "fingerprint", "image_alt_text", "images", _DESCRIPTION, _DESCRIPTION + PROVENANCE_SUFFIX]
+    wanted = [
+        "item_id",
+        "fingerprint",
+        "image_alt_text",
+        "images",
+        _DESCRIPTION,
+        _DESCRIPTION + PROVENANCE_SUFFIX,
+    ]
     wanted += [each for name in names for each in (name, name + PROVENANCE_SUFFIX)]
     for batch in table.select(wanted).to_batches(BATCH_ROWS):
         for row in batch.to_pylist():
@@ -61,10 +77,16 @@ def read_carried(config: CarryConfig, file: DataFile) -> Iterator[Carried]:
                 yield Carried(row["item_id"], row["fingerprint"], current, kept)
 
 
-def _answer(config: CarryConfig, row: Mapping[str, Any], names: list[str], current: bool) -> ItemAnswer:
+def _answer(
+    config: CarryConfig, row: Mapping[str, Any], names: list[str], current: bool
+) -> ItemAnswer:
     answer = ItemAnswer(row["item_id"], values=dict(_values(config, row, names, current)))
     told = row[_DESCRIPTION + PROVENANCE_SUFFIX]
-    if config.still_holds(config.description, told) != current or not _is_said(told) or not row[_DESCRIPTION]:
+    if (
+        config.still_holds(config.description, told) != current
+        or not _is_said(told)
+        or not row[_DESCRIPTION]
+    ):
         return answer
     return replace(
         answer,
@@ -74,7 +96,9 @@ def _answer(config: CarryConfig, row: Mapping[str, Any], names: list[str], curre
         model=told["model"],
         prompt_hash=told["prompt_hash"],
         fingerprint=told["fingerprint"] or "",
-        described=(told["evidence"]["image"],) if told["evidence"] and told["evidence"]["image"] else (),
+        described=(told["evidence"]["image"],)
+        if told["evidence"] and told["evidence"]["image"]
+        else (),
     )
 
 
@@ -83,7 +107,9 @@ def _values(
 ) -> Iterator[tuple[str, AttributeValue]]:
     for name in names:
         provenance, attribute = row[name + PROVENANCE_SUFFIX], config.template.by_name[name]
-        if config.still_holds(name in config.attributes, provenance) != current or not _is_said(provenance):
+        if config.still_holds(name in config.attributes, provenance) != current or not _is_said(
+            provenance
+        ):
             continue
         value = value_from_arrow(attribute, row[name])
         if current or (value is not None and _still_allowed(attribute, value)):
@@ -95,8 +121,9 @@ def _is_said(provenance: Mapping[str, Any] | None) -> bool:
     if provenance is None or not (provenance["method"] or "").startswith(METHOD):
         return False
     reason = provenance["reason"]
-    # Failures are asked again, and answers that could not be used at all, which are found in the store; of a usable one
-    # a single value may be off the schema (a wrong check digit), and would be asked for alone.
+    # Failures are asked again, and answers that could not be used at all, which are found in the
+    # store; of a usable one a single value may be off the schema (a wrong check digit), and would
+    # be asked for alone.
     unusable = (reason or "").startswith("answer-") and reason != "answer-off-schema"
     return reason is None or (reason in REASONS and not REASONS[reason].passes and not unusable)
 
@@ -113,10 +140,17 @@ def _with_provenance(value: Value | None, row: Mapping[str, Any]) -> AttributeVa
     seen = row["evidence"]
     evidence = None
     if seen is not None:
-        evidence = Evidence(seen["field"], seen["begin"], seen["end"], seen["text"] or "", seen["image"])
-    kept = {name: row[name] for name in ("source", "method", "model", "prompt_hash", "fingerprint", "reason")}
+        evidence = Evidence(
+            seen["field"], seen["begin"], seen["end"], seen["text"] or "", seen["image"]
+        )
+    kept = {
+        name: row[name]
+        for name in ("source", "method", "model", "prompt_hash", "fingerprint", "reason")
+    }
     confidence = None if row["confidence"] is None else round(row["confidence"], 4)
-    return AttributeValue(value, confidence=confidence, evidence=evidence, candidate=row["candidate"], **kept)
+    return AttributeValue(
+        value, confidence=confidence, evidence=evidence, candidate=row["candidate"], **kept
+    )
 
 
 def value_from_arrow(attribute: Attribute, value: Any) -> Value | None:
@@ -130,12 +164,17 @@ def value_from_arrow(attribute: Attribute, value: Any) -> Value | None:
 
 @dataclass(eq=False)
 class ReadCarried(beam.PTransform):
-    """PCollection[DataFile] of items tables → PCollection[KV[bucket, Carried]], by today's buckets."""
+    """PCollection[DataFile] of items tables → PCollection[KV[bucket, Carried]], by today's
+    buckets.
+    """
 
     config: CarryConfig
 
     def expand(self, files: beam.PCollection) -> beam.PCollection:
         config = self.config
         return files | beam.FlatMap(
-            lambda file: ((bucket_of(each.item_id, config.num_buckets), each) for each in read_carried(config, file))
+            lambda file: (
+                (bucket_of(each.item_id, config.num_buckets), each)
+                for each in read_carried(config, file)
+            )
         ).with_output_types(tuple[int, Carried])

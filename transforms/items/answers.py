@@ -16,11 +16,17 @@ from schemas.elements import (
 
 
 def attach_answer(item: Item, answer: ItemAnswer | None) -> Item:
-    """The item with a language model's description of its pictures instead of the tags, and a flag if it failed."""
-    described = replace(item, answer=answer, image_description=answer.description or None if answer else None)
+    """The item with a language model's description of its pictures instead of the tags, and a flag
+    if it failed.
+    """
+    described = replace(
+        item, answer=answer, image_description=answer.description or None if answer else None
+    )
     if answer is None or answer.reason is None:
         return described
-    return replace(described, flags=(*item.flags, Flag(answer.reason, "image_description", answer.message)))
+    return replace(
+        described, flags=(*item.flags, Flag(answer.reason, "image_description", answer.message))
+    )
 
 
 def unusable_answer(answer: ItemAnswer) -> Reject | None:
@@ -34,7 +40,8 @@ def unusable_answer(answer: ItemAnswer) -> Reject | None:
 def merge_answers(carried: Carried | None, fresh: ItemAnswer | None) -> ItemAnswer | None:
     """What is said of an item: anew, else before and still current, else before of another kind.
 
-    fresh: None as long as it was not asked for; what is stale counts for nothing then, or it never would be.
+    fresh: None as long as it was not asked for; what is stale counts for nothing then, or it never
+    would be.
     """
     if carried is None:
         return fresh
@@ -60,4 +67,6 @@ def _over_stale(stale: ItemAnswer, answer: ItemAnswer) -> ItemAnswer:
     values = answer.values | stale.values | known
     if answer.description or not stale.description:
         return replace(answer, values=values)
-    return replace(stale, values=values, reason=answer.reason, message=answer.message, raw=answer.raw)
+    return replace(
+        stale, values=values, reason=answer.reason, message=answer.message, raw=answer.raw
+    )

@@ -52,14 +52,21 @@ def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
 
 def describe_item(images: Sequence[ImageResult]) -> str | None:
     """The descriptions of an item's distinct pictures, numbered when there are several."""
-    texts = list(dict.fromkeys(i.features.description for i in images if i.features and i.features.description))
+    texts = list(
+        dict.fromkeys(
+            i.features.description for i in images if i.features and i.features.description
+        )
+    )
     if len(texts) < 2:
         return texts[0] if texts else None
     return " ".join(f"Picture {number}: {text}" for number, text in enumerate(texts, start=1))
 
 
-def attach_images(record: Record, rows: Iterable[ImageRow], results: dict[str, ImageResult]) -> Item:
-    """The item with its pictures: the record's own in their order, then the image table's in path order.
+def attach_images(
+    record: Record, rows: Iterable[ImageRow], results: dict[str, ImageResult]
+) -> Item:
+    """The item with its pictures: the record's own in their order, then the image table's in path
+    order.
 
     Rows have no order of their own, or a shuffled table would give another snapshot.
     """
@@ -109,7 +116,9 @@ def assemble_bucket(
     for row in image_rows:
         rows.setdefault(row.item_id, []).append(row)
     items, set_aside, joined = [], list(rejects), {}
-    for item_id, same_id in groupby(sorted(records, key=lambda record: record.item_id), key=lambda r: r.item_id):
+    for item_id, same_id in groupby(
+        sorted(records, key=lambda record: record.item_id), key=lambda r: r.item_id
+    ):
         chosen, duplicates = choose_record(list(same_id))
         set_aside += duplicates
         own_rows = rows.pop(item_id, [])
@@ -125,15 +134,25 @@ def assemble_bucket(
     for orphans in rows.values():
         set_aside += [_orphan(row) for row in orphans]
     set_aside += filter(None, map(unusable_answer, (answered or {}).values()))
-    return Bucket(number, tuple(items), tuple(set_aside), joined, {example.item_id: example for example in examples})
+    return Bucket(
+        number,
+        tuple(items),
+        tuple(set_aside),
+        joined,
+        {example.item_id: example for example in examples},
+    )
 
 
 def _shared(images: Iterable[ImageResult]) -> dict[str, ImageResult]:
     """Results by path; results that refer to another path's features share that one object."""
     resolved = list(images)
-    features = {image.features.digest: image.features for image in resolved if image.features is not None}
+    features = {
+        image.features.digest: image.features for image in resolved if image.features is not None
+    }
     return {
-        image.path: replace(image, features=features[image.same_as], same_as=None) if image.same_as else image
+        image.path: replace(image, features=features[image.same_as], same_as=None)
+        if image.same_as
+        else image
         for image in resolved
     }
 
@@ -171,9 +190,12 @@ class _Assemble(beam.DoFn):
 
 @dataclass(eq=False)
 class AssembleBuckets(beam.PTransform):
-    """Spooled elements by bucket → buckets. A PCollection for each of INPUTS, perhaps for the four others above.
+    """Spooled elements by bucket → buckets.
 
-    Every one of `numbers` is emitted, also an empty one, so that a snapshot always has all its tables.
+    A PCollection for each of INPUTS, perhaps for the four others above.
+
+    Every one of `numbers` is emitted, also an empty one, so that a snapshot always has all its
+    tables.
     """
 
     numbers: Sequence[int]
@@ -181,7 +203,9 @@ class AssembleBuckets(beam.PTransform):
 
     def expand(self, spooled: dict[str, beam.PCollection]) -> beam.PCollection:
         pipeline = spooled["records"].pipeline
-        numbers = pipeline | "BucketNumbers" >> beam.Create([(number, None) for number in self.numbers])
+        numbers = pipeline | "BucketNumbers" >> beam.Create(
+            [(number, None) for number in self.numbers]
+        )
         return (
             {**spooled, "numbers": numbers}
             | "ByBucket" >> beam.CoGroupByKey()
@@ -190,7 +214,11 @@ class AssembleBuckets(beam.PTransform):
 
 
 def attach_findings(item: Item, findings: Iterable[Finding]) -> Item:
-    """The item with the flags that were found for it, each once and in an order of their own, after those it has."""
-    flags = sorted({finding.flag for finding in findings}, key=lambda f: (f.reason, f.field, f.detail))
+    """The item with the flags that were found for it, each once and in an order of their own, after
+    those it has.
+    """
+    flags = sorted(
+        {finding.flag for finding in findings}, key=lambda f: (f.reason, f.field, f.detail)
+    )
     new = [flag for flag in flags if flag not in item.flags]
     return replace(item, flags=(*item.flags, *new)) if new else item

@@ -1,4 +1,6 @@
-"""What identifies an item: its fingerprint, the digest of its content, and the record that is chosen."""
+"""What identifies an item: its fingerprint, the digest of its content, and the record that is
+chosen.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,33 @@ def content_digest(record: Record) -> str:
 
 
 def item_fingerprint(item: Item) -> str:
-    """SHA-256 of all that an item is made of: the record's bytes and the content of its pictures."""
-    pictures = [(image.path, image.features.digest if image.features else image.reason) for image in item.images]
+    """SHA-256 of all that an item is made of: the record's bytes and the content of its
+    pictures.
+    """
+    pictures = [
+        (image.path, image.features.digest if image.features else image.reason)
+        for image in item.images
+    ]
     return hashlib.sha256(orjson.dumps([item.record.raw.key.hex(), pictures])).hexdigest()
 
 
 def choose_record(records: Sequence[Record]) -> tuple[Record, list[Reject]]:
-    """The one of several records with one id that is kept, and the others; the order given does not matter.
+    """The one of several records with one id that is kept, and the others; the order given does not
+    matter.
 
-    The latest event time wins, then the most values, then the smallest digests of content and bytes.
+    The latest event time wins, then the most values, then the smallest digests of content and
+    bytes.
     """
     if len(records) == 1:
         return records[0], []
     kept, *others = sorted(records, key=_preference)
     # No file or line in the message: the same records in other files give the same row.
-    message = f"another record with id {kept.item_id!r} was kept; make ids unique or merge the records"
-    return kept, [Reject(other.raw, "duplicate-id", STAGE, message, other.item_id) for other in others]
+    message = (
+        f"another record with id {kept.item_id!r} was kept; make ids unique or merge the records"
+    )
+    return kept, [
+        Reject(other.raw, "duplicate-id", STAGE, message, other.item_id) for other in others
+    ]
 
 
 def _preference(record: Record) -> tuple[int, int, int, str, str]:

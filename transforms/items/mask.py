@@ -1,4 +1,7 @@
-"""Known values hidden for an evaluation: Bucket → Bucket whose records lack what a fold hides. Pure."""
+"""Known values hidden for an evaluation: Bucket → Bucket whose records lack what a fold hides.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ Unit = Literal["value", "item"]
 class Mask:
     """What one fold of an evaluation hides, by a seeded hash, so that any run hides the same.
 
-    attributes: names of those that may be hidden; fold: 0 to folds - 1; over all folds each value is hidden once.
+    attributes: names of those that may be hidden; fold: 0 to folds - 1; over all folds each value
+    is hidden once.
     """
 
     attributes: frozenset[str]

@@ -35,7 +35,9 @@ def format_value(attribute: Attribute, value: Value) -> str:
     return value
 
 
-def compose_text(template: Template, values: Mapping[str, Value], image_description: str | None = None) -> str:
+def compose_text(
+    template: Template, values: Mapping[str, Value], image_description: str | None = None
+) -> str:
     """`Label: value.` for every known attribute, in template order, then what the pictures show."""
     parts = [
         f"{attribute.title}: {format_value(attribute, values[attribute.name])}"
@@ -64,6 +66,6 @@ class ComposeText(beam.PTransform):
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
         template = self.template
-        return buckets | beam.Map(each_item, "text", lambda item: compose_item(template, item)).with_output_types(
-            Bucket
-        )
+        return buckets | beam.Map(
+            each_item, "text", lambda item: compose_item(template, item)
+        ).with_output_types(Bucket)

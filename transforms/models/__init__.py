@@ -35,25 +35,37 @@ TEXT_ENCODERS: dict[str, str] = {
 
 
 def build_tagger(options: ModelOptions) -> Tagger:
-    """The tagger that goes with the describe backend, not yet loaded. ValueError when there is none."""
+    """The tagger that goes with the describe backend, not yet loaded.
+
+    ValueError when there is none.
+    """
     tagger: Tagger = _build(TAGGERS, options.tagger, "tagger", options)
     return tagger
 
 
 def build_chat_model(options: ModelOptions) -> ChatModel:
-    """The language model that `options.describe_backend` names, not yet loaded. ValueError when there is none."""
+    """The language model that `options.describe_backend` names, not yet loaded.
+
+    ValueError when there is none.
+    """
     model: ChatModel = _build(CHAT_MODELS, options.describe_backend, "describe backend", options)
     return model
 
 
 def build_image_encoder(options: ModelOptions) -> ImageEncoder:
-    """The encoder that `options.image_encoder` names, not yet loaded. ValueError when there is none."""
+    """The encoder that `options.image_encoder` names, not yet loaded.
+
+    ValueError when there is none.
+    """
     encoder: ImageEncoder = _build(IMAGE_ENCODERS, options.image_encoder, "image encoder", options)
     return encoder
 
 
 def build_text_encoder(options: ModelOptions) -> TextEncoder:
-    """The encoder that `options.text_encoder` names, not yet loaded. ValueError when there is none."""
+    """The encoder that `options.text_encoder` names, not yet loaded.
+
+    ValueError when there is none.
+    """
     encoder: TextEncoder = _build(TEXT_ENCODERS, options.text_encoder, "text encoder", options)
     return encoder
 
@@ -65,6 +77,8 @@ def missing_requirements(model: Model) -> list[str]:
 
 def _build(registry: Mapping[str, str], name: str, kind: str, options: ModelOptions) -> Any:
     if name not in registry:
-        raise ValueError(f"there is no {kind} {name!r}; choose one of: {', '.join(sorted(registry))}")
+        raise ValueError(
+            f"there is no {kind} {name!r}; choose one of: {', '.join(sorted(registry))}"
+        )
     module, _, class_name = registry[name].partition(":")
     return getattr(import_module(module), class_name)(options)

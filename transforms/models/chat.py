@@ -1,7 +1,8 @@
-"""The contract of multimodal language models: a batch of requests in, one answer or one Failure per request out.
+"""The contract of multimodal language models: a batch of requests in, one answer or one Failure per
+request out.
 
-A request is content-addressed: what was asked of which model, with which prompt, parameters and pictures. Its
-answer can be used again by any later run, and equal requests are sent once.
+A request is content-addressed: what was asked of which model, with which prompt, parameters and
+pictures. Its answer can be used again by any later run, and equal requests are sent once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, Model
 
 @dataclass(frozen=True, slots=True)
 class PreparedPicture:
-    """A picture made ready for a model: a JPEG file that is read when the request is sent, and not before.
+    """A picture made ready for a model: a JPEG file that is read when the request is sent, and not
+    before.
 
     digest: SHA-256 of the original file's bytes, hexadecimal.
     path: of the JPEG file, on a file system that Beam knows; no part of the picture's identity.
@@ -45,7 +47,8 @@ class ChatRequest:
     text: the user's turn; pictures stand before it, in this order.
     preparation: how the pictures were made ready (size, quality); part of the content address.
     prompt_hash: of all the prompts that shaped `system` and `text`.
-    addressed: what stands for `system` and `text` in the content address, where not all that they say is to count.
+    addressed: what stands for `system` and `text` in the content address, where not all that they
+    say is to count.
     """
 
     system: str
@@ -61,9 +64,10 @@ class ChatRequest:
     def fingerprint(self, model: ChatModel) -> str:
         """Content address of the answer, 64 hexadecimal digits: of whatever shapes it.
 
-        Demonstrations, which are other items, are left out by `addressed`. Else each new or changed item would make
-        new questions of its neighbours, and unchanged items would be paid for again every night. An answer that was
-        given beside earlier neighbours is as good; how many were wanted does count.
+        Demonstrations, which are other items, are left out by `addressed`. Else each new or changed
+        item would make new questions of its neighbours, and unchanged items would be paid for again
+        every night. An answer that was given beside earlier neighbours is as good; how many were
+        wanted does count.
         """
         content = [
             model.model,
@@ -87,7 +91,8 @@ class ChatAnswer:
     finish_reason: as OpenAI's API has it: `stop`, `length`, `content_filter` ...
     image_tokens: part of prompt_tokens, 0 where the server does not tell.
     retries: sendings that failed before this one; seconds: from sending to the whole answer.
-    probabilities: top-level key of the answer → probability of its value's tokens, where log-probabilities came.
+    probabilities: top-level key of the answer → probability of its value's tokens, where
+    log-probabilities came.
     """
 
     content: str
@@ -114,7 +119,9 @@ class ChatModel(Model, Protocol):
     def concurrent(self) -> bool: ...
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """(index of the request, its answer or Failure), each as soon as it is there, in any order."""
+        """(index of the request, its answer or Failure), each as soon as it is there, in
+        any order.
+        """
         ...
 
     def close(self) -> None:
@@ -125,11 +132,14 @@ class ChatModel(Model, Protocol):
 Answer = TypeVar("Answer")
 
 
-def answer_all(model: ChatModel, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+def answer_all(
+    model: ChatModel, requests: Sequence[ChatRequest]
+) -> Iterator[tuple[int, ChatAnswer | Failure]]:
     """Exactly one answer or Failure per request, as they come, whatever the model does.
 
-    When `answer` raises, or ends without having answered everything, what is open is halved and asked again, until
-    the request that the model cannot take stands alone and fails with `backend-failed`.
+    When `answer` raises, or ends without having answered everything, what is open is halved and
+    asked again, until the request that the model cannot take stands alone and fails with
+    `backend-failed`.
     """
     yield from _answer_some(model, requests, list(range(len(requests))))
 
@@ -154,7 +164,12 @@ def _answer_some(
         return
     if len(indices) == 1:
         message = problem or "the backend gave no answer"
-        yield left[0], Failure("backend-failed", textwrap.shorten(message, MAX_MESSAGE_CHARS, placeholder=" ..."))
+        yield (
+            left[0],
+            Failure(
+                "backend-failed", textwrap.shorten(message, MAX_MESSAGE_CHARS, placeholder=" ...")
+            ),
+        )
         return
     middle = (len(left) + 1) // 2
     yield from _answer_some(model, requests, left[:middle])

@@ -63,4 +63,6 @@ class ChatOptions:
             ("--give-up-secs", self.give_up_secs, 0),
         ):
             if not (value >= least and math.isfinite(value)):
-                raise ValueError(f"{option} is {value!r}; allowed is a number of at least {least:g}")
+                raise ValueError(
+                    f"{option} is {value!r}; allowed is a number of at least {least:g}"
+                )

@@ -1,6 +1,8 @@
-"""The contract between stages and models: a batch of requests in, one result or one Failure per request out.
+"""The contract between stages and models: a batch of requests in, one result or one Failure per
+request out.
 
-A backend never fails a batch for the sake of one request; `call_each` holds it to that, also when it raises.
+A backend never fails a batch for the sake of one request; `call_each` holds it to that, also when
+it raises.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class Failure:
 class ImageEncoding:
     """vector: float32 array of shape (dimension,); labels: (label, probability), best first.
 
-    style: float32 (any fixed number,), how the picture is drawn apart from what it shows; None where the model has no
+    style: float32 (any fixed number,), how the picture is drawn apart from what it shows; None
+    where the model has no
       such measure.
     """
 
@@ -58,7 +61,8 @@ class ImageEncoding:
 
 @dataclass(frozen=True, slots=True)
 class TagRequest:
-    """What a description is asked for: pictures, with what is already known of them, and the record's text.
+    """What a description is asked for: pictures, with what is already known of them, and the
+    record's text.
 
     labels: the image encoder's labels of the first picture.
     """
@@ -96,7 +100,8 @@ class Tags:
 class ModelOptions:
     """Choices of the command line that models are built from; each backend reads what concerns it.
 
-    describe_backend: a multimodal language model, or `embedded`: then tags are the only description.
+    describe_backend: a multimodal language model, or `embedded`: then tags are the only
+    description.
     threads: for each worker process; fake_script: YAML file with scripted answers and failures.
     """
 
@@ -110,13 +115,17 @@ class ModelOptions:
 
     @property
     def tagger(self) -> str:
-        """What sees colours and text on pictures; no language model, so that it runs beside each of them."""
+        """What sees colours and text on pictures; no language model, so that it runs beside each of
+        them.
+        """
         return "fake" if self.describe_backend == "fake" else "embedded"
 
 
 @runtime_checkable
 class Model(Protocol):
-    """What all models share. Constructing one is cheap; `load` reads weights, once a worker process.
+    """What all models share.
+
+    Constructing one is cheap; `load` reads weights, once a worker process.
 
     model: id and revision; requires: importable modules, checked before the graph is built.
     """
@@ -151,7 +160,8 @@ class TextEncoder(Model, Protocol):
 class Tagger(Model, Protocol):
     """Pictures to descriptions.
 
-    method: how the description was made, as the tables state it; prompt_hash: empty without a prompt;
+    method: how the description was made, as the tables state it; prompt_hash: empty without a
+    prompt;
     parameters: everything else that shapes an answer, as JSON values.
     """
 
@@ -172,12 +182,14 @@ Answer = TypeVar("Answer")
 
 
 def call_each(
-    call: Callable[[Sequence[Request]], list[Answer | Failure]], requests: Sequence[Request], reason: str
+    call: Callable[[Sequence[Request]], list[Answer | Failure]],
+    requests: Sequence[Request],
+    reason: str,
 ) -> list[Answer | Failure]:
     """One answer or Failure per request, in order, whatever `call` does.
 
-    A batch that makes `call` raise, or answer for another number of requests, is halved until the request
-    that it cannot take stands alone and fails with `reason`.
+    A batch that makes `call` raise, or answer for another number of requests, is halved until the
+    request that it cannot take stands alone and fails with `reason`.
     """
     if not requests:
         return []
@@ -191,19 +203,34 @@ def call_each(
     if len(requests) == 1:
         return [Failure(reason, textwrap.shorten(problem, MAX_MESSAGE_CHARS, placeholder=" ..."))]
     middle = len(requests) // 2
-    return [*call_each(call, requests[:middle], reason), *call_each(call, requests[middle:], reason)]
+    return [
+        *call_each(call, requests[:middle], reason),
+        *call_each(call, requests[middle:], reason),
+    ]
 
 
 def checked_vector(answer: Vector | Failure, dimension: int, reason: str) -> Vector | Failure:
-    """The vector if it is float32, of shape (dimension,), finite and of length one; else a Failure with `reason`.
+    """The vector if it is float32, of shape (dimension,), finite and of length one; else a Failure
+    with `reason`.
 
     A Failure is returned as it is.
     """
     if isinstance(answer, Failure):
         return answer
-    if not isinstance(answer, np.ndarray) or answer.dtype != np.float32 or answer.shape != (dimension,):
-        found = f"{answer.dtype} {answer.shape}" if isinstance(answer, np.ndarray) else type(answer).__name__
-        return Failure(reason, f"the model answered with {found} instead of a float32 vector of shape ({dimension},)")
+    if (
+        not isinstance(answer, np.ndarray)
+        or answer.dtype != np.float32
+        or answer.shape != (dimension,)
+    ):
+        found = (
+            f"{answer.dtype} {answer.shape}"
+            if isinstance(answer, np.ndarray)
+            else type(answer).__name__
+        )
+        return Failure(
+            reason,
+            f"the model answered with {found} instead of a float32 vector of shape ({dimension},)",
+        )
     norm = float(np.linalg.norm(answer.astype(np.float64)))
     # Written so that NaN fails too.
     if not abs(norm - 1) <= UNIT_NORM_TOLERANCE:
@@ -214,5 +241,11 @@ def checked_vector(answer: Vector | Failure, dimension: int, reason: str) -> Vec
 def answer_each(
     answer: Callable[[Request], Answer], requests: Sequence[Request], reason: str
 ) -> list[Answer | Failure]:
-    """For a backend that takes requests one by one: the answers in order, a Failure with `reason` for what raises."""
-    return [result for request in requests for result in call_each(lambda batch: [answer(batch[0])], [request], reason)]
+    """For a backend that takes requests one by one: the answers in order, a Failure with `reason`
+    for what raises.
+    """
+    return [
+        result
+        for request in requests
+        for result in call_each(lambda batch: [answer(batch[0])], [request], reason)
+    ]

@@ -1,8 +1,9 @@
 """What an answer's content address calls a model: two different weights must never share a name.
 
-A hub id is told apart by its revision. A local folder has none, so its files speak for it. Weights of 100 GB are
-not read for that: two fine-tuned copies of one model have equal names, sizes and headers, but they differ somewhere
-in every tensor that was trained, so a little of each tensor is enough.
+A hub id is told apart by its revision. A local folder has none, so its files speak for it. Weights
+of 100 GB are
+not read for that: two fine-tuned copies of one model have equal names, sizes and headers, but they
+differ somewhere in every tensor that was trained, so a little of each tensor is enough.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ IGNORED = frozenset({".md", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".w
 
 
 def model_identity(model: str, revision: str = "") -> str:
-    """`<hub id>@<revision>`, or `<folder name>@sha256:<16 hexadecimal digits>` for a folder on this machine.
+    """`<hub id>@<revision>`, or `<folder name>@sha256:<16 hexadecimal digits>` for a folder on this
+    machine.
 
-    The digits come from the files' names and sizes, from all of what is small (configuration, tokenizer, chat
-    template) and from a sample of the weights, so a copy elsewhere has the same identity. Raises OSError when a
-    file of the folder cannot be read.
+    The digits come from the files' names and sizes, from all of what is small (configuration,
+    tokenizer, chat template) and from a sample of the weights, so a copy elsewhere has the same
+    identity. Raises OSError when a file of the folder cannot be read.
     """
     folder = Path(model)
     if not model or not folder.is_dir():
@@ -68,7 +70,9 @@ def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _tensor_middles(file: BinaryIO) -> list[int]:
-    """Where the middle of each tensor of a safetensors file is, in bytes; [] when it is no such file."""
+    """Where the middle of each tensor of a safetensors file is, in bytes; [] when it is no such
+    file.
+    """
     try:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > MAX_HEADER_BYTES:

@@ -19,11 +19,12 @@ _JSON_SPACE = re.compile(r"[ \t\n\r]*")
 def value_probabilities(content: str, tokens: Any) -> dict[str, float]:
     """Top-level key of a JSON object → probability of the tokens that its value is made of.
 
-    tokens: the log-probabilities of a choice as the API lists them, in order; what surrounds the content (a
-    reasoning part, an end-of-turn token) is passed over. {} when the content is no JSON object or the tokens do
-    not add up to it.
+    tokens: the log-probabilities of a choice as the API lists them, in order; what surrounds the
+    content (a reasoning part, an end-of-turn token) is passed over. {} when the content is no JSON
+    object or the tokens do not add up to it.
 
-    >>> value_probabilities('{"a":1}', [{"token": '{"a":', "logprob": -1.0}, {"token": "1}", "logprob": 0.0}])
+    >>> tokens = [{"token": '{"a":', "logprob": -1.0}, {"token": "1}", "logprob": 0.0}]
+    >>> value_probabilities('{"a":1}', tokens)
     {'a': 1.0}
     """
     try:
@@ -51,7 +52,10 @@ def _piece(token: Mapping[str, Any]) -> tuple[bytes, float]:
 
 
 def _value_spans(content: str) -> dict[str, tuple[int, int]]:
-    """Top-level key → (first byte, byte after the last) of its value. ValueError unless it is one JSON object."""
+    """Top-level key → (first byte, byte after the last) of its value.
+
+    ValueError unless it is one JSON object.
+    """
     decode = json.JSONDecoder().raw_decode
     spans: dict[str, tuple[int, int]] = {}
     position = _after(content, 0, "{")

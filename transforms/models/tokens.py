@@ -24,7 +24,10 @@ class Reckoned(NamedTuple):
 
 
 def reckon(request: ChatRequest, image_px: int) -> Reckoned:
-    """What a request's prompt takes at most, before it is sent. image_px: longer side of its pictures."""
+    """What a request's prompt takes at most, before it is sent.
+
+    image_px: longer side of its pictures.
+    """
     image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
     text_tokens = (len(request.system) + len(request.text)) // CHARS_PER_TOKEN + MESSAGE_TOKENS
     return Reckoned(text_tokens + image_tokens, image_tokens)

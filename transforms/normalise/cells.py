@@ -1,6 +1,8 @@
-"""How the cells of a raw column are taken apart: lists, category paths, `key=value` pairs, JSON and Arrow values.
+"""How the cells of a raw column are taken apart: lists, category paths, `key=value` pairs, JSON and
+Arrow values.
 
-(cell, ColumnFormat) → entries, paths, or the cell under a key. Nothing here raises, whatever the cell holds.
+(cell, ColumnFormat) → entries, paths, or the cell under a key. Nothing here raises, whatever the
+cell holds.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ _MAX_DIGITS = 400
 
 
 def is_null(cell: Any, null_values: frozenset[str] = frozenset([""])) -> bool:
-    """Whether the cell holds nothing: None, NaN, a text that counts as null, or a container of only such.
+    """Whether the cell holds nothing: None, NaN, a text that counts as null, or a container of only
+    such.
 
     null_values: case-folded texts; white space around the cell's text does not count.
 
@@ -57,7 +60,8 @@ def _is_not_a_number(cell: Any) -> bool:
 
 
 def as_text(cell: Any) -> str | None:
-    """One scalar as text, uncleaned; None for what no text stands for (booleans, lists, objects, bytes, infinities).
+    """One scalar as text, uncleaned; None for what no text stands for (booleans, lists, objects,
+    bytes, infinities).
 
     >>> as_text(32.0), as_text(0.5), as_text(True)
     ('32', '0.5', None)
@@ -74,22 +78,31 @@ def as_text(cell: Any) -> str | None:
         if cell == int(cell):
             return str(int(cell))
         # Written out, 1e-999999999 would take a gigabyte.
-        written_out = isinstance(cell, Decimal) and len(cell.as_tuple().digits) - cell.adjusted() < _MAX_DIGITS
+        written_out = (
+            isinstance(cell, Decimal)
+            and len(cell.as_tuple().digits) - cell.adjusted() < _MAX_DIGITS
+        )
         return f"{cell:f}" if written_out else str(cell)
     except (ValueError, OverflowError):  # integers of more digits than Python writes
         return None
 
 
 def given_text(cell: Any) -> str:
-    """The cell as the source wrote it: text as it is, everything else as compact JSON with all digits."""
+    """The cell as the source wrote it: text as it is, everything else as compact JSON with all
+    digits.
+    """
     if isinstance(cell, str):
         return cell
     with suppress(TypeError, ValueError):  # integers beyond 64 bits, deep nesting
         return orjson.dumps(cell, default=_exact, option=orjson.OPT_NON_STR_KEYS).decode()
     with suppress(TypeError, ValueError, RecursionError):
-        return orjson.dumps(_with_big_integers(cell), default=_exact, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(
+            _with_big_integers(cell), default=_exact, option=orjson.OPT_NON_STR_KEYS
+        ).decode()
     try:
-        return json.dumps(cell, default=_plain, ensure_ascii=False, separators=(",", ":"), skipkeys=True)
+        return json.dumps(
+            cell, default=_plain, ensure_ascii=False, separators=(",", ":"), skipkeys=True
+        )
     except (TypeError, ValueError, RecursionError):
         return f"<{type(cell).__name__} that cannot be written as JSON>"
 
@@ -100,7 +113,9 @@ def _with_big_integers(cell: Any) -> Any:
         return {key: _with_big_integers(value) for key, value in cell.items()}
     if isinstance(cell, list | tuple):
         return [_with_big_integers(entry) for entry in cell]
-    return orjson.Fragment(str(cell)) if isinstance(cell, int) and not isinstance(cell, bool) else cell
+    return (
+        orjson.Fragment(str(cell)) if isinstance(cell, int) and not isinstance(cell, bool) else cell
+    )
 
 
 def _exact(value: Any) -> Any:
@@ -113,7 +128,8 @@ def _plain(value: Any) -> Any:
 
 
 def as_mapping(cell: Any, column: ColumnFormat) -> dict[str, Any] | None:
-    """Keys and values of an object, an Arrow map, a text that holds a JSON object, or a cell of pairs; else None.
+    """Keys and values of an object, an Arrow map, a text that holds a JSON object, or a cell of
+    pairs; else None.
 
     A text without a single pair is no cell of pairs.
     """
@@ -121,7 +137,9 @@ def as_mapping(cell: Any, column: ColumnFormat) -> dict[str, Any] | None:
         return {str(key): value for key, value in cell.items()}
     if isinstance(cell, list | tuple):
         pairs = [entry for entry in cell if isinstance(entry, tuple) and len(entry) == 2]
-        return {str(key): value for key, value in pairs} if cell and len(pairs) == len(cell) else None
+        return (
+            {str(key): value for key, value in pairs} if cell and len(pairs) == len(cell) else None
+        )
     if not isinstance(cell, str):
         return None
     if column.format == "pairs":
@@ -141,7 +159,8 @@ def reach(mapping: Mapping[str, Any], key: str) -> Any:
 
 
 def split_list(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list[Any]:
-    """The entries of a cell: native lists as they are, text by the column's separator; no empty or ignored ones.
+    """The entries of a cell: native lists as they are, text by the column's separator; no empty or
+    ignored ones.
 
     keyed: the cell stood under a key of a pairs cell, so that `list_separator` parts its values.
     """
@@ -159,10 +178,11 @@ def split_list(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list[
 
 
 def split_paths(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list[str | None]:
-    """The category paths of a cell, their steps cleaned and joined by ` > `; None for an entry that is no path.
+    """The category paths of a cell, their steps cleaned and joined by ` > `; None for an entry that
+    is no path.
 
-    A native list of texts is one path, unless the column says `format: list`; a list of lists is several.
-    Steps and entries that the column ignores are left out.
+    A native list of texts is one path, unless the column says `format: list`; a list of lists is
+    several. Steps and entries that the column ignores are left out.
 
     >>> shop = ColumnFormat(format="list", path_separator="/", ignore=("Default",))
     >>> split_paths("Default/Men/Tops,Default", shop)
@@ -193,7 +213,9 @@ def _path(entry: Any, separator: str | None, ignored: frozenset[str]) -> str | N
 
 
 def _pairs(text: str, column: ColumnFormat) -> Iterator[tuple[str, str]]:
-    """(key, value) of a cell of pairs; a separator inside a value stays there, as no `key=` follows it."""
+    """(key, value) of a cell of pairs; a separator inside a value stays there, as no `key=` follows
+    it.
+    """
     for pair in _pair_boundary(column.separator, column.key_separator).split(text):
         key, found, value = pair.partition(column.key_separator)
         if found and key.strip():

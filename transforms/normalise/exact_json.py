@@ -1,4 +1,6 @@
-"""JSON text → Python values, every number as it was written: nothing is rounded to a 64-bit float on the way."""
+"""JSON text → Python values, every number as it was written: nothing is rounded to a 64-bit float
+on the way.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ _MANY_DIGITS = re.compile(rb"\d[\d.]{15}")
 
 
 def parse_json(data: bytes) -> Any:
-    """The JSON value in UTF-8 bytes: integers of any size, and a Decimal for a fraction that a float would round.
+    """The JSON value in UTF-8 bytes: integers of any size, and a Decimal for a fraction that a
+    float would round.
 
-    Raises orjson.JSONDecodeError for what is no JSON, RecursionError for long numbers nested about 1,000 deep.
+    Raises orjson.JSONDecodeError for what is no JSON, RecursionError for long numbers nested about
+    1,000 deep.
 
     >>> parse_json(b"[0.5, 123456789012345678901234, 0.12345678901234567890]")
     [0.5, 123456789012345678901234, Decimal('0.12345678901234567890')]

@@ -1,7 +1,8 @@
-"""A parsed record in the template's terms: identity, event time, typed values beside what the source gave, pictures.
+"""A parsed record in the template's terms: identity, event time, typed values beside what the
+source gave, pictures.
 
-(RawRecord, cells) → Record | Reject. A cell that does not fit is flagged and kept as given; only a record
-without a usable id is set aside.
+(RawRecord, cells) → Record | Reject. A cell that does not fit is flagged and kept as given; only a
+record without a usable id is set aside.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class _IdProblem:
 
 
 class _Row:
-    """The cells of one record; a cell with keys is parsed once, however many attributes look into it."""
+    """The cells of one record; a cell with keys is parsed once, however many attributes look into
+    it.
+    """
 
     def __init__(self, cells: Mapping[str, Any], null_values: frozenset[str]) -> None:
         self._cells = cells
@@ -103,7 +106,10 @@ class Normaliser:
         ]
 
     def normalise(self, raw: RawRecord, cells: Mapping[str, Any]) -> Record | Reject:
-        """The record in the template's terms, or why it has no usable id. Never raises, whatever the cells hold."""
+        """The record in the template's terms, or why it has no usable id.
+
+        Never raises, whatever the cells hold.
+        """
         row = _Row(cells, self._null_values)
         item_id = self._item_id(row)
         if isinstance(item_id, _IdProblem):
@@ -131,8 +137,22 @@ class Normaliser:
         event_ts_us = self._event_time(row, flags)
         image_refs = self._image_refs(row, flags)
         if not given and not image_refs:
-            flags.append(Flag("no-content", "", "the columns that the template reads hold nothing but the id"))
-        return Record(item_id, values, given, image_refs, tuple(flags), raw, event_ts_us, origins, tuple(absent))
+            flags.append(
+                Flag(
+                    "no-content", "", "the columns that the template reads hold nothing but the id"
+                )
+            )
+        return Record(
+            item_id,
+            values,
+            given,
+            image_refs,
+            tuple(flags),
+            raw,
+            event_ts_us,
+            origins,
+            tuple(absent),
+        )
 
     def _sources(self, template: Template, names: Sequence[str]) -> tuple[_Source, ...]:
         sources = []
@@ -140,28 +160,41 @@ class Normaliser:
             column, key = split_source(name, template.columns)
             column_format = template.format_of(column)
             ignore = (*column_format.ignore, *sorted(self._null_values))
-            sources.append(_Source(name, column, key, column_format.model_copy(update={"ignore": ignore})))
+            sources.append(
+                _Source(name, column, key, column_format.model_copy(update={"ignore": ignore}))
+            )
         return tuple(sources)
 
     def _image_sources(self, template: Template) -> tuple[_Source, ...]:
-        sources, separator = self._sources(template, template.record.images.columns), template.record.images.separator
+        sources, separator = (
+            self._sources(template, template.record.images.columns),
+            template.record.images.separator,
+        )
         if separator is None:
             return sources
         as_list = {"format": "list", "separator": separator, "list_separator": separator}
-        return tuple(replace(s, column_format=s.column_format.model_copy(update=as_list)) for s in sources)
+        return tuple(
+            replace(s, column_format=s.column_format.model_copy(update=as_list)) for s in sources
+        )
 
     def _item_id(self, row: _Row) -> str | _IdProblem:
         for source, cell in row.given(self._ids):
             return _check_id(source.column, cell)
         columns = " or ".join(self._record.id)
-        return _IdProblem("missing-id", f"no id in {columns}; fill it, or name the id column under record.id", columns)
+        return _IdProblem(
+            "missing-id",
+            f"no id in {columns}; fill it, or name the id column under record.id",
+            columns,
+        )
 
     def _event_time(self, row: _Row, flags: list[Flag]) -> int | None:
         for _, cell in row.given(self._event_ts):
             micros = parse_event_ts(cell)
             if micros is None:
                 expected = "write ISO 8601 such as 2026-01-31T12:00:00Z, or seconds since 1970"
-                flags.append(Flag("event-ts-invalid", "event_ts", f"{shorten(cell)} is no time; {expected}"))
+                flags.append(
+                    Flag("event-ts-invalid", "event_ts", f"{shorten(cell)} is no time; {expected}")
+                )
             return micros
         return None
 
@@ -172,7 +205,13 @@ class Normaliser:
                 if not isinstance(entry, str):
                     expected = "is no picture reference; write a path below the images root"
                     # A raw column may be called as an attribute is; `images` may not.
-                    flags.append(Flag("value-wrong-type", "images", f"{source.written}: {shorten(entry)} {expected}"))
+                    flags.append(
+                        Flag(
+                            "value-wrong-type",
+                            "images",
+                            f"{source.written}: {shorten(entry)} {expected}",
+                        )
+                    )
                 elif path := _image_path(self._record, entry):
                     refs[path] = None
         return tuple(refs)
@@ -189,7 +228,9 @@ def _sibling_units(template: Template, attribute: Attribute) -> tuple[str, ...]:
     return tuple(sorted(units))
 
 
-def _read(name: str, read: CellReader, source: _Source, cell: Any) -> tuple[Value | None, tuple[Flag, ...]]:
+def _read(
+    name: str, read: CellReader, source: _Source, cell: Any
+) -> tuple[Value | None, tuple[Flag, ...]]:
     if isinstance(cell, _Unreachable):
         return None, (Flag("value-wrong-type", name, _without_keys(source, cell.cell)),)
     return read(cell, source.column_format, source.key is not None)
@@ -200,26 +241,47 @@ def _without_keys(source: _Source, cell: Any) -> str:
     expected = (
         f"pairs such as {source.key}{column.key_separator}value, parted by {column.separator!r}"
         if column.format == "pairs"
-        else f"an object such as {{'{source.key}': 'value'}}, or declare the column's format under columns:"
+        else f"an object such as {{'{source.key}': 'value'}}, or declare the column's format under "
+        "columns:"
     )
     return f"{source.column} is {shorten(cell)} and holds no {source.key}; write {expected}"
 
 
-def normalise_image_row(template: Template, raw: RawRecord, cells: Mapping[str, Any]) -> ImageRow | Reject:
-    """A row of the table that the template names under record.images.table; ValueError when it names none."""
+def normalise_image_row(
+    template: Template, raw: RawRecord, cells: Mapping[str, Any]
+) -> ImageRow | Reject:
+    """A row of the table that the template names under record.images.table; ValueError when it
+    names none.
+    """
     table = template.record.images.table
     if table is None:
-        raise ValueError(f"template {template.name} has no image table; add record.images.table with id and image")
+        raise ValueError(
+            f"template {template.name} has no image table; add record.images.table with id and "
+            "image"
+        )
     null_values = _null_values(template.record)
     given_id, cell = cells.get(table.id), cells.get(table.image)
     if is_null(given_id, null_values):
-        return Reject(raw, "image-table-row-invalid", STAGE, f"no item id in {table.id}; fill it", field=table.id)
+        return Reject(
+            raw,
+            "image-table-row-invalid",
+            STAGE,
+            f"no item id in {table.id}; fill it",
+            field=table.id,
+        )
     item_id = _check_id(table.id, given_id)
     if isinstance(item_id, _IdProblem):
         return Reject(raw, "image-table-row-invalid", STAGE, item_id.message, field=table.id)
-    path = "" if is_null(cell, null_values) or not isinstance(cell, str) else _image_path(template.record, cell)
+    path = (
+        ""
+        if is_null(cell, null_values) or not isinstance(cell, str)
+        else _image_path(template.record, cell)
+    )
     if not path:
-        message = f"{table.image} holds {shorten(cell)}; write the path of a picture below the images root"
+        message = (
+            f"{table.image} holds {shorten(cell)}; write the path of a picture below the images "
+            "root"
+        )
         return Reject(raw, "image-table-row-invalid", STAGE, message, item_id, table.image)
     return ImageRow(item_id, path, raw)
 
@@ -228,16 +290,24 @@ def _check_id(column: str, cell: Any) -> str | _IdProblem:
     if isinstance(cell, bool) or not isinstance(cell, str | int):
         kind = type(cell.cell if isinstance(cell, _Unreachable) else cell).__name__
         return _IdProblem(
-            "id-wrong-type", f"{column} holds {shorten(cell)}, a {kind}; write text or a whole number", column
+            "id-wrong-type",
+            f"{column} holds {shorten(cell)}, a {kind}; write text or a whole number",
+            column,
         )
     text = as_text(cell)
     item_id = "" if text is None else text.strip()
     if not 0 < len(item_id) <= MAX_ID_CHARS:
         return _IdProblem(
-            "id-invalid", f"{column} is {len(item_id):,} characters long; allowed: {MAX_ID_CHARS}", column
+            "id-invalid",
+            f"{column} is {len(item_id):,} characters long; allowed: {MAX_ID_CHARS}",
+            column,
         )
-    if not item_id.isprintable() and any(unicodedata.category(char) in _NO_ID_CHARS for char in item_id):
-        return _IdProblem("id-invalid", f"{column} holds {item_id!a}; control characters are not allowed", column)
+    if not item_id.isprintable() and any(
+        unicodedata.category(char) in _NO_ID_CHARS for char in item_id
+    ):
+        return _IdProblem(
+            "id-invalid", f"{column} holds {item_id!a}; control characters are not allowed", column
+        )
     return item_id
 
 

@@ -11,15 +11,16 @@ from transforms.normalise.cells import as_text
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH_NUMBER = re.compile(r"(-?\d{9,19})(?:\.(\d+))?")
-# An epoch's digits tell its unit: ten are seconds (1973 to 2286), then milli-, micro- and nanoseconds.
+# An epoch's digits tell its unit: ten are seconds (1973 to 2286), then milli-, micro- and
+# nanoseconds.
 _MICROS_PER_UNIT = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
 
 
 def parse_event_ts(cell: Any) -> int | None:
     """Microseconds since the epoch in UTC, or None for what is no time.
 
-    ISO 8601 (without a zone: UTC), a date (its midnight), the datetimes of Parquet, or an epoch of at least nine
-    digits in seconds, milli-, micro- or nanoseconds.
+    ISO 8601 (without a zone: UTC), a date (its midnight), the datetimes of Parquet, or an epoch of
+    at least nine digits in seconds, milli-, micro- or nanoseconds.
 
     >>> parse_event_ts("1970-01-02"), parse_event_ts(1700000000), parse_event_ts("yesterday")
     (86400000000, 1700000000000000, None)
@@ -34,7 +35,9 @@ def parse_event_ts(cell: Any) -> int | None:
             return None
         epoch = _EPOCH_NUMBER.fullmatch(text.strip())
         return (
-            _micros_of_epoch(int(epoch[1]), epoch[2] or "") if epoch else _micros(datetime.fromisoformat(text.strip()))
+            _micros_of_epoch(int(epoch[1]), epoch[2] or "")
+            if epoch
+            else _micros(datetime.fromisoformat(text.strip()))
         )
     except (ValueError, OverflowError, TypeError):  # what the calendar does not hold
         return None

@@ -1,7 +1,7 @@
 """One cell → the value of an attribute in normalised form, or the flags that say why it is none.
 
-A reader is compiled once for an attribute. It answers (None, ()) for a cell of which nothing remains, such as
-`<p></p>` or a list of ignored entries; it never raises, whatever the cell holds.
+A reader is compiled once for an attribute. It answers (None, ()) for a cell of which nothing
+remains, such as `<p></p>` or a list of ignored entries; it never raises, whatever the cell holds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from transforms.extraction.gazetteer import Gazetteer
 from transforms.extraction.identifiers import normalise_identifier
 from transforms.extraction.plain_text import to_plain_text, to_single_line
 from transforms.extraction.quantities import parse_number, parse_quantity
-from transforms.normalise.cells import as_mapping, as_text, given_text, is_null, split_list, split_paths
+from transforms.normalise.cells import (
+    as_mapping,
+    as_text,
+    given_text,
+    is_null,
+    split_list,
+    split_paths,
+)
 
 Reading = tuple[Value | None, tuple[Flag, ...]]
 # (cell, how its column is written, whether it stood under a key of the column's cell) → Reading
@@ -37,11 +44,15 @@ _IDENTIFIER_CHARS = re.compile(r"[\d\sXx\u2010-\u2013-]+")
 def compile_reader(attribute: Attribute, sibling_units: tuple[str, ...] = ()) -> CellReader:
     """The function that reads the attribute's cells.
 
-    sibling_units: of attributes that read the same column but measure something else, as a net content is given
-      in grams or in millilitres. An amount that is one of theirs is not this attribute's, and no mistake.
+    sibling_units: of attributes that read the same column but measure something else, as a net
+    content is given
+      in grams or in millilitres. An amount that is one of theirs is not this attribute's, and no
+      mistake.
     """
     if attribute.type.has_closed_list:
-        gazetteer = Gazetteer.build(attribute.values, leaf_only=attribute.type is AttributeType.CATEGORY)
+        gazetteer = Gazetteer.build(
+            attribute.values, leaf_only=attribute.type is AttributeType.CATEGORY
+        )
         exact = lru_cache(maxsize=4096)(gazetteer.exact)
         readers = {AttributeType.ENUM: _read_enum, AttributeType.CATEGORY: _read_category}
         return partial(readers.get(attribute.type, _read_multi_enum), attribute, exact)
@@ -53,7 +64,9 @@ def compile_reader(attribute: Attribute, sibling_units: tuple[str, ...] = ()) ->
 def shorten(value: Any) -> str:
     """A value for a message: in quotes, cut after 80 characters."""
     text = given_text(value)
-    shown = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}… ({len(text):,} characters)"
+    shown = (
+        text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}… ({len(text):,} characters)"
+    )
     return f"'{shown}'" if isinstance(value, str) else shown
 
 
@@ -69,11 +82,17 @@ def _read_string(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: b
         entries = split_list(cell, column, keyed=keyed)
     texts = [as_text(entry) for entry in entries]
     if None in texts:
-        return _flagged(attribute, "value-wrong-type", f"{shorten(cell)} is no text; write text or a list of texts")
+        return _flagged(
+            attribute,
+            "value-wrong-type",
+            f"{shorten(cell)} is no text; write text or a list of texts",
+        )
     is_prose = attribute.role == "text"
     clean = to_plain_text if is_prose else to_single_line
     cleaned = [clean(text) for text in texts if text is not None]
-    return _checked_text(attribute, ("\n" if is_prose else ", ").join(text for text in cleaned if text))
+    return _checked_text(
+        attribute, ("\n" if is_prose else ", ").join(text for text in cleaned if text)
+    )
 
 
 def _checked_text(attribute: Attribute, text: str) -> Reading:
@@ -83,12 +102,20 @@ def _checked_text(attribute: Attribute, text: str) -> Reading:
         allowed = f"is {len(text):,} characters long, allowed are {attribute.max_length:,}"
         return _flagged(attribute, "value-too-long", f"{shorten(text)} {allowed}")
     if attribute.pattern is not None and not re.fullmatch(attribute.pattern, text):
-        return _flagged(attribute, "value-pattern-mismatch", f"{shorten(text)} does not match {attribute.pattern}")
+        return _flagged(
+            attribute,
+            "value-pattern-mismatch",
+            f"{shorten(text)} does not match {attribute.pattern}",
+        )
     return text, ()
 
 
 def _read_number(
-    attribute: Attribute, sibling_units: tuple[str, ...], cell: Any, column: ColumnFormat, keyed: bool
+    attribute: Attribute,
+    sibling_units: tuple[str, ...],
+    cell: Any,
+    column: ColumnFormat,
+    keyed: bool,
 ) -> Reading:
     entry, problem = _single(attribute, cell, column, keyed)
     if entry is None:
@@ -97,7 +124,11 @@ def _read_number(
     unit = f" {attribute.unit}" if attribute.unit else ""
     if sibling_units and parse_number(text) is not None:
         others = " or ".join(sibling_units)
-        return _flagged(attribute, "value-wrong-type", f"{shorten(entry)} may mean{unit} or {others}; write the unit")
+        return _flagged(
+            attribute,
+            "value-wrong-type",
+            f"{shorten(entry)} may mean{unit} or {others}; write the unit",
+        )
     number = _number(attribute, entry)
     if number is None and (
         any(parse_quantity(text, sibling) is not None for sibling in sibling_units)
@@ -106,7 +137,9 @@ def _read_number(
         return _NOTHING
     if number is None or not math.isfinite(number):
         example = f"a number, or an amount that converts to{unit}" if unit else "a number"
-        return _flagged(attribute, "value-wrong-type", f"{shorten(entry)} is no number here; write {example}")
+        return _flagged(
+            attribute, "value-wrong-type", f"{shorten(entry)} is no number here; write {example}"
+        )
     if attribute.integer and not number.is_integer():
         return _flagged(attribute, "value-wrong-type", f"{shorten(entry)} is no whole number")
     # An integer column is 64 bits wide, and a float counts in ones only up to 2**53.
@@ -116,8 +149,14 @@ def _read_number(
     )
     if (low is not None and number < low) or (high is not None and number > high):
         limits = (("at least", low), ("at most", high))
-        bounds = " and ".join(f"{side} {bound:.10g}{unit}" for side, bound in limits if bound is not None)
-        return _flagged(attribute, "value-out-of-range", f"{shorten(entry)} is {number:.10g}{unit}; allowed: {bounds}")
+        bounds = " and ".join(
+            f"{side} {bound:.10g}{unit}" for side, bound in limits if bound is not None
+        )
+        return _flagged(
+            attribute,
+            "value-out-of-range",
+            f"{shorten(entry)} is {number:.10g}{unit}; allowed: {bounds}",
+        )
     return number, ()
 
 
@@ -125,7 +164,9 @@ def _number(attribute: Attribute, entry: Any) -> float | None:
     if isinstance(entry, str):
         text = to_single_line(entry)
         if attribute.part is not None:
-            amounts = {quantity.amount for quantity in find_parts(text, attribute.part, attribute.unit)}
+            amounts = {
+                quantity.amount for quantity in find_parts(text, attribute.part, attribute.unit)
+            }
             if amounts:
                 return amounts.pop() if len(amounts) == 1 else None
         return parse_quantity(text, attribute.unit) if attribute.unit else parse_number(text)
@@ -138,7 +179,9 @@ def _number(attribute: Attribute, entry: Any) -> float | None:
 
 
 def _states_other_parts(attribute: Attribute, text: str) -> bool:
-    """Whether the cell holds a part of a compound that is not this attribute's: columns of such cells are shared."""
+    """Whether the cell holds a part of a compound that is not this attribute's: columns of such
+    cells are shared.
+    """
     if attribute.part is None or find_parts(text, attribute.part, attribute.unit):
         return False
     if attribute.part == "pack_count":
@@ -158,7 +201,9 @@ def _read_boolean(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: 
         if any(term == candidate.casefold() for candidate in terms):
             return value, ()
     allowed = ", ".join([*attribute.true_terms, *attribute.false_terms])
-    return _flagged(attribute, "value-wrong-type", f"{shorten(entry)} is neither yes nor no; allowed: {allowed}")
+    return _flagged(
+        attribute, "value-wrong-type", f"{shorten(entry)} is neither yes nor no; allowed: {allowed}"
+    )
 
 
 def _read_identifier(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) -> Reading:
@@ -167,7 +212,9 @@ def _read_identifier(attribute: Attribute, cell: Any, column: ColumnFormat, keye
         return problem
     text = as_text(entry)
     if text is None:
-        return _flagged(attribute, "value-wrong-type", f"{shorten(entry)} is no identifier; write text")
+        return _flagged(
+            attribute, "value-wrong-type", f"{shorten(entry)} is no identifier; write text"
+        )
     compact: str | None = to_single_line(text)
     if compact and attribute.scheme is not None and attribute.scheme != "any":
         looks_right = _IDENTIFIER_CHARS.fullmatch(compact)
@@ -197,7 +244,13 @@ def _read_localized(attribute: Attribute, cell: Any, column: ColumnFormat, _keye
             flags.append(Flag("value-wrong-type", attribute.name, detail))
         elif wanted and language not in wanted:
             allowed = ", ".join(attribute.languages)
-            flags.append(Flag("value-not-in-list", attribute.name, f"language {shorten(key)}; allowed: {allowed}"))
+            flags.append(
+                Flag(
+                    "value-not-in-list",
+                    attribute.name,
+                    f"language {shorten(key)}; allowed: {allowed}",
+                )
+            )
         else:
             clean = to_plain_text if attribute.role == "text" else to_single_line
             checked, problems = _checked_text(attribute, clean(text))
@@ -227,7 +280,9 @@ _OPEN_READERS: dict[AttributeType, Callable[[Attribute, Any, ColumnFormat, bool]
 Exact = Callable[[str], str | None]
 
 
-def _read_enum(attribute: Attribute, exact: Exact, cell: Any, column: ColumnFormat, keyed: bool) -> Reading:
+def _read_enum(
+    attribute: Attribute, exact: Exact, cell: Any, column: ColumnFormat, keyed: bool
+) -> Reading:
     known, unknown, untyped = _look_up(exact, split_list(cell, column, keyed=keyed))
     if len(known) == 1 and not unknown and not untyped:
         return known[0], ()
@@ -237,15 +292,21 @@ def _read_enum(attribute: Attribute, exact: Exact, cell: Any, column: ColumnForm
     return None, _closed_list_flags(attribute, unknown, untyped)
 
 
-def _read_multi_enum(attribute: Attribute, exact: Exact, cell: Any, column: ColumnFormat, keyed: bool) -> Reading:
+def _read_multi_enum(
+    attribute: Attribute, exact: Exact, cell: Any, column: ColumnFormat, keyed: bool
+) -> Reading:
     """Known values in the order of the template's list; unknown ones are flagged and left out."""
     known, unknown, untyped = _look_up(exact, split_list(cell, column, keyed=keyed))
     ordered = [choice.value for choice in attribute.values if choice.value in known]
     return ordered or None, _closed_list_flags(attribute, unknown, untyped)
 
 
-def _read_category(attribute: Attribute, exact: Exact, cell: Any, column: ColumnFormat, keyed: bool) -> Reading:
-    """The deepest given path that the list knows, the first of several; the others are no mistake then."""
+def _read_category(
+    attribute: Attribute, exact: Exact, cell: Any, column: ColumnFormat, keyed: bool
+) -> Reading:
+    """The deepest given path that the list knows, the first of several; the others are no mistake
+    then.
+    """
     paths = split_paths(cell, column, keyed=keyed)
     known, unknown, untyped = _look_up(exact, paths)
     if known:
@@ -268,24 +329,38 @@ def _look_up(exact: Exact, entries: Iterable[Any]) -> tuple[list[str], list[str]
     return list(known), list(unknown), untyped
 
 
-def _closed_list_flags(attribute: Attribute, unknown: list[str], untyped: list[Any]) -> tuple[Flag, ...]:
+def _closed_list_flags(
+    attribute: Attribute, unknown: list[str], untyped: list[Any]
+) -> tuple[Flag, ...]:
     flags = []
     if unknown:
-        given = ", ".join(shorten(text) for text in unknown[:5]) + (" …" if len(unknown) > 5 else "")
+        given = ", ".join(shorten(text) for text in unknown[:5]) + (
+            " …" if len(unknown) > 5 else ""
+        )
         allowed = ", ".join(choice.value for choice in attribute.values[:8])
         more = f" and {len(attribute.values) - 8} more" if len(attribute.values) > 8 else ""
-        flags.append(Flag("value-not-in-list", attribute.name, f"{given} not in the list; allowed: {allowed}{more}"))
+        flags.append(
+            Flag(
+                "value-not-in-list",
+                attribute.name,
+                f"{given} not in the list; allowed: {allowed}{more}",
+            )
+        )
     if untyped:
         detail = f"{shorten(untyped[0])} is no text; write a value of the list"
         flags.append(Flag("value-wrong-type", attribute.name, detail))
     return tuple(flags)
 
 
-def _single(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) -> tuple[Any, Reading]:
+def _single(
+    attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool
+) -> tuple[Any, Reading]:
     """The one entry of a cell, or None and what to answer: nothing, or that there are several."""
     entries = split_list(cell, column, keyed=keyed)
     if len(entries) == 1 or (entries and all(entry == entries[0] for entry in entries)):
         return entries[0], _NOTHING
     if not entries:
         return None, _NOTHING
-    return None, _flagged(attribute, "value-wrong-type", f"{shorten(cell)} gives several values; write one")
+    return None, _flagged(
+        attribute, "value-wrong-type", f"{shorten(cell)} gives several values; write one"
+    )

@@ -22,10 +22,11 @@ _EPSILON = 1e-6
 class Calibration:
     """A monotone map from raw scores to probabilities.
 
-    isotonic: linear between the points (x, y) (Zadrozny & Elkan 2002); sigmoid: 1 / (1 + exp(-(a·logit + b)))
-    with x = (a,), y = (b,) (Platt 1999); constant: y[0] whatever the score.
+    isotonic: linear between the points (x, y) (Zadrozny & Elkan 2002); sigmoid: 1 / (1 +
+    exp(-(a·logit + b))) with x = (a,), y = (b,) (Platt 1999); constant: y[0] whatever the score.
     ceiling: no probability is above it: n right answers in a row do not make the next one certain.
-    floor: the lowest score that was measured; below it the probability falls in proportion, and none is ever answered
+    floor: the lowest score that was measured; below it the probability falls in proportion, and
+    none is ever answered
       (Cut.threshold is never below what the floor maps to).
     """
 
@@ -49,18 +50,28 @@ class Calibration:
 
 
 def fit_calibration(scores: Any, right: Any, groups: Any) -> Calibration:
-    """The map that predicts best, by log loss on groups of rows that it has not seen, whether an answer is right.
+    """The map that predicts best, by log loss on groups of rows that it has not seen, whether an
+    answer is right.
 
-    scores: (n,) between 0 and 1; right: (n,) booleans; groups: (n,) integers, a group is held back as a whole.
+    scores: (n,) between 0 and 1; right: (n,) booleans; groups: (n,) integers, a group is held back
+    as a whole.
     """
-    scores, right, groups = np.asarray(scores, np.float64), np.asarray(right, np.float64), np.asarray(groups)
+    scores, right, groups = (
+        np.asarray(scores, np.float64),
+        np.asarray(right, np.float64),
+        np.asarray(groups),
+    )
     ceiling, floor = 1 - 1 / (len(right) + 2), float(scores.min(initial=1.0))
     if len(right) == 0 or right.min() == right.max():
         # Laplace's rule of succession: nothing tells good scores from bad ones.
-        return Calibration("constant", (), (float((right.sum() + 1) / (len(right) + 2)),), ceiling, floor)
+        return Calibration(
+            "constant", (), (float((right.sum() + 1) / (len(right) + 2)),), ceiling, floor
+        )
     kinds = ["sigmoid"] + (["isotonic"] if len(right) >= MIN_ISOTONIC else [])
     losses = {kind: _held_back_loss(kind, scores, right, groups, ceiling) for kind in kinds}
-    return replace(_fit(min(kinds, key=lambda kind: losses[kind]), scores, right, ceiling), floor=floor)
+    return replace(
+        _fit(min(kinds, key=lambda kind: losses[kind]), scores, right, ceiling), floor=floor
+    )
 
 
 def _held_back_loss(kind: str, scores: Array, right: Array, groups: Array, ceiling: float) -> float:
@@ -71,7 +82,9 @@ def _held_back_loss(kind: str, scores: Array, right: Array, groups: Array, ceili
         held = groups % _FOLDS == fold
         if not held.any() or held.all() or right[~held].min() == right[~held].max():
             continue
-        mapped = np.clip(_fit(kind, scores[~held], right[~held], ceiling)(scores[held]), 0.005, 0.995)
+        mapped = np.clip(
+            _fit(kind, scores[~held], right[~held], ceiling)(scores[held]), 0.005, 0.995
+        )
         losses[held] = -(right[held] * np.log(mapped) + (1 - right[held]) * np.log(1 - mapped))
     return float(losses.mean())
 
@@ -100,8 +113,8 @@ def _logit(scores: Array) -> Array:
 class Cut:
     """A threshold on confidence with what held-back rows say of the answers above it.
 
-    threshold: above 1 when no threshold keeps the target; precision: right answers among `answers`; coverage: share
-    of the rows with a value that are answered.
+    threshold: above 1 when no threshold keeps the target; precision: right answers among `answers`;
+    coverage: share of the rows with a value that are answered.
     """
 
     threshold: float
@@ -113,8 +126,9 @@ class Cut:
 def choose_cut(confidences: Any, right: Any, target: float, least: float, with_value: int) -> Cut:
     """The lowest threshold, not below `least`, above which a precision of `target` is expected.
 
-    What held-back answers say of the precision is Beta(right + 1/2, wrong + 1/2), Jeffreys' prior: its mean must reach
-    the target, and all but SHORTFALL_PROBABILITY of it lie above target - SHORTFALL, or a dozen lucky answers would do.
+    What held-back answers say of the precision is Beta(right + 1/2, wrong + 1/2), Jeffreys' prior:
+    its mean must reach the target, and all but SHORTFALL_PROBABILITY of it lie above target -
+    SHORTFALL, or a dozen lucky answers would do.
     """
     from scipy.stats import beta
 
@@ -124,9 +138,15 @@ def choose_cut(confidences: Any, right: Any, target: float, least: float, with_v
     counts = np.arange(1, len(order) + 1)
     # Rows of equal confidence stand or fall together.
     last_of_ties = (
-        np.append(sorted_confidences[1:] < sorted_confidences[:-1], True) if len(order) else np.array([], bool)
+        np.append(sorted_confidences[1:] < sorted_confidences[:-1], True)
+        if len(order)
+        else np.array([], bool)
     )
-    fits = last_of_ties.astype(bool) & (sorted_confidences >= least) & ((hits + 0.5) / (counts + 1) >= target)
+    fits = (
+        last_of_ties.astype(bool)
+        & (sorted_confidences >= least)
+        & ((hits + 0.5) / (counts + 1) >= target)
+    )
     fits &= beta.ppf(SHORTFALL_PROBABILITY, hits + 0.5, counts - hits + 0.5) >= target - SHORTFALL
     if not fits.any():
         return Cut(2.0)

@@ -1,8 +1,11 @@
-"""A classifier of one attribute with a closed list: labelled rows → answers for held-back rows, and a Classifier. Pure.
+"""A classifier of one attribute with a closed list: labelled rows → answers for held-back rows, and
+a Classifier. Pure.
 
-Ridge classification on hashed words, known values and the vectors of text and picture. It is solved on the kernel
-matrix of the rows: one inverse gives the answers of every fold at once, which makes the choice between views cheap.
-What is kept are the weights of the features, so that answering needs numpy and scipy alone and nothing is unpickled.
+Ridge classification on hashed words, known values and the vectors of text and picture. It is solved
+on the kernel
+matrix of the rows: one inverse gives the answers of every fold at once, which makes the choice
+between views cheap. What is kept are the weights of the features, so that answering needs numpy and
+scipy alone and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The hashed columns that training has seen often enough, with their weights: rows are scaled to unit length.
+    """The hashed columns that training has seen often enough, with their weights: rows are scaled
+    to unit length.
 
     columns: ascending int64; idf: float32 of the same length (Spärck Jones 1972, smoothed).
     """
@@ -82,7 +86,9 @@ def mean_of(vectors: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Features → blocks of inputs: words and text vectors for the text, tokens and image vectors for the picture."""
+    """Features → blocks of inputs: words and text vectors for the text, tokens and image vectors
+    for the picture.
+    """
 
     words: Columns
     text_mean: Floats
@@ -99,18 +105,25 @@ class Design:
         )
 
     def __call__(self, view: View, features: Features) -> list[Any]:
-        """Matrices with the same rows: sparse, dense, sparse, dense float32, as the view takes them."""
+        """Matrices with the same rows: sparse, dense, sparse, dense float32, as the view takes
+        them.
+        """
         blocks: list[Any] = []
         if view != "image":
             blocks += [self.words(features.words), center(features.text_vectors, self.text_mean)]
         if view != "text":
             weight = np.float32(np.sqrt(_IMAGE_WEIGHT))
-            blocks += [self.pictures(features.pictures), weight * center(features.image_vectors, self.image_mean)]
+            blocks += [
+                self.pictures(features.pictures),
+                weight * center(features.image_vectors, self.image_mean),
+            ]
         return blocks
 
 
 def kernel_of(blocks: Sequence[Any]) -> Floats:
-    """The inner products of the rows over all blocks; float32 (rows, rows), what training needs most memory for."""
+    """The inner products of the rows over all blocks; float32 (rows, rows), what training needs
+    most memory for.
+    """
     total: Floats = np.zeros((blocks[0].shape[0],) * 2, np.float32)
     for block in blocks:
         total += (block @ block.T).toarray() if hasattr(block, "toarray") else block @ block.T
@@ -119,7 +132,9 @@ def kernel_of(blocks: Sequence[Any]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Labelled rows as numbers. names: of the classes; targets: float64 (rows, classes), 1 where it holds, else -1.
+    """Labelled rows as numbers.
+
+    names: of the classes; targets: float64 (rows, classes), 1 where it holds, else -1.
 
     weights: of the rows, so that rare classes are heard; several: each class is decided for itself.
     """
@@ -142,17 +157,19 @@ class Targets:
 
 
 def held_back_scores(kernel: Floats, targets: Targets, folds: Any) -> tuple[Floats, Floats]:
-    """Scores of each row from the rows of other folds, and the dual weights of all rows; float32 (rows, classes).
+    """Scores of each row from the rows of other folds, and the dual weights of all rows; float32
+    (rows, classes).
 
-    The inverse C of the whole system gives both: of a fold S, score = target - inverse(C_SS) · (C · targets)_S
-    (Rasmussen & Williams 2006, eq. 5.12, for blocks). A class that no other fold has cannot win there.
+    The inverse C of the whole system gives both: of a fold S, score = target - inverse(C_SS) · (C ·
+    targets)_S (Rasmussen & Williams 2006, eq. 5.12, for blocks). A class that no other fold has
+    cannot win there.
     """
     from scipy.linalg import lapack
 
     system = kernel + np.float32(_BIAS)
     system[np.diag_indices_from(system)] += (_PENALTY / targets.weights).astype(np.float32)
-    # Symmetric, so its transpose is the same in the order of columns that LAPACK works on in place. The penalty keeps
-    # the condition number near the number of rows: single precision is enough.
+    # Symmetric, so its transpose is the same in the order of columns that LAPACK works on in place.
+    # The penalty keeps the condition number near the number of rows: single precision is enough.
     factor, _ = lapack.spotrf(system.T, lower=1, overwrite_a=1)
     duals, _ = lapack.spotrs(factor, targets.targets.astype(np.float32), lower=1)
     inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)  # its lower half
@@ -169,12 +186,14 @@ def held_back_scores(kernel: Floats, targets: Targets, folds: Any) -> tuple[Floa
 
 
 def decide(scores: Any, names: Sequence[str], *, several: bool) -> tuple[list[Labels], Doubles]:
-    """The best labels of each row, and a raw score in [0.5, 1] that grows with the margin of the decision.
+    """The best labels of each row, and a raw score in [0.5, 1] that grows with the margin of the
+    decision.
 
-    Of several values all with a positive score are taken, or the best one, with a raw score below 0.5; the row's margin
-    is its least sure one's.
+    Of several values all with a positive score are taken, or the best one, with a raw score below
+    0.5; the row's margin is its least sure one's.
     """
-    # A class that no other fold has scores minus infinity; of several such the difference would be none.
+    # A class that no other fold has scores minus infinity; of several such the difference would be
+    # none.
     scores = np.maximum(np.asarray(scores, np.float64), -_MAX_MARGIN)
     if several:
         chosen = scores > 0
@@ -187,14 +206,19 @@ def decide(scores: Any, names: Sequence[str], *, several: bool) -> tuple[list[La
         best = scores.argmax(axis=1)
         rivals = scores.copy()
         rivals[np.arange(len(best)), best] = -np.inf
-        margins = np.minimum(scores[np.arange(len(best)), best] - rivals.max(axis=1, initial=-np.inf), _MAX_MARGIN)
+        margins = np.minimum(
+            scores[np.arange(len(best)), best] - rivals.max(axis=1, initial=-np.inf), _MAX_MARGIN
+        )
         labels = [(names[at],) if names[at] else () for at in best]
     return labels, 1 / (1 + np.exp(-_STEEPNESS * margins))
 
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """A fitted linear model. weights: one float32 (inputs, classes) for each block of the view; bias: (classes,)."""
+    """A fitted linear model.
+
+    weights: one float32 (inputs, classes) for each block of the view; bias: (classes,).
+    """
 
     view: View
     design: Design
@@ -204,7 +228,9 @@ class Classifier:
     bias: Floats
 
     @classmethod
-    def build(cls, view: View, design: Design, features: Features, targets: Targets, duals: Doubles) -> Classifier:
+    def build(
+        cls, view: View, design: Design, features: Features, targets: Targets, duals: Doubles
+    ) -> Classifier:
         """From the dual weights of the training rows."""
         weights = tuple(np.asarray(block.T @ duals, np.float32) for block in design(view, features))
         bias = np.asarray(_BIAS * duals.sum(axis=0), np.float32)

@@ -1,7 +1,8 @@
-"""What probes see of an item: (texts, known values, vectors of text and picture) → feature matrices. Pure.
+"""What probes see of an item: (texts, known values, vectors of text and picture) → feature
+matrices. Pure.
 
-Words and letter groups are hashed (Weinberger et al. 2009, doi:10.1145/1553374.1553516), so that training keeps no
-vocabulary and a row's features do not depend on other rows.
+Words and letter groups are hashed (Weinberger et al. 2009, doi:10.1145/1553374.1553516), so that
+training keeps no vocabulary and a row's features do not depend on other rows.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ _KNOWN_TYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Rows of features. words, pictures: sparse (rows, 2**HASH_BITS); vectors: float32 (rows, dimension), zero where
+    """Rows of features.
+
+    words, pictures: sparse (rows, 2**HASH_BITS); vectors: float32 (rows, dimension), zero where
     there is none; titles: for messages.
     """
 
@@ -62,16 +65,27 @@ class Features:
 
     def rows(self, index: Any) -> Features:
         """The rows that `index` selects."""
-        return Features(self.words[index], self.text_vectors[index], self.pictures[index], self.image_vectors[index])
+        return Features(
+            self.words[index],
+            self.text_vectors[index],
+            self.pictures[index],
+            self.image_vectors[index],
+        )
 
 
 def example_of(template: Template, item: Item) -> Example:
     """What is kept of an item to learn from it, or to answer for it."""
-    pictures = {image.features.digest: image.features for image in item.images if image.features is not None}
+    pictures = {
+        image.features.digest: image.features for image in item.images if image.features is not None
+    }
     return Example(
         item.item_id,
         evidence_texts(template, item),
-        {name: label_of(value) for name, value in item.record.values.items() if _is_label(template.by_name[name])},
+        {
+            name: label_of(value)
+            for name, value in item.record.values.items()
+            if _is_label(template.by_name[name])
+        },
         tuple(name for name in item.record.absent if template.by_name[name].fill),
         _packed(item.text_vector),
         _packed(item.image_vector),
@@ -119,16 +133,21 @@ def _picture_tokens(features: Any) -> list[tuple[str, float]]:
 
 def title_fields(template: Template) -> frozenset[str]:
     """The attributes whose text is a title."""
-    return frozenset(attribute.name for attribute in template.attributes if attribute.role == "title")
+    return frozenset(
+        attribute.name for attribute in template.attributes if attribute.role == "title"
+    )
 
 
 def base_features(template: Template, examples: Sequence[Example]) -> Features:
     """Features of examples that are the same whatever attribute is asked for."""
     words, letters, tokens = _hashers()
     titles_of = title_fields(template)
-    texts = ["\n".join(t.text for t in e.texts if t.source == "text")[:MAX_TEXT_CHARS] for e in examples]
+    texts = [
+        "\n".join(t.text for t in e.texts if t.source == "text")[:MAX_TEXT_CHARS] for e in examples
+    ]
     titles = [
-        "\n".join(t.text for t in e.texts if t.field.split(".")[0] in titles_of)[:MAX_TITLE_CHARS] for e in examples
+        "\n".join(t.text for t in e.texts if t.field.split(".")[0] in titles_of)[:MAX_TITLE_CHARS]
+        for e in examples
     ]
     shown = [
         [*example.picture_tokens, *((f"word={word}", 1.0) for word in _words_on_pictures(example))]
@@ -165,7 +184,9 @@ def featurise(
     return replace(base, words=words)
 
 
-def _known_tokens(template: Template, attribute: str, example: Example) -> Iterable[tuple[str, float]]:
+def _known_tokens(
+    template: Template, attribute: str, example: Example
+) -> Iterable[tuple[str, float]]:
     for name, values in example.known.items():
         if name != attribute and template.by_name[name].type in _KNOWN_TYPES:
             for value in values:
@@ -174,7 +195,12 @@ def _known_tokens(template: Template, attribute: str, example: Example) -> Itera
 
 
 def _words_on_pictures(example: Example) -> set[str]:
-    return {word for text in example.texts if text.source == "image" for word in text.text.casefold().split()}
+    return {
+        word
+        for text in example.texts
+        if text.source == "image"
+        for word in text.text.casefold().split()
+    }
 
 
 @cache
@@ -182,10 +208,17 @@ def _hashers() -> tuple[Any, Any, Any]:
     from sklearn.feature_extraction import FeatureHasher
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    shared: dict[str, Any] = {"n_features": 2**HASH_BITS, "alternate_sign": False, "norm": None, "dtype": np.float32}
+    shared: dict[str, Any] = {
+        "n_features": 2**HASH_BITS,
+        "alternate_sign": False,
+        "norm": None,
+        "dtype": np.float32,
+    }
     words = HashingVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", **shared)  # noqa: S106
     letters = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
-    tokens = FeatureHasher(n_features=2**HASH_BITS, alternate_sign=False, dtype=np.float32, input_type="pair")
+    tokens = FeatureHasher(
+        n_features=2**HASH_BITS, alternate_sign=False, dtype=np.float32, input_type="pair"
+    )
     return words, letters, tokens
 
 
@@ -193,7 +226,9 @@ def hash_words(words: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The column of each word, as the word features count it; int64 (words,)."""
     from sklearn.utils import murmurhash3_32
 
-    return np.array([abs(int(murmurhash3_32(word.lower(), seed=0))) % 2**HASH_BITS for word in words], np.int64)
+    return np.array(
+        [abs(int(murmurhash3_32(word.lower(), seed=0))) % 2**HASH_BITS for word in words], np.int64
+    )
 
 
 def _sublinear(counts: Any) -> csr_matrix:

@@ -1,7 +1,9 @@
-"""Probes are trained on the catalog's own rows: PCollection[Bucket] → examples, PCollection[StoredProbe].
+"""Probes are trained on the catalog's own rows: PCollection[Bucket] → examples,
+PCollection[StoredProbe].
 
-Every item becomes an Example with the vector of its own texts. Of each attribute's labelled examples a part is chosen
-by hash, as many as a probe needs, so that memory does not grow with the catalog; rows of other catalogs fill up.
+Every item becomes an Example with the vector of its own texts. Of each attribute's labelled
+examples a part is chosen by hash, as many as a probe needs, so that memory does not grow with the
+catalog; rows of other catalogs fill up.
 """
 
 from __future__ import annotations
@@ -52,7 +54,10 @@ Counts = dict[str, dict[str, Counter[str]]]
 
 @dataclass(frozen=True, slots=True)
 class EarlierProbe:
-    """A probe of an earlier snapshot. key: of all that shapes training but the rows; labels: label → rows."""
+    """A probe of an earlier snapshot.
+
+    key: of all that shapes training but the rows; labels: label → rows.
+    """
 
     stored: StoredProbe
     key: str
@@ -61,7 +66,10 @@ class EarlierProbe:
 
 @dataclass(frozen=True, slots=True)
 class LearnConfig:
-    """All that training is told. folder: where probes are written; earlier: attribute → probe of the last snapshot."""
+    """All that training is told.
+
+    folder: where probes are written; earlier: attribute → probe of the last snapshot.
+    """
 
     template: Template
     models: ModelOptions
@@ -70,8 +78,12 @@ class LearnConfig:
     earlier: Mapping[str, EarlierProbe] = field(default_factory=dict)
 
 
-def training_key(template: Template, attribute: Attribute, models: ModelOptions, max_labelled: int) -> str:
-    """SHA-256 of what shapes a probe besides the rows: its attribute's entry, the evidence fields and the encoders."""
+def training_key(
+    template: Template, attribute: Attribute, models: ModelOptions, max_labelled: int
+) -> str:
+    """SHA-256 of what shapes a probe besides the rows: its attribute's entry, the evidence fields
+    and the encoders.
+    """
     content = [
         VERSION,
         attribute.model_dump(mode="json", by_alias=True),
@@ -84,11 +96,16 @@ def training_key(template: Template, attribute: Attribute, models: ModelOptions,
 
 
 def moved(before: Mapping[str, int], now: Mapping[str, int]) -> float:
-    """How far labels have moved: the share of rows by which their number or their distribution differs, 0 to 1."""
+    """How far labels have moved: the share of rows by which their number or their distribution
+    differs, 0 to 1.
+    """
     total_before, total_now = sum(before.values()), sum(now.values())
     if not total_before or not total_now:
         return 0.0 if total_before == total_now else 1.0
-    shares = ((before.get(label, 0) / total_before, now.get(label, 0) / total_now) for label in {*before, *now})
+    shares = (
+        (before.get(label, 0) / total_before, now.get(label, 0) / total_now)
+        for label in {*before, *now}
+    )
     distance = sum(abs(was - has) for was, has in shares) / 2
     return max(distance, abs(total_now - total_before) / max(total_now, total_before))
 
@@ -118,7 +135,9 @@ def rows_with(counts: Counts, kind: str, attribute: str) -> int:
 
 
 class _MakeExamples(beam.DoFn):
-    """Bucket → KV[bucket, Example], with the vectors of the items' own texts where `embed` says so."""
+    """Bucket → KV[bucket, Example], with the vectors of the items' own texts where `embed`
+    says so.
+    """
 
     def __init__(self, config: LearnConfig, heartbeat_dir: str, *, embed: bool) -> None:
         self._config, self._heartbeat_dir, self._embed = config, heartbeat_dir, embed
@@ -132,7 +151,11 @@ class _MakeExamples(beam.DoFn):
         with self._meter.timed():
             if self._embed and items:
                 items = self._with_vectors(items)
-            made = [(bucket.number, example) for item in items if (example := self._example(item)) is not None]
+            made = [
+                (bucket.number, example)
+                for item in items
+                if (example := self._example(item)) is not None
+            ]
         self._meter.beat()
         yield from made
 
@@ -154,7 +177,9 @@ class _MakeExamples(beam.DoFn):
 
 
 def own_text(template: Template, item: Item) -> str:
-    """What an item's vector for probes is made of: its own texts alone, or a value would be learnt from itself."""
+    """What an item's vector for probes is made of: its own texts alone, or a value would be learnt
+    from itself.
+    """
     texts = (text.text for text in evidence_texts(template, item) if text.source == "text")
     return "\n".join(texts)[:MAX_TEXT_CHARS]
 
@@ -170,7 +195,9 @@ class _Count(beam.DoFn):
         examples = list(read_spool([ref], Example))
         counts = label_counts(self._template, examples)
         for name, labels in counts.items():
-            labels[ROWS] = sum(name in example.known or name in example.absent for example in examples)
+            labels[ROWS] = sum(
+                name in example.known or name in example.absent for example in examples
+            )
         yield {kind: counts}
 
 
@@ -190,13 +217,24 @@ class _Pick(beam.DoFn):
     def __init__(self, config: LearnConfig) -> None:
         self._config = config
 
-    def process(self, spooled: tuple[str, SpoolRef], counts: Counts) -> Iterator[tuple[int, Example]]:
+    def process(
+        self, spooled: tuple[str, SpoolRef], counts: Counts
+    ) -> Iterator[tuple[int, Example]]:
         kind, ref = spooled
         names = [a.name for a in self._config.template.attributes if is_learnable(a)]
         shares = {name: share_of(counts, kind, name, self._config.max_labelled) for name in names}
         for example in read_spool([ref], Example):
-            if any(any(choose_examples(name, share, [example])) for name, share in shares.items() if share > 0):
-                yield 0, example if kind == OWN else replace(example, item_id=REFERENCE_MARK + example.item_id)
+            if any(
+                any(choose_examples(name, share, [example]))
+                for name, share in shares.items()
+                if share > 0
+            ):
+                yield (
+                    0,
+                    example
+                    if kind == OWN
+                    else replace(example, item_id=REFERENCE_MARK + example.item_id),
+                )
 
 
 class _Train(beam.DoFn):
@@ -208,14 +246,19 @@ class _Train(beam.DoFn):
     def setup(self) -> None:
         self._meter = Meter("train", self._heartbeat_dir)
 
-    def process(self, name: str, counts: Counts, refs: Sequence[tuple[int, SpoolRef]]) -> Iterator[ProbeReport]:
+    def process(
+        self, name: str, counts: Counts, refs: Sequence[tuple[int, SpoolRef]]
+    ) -> Iterator[ProbeReport]:
         config, template = self._config, self._config.template
         attribute = template.by_name[name]
         labels: Counter[str] = Counter()
         for kind in (OWN, REFERENCE):
             labels.update(counts.get(kind, {}).get(name, {}))
         del labels[ROWS]
-        key, now = training_key(template, attribute, config.models, config.max_labelled), folded(labels)
+        key, now = (
+            training_key(template, attribute, config.models, config.max_labelled),
+            folded(labels),
+        )
         self._meter.beat()
         with self._meter.timed():
             report = self._reuse(name, key, now)
@@ -244,9 +287,13 @@ class _Train(beam.DoFn):
         except (OSError, ValueError):
             return None  # vanished or damaged since: it can be trained anew
         stored = save_probe(self._config.folder, probe)
-        return replace(report_of(self._config.template, probe, stored, key, earlier.labels), reused=True)
+        return replace(
+            report_of(self._config.template, probe, stored, key, earlier.labels), reused=True
+        )
 
-    def _examples(self, name: str, counts: Counts, refs: Sequence[tuple[int, SpoolRef]]) -> Iterator[Example]:
+    def _examples(
+        self, name: str, counts: Counts, refs: Sequence[tuple[int, SpoolRef]]
+    ) -> Iterator[Example]:
         most = self._config.max_labelled
         shares = {kind: share_of(counts, kind, name, most) for kind in (OWN, REFERENCE)}
         for example in read_spool([ref for _, ref in refs], Example):
@@ -257,7 +304,10 @@ class _Train(beam.DoFn):
 
 
 class LearnOutputs(NamedTuple):
-    """What LearnProbes gives. pool: KV[0, SpoolRef] of the chosen examples; reports: ProbeReport an attribute."""
+    """What LearnProbes gives.
+
+    pool: KV[0, SpoolRef] of the chosen examples; reports: ProbeReport an attribute.
+    """
 
     reports: beam.PCollection
     pool: beam.PCollection
@@ -278,7 +328,9 @@ class MakeExamples(beam.PTransform):
 
 @dataclass(eq=False)
 class LearnProbes(beam.PTransform):
-    """PCollection[KV[OWN or REFERENCE, SpoolRef]] of examples → trained probes, and the pool they were trained on."""
+    """PCollection[KV[OWN or REFERENCE, SpoolRef]] of examples → trained probes, and the pool they
+    were trained on.
+    """
 
     config: LearnConfig
     spool_dir: str
@@ -288,16 +340,20 @@ class LearnProbes(beam.PTransform):
         config = self.config
         labels = examples | "Count" >> beam.ParDo(_Count(config.template))
         counts = beam.pvalue.AsSingleton(labels | "Merge" >> beam.CombineGlobally(merge_counts))
-        picked = examples | "Pick" >> beam.ParDo(_Pick(config), counts).with_output_types(tuple[int, Example])
+        picked = examples | "Pick" >> beam.ParDo(_Pick(config), counts).with_output_types(
+            tuple[int, Example]
+        )
         pool = picked | "SpoolPicked" >> Spool(self.spool_dir)
-        names = [attribute.name for attribute in config.template.attributes if is_learnable(attribute)]
+        names = [
+            attribute.name for attribute in config.template.attributes if is_learnable(attribute)
+        ]
         reports = (
             examples.pipeline
             | "Attributes" >> beam.Create(names)
             | "OneByOne" >> beam.Reshuffle()
             | "Train"
-            >> beam.ParDo(_Train(config, self.heartbeat_dir), counts, beam.pvalue.AsList(pool)).with_output_types(
-                ProbeReport
-            )
+            >> beam.ParDo(
+                _Train(config, self.heartbeat_dir), counts, beam.pvalue.AsList(pool)
+            ).with_output_types(ProbeReport)
         )
         return LearnOutputs(reports, pool)

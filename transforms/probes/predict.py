@@ -1,7 +1,10 @@
-"""What probes say of items whose value is missing: (probe, examples) → AttributeValue for each. Pure.
+"""What probes say of items whose value is missing: (probe, examples) → AttributeValue for each.
 
-A value is filled when its confidence reaches the probe's threshold; else it is unknown, with the candidate. The
-evidence of a classifier is the word that speaks most for the answer, or the picture when that weighs more.
+Pure.
+
+A value is filled when its confidence reaches the probe's threshold; else it is unknown, with the
+candidate. The evidence of a classifier is the word that speaks most for the answer, or the picture
+when that weighs more.
 """
 
 from __future__ import annotations
@@ -21,7 +24,14 @@ from schemas.template import ColumnFormat, Template
 from transforms.extraction.evidence import statements_of
 from transforms.normalise.values import compile_reader
 from transforms.probes.classifier import Classifier, decide
-from transforms.probes.features import VERSION, Features, featurise, hash_words, title_fields, value_of
+from transforms.probes.features import (
+    VERSION,
+    Features,
+    featurise,
+    hash_words,
+    title_fields,
+    value_of,
+)
 from transforms.probes.spans import Tagger, passages
 from transforms.probes.training import MIN_LABELLED, Probe, context_of, suggestion
 
@@ -31,14 +41,20 @@ _PLAIN = ColumnFormat()
 
 
 def propose(
-    template: Template, probe: Probe, digest: str, examples: Sequence[Example], base: Features | None = None
+    template: Template,
+    probe: Probe,
+    digest: str,
+    examples: Sequence[Example],
+    base: Features | None = None,
 ) -> list[AttributeValue]:
-    """One value or unknown for each example. digest: of the probe's file, part of every fingerprint.
+    """One value or unknown for each example.
+
+    digest: of the probe's file, part of every fingerprint.
 
     base: base_features of the examples, where they are at hand.
 
-    Reasons of an unknown: `too-few-labels` (nothing could be learnt), `below-threshold`, and `not-stated` where the
-    probe has nothing to say.
+    Reasons of an unknown: `too-few-labels` (nothing could be learnt), `below-threshold`, and
+    `not-stated` where the probe has nothing to say.
     """
     attribute = template.by_name[probe.attribute]
     if not examples:
@@ -95,7 +111,10 @@ def _decided(attribute: Attribute, probe: Probe, known: AttributeValue) -> Attri
 
 
 def _evidence(model: Classifier, shares: Sequence[float], example: Example, at: int) -> Evidence:
-    """The word or picture that speaks most for a class. shares: what each block of the view adds to its score."""
+    """The word or picture that speaks most for a class.
+
+    shares: what each block of the view adds to its score.
+    """
     text, image = (sum(shares[:2]), sum(shares[2:])) if model.view != "image" else (-1.0, 0.0)
     if example.pictures and (model.view == "image" or (len(shares) > 2 and image > text)):
         return Evidence("images", image=example.pictures[0])
@@ -110,7 +129,9 @@ def _telling_word(model: Classifier, example: Example, at: int) -> Evidence | No
     if not found or not len(words.columns):
         return None
     places = np.minimum(np.searchsorted(words.columns, columns), len(words.columns) - 1)
-    weights = np.where(words.columns[places] == columns, model.weights[0][places, at] * words.idf[places], -np.inf)
+    weights = np.where(
+        words.columns[places] == columns, model.weights[0][places, at] * words.idf[places], -np.inf
+    )
     best = int(weights.argmax())
     if not weights[best] > 0:
         return None
@@ -120,17 +141,26 @@ def _telling_word(model: Classifier, example: Example, at: int) -> Evidence | No
 
 @lru_cache(maxsize=256)
 def _hashed_words(texts: tuple[EvidenceText, ...]) -> tuple[list[tuple[str, int, int, str]], Any]:
-    """The words of an item's texts as (field, begin, end, word), and their columns: the same for every attribute."""
+    """The words of an item's texts as (field, begin, end, word), and their columns: the same for
+    every attribute.
+    """
     found: list[tuple[str, int, int, str]] = []
     for text in texts:
         if text.source == "text":
-            found += [(text.field, m.start(), m.end(), m.group()) for m in _WORD.finditer(text.text)]
+            found += [
+                (text.field, m.start(), m.end(), m.group()) for m in _WORD.finditer(text.text)
+            ]
     found = found[:MAX_EVIDENCE_WORDS]
     return found, hash_words([word for *_, word in found])
 
 
 def _propose_spans(
-    template: Template, attribute: Attribute, probe: Probe, model: Tagger, digest: str, examples: Sequence[Example]
+    template: Template,
+    attribute: Attribute,
+    probe: Probe,
+    model: Tagger,
+    digest: str,
+    examples: Sequence[Example],
 ) -> list[AttributeValue]:
     titles, proposed = title_fields(template), []
     for example in examples:
@@ -154,7 +184,9 @@ def _propose_spans(
 
 
 def _read(attribute: Attribute, text: str) -> Any:
-    """The span as a cell of the attribute would be read; None when it breaks the attribute's own rules."""
+    """The span as a cell of the attribute would be read; None when it breaks the attribute's own
+    rules.
+    """
     value, problems = _reader(attribute)(text, _PLAIN, False)
     return None if problems else value
 

@@ -15,7 +15,10 @@ from transforms.probes.training import (
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What became of one attribute's probe: a row of the manifest. threshold: None where it abstains."""
+    """What became of one attribute's probe: a row of the manifest.
+
+    threshold: None where it abstains.
+    """
 
     attribute: str
     path: str
@@ -68,11 +71,15 @@ def report_of(
         reused=False,
         disagreements=len(probe.disagreements),
         labels=dict(labels),
-        rules={f"{kind} in {place}": counts for (kind, place), counts in sorted(probe.rules.items())},
+        rules={
+            f"{kind} in {place}": counts for (kind, place), counts in sorted(probe.rules.items())
+        },
         majority=probe.majority,
     )
 
 
 def as_row(report: ProbeReport) -> dict[str, Any]:
     """A report as the manifest holds it: with its path below the snapshot, which may be moved."""
-    return asdict(report) | {"path": f"{FOLDER}/{report.path.replace(chr(92), '/').rpartition('/')[2]}"}
+    return asdict(report) | {
+        "path": f"{FOLDER}/{report.path.replace(chr(92), '/').rpartition('/')[2]}"
+    }

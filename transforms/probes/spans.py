@@ -1,7 +1,10 @@
-"""A tagger of spans for one open-valued text attribute: texts with known values → Tagger, text → span with a score.
+"""A tagger of spans for one open-valued text attribute: texts with known values → Tagger, text →
+span with a score.
 
-A linear-chain CRF (Lafferty et al. 2001) over words, their shapes and neighbours, and whether other rows hold the word
-as a value: it learns what precedes and follows known values and what they look like. CRFsuite trains and tags.
+A linear-chain CRF (Lafferty et al. 2001) over words, their shapes and neighbours, and whether other
+rows hold the word
+as a value: it learns what precedes and follows known values and what they look like. CRFsuite
+trains and tags.
 """
 
 from __future__ import annotations
@@ -68,7 +71,9 @@ def passages(example: Example, title_fields: frozenset[str]) -> tuple[Passage, .
     for text in example.texts:
         if text.source == "text" and left > 0:
             cut = text.text[:left]
-            kept.append(Passage(text.field, cut, _words(cut), text.field.split(".")[0] in title_fields))
+            kept.append(
+                Passage(text.field, cut, _words(cut), text.field.split(".")[0] in title_fields)
+            )
             left -= len(cut)
     return tuple(kept)
 
@@ -85,7 +90,9 @@ def key_of(value: str) -> tuple[str, ...]:
 
 def lexicon(values: Sequence[str]) -> Lexicon:
     """Known values by their tokens, with how many rows have them."""
-    return Lexicon(Counter(key for value in values if 0 < len(key := key_of(value)) <= MAX_VALUE_TOKENS))
+    return Lexicon(
+        Counter(key for value in values if 0 < len(key := key_of(value)) <= MAX_VALUE_TOKENS)
+    )
 
 
 def tags_of(passage: Passage, key: tuple[str, ...]) -> list[str]:
@@ -93,13 +100,17 @@ def tags_of(passage: Passage, key: tuple[str, ...]) -> list[str]:
     words = [word.casefold() for word, _, _ in passage.words]
     tags = [_OUTSIDE] * len(words)
     for at in range(len(words) - len(key) + 1) if key else ():
-        if tuple(words[at : at + len(key)]) == key and all(tag == _OUTSIDE for tag in tags[at : at + len(key)]):
+        if tuple(words[at : at + len(key)]) == key and all(
+            tag == _OUTSIDE for tag in tags[at : at + len(key)]
+        ):
             tags[at : at + len(key)] = [_BEGIN] + [_INSIDE] * (len(key) - 1)
     return tags
 
 
 def _shape(word: str) -> str:
-    kinds = "".join("d" if c.isdigit() else "X" if c.isupper() else "x" if c.isalpha() else c for c in word)
+    kinds = "".join(
+        "d" if c.isdigit() else "X" if c.isupper() else "x" if c.isalpha() else c for c in word
+    )
     return _RUN.sub(r"\1", kinds)
 
 
@@ -129,8 +140,13 @@ def features_of(passage: Passage, context: tuple[str, ...]) -> Features:
     return tuple(rows)
 
 
-def with_marks(features: Features, passage: Passage, known: Lexicon, own: tuple[str, ...] = ()) -> list[list[str]]:
-    """Features with those of known values. own: of a training row, its value: known only if other rows have it too."""
+def with_marks(
+    features: Features, passage: Passage, known: Lexicon, own: tuple[str, ...] = ()
+) -> list[list[str]]:
+    """Features with those of known values.
+
+    own: of a training row, its value: known only if other rows have it too.
+    """
     marks = _known_marks([word.casefold() for word, _, _ in passage.words], known, own)
     return [[*row, f"g={marks[at]}", f"g+={_at(marks, at + 1)}"] for at, row in enumerate(features)]
 
@@ -162,7 +178,9 @@ class Tagger:
     known: Lexicon
 
     def answer(self, example_passages: Sequence[Passage], context: tuple[str, ...]) -> Span | None:
-        """The item's likeliest span, or the likeliest first word where no span is likelier than none."""
+        """The item's likeliest span, or the likeliest first word where no span is likelier than
+        none.
+        """
         best: Span | None = None
         tagger = _opened(self.model)
         for number, passage in enumerate(example_passages):
@@ -189,7 +207,9 @@ def _spans(tagger: Any, number: int, passage: Passage, features: list[list[str]]
     tags = tagger.tag()
     # Where every training text is its value and nothing else, no word is outside.
     knows_outside = _OUTSIDE in tagger.labels()
-    inside = [1 - tagger.marginal(_OUTSIDE, at) if knows_outside else 1.0 for at in range(len(tags))]
+    inside = [
+        1 - tagger.marginal(_OUTSIDE, at) if knows_outside else 1.0 for at in range(len(tags))
+    ]
     first = None
     for at, tag in enumerate([*tags, _OUTSIDE]):
         if first is not None and tag != _INSIDE:
@@ -218,9 +238,13 @@ class SpanRow:
     features: tuple[Features, ...]
 
     @classmethod
-    def of(cls, passages: tuple[Passage, ...], context: tuple[str, ...], value: str | None) -> SpanRow:
+    def of(
+        cls, passages: tuple[Passage, ...], context: tuple[str, ...], value: str | None
+    ) -> SpanRow:
         """With the features that are the same in every fold."""
-        return cls(passages, context, value, tuple(features_of(passage, context) for passage in passages))
+        return cls(
+            passages, context, value, tuple(features_of(passage, context) for passage in passages)
+        )
 
     @property
     def is_stated(self) -> bool:

@@ -1,4 +1,7 @@
-"""Probes as files: Probe ↔ bytes in the safetensors format. Nothing is pickled: a file from elsewhere runs no code."""
+"""Probes as files: Probe ↔ bytes in the safetensors format.
+
+Nothing is pickled: a file from elsewhere runs no code.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from transforms.probes.spans import Lexicon, Tagger
 from transforms.probes.training import Disagreement, Kind, Probe
 
 FOLDER = "probes"
-# The format keeps the order of its tensors but not of its metadata: one key, so that equal probes are equal bytes.
+# The format keeps the order of its tensors but not of its metadata: one key, so that equal probes
+# are equal bytes.
 _ABOUT = "about"
 
 
@@ -50,7 +54,9 @@ def load_probe(stored: StoredProbe) -> Probe:
     with FileSystems.open(stored.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         data = file.read()
     if hashlib.sha256(data).hexdigest() != stored.digest:
-        raise ProbeFileError(f"{stored.path} is not the file that was stored: its digest differs; train anew")
+        raise ProbeFileError(
+            f"{stored.path} is not the file that was stored: its digest differs; train anew"
+        )
     return from_bytes(data)
 
 
@@ -76,7 +82,13 @@ def from_bytes(data: bytes) -> Probe:
         header = orjson.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = orjson.loads(header["__metadata__"][_ABOUT])
         return _probe(about, load(data))
-    except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise ProbeFileError(f"no probe: {type(error).__name__}: {error}") from error
 
 
@@ -108,13 +120,18 @@ def _about(probe: Probe) -> dict[str, Any]:
         "calibration": asdict(probe.calibration),
         "cut": asdict(probe.cut),
         "right": probe.right,
-        "rules": [[kind, place, right, trials] for (kind, place), (right, trials) in sorted(probe.rules.items())],
+        "rules": [
+            [kind, place, right, trials]
+            for (kind, place), (right, trials) in sorted(probe.rules.items())
+        ],
         "note": probe.note,
         "disagreements": {item: asdict(each) for item, each in sorted(probe.disagreements.items())},
         "names": model.names if isinstance(model, Classifier) else (),
         "several": isinstance(model, Classifier) and model.several,
         "blocks": len(model.weights) if isinstance(model, Classifier) else 0,
-        "known": sorted([list(key), rows] for key, rows in model.known.items()) if isinstance(model, Tagger) else [],
+        "known": sorted([list(key), rows] for key, rows in model.known.items())
+        if isinstance(model, Tagger)
+        else [],
     }
 
 
@@ -130,9 +147,14 @@ def _probe(about: Mapping[str, Any], tensors: Mapping[str, Any]) -> Probe:
             tensors["image.mean"],
         )
         weights = tuple(tensors[f"weights.{number}"] for number in range(about["blocks"]))
-        model = Classifier(about["view"], design, tuple(about["names"]), about["several"], weights, tensors["bias"])
+        model = Classifier(
+            about["view"], design, tuple(about["names"]), about["several"], weights, tensors["bias"]
+        )
     elif "crfsuite" in tensors:
-        model = Tagger(tensors["crfsuite"].tobytes(), Lexicon((tuple(key), rows) for key, rows in about["known"]))
+        model = Tagger(
+            tensors["crfsuite"].tobytes(),
+            Lexicon((tuple(key), rows) for key, rows in about["known"]),
+        )
     calibration, cut = about["calibration"], about["cut"]
     return Probe(
         attribute=about["attribute"],

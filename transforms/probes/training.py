@@ -1,7 +1,8 @@
-"""A probe is trained: labelled examples of one attribute → Probe with calibration, threshold and what was held back.
+"""A probe is trained: labelled examples of one attribute → Probe with calibration, threshold and
+what was held back.
 
-Pure. Every figure comes from rows that were held back: rows that share a picture or a long text are near copies and
-are held back together.
+Pure. Every figure comes from rows that were held back: rows that share a picture or a long text are
+near copies and are held back together.
 """
 
 from __future__ import annotations
@@ -62,11 +63,14 @@ class Disagreement:
 class Probe:
     """All that is learnt about one attribute.
 
-    labelled, absent: training rows with a value, and with the statement that there is none; classes: distinct values.
-    view: the features that did best; right: of the held-back rows with a value, the share answered rightly if all are.
+    labelled, absent: training rows with a value, and with the statement that there is none;
+    classes: distinct values.
+    view: the features that did best; right: of the held-back rows with a value, the share answered
+    rightly if all are.
     calibration, cut: raw score → confidence, and from which confidence on a value is filled.
     rules: (kind, place) → (right, all) statements of the rules on the training rows.
-    note: why the probe abstains, or what its precision was measured on instead of this catalog's rows, or empty;
+    note: why the probe abstains, or what its precision was measured on instead of this catalog's
+    rows, or empty;
     disagreements: item id → what it would have said.
     """
 
@@ -90,7 +94,9 @@ class Probe:
         measured: dict[Any, float] = {}
         for (kind, place), (right, trials) in self.rules.items():
             prior = CONFIDENCE[kind][place]  # type: ignore[index]
-            measured[kind, place] = round((right + PRIOR_ANSWERS * prior) / (trials + PRIOR_ANSWERS), 4)
+            measured[kind, place] = round(
+                (right + PRIOR_ANSWERS * prior) / (trials + PRIOR_ANSWERS), 4
+            )
         return measured
 
 
@@ -102,11 +108,16 @@ def is_learnable(attribute: Attribute) -> bool:
 def kind_of(attribute: Attribute) -> Kind:
     if attribute.type.has_closed_list or attribute.type is AttributeType.BOOLEAN:
         return "classes"
-    return "spans" if attribute.type is AttributeType.STRING and "text" in attribute.evidence else "none"
+    return (
+        "spans"
+        if attribute.type is AttributeType.STRING and "text" in attribute.evidence
+        else "none"
+    )
 
 
 def train_probe(template: Template, attribute: Attribute, examples: Sequence[Example]) -> Probe:
-    """A probe from examples that have a value of the attribute, or say that there is none; their order is no matter.
+    """A probe from examples that have a value of the attribute, or say that there is none; their
+    order is no matter.
 
     With too little to learn from it abstains, and its note says why.
     """
@@ -131,11 +142,16 @@ def train_probe(template: Template, attribute: Attribute, examples: Sequence[Exa
         note = f"{probe.labelled} rows have a value, {MIN_LABELLED} are needed to learn from"
         return replace(probe, note=note)
     if len(set(folds_of(rows).tolist())) < 2:
-        return replace(probe, note="all rows share a picture or a long text: none can be held back to measure on")
+        return replace(
+            probe,
+            note="all rows share a picture or a long text: none can be held back to measure on",
+        )
     if probe.kind == "spans":
         trained = _train_spans(template, attribute, probe, rows, labels)
     elif probe.classes < 2 and not probe.absent:
-        return replace(probe, note="all rows have the same value: nothing tells when it does not hold")
+        return replace(
+            probe, note="all rows have the same value: nothing tells when it does not hold"
+        )
     else:
         trained = _train_classes(template, attribute, probe, rows, labels, said, several=several)
     return trained if trained.note else replace(trained, note=_foreign(rows, labels))
@@ -143,17 +159,26 @@ def train_probe(template: Template, attribute: Attribute, examples: Sequence[Exa
 
 def _foreign(rows: Sequence[Example], labels: Sequence[Labels]) -> str:
     """What to know of a precision that other catalogs' rows had the larger part in."""
-    of_own = [not row.item_id.startswith(REFERENCE_MARK) for row, label in zip(rows, labels, strict=True) if label]
+    of_own = [
+        not row.item_id.startswith(REFERENCE_MARK)
+        for row, label in zip(rows, labels, strict=True)
+        if label
+    ]
     if 2 * sum(of_own) >= len(of_own):
         return ""
     return (
-        f"{sum(of_own):,} of {len(of_own):,} rows with a value are this catalog's own: how often it is right was "
+        f"{sum(of_own):,} of {len(of_own):,} rows with a value are this catalog's own: how often "
+        "it is right was "
         "measured mostly on other catalogs, which may name the same thing otherwise"
     )
 
 
-def rule_record(said: Sequence[Sequence[Said]], labels: Sequence[Labels]) -> dict[tuple[str, str], tuple[int, int]]:
-    """(kind, place) → (right, all) of the statements in texts of labelled rows; of each row the first at each place."""
+def rule_record(
+    said: Sequence[Sequence[Said]], labels: Sequence[Labels]
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """(kind, place) → (right, all) of the statements in texts of labelled rows; of each row the
+    first at each place.
+    """
     record: dict[tuple[str, str], tuple[int, int]] = {}
     for statements, known in zip(said, labels, strict=True):
         first: dict[tuple[str, str], Said] = {}
@@ -167,7 +192,9 @@ def rule_record(said: Sequence[Sequence[Said]], labels: Sequence[Labels]) -> dic
 
 
 def folds_of(rows: Sequence[Example], folds: int = FOLDS) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The fold of each row, 0 to `folds` - 1; rows that share a picture or a long text are in one fold."""
+    """The fold of each row, 0 to `folds` - 1; rows that share a picture or a long text are in one
+    fold.
+    """
     leader = list(range(len(rows)))
 
     def find(at: int) -> int:
@@ -191,7 +218,12 @@ def folds_of(rows: Sequence[Example], folds: int = FOLDS) -> np.ndarray[Any, np.
 
 
 def _fold(item_id: str, folds: int) -> int:
-    return int.from_bytes(hashlib.blake2b(item_id.encode(), digest_size=8, person=b"fold").digest(), "big") % folds
+    return (
+        int.from_bytes(
+            hashlib.blake2b(item_id.encode(), digest_size=8, person=b"fold").digest(), "big"
+        )
+        % folds
+    )
 
 
 def suggestion(said: Sequence[Said]) -> str | None:
@@ -214,7 +246,11 @@ def _train_classes(
 ) -> Probe:
     suggestions = [suggestion(statements) for statements in said]
     features = featurise(template, attribute.name, rows, suggestions)
-    design, targets, folds = Design.fit(features), Targets.of(labels, several=several), folds_of(rows)
+    design, targets, folds = (
+        Design.fit(features),
+        Targets.of(labels, several=several),
+        folds_of(rows),
+    )
     best: tuple[int, View, list[Labels], Any, Any] | None = None
     for view, kernel in _kernels(design, features, attribute):
         scores, duals = held_back_scores(kernel, targets, folds)
@@ -238,8 +274,12 @@ def _train_classes(
     )
 
 
-def _kernels(design: Design, features: Features, attribute: Attribute) -> Iterator[tuple[View, Any]]:
-    """The kernel of each view that shows something; of both together only where each does, in the memory of one."""
+def _kernels(
+    design: Design, features: Features, attribute: Attribute
+) -> Iterator[tuple[View, Any]]:
+    """The kernel of each view that shows something; of both together only where each does, in the
+    memory of one.
+    """
     together = None
     for view in ("text", "image"):
         kernel = kernel_of(design(view, features)) if view in attribute.evidence else None
@@ -259,7 +299,9 @@ class _Judged:
     confidences: Any
 
 
-def _judge(attribute: Attribute, labels: Sequence[Labels], answers: Sequence[Labels], raw: Any, folds: Any) -> _Judged:
+def _judge(
+    attribute: Attribute, labels: Sequence[Labels], answers: Sequence[Labels], raw: Any, folds: Any
+) -> _Judged:
     """Calibration and threshold from held-back answers."""
     raw = np.asarray(raw, np.float64)
     answered = np.array([bool(answer) for answer in answers])
@@ -268,22 +310,33 @@ def _judge(attribute: Attribute, labels: Sequence[Labels], answers: Sequence[Lab
     confidences = np.where(answered, calibration(raw), 0.0)
     with_value = sum(bool(known) for known in labels)
     least = attribute.min_confidence
-    cut = choose_cut(confidences[answered], right[answered], attribute.target_precision, least, with_value)
+    cut = choose_cut(
+        confidences[answered], right[answered], attribute.target_precision, least, with_value
+    )
     return _Judged(calibration, cut, confidences)
 
 
 def _abstention(attribute: Attribute, cut: Cut) -> str:
     if cut.threshold <= 1:
         return ""
-    return f"no threshold keeps a precision of {attribute.target_precision:.0%} on the held-back rows"
+    return (
+        f"no threshold keeps a precision of {attribute.target_precision:.0%} on the held-back rows"
+    )
 
 
 def _disagreements(
-    rows: Sequence[Example], labels: Sequence[Labels], answers: Sequence[Labels], judged: _Judged, *, several: bool
+    rows: Sequence[Example],
+    labels: Sequence[Labels],
+    answers: Sequence[Labels],
+    judged: _Judged,
+    *,
+    several: bool,
 ) -> dict[str, Disagreement]:
     """Rows whose own value the probe denies (after Northcutt et al. 2021, "confident learning")."""
     found = {}
-    for row, known, answer, confidence in zip(rows, labels, answers, judged.confidences, strict=True):
+    for row, known, answer, confidence in zip(
+        rows, labels, answers, judged.confidences, strict=True
+    ):
         differs = not set(answer) & set(known) if several else answer != known
         if known and answer and differs and confidence >= judged.cut.threshold:
             found[row.item_id] = Disagreement(answer, round(float(confidence), 4))
@@ -291,16 +344,28 @@ def _disagreements(
 
 
 def context_of(template: Template, example: Example) -> tuple[str, ...]:
-    """Known values that may tell which words mean what: of closed lists, the first MAX_CONTEXT of the template."""
-    names = (a.name for a in template.attributes if a.type.has_closed_list and a.name in example.known)
-    return tuple(f"{name}={value}" for name in islice(names, MAX_CONTEXT) for value in example.known[name])
+    """Known values that may tell which words mean what: of closed lists, the first MAX_CONTEXT of
+    the template.
+    """
+    names = (
+        a.name for a in template.attributes if a.type.has_closed_list and a.name in example.known
+    )
+    return tuple(
+        f"{name}={value}" for name in islice(names, MAX_CONTEXT) for value in example.known[name]
+    )
 
 
 def _train_spans(
-    template: Template, attribute: Attribute, probe: Probe, rows: Sequence[Example], labels: Sequence[Labels]
+    template: Template,
+    attribute: Attribute,
+    probe: Probe,
+    rows: Sequence[Example],
+    labels: Sequence[Labels],
 ) -> Probe:
     titles = title_fields(template)
-    chosen = sorted(sorted(range(len(rows)), key=lambda at: _unit_hash(rows[at].item_id))[:MAX_SPAN_ROWS])
+    chosen = sorted(
+        sorted(range(len(rows)), key=lambda at: _unit_hash(rows[at].item_id))[:MAX_SPAN_ROWS]
+    )
     rows, labels = [rows[at] for at in chosen], [labels[at] for at in chosen]
     folds = folds_of(rows, SPAN_FOLDS)
     span_rows = [
@@ -309,7 +374,9 @@ def _train_spans(
     ]
     spans: dict[int, Span] = {}
     for fold in range(SPAN_FOLDS):
-        tagger = fit_tagger([row for row, other in zip(span_rows, folds, strict=True) if other != fold])
+        tagger = fit_tagger(
+            [row for row, other in zip(span_rows, folds, strict=True) if other != fold]
+        )
         for at in np.flatnonzero(folds == fold) if tagger else ():
             span = tagger.answer(span_rows[at].passages, span_rows[at].context) if tagger else None
             if span is not None:
@@ -340,7 +407,9 @@ def _same_writing(answer: Labels, known: Labels) -> Labels:
 
 
 def choose_examples(attribute: str, share: float, examples: Sequence[Example]) -> Iterator[Example]:
-    """Of the examples with a value, or without any by their source, the part that is learnt from: by hash of the id."""
+    """Of the examples with a value, or without any by their source, the part that is learnt from:
+    by hash of the id.
+    """
     for example in examples:
         labelled = attribute in example.known or attribute in example.absent
         if labelled and (share >= 1 or _unit_hash(example.item_id) < share):

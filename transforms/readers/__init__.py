@@ -1,4 +1,6 @@
-"""Reading raw catalogs: JSON lines, CSV, TSV and Parquet from any file system, each record with its own bytes."""
+"""Reading raw catalogs: JSON lines, CSV, TSV and Parquet from any file system, each record with its
+own bytes.
+"""
 
 from transforms.readers.contract import (
     InputSplit,

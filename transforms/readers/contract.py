@@ -1,4 +1,6 @@
-"""What all readers share: the part of a file to read, the limits, what a part yields, and a format's entry."""
+"""What all readers share: the part of a file to read, the limits, what a part yields, and a
+format's entry.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,12 @@ TO_THE_END = -1
 class InputSplit:
     """A part of one file, the unit of reading.
 
-    begin, end: bytes for a plain text file, which owns the lines that begin in [begin, end); row groups for
-      Parquet; 0 and the stored size for a gzipped file. `end` is TO_THE_END where the footer could not be read.
-    size_bytes: of the part as stored, when the run was planned; for Parquet an estimate. The parts of a file
+    begin, end: bytes for a plain text file, which owns the lines that begin in [begin, end); row
+    groups for
+      Parquet; 0 and the stored size for a gzipped file. `end` is TO_THE_END where the footer could
+      not be read.
+    size_bytes: of the part as stored, when the run was planned; for Parquet an estimate. The parts
+    of a file
       add up to no more than the file.
     kind: `catalog` or `image-table`.
     """
@@ -35,7 +40,9 @@ class InputSplit:
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """max_record_bytes: a larger record is rejected; max_raw_bytes: so many of its first bytes are kept."""
+    """max_record_bytes: a larger record is rejected; max_raw_bytes: so many of its first bytes are
+    kept.
+    """
 
     max_record_bytes: int = 8 << 20
     max_raw_bytes: int = 64 << 20
@@ -43,8 +50,10 @@ class ReadLimits:
     def __post_init__(self) -> None:
         if not 0 < self.max_record_bytes <= self.max_raw_bytes:
             raise ValueError(
-                f"max_record_bytes is {self.max_record_bytes} and max_raw_bytes {self.max_raw_bytes}; the first must "
-                f"be positive and no larger than the second: lower max_record_bytes or raise max_raw_bytes"
+                f"max_record_bytes is {self.max_record_bytes} and max_raw_bytes "
+                f"{self.max_raw_bytes}; the first must "
+                "be positive and no larger than the second: lower max_record_bytes or raise "
+                "max_raw_bytes"
             )
 
 
@@ -53,14 +62,20 @@ DEFAULT_LIMITS = ReadLimits()
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecord:
-    """A record as read. cells: column to text (CSV, TSV), JSON value (JSON lines) or Python value (Parquet)."""
+    """A record as read.
+
+    cells: column to text (CSV, TSV), JSON value (JSON lines) or Python value (Parquet).
+    """
 
     raw: RawRecord
     cells: dict[str, Any]
 
 
 class Unread(NamedTuple):
-    """A record as it lies in its file. key: see `key_maker`; size_bytes: of what is held; read: looks into it."""
+    """A record as it lies in its file.
+
+    key: see `key_maker`; size_bytes: of what is held; read: looks into it.
+    """
 
     key: bytes
     size_bytes: int
@@ -71,9 +86,10 @@ class Unread(NamedTuple):
 class SplitReport:
     """What became of a split; the last element that reading it yields.
 
-    size_bytes, sha256: length and SHA-256 of the stored bytes that the split stands for: its own lines, the whole
-      file for CSV, TSV and gzip, and for Parquet the whole file on its first split and nothing on the others.
-      `sha256` is empty where the split stands for no bytes, or was not read to its end.
+    size_bytes, sha256: length and SHA-256 of the stored bytes that the split stands for: its own
+    lines, the whole
+      file for CSV, TSV and gzip, and for Parquet the whole file on its first split and nothing on
+      the others. `sha256` is empty where the split stands for no bytes, or was not read to its end.
     known: records that were not looked into, because an earlier run has.
     """
 
@@ -89,7 +105,10 @@ class SplitReport:
 
 
 class UnreadableError(Exception):
-    """Reading a file cannot go on. position: the line or row where it stopped, counted from the split's begin."""
+    """Reading a file cannot go on.
+
+    position: the line or row where it stopped, counted from the split's begin.
+    """
 
     def __init__(self, position: int, message: str) -> None:
         self.position = position
@@ -160,16 +179,22 @@ def check_uncut(raw: RawRecord) -> None:
     if raw.true_size_bytes > len(raw.data):
         raise RecordRefusedError(
             "record-too-large",
-            f"only the first {len(raw.data):,} of {raw.true_size_bytes:,} bytes were kept; read {raw.file} again",
+            f"only the first {len(raw.data):,} of {raw.true_size_bytes:,} bytes were kept; read "
+            f"{raw.file} again",
         )
 
 
 def utf8_problem(data: bytes) -> str | None:
     """What keeps bytes from being UTF-8 text, or None."""
-    looks_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff")) or data.count(0) * 4 >= max(1, len(data))
+    looks_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff")) or data.count(0) * 4 >= max(
+        1, len(data)
+    )
     hint = "; this looks like UTF-16" if looks_utf16 else ""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        return f"byte 0x{data[error.start]:02X} at offset {error.start} is not UTF-8{hint}; export as UTF-8"
+        return (
+            f"byte 0x{data[error.start]:02X} at offset {error.start} is not UTF-8{hint}; export "
+            "as UTF-8"
+        )
     return f"zero bytes between the characters{hint}; export as UTF-8" if looks_utf16 else None

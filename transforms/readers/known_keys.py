@@ -1,7 +1,8 @@
-"""Which records of a catalog an earlier run knows: by key, as sorted arrays that all workers of a machine share.
+"""Which records of a catalog an earlier run knows: by key, as sorted arrays that all workers of a
+machine share.
 
-A record is known by its bytes (`RawRecord.key`). What each split holds of the known ones is counted and saved; the
-launching process adds the counts up and so sees which records are gone.
+A record is known by its bytes (`RawRecord.key`). What each split holds of the known ones is counted
+and saved; the launching process adds the counts up and so sees which records are gone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from transforms.readers import Unread
 KEY = np.dtype(f"V{KEY_BYTES}")
 
 LOOKED_INTO = pa.schema(
-    [pa.field("item_id", pa.string()), pa.field("raw_key", pa.binary(KEY_BYTES)), pa.field("input", pa.string())]
+    [
+        pa.field("item_id", pa.string()),
+        pa.field("raw_key", pa.binary(KEY_BYTES)),
+        pa.field("input", pa.string()),
+    ]
 )
 
 Keys = np.ndarray[Any, np.dtype[np.void]]
@@ -37,7 +42,9 @@ def as_keys(keys: Iterable[bytes]) -> Keys:
 
 
 def places_of(keys: Keys, known: Keys) -> Counts:
-    """For each key its index in `known`, sorted and without repetition; -1 where it is not there."""
+    """For each key its index in `known`, sorted and without repetition; -1 where it is not
+    there.
+    """
     if not len(known):
         return np.full(len(keys), -1, np.int64)
     at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
@@ -46,7 +53,9 @@ def places_of(keys: Keys, known: Keys) -> Counts:
 
 @dataclass
 class Sieve:
-    """Lets unknown records through, or only the `wanted` ones, and counts the known ones of a split."""
+    """Lets unknown records through, or only the `wanted` ones, and counts the known ones of a
+    split.
+    """
 
     known: Keys
     seen_dir: str
@@ -73,20 +82,27 @@ class Sieve:
         self._looked_into.append((item_id, raw.key, raw.kind))
 
     def save(self) -> str:
-        """Write what was seen and looked into; gives the path of both files without their endings."""
+        """Write what was seen and looked into; gives the path of both files without their
+        endings.
+        """
         seen = np.concatenate(self._seen) if self._seen else np.array([], np.int64)
         places, counts = np.unique(seen, return_counts=True)
         path: str = FileSystems.join(self.seen_dir, uuid.uuid4().hex)
         _save(f"{path}.npy", np.stack([places, counts]))
         columns = zip(*self._looked_into, strict=True) if self._looked_into else ([], [], [])
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, LOOKED_INTO, strict=True)]
+        arrays = [
+            pa.array(column, field.type) for column, field in zip(columns, LOOKED_INTO, strict=True)
+        ]
         _write(f"{path}.arrow", _as_ipc(pa.Table.from_arrays(arrays, schema=LOOKED_INTO)))
         return path
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """The known keys in a file. seen_dir: where splits leave what they saw; wanted: file of all that is let through."""
+    """The known keys in a file.
+
+    seen_dir: where splits leave what they saw; wanted: file of all that is let through.
+    """
 
     path: str
     seen_dir: str
@@ -103,7 +119,9 @@ class KnownFile:
         return cls(f"{name}.keys.npy", folder, chosen)
 
     def sieve(self) -> Sieve:
-        return Sieve(_load_keys(self.path), self.seen_dir, _load_keys(self.wanted) if self.wanted else None)
+        return Sieve(
+            _load_keys(self.path), self.seen_dir, _load_keys(self.wanted) if self.wanted else None
+        )
 
 
 def add_up_seen(saved: Iterable[str], known: int) -> Counts:
@@ -117,12 +135,19 @@ def add_up_seen(saved: Iterable[str], known: int) -> Counts:
 
 def all_looked_into(saved: Iterable[str]) -> pa.Table:
     """item_id, raw_key and input of the records that were looked into, in no order."""
-    tables = [pa.ipc.open_file(pa.BufferReader(_read(f"{path}.arrow"))).read_all() for path in saved]
+    tables = [
+        pa.ipc.open_file(pa.BufferReader(_read(f"{path}.arrow"))).read_all() for path in saved
+    ]
     return pa.concat_tables([LOOKED_INTO.empty_table(), *tables])
 
 
 def _save_keys(path: str, keys: Keys) -> None:
-    _save(path, keys.view(np.uint8).reshape(-1, KEY_BYTES) if len(keys) else np.zeros((0, KEY_BYTES), np.uint8))
+    _save(
+        path,
+        keys.view(np.uint8).reshape(-1, KEY_BYTES)
+        if len(keys)
+        else np.zeros((0, KEY_BYTES), np.uint8),
+    )
 
 
 @lru_cache(maxsize=2)

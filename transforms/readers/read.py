@@ -1,8 +1,8 @@
 """Catalog files → normalised records, rows of image tables, picture references, rejects.
 
-Splits → KV[item bucket, Record], KV[item bucket, ImageRow], KV[path bucket, ImageRef], KV[bucket, Reject],
-and one SplitReport a split. Everything leaves keyed by bucket, ready to be spooled. Records that an earlier run knows
-are counted and not looked into.
+Splits → KV[item bucket, Record], KV[item bucket, ImageRow], KV[path bucket, ImageRef], KV[bucket,
+Reject], and one SplitReport a split. Everything leaves keyed by bucket, ready to be spooled.
+Records that an earlier run knows are counted and not looked into.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ from transforms.runtime.buckets import bucket_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet
 
-_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN = "image_rows", "image_refs", "rejects", "reports", "seen"
+_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN = (
+    "image_rows",
+    "image_refs",
+    "rejects",
+    "reports",
+    "seen",
+)
 
 
 class ReadOutputs(NamedTuple):
@@ -44,7 +50,9 @@ class ReadOutputs(NamedTuple):
     seen: beam.PCollection
 
 
-def normalise_parsed(parsed: ParsedRecord, normaliser: Normaliser, template: Template) -> Record | ImageRow | Reject:
+def normalise_parsed(
+    parsed: ParsedRecord, normaliser: Normaliser, template: Template
+) -> Record | ImageRow | Reject:
     """One element for one parsed record; a fault of this program becomes a reject too."""
     raw = parsed.raw
     try:
@@ -71,7 +79,8 @@ class _Reader(beam.DoFn):
 
     def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
         if isinstance(element, Reject):
-            # By content, so that a reject's place does not depend on how the input was cut into files.
+            # By content, so that a reject's place does not depend on how the input was cut into
+            # files.
             bucket = bucket_of(element.raw.digest, self._num_buckets)
             yield beam.pvalue.TaggedOutput(_REJECTS, (bucket, element))
             return
@@ -115,7 +124,9 @@ class _ReadSplit(_Reader):
 
 
 class _ReplayFile(_Reader):
-    """DataFile of a quarantine table → those of its records that are wanted, read anew from their kept bytes."""
+    """DataFile of a quarantine table → those of its records that are wanted, read anew from their
+    kept bytes.
+    """
 
     def __init__(self, transform: ReplayQuarantine) -> None:
         super().__init__(transform)
@@ -143,7 +154,9 @@ class _ReplayFile(_Reader):
 def raw_of(row: Mapping[str, Any]) -> RawRecord:
     """The record that a row of a quarantine table keeps."""
     place = row["raw_format"], row["source_file"], row["source_position"], row["source_begin"]
-    return RawRecord(row["raw"], *place, row["raw_header"] or b"", row["raw_size_bytes"], row["input"])
+    return RawRecord(
+        row["raw"], *place, row["raw_header"] or b"", row["raw_size_bytes"], row["input"]
+    )
 
 
 @dataclass(eq=False)
@@ -162,14 +175,18 @@ class ReadCatalog(beam.PTransform):
             root
             | "Splits" >> beam.Create(list(self.splits))
             | "Spread" >> beam.Reshuffle()
-            | "ReadSplit" >> beam.ParDo(_ReadSplit(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
+            | "ReadSplit"
+            >> beam.ParDo(_ReadSplit(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
         )
         return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))
 
 
 @dataclass(eq=False)
 class ReplayQuarantine(beam.PTransform):
-    """Reads records anew that quarantine tables of `snapshot` keep. known: whose `wanted` names their keys."""
+    """Reads records anew that quarantine tables of `snapshot` keep.
+
+    known: whose `wanted` names their keys.
+    """
 
     files: Sequence[DataFile]
     snapshot: str
@@ -183,6 +200,7 @@ class ReplayQuarantine(beam.PTransform):
             root
             | "Quarantine" >> beam.Create(list(self.files)).with_output_types(DataFile)
             | "Spread" >> beam.Reshuffle()
-            | "Replay" >> beam.ParDo(_ReplayFile(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
+            | "Replay"
+            >> beam.ParDo(_ReplayFile(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
         )
         return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))

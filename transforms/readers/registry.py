@@ -52,15 +52,18 @@ Choose = Callable[[Sequence[Unread]], Sequence[Unread]]
 def read_split(
     split: InputSplit, limits: ReadLimits = DEFAULT_LIMITS, choose: Choose | None = None
 ) -> Generator[ParsedRecord | Reject | SplitReport, None, None]:
-    """The records of a split in order, those that cannot be read as rejects, and its report as the last element.
+    """The records of a split in order, those that cannot be read as rejects, and its report as the
+    last element.
 
-    choose: is shown some thousand records at a time, and what it leaves out is only counted; None takes all.
-    A file that vanished, may not be read or breaks off ends in one reject `file-unreadable` without bytes, whose
-    position says how many lines or rows came before.
+    choose: is shown some thousand records at a time, and what it leaves out is only counted; None
+    takes all. A file that vanished, may not be read or breaks off ends in one reject
+    `file-unreadable` without bytes, whose position says how many lines or rows came before.
     """
     digest, known, records, rejects, sha256 = SplitDigest(), 0, 0, 0, ""
     unreadable: list[UnreadableError] = []
-    for batch in _batches(FORMATS[split.format].scan(split, limits, digest), unreadable, 1 if choose is None else None):
+    for batch in _batches(
+        FORMATS[split.format].scan(split, limits, digest), unreadable, 1 if choose is None else None
+    ):
         chosen = batch if choose is None else choose(batch)
         known += len(batch) - len(chosen)
         for unread in chosen:
@@ -72,17 +75,31 @@ def read_split(
             yield element
     if unreadable:
         rejects += 1
-        raw = RawRecord(b"", split.format, split.path, unreadable[0].position, split.begin, kind=split.kind)
+        raw = RawRecord(
+            b"", split.format, split.path, unreadable[0].position, split.begin, kind=split.kind
+        )
         yield Reject(raw, "file-unreadable", STAGE, str(unreadable[0]))
     elif digest.size_bytes or not split.begin:
         sha256 = digest.hexdigest()
     yield SplitReport(
-        split.path, split.kind, split.begin, split.end, digest.size_bytes, sha256, records, rejects, known
+        split.path,
+        split.kind,
+        split.begin,
+        split.end,
+        digest.size_bytes,
+        sha256,
+        records,
+        rejects,
+        known,
     )
 
 
-def _batches(scan: Iterator[Unread], unreadable: list[UnreadableError], most: int | None) -> Iterator[Sequence[Unread]]:
-    """Unread records, `most` or BATCH_RECORDS and about BATCH_BYTES at a time; the error that ends them is kept."""
+def _batches(
+    scan: Iterator[Unread], unreadable: list[UnreadableError], most: int | None
+) -> Iterator[Sequence[Unread]]:
+    """Unread records, `most` or BATCH_RECORDS and about BATCH_BYTES at a time; the error that ends
+    them is kept.
+    """
     batch: list[Unread] = []
     size_bytes = 0
     try:
@@ -99,7 +116,8 @@ def _batches(scan: Iterator[Unread], unreadable: list[UnreadableError], most: in
 
 
 def rebuild(raw: RawRecord) -> dict[str, Any]:
-    """The cells of a raw record, equal to those it was read with; of one that was only too large, too.
+    """The cells of a raw record, equal to those it was read with; of one that was only too large,
+    too.
 
     Raises RecordRefusedError when its bytes give no cells, with the reason that it was refused for.
     """
@@ -107,7 +125,9 @@ def rebuild(raw: RawRecord) -> dict[str, Any]:
 
 
 def peek(splits: Sequence[InputSplit], limit: int = 200) -> Peek:
-    """The columns of the first records, about `limit` in all, an equal share from the beginning of each file."""
+    """The columns of the first records, about `limit` in all, an equal share from the beginning of
+    each file.
+    """
     columns: Counter[str] = Counter()
     rejects: Counter[str] = Counter()
     records = size_bytes = 0
@@ -118,7 +138,9 @@ def peek(splits: Sequence[InputSplit], limit: int = 200) -> Peek:
                 if isinstance(element, ParsedRecord):
                     records += 1
                     size_bytes += element.raw.true_size_bytes
-                    columns.update({name: int(_holds_value(cell)) for name, cell in element.cells.items()})
+                    columns.update(
+                        {name: int(_holds_value(cell)) for name, cell in element.cells.items()}
+                    )
                 elif isinstance(element, Reject):
                     rejects[element.reason] += 1
     return Peek(dict(columns), records, dict(rejects), size_bytes / max(1, records))

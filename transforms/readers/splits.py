@@ -1,4 +1,6 @@
-"""From file names and patterns to the splits that a run reads; refuses what cannot be read, all at once."""
+"""From file names and patterns to the splits that a run reads; refuses what cannot be read, all at
+once.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from transforms.readers.registry import FORMATS
 
 SPLIT_BYTES = 64 << 20
 _GZIP = ".gz"
-_BY_EXTENSION = {extension: name for name, entry in FORMATS.items() for extension in entry.extensions}
+_BY_EXTENSION = {
+    extension: name for name, entry in FORMATS.items() for extension in entry.extensions
+}
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _GLOB = re.compile(r"[*?\[]")
 
@@ -25,7 +29,9 @@ class InputRefusedError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         listing = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f"the input has {len(problems)} problem{'s' * (len(problems) > 1)}:\n{listing}")
+        super().__init__(
+            f"the input has {len(problems)} problem{'s' * (len(problems) > 1)}:\n{listing}"
+        )
 
 
 class _File(NamedTuple):
@@ -46,13 +52,15 @@ def plan_splits(
     input_format: of all files; None goes by their extensions.
     split_bytes: wanted size of a part of a file that can be read in parts.
 
-    Raises InputRefusedError with all problems. A file that exists and cannot be read is no problem here:
-    reading its split reports it, as it does for a file that vanishes later.
+    Raises InputRefusedError with all problems. A file that exists and cannot be read is no problem
+    here: reading its split reports it, as it does for a file that vanishes later.
     """
     if split_bytes < 1:
         raise ValueError(f"split_bytes is {split_bytes}; give a positive number of bytes")
     if input_format is not None and input_format not in FORMATS:
-        raise InputRefusedError([f"--input-format {input_format!r} is not known; allowed are {', '.join(FORMATS)}"])
+        raise InputRefusedError(
+            [f"--input-format {input_format!r} is not known; allowed are {', '.join(FORMATS)}"]
+        )
     problems: list[str] = []
     files = _distinct(file for pattern in patterns for file in _matching(pattern, problems))
     unknown = {file for file in files if input_format is None and _format_of(file) is None}
@@ -75,7 +83,9 @@ def plan_splits(
 def _plan_file(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
     entry = FORMATS[whole.format]
     if whole.gzipped and not entry.may_be_gzipped:
-        raise FileRefusedError([f"{whole.format} is compressed inside and not read from .gz; gunzip it"])
+        raise FileRefusedError(
+            [f"{whole.format} is compressed inside and not read from .gz; gunzip it"]
+        )
     return entry.plan(whole, split_bytes)
 
 
@@ -104,7 +114,9 @@ def _matching(pattern: str, problems: list[str]) -> list[_File]:
     try:
         if not pattern or pattern.endswith("/") or (is_local and Path(pattern).is_dir()):
             folder = pattern.rstrip("/") if pattern else "."
-            problems.append(f"{pattern!r} names a directory, not files; write for example {folder}/*.jsonl")
+            problems.append(
+                f"{pattern!r} names a directory, not files; write for example {folder}/*.jsonl"
+            )
             return []
         found = _list_files(pattern, is_local)
         special = {file for file in found if is_local and not Path(file.path).is_file()}
@@ -115,7 +127,9 @@ def _matching(pattern: str, problems: list[str]) -> list[_File]:
         may_be_folder = not _GLOB.search(pattern) and not Path(pattern).suffix
         hint = f", for a directory write {pattern}/*.jsonl" if may_be_folder else ""
         problems.append(f"{pattern!r} matches no file; check the path{hint}")
-    problems += [f"{file.path!r} is not a regular file; name a file with records" for file in sorted(special)]
+    problems += [
+        f"{file.path!r} is not a regular file; name a file with records" for file in sorted(special)
+    ]
     return [file for file in found if file not in special]
 
 
@@ -139,6 +153,8 @@ def _unknown_extensions(files: Iterable[_File]) -> Iterator[str]:
         what = f"the extension {extension!r}" if extension else "no extension"
         more = f" and {len(others)} more" if others else ""
         yield (
-            f"{first.path}{more}: {what} says nothing of the format; known are {', '.join(_BY_EXTENSION)} (and .gz "
-            f"behind all but Parquet's); rename, or set --input-format to one of {', '.join(FORMATS)}"
+            f"{first.path}{more}: {what} says nothing of the format; known are "
+            f"{', '.join(_BY_EXTENSION)} (and .gz "
+            "behind all but Parquet's); rename, or set --input-format to one of "
+            f"{', '.join(FORMATS)}"
         )

@@ -1,4 +1,6 @@
-"""A bucket, item by item: a function that fails on one record sets that record aside, and only that one."""
+"""A bucket, item by item: a function that fails on one record sets that record aside, and only that
+one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from transforms.runtime.metrics import Meter
 
 
 def each_item(bucket: Bucket, stage: str, function: Callable[[Item], Item | Reject]) -> Bucket:
-    """The bucket with `function` applied to each item, in order; rejects are added to the bucket's own.
+    """The bucket with `function` applied to each item, in order; rejects are added to the bucket's
+    own.
 
     A record on which `function` raises becomes a Reject with reason `internal-error`.
     """
@@ -31,7 +34,13 @@ def _attempt(item: Item, stage: str, function: Callable[[Item], Item | Reject]) 
     try:
         return function(item)
     except Exception as error:  # a defect met on one record must not stop the run
-        return Reject(item.record.raw, "internal-error", stage, f"{type(error).__name__}: {error}", item.item_id)
+        return Reject(
+            item.record.raw,
+            "internal-error",
+            stage,
+            f"{type(error).__name__}: {error}",
+            item.item_id,
+        )
 
 
 def bucket_of(key: str, num_buckets: int) -> int:
@@ -40,14 +49,17 @@ def bucket_of(key: str, num_buckets: int) -> int:
     >>> bucket_of("sku-1", 16)
     6
     """
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % num_buckets
+    return (
+        int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % num_buckets
+    )
 
 
 _DIGITS = 4
 
 
 def part_of(key: str, parts: int) -> int:
-    """The number of the part that a job's key, hexadecimal, belongs to; parts are contiguous ranges of keys.
+    """The number of the part that a job's key, hexadecimal, belongs to; parts are contiguous ranges
+    of keys.
 
     >>> part_of("ffff" + 60 * "0", 4), part_of("00ab", 4)
     (3, 0)

@@ -1,9 +1,9 @@
 """Counting and timing of stages: Beam counters for any runner, heartbeat files for a live view.
 
-Counter names are `<stage>_<what>` in the namespace `catalog_enrich`; `<stage>_msecs` is the time spent in
-the stage summed over workers, and the distribution `<stage>_call_msecs` that of single calls: a split, a batch, a
-bucket. `<stage>_failed:<reason>` counts what went wrong, by reason id. Counters are for watching a run; the manifest
-counts what was written.
+Counter names are `<stage>_<what>` in the namespace `catalog_enrich`; `<stage>_msecs` is the time
+spent in the stage summed over workers, and the distribution `<stage>_call_msecs` that of single
+calls: a split, a batch, a bucket. `<stage>_failed:<reason>` counts what went wrong, by reason id.
+Counters are for watching a run; the manifest counts what was written.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class Meter:
         Metrics.distribution(NAMESPACE, f"{self.stage}_{what}").update(value)
 
     def watch(self, counts: Mapping[str, int]) -> None:
-        """Show counts in the live view only. Beam's counters belong to the thread that processes an element."""
+        """Show counts in the live view only.
+
+        Beam's counters belong to the thread that processes an element.
+        """
         with self._watching:
             self._counts.update(counts)
             if self.heartbeat_dir and time.monotonic() - self._beat_at > HEARTBEAT_SECS:
@@ -84,7 +87,8 @@ class Meter:
             half.write_text(json.dumps(self._counts))
             half.replace(path)
         except OSError:
-            # A live view is a courtesy: a full or vanished disk is reported by the stage that needs it.
+            # A live view is a courtesy: a full or vanished disk is reported by the stage that needs
+            # it.
             self.heartbeat_dir = ""
 
 

@@ -1,4 +1,6 @@
-"""Parquet files of a snapshot: written once, known by their digest, read back only if they still have it."""
+"""Parquet files of a snapshot: written once, known by their digest, read back only if they still
+have it.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) 
     data = sink.getbuffer()
     path = f"{table_name}/bucket-{bucket:05d}.parquet"
     file = DataFile(table_name, path, table.num_rows, len(data), hashlib.sha256(data).hexdigest())
-    with FileSystems.create(file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED) as sink_file:
+    with FileSystems.create(
+        file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED
+    ) as sink_file:
         sink_file.write(data)
     return file
 
@@ -60,7 +64,9 @@ def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) 
 def read_bytes(snapshot: str, file: DataFile) -> bytes:
     """The file's bytes. Raises DamagedFileError if they are not those that were written."""
     try:
-        with FileSystems.open(file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED) as source:
+        with FileSystems.open(
+            file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED
+        ) as source:
             data: bytes = source.read()
     except (OSError, BeamIOError) as error:
         raise DamagedFileError(f"{file.path} cannot be read ({type(error).__name__})") from error
@@ -77,14 +83,20 @@ def read_parquet(snapshot: str, file: DataFile, columns: list[str] | None = None
 def parquet_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
     """The table in the bytes of a Parquet file.
 
-    `pyarrow.parquet.read_table` would read it on Arrow's threads, and one of them may let go of Python's bytes only
-    when the interpreter has ended: the process is then aborted after all its work (apache/arrow#34314).
+    `pyarrow.parquet.read_table` would read it on Arrow's threads, and one of them may let go of
+    Python's bytes only
+    when the interpreter has ended: the process is then aborted after all its work
+    (apache/arrow#34314).
     """
     return pq.ParquetFile(pa.BufferReader(data)).read(columns, use_threads=False)
 
 
 def parquet_table_as(data: bytes, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema` in the bytes of a Parquet file; those that an older version did not write are null."""
+    """The columns of `schema` in the bytes of a Parquet file; those that an older version did not
+    write are null.
+    """
     table = parquet_table(data)
     known = pa.schema([field for field in schema if field.name in table.column_names])
-    return pa.concat_tables([schema.empty_table(), table.select(known.names).cast(known)], promote_options="default")
+    return pa.concat_tables(
+        [schema.empty_table(), table.select(known.names).cast(known)], promote_options="default"
+    )

@@ -1,4 +1,6 @@
-"""Small reports of a stage's bundles, collected into one JSON file that the launching process reads."""
+"""Small reports of a stage's bundles, collected into one JSON file that the launching process
+reads.
+"""
 
 from __future__ import annotations
 

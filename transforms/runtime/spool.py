@@ -1,9 +1,10 @@
 """A shuffle whose payload lies on disk: KV[bucket, element] → KV[bucket, (file, batch)].
 
-The local Beam runner keeps every shuffled element in memory, so memory would grow with the catalog. Here a
-bundle writes its elements to one Arrow file, a record batch per bucket, and only references are shuffled;
-whoever reads a bucket holds one bucket. On a distributed runner it keeps large raw records out of the
-service's shuffle in the same way. A retried bundle writes a new file and the old one is never referred to.
+The local Beam runner keeps every shuffled element in memory, so memory would grow with the catalog.
+Here a bundle writes its elements to one Arrow file, a record batch per bucket, and only references
+are shuffled; whoever reads a bucket holds one bucket. On a distributed runner it keeps large raw
+records out of the service's shuffle in the same way. A retried bundle writes a new file and the old
+one is never referred to.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def write_spool(directory: str, buffers: dict[int, list[bytes]]) -> Iterator[tup
     sink = io.BytesIO()
     with pa.ipc.new_file(sink, _SCHEMA, options=_OPTIONS) as writer:
         for payloads in buffers.values():
-            writer.write_batch(pa.record_batch([pa.array(payloads, pa.large_binary())], schema=_SCHEMA))
+            writer.write_batch(
+                pa.record_batch([pa.array(payloads, pa.large_binary())], schema=_SCHEMA)
+            )
     path = FileSystems.join(directory, f"{uuid.uuid4().hex}.arrow")
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         file.write(sink.getbuffer())
@@ -55,7 +58,9 @@ def read_spool(refs: Iterable[SpoolRef], element_type: type[Element]) -> Iterato
 
 
 class _SpoolBundle(beam.DoFn):
-    """Buffers a bundle's elements by bucket and writes them when the buffer is full or the bundle ends."""
+    """Buffers a bundle's elements by bucket and writes them when the buffer is full or the bundle
+    ends.
+    """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -85,10 +90,14 @@ class _SpoolBundle(beam.DoFn):
 
 @dataclass(eq=False)
 class Spool(beam.PTransform):
-    """PCollection[KV[bucket, element]] → PCollection[KV[bucket, SpoolRef]], payload in `directory`."""
+    """PCollection[KV[bucket, element]] → PCollection[KV[bucket, SpoolRef]], payload in
+    `directory`.
+    """
 
     directory: str
 
     def expand(self, keyed: beam.PCollection) -> beam.PCollection:
-        spool = beam.ParDo(_SpoolBundle(self.directory)).with_output_types(tuple[int, tuple[str, int]])
+        spool = beam.ParDo(_SpoolBundle(self.directory)).with_output_types(
+            tuple[int, tuple[str, int]]
+        )
         return keyed | "WriteSpool" >> spool

@@ -32,7 +32,10 @@ _INPUTS = frozenset(["catalog", "image-table"])
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What identifies a run in its tables. started: aware UTC time; metadata: goes into every file's schema."""
+    """What identifies a run in its tables.
+
+    started: aware UTC time; metadata: goes into every file's schema.
+    """
 
     run_id: str
     started: dt.datetime
@@ -45,7 +48,9 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
     for attribute in template.attributes:
         values = [item.values[attribute.name] for item in items]
         columns[attribute.name] = [arrow_value(attribute, value.value) for value in values]
-        columns[attribute.name + GIVEN_SUFFIX] = [item.record.given.get(attribute.name) for item in items]
+        columns[attribute.name + GIVEN_SUFFIX] = [
+            item.record.given.get(attribute.name) for item in items
+        ]
         columns[attribute.name + PROVENANCE_SUFFIX] = [_provenance(value) for value in values]
     columns |= {
         "image_description": [item.image_description for item in items],
@@ -55,7 +60,10 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
         "image_count": [sum(image.features is not None for image in item.images) for item in items],
         "text_source": [item.text_source for item in items],
         "text_enriched": [item.text_enriched for item in items],
-        "flags": [[{"reason": f.reason, "field": f.field, "detail": f.detail} for f in item.flags] for item in items],
+        "flags": [
+            [{"reason": f.reason, "field": f.field, "detail": f.detail} for f in item.flags]
+            for item in items
+        ],
         "event_ts": [item.record.event_ts_us for item in items],
         "created_ts": [run.started] * len(items),
         "deleted_ts": [None] * len(items),
@@ -64,19 +72,29 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
     return _table(items_schema(template), columns, run)
 
 
-def embeddings_table(kind: str, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo) -> pa.Table:
+def embeddings_table(
+    kind: str, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo
+) -> pa.Table:
     """item_id and vector of the items that have one. kind: text or image."""
-    having = [(item.item_id, vector) for item in items if (vector := getattr(item, f"{kind}_vector")) is not None]
+    having = [
+        (item.item_id, vector)
+        for item in items
+        if (vector := getattr(item, f"{kind}_vector")) is not None
+    ]
     flat = np.concatenate([vector for _, vector in having]) if having else np.empty(0, np.float32)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), dimension)
     schema = embeddings_schema(kind, dimension)
     ids = pa.array([item_id for item_id, _ in having], pa.string())
     table = pa.Table.from_arrays([ids, vectors], schema=schema)
-    return _with_metadata(table, run, {"encoder": encoder, "dimension": str(dimension), "normalised": "l2"})
+    return _with_metadata(
+        table, run, {"encoder": encoder, "dimension": str(dimension), "normalised": "l2"}
+    )
 
 
 def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
-    """Rejects by id (without one first) and content, in an order that does not depend on the order of the input."""
+    """Rejects by id (without one first) and content, in an order that does not depend on the order
+    of the input.
+    """
     ordered = sorted(rejects, key=_quarantine_order)
     columns: dict[str, list[Any]] = {
         "item_id": [r.item_id for r in ordered],
@@ -119,13 +137,21 @@ def arrow_value(attribute: Attribute, value: Value | None) -> Any:
 
 
 def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
-    """What became of each record of the bucket, sorted by id and key: how a later run knows what it need not read."""
+    """What became of each record of the bucket, sorted by id and key: how a later run knows what it
+    need not read.
+    """
     rows: list[tuple[str | None, bytes, str, str, bool]] = [
         (item.item_id, item.record.raw.key, item.record.raw.kind, "item", _may_be_tried_again(item))
         for item in bucket.items
     ]
     rows += [
-        (reject.item_id, reject.raw.key, reject.raw.kind, "quarantine", REASONS[reject.reason].passes)
+        (
+            reject.item_id,
+            reject.raw.key,
+            reject.raw.kind,
+            "quarantine",
+            REASONS[reject.reason].passes,
+        )
         for reject in bucket.rejects
         if reject.raw.kind in _INPUTS
     ]
@@ -134,15 +160,27 @@ def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
         if item_id not in repeated:
             fates = ["item-quarantined"] * len(keys)
         else:
-            fates = ["attached"] * (len(keys) - repeated[item_id]) + ["repeated"] * repeated[item_id]
-        rows += [(item_id, key, "image-table", fate, False) for key, fate in zip(sorted(keys), fates, strict=True)]
+            fates = ["attached"] * (len(keys) - repeated[item_id]) + ["repeated"] * repeated[
+                item_id
+            ]
+        rows += [
+            (item_id, key, "image-table", fate, False)
+            for key, fate in zip(sorted(keys), fates, strict=True)
+        ]
     ordered = sorted(rows, key=lambda row: (row[0] is not None, row[0] or "", *row[1:]))
-    columns = dict(zip(RECORD_COLUMNS, map(list, zip(*ordered, strict=True)), strict=True)) if rows else {}
+    columns = (
+        dict(zip(RECORD_COLUMNS, map(list, zip(*ordered, strict=True)), strict=True))
+        if rows
+        else {}
+    )
     return _table(records_schema(), columns or {name: [] for name in RECORD_COLUMNS}, run)
 
 
 def _may_be_tried_again(item: Item) -> bool:
-    reasons = [*(value.reason for value in item.values.values()), *(flag.reason for flag in item.flags)]
+    reasons = [
+        *(value.reason for value in item.values.values()),
+        *(flag.reason for flag in item.flags),
+    ]
     return any(reason is not None and REASONS[reason].passes for reason in reasons)
 
 

@@ -1,4 +1,5 @@
-"""What stays of the last snapshot in a bucket: its tables without the rows that are gone or made anew.
+"""What stays of the last snapshot in a bucket: its tables without the rows that are gone or made
+anew.
 
 (Base, bucket) → table name → pa.Table; columnar, so that unchanged rows never become elements.
 """
@@ -20,7 +21,11 @@ from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
 from transforms.tables.row_equality import equal_rows
 
 DROPS_SCHEMA = pa.schema(
-    [pa.field("bucket", pa.int32()), pa.field("item_id", pa.string()), pa.field("raw_key", pa.binary(KEY_BYTES))]
+    [
+        pa.field("bucket", pa.int32()),
+        pa.field("item_id", pa.string()),
+        pa.field("raw_key", pa.binary(KEY_BYTES)),
+    ]
 )
 _ORDER = {
     "quarantine": (
@@ -46,8 +51,9 @@ _ORDER = {
 class Base:
     """The snapshot that a run goes on from.
 
-    files: of the buckets that the run writes anew; drops: Arrow file of DROPS_SCHEMA, a row for each record that is
-    gone or made anew, with the id of its item if it was one; kept_whole: tables of which nothing is dropped.
+    files: of the buckets that the run writes anew; drops: Arrow file of DROPS_SCHEMA, a row for
+    each record that is gone or made anew, with the id of its item if it was one; kept_whole: tables
+    of which nothing is dropped.
     """
 
     snapshot: str
@@ -98,7 +104,8 @@ def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
 class EarlierRows:
     """Tables of a snapshot of as many buckets, for what is made anew and may turn out the same.
 
-    files: bucket → table name → file; same_encoder: whether its text vectors are what today's encoder would give.
+    files: bucket → table name → file; same_encoder: whether its text vectors are what today's
+    encoder would give.
     """
 
     snapshot: str
@@ -115,10 +122,14 @@ class EarlierRows:
 
 
 def with_earlier_times(items: pa.Table, before: pa.Table | None) -> pa.Table:
-    """The items, with the earlier created_ts in rows that are what they were: nothing new was known of them."""
+    """The items, with the earlier created_ts in rows that are what they were: nothing new was known
+    of them.
+    """
     if before is None or before.schema.remove_metadata() != items.schema.remove_metadata():
         return items
-    places = pc.index_in(items["item_id"], value_set=before["item_id"].combine_chunks()).combine_chunks()
+    places = pc.index_in(
+        items["item_id"], value_set=before["item_id"].combine_chunks()
+    ).combine_chunks()
     found = pc.is_valid(places)
     rows, earlier = items.filter(found), before.take(places.drop_null())
     same = np.ones(rows.num_rows, np.bool_)
@@ -129,11 +140,15 @@ def with_earlier_times(items: pa.Table, before: pa.Table | None) -> pa.Table:
     kept = np.flatnonzero(found.to_numpy(zero_copy_only=False))[same]
     times[kept] = earlier["created_ts"].to_numpy(zero_copy_only=False)[same]
     at = items.column_names.index("created_ts")
-    return items.set_column(at, items.schema.field(at), pa.array(times).cast(items.schema.field(at).type))
+    return items.set_column(
+        at, items.schema.field(at), pa.array(times).cast(items.schema.field(at).type)
+    )
 
 
 def joined(name: str, kept: pa.Table | None, fresh: pa.Table) -> pa.Table:
-    """Rows that stay and rows that are new, in the order in which one run would have written them."""
+    """Rows that stay and rows that are new, in the order in which one run would have
+    written them.
+    """
     if kept is None or not kept.num_rows:
         return fresh
     metadata = fresh.schema.metadata

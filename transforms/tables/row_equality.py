@@ -1,4 +1,5 @@
-"""Which rows of two columnar tables are equal, nested values included; pure, without a Python loop over rows.
+"""Which rows of two columnar tables are equal, nested values included; pure, without a Python loop
+over rows.
 
 (array, array) of one type and length → bool (length,). Nulls equal nulls, and nothing else.
 """
@@ -27,7 +28,9 @@ def equal_rows(left: pa.Array, right: pa.Array) -> Mask:
     if pa.types.is_list(left.type):
         return _equal_lists(left, right)
     both = _valid(left) & _valid(right)
-    same = pc.fill_null(pc.equal(left, right), False).to_numpy(zero_copy_only=False).astype(np.bool_)
+    same = (
+        pc.fill_null(pc.equal(left, right), False).to_numpy(zero_copy_only=False).astype(np.bool_)
+    )
     return (both & same) | ~(_valid(left) | _valid(right))
 
 

@@ -1,7 +1,7 @@
 """Buckets as Parquet files, one file a table and bucket, and an exact account of what was written.
 
-PCollection[Bucket] → PCollection[BucketReport]. File names depend on the bucket only, so a retried bundle
-writes the same file again; readers see nothing of it until the snapshot is published.
+PCollection[Bucket] → PCollection[BucketReport]. File names depend on the bucket only, so a retried
+bundle writes the same file again; readers see nothing of it until the snapshot is published.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet, write_parquet
-from transforms.tables.build import RunInfo, embeddings_table, items_table, quarantine_table, records_table
+from transforms.tables.build import (
+    RunInfo,
+    embeddings_table,
+    items_table,
+    quarantine_table,
+    records_table,
+)
 from transforms.tables.merge import Base, EarlierRows, joined, kept_tables, with_earlier_times
 
 _GIVEN = pa.array(["record"])
@@ -32,9 +38,12 @@ _CHEAP_SOURCES = pa.array(["text", "image", "neighbour"])
 class BucketReport:
     """What one bucket holds beside its rows.
 
-    values: (attribute, source or `unknown:<reason>`) → items; images: `usable` or a reason id → references.
-    missing: what the source left out and may be filled, and how much of it rules and probes settled.
-    image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` → rows of image tables.
+    values: (attribute, source or `unknown:<reason>`) → items; images: `usable` or a reason id →
+    references.
+    missing: what the source left out and may be filled, and how much of it rules and probes
+    settled.
+    image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` →
+    rows of image tables.
     """
 
     bucket: int
@@ -63,10 +72,12 @@ def write_bucket(
     base: Base | None = None,
     earlier: EarlierRows | None = None,
 ) -> BucketReport:
-    """Write the bucket's tables. Empty ones are left out, but bucket 0 always has all, so that globs match.
+    """Write the bucket's tables.
 
-    base: an earlier snapshot, whose rows stay where they are not dropped; earlier: rows of one, whose date stays where
-    all else is equal.
+    Empty ones are left out, but bucket 0 always has all, so that globs match.
+
+    base: an earlier snapshot, whose rows stay where they are not dropped; earlier: rows of one,
+    whose date stays where all else is equal.
     """
     kept = kept_tables(base, bucket.number) if base is not None else {}
     report = BucketReport(bucket.number)
@@ -78,7 +89,9 @@ def write_bucket(
         table = joined(name, kept.pop(name, None), fresh)
         if name == "items":
             ids = table["item_id"].combine_chunks()
-        elif base is not None and name in base.kept_whole:  # an item may have been set aside meanwhile
+        elif (
+            base is not None and name in base.kept_whole
+        ):  # an item may have been set aside meanwhile
             table = table.filter(pc.is_in(table["item_id"], value_set=ids))
         report = count_table(report, template, name, table)
         if table.num_rows or bucket.number == 0:
@@ -86,7 +99,9 @@ def write_bucket(
     return replace(report, files=tuple(files))
 
 
-def empty_tables(template: Template, encoders: Encoders, bucket: int, run: RunInfo) -> dict[str, pa.Table]:
+def empty_tables(
+    template: Template, encoders: Encoders, bucket: int, run: RunInfo
+) -> dict[str, pa.Table]:
     """The tables of a bucket without rows, by name."""
     return dict(_tables(template, encoders, Bucket(bucket, ()), run))
 
@@ -99,7 +114,9 @@ def add_rows(
     rows: Mapping[str, pa.Table],
     run: RunInfo,
 ) -> BucketReport:
-    """Write a bucket's files again with further rows by table; the report of what they hold then."""
+    """Write a bucket's files again with further rows by table; the report of what they hold
+    then.
+    """
     written = {file.table: file for file in report.files}
     again = BucketReport(report.bucket)
     files = []
@@ -112,17 +129,26 @@ def add_rows(
     return replace(again, files=tuple(files))
 
 
-def _tables(template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo) -> Iterator[tuple[str, pa.Table]]:
+def _tables(
+    template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo
+) -> Iterator[tuple[str, pa.Table]]:
     """The bucket's tables by name, one at a time, so that only one is held."""
     yield "items", items_table(template, bucket.items, run)
     yield "quarantine", quarantine_table(bucket.rejects, run)
     yield "records", records_table(bucket, run)
     for kind, dimension in encoders.dimensions.items():
-        yield f"embeddings/{kind}", embeddings_table(kind, bucket.items, dimension, encoders.models[kind], run)
+        yield (
+            f"embeddings/{kind}",
+            embeddings_table(kind, bucket.items, dimension, encoders.models[kind], run),
+        )
 
 
-def count_table(report: BucketReport, template: Template, name: str, table: pa.Table) -> BucketReport:
-    """The report with what a table adds to the bucket's account; items whose records are gone are in none."""
+def count_table(
+    report: BucketReport, template: Template, name: str, table: pa.Table
+) -> BucketReport:
+    """The report with what a table adds to the bucket's account; items whose records are gone are
+    in none.
+    """
     if name == "records":
         of_images = table.filter(pc.equal(table["input"], "image-table"))
         fates = _counted(of_images["fate"])
@@ -130,12 +156,17 @@ def count_table(report: BucketReport, template: Template, name: str, table: pa.T
     if name != "items":
         return report
     table = table.filter(pc.is_null(table["deleted_ts"]))
-    provenances = {a.name: table[a.name + PROVENANCE_SUFFIX].combine_chunks() for a in template.attributes}
+    provenances = {
+        a.name: table[a.name + PROVENANCE_SUFFIX].combine_chunks() for a in template.attributes
+    }
     images = pc.list_flatten(table["images"].combine_chunks())
     usable = pc.is_valid(pc.struct_field(images, "digest"))
     return replace(
         report,
-        values={name: _counted(_source_or_reason(provenance)) for name, provenance in provenances.items()},
+        values={
+            name: _counted(_source_or_reason(provenance))
+            for name, provenance in provenances.items()
+        },
         missing=count_missing(table.num_rows, provenances.values()),
         flags=_counted(pc.struct_field(pc.list_flatten(table["flags"].combine_chunks()), "reason")),
         images=_counted(pc.if_else(usable, "usable", pc.struct_field(images, "reason"))),
@@ -144,7 +175,9 @@ def count_table(report: BucketReport, template: Template, name: str, table: pa.T
 
 def _source_or_reason(provenance: pa.StructArray) -> pa.Array:
     source, reason = (pc.struct_field(provenance, name) for name in ("source", "reason"))
-    return pc.coalesce(source, pc.binary_join_element_wise("unknown", pc.fill_null(reason, ""), ":"))
+    return pc.coalesce(
+        source, pc.binary_join_element_wise("unknown", pc.fill_null(reason, ""), ":")
+    )
 
 
 def _counted(column: pa.Array | pa.ChunkedArray) -> dict[str, int]:
@@ -152,11 +185,15 @@ def _counted(column: pa.Array | pa.ChunkedArray) -> dict[str, int]:
 
 
 def count_missing(items: int, provenances: Iterable[pa.StructArray]) -> dict[str, int]:
-    """Values that may be filled, and items with any; of both those for which no language model has to be asked."""
+    """Values that may be filled, and items with any; of both those for which no language model has
+    to be asked.
+    """
     missing, settled = np.zeros(items, np.int64), np.zeros(items, np.int64)
     for provenance in provenances:
         source, reason = (pc.struct_field(provenance, name) for name in ("source", "reason"))
-        never = pc.or_(pc.is_in(source, value_set=_GIVEN), pc.is_in(reason, value_set=_NEVER_FILLED))
+        never = pc.or_(
+            pc.is_in(source, value_set=_GIVEN), pc.is_in(reason, value_set=_NEVER_FILLED)
+        )
         missing += ~never.to_numpy(zero_copy_only=False)
         settled += pc.is_in(source, value_set=_CHEAP_SOURCES).to_numpy(zero_copy_only=False)
     return {
@@ -171,7 +208,11 @@ class _Write(beam.DoFn):
     def __init__(self, transform: WriteTables) -> None:
         self._snapshot, self._template = transform.snapshot, transform.template
         self._encoders, self._run = transform.encoders, transform.run
-        self._heartbeat_dir, self._base, self._earlier = transform.heartbeat_dir, transform.base, transform.earlier
+        self._heartbeat_dir, self._base, self._earlier = (
+            transform.heartbeat_dir,
+            transform.base,
+            transform.earlier,
+        )
 
     def setup(self) -> None:
         self._meter = Meter("write", self._heartbeat_dir)
@@ -179,7 +220,13 @@ class _Write(beam.DoFn):
     def process(self, bucket: Bucket) -> Iterator[BucketReport]:
         with self._meter.timed():
             report = write_bucket(
-                self._snapshot, self._template, self._encoders, bucket, self._run, self._base, self._earlier
+                self._snapshot,
+                self._template,
+                self._encoders,
+                bucket,
+                self._run,
+                self._base,
+                self._earlier,
             )
         self._meter.add("items", len(bucket.items))
         self._meter.add("quarantined", len(bucket.rejects))
@@ -189,7 +236,10 @@ class _Write(beam.DoFn):
 
 @dataclass(eq=False)
 class WriteTables(beam.PTransform):
-    """Writes each bucket below `snapshot` and reports what it wrote. base, earlier: as of `write_bucket`."""
+    """Writes each bucket below `snapshot` and reports what it wrote.
+
+    base, earlier: as of `write_bucket`.
+    """
 
     snapshot: str
     template: Template

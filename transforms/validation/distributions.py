@@ -1,4 +1,6 @@
-"""What values a snapshot holds, in small counts that add up bucket by bucket and can be compared with another's."""
+"""What values a snapshot holds, in small counts that add up bucket by bucket and can be compared
+with another's.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ import pyarrow.compute as pc
 from schemas.attributes import Attribute, AttributeType
 from schemas.template import Template
 
-# Bins of a number are equally wide on a logarithmic scale, so that they need not be chosen anew for each snapshot.
+# Bins of a number are equally wide on a logarithmic scale, so that they need not be chosen anew for
+# each snapshot.
 BINS_PER_DOUBLING = 4
 _COUNTED = (AttributeType.BOOLEAN, AttributeType.NUMBER)
 
@@ -26,8 +29,8 @@ _COUNTED = (AttributeType.BOOLEAN, AttributeType.NUMBER)
 class Distributions:
     """Of the items with a record, of a snapshot or of some of its buckets.
 
-    known: attribute → items with a value; values: attribute → value, or bin of a number → how often; of closed lists,
-    booleans and numbers only, so that there are few.
+    known: attribute → items with a value; values: attribute → value, or bin of a number → how
+    often; of closed lists, booleans and numbers only, so that there are few.
     vectors: kind → number of vectors; sums: kind → float64 array of shape (dimension,), their sum.
     """
 
@@ -44,10 +47,15 @@ class Distributions:
             column = table[attribute.name]
             self.known[attribute.name] += len(column) - column.null_count
             if attribute.type.has_closed_list or attribute.type in _COUNTED:
-                self.values.setdefault(attribute.name, Counter()).update(_counted(attribute, column))
+                self.values.setdefault(attribute.name, Counter()).update(
+                    _counted(attribute, column)
+                )
 
     def add_vectors(self, kind: str, matrix: np.ndarray[Any, Any]) -> None:
-        """Count vectors; matrix: shape (rows, dimension). Those with NaN or infinity are the gate's business."""
+        """Count vectors; matrix: shape (rows, dimension).
+
+        Those with NaN or infinity are the gate's business.
+        """
         sound = matrix[np.isfinite(matrix).all(axis=1)]
         self.vectors[kind] += len(sound)
         self.sums[kind] = self.sums.get(kind, 0.0) + sound.sum(axis=0, dtype=np.float64)
@@ -58,7 +66,10 @@ class Distributions:
             name: _summed(self.values.get(name, Counter()), other.values.get(name, Counter()), sign)
             for name in {*self.values, *other.values}
         }
-        sums = {kind: self.sums.get(kind, 0.0) + sign * other.sums.get(kind, 0.0) for kind in {*self.sums, *other.sums}}
+        sums = {
+            kind: self.sums.get(kind, 0.0) + sign * other.sums.get(kind, 0.0)
+            for kind in {*self.sums, *other.sums}
+        }
         return Distributions(
             self.items + sign * other.items,
             _summed(self.known, other.known, sign),
@@ -120,13 +131,16 @@ def _binned(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, int]:
 
 
 def distance(one: Mapping[str, int], other: Mapping[str, int]) -> float:
-    """Jensen-Shannon distance (base 2) of two distributions, 0 to 1, without what chance alone makes of it.
+    """Jensen-Shannon distance (base 2) of two distributions, 0 to 1, without what chance alone
+    makes of it.
 
-    Two samples of one distribution are not equal: their divergence is (k - 1) (1/n + 1/m) / (8 ln 2) on average, for k
-    values and samples of n and m (half of the chi-squared statistic's expectation; Lin, Divergence measures based on
-    the Shannon entropy, 1991, for the divergence). That much is taken off before the root.
+    Two samples of one distribution are not equal: their divergence is (k - 1) (1/n + 1/m) / (8 ln
+    2) on average, for k values and samples of n and m (half of the chi-squared statistic's
+    expectation; Lin, Divergence measures based on the Shannon entropy, 1991, for the divergence).
+    That much is taken off before the root.
 
-    >>> round(distance({"a": 500, "b": 500}, {"a": 500, "b": 500}), 3), distance({"a": 900}, {"b": 900}) > 0.99
+    >>> even = {"a": 500, "b": 500}
+    >>> round(distance(even, even), 3), distance({"a": 900}, {"b": 900}) > 0.99
     (0.0, True)
     """
     names = sorted({*one, *other})
@@ -143,6 +157,13 @@ def distance(one: Mapping[str, int], other: Mapping[str, int]) -> float:
 
 
 def entry_digest(attribute: Attribute, filled_by: Sequence[str]) -> str:
-    """Of what decides on an attribute's values: where it differs, distributions are not compared."""
-    entry = [attribute.model_dump(mode="json", by_alias=True, exclude={"expect", "description", "label"}), *filled_by]
+    """Of what decides on an attribute's values: where it differs, distributions are not
+    compared.
+    """
+    entry = [
+        attribute.model_dump(
+            mode="json", by_alias=True, exclude={"expect", "description", "label"}
+        ),
+        *filled_by,
+    ]
     return hashlib.sha256(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

@@ -1,4 +1,6 @@
-"""How far a snapshot is from the last published one: shares, distributions and mean vectors, each with its limit."""
+"""How far a snapshot is from the last published one: shares, distributions and mean vectors, each
+with its limit.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ MAX_EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """One measure of drift. kind: in schemas.checks; subject: attribute or kind of vectors, empty for the whole.
+    """One measure of drift.
+
+    kind: in schemas.checks; subject: attribute or kind of vectors, empty for the whole.
 
     value: how far; limit: how far it may be; examples: what it was and is.
     """
@@ -37,15 +41,18 @@ class Shift:
     def check(self) -> Check:
         of = f" of {self.subject}" if self.subject else ""
         meaning = f"{KINDS[self.kind].about}{of}, at most {self.limit:g}"
-        return replace(between("drift", self.kind, self.column, None, self.limit, meaning), severity=self.severity)
+        return replace(
+            between("drift", self.kind, self.column, None, self.limit, meaning),
+            severity=self.severity,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """A snapshot to compare.
 
-    quarantine_rate: share of the records; entries: attribute → digest of what decides on its values; encoders: kind of
-    vectors → model.
+    quarantine_rate: share of the records; entries: attribute → digest of what decides on its
+    values; encoders: kind of vectors → model.
     """
 
     distributions: Distributions
@@ -67,9 +74,9 @@ class Compared:
 def shifts(gate: Gate, before: Compared, now: Compared, *, accepted: bool = False) -> list[Shift]:
     """Every measure that both snapshots have enough items for, in the order of the kinds.
 
-    Attributes whose entry changed, and vectors of another encoder, are not comparable and left out; of a catalog that
-    has grown beyond its limit, as from a sample to the whole, only that is told. accepted: the change is meant, so that
-    nothing of it refuses the snapshot.
+    Attributes whose entry changed, and vectors of another encoder, are not comparable and left out;
+    of a catalog that has grown beyond its limit, as from a sample to the whole, only that is told.
+    accepted: the change is meant, so that nothing of it refuses the snapshot.
     """
     drift, old, new = gate.drift, before.distributions, now.distributions
     if old.items < drift.min_items:
@@ -79,11 +86,16 @@ def shifts(gate: Gate, before: Compared, now: Compared, *, accepted: bool = Fals
     if new.items >= drift.min_items and is_of_one_size:
         rise = now.quarantine_rate - before.quarantine_rate
         told = (f"was {before.quarantine_rate:.1%}, is {now.quarantine_rate:.1%}",)
-        found.append(Shift("drift-quarantine", "", max(0.0, rise), drift.quarantine_rate, told, "critical"))
+        found.append(
+            Shift("drift-quarantine", "", max(0.0, rise), drift.quarantine_rate, told, "critical")
+        )
         same = [name for name in new.known if before.entries.get(name) == now.entries.get(name)]
         found += [*_null_rates(drift, old, new, same), *_values(drift, old, new, same)]
     found += _vectors(drift, before, now) if is_of_one_size else ()
-    return [replace(each, severity="warning" if accepted else gate.severity_of(each.kind)) for each in found]
+    return [
+        replace(each, severity="warning" if accepted else gate.severity_of(each.kind))
+        for each in found
+    ]
 
 
 def _counts(drift: Drift, old: Distributions, new: Distributions) -> Iterator[Shift]:
@@ -93,22 +105,33 @@ def _counts(drift: Drift, old: Distributions, new: Distributions) -> Iterator[Sh
     yield Shift("drift-items-gained", "", max(0.0, change), drift.items_gained, told, "critical")
 
 
-def _null_rates(drift: Drift, old: Distributions, new: Distributions, same: Sequence[str]) -> Iterator[Shift]:
+def _null_rates(
+    drift: Drift, old: Distributions, new: Distributions, same: Sequence[str]
+) -> Iterator[Shift]:
     for name in same:
         was, now = (1 - each.known.get(name, 0) / each.items for each in (old, new))
         told = (f"was {was:.1%}, is {now:.1%}",)
         yield Shift("drift-null-rate", name, max(0.0, now - was), drift.null_rate, told, "critical")
 
 
-def _values(drift: Drift, old: Distributions, new: Distributions, same: Sequence[str]) -> Iterator[Shift]:
+def _values(
+    drift: Drift, old: Distributions, new: Distributions, same: Sequence[str]
+) -> Iterator[Shift]:
     for name in same:
         was, now = (each.values.get(name, Counter()) for each in (old, new))
         sizes = sum(was.values()), sum(now.values())
         if min(sizes) < drift.min_items:
             continue
-        shares = {value: (was.get(value, 0) / sizes[0], now.get(value, 0) / sizes[1]) for value in {*was, *now}}
-        most = sorted(shares, key=lambda value: (-abs(shares[value][1] - shares[value][0]), value))[:MAX_EXAMPLES]
-        told = tuple(f"{value}: was {shares[value][0]:.1%}, is {shares[value][1]:.1%}" for value in most)
+        shares = {
+            value: (was.get(value, 0) / sizes[0], now.get(value, 0) / sizes[1])
+            for value in {*was, *now}
+        }
+        most = sorted(shares, key=lambda value: (-abs(shares[value][1] - shares[value][0]), value))[
+            :MAX_EXAMPLES
+        ]
+        told = tuple(
+            f"{value}: was {shares[value][0]:.1%}, is {shares[value][1]:.1%}" for value in most
+        )
         yield Shift("drift-values", name, distance(was, now), drift.values, told, "critical")
 
 
@@ -121,14 +144,20 @@ def _vectors(drift: Drift, before: Compared, now: Compared) -> Iterator[Shift]:
         means = [side.sums[kind] / side.vectors[kind] for side in sides]
         if means[0].shape == means[1].shape:
             told = (f"means of {counts[0]:,} and of {counts[1]:,} vectors",)
-            yield Shift("drift-vectors", kind, mean_shift(means, counts), drift.vectors, told, "critical")
+            yield Shift(
+                "drift-vectors", kind, mean_shift(means, counts), drift.vectors, told, "critical"
+            )
 
 
 def mean_shift(means: Sequence[Any], counts: Sequence[int]) -> float:
-    """Distance between the means of two samples of unit vectors, without what chance alone makes of it.
+    """Distance between the means of two samples of unit vectors, without what chance alone makes of
+    it.
 
-    A mean of n unit vectors is off by sqrt((1 - |mean|^2) / n) on average: the standard error of all dimensions.
+    A mean of n unit vectors is off by sqrt((1 - |mean|^2) / n) on average: the standard error of
+    all dimensions.
     """
-    by_chance = sum((1 - float(mean @ mean)) / count for mean, count in zip(means, counts, strict=True))
+    by_chance = sum(
+        (1 - float(mean @ mean)) / count for mean, count in zip(means, counts, strict=True)
+    )
     apart = means[0] - means[1]
     return math.sqrt(max(0.0, float(apart @ apart) - by_chance))

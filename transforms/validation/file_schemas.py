@@ -13,7 +13,10 @@ _UNIT = re.compile(r" \[([^\]]*)\]$")
 
 
 class FileTypes:
-    """The expected schema of each table. The dimension of vectors is that of the first file of their table."""
+    """The expected schema of each table.
+
+    The dimension of vectors is that of the first file of their table.
+    """
 
     def __init__(self, template: Template) -> None:
         self._expected = {
@@ -34,12 +37,18 @@ class FileTypes:
         if schema.names != expected.names:
             strange = [name for name in schema.names if name not in expected.names]
             missing = [name for name in expected.names if name not in schema.names]
-            return f"columns missing: {', '.join(missing) or 'none'}; unexpected: {', '.join(strange) or 'none'}"
+            return (
+                f"columns missing: {', '.join(missing) or 'none'}; unexpected: "
+                f"{', '.join(strange) or 'none'}"
+            )
         for field, wanted in zip(schema, expected, strict=True):
             if field.type != wanted.type:
                 return f"column {field.name} is {field.type}, expected {wanted.type}"
             if _unit(field) != _unit(wanted):
-                return f"column {field.name} is in {_unit(field) or 'no unit'}, expected {_unit(wanted) or 'none'}"
+                return (
+                    f"column {field.name} is in {_unit(field) or 'no unit'}, expected "
+                    f"{_unit(wanted) or 'none'}"
+                )
         return ""
 
 

@@ -1,4 +1,5 @@
-"""A written snapshot read back: what lies on disk, compared with the reports, as the frames that the gate checks.
+"""A written snapshot read back: what lies on disk, compared with the reports, as the frames that
+the gate checks.
 
 Each file is read once, whole: a file holds one bucket, so memory is bounded by a bucket.
 """
@@ -26,7 +27,13 @@ from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport
 from transforms.validation.distributions import Distributions
 from transforms.validation.file_schemas import FileTypes
-from transforms.validation.row_faults import NOWHERE, PROVENANCE_LEAVES, mismatched_records, missing_vectors, row_faults
+from transforms.validation.row_faults import (
+    NOWHERE,
+    PROVENANCE_LEAVES,
+    mismatched_records,
+    missing_vectors,
+    row_faults,
+)
 
 MAX_EXAMPLES = 5
 
@@ -53,10 +60,14 @@ class Found:
 
     items: with a record; deleted: kept without one.
     quarantined: input (`catalog` or `image-table`) → reason → rows.
-    files_amiss: files that are missing, unreadable, changed since they were written, or in no report.
-    buckets_amiss: bucket numbers without exactly one report, and reports of buckets that do not exist.
-    types_amiss: files whose columns or types are not the template's; vectors_amiss: items without their vector;
-    records_amiss: records and items that do not name each other. distributions: of the items' values and vectors.
+    files_amiss: files that are missing, unreadable, changed since they were written, or in no
+    report.
+    buckets_amiss: bucket numbers without exactly one report, and reports of buckets that do not
+    exist.
+    types_amiss: files whose columns or types are not the template's; vectors_amiss: items without
+    their vector;
+    records_amiss: records and items that do not name each other. distributions: of the items'
+    values and vectors.
     """
 
     items: int = 0
@@ -104,7 +115,9 @@ class _BucketReader:
     records: pa.Table | None = None
     # Of all rows of the items table, deleted ones included.
     ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
-    vector_ids: dict[str, pa.Array] = field(default_factory=lambda: dict.fromkeys(KINDS, pa.array([], pa.string())))
+    vector_ids: dict[str, pa.Array] = field(
+        default_factory=lambda: dict.fromkeys(KINDS, pa.array([], pa.string()))
+    )
 
     def frames(self) -> Iterator[Frame]:
         # The ids of the bucket's items must be known before its vectors come.
@@ -122,9 +135,14 @@ class _BucketReader:
             case "items":
                 table = parquet.read(columns=_item_columns(self.template))
                 self.ids = table["item_id"].combine_chunks()
-                self.items = _without_deleted(table, file, self.report.bucket, self.num_buckets, self.found)
+                self.items = _without_deleted(
+                    table, file, self.report.bucket, self.num_buckets, self.found
+                )
                 self.found.distributions.add_items(self.template, self.items)
-                yield "items", item_frame(self.template, self.items, self.report.bucket, self.num_buckets)
+                yield (
+                    "items",
+                    item_frame(self.template, self.items, self.report.bucket, self.num_buckets),
+                )
                 yield from list_frames(self.template, self.items)
             case "quarantine":
                 table = parquet.read(columns=["input", "reason", "message"])
@@ -133,7 +151,10 @@ class _BucketReader:
             case "records":
                 self.records = parquet.read(columns=["item_id", "input", "fate"])
             case _:
-                yield file.table, self._vectors(file.table.removeprefix("embeddings/"), parquet.read())
+                yield (
+                    file.table,
+                    self._vectors(file.table.removeprefix("embeddings/"), parquet.read()),
+                )
 
     def _vectors(self, kind: str, table: pa.Table) -> pa.Table:
         matrix = vectors_of(table)
@@ -152,16 +173,23 @@ class _BucketReader:
 
 
 def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | None:
-    """The file as it lies on disk, read into memory; None when it cannot be read. Differences go to `found`."""
+    """The file as it lies on disk, read into memory; None when it cannot be read.
+
+    Differences go to `found`.
+    """
     try:
-        with FileSystems.open(file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED) as source:
+        with FileSystems.open(
+            file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED
+        ) as source:
             data = source.read()
         parquet = pq.ParquetFile(pa.BufferReader(data))
     except (OSError, BeamIOError, pa.ArrowException) as error:
         found.files_amiss.add(f"{file.path}: cannot be read ({type(error).__name__})")
         return None
     if parquet.metadata.num_rows != file.rows:
-        found.files_amiss.add(f"{file.path}: {parquet.metadata.num_rows} rows, {file.rows} were written")
+        found.files_amiss.add(
+            f"{file.path}: {parquet.metadata.num_rows} rows, {file.rows} were written"
+        )
     elif hashlib.sha256(data).hexdigest() != file.digest:
         found.files_amiss.add(f"{file.path}: other bytes than were written")
     return parquet
@@ -170,8 +198,8 @@ def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | N
 def item_frame(template: Template, table: pa.Table, bucket: int, num_buckets: int) -> pa.Table:
     """Scalar columns of the items table, and what is wrong with its rows (`row_faults`).
 
-    A value without a source shows as source `<none>`. `<attribute>__confidence` is null where the source gave the
-    value, so that only filled ones are checked.
+    A value without a source shows as source `<none>`. `<attribute>__confidence` is null where the
+    source gave the value, so that only filled ones are checked.
     """
     columns: dict[str, Any] = {
         "item_id": table["item_id"].combine_chunks(),
@@ -190,14 +218,17 @@ def _attribute_columns(attribute: Attribute, table: pa.Table) -> dict[str, pa.Ch
     confidence = pc.fill_null(pc.struct_field(provenance, "confidence"), float("-inf"))
     # float32 cannot hold 0.8; compare what was meant, not the rounding.
     rounded = pc.round(pc.cast(confidence, pa.float64()), 6)
-    # Of free texts, lists and mappings only presence is checked here; holding them would cost memory.
+    # Of free texts, lists and mappings only presence is checked here; holding them would cost
+    # memory.
     checked = attribute.type in (AttributeType.NUMBER, AttributeType.BOOLEAN) or (
         attribute.type.has_closed_list and attribute.type is not AttributeType.MULTI_ENUM
     )
     return {
         f"{name}__source": pc.if_else(known, source, pa.scalar(None, pa.string())),
         f"{name}__confidence": pc.if_else(filled, rounded, pa.scalar(None, pa.float64())),
-        name: table[name] if checked else pc.if_else(known, "<value>", pa.scalar(None, pa.string())),
+        name: table[name]
+        if checked
+        else pc.if_else(known, "<value>", pa.scalar(None, pa.string())),
     }
 
 
@@ -205,7 +236,10 @@ def list_frames(template: Template, table: pa.Table) -> Iterator[Frame]:
     """One frame per list attribute, one row per entry."""
     for attribute in template.attributes:
         if attribute.type is AttributeType.MULTI_ENUM:
-            yield f"list:{attribute.name}", pa.table({attribute.name: pc.list_flatten(table[attribute.name])})
+            yield (
+                f"list:{attribute.name}",
+                pa.table({attribute.name: pc.list_flatten(table[attribute.name])}),
+            )
 
 
 def quarantine_frame(table: pa.Table) -> pa.Table:
@@ -217,18 +251,32 @@ def quarantine_frame(table: pa.Table) -> pa.Table:
 def vectors_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The vectors of an embeddings table, shape (rows, dimension)."""
     vectors = table.column(1).combine_chunks()
-    return vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), vectors.type.list_size)
+    return (
+        vectors.flatten()
+        .to_numpy(zero_copy_only=False)
+        .reshape(len(vectors), vectors.type.list_size)
+    )
 
 
-def embedding_frame(ids: pa.Array, matrix: np.ndarray[Any, np.dtype[np.float32]], item_ids: pa.Array) -> pa.Table:
-    """item_id, the length of its vector (-1 with NaN or infinity), and stray_id: an id of no item of the bucket."""
+def embedding_frame(
+    ids: pa.Array, matrix: np.ndarray[Any, np.dtype[np.float32]], item_ids: pa.Array
+) -> pa.Table:
+    """item_id, the length of its vector (-1 with NaN or infinity), and stray_id: an id of no item
+    of the bucket.
+    """
     norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
     stray = pc.if_else(pc.is_in(ids, value_set=item_ids), NOWHERE, ids)
-    return pa.table({"item_id": ids, "stray_id": stray, "norm": np.where(np.isfinite(norms), norms, -1.0)})
+    return pa.table(
+        {"item_id": ids, "stray_id": stray, "norm": np.where(np.isfinite(norms), norms, -1.0)}
+    )
 
 
-def _without_deleted(table: pa.Table, file: DataFile, bucket: int, num_buckets: int, found: Found) -> pa.Table:
-    """Items that have a record; the others were checked by the template of their time, and only have to be at home."""
+def _without_deleted(
+    table: pa.Table, file: DataFile, bucket: int, num_buckets: int, found: Found
+) -> pa.Table:
+    """Items that have a record; the others were checked by the template of their time, and only
+    have to be at home.
+    """
     has_record = pc.is_null(table["deleted_ts"])
     live, deleted = table.filter(has_record), table.filter(pc.invert(has_record))
     found.items += live.num_rows
@@ -260,11 +308,15 @@ def _check_buckets(reports: Sequence[BucketReport], num_buckets: int, found: Fou
     for number in sorted({*range(num_buckets), *times}):
         expected = 1 if 0 <= number < num_buckets else 0
         if times[number] != expected:
-            found.buckets_amiss.add(f"bucket {number}: {times[number]} reports, {expected} expected")
+            found.buckets_amiss.add(
+                f"bucket {number}: {times[number]} reports, {expected} expected"
+            )
 
 
 def _check_unreported(snapshot: str, reports: Sequence[BucketReport], found: Found) -> None:
-    """Readers take every Parquet file of a table's folder, so a file that nobody reported is a fault."""
+    """Readers take every Parquet file of a table's folder, so a file that nobody reported is a
+    fault.
+    """
     reported = {file.path for report in reports for file in report.files}
     for table in TABLES:
         pattern = FileSystems.join(snapshot, *table.split("/"), "*.parquet")

@@ -1,9 +1,9 @@
 """The gate: Great Expectations over a written snapshot, as it lies on disk.
 
-Frames of several buckets are checked together, up to BATCH_ROWS rows, so that memory stays bounded and many
-small buckets cost little. A bucket holds all rows of its ids, and every id is checked to lie in its bucket, so
-what holds for each batch (uniqueness too) holds for the table; counts of unexpected values are summed over the
-batches before they are compared with `mostly`.
+Frames of several buckets are checked together, up to BATCH_ROWS rows, so that memory stays bounded
+and many small buckets cost little. A bucket holds all rows of its ids, and every id is checked to
+lie in its bucket, so what holds for each batch (uniqueness too) holds for the table; counts of
+unexpected values are summed over the batches before they are compared with `mostly`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def check_tables(
     num_buckets: int,
     looked_at: Collection[int] | None = None,
 ) -> tuple[list[CheckResult], Found]:
-    """Run every derived check over the snapshot's files; also what the files hold, for the run's account.
+    """Run every derived check over the snapshot's files; also what the files hold, for the run's
+    account.
 
     looked_at: buckets whose files are checked, None for all.
     """
@@ -62,12 +63,15 @@ def check_tables(
     validator = _Validator()
     frames = read_frames(snapshot, template, reports, num_buckets, found, looked_at)
     for name, frame in batches(frames, BATCH_ROWS):
-        validator.add(frame.to_pandas(), [result for result in results if result.check.frame == name])
+        validator.add(
+            frame.to_pandas(), [result for result in results if result.check.frame == name]
+        )
     return results, found
 
 
 def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
-    """What holds of a snapshot in which some buckets were replaced, from what held of it, of these and of the new ones.
+    """What holds of a snapshot in which some buckets were replaced, from what held of it, of these
+    and of the new ones.
 
     Raises KeyError when the snapshot was not checked for the same things.
     """
@@ -75,7 +79,10 @@ def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
     results = []
     for old, new in zip(taken_out[0], put_in[0], strict=True):
         past = before[_name(new)]
-        values, unexpected = past.values - old.values + new.values, past.unexpected - old.unexpected + new.unexpected
+        values, unexpected = (
+            past.values - old.values + new.values,
+            past.unexpected - old.unexpected + new.unexpected,
+        )
         results.append(CheckResult(new.check, values, unexpected, new.examples))
     quarantined = {
         kind: whole[1].quarantined.get(kind, Counter())
@@ -93,7 +100,9 @@ def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
         now.types_amiss,
         now.vectors_amiss,
         now.records_amiss,
-        whole[1].distributions.combined(taken_out[1].distributions, -1).combined(now.distributions, 1),
+        whole[1]
+        .distributions.combined(taken_out[1].distributions, -1)
+        .combined(now.distributions, 1),
     )
 
 
@@ -120,7 +129,9 @@ def check_run(template: Template, account: Mapping[str, float], found: Found) ->
 
 
 def check_drift(shifts: Sequence[Shift]) -> list[CheckResult]:
-    """Run the checks of how far the snapshot is from the last one; the examples say what it was and is."""
+    """Run the checks of how far the snapshot is from the last one; the examples say what it was and
+    is.
+    """
     if not shifts:
         return []
     results = [CheckResult(shift.check()) for shift in shifts]
@@ -131,7 +142,9 @@ def check_drift(shifts: Sequence[Shift]) -> list[CheckResult]:
 
 
 def batches(frames: Iterable[Frame], max_rows: int) -> Iterator[Frame]:
-    """Frames of the same name joined, up to `max_rows` rows unless a single one has more; empty ones are left out."""
+    """Frames of the same name joined, up to `max_rows` rows unless a single one has more; empty
+    ones are left out.
+    """
     waiting: dict[str, list[pa.Table]] = {}
     rows: Counter[str] = Counter()
     for name, frame in frames:
@@ -163,7 +176,9 @@ class _Validator:
 
         self._gx = gx
         context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+        context.variables.progress_bars = ProgressBarsConfig(
+            globally=False, metric_calculations=False
+        )
         asset = context.data_sources.add_pandas("snapshot").add_dataframe_asset("frame")
         self._batches = asset.add_batch_definition_whole_dataframe("whole")
 
@@ -195,4 +210,6 @@ class _Validator:
         values = counts["element_count"] - (counts.get("missing_count") or 0)
         if check.expectation in ("ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeNull"):
             values = counts["element_count"]
-        return _Outcome(values, counts["unexpected_count"], list(counts.get("partial_unexpected_list") or []))
+        return _Outcome(
+            values, counts["unexpected_count"], list(counts.get("partial_unexpected_list") or [])
+        )

@@ -1,6 +1,8 @@
-"""What is wrong with rows of the items table, as columns that name it and are null where all is well. Pure.
+"""What is wrong with rows of the items table, as columns that name it and are null where all is
+well. Pure.
 
-Rows are checked before they are written; these columns find what went wrong since, in this program or on the disk.
+Rows are checked before they are written; these columns find what went wrong since, in this program
+or on the disk.
 """
 
 from __future__ import annotations
@@ -25,11 +27,13 @@ NOWHERE = pa.scalar(None, pa.string())
 PROVENANCE_LEAVES = ("source", "confidence", "method", "evidence.field", "evidence.image")
 
 
-def row_faults(template: Template, table: pa.Table, bucket: int, num_buckets: int) -> dict[str, pa.Array]:
+def row_faults(
+    template: Template, table: pa.Table, bucket: int, num_buckets: int
+) -> dict[str, pa.Array]:
     """Column → for each row what is wrong with it, or null.
 
-    misplaced_id: an id that belongs to another bucket's file; miscounted_id: an item whose image_count is not the
-    number of its usable pictures; the others name an attribute and the item.
+    misplaced_id: an id that belongs to another bucket's file; miscounted_id: an item whose
+    image_count is not the number of its usable pictures; the others name an attribute and the item.
     """
     ids = table["item_id"].combine_chunks()
     misplaced = [bucket_of(item_id, num_buckets) != bucket for item_id in ids.to_pylist()]
@@ -64,7 +68,9 @@ def _named(ids: pa.Array, faults: Iterable[tuple[str, pa.Array | None]]) -> pa.A
     named = pa.nulls(len(ids), pa.string())
     for name, found in faults:
         if found is not None and pc.any(found).as_py():
-            named = pc.coalesce(named, pc.if_else(found, pc.binary_join_element_wise(name, ids, " of "), NOWHERE))
+            named = pc.coalesce(
+                named, pc.if_else(found, pc.binary_join_element_wise(name, ids, " of "), NOWHERE)
+            )
     return named
 
 
@@ -79,13 +85,17 @@ def _not_as_given(attribute: Attribute, table: pa.Table) -> pa.Array:
     """Filled over what the source gave, or said to be given where the source gave nothing."""
     given = pc.is_valid(table[attribute.name + GIVEN_SUFFIX].combine_chunks())
     is_of_source = pc.and_(_known(attribute, table), pc.equal(_source(attribute, table), "record"))
-    return pc.or_(pc.and_(_filled(attribute, table), given), pc.and_(is_of_source, pc.invert(given)))
+    return pc.or_(
+        pc.and_(_filled(attribute, table), given), pc.and_(is_of_source, pc.invert(given))
+    )
 
 
 def _too_long(attribute: Attribute, table: pa.Table) -> pa.Array | None:
     if attribute.type is not AttributeType.STRING:
         return None
-    return _true_only(pc.greater(pc.utf8_length(table[attribute.name].combine_chunks()), attribute.max_length))
+    return _true_only(
+        pc.greater(pc.utf8_length(table[attribute.name].combine_chunks()), attribute.max_length)
+    )
 
 
 def _off_pattern(attribute: Attribute, table: pa.Table) -> pa.Array | None:
@@ -99,13 +109,17 @@ def _wrong_check_digit(attribute: Attribute, table: pa.Table) -> pa.Array | None
     scheme = attribute.scheme
     if scheme is None or scheme == "any":
         return None
-    return _no_member(table[attribute.name], lambda text: normalise_identifier(scheme, text) == text)
+    return _no_member(
+        table[attribute.name], lambda text: normalise_identifier(scheme, text) == text
+    )
 
 
 def _no_member(column: pa.ChunkedArray, is_sound: Callable[[str], bool]) -> pa.Array:
     """Where a text is not sound; each distinct one is judged once."""
     values = column.combine_chunks()
-    wrong = [text for text in pc.unique(values).to_pylist() if text is not None and not is_sound(text)]
+    wrong = [
+        text for text in pc.unique(values).to_pylist() if text is not None and not is_sound(text)
+    ]
     return pc.is_in(values, value_set=pa.array(wrong, pa.string()))
 
 
@@ -114,7 +128,9 @@ def _known(attribute: Attribute, table: pa.Table) -> pa.Array:
 
 
 def _source(attribute: Attribute, table: pa.Table) -> pa.Array:
-    return pc.fill_null(pc.struct_field(table[attribute.name + PROVENANCE_SUFFIX].combine_chunks(), "source"), "")
+    return pc.fill_null(
+        pc.struct_field(table[attribute.name + PROVENANCE_SUFFIX].combine_chunks(), "source"), ""
+    )
 
 
 def _filled(attribute: Attribute, table: pa.Table) -> pa.Array:
@@ -141,13 +157,20 @@ def missing_vectors(table: pa.Table, ids_by_kind: Mapping[str, pa.Array]) -> Ite
         ("image", pc.greater(table["image_count"].combine_chunks(), 0)),
     ):
         without = pc.and_(expected, pc.invert(pc.is_in(ids, value_set=ids_by_kind[kind])))
-        yield from (f"{kind} vector of {item_id}" for item_id in pc.filter(ids, without).to_pylist())
+        yield from (
+            f"{kind} vector of {item_id}" for item_id in pc.filter(ids, without).to_pylist()
+        )
 
 
 def mismatched_records(records: pa.Table, items: pa.Table) -> Iterator[str]:
-    """Records said to be items that there are none of, and items with a record that no row names."""
+    """Records said to be items that there are none of, and items with a record that no row
+    names.
+    """
     is_item = pc.and_(pc.equal(records["input"], "catalog"), pc.equal(records["fate"], "item"))
-    named, there = records["item_id"].filter(is_item).combine_chunks(), items["item_id"].combine_chunks()
+    named, there = (
+        records["item_id"].filter(is_item).combine_chunks(),
+        items["item_id"].combine_chunks(),
+    )
     for left, right, what in (
         (named, there, "a record of item {}, which is not there"),
         (there, named, "item {} without a record"),

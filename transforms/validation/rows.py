@@ -1,7 +1,9 @@
-"""Row predicates derived from the template: an item passes, or goes to quarantine with its raw record.
+"""Row predicates derived from the template: an item passes, or goes to quarantine with its raw
+record.
 
-PCollection[Bucket] → PCollection[Bucket]. Runs before texts are embedded, so that no model is asked for
-rows that will be set aside. To add a check: one function that yields rejects, one line in CHECKS.
+PCollection[Bucket] → PCollection[Bucket]. Runs before texts are embedded, so that no model is asked
+for rows that will be set aside. To add a check: one function that yields rejects, one line in
+CHECKS.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ def required_missing(template: Template, item: Item) -> Iterator[Reject]:
         if attribute.required and (known is None or known.value is None):
             why = f" ({known.reason})" if known is not None else ""
             message = (
-                f"{attribute.name} is required but has no value{why}; fill it at the source or set required: false"
+                f"{attribute.name} is required but has no value{why}; fill it at the source or "
+                "set required: false"
             )
             yield _reject(item, "required-missing", attribute.name, message)
 
@@ -38,15 +41,25 @@ def value_rejected(template: Template, item: Item) -> Iterator[Reject]:
 def image_required(template: Template, item: Item) -> Iterator[Reject]:
     usable = any(image.features is not None for image in item.images)
     if template.record.images.required and not usable:
-        tried = "; ".join(f"{image.path}: {image.reason}" for image in item.images) or "the record names none"
+        tried = (
+            "; ".join(f"{image.path}: {image.reason}" for image in item.images)
+            or "the record names none"
+        )
         yield _reject(
-            item, "image-required", "images", f"the template requires a picture and none can be used: {tried}"
+            item,
+            "image-required",
+            "images",
+            f"the template requires a picture and none can be used: {tried}",
         )
 
 
 def describe_failed(template: Template, item: Item) -> Iterator[Reject]:
     answer = item.answer
-    failed = answer is not None and answer.reason is not None and Effect.QUARANTINE in reason(answer.reason).effects
+    failed = (
+        answer is not None
+        and answer.reason is not None
+        and Effect.QUARANTINE in reason(answer.reason).effects
+    )
     if answer is not None and failed and template.describe.on_failure == "quarantine":
         message = f"{answer.message} (the template says describe.on_failure: quarantine)"
         yield _reject(item, str(answer.reason), "image_description", message, stage="describe")

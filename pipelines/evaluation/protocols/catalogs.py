@@ -31,8 +31,10 @@ NO_RECORD = RawRecord(b"", "jsonl", "", 0)
 class Request:
     """What is to be evaluated, from the command line.
 
-    folds: of protocols that hide values; labelled_folds: of implicitave, 0 labels nothing of what is evaluated.
-    limit: so many records, chosen by a hash of their id; 0 takes all. work: an empty folder for prepared files.
+    folds: of protocols that hide values; labelled_folds: of implicitave, 0 labels nothing of what
+    is evaluated.
+    limit: so many records, chosen by a hash of their id; 0 takes all. work: an empty folder for
+    prepared files.
     """
 
     template: Template
@@ -53,7 +55,8 @@ class Trial:
     """A protocol made concrete.
 
     inputs, reference: files to run on. masks: one a fold, or a single None where nothing is hidden.
-    truth: None where it is what the source gives (judge.truth_of_source). key: texts of equal key are one value.
+    truth: None where it is what the source gives (judge.truth_of_source). key: texts of equal key
+    are one value.
     notes: what a reader of the report should know.
     """
 
@@ -66,7 +69,9 @@ class Trial:
 
 
 def reference_labels(template: Template, files: Sequence[str], limits: ReadLimits) -> Labels:
-    """How often each fillable attribute has which values in reference catalogs, for the majority baseline."""
+    """How often each fillable attribute has which values in reference catalogs, for the majority
+    baseline.
+    """
     normaliser, counts = (
         Normaliser(template),
         {a.name: Counter[tuple[str, ...]]() for a in template.attributes if a.fill},
@@ -95,14 +100,18 @@ def read_catalog(
 
 def _with_ids(request: Request) -> Iterator[tuple[str, dict[str, Any]]]:
     normaliser = Normaliser(request.template)
-    for cells in read_catalog(request.catalog, request.input_format, request.read_limits, "--catalog"):
+    for cells in read_catalog(
+        request.catalog, request.input_format, request.read_limits, "--catalog"
+    ):
         record = normaliser.normalise(NO_RECORD, cells)
         if isinstance(record, Record):
             yield record.item_id, cells
 
 
 def plain_catalog(request: Request) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The ids that are run on, and the files that hold them: the user's own unless there is a limit."""
+    """The ids that are run on, and the files that hold them: the user's own unless there is a
+    limit.
+    """
     ids = frozenset(item_id for item_id, _ in _with_ids(request))
     if not request.limit:
         return ids, request.catalog
@@ -112,14 +121,20 @@ def plain_catalog(request: Request) -> tuple[frozenset[str], tuple[str, ...]]:
 
 
 def first_by_hash(ids: Iterable[str], limit: int) -> frozenset[str]:
-    """The first ids by a hash, so that any run with this limit takes the same and a larger limit takes them too."""
-    return frozenset(sorted(ids, key=lambda item_id: hashlib.blake2b(item_id.encode()).digest())[:limit])
+    """The first ids by a hash, so that any run with this limit takes the same and a larger limit
+    takes them too.
+    """
+    return frozenset(
+        sorted(ids, key=lambda item_id: hashlib.blake2b(item_id.encode()).digest())[:limit]
+    )
 
 
 def benchmark_rows(request: Request, protocol: str) -> dict[str, dict[str, Any]]:
     """Id → cells of a benchmark's catalog, in its order, cut to the limit."""
     if request.truth is None:
-        raise ConfigError([f"--truth is missing: protocol {protocol} needs the benchmark's file of true values"])
+        raise ConfigError(
+            [f"--truth is missing: protocol {protocol} needs the benchmark's file of true values"]
+        )
     rows = {item_id: dict(cells) for item_id, cells in _with_ids(request)}
     if request.limit:
         chosen = first_by_hash(rows, request.limit)
@@ -128,7 +143,9 @@ def benchmark_rows(request: Request, protocol: str) -> dict[str, dict[str, Any]]
 
 
 def write_catalog(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows as JSON lines; half surrogates become escapes, which JSON reads as what they were."""
+    """The rows as JSON lines; half surrogates become escapes, which JSON reads as what they
+    were.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         for row in rows:
@@ -143,7 +160,11 @@ def _json_cell(cell: Any) -> Any:
     return cell if pairs is None else pairs
 
 
-def masks_of(names: Iterable[str], unit: Unit, folds: int, seed: int, option: str) -> tuple[Mask, ...]:
+def masks_of(
+    names: Iterable[str], unit: Unit, folds: int, seed: int, option: str
+) -> tuple[Mask, ...]:
     if folds < 2:
-        raise ConfigError([f"{option} {folds}: at least 2 are needed, so that something stays known in each"])
+        raise ConfigError(
+            [f"{option} {folds}: at least 2 are needed, so that something stays known in each"]
+        )
     return tuple(Mask(frozenset(names), unit, folds, fold, seed) for fold in range(folds))

@@ -1,7 +1,9 @@
-"""The protocols of an evaluation: what is run on, what each fold hides, what counts as true, how values are compared.
+"""The protocols of an evaluation: what is run on, what each fold hides, what counts as true, how
+values are compared.
 
-Request → Trial. Truth never reaches the pipeline but as cells that a fold hides again; prepared catalogs are written
-to the work folder. Whatever does not fit is refused before anything runs, with a ConfigError that says what to do.
+Request → Trial. Truth never reaches the pipeline but as cells that a fold hides again; prepared
+catalogs are written to the work folder. Whatever does not fit is refused before anything runs, with
+a ConfigError that says what to do.
 """
 
 from __future__ import annotations

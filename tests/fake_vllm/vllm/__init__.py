@@ -1,1 +1,3 @@
-"""A stand-in for vLLM, which real interpreters find through PYTHONPATH; see entrypoints/openai/api_server.py."""
+"""A stand-in for vLLM, which real interpreters find through PYTHONPATH; see
+entrypoints/openai/api_server.py.
+"""

@@ -59,7 +59,9 @@ def test_unknown_prompt_lists_what_there_is(name, version):
 def test_all_wrong_variables_are_named_at_once():
     """A wrong call learns all missing and all unknown variables from one message."""
     prompt = greet(body="{{ a }} {{ b }} {{ c }}", variables="[a, b, c]")
-    with pytest.raises(PromptError, match="prompt greet/1: missing a, c; unknown x, y; it takes a, b, c"):
+    with pytest.raises(
+        PromptError, match="prompt greet/1: missing a, c; unknown x, y; it takes a, b, c"
+    ):
         prompt.render(b=1, x=2, y=3)
 
 
@@ -78,7 +80,8 @@ def test_values_are_inserted_as_they_are(value):
 
 
 @pytest.mark.parametrize(
-    "attack", ["{{ 7 * 7 }}", "{% for x in y %}", "{# gone #}", "{{ ''.__class__.__mro__ }}", "${7}"]
+    "attack",
+    ["{{ 7 * 7 }}", "{% for x in y %}", "{# gone #}", "{{ ''.__class__.__mro__ }}", "${7}"],
 )
 def test_template_code_in_catalog_text_stays_text(attack):
     """Catalog text that looks like template code is never evaluated, at any depth of a value."""
@@ -113,7 +116,10 @@ def test_hash_ignores_line_ends_only():
         (b"\xff\xfe", "is not UTF-8"),
         (source(name="other"), "front matter says other/1; make it agree with the path"),
         (source(version=2), "front matter says greet/2"),
-        (source(variables="[what, more]"), r"lists the variables \['more', 'what'\], the text uses \['what'\]"),
+        (
+            source(variables="[what, more]"),
+            r"lists the variables \['more', 'what'\], the text uses \['what'\]",
+        ),
         (source(variables="[]"), r"lists the variables \[\], the text uses \['what'\]"),
         (source(body="{% if what %}\nx\n{% endfor %}"), "line 9: Encountered unknown tag 'endfor'"),
         (source(version="one"), "front matter: version: Input should be a valid integer"),
@@ -134,14 +140,18 @@ def test_stray_file_is_refused(tmp_path):
     """A file that is not named by a version number does not hide among the prompts."""
     (tmp_path / "greet").mkdir()
     (tmp_path / "greet" / "draft.md").write_bytes(source())
-    with pytest.raises(PromptError, match=r"prompts/greet/draft.md: is no prompt; files are named 1.md"):
+    with pytest.raises(
+        PromptError, match=r"prompts/greet/draft.md: is no prompt; files are named 1.md"
+    ):
         read_prompts(tmp_path)
 
 
 @pytest.fixture
 def copy(tmp_path):
     """A copy of the shipped prompts that a test may change."""
-    return Path(shutil.copytree(ROOT, tmp_path / "prompts", ignore=shutil.ignore_patterns("__pycache__")))
+    return Path(
+        shutil.copytree(ROOT, tmp_path / "prompts", ignore=shutil.ignore_patterns("__pycache__"))
+    )
 
 
 def test_lock_takes_new_versions(copy):
@@ -161,7 +171,9 @@ def test_lock_refuses_a_changed_release(copy, change):
         file.write_text(file.read_text() + "More.\n")
     else:
         file.unlink()
-    with pytest.raises(PromptError, match=f"released prompts may not change: describe-tags/1 was {change}"):
+    with pytest.raises(
+        PromptError, match=f"released prompts may not change: describe-tags/1 was {change}"
+    ):
         write_lock(copy)
     assert (copy / LOCK_FILE).read_bytes() == lock
 
@@ -184,8 +196,13 @@ def test_describe_tags_golden():
     """The tagger's description says what it is, and leaves out what was not seen."""
     prompt = load_prompt("describe-tags", 1)
     assert (
-        prompt.render(labels=[("lemon", 61), ("grocery store", 13)], colors=["yellow", "white"], text="ALPRO")
+        prompt.render(
+            labels=[("lemon", 61), ("grocery store", 13)], colors=["yellow", "white"], text="ALPRO"
+        )
         == "Automatic picture tags. Probably shows: lemon (61 %), grocery store (13 %). "
         'Main colours: yellow, white. Text on the picture: "ALPRO".'
     )
-    assert prompt.render(labels=[], colors=[], text="") == "Automatic picture tags. Nothing recognised with confidence."
+    assert (
+        prompt.render(labels=[], colors=[], text="")
+        == "Automatic picture tags. Nothing recognised with confidence."
+    )

@@ -28,7 +28,9 @@ def attribute(**entry: Any) -> Attribute:
     return Attribute.model_validate({"name": "a", "fill": True, **entry})
 
 
-COLOR = attribute(name="color", type="enum", values=["Red", 'Blue "navy"', "Grün"], evidence=["text", "image"])
+COLOR = attribute(
+    name="color", type="enum", values=["Red", 'Blue "navy"', "Grün"], evidence=["text", "image"]
+)
 TAGS = attribute(name="tags", type="multi_enum", values=["new", "eco"])
 WEIGHT = attribute(name="weight", type="number", unit="g")
 PAGES = attribute(name="pages", type="number", integer=True)
@@ -54,7 +56,9 @@ def allows(schema: dict[str, Any], value: Any) -> bool:
         (MAKER, ["Arla", UNKNOWN], ["", "x" * 41, 3]),
     ],
 )
-def test_a_value_fits_its_attribute_or_is_unknown(asked: Attribute, fits: list[Any], others: list[Any]) -> None:
+def test_a_value_fits_its_attribute_or_is_unknown(
+    asked: Attribute, fits: list[Any], others: list[Any]
+) -> None:
     """Each type takes its values and `unknown`, and nothing else."""
     schema = value_schema(asked, Question().offered(asked))
     assert [value for value in fits if not allows(schema, value)] == []
@@ -72,7 +76,9 @@ def test_the_schema_is_flat_bounded_and_closed() -> None:
         bounded = {"enum", "maxLength", "pattern", "maxItems"} & kind.keys()
         assert bounded, kind
     assert schema["properties"]["color" + SEEN_KEY]["enum"] == ["title", "image 1", NOWHERE]
-    assert schema["properties"]["tags" + SEEN_KEY]["enum"] == ["title", NOWHERE], "its evidence is text only"
+    assert schema["properties"]["tags" + SEEN_KEY]["enum"] == ["title", NOWHERE], (
+        "its evidence is text only"
+    )
 
 
 def test_a_retry_asks_for_what_is_needed() -> None:

@@ -1,4 +1,6 @@
-"""Templates: the single source of truth is checked as a whole, and refused with everything that is wrong."""
+"""Templates: the single source of truth is checked as a whole, and refused with everything that is
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -91,16 +93,22 @@ EXPECTED = [
 
 
 def test_all_errors_come_at_once_with_line_and_fix() -> None:
-    """A wrong template is refused with every one of its errors, in the order of its lines, each with advice."""
+    """A wrong template is refused with every one of its errors, in the order of its lines, each
+    with advice.
+    """
     with pytest.raises(TemplateRefusedError) as refused:
         parse_template(WRONG, "wrong.yaml")
     errors = refused.value.errors
-    assert [(error.line, error.where) for error in errors] == [(line, where) for line, where, _ in EXPECTED]
+    assert [(error.line, error.where) for error in errors] == [
+        (line, where) for line, where, _ in EXPECTED
+    ]
     for error, (_, _, advice) in zip(errors, EXPECTED, strict=True):
         assert advice in error.problem
     assert "for example 1.0.0" in errors[1].problem
     assert "letters, digits, _ and -" in errors[0].problem
-    assert str(refused.value).startswith(f"template wrong.yaml has {len(EXPECTED)} errors:\n  line 1: name: ")
+    assert str(refused.value).startswith(
+        f"template wrong.yaml has {len(EXPECTED)} errors:\n  line 1: name: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,21 +118,41 @@ def test_all_errors_come_at_once_with_line_and_fix() -> None:
         ("name: shop\nversion: 1.0.0\nname: other\n", 3, 'duplicate key "name"'),
         ("name: shop\nrecord:\n\tid: sku\n", 3, "indent with spaces"),
         ("name: \x01\n", None, "special characters are not allowed"),
-        ("version: 1.0.0\nrecord: {id: sku}\nattributes: [{name: a, type: string}]\n", None, "is missing; add it"),
+        (
+            "version: 1.0.0\nrecord: {id: sku}\nattributes: [{name: a, type: string}]\n",
+            None,
+            "is missing; add it",
+        ),
         ("- a\n- b\n", None, "is not a mapping; start with name:"),
         ("", None, "is not a mapping"),
-        ("name: shop\nversion: 1.0.0\nrecord: {id: sku}\nattributes: []\n", 4, "at least one attribute"),
-        ("name: shop\nversion: 1.0.0\nrecord: {id: []}\nattributes: [{name: a, type: string}]\n", 3, "at least 1"),
-        ("name: shop\nversion: 1.0.0\nrecord: 5\nattributes: [{name: a, type: string}]\n", 3, "not 5"),
+        (
+            "name: shop\nversion: 1.0.0\nrecord: {id: sku}\nattributes: []\n",
+            4,
+            "at least one attribute",
+        ),
+        (
+            "name: shop\nversion: 1.0.0\nrecord: {id: []}\nattributes: [{name: a, type: string}]\n",
+            3,
+            "at least 1",
+        ),
+        (
+            "name: shop\nversion: 1.0.0\nrecord: 5\nattributes: [{name: a, type: string}]\n",
+            3,
+            "not 5",
+        ),
     ],
 )
 def test_what_is_no_template(text: str, line: int | None, problem: str) -> None:
-    """Broken YAML, a key written twice and other shapes are refused with their line, never with a traceback."""
+    """Broken YAML, a key written twice and other shapes are refused with their line, never with a
+    traceback.
+    """
     with pytest.raises(TemplateRefusedError) as refused:
         parse_template(text, "broken.yaml")
     assert refused.value.errors[-1].line == line
     assert problem in refused.value.errors[-1].problem
-    assert ("line " in str(refused.value)) == (line is not None), "what has no place in the file names none"
+    assert ("line " in str(refused.value)) == (line is not None), (
+        "what has no place in the file names none"
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +168,9 @@ def test_what_is_no_template(text: str, line: int | None, problem: str) -> None:
     ],
 )
 def test_an_identifier_says_how_it_is_checked(entry: str, problem: str) -> None:
-    """An identifier without a scheme would go unchecked unnoticed: the template has to name one, or say any."""
+    """An identifier without a scheme would go unchecked unnoticed: the template has to name one, or
+    say any.
+    """
     parse_template(f"{SMALL}  - {{name: code, type: identifier, scheme: any}}\n", "t")
     with pytest.raises(TemplateRefusedError, match=problem):
         parse_template(f"{SMALL}  - {{name: code, {entry}}}\n", "t")
@@ -153,7 +183,10 @@ def test_an_identifier_says_how_it_is_checked(entry: str, problem: str) -> None:
         ("type: number, part: width", "part width is an amount; add a unit, for example cm"),
         ("type: number, part: width, unit: g", "part width is a length; 'g' is none"),
         ("type: number, part: each", "part each is an amount; add a unit, for example ml"),
-        ("type: number, part: pack_count, unit: g", "part pack_count is a number of pieces; remove the unit"),
+        (
+            "type: number, part: pack_count, unit: g",
+            "part pack_count is a number of pieces; remove the unit",
+        ),
         ("type: number, part: girth", "'width', 'height', 'depth' or 'length', not 'girth'"),
     ],
 )
@@ -166,7 +199,9 @@ def test_a_part_fits_its_unit(entry: str, problem: str) -> None:
 
 def test_unknown_names_suggest_the_right_one() -> None:
     """A misspelt packaged name is answered with the closest one and the whole list."""
-    with pytest.raises(TemplateRefusedError, match=r"did you mean 'grocery'\?.*apparel, films, grocery"):
+    with pytest.raises(
+        TemplateRefusedError, match=r"did you mean 'grocery'\?.*apparel, films, grocery"
+    ):
         load_template("grocry")
     with pytest.raises(TemplateRefusedError, match="no such template; packaged: apparel"):
         load_template("furniture")
@@ -205,9 +240,12 @@ name: shop
 
 
 def test_sources_reach_into_cells_unless_the_column_is_declared() -> None:
-    """`column.key` means a key inside the cell, but a declared column may have a dot in its own name."""
+    """`column.key` means a key inside the cell, but a declared column may have a dot in its own
+    name.
+    """
     template = parse_template(
-        SMALL.replace("from: name", "from: [names.en, a.b]") + "columns: {a.b: {format: text}}\n", "t"
+        SMALL.replace("from: name", "from: [names.en, a.b]") + "columns: {a.b: {format: text}}\n",
+        "t",
     )
     assert template.mapped_columns == {"sku", "names", "a.b", "color"}
     assert split_source("names.en", template.columns) == ("names", "en")
@@ -215,7 +253,9 @@ def test_sources_reach_into_cells_unless_the_column_is_declared() -> None:
 
 
 def test_values_and_ids_may_be_written_as_plain_words_and_numbers() -> None:
-    """Lists of one, numbers and strings as choices, and labels made of names need no further writing."""
+    """Lists of one, numbers and strings as choices, and labels made of names need no further
+    writing.
+    """
     text = SMALL + "  - {name: shoe_size, type: enum, from: size, values: [38, '39']}\n"
     attribute = parse_template(text, "t").by_name["shoe_size"]
     assert [choice.value for choice in attribute.values] == ["38", "39"]

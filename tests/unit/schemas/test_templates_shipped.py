@@ -1,4 +1,6 @@
-"""The templates that ship: they load, explain themselves, do not contradict themselves, and fit real catalogs."""
+"""The templates that ship: they load, explain themselves, do not contradict themselves, and fit
+real catalogs.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def test_these_templates_ship() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_attribute_explains_itself(name: str) -> None:
-    """Each template and attribute says what it is, and each attribute can get a value from somewhere."""
+    """Each template and attribute says what it is, and each attribute can get a value from
+    somewhere.
+    """
     template = load_template(name)
     assert template.description
     for attribute in template.attributes:
@@ -43,7 +47,9 @@ def test_every_attribute_explains_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_closed_lists_do_not_contradict_themselves(name: str) -> None:
-    """Every value and synonym stands for one value only, also when case, plural and hyphens are set aside."""
+    """Every value and synonym stands for one value only, also when case, plural and hyphens are set
+    aside.
+    """
     for attribute in load_template(name).attributes:
         if attribute.type.has_closed_list:
             is_tree = attribute.type is AttributeType.CATEGORY
@@ -62,7 +68,9 @@ def test_the_hash_is_about_meaning_only(name: str) -> None:
     rewritten = io.StringIO()
     YAML(typ="safe").dump({key: plain[key] for key in reversed(plain)}, rewritten)
     assert parse_template(rewritten.getvalue(), name).hash == template.hash
-    changed = parse_template(text.replace(template.description, template.description + " Changed."), name)
+    changed = parse_template(
+        text.replace(template.description, template.description + " Changed."), name
+    )
     assert changed.hash != template.hash
 
 
@@ -70,7 +78,9 @@ def test_every_option_stands_in_the_general_template() -> None:
     """product.yaml shows a newcomer every key that a template can have."""
     text = packaged_templates()["product"]
     schema = Template.model_json_schema(by_alias=True)
-    keys = {key for part in [schema, *schema["$defs"].values()] for key in part.get("properties", {})}
+    keys = {
+        key for part in [schema, *schema["$defs"].values()] for key in part.get("properties", {})
+    }
     assert [key for key in sorted(keys) if f"{key}:" not in text] == []
 
 
@@ -86,13 +96,43 @@ def table(name: str) -> list[dict[str, Any]]:
 
 # Measured on the catalogs: every given value is accepted, none is flagged. The floor leaves room for a catalog's update.
 CATALOGS = [
-    ("grocery", "grocery/catalog.jsonl", 0.99, ("title", "category", "brand", "country", "net_weight", "net_volume")),
-    ("apparel", "magento/catalog.csv", 0.99, ("title", "category", "color", "size", "material", "pattern", "climate")),
-    ("apparel", "magento/catalog_gear.csv", 0.99, ("category", "gender", "activity", "bag_features", "price")),
-    ("films", "interactions/items.jsonl", 0.99, ("title", "year", "genres", "overview", "original_language")),
+    (
+        "grocery",
+        "grocery/catalog.jsonl",
+        0.99,
+        ("title", "category", "brand", "country", "net_weight", "net_volume"),
+    ),
+    (
+        "apparel",
+        "magento/catalog.csv",
+        0.99,
+        ("title", "category", "color", "size", "material", "pattern", "climate"),
+    ),
+    (
+        "apparel",
+        "magento/catalog_gear.csv",
+        0.99,
+        ("category", "gender", "activity", "bag_features", "price"),
+    ),
+    (
+        "films",
+        "interactions/items.jsonl",
+        0.99,
+        ("title", "year", "genres", "overview", "original_language"),
+    ),
     ("multilingual", "stamps/catalog.jsonl", 0.99, ("title", "titles", "category")),
-    (str(TEST_TEMPLATES / "implicitave.yaml"), "implicitave/catalog.jsonl", 0.99, ("title", "department", "category")),
-    (str(TEST_TEMPLATES / "wdc_pave.yaml"), "wdc_pave/catalog.jsonl", 0.99, ("title", "description", "category")),
+    (
+        str(TEST_TEMPLATES / "implicitave.yaml"),
+        "implicitave/catalog.jsonl",
+        0.99,
+        ("title", "department", "category"),
+    ),
+    (
+        str(TEST_TEMPLATES / "wdc_pave.yaml"),
+        "wdc_pave/catalog.jsonl",
+        0.99,
+        ("title", "description", "category"),
+    ),
     ("product", "implicitave/catalog.jsonl", 0.99, ("title", "category")),
     ("product", "wdc_pave/catalog.jsonl", 0.99, ("title", "description", "category")),
 ]
@@ -100,15 +140,21 @@ CATALOGS = [
 
 @needs_data
 @pytest.mark.parametrize(("template", "catalog", "floor", "read"), CATALOGS)
-def test_real_catalogs_fit(template: str, catalog: str, floor: float, read: tuple[str, ...]) -> None:
-    """No record is set aside, the named attributes are read, and nearly every given value fits the template."""
+def test_real_catalogs_fit(
+    template: str, catalog: str, floor: float, read: tuple[str, ...]
+) -> None:
+    """No record is set aside, the named attributes are read, and nearly every given value fits the
+    template.
+    """
     normaliser = Normaliser(load_template(template))
     rows = table(catalog) if catalog.endswith(".csv") else jsonl(catalog)
     records = [normaliser.normalise(RAW, row) for row in rows]
     accepted = [record for record in records if isinstance(record, Record)]
     assert len(accepted) == len(rows)
     given = [(record, name) for record in accepted for name in record.given]
-    fitting = [name for record, name in given if name in record.values and not flagged(record, name)]
+    fitting = [
+        name for record, name in given if name in record.values and not flagged(record, name)
+    ]
     assert len(fitting) / len(given) >= floor
     assert set(read) <= set(fitting)
 
@@ -119,15 +165,26 @@ def flagged(record: Record, name: str) -> bool:
 
 @needs_data
 def test_values_of_real_records() -> None:
-    """A few records in full: two countries' names, a variant's pairs, a plain title from another language."""
+    """A few records in full: two countries' names, a variant's pairs, a plain title from another
+    language.
+    """
     grocery = Normaliser(load_template("grocery"))
-    milk = grocery.normalise(RAW, next(r for r in jsonl("grocery/catalog.jsonl") if r["id"] == "gro-00137"))
+    milk = grocery.normalise(
+        RAW, next(r for r in jsonl("grocery/catalog.jsonl") if r["id"] == "gro-00137")
+    )
     assert isinstance(milk, Record)
-    expected = {"brand": "Garant", "country": "Sweden", "category": "Dairy > Milk", "net_volume": 1000.0}
+    expected = {
+        "brand": "Garant",
+        "country": "Sweden",
+        "category": "Dairy > Milk",
+        "net_volume": 1000.0,
+    }
     assert {name: milk.values[name] for name in expected} == expected
     assert (milk.given["brand"], milk.given["country"]) == ("GARANT EKO", "Sverige")
     apparel = Normaliser(load_template("apparel"))
-    hoodie = apparel.normalise(RAW, next(r for r in table("magento/catalog.csv") if r["sku"] == "LM1679"))
+    hoodie = apparel.normalise(
+        RAW, next(r for r in table("magento/catalog.csv") if r["sku"] == "LM1679")
+    )
     assert isinstance(hoodie, Record)
     assert hoodie.values["category"] == "Clothing > Tops > Hoodies & Sweatshirts"
     assert hoodie.values["climate"] == ["All-weather", "Cool", "Indoor", "Spring", "Windy"]
@@ -135,7 +192,9 @@ def test_values_of_real_records() -> None:
     assert hoodie.image_refs == ("c/a/ca084e5f52e9.jpg",)
     stamps = Normaliser(load_template("multilingual"))
     titles = [stamps.normalise(RAW, row) for row in jsonl("stamps/catalog.jsonl")]
-    assert all(("title" in r.values) == ("titles" in r.values) for r in titles if isinstance(r, Record))
+    assert all(
+        ("title" in r.values) == ("titles" in r.values) for r in titles if isinstance(r, Record)
+    )
 
 
 @needs_data

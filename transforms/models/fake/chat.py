@@ -1,4 +1,6 @@
-"""A fake language model: scripted answers and failures, unknown values where the script is silent."""
+"""A fake language model: scripted answers and failures, unknown values where the script is
+silent.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ _CHARS_PER_TOKEN = 4
 
 
 class FakeChatModel:
-    """Answers from the script of transforms.models.fake.script, whose `match` is searched in digests and prompts.
+    """Answers from the script of transforms.models.fake.script, whose `match` is searched in
+    digests and prompts.
 
     calls, requests: how often it was called, with how many requests, batches that raised included.
     Raises ValueError for a script that cannot be used.
@@ -28,7 +31,9 @@ class FakeChatModel:
 
     def __init__(self, options: ModelOptions) -> None:
         self._script = Script(options, "describer")
-        self.parameters: dict[str, Any] = {"script": hashlib.sha256(self._script.text.encode()).hexdigest()}
+        self.parameters: dict[str, Any] = {
+            "script": hashlib.sha256(self._script.text.encode()).hexdigest()
+        }
         self.calls = self.requests = 0
 
     def load(self) -> None:
@@ -38,7 +43,10 @@ class FakeChatModel:
         """There is nothing to let go of."""
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """One scripted or derived answer per request. Raises RuntimeError where the script says so, before any."""
+        """One scripted or derived answer per request.
+
+        Raises RuntimeError where the script says so, before any.
+        """
         self.calls += 1
         self.requests += len(requests)
         yield from enumerate([self._answer(request) for request in requests])
@@ -53,7 +61,10 @@ class FakeChatModel:
             content, finish_reason = scripted.raw, scripted.finish_reason
         prompt_tokens = (len(request.system) + len(request.text)) // _CHARS_PER_TOKEN
         return ChatAnswer(
-            content, finish_reason, prompt_tokens=prompt_tokens, completion_tokens=len(content) // _CHARS_PER_TOKEN
+            content,
+            finish_reason,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(content) // _CHARS_PER_TOKEN,
         )
 
 

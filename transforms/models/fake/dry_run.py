@@ -1,7 +1,8 @@
 """A stand-in for a language model while a run is planned: nothing is sent, everything is counted.
 
-What would be asked follows from the catalog and the cheap rungs, and is asked here in the same way; only the answers
-are made up. The model's own name and parameters address the requests, so that kept answers are found.
+What would be asked follows from the catalog and the cheap rungs, and is asked here in the same way;
+only the answers are made up. The model's own name and parameters address the requests, so that kept
+answers are found.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.chat import FakeChatModel
 from transforms.models.tokens import reckon
 
-# Of the most tokens that a request is reckoned to take: of English text and pictures of usual proportions, roughly.
+# Of the most tokens that a request is reckoned to take: of English text and pictures of usual
+# proportions, roughly.
 USUAL_SHARE = 0.75
 
 
@@ -24,8 +26,9 @@ USUAL_SHARE = 0.75
 class Rates:
     """What calls took in an earlier run.
 
-    prompt_share: tokens of prompts, of those that were reckoned before they were sent; image_share: pictures' tokens,
-    of all of the prompts'; completion_tokens: of an answer on average, None where no earlier run tells.
+    prompt_share: tokens of prompts, of those that were reckoned before they were sent; image_share:
+    pictures' tokens, of all of the prompts'; completion_tokens: of an answer on average, None where
+    no earlier run tells.
     """
 
     prompt_share: float = USUAL_SHARE
@@ -34,9 +37,11 @@ class Rates:
 
 
 class RehearsedChatModel:
-    """The identity of `model`, with answers in which every list has a value, so that every level of it is asked for.
+    """The identity of `model`, with answers in which every list has a value, so that every level of
+    it is asked for.
 
-    The `fake` backend costs nothing and answers for itself: what it is asked is what it will be asked.
+    The `fake` backend costs nothing and answers for itself: what it is asked is what it will be
+    asked.
     """
 
     requires: tuple[str, ...] = ()
@@ -45,7 +50,9 @@ class RehearsedChatModel:
     def __init__(self, model: ChatModel, rates: Rates, image_px: int) -> None:
         self._model, self._rates, self._image_px = model, rates, image_px
         self._is_fake = isinstance(model, FakeChatModel)
-        self._answering = model if isinstance(model, FakeChatModel) else FakeChatModel(ModelOptions())
+        self._answering = (
+            model if isinstance(model, FakeChatModel) else FakeChatModel(ModelOptions())
+        )
 
     @property
     def model(self) -> str:
@@ -62,7 +69,9 @@ class RehearsedChatModel:
         """There is nothing to let go of."""
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """An answer per request as its schema wants it, with the tokens that it is likely to take."""
+        """An answer per request as its schema wants it, with the tokens that it is likely
+        to take.
+        """
         for index, answer in self._answering.answer(requests):
             if isinstance(answer, ChatAnswer) and not self._is_fake:
                 answer = self._likely(requests[index], answer)
@@ -89,5 +98,9 @@ class RehearsedChatModel:
 
 def _decided(request: ChatRequest, content: str) -> str:
     """The answer with the first of each list instead of unknown."""
-    offered = {key: schema["enum"][0] for key, schema in request.schema["properties"].items() if "enum" in schema}
+    offered = {
+        key: schema["enum"][0]
+        for key, schema in request.schema["properties"].items()
+        if "enum" in schema
+    }
     return json.dumps(json.loads(content) | offered, ensure_ascii=False)

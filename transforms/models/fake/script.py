@@ -1,10 +1,11 @@
 """Fake models: the same answer for the same content, scripted answers and failures, counted calls.
 
-They load nothing, so whole runs can be rehearsed and tested without a model. A script is a YAML list, of
-which the first entry for the model that matches a request's picture digests or text answers it:
+They load nothing, so whole runs can be rehearsed and tested without a model. A script is a YAML
+list, of which the first entry for the model that matches a request's picture digests or text
+answers it:
 
     - match: ^3f2a           # regular expression, searched in each digest and in the text or prompt
-      answer: {image.description: A red shirt., color: Red}   # keys of the JSON answer; the others say unknown
+      answer: {image.description: A red shirt., color: Red}  # other keys say unknown
     - match: broken
       failure: backend-failed  # a reason id: this request fails
     - match: poison
@@ -84,13 +85,26 @@ class ScriptEntry(BaseModel):
     @model_validator(mode="after")
     def _one_outcome(self) -> ScriptEntry:
         own = {"describer": ("answer", "raw"), "tagger": ("description",)}.get(self.model, ())
-        strange = [key for key in ("answer", "raw", "description") if getattr(self, key) is not None and key not in own]
+        strange = [
+            key
+            for key in ("answer", "raw", "description")
+            if getattr(self, key) is not None and key not in own
+        ]
         if strange:
             article = "an" if self.model[0] in "aeiou" else "a"
             choice = ", ".join([*own, "failure or raise: true"])
-            raise ValueError(f"has {strange[0]}, which {article} {self.model} does not give; say {choice}")
-        if sum(getattr(self, key) is not None for key in own) + (self.failure is not None) + self.raises != 1:
-            raise ValueError(f"has to say exactly one of {', '.join([*own, 'failure'])} and raise: true")
+            raise ValueError(
+                f"has {strange[0]}, which {article} {self.model} does not give; say {choice}"
+            )
+        if (
+            sum(getattr(self, key) is not None for key in own)
+            + (self.failure is not None)
+            + self.raises
+            != 1
+        ):
+            raise ValueError(
+                f"has to say exactly one of {', '.join([*own, 'failure'])} and raise: true"
+            )
         return self
 
     def matches(self, texts: Sequence[str]) -> bool:
@@ -102,10 +116,15 @@ class Script:
 
     def __init__(self, options: ModelOptions, model: str) -> None:
         self.text = _read_script(options.fake_script) if options.fake_script else "[]"
-        self._entries = [e for e in parse_script(self.text, options.fake_script or "") if e.model == model]
+        self._entries = [
+            e for e in parse_script(self.text, options.fake_script or "") if e.model == model
+        ]
 
     def outcome(self, texts: Sequence[str]) -> ScriptEntry | Failure | None:
-        """What the script says of a request with these texts. Raises RuntimeError where it says so."""
+        """What the script says of a request with these texts.
+
+        Raises RuntimeError where it says so.
+        """
         entry = next((entry for entry in self._entries if entry.matches(texts)), None)
         if entry is not None and entry.raises:
             raise RuntimeError(f"the fake script raises for match {entry.match!r}")
@@ -146,7 +165,10 @@ def _explain(finding: Any) -> str:
 
 
 class FakeImageEncoder:
-    """Vectors from the picture's digest. calls, requests: how often it was called, with how many pictures."""
+    """Vectors from the picture's digest.
+
+    calls, requests: how often it was called, with how many pictures.
+    """
 
     model = "fake-image 1"
     requires: tuple[str, ...] = ()
@@ -166,7 +188,11 @@ class FakeImageEncoder:
 
     def _encode(self, picture: Picture) -> ImageEncoding | Failure:
         scripted = self._script.outcome([picture.digest])
-        return scripted if isinstance(scripted, Failure) else ImageEncoding(hash_vector(picture.digest))
+        return (
+            scripted
+            if isinstance(scripted, Failure)
+            else ImageEncoding(hash_vector(picture.digest))
+        )
 
 
 class FakeTextEncoder:
@@ -207,14 +233,19 @@ class FakeTagger:
 
     def __init__(self, options: ModelOptions) -> None:
         self._script = Script(options, "tagger")
-        self.parameters: dict[str, Any] = {"script": hashlib.sha256(self._script.text.encode()).hexdigest()}
+        self.parameters: dict[str, Any] = {
+            "script": hashlib.sha256(self._script.text.encode()).hexdigest()
+        }
         self.calls = self.requests = 0
 
     def load(self) -> None:
         """There is nothing to load."""
 
     def tag(self, requests: Sequence[TagRequest]) -> list[Tags | Failure]:
-        """One scripted or derived answer per request. Raises RuntimeError where the script says so."""
+        """One scripted or derived answer per request.
+
+        Raises RuntimeError where the script says so.
+        """
         self.calls += 1
         self.requests += len(requests)
         return [self._answer(request) for request in requests]
@@ -223,7 +254,9 @@ class FakeTagger:
         digests = [picture.digest for picture in request.pictures]
         scripted = self._script.outcome([*digests, request.text])
         if scripted is None:
-            return Tags(f"Fake description of picture {', '.join(d[:12] for d in digests) or 'none'}.")
+            return Tags(
+                f"Fake description of picture {', '.join(d[:12] for d in digests) or 'none'}."
+            )
         if isinstance(scripted, Failure):
             return scripted
         return Tags(scripted.description or "", tuple(scripted.colors.items()), scripted.text)
@@ -232,7 +265,8 @@ class FakeTagger:
 def hash_vector(content: str) -> Vector:
     """A float32 vector of shape (64,) and length one, from a hash of `content`."""
     steps = np.frombuffer(
-        hashlib.shake_256(content.encode("utf-8", "surrogatepass")).digest(2 * DIMENSION), dtype="<i2"
+        hashlib.shake_256(content.encode("utf-8", "surrogatepass")).digest(2 * DIMENSION),
+        dtype="<i2",
     )
     vector = steps.astype(np.float32)
     return vector / np.linalg.norm(vector)

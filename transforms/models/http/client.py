@@ -1,16 +1,22 @@
-"""A client of OpenAI-compatible chat completions: one event loop in one thread, shared by all who ask.
+"""A client of OpenAI-compatible chat completions: one event loop in one thread, shared by all who
+ask.
 
-A request's pictures are read and encoded when its turn comes, so memory is bounded by `max_inflight` and never by
-the number of requests. What keeps a run from stalling:
+A request's pictures are read and encoded when its turn comes, so memory is bounded by
+`max_inflight` and never by the number of requests. What keeps a run from stalling:
 
-- one sending takes at most `timeout_secs`, from connecting to the last byte, and CONNECT_SECS of it for connecting;
-- after 429, 5xx, a timeout, a broken connection or something that is no chat completion it is sent again, at most
-  `max_retries` times, after a random time of up to BACKOFF_SECS that doubles up to BACKOFF_CAP_SECS; a Retry-After
-  is waited for first, up to RETRY_AFTER_CAP_SECS;
-- a refused connection is the server's doing: it is charged to the request only if the server answered others
+- one sending takes at most `timeout_secs`, from connecting to the last byte, and CONNECT_SECS of it
+  for connecting;
+- after 429, 5xx, a timeout, a broken connection or something that is no chat completion it is sent
+  again, at most
+  `max_retries` times, after a random time of up to BACKOFF_SECS that doubles up to
+  BACKOFF_CAP_SECS; a Retry-After is waited for first, up to RETRY_AFTER_CAP_SECS;
+- a refused connection is the server's doing: it is charged to the request only if the server
+  answered others
   meanwhile, and the upstream is asked where the server is now;
-- when nothing was answered for `give_up_secs` while the server was asked, it is given up: everything open and
-  everything later fails at once. Waiting for the upstream, and having nothing to ask, do not count as silence.
+- when nothing was answered for `give_up_secs` while the server was asked, it is given up:
+  everything open and
+  everything later fails at once. Waiting for the upstream, and having nothing to ask, do not count
+  as silence.
 
 The server is talked to directly: no proxy from the environment, no netrc, no cookies, no redirects.
 """
@@ -49,8 +55,9 @@ MAX_RESPONSE_BYTES = 8 * 2**20
 BACKOFF_SECS = 0.5
 BACKOFF_CAP_SECS = 30.0
 CONNECT_SECS = 30.0
-# Servers let go of idle connections after five seconds and more (uvicorn, which vLLM runs on: five). Letting go
-# first keeps a request from being sent into a connection that is just being closed.
+# Servers let go of idle connections after five seconds and more (uvicorn, which vLLM runs on:
+# five). Letting go first keeps a request from being sent into a connection that is just being
+# closed.
 KEEPALIVE_SECS = 4.0
 
 # Enough to hide the latency of remote storage, few enough not to fight for the interpreter.
@@ -64,14 +71,20 @@ class UpstreamGoneError(Exception):
 
 
 class Upstream(Protocol):
-    """Where the server is. Both methods may block; they are called in a thread of their own, one at a time."""
+    """Where the server is.
+
+    Both methods may block; they are called in a thread of their own, one at a time.
+    """
 
     def url(self) -> str:
         """Base URL, up to and with `/v1`; waits while a server starts. Raises UpstreamGoneError."""
         ...
 
     def lost(self, url: str) -> str:
-        """The base URL from now on, after connecting to `url` failed; waits for a restart. Raises UpstreamGoneError."""
+        """The base URL from now on, after connecting to `url` failed; waits for a restart.
+
+        Raises UpstreamGoneError.
+        """
         ...
 
 
@@ -149,7 +162,9 @@ class Breaker:
 class _Location:
     """Where the server is, asked of the upstream once, however many requests want to know."""
 
-    def __init__(self, upstream: Upstream, breaker: Breaker, give_up: Callable[[str], None]) -> None:
+    def __init__(
+        self, upstream: Upstream, breaker: Breaker, give_up: Callable[[str], None]
+    ) -> None:
         self._upstream = upstream
         self._breaker = breaker
         self._give_up = give_up
@@ -164,7 +179,9 @@ class _Location:
         return self.url, self.moves
 
     async def lost(self, moves: int) -> None:
-        """Connecting failed where the server was after `moves`; returns when it is known where it is now."""
+        """Connecting failed where the server was after `moves`; returns when it is known where it
+        is now.
+        """
         if moves == self.moves:
             await self._ask()
 
@@ -187,7 +204,9 @@ class _Location:
             self.moves += 1
         except UpstreamGoneError as error:
             self._give_up(str(error))
-        except Exception as error:  # without an address nothing can be asked, whatever the upstream raised
+        except (
+            Exception
+        ) as error:  # without an address nothing can be asked, whatever the upstream raised
             self._give_up(f"the server's address is not to be had: {type(error).__name__}: {error}")
         finally:
             self._breaker.pause(loop.time() - started)
@@ -195,7 +214,10 @@ class _Location:
 
 
 async def _in_daemon_thread(call: Callable[[], str]) -> str:
-    """What `call` returns or raises. Unlike an executor's thread it keeps no interpreter from ending."""
+    """What `call` returns or raises.
+
+    Unlike an executor's thread it keeps no interpreter from ending.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[str] = loop.create_future()
 
@@ -217,10 +239,14 @@ async def _in_daemon_thread(call: Callable[[], str]) -> str:
 
 @dataclass(eq=False, slots=True)
 class _Call:
-    """One call of `answer`: what it asks, what is under way, and the way back to the thread that waits."""
+    """One call of `answer`: what it asks, what is under way, and the way back to the thread that
+    waits.
+    """
 
     requests: Sequence[ChatRequest]
-    answers: SimpleQueue[tuple[int, ChatAnswer | Failure] | Exception] = field(default_factory=SimpleQueue)
+    answers: SimpleQueue[tuple[int, ChatAnswer | Failure] | Exception] = field(
+        default_factory=SimpleQueue
+    )
     asks: set[asyncio.Task[ChatAnswer | Failure]] = field(default_factory=set)
     feed: asyncio.Task[None] | None = None
 
@@ -236,7 +262,10 @@ class ChatClient:
         self._key = key
         self._breaker = Breaker(options.give_up_secs)
         self._location = _Location(upstream, self._breaker, self._give_up)
-        self._requests_pace, self._tokens_pace = Pace(options.requests_per_min), Pace(options.tokens_per_min)
+        self._requests_pace, self._tokens_pace = (
+            Pace(options.requests_per_min),
+            Pace(options.tokens_per_min),
+        )
         self._slots = asyncio.Semaphore(options.max_inflight)
         self._feeds: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[ChatAnswer | Failure]] = set()
@@ -244,22 +273,29 @@ class ChatClient:
         self._served = False
         self._gone: Failure | None = None
         self._closed = False
-        # An iterator that is thrown away may be closed by the garbage collector, in whatever thread that runs.
+        # An iterator that is thrown away may be closed by the garbage collector, in whatever thread
+        # that runs.
         self._lock = threading.RLock()
-        self._readers = ThreadPoolExecutor(min(MAX_READERS, options.max_inflight), "chat-client-reader")
+        self._readers = ThreadPoolExecutor(
+            min(MAX_READERS, options.max_inflight), "chat-client-reader"
+        )
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="chat-client")
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, daemon=True, name="chat-client"
+        )
         self._thread.start()
         self._session = asyncio.run_coroutine_threadsafe(self._connect(), self._loop).result()
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         """(index of the request, its answer or Failure), each as soon as it is there.
 
-        What is under way is cancelled when the iterator is closed early. Raises what iterating `requests` raises.
+        What is under way is cancelled when the iterator is closed early. Raises what iterating
+        `requests` raises.
         """
         call = _Call(requests)
         with self._lock:
-            # Under the lock, so that it comes before the shutting down that `close` asks the loop for.
+            # Under the lock, so that it comes before the shutting down that `close` asks the loop
+            # for.
             if not self._closed:
                 self._loop.call_soon_threadsafe(self._begin, call)
             else:
@@ -292,15 +328,22 @@ class ChatClient:
     async def _connect(self) -> aiohttp.ClientSession:
         import aiohttp
 
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         return aiohttp.ClientSession(
             # The slots bound the connections.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECS),
-            # No total: aiohttp enters its timer twice, so that a timeout and a cancellation in the same turn of the
-            # loop, as when a silent server is given up, come out as a timeout and the cancellation is lost.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_SECS, self._options.timeout_secs)),
+            # No total: aiohttp enters its timer twice, so that a timeout and a cancellation in the
+            # same turn of the loop, as when a silent server is given up, come out as a timeout and
+            # the cancellation is lost.
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=min(CONNECT_SECS, self._options.timeout_secs)
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             # A small compressed response may stand for gigabytes.
@@ -349,7 +392,8 @@ class ChatClient:
             call.answers.put(error)
 
     def _deliver(self, call: _Call, index: int, task: asyncio.Task[ChatAnswer | Failure]) -> None:
-        # A task that is cancelled before its first step runs none of its code, so this is where all end.
+        # A task that is cancelled before its first step runs none of its code, so this is where all
+        # end.
         self._slots.release()
         self._asks.discard(task)
         call.asks.discard(task)
@@ -366,7 +410,9 @@ class ChatClient:
 
     async def _ask(self, request: ChatRequest) -> ChatAnswer | Failure:
         try:
-            body = await self._loop.run_in_executor(self._readers, request_body, request, self._options)
+            body = await self._loop.run_in_executor(
+                self._readers, request_body, request, self._options
+            )
         except Exception as error:  # whatever a file system raises concerns this request only
             return self._failed("the request could not be made ready", error)
         tokens, sendings, charged, answers = estimated_tokens(request), 0, 0, self._breaker.answers
@@ -399,14 +445,18 @@ class ChatClient:
         try:
             async with (
                 asyncio.timeout(self._options.timeout_secs),
-                self._session.post(f"{url}/chat/completions", data=data, allow_redirects=False) as response,
+                self._session.post(
+                    f"{url}/chat/completions", data=data, allow_redirects=False
+                ) as response,
             ):
                 content, size = [], 0
                 async for chunk in response.content.iter_any():
                     content.append(chunk)
                     size += len(chunk)
                     if size > MAX_RESPONSE_BYTES:
-                        return Trouble(not_completion(f"more than {MAX_RESPONSE_BYTES:,} bytes", self._key))
+                        return Trouble(
+                            not_completion(f"more than {MAX_RESPONSE_BYTES:,} bytes", self._key)
+                        )
                 return judge(response.status, response.headers, b"".join(content), self._key)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return Trouble(self._failed("no connection", error, "model-error"), unreachable=True)
@@ -419,11 +469,14 @@ class ChatClient:
     def _note(self, outcome: Trouble, url: str) -> None:
         """Count a failed sending, and give the server up when it was one too many."""
         now = self._loop.time()
-        # Once the key was good for something, a 403 speaks of this request, as gateways that moderate do.
+        # Once the key was good for something, a 403 speaks of this request, as gateways that
+        # moderate do.
         if outcome.unauthorized == 401 or (outcome.unauthorized and not self._served):
             self._give_up(
-                f"{url} does not accept the key (HTTP {outcome.unauthorized}): set the environment variable "
-                f"{self._options.api_key_env} to a key that it accepts and run again; what was answered is kept"
+                f"{url} does not accept the key (HTTP {outcome.unauthorized}): set the environment "
+                "variable "
+                f"{self._options.api_key_env} to a key that it accepts and run again; what was "
+                "answered is kept"
             )
         elif outcome.alive:
             self._breaker.answered()
@@ -432,7 +485,8 @@ class ChatClient:
             if self._breaker.left_secs(now) <= 0:
                 self._give_up(
                     f"{url} answered nothing to {self._breaker.failures} sendings in "
-                    f"{self._breaker.silent_secs(now):.1f} s and was given up (--give-up-secs); look at the server and "
+                    f"{self._breaker.silent_secs(now):.1f} s and was given up (--give-up-secs); "
+                    "look at the server and "
                     "its log and run again, what was answered is kept; the last error: "
                     + one_line(outcome.failure.message, self._key, QUOTE_CHARS // 2)
                 )
@@ -440,14 +494,19 @@ class ChatClient:
     def _delay_secs(self, outcome: Trouble, sendings: int) -> float:
         secs = random.uniform(0, min(BACKOFF_CAP_SECS, BACKOFF_SECS * 2 ** min(sendings - 1, 10)))  # noqa: S311
         if not outcome.alive:
-            # A server that is about to be given up is asked once more at that moment, not long after.
+            # A server that is about to be given up is asked once more at that moment, not long
+            # after.
             secs = min(secs, max(self._breaker.left_secs(self._loop.time()), 0.0))
         return outcome.after_secs + secs
 
-    def _failed(self, problem: str, error: BaseException, reason: str = "backend-failed") -> Failure:
+    def _failed(
+        self, problem: str, error: BaseException, reason: str = "backend-failed"
+    ) -> Failure:
         return Failure(reason, one_line(f"{problem}: {type(error).__name__}: {error}", self._key))
 
     def _finally(self, failure: Failure, sendings: int) -> Failure:
         if sendings == 1:
             return failure
-        return Failure(failure.reason, one_line(f"after {sendings} sendings: {failure.message}", self._key))
+        return Failure(
+            failure.reason, one_line(f"after {sendings} sendings: {failure.message}", self._key)
+        )

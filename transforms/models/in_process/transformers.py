@@ -1,7 +1,8 @@
-"""A multimodal language model in this process, on the CPU or one GPU, that can answer only what the schema allows.
+"""A multimodal language model in this process, on the CPU or one GPU, that can answer only what the
+schema allows.
 
-`generate` runs the model; which token comes is decided in transforms.models.in_process.constrained, request by request, so that
-a batch may mix schemas, limits and temperatures.
+`generate` runs the model; which token comes is decided in transforms.models.in_process.constrained,
+request by request, so that a batch may mix schemas, limits and temperatures.
 """
 
 from __future__ import annotations
@@ -25,16 +26,18 @@ from transforms.models.logprobs import value_probabilities
 if TYPE_CHECKING:
     pass
 
-# What a picture is taken to be as long as none was seen; only for putting requests of one length together.
+# What a picture is taken to be as long as none was seen; only for putting requests of one length
+# together.
 PICTURE_TOKENS = 576
 
 
 class TransformersChatModel:
-    """`--describe-model`, a hub id or local folder of any architecture of `AutoModelForImageTextToText`.
+    """`--describe-model`, a hub id or local folder of any architecture of
+    `AutoModelForImageTextToText`.
 
-    Weights are read from safetensors files only, and code that comes with a model is never run. Catalog text that
-    spells a control token of the model (`<image>`, `<|im_end|>`) is read as plain text. Raises ValueError when no
-    model is named.
+    Weights are read from safetensors files only, and code that comes with a model is never run.
+    Catalog text that spells a control token of the model (`<image>`, `<|im_end|>`) is read as plain
+    text. Raises ValueError when no model is named.
     """
 
     requires = ("torch", "transformers", "llguidance")
@@ -53,7 +56,9 @@ class TransformersChatModel:
 
     @cached_property
     def model(self) -> str:
-        """Read once: it is part of every request's content address, and a folder's files are sampled for it."""
+        """Read once: it is part of every request's content address, and a folder's files are
+        sampled for it.
+        """
         return model_identity(self._chat.model, self._chat.revision)
 
     @property
@@ -61,7 +66,10 @@ class TransformersChatModel:
         return {"dtype": self._chat.dtype, "seed": SEED}
 
     def load(self) -> None:
-        """Read processor and weights. Raises ValueError, OSError or ImportError that says what is lacking."""
+        """Read processor and weights.
+
+        Raises ValueError, OSError or ImportError that says what is lacking.
+        """
         import torch
         from llguidance import LLExecutor
         from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
@@ -71,22 +79,30 @@ class TransformersChatModel:
         settings: Any = GenerationConfig
         torch.set_num_threads(self._threads)
         self._device = _device(self._chat.device)
-        source: dict[str, Any] = {"revision": self._chat.revision or None, "trust_remote_code": False}
+        source: dict[str, Any] = {
+            "revision": self._chat.revision or None,
+            "trust_remote_code": False,
+        }
         with quiet_transformers():
             try:
                 self._processor: Any = read_processor(self._chat.model, backend="pil", **source)
-            except ImportError:  # Qwen-VL and others that also take videos can do without PIL, not without torchvision
+            # Qwen-VL and others that also take videos can do without PIL, not without torchvision.
+            except ImportError:
                 self._processor = read_processor(self._chat.model, **source)
             network: Any = AutoModelForImageTextToText.from_pretrained(
                 self._chat.model, dtype=self._chat.dtype, use_safetensors=True, **source
             )
         tokenizer = self._processor.tokenizer
         if not (getattr(self._processor, "chat_template", None) or tokenizer.chat_template):
-            raise ValueError(f"{self._chat.model} has no chat template; name a model made for chat (-Instruct, -it)")
+            raise ValueError(
+                f"{self._chat.model} has no chat template; name a model made for chat (-Instruct, "
+                "-it)"
+            )
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        # A checkpoint's own settings (penalties, sampling) must not stand between the scores and the choice.
+        # A checkpoint's own settings (penalties, sampling) must not stand between the scores and
+        # the choice.
         network.generation_config = settings(pad_token_id=tokenizer.pad_token_id)
         text_config = network.config.get_text_config()
         self._max_positions: int = getattr(text_config, "max_position_embeddings", None) or 2**31
@@ -102,10 +118,11 @@ class TransformersChatModel:
         self._network = None
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """(index of the request, its answer or Failure), each batch as soon as it is done, longest prompts first.
+        """(index of the request, its answer or Failure), each batch as soon as it is done, longest
+        prompts first.
 
-        A request fails alone when its picture, its schema or its length is at fault. Raises what the libraries
-        raise for a batch.
+        A request fails alone when its picture, its schema or its length is at fault. Raises what
+        the libraries raise for a batch.
         """
         if self._network is None:
             raise RuntimeError("load() comes before answer()")
@@ -113,29 +130,44 @@ class TransformersChatModel:
         # Longest first: what does not fit into memory shows at once.
         order = sorted(range(len(requests)), key=lengths.__getitem__, reverse=True)
         for first in range(0, len(order), self._chat.batch_size):
-            yield from self._answer_batch({i: requests[i] for i in order[first : first + self._chat.batch_size]})
+            yield from self._answer_batch(
+                {i: requests[i] for i in order[first : first + self._chat.batch_size]}
+            )
 
     def _length(self, request: ChatRequest) -> float:
         """About how many tokens the prompt has, pictures included."""
         text = self._processor.tokenizer.encode(request.text, add_special_tokens=False)
         return len(text) + self._picture_tokens * len(request.pictures)
 
-    def _answer_batch(self, batch: Mapping[int, ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def _answer_batch(
+        self, batch: Mapping[int, ChatRequest]
+    ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         started = perf_counter()
         conversations: dict[int, list[Any]] = {}
         rows: dict[int, Row] = {}
         for index, request in batch.items():
             try:
                 conversations[index] = conversation(request)
-                rows[index] = Row(self._vocabulary.matcher(request.schema), request.max_tokens, request.temperature)
-            except Exception as error:  # whatever PIL, a file system or the grammar says concerns this request only
+                rows[index] = Row(
+                    self._vocabulary.matcher(request.schema),
+                    request.max_tokens,
+                    request.temperature,
+                )
+            # Whatever PIL, a file system or the grammar says concerns this request only.
+            except Exception as error:
                 yield index, _failure(f"{type(error).__name__}: {error}")
         inputs, lengths = self._encode([conversations[index] for index in rows])
-        too_long = {i: n for i, n in zip(rows, lengths, strict=True) if n + rows[i].max_tokens > self._max_positions}
+        too_long = {
+            i: n
+            for i, n in zip(rows, lengths, strict=True)
+            if n + rows[i].max_tokens > self._max_positions
+        }
         for index, length in too_long.items():
             message = (
-                f"the prompt has {length:,} tokens and the answer may have {rows.pop(index).max_tokens:,}; the model "
-                f"takes {self._max_positions:,}: lower --max-text-chars, --max-pictures or --max-answer-tokens"
+                f"the prompt has {length:,} tokens and the answer may have "
+                f"{rows.pop(index).max_tokens:,}; the model "
+                f"takes {self._max_positions:,}: lower --max-text-chars, --max-pictures or "
+                "--max-answer-tokens"
             )
             yield index, Failure("model-refused", message)
         if too_long:
@@ -146,7 +178,9 @@ class TransformersChatModel:
         if pictures := sum(len(batch[index].pictures) for index in rows):
             self._picture_tokens = sum(image_tokens) / pictures
         self._decode(inputs, list(rows.values()))
-        for (index, row), length, of_images in zip(rows.items(), lengths, image_tokens, strict=True):
+        for (index, row), length, of_images in zip(
+            rows.items(), lengths, image_tokens, strict=True
+        ):
             yield index, self._answer(row, length, of_images, row.ended_at - started)
 
     def _encode(self, conversations: Sequence[list[Any]]) -> tuple[Any, list[int]]:
@@ -177,12 +211,16 @@ class TransformersChatModel:
         with torch.inference_mode():
             self._network.generate(
                 **inputs.to(self._device, self._network.dtype),
-                generation_config=settings(max_new_tokens=longest, do_sample=False, pad_token_id=pad),
+                generation_config=settings(
+                    max_new_tokens=longest, do_sample=False, pad_token_id=pad
+                ),
                 logits_processor=[choice.pick],
                 stopping_criteria=[choice.ended],
             )
 
-    def _answer(self, row: Row, length: int, image_tokens: int, seconds: float) -> ChatAnswer | Failure:
+    def _answer(
+        self, row: Row, length: int, image_tokens: int, seconds: float
+    ) -> ChatAnswer | Failure:
         if row.problem:
             return _failure(row.problem)
         pieces = [self._vocabulary.piece(token) for token in row.tokens]
@@ -204,7 +242,10 @@ class TransformersChatModel:
 
 
 def conversation(request: ChatRequest) -> list[dict[str, Any]]:
-    """The request's turns as chat templates take them, pictures decoded. Raises what reading or decoding raises."""
+    """The request's turns as chat templates take them, pictures decoded.
+
+    Raises what reading or decoding raises.
+    """
     pictures = [{"type": "image", "image": _image(picture)} for picture in request.pictures]
     user = {"role": "user", "content": [*pictures, {"type": "text", "text": request.text}]}
     system = {"role": "system", "content": [{"type": "text", "text": request.system}]}
@@ -226,4 +267,6 @@ def _device(wanted: str) -> str:
 
 
 def _failure(message: str) -> Failure:
-    return Failure("backend-failed", textwrap.shorten(message, MAX_MESSAGE_CHARS, placeholder=" ..."))
+    return Failure(
+        "backend-failed", textwrap.shorten(message, MAX_MESSAGE_CHARS, placeholder=" ...")
+    )

@@ -1,4 +1,6 @@
-"""vLLM: its OpenAI-compatible server, started on the worker machine and shared by the run's processes there."""
+"""vLLM: its OpenAI-compatible server, started on the worker machine and shared by the run's
+processes there.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 class VllmChatModel:
     """The model `--describe-model`, a hub id or a local folder, in a vLLM server of this machine.
 
-    The first question starts the server, or joins the one that another process of the run has started. Answers keep
-    to the request's schema because the server decodes nothing else. Raises ValueError that says what to write when
-    an option is missing or cannot work.
+    The first question starts the server, or joins the one that another process of the run has
+    started. Answers keep to the request's schema because the server decodes nothing else. Raises
+    ValueError that says what to write when an option is missing or cannot work.
     """
 
     concurrent = True
@@ -29,10 +31,15 @@ class VllmChatModel:
     def __init__(self, options: ModelOptions) -> None:
         self._chat = options.chat
         if not self._chat.model:
-            raise ValueError("--describe-backend vllm needs --describe-model NAME: a hub id or a local folder")
+            raise ValueError(
+                "--describe-backend vllm needs --describe-model NAME: a hub id or a local folder"
+            )
         python = self._chat.vllm_python
         if python and shutil.which(python) is None:
-            raise ValueError(f"--vllm-python {python!r} is no program; name the interpreter that vLLM is installed in")
+            raise ValueError(
+                f"--vllm-python {python!r} is no program; name the interpreter that vLLM is "
+                "installed in"
+            )
         self._extra = extra_arguments(self._chat)
         self._model = model_identity(self._chat.model, self._chat.revision)
         self._server: VllmServer | None = None
@@ -48,7 +55,8 @@ class VllmChatModel:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        # Any extra argument may shape an answer (quantisation, chat template, context length), so all of them count.
+        # Any extra argument may shape an answer (quantisation, chat template, context length), so
+        # all of them count.
         from transforms.models.chat import SEED
 
         return {"seed": SEED, "dtype": self._chat.dtype, "vllm_args": self._extra}

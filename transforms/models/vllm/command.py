@@ -9,7 +9,8 @@ import sys
 from transforms.models.chat_options import ChatOptions
 from transforms.models.vllm import supervisor
 
-# What decides where the server is and what it is called belongs to the job; each has an option, or no use.
+# What decides where the server is and what it is called belongs to the job; each has an option, or
+# no use.
 NOT_YOURS = {
     "--model": "use --describe-model",
     "--served-model-name": "use --describe-model",
@@ -27,14 +28,16 @@ SHORT_NAMES = {
     "-pp": "--pipeline-parallel-size",
     "-dp": "--data-parallel-size",
 }
-# A name that no server can have (RFC 2606): with it on the list of allowed hosts, no URL in a prompt is ever fetched.
+# A name that no server can have (RFC 2606): with it on the list of allowed hosts, no URL in a
+# prompt is ever fetched.
 NO_HOST = "none.invalid"
 
 
 def server_command(options: ChatOptions) -> list[str]:
     """The words of the command; supervisor.PORT stands for the port.
 
-    What `options.vllm_args` set replaces the defaults. Raises ValueError for what they must not set.
+    What `options.vllm_args` set replaces the defaults. Raises ValueError for what they must not
+    set.
     """
     extra = extra_arguments(options)
     defaults: dict[str, str | None] = {
@@ -47,10 +50,15 @@ def server_command(options: ChatOptions) -> list[str]:
         "--load-format": "safetensors",
         # A model that makes no text fails at the start, instead of with each request.
         "--runner": "generate",
-        "--limit-mm-per-prompt": json.dumps({"image": options.max_pictures, "video": 0, "audio": 0}),
-        # White space without end is what constrained decoding breaks on. xgrammar (0.2.8, vLLM's default) lets control
-        # characters into bounded strings and forbids escapes there: its answers were no JSON.
-        "--structured-outputs-config": json.dumps({"backend": "guidance", "disable_any_whitespace": True}),
+        "--limit-mm-per-prompt": json.dumps(
+            {"image": options.max_pictures, "video": 0, "audio": 0}
+        ),
+        # White space without end is what constrained decoding breaks on. xgrammar (0.2.8, vLLM's
+        # default) lets control characters into bounded strings and forbids escapes there: its
+        # answers were no JSON.
+        "--structured-outputs-config": json.dumps(
+            {"backend": "guidance", "disable_any_whitespace": True}
+        ),
         "--allowed-media-domains": NO_HOST,
         # A line for each request makes a log of gigabytes.
         "--disable-uvicorn-access-log": None,
@@ -77,11 +85,16 @@ def server_command(options: ChatOptions) -> list[str]:
 
 
 def extra_arguments(options: ChatOptions) -> list[str]:
-    """The words of `options.vllm_args`. Raises ValueError when they cannot be told apart or set what is the job's."""
+    """The words of `options.vllm_args`.
+
+    Raises ValueError when they cannot be told apart or set what is the job's.
+    """
     try:
         words = shlex.split(options.vllm_args)
     except ValueError as error:
-        raise ValueError(f"--vllm-args {options.vllm_args!r} cannot be split into words: {error}") from None
+        raise ValueError(
+            f"--vllm-args {options.vllm_args!r} cannot be split into words: {error}"
+        ) from None
     for word in words:
         if (name := _name(word)) in NOT_YOURS:
             raise ValueError(f"--vllm-args must not set {name}: {NOT_YOURS[name]}")

@@ -1,7 +1,9 @@
-"""The warden of a vLLM server: kills all that is left of its session once the guard lets go, or has been killed.
+"""The warden of a vLLM server: kills all that is left of its session once the guard lets go, or has
+been killed.
 
-Started by the guard as a file, with the session's number; what the guard holds is the other end of its standard
-input. vLLM's engine processes outlive their parent, so ending the server's first process is not enough. Linux only.
+Started by the guard as a file, with the session's number; what the guard holds is the other end of
+its standard input. vLLM's engine processes outlive their parent, so ending the server's first
+process is not enough. Linux only.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def main(session: int) -> int:
 
 
 def _members(session: int) -> Iterator[int]:
-    """The session's processes, without those that are dead and only wait for their parent to notice."""
+    """The session's processes, without those that are dead and only wait for their parent to
+    notice.
+    """
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             # The command's name, in parentheses, may hold anything.

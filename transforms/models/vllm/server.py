@@ -1,12 +1,13 @@
-"""One vLLM server a machine, for all processes of a run: started by the first that needs it, ended with the last.
+"""One vLLM server a machine, for all processes of a run: started by the first that needs it, ended
+with the last.
 
-Linux only. The guard (supervisor.py) owns the server; what is here is a user's side: finding the guard or starting
-it, asking it where the server is, and telling people what went wrong.
+Linux only. The guard (supervisor.py) owns the server; what is here is a user's side: finding the
+guard or starting it, asking it where the server is, and telling people what went wrong.
 
-Guard, socket and logs live in `<temporary folder>/catalog-enrich-<user id>/<run and command>`, which nobody else can
-enter. Logs stay there after a failure. Other users of the machine can reach the port, so the server wants a key. It
-is derived from a secret in that folder, so that it is the same for all processes and after a restart, and it is in no
-option, command line or log.
+Guard, socket and logs live in `<temporary folder>/catalog-enrich-<user id>/<run and command>`,
+which nobody else can enter. Logs stay there after a failure. Other users of the machine can reach
+the port, so the server wants a key. It is derived from a secret in that folder, so that it is the
+same for all processes and after a restart, and it is in no option, command line or log.
 """
 
 from __future__ import annotations
@@ -34,14 +35,16 @@ from transforms.models.http.client import UpstreamGoneError
 from transforms.models.vllm import supervisor
 from transforms.models.vllm.command import server_command, server_environment
 
-# Beyond the time that the server may take: for an earlier server to be gone, and for the guard itself.
+# Beyond the time that the server may take: for an earlier server to be gone, and for the guard
+# itself.
 PATIENCE_SECS = 90.0
 CONNECT_SECS = 10.0
 RETRY_SECS = 0.1
 CLOSED = "this process has left its vLLM server"
 MAX_ANSWER_BYTES = 65536
 TAIL_BYTES, TAIL_LINES, LINE_CHARS = 256 * 1024, 15, 300
-# vLLM's log ends with where a failure was noticed; what failed is named earlier, by the first line like this.
+# vLLM's log ends with where a failure was noticed; what failed is named earlier, by the first line
+# like this.
 _CAUSE = re.compile(r"\b\w*(?:Error|Exception): \S|\berror: ")
 # Who wrote a line and when: `(EngineCore pid=7) ERROR 01-31 12:00:00 [core.py:1] `.
 _LINE_START = re.compile(r"^(?:\(.*? pid=\d+\) )?(?:[A-Z]+ \d\d-\d\d [\d:]+ \[.*?\] )?")
@@ -52,8 +55,8 @@ _log = logging.getLogger(__name__)
 class VllmServer:
     """This process's share of the server that `options` describe; an Upstream of ChatClient.
 
-    Nothing is started before `url`. All methods are safe to call from any thread. Processes share a server when
-    session, command and visible accelerators are equal.
+    Nothing is started before `url`. All methods are safe to call from any thread. Processes share a
+    server when session, command and visible accelerators are equal.
     """
 
     def __init__(self, options: ChatOptions) -> None:
@@ -67,21 +70,33 @@ class VllmServer:
         self._lock = threading.Lock()
 
     def key(self) -> str:
-        """What the server wants as a bearer token. Raises UpstreamGoneError when the private folder cannot be made."""
+        """What the server wants as a bearer token.
+
+        Raises UpstreamGoneError when the private folder cannot be made.
+        """
         return hmac.digest(_secret(_home()), self._name.encode(), "sha256").hex()
 
     def url(self) -> str:
-        """Base URL, up to and with `/v1`; waits while the server starts. Raises UpstreamGoneError."""
+        """Base URL, up to and with `/v1`; waits while the server starts.
+
+        Raises UpstreamGoneError.
+        """
         with self._lock:
             return self._url or self._ask()
 
     def lost(self, url: str) -> str:
-        """The base URL from now on, after connecting to `url` failed; waits for a restart. Raises UpstreamGoneError."""
+        """The base URL from now on, after connecting to `url` failed; waits for a restart.
+
+        Raises UpstreamGoneError.
+        """
         with self._lock:
             return self._ask(url) if url == self._url else self._url or self._ask()
 
     def close(self) -> None:
-        """Give this share up. When it was the last, returns after the server has ended, or PATIENCE_SECS at most."""
+        """Give this share up.
+
+        When it was the last, returns after the server has ended, or PATIENCE_SECS at most.
+        """
         self._closed = True
         connection = self._connection
         if connection is not None:
@@ -120,7 +135,12 @@ class VllmServer:
             _log.error("%s", message)
             raise UpstreamGoneError(message)
         if answer["note"] != self._note:
-            _log.warning("%s; it was restarted at %s; its log: %s", answer["note"], answer["url"], answer["log"])
+            _log.warning(
+                "%s; it was restarted at %s; its log: %s",
+                answer["note"],
+                answer["url"],
+                answer["log"],
+            )
         self._url, self._note, self._deaths = answer["url"], answer["note"], answer["deaths"]
         return self._url
 
@@ -134,16 +154,21 @@ class VllmServer:
                 return connection
             status = None if guard is None else guard.poll()
             if status not in (None, 0, supervisor.BUSY):
-                raise UpstreamGoneError(f"the vLLM server's guard failed; look into {folder / 'guard.log'}")
+                raise UpstreamGoneError(
+                    f"the vLLM server's guard failed; look into {folder / 'guard.log'}"
+                )
             if guard is None or status is not None:
                 guard = self._start_guard(folder)
             time.sleep(RETRY_SECS)
-        raise UpstreamGoneError(CLOSED if self._closed else "the vLLM server's guard could not be reached; run again")
+        raise UpstreamGoneError(
+            CLOSED if self._closed else "the vLLM server's guard could not be reached; run again"
+        )
 
     def _connected(self, folder: Path) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            # A socket's path holds 108 bytes at most; this one is short, however deep the folder lies.
+            # A socket's path holds 108 bytes at most; this one is short, however deep the folder
+            # lies.
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 connection.connect(f"/proc/self/fd/{handle}/socket")
@@ -157,7 +182,10 @@ class VllmServer:
         return None
 
     def _receive(self, connection: socket.socket, deadline: float) -> dict[str, Any] | None:
-        """The guard's next message; None when there will be none. Raises UpstreamGoneError when it keeps silent."""
+        """The guard's next message; None when there will be none.
+
+        Raises UpstreamGoneError when it keeps silent.
+        """
         try:
             connection.settimeout(max(deadline - time.monotonic(), RETRY_SECS))
             message = connection.recv(MAX_ANSWER_BYTES)
@@ -188,7 +216,9 @@ class VllmServer:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise UpstreamGoneError(f"the vLLM server's guard could not be started: {error}") from error
+            raise UpstreamGoneError(
+                f"the vLLM server's guard could not be started: {error}"
+            ) from error
         # It may end long before this process does, and should not stay as a zombie.
         threading.Thread(target=guard.wait, daemon=True, name="vllm-guard").start()
         return guard
@@ -201,20 +231,28 @@ class VllmServer:
     def _testimony(self, what: str, log: str) -> str:
         """What happened, where to look and what to do, and then the log's own words."""
         cause, tail = log_excerpt(Path(log))
-        message = f"{what}; the whole log: {log}; look there, put it right and run again: what was answered is kept."
+        message = (
+            f"{what}; the whole log: {log}; look there, put it right and run again: what was "
+            "answered is kept."
+        )
         if cause:
             message += f" The log's first error: {cause}"
         return f"{message}\nIts last lines:\n{tail}".replace(self.key(), "[key]")
 
 
 def log_excerpt(log: Path) -> tuple[str, str]:
-    """(first line that names an error, or "", last TAIL_LINES lines) of a server's log, long lines shortened."""
+    """(first line that names an error, or "", last TAIL_LINES lines) of a server's log, long lines
+    shortened.
+    """
     content = b""
     with suppress(OSError), log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - TAIL_BYTES, 0))
         content = file.read()
-    lines = [_LINE_START.sub("", line).strip()[:LINE_CHARS] for line in content.decode("utf-8", "replace").split("\n")]
+    lines = [
+        _LINE_START.sub("", line).strip()[:LINE_CHARS]
+        for line in content.decode("utf-8", "replace").split("\n")
+    ]
     lines = [line for line in lines if line]
     cause = next((line for line in lines if _CAUSE.search(line)), "")
     return cause, "\n".join(lines[-TAIL_LINES:]) or "(it is empty)"

@@ -1,15 +1,20 @@
-"""The guard of a vLLM server: starts it, restarts it once, and ends it when nobody uses it any more.
+"""The guard of a vLLM server: starts it, restarts it once, and ends it when nobody uses it any
+more.
 
-One process a machine, run and server command, started as a file with `python -I` (it imports the standard library
-only) by whoever needs the server first. Users are connections to a Unix socket in a private folder, so the kernel
-counts them: a worker that is killed is gone. One process knows everything, so nothing on disk can go stale. Linux.
+One process a machine, run and server command, started as a file with `python -I` (it imports the
+standard library only) by whoever needs the server first. Users are connections to a Unix socket in
+a private folder, so the kernel
+counts them: a worker that is killed is gone. One process knows everything, so nothing on disk can
+go stale. Linux.
 
-Who dies, and what then. The last user: the guard ends the server. The server: the guard restarts it when somebody
-asks. The guard: the kernel kills the server. In each case the server's warden kills what is left of its session.
-Guard and warden hold a lock until nothing is, so that a new server never meets an old one on an accelerator.
+Who dies, and what then. The last user: the guard ends the server. The server: the guard restarts it
+when somebody asks. The guard: the kernel kills the server. In each case the server's warden kills
+what is left of its session. Guard and warden hold a lock until nothing is, so that a new server
+never meets an old one on an accelerator.
 
-Questions and answers are JSON: {"deaths": that a user knows of, "lost": URL that it could not connect to, or ""} gets
-{"url", "deaths", "note", "log"} or, when there will be no server any more, {"gone": why, "log"}.
+Questions and answers are JSON: {"deaths": that a user knows of, "lost": URL that it could not
+connect to, or ""} gets {"url", "deaths", "note", "log"} or, when there will be no server any more,
+{"gone": why, "log"}.
 """
 
 from __future__ import annotations
@@ -53,7 +58,8 @@ def main(folder: Path, startup_timeout_secs: float, command: list[str]) -> int:
         guard.run()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        # Nobody new finds the way here; who is just coming is turned away and starts a guard of its own.
+        # Nobody new finds the way here; who is just coming is turned away and starts a guard of its
+        # own.
         guard.listener.close()
         Path("socket").unlink(missing_ok=True)
         servers.end()
@@ -137,7 +143,8 @@ class Guard:
             self._users.discard(user)
             self._waiting.discard(user)
             self._selector.unregister(user)
-            # The last one's connection ends with this process, which tells it that the server has ended.
+            # The last one's connection ends with this process, which tells it that the server has
+            # ended.
             self._last = user
             if self._users:
                 user.close()
@@ -146,7 +153,9 @@ class Guard:
 class Servers:
     """The server of now, and what became of those before."""
 
-    def __init__(self, command: list[str], directory: Path, startup_timeout_secs: float, lock: int) -> None:
+    def __init__(
+        self, command: list[str], directory: Path, startup_timeout_secs: float, lock: int
+    ) -> None:
         self._command, self._directory, self._lock = command, directory, lock
         self._startup_timeout_secs, self._give_up_at = startup_timeout_secs, 0.0
         self._server: Server | None = None
@@ -160,7 +169,11 @@ class Servers:
     @property
     def url(self) -> str:
         """Empty when there is no server that is ready."""
-        return f"http://127.0.0.1:{self._server.port}/v1" if self._server is not None and self._ready else ""
+        return (
+            f"http://127.0.0.1:{self._server.port}/v1"
+            if self._server is not None and self._ready
+            else ""
+        )
 
     def hear(self, deaths: int, lost: str) -> None:
         self.deaths = max(self.deaths, deaths)
@@ -191,7 +204,9 @@ class Servers:
             self._ready, self._starts = True, 0
         elif not self._ready and time.monotonic() > self._give_up_at:
             secs = self._startup_timeout_secs
-            self._give_up(f"the vLLM server was not ready within {secs:g} s (--startup-timeout-secs)")
+            self._give_up(
+                f"the vLLM server was not ready within {secs:g} s (--startup-timeout-secs)"
+            )
         elif self._doubted_until and self._server.healthy():
             self._doubted_until = 0.0
         elif self._doubted_until and time.monotonic() > self._doubted_until:
@@ -220,7 +235,10 @@ class Servers:
             self._note = f"the vLLM server {how}"
             if self.deaths > MAX_RESTARTS:
                 self._give_up(f"the vLLM server died {self.deaths} times, the last time it {how}")
-        elif self._starts >= MAX_PORTS or b"address already in use" not in self._log.read_bytes().lower():
+        elif (
+            self._starts >= MAX_PORTS
+            or b"address already in use" not in self._log.read_bytes().lower()
+        ):
             self._give_up(f"the vLLM server {how} before it was ready")
 
     def _give_up(self, what: str) -> None:
@@ -289,7 +307,12 @@ class Server:
 
     def _call_warden(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - a file of ours
-            [sys.executable, "-I", str(Path(__file__).with_name("reaper.py")), str(self.process.pid)],
+            [
+                sys.executable,
+                "-I",
+                str(Path(__file__).with_name("reaper.py")),
+                str(self.process.pid),
+            ],
             stdin=subprocess.PIPE,
             start_new_session=True,
             pass_fds=[self._lock],

@@ -1,4 +1,7 @@
-"""Parquet by runs of row groups; each row is kept as an Arrow IPC message. InputSplit → ParsedRecord | Reject."""
+"""Parquet by runs of row groups; each row is kept as an Arrow IPC message.
+
+InputSplit → ParsedRecord | Reject.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,9 @@ class _Rows:
         return _cells(self.batch)
 
 
-def _read(limits: ReadLimits, rows: _Rows, row: int, make_raw: Callable[[], RawRecord]) -> ParsedRecord | Reject:
+def _read(
+    limits: ReadLimits, rows: _Rows, row: int, make_raw: Callable[[], RawRecord]
+) -> ParsedRecord | Reject:
     raw = make_raw()
     try:
         check_size(raw.true_size_bytes, limits)
@@ -91,7 +96,8 @@ def _batches(split: InputSplit) -> Iterator[Any]:
         with open_stored(split.path) as stream:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
             batch_rows = _batch_rows(file.metadata)
-            # One by one: a batch that reached into a corrupt row group would lose rows of the one before.
+            # One by one: a batch that reached into a corrupt row group would lose rows of the one
+            # before.
             for row_group in _row_groups(split, file.metadata):
                 for batch in file.iter_batches(batch_rows, [row_group]):
                     yield _self_contained(batch)
@@ -99,26 +105,35 @@ def _batches(split: InputSplit) -> Iterator[Any]:
     except UnreadableError:
         raise
     except Exception as error:  # Arrow and object stores raise many kinds
-        message = f"{split.path} cannot be read beyond row {position}: {type(error).__name__}: {error}"
+        message = (
+            f"{split.path} cannot be read beyond row {position}: {type(error).__name__}: {error}"
+        )
         raise UnreadableError(position, message) from error
 
 
 def _row_groups(split: InputSplit, metadata: Any) -> range:
     end = metadata.num_row_groups if split.end == TO_THE_END else split.end
     if end > metadata.num_row_groups:
-        message = f"{split.path} has changed since the start: row group {end} was there, now {metadata.num_row_groups}"
+        message = (
+            f"{split.path} has changed since the start: row group {end} was there, now "
+            f"{metadata.num_row_groups}"
+        )
         raise UnreadableError(0, message)
     return range(split.begin, end)
 
 
 def _batch_rows(metadata: Any) -> int:
     """Rows in a batch of bounded size, from the mean size of the file's rows."""
-    size_bytes = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    size_bytes = sum(
+        metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)
+    )
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES * metadata.num_rows // max(1, size_bytes)))
 
 
 def _self_contained(batch: Any) -> Any:
-    """The batch without dictionaries and views, whose one-row slices would drag whole buffers along."""
+    """The batch without dictionaries and views, whose one-row slices would drag whole buffers
+    along.
+    """
     return batch.cast(pa.schema([_plain_field(field) for field in batch.schema]))
 
 
@@ -155,7 +170,9 @@ class _NotUtf8:
 def _check_cells(cells: dict[str, Any]) -> dict[str, Any]:
     for name, cell in cells.items():
         if isinstance(cell, _NotUtf8):
-            raise RecordRefusedError("invalid-utf8", f"column {name!r}: {cell.problem}; export text columns as UTF-8")
+            raise RecordRefusedError(
+                "invalid-utf8", f"column {name!r}: {cell.problem}; export text columns as UTF-8"
+            )
     return cells
 
 
@@ -184,7 +201,9 @@ def _value(cell: Any) -> Any:
     try:
         return cell[0].as_py()
     except UnicodeDecodeError as error:
-        return _NotUtf8(f"byte 0x{error.object[error.start]:02X} at offset {error.start} is not UTF-8")
+        return _NotUtf8(
+            f"byte 0x{error.object[error.start]:02X} at offset {error.start} is not UTF-8"
+        )
     except (ValueError, OverflowError, KeyError):
         try:
             cell.take([0]).validate(full=True)  # of a slice, all rows would be looked at
@@ -199,7 +218,9 @@ def _digest_file(split: InputSplit, digest: SplitDigest, position: int) -> None:
             while data := stream.read(_DIGEST_BYTES):
                 digest.update(data)
     except Exception as error:  # whatever an object store's client raises
-        raise UnreadableError(position, f"{split.path} cannot be digested: {type(error).__name__}: {error}") from error
+        raise UnreadableError(
+            position, f"{split.path} cannot be digested: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _rebuild(raw: RawRecord) -> dict[str, Any]:
@@ -217,9 +238,13 @@ def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
     except Exception:  # reading the split reports it, with whatever Arrow or an object store says
         return [replace(whole, end=TO_THE_END)]
     if repeated := sorted(_repeated_names(schema)):
-        raise FileRefusedError([f"the schema names {name!r} twice; give each column its own name" for name in repeated])
+        raise FileRefusedError(
+            [f"the schema names {name!r} twice; give each column its own name" for name in repeated]
+        )
     # Planned by the bytes inside: reading costs what they are, not what they were compressed to.
-    sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
+    sizes = [
+        metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)
+    ]
     ends, size_bytes = [], 0
     for number, row_group_bytes in enumerate(sizes, 1):
         size_bytes += row_group_bytes
@@ -236,9 +261,15 @@ def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
 
 
 def _repeated_names(fields: Iterable[Any], parent: str = "") -> Iterator[str]:
-    """Columns, and fields inside structures (`column.field`), whose name another one beside them has."""
+    """Columns, and fields inside structures (`column.field`), whose name another one beside them
+    has.
+    """
     beside = list(fields)
-    yield from (f"{parent}{name}" for name, count in Counter(field.name for field in beside).items() if count > 1)
+    yield from (
+        f"{parent}{name}"
+        for name, count in Counter(field.name for field in beside).items()
+        if count > 1
+    )
     for field in beside:
         children = (field.type.field(number) for number in range(field.type.num_fields))
         yield from _repeated_names(children, f"{parent}{field.name}.")

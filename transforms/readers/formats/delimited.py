@@ -1,7 +1,7 @@
 """CSV and TSV with a header line, rows kept byte for byte. InputSplit → ParsedRecord | Reject.
 
-Quoting follows RFC 4180, for tabs as for commas. A row that breaks off inside quotes gives up its first physical
-line only, so that one forgotten quote does not swallow the rows behind it.
+Quoting follows RFC 4180, for tabs as for commas. A row that breaks off inside quotes gives up its
+first physical line only, so that one forgotten quote does not swallow the rows behind it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class _Row(NamedTuple):
 
 
 class _Rows:
-    """Rows from physical lines. Is the iterator that csv.reader pulls lines from, and so knows what each row took."""
+    """Rows from physical lines.
+
+    Is the iterator that csv.reader pulls lines from, and so knows what each row took.
+    """
 
     def __init__(self, lines: Lines, delimiter: str, limits: ReadLimits) -> None:
         csv.field_size_limit(max(csv.field_size_limit(), limits.max_record_bytes + 1))
@@ -79,7 +82,9 @@ class _Rows:
             return self._give_back(error)
         line = first
         if len(self._taken) > 1:
-            line = Line(first.number, b"".join(taken.data for taken in self._taken), self._taken_bytes)
+            line = Line(
+                first.number, b"".join(taken.data for taken in self._taken), self._taken_bytes
+            )
         if not self._is_utf8:
             return _Row(line, [], RecordRefusedError("invalid-utf8", str(utf8_problem(line.data))))
         return _Row(line, cells)
@@ -88,7 +93,9 @@ class _Rows:
         return self
 
     def __next__(self) -> str:
-        """One more line of the row; after the first, csv.reader asks for one only while a quote is open."""
+        """One more line of the row; after the first, csv.reader asks for one only while a quote is
+        open.
+        """
         if not self._is_started:
             self._is_started = True
             return self._decode(self._taken[0])
@@ -124,8 +131,9 @@ class _Rows:
     def _give_back(self, error: csv.Error) -> _Row:
         """Refuse the first line of a broken row; the others are read again as rows of their own.
 
-        All ends of lines within the broken row lay inside quotes. A later row that is open at one of them is in
-        the same state and breaks at the same place, so it need not look further: reading stays linear.
+        All ends of lines within the broken row lay inside quotes. A later row that is open at one
+        of them is in the same state and breaks at the same place, so it need not look further:
+        reading stays linear.
         """
         first, *others = self._taken
         self._open_until = max(self._open_until, self._taken[-1].number)
@@ -137,8 +145,10 @@ def _explain(error: csv.Error, limits: ReadLimits) -> str:
     problem = str(error)
     if "unexpected end of data" in problem:
         return (
-            f"a quote opens in this row and is not closed within the file, {limits.max_record_bytes:,} bytes "
-            f"(--max-record-bytes) or {MAX_RECORD_LINES:,} lines; close it, or double the quotes inside a cell"
+            "a quote opens in this row and is not closed within the file, "
+            f"{limits.max_record_bytes:,} bytes "
+            f"(--max-record-bytes) or {MAX_RECORD_LINES:,} lines; close it, or double the quotes "
+            "inside a cell"
         )
     if "expected after" in problem:
         return "a closing quote is followed by more text; double the quotes inside a quoted cell"
@@ -172,7 +182,11 @@ def _header_problems(names: list[str], delimiter: str) -> Iterator[str]:
     for name, count in Counter(names).items():
         if count > 1:
             places = ", ".join(str(place) for place, other in enumerate(names, 1) if other == name)
-            what = f"the header names {name!r} {count} times" if name else f"{count} columns have no name"
+            what = (
+                f"the header names {name!r} {count} times"
+                if name
+                else f"{count} columns have no name"
+            )
             yield f"{what} (columns {places}); give each column its own name"
     if any("\0" in name for name in names):
         yield "the header holds zero bytes, which looks like UTF-16; export as UTF-8"
@@ -180,8 +194,10 @@ def _header_problems(names: list[str], delimiter: str) -> Iterator[str]:
         for other, other_name in _DELIMITER_NAMES.items():
             if other in names[0]:
                 yield (
-                    f"the header is one column, {names[0]!r}: cells seem to be separated by {other_name}, "
-                    f"not {_DELIMITER_NAMES[delimiter]}; set --input-format (csv: commas, tsv: tabs) or export anew"
+                    f"the header is one column, {names[0]!r}: cells seem to be separated by "
+                    f"{other_name}, "
+                    f"not {_DELIMITER_NAMES[delimiter]}; set --input-format (csv: commas, tsv: "
+                    "tabs) or export anew"
                 )
 
 
@@ -204,13 +220,22 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
         key_of = key_maker(split.kind, split.format, header.data if header else b"")
         while header is not None and (row := rows.read()) is not None:
             if row.refused is not None or row.cells:
-                yield Unread(key_of(row.line.data), len(row.line.data), partial(_read, split, header, row))
+                yield Unread(
+                    key_of(row.line.data), len(row.line.data), partial(_read, split, header, row)
+                )
 
 
 def _read(split: InputSplit, header: _Header, row: _Row) -> ParsedRecord | Reject:
     line = row.line
     raw = RawRecord(
-        line.data, split.format, split.path, line.number, split.begin, header.data, line.size_bytes, split.kind
+        line.data,
+        split.format,
+        split.path,
+        line.number,
+        split.begin,
+        header.data,
+        line.size_bytes,
+        split.kind,
     )
     try:
         if row.refused is not None:

@@ -45,10 +45,14 @@ def parse_object(data: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise _explain(data, error) from error
     except RecursionError as error:
-        message = "nested too deeply to read its long numbers exactly; write them as text, or nest less"
+        message = (
+            "nested too deeply to read its long numbers exactly; write them as text, or nest less"
+        )
         raise RecordRefusedError("malformed-json", message) from error
     if not isinstance(cells, dict):
-        raise RecordRefusedError("not-an-object", f"the line is {_JSON_TYPES.get(type(cells), 'null')}, not an object")
+        raise RecordRefusedError(
+            "not-an-object", f"the line is {_JSON_TYPES.get(type(cells), 'null')}, not an object"
+        )
     return cells
 
 
@@ -57,7 +61,9 @@ def _explain(data: bytes, error: orjson.JSONDecodeError) -> RecordRefusedError:
         return RecordRefusedError("invalid-utf8", problem)
     text = data.decode("utf-8")
     around = text[max(0, error.pos - _EXCERPT_CHARACTERS) : error.pos + _EXCERPT_CHARACTERS]
-    return RecordRefusedError("malformed-json", f"{error.msg} at character {error.pos + 1}, near {around!r}")
+    return RecordRefusedError(
+        "malformed-json", f"{error.msg} at character {error.pos + 1}, near {around!r}"
+    )
 
 
 def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
@@ -70,7 +76,16 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
 
 
 def _read(split: InputSplit, limits: ReadLimits, line: Line) -> ParsedRecord | Reject:
-    raw = RawRecord(line.data, split.format, split.path, line.number, split.begin, b"", line.size_bytes, split.kind)
+    raw = RawRecord(
+        line.data,
+        split.format,
+        split.path,
+        line.number,
+        split.begin,
+        b"",
+        line.size_bytes,
+        split.kind,
+    )
     try:
         check_size(line.size_bytes, limits)
         return ParsedRecord(raw, parse_object(line.data))
@@ -86,7 +101,9 @@ def _rebuild(raw: RawRecord) -> dict[str, Any]:
 def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
     if whole.gzipped or not whole.size_bytes:
         return [whole]
-    ranges = ((begin, min(begin + split_bytes, whole.end)) for begin in range(0, whole.end, split_bytes))
+    ranges = (
+        (begin, min(begin + split_bytes, whole.end)) for begin in range(0, whole.end, split_bytes)
+    )
     return [replace(whole, begin=begin, end=end, size_bytes=end - begin) for begin, end in ranges]
 
 

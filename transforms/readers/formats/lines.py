@@ -1,4 +1,6 @@
-"""Physical lines of a split: any file system, gzip, byte ranges; never more than one line in memory."""
+"""Physical lines of a split: any file system, gzip, byte ranges; never more than one line in
+memory.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _READ_AHEAD_BYTES = 128 << 10
 
 
 class Line(NamedTuple):
-    """number: 1-based, counted from the split's begin; data: with its line end; size_bytes: also when data is cut."""
+    """number: 1-based, counted from the split's begin; data: with its line end; size_bytes: also
+    when data is cut.
+    """
 
     number: int
     data: bytes
@@ -40,17 +44,23 @@ def open_lines(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> It
             if split.gzipped:
                 # The stored bytes are digested, so that `sha256sum` of the file gives the same.
                 digesting = io.BufferedReader(_DigestingReader(stream, digest), _READ_AHEAD_BYTES)
-                stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=digesting, mode="rb")))
+                stream = cast(
+                    BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=digesting, mode="rb"))
+                )
             lines = Lines(stream, split, limits.max_raw_bytes, digest)
         except Exception as error:  # an object store raises whatever its client raises
-            raise UnreadableError(0, f"{split.path} cannot be opened: {_describe(error)}") from error
+            raise UnreadableError(
+                0, f"{split.path} cannot be opened: {_describe(error)}"
+            ) from error
         yield lines
 
 
 class Lines:
     """Reads the lines of a split one by one, keeping at most `max_raw_bytes` of each."""
 
-    def __init__(self, stream: BinaryIO, split: InputSplit, max_raw_bytes: int, digest: SplitDigest) -> None:
+    def __init__(
+        self, stream: BinaryIO, split: InputSplit, max_raw_bytes: int, digest: SplitDigest
+    ) -> None:
         self._stream = stream
         self._split = split
         self._max_raw_bytes = max_raw_bytes
@@ -59,7 +69,8 @@ class Lines:
         self._offset = split.begin
         self._number = 0
         if split.begin:
-            # Starting one byte early tells a line that begins at `begin` from one that reaches into the split.
+            # Starting one byte early tells a line that begins at `begin` from one that reaches into
+            # the split.
             stream.seek(split.begin - 1)
             self._offset += self._skip_line(None) - 1
 
@@ -106,7 +117,10 @@ class Lines:
 
     def _check_length(self) -> None:
         if self._end is not None:
-            message = f"{self._split.path} has become shorter: it reached to byte {self._end:,} at the start"
+            message = (
+                f"{self._split.path} has become shorter: it reached to byte {self._end:,} at the "
+                "start"
+            )
             raise UnreadableError(self._number, f"{message}, now to {self._offset:,}")
 
 

@@ -34,14 +34,18 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("diff --out", "--output"),
     ],
 )
-def test_bash_completes(words: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bash_completes(
+    words: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Commands, actions of commands, options, their choices and folders are completed."""
     assert cli.main(["completion", "bash"]) == 0
     script = tmp_path / "script.bash"
     script.write_text(capsys.readouterr().out)
     (tmp_path / "pictures").mkdir()
     command = ["bash", "--norc", "-c", COMPLETE.format(script=script, words=words)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
+    )
     assert expected in done.stdout.split(), done.stderr
 
 

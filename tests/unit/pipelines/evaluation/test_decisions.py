@@ -57,7 +57,9 @@ NOTHING = replace(
 
 @pytest.mark.parametrize("decisions", [[], [RIGHT], [RIGHT, NOTHING] * 10_000])
 def test_what_is_written_is_read(tmp_path: Path, decisions: list[Decision]) -> None:
-    """Any number of decisions comes back equal and in order, with its metadata, and nothing else is left behind."""
+    """Any number of decisions comes back equal and in order, with its metadata, and nothing else is
+    left behind.
+    """
     path = tmp_path / "decisions.parquet"
     write_decisions(path, iter(decisions), {"template": "apparel@3", "ö": ""})
     assert read_decisions(path) == (decisions, {"template": "apparel@3", "ö": ""})
@@ -73,11 +75,15 @@ def test_folders_in_the_path_are_no_columns(tmp_path: Path) -> None:
 
 
 def test_every_field_is_a_described_column(tmp_path: Path) -> None:
-    """Other programs can read the table: a zstd Parquet file whose columns are the fields, each described."""
+    """Other programs can read the table: a zstd Parquet file whose columns are the fields, each
+    described.
+    """
     assert [each.name for each in COLUMNS] == [each.name for each in fields(Decision)]
     assert all(each.metadata[b"description"] for each in COLUMNS)
     write_decisions(tmp_path / "d.parquet", [RIGHT], {})
-    assert pq.ParquetFile(tmp_path / "d.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
+    assert (
+        pq.ParquetFile(tmp_path / "d.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
+    )
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -113,7 +119,9 @@ def test_what_is_no_table_of_decisions_is_refused(tmp_path: Path) -> None:
             path.write_bytes(content)
         elif content is not None:
             pq.write_table(content, path)
-        with pytest.raises(ValueError, match=rf"{name}\.parquet.*(evaluate again|catalog-enrich evaluate wrote)"):
+        with pytest.raises(
+            ValueError, match=rf"{name}\.parquet.*(evaluate again|catalog-enrich evaluate wrote)"
+        ):
             read_decisions(path)
 
 

@@ -52,7 +52,9 @@ def attribute(name: str) -> Attribute:
     return TEMPLATE.by_name[name]
 
 
-def filled(value: Any, method: str = "rule:enum", confidence: float = 0.9, **more: Any) -> tuple[Any, dict[str, Any]]:
+def filled(
+    value: Any, method: str = "rule:enum", confidence: float = 0.9, **more: Any
+) -> tuple[Any, dict[str, Any]]:
     return value, {"source": "text", "method": method, "confidence": confidence, **more}
 
 
@@ -67,7 +69,10 @@ def unknown(reason: str = "not-stated", **seen: Any) -> tuple[None, dict[str, An
 def table(folder: Path, rows: dict[str, dict[str, Any]]) -> Path:
     """An items table of these rows: id → attribute → (value, provenance)."""
     struct = pa.struct(
-        [*PROVENANCE, *([] if "candidate" in PROVENANCE.names else [pa.field("candidate", pa.string())])]
+        [
+            *PROVENANCE,
+            *([] if "candidate" in PROVENANCE.names else [pa.field("candidate", pa.string())]),
+        ]
     )
     columns: dict[str, Any] = {"item_id": pa.array(list(rows))}
     for name in NAMES:
@@ -85,7 +90,9 @@ def table(folder: Path, rows: dict[str, dict[str, Any]]) -> Path:
     return folder
 
 
-def judged(folder: Path, rows: dict[str, dict[str, Any]], truth: Truth, labels: Labels | None = None) -> Judged:
+def judged(
+    folder: Path, rows: dict[str, dict[str, Any]], truth: Truth, labels: Labels | None = None
+) -> Judged:
     return judge(TEMPLATE, [table(folder / "items", rows)], [None], truth, labels=labels)
 
 
@@ -112,15 +119,32 @@ def test_a_filled_value_is_the_candidate_and_answered(tmp_path: Path) -> None:
     )
     assert (found.rung, found.method, found.source) == ("rules", "rule:enum", "text")
     assert found.confidence == pytest.approx(0.9)
-    assert (found.evidence, found.title, found.images) == ("title: crimson", "Crimson mug", ("a.png",))
+    assert (found.evidence, found.title, found.images) == (
+        "title: crimson",
+        "Crimson mug",
+        ("a.png",),
+    )
     assert found.reason is None
 
 
 def test_what_did_not_suffice_is_a_candidate_that_is_not_answered(tmp_path: Path) -> None:
-    """The value that was considered is judged too, so that coverage can be seen at other thresholds."""
+    """The value that was considered is judged too, so that coverage can be seen at other
+    thresholds.
+    """
     seen = {"method": "probe:text", "confidence": 0.4, "candidate": "Blue"}
-    found = only(judged(tmp_path, {"p1": {"color": unknown("below-threshold", **seen)}}, {("p1", "color"): ("Red",)}))
-    assert (found.candidate, found.answered, found.matched, found.predicted) == (("Blue",), False, 0, 1)
+    found = only(
+        judged(
+            tmp_path,
+            {"p1": {"color": unknown("below-threshold", **seen)}},
+            {("p1", "color"): ("Red",)},
+        )
+    )
+    assert (found.candidate, found.answered, found.matched, found.predicted) == (
+        ("Blue",),
+        False,
+        0,
+        1,
+    )
     assert (found.rung, found.reason) == ("probe", "below-threshold")
     assert found.confidence == pytest.approx(0.4)
 
@@ -128,7 +152,13 @@ def test_what_did_not_suffice_is_a_candidate_that_is_not_answered(tmp_path: Path
 def test_nothing_considered_has_no_rung_and_no_confidence(tmp_path: Path) -> None:
     """Without a candidate nothing is said of where it came from, whatever the provenance holds."""
     seen = {"method": "mllm:x", "confidence": 0.0}
-    found = only(judged(tmp_path, {"p1": {"color": unknown("model-unknown", **seen)}}, {("p1", "color"): ("Red",)}))
+    found = only(
+        judged(
+            tmp_path,
+            {"p1": {"color": unknown("model-unknown", **seen)}},
+            {("p1", "color"): ("Red",)},
+        )
+    )
     assert (found.candidate, found.rung, found.method, found.confidence) == ((), "", None, None)
     assert (found.predicted, found.expected, found.reason) == (0, 1, "model-unknown")
 
@@ -140,15 +170,26 @@ def test_an_invented_value_is_an_answer_where_the_truth_is_none(tmp_path: Path) 
 
 
 def test_values_of_lists_are_counted_one_by_one(tmp_path: Path) -> None:
-    """Of a multi-valued attribute the overlap of the sets counts, also of a candidate that is JSON text."""
+    """Of a multi-valued attribute the overlap of the sets counts, also of a candidate that is JSON
+    text.
+    """
     rows = {
         "p1": {"tags": filled(["new", "sale"])},
-        "p2": {"tags": unknown("below-threshold", method="probe", confidence=0.3, candidate='["eco","new"]')},
+        "p2": {
+            "tags": unknown(
+                "below-threshold", method="probe", confidence=0.3, candidate='["eco","new"]'
+            )
+        },
     }
     truth = {("p1", "tags"): ("new", "eco", "sale"), ("p2", "tags"): ("eco",)}
     first, second = judged(tmp_path, rows, truth).decisions
     assert (first.matched, first.predicted, first.expected) == (2, 2, 3)
-    assert (second.candidate, second.matched, second.predicted, second.expected) == (("eco", "new"), 1, 2, 1)
+    assert (second.candidate, second.matched, second.predicted, second.expected) == (
+        ("eco", "new"),
+        1,
+        2,
+        1,
+    )
 
 
 def test_any_accepted_value_of_a_single_valued_attribute_is_right(tmp_path: Path) -> None:
@@ -159,21 +200,29 @@ def test_any_accepted_value_of_a_single_valued_attribute_is_right(tmp_path: Path
 
 
 def test_slots_that_the_catalog_fills_itself_are_left_out(tmp_path: Path) -> None:
-    """Where the source gives something, valid or not, nothing was decided; an item that is not there is counted."""
+    """Where the source gives something, valid or not, nothing was decided; an item that is not
+    there is counted.
+    """
     rows = {
         "p1": {"color": given("Red")},
         "p2": {"color": unknown("given-invalid"), "given": {"color": "reddish"}},
         "p3": {"color": filled("Red")},
     }
-    result = judged(tmp_path, rows, {(item, "color"): ("Red",) for item in ("p1", "p2", "p3", "p4")})
+    result = judged(
+        tmp_path, rows, {(item, "color"): ("Red",) for item in ("p1", "p2", "p3", "p4")}
+    )
     assert [each.item_id for each in result.decisions] == ["p3"]
     assert (result.given, result.missing) == (2, 1)
     assert len(list(result.notes())) == 2
 
 
 def test_the_majority_comes_from_labelled_rows_only(tmp_path: Path) -> None:
-    """The baseline is the most frequent given value; filled values and what is held back do not vote."""
-    rows = {f"g{n}": {"color": given("Blue")} for n in range(2)} | {f"f{n}": {"color": filled("Red")} for n in range(5)}
+    """The baseline is the most frequent given value; filled values and what is held back do not
+    vote.
+    """
+    rows = {f"g{n}": {"color": given("Blue")} for n in range(2)} | {
+        f"f{n}": {"color": filled("Red")} for n in range(5)
+    }
     truth = {("f0", "color"): ("Blue",)}
     found = only(judged(tmp_path, rows, truth))
     assert (found.baseline, found.baseline_matched, found.baseline_predicted) == (("Blue",), 1, 1)
@@ -208,7 +257,9 @@ def folds(tmp_path: Path, masks: Sequence[Mask], values: dict[str, str]) -> list
 
 
 def test_each_slot_is_judged_in_the_fold_that_hides_it(tmp_path: Path) -> None:
-    """Over all folds every slot is judged once, against what the other folds show that the source gave."""
+    """Over all folds every slot is judged once, against what the other folds show that the source
+    gave.
+    """
     masks = [Mask(frozenset(["color"]), "value", 3, number) for number in range(3)]
     values = {f"p{number}": "Red" if number % 2 else "Blue" for number in range(12)}
     tables = folds(tmp_path, masks, values)
@@ -273,23 +324,36 @@ def test_methods_belong_to_rungs(method: str | None, rung: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "texts"),
-    [("color", "Red", ("Red",)), ("weight", 250.0, ("250",)), ("tags", ["new", "new"], ("new",)), ("color", None, ())],
+    [
+        ("color", "Red", ("Red",)),
+        ("weight", 250.0, ("250",)),
+        ("tags", ["new", "new"], ("new",)),
+        ("color", None, ()),
+    ],
 )
 def test_values_as_texts(name: str, value: Any, texts: tuple[str, ...]) -> None:
     """A value reads as people would write it, and a candidate's text reads like the value."""
     assert texts_of(attribute(name), value) == texts
-    candidate = json.dumps(value) if isinstance(value, list) else None if value is None else str(value)
+    candidate = (
+        json.dumps(value) if isinstance(value, list) else None if value is None else str(value)
+    )
     assert texts_of_candidate(attribute(name), candidate) == texts
 
 
 def test_booleans_read_alike_from_values_and_candidates() -> None:
     """True is yes, however it is written."""
     eco = Attribute(name="eco", type=AttributeType.BOOLEAN)
-    assert {texts_of(eco, True), texts_of_candidate(eco, "True"), texts_of_candidate(eco, "yes")} == {("yes",)}
+    assert {
+        texts_of(eco, True),
+        texts_of_candidate(eco, "True"),
+        texts_of_candidate(eco, "yes"),
+    } == {("yes",)}
 
 
 def test_the_exact_comparison_sees_case_and_spacing() -> None:
-    """Texts of the paper's protocol are stripped and otherwise equal; usually case and spacing do not count."""
+    """Texts of the paper's protocol are stripped and otherwise equal; usually case and spacing do
+    not count.
+    """
     brand = Attribute(name="brand", type=AttributeType.STRING)
     assert same_text(brand, " 25K ") == "25K" != same_text(brand, "25k")
     assert same_value(brand, "25 K") == same_value(brand, "25  k")

@@ -19,9 +19,17 @@ from pipelines.evaluation.slots import Scores
 
 
 def decision(
-    item: int = 0, attribute: str = "color", said: str = "", truth: str = "", sure: float | None = 0.9, **changes: Any
+    item: int = 0,
+    attribute: str = "color",
+    said: str = "",
+    truth: str = "",
+    sure: float | None = 0.9,
+    **changes: Any,
 ) -> Decision:
-    """Values are letters: said="ab" are the values a and b. Answered, unless changed, when anything is said."""
+    """Values are letters: said="ab" are the values a and b.
+
+    Answered, unless changed, when anything is said.
+    """
     baseline = changes.pop("baseline", "a")
     return replace(
         Decision(
@@ -63,7 +71,9 @@ CASE = [
 
 
 def test_scores_counted_by_hand() -> None:
-    """Counts, scores at the own threshold, of every candidate and of the majority value are what a hand counts."""
+    """Counts, scores at the own threshold, of every candidate and of the majority value are what a
+    hand counts.
+    """
     row = measure(CASE).micro
     assert (row.slots, row.with_truth, row.absent, row.candidates, row.answered) == (7, 5, 2, 5, 4)
     assert row.measures.own == Scores(2 / 4, 2 / 5, 4 / 9)
@@ -74,16 +84,22 @@ def test_scores_counted_by_hand() -> None:
 
 
 def test_several_values_count_each() -> None:
-    """A multi-valued slot counts its values: two of three right and one missed is 2/3 and 2/3, and no whole slot."""
+    """A multi-valued slot counts its values: two of three right and one missed is 2/3 and 2/3, and
+    no whole slot.
+    """
     metrics = measure([decision(said="abx", truth="abc")])
     assert metrics.micro.measures.own == Scores(2 / 3, 2 / 3, 2 / 3)
     assert [(each.vc, each.vw) for each in metrics.classes] == [(0, 1)] * 3
 
 
 def test_nothing_to_divide_by_is_none() -> None:
-    """Without decisions, answers, truths or absent slots the measures that need them are None, and nothing fails."""
+    """Without decisions, answers, truths or absent slots the measures that need them are None, and
+    nothing fails.
+    """
     empty = measure([])
-    assert (empty.micro.measures.own, empty.macro.own, empty.curve) == (Scores(None, None, None),) * 2 + ((),)
+    assert (empty.micro.measures.own, empty.macro.own, empty.curve) == (
+        Scores(None, None, None),
+    ) * 2 + ((),)
     assert (empty.folds.mean, empty.folds.std, empty.micro.measures.ece) == (None, None, None)
     silent = measure([decision(truth="a")])
     assert silent.micro.measures.own == Scores(None, 0.0, 0.0)
@@ -95,10 +111,16 @@ def test_nothing_to_divide_by_is_none() -> None:
 
 
 def test_coverage_at_a_precision_by_hand() -> None:
-    """A later recovery of the precision counts, a tie is taken whole, and an invented value breaks the precision."""
+    """A later recovery of the precision counts, a tie is taken whole, and an invented value breaks
+    the precision.
+    """
     # 18 right at 0.9, one wrong at 0.8: 18/19 < 0.95; one more right at 0.7: 19/20 = 0.95 again.
     falling = [decision(n, said="a", truth="a", sure=0.9) for n in range(18)]
-    recovers = [*falling, decision(18, said="b", truth="a", sure=0.8), decision(19, said="a", truth="a", sure=0.7)]
+    recovers = [
+        *falling,
+        decision(18, said="b", truth="a", sure=0.8),
+        decision(19, said="a", truth="a", sure=0.7),
+    ]
     found = {each.target: each for each in measure(recovers).micro.measures.coverage_at}
     assert (found[0.95].coverage, found[0.95].threshold) == (1.0, 0.7)
     assert (found[0.99].coverage, found[0.99].threshold) == (18 / 20, 0.9)
@@ -131,8 +153,12 @@ def test_reliability_by_hand() -> None:
 
 
 def test_expected_precision_is_held_against_what_was_reached() -> None:
-    """From 30 answers on, mean confidence and precision are compared by Wilson's interval; below, not at all."""
-    many = [decision(n, said="a", truth="a" if n < 24 else "b", sure=0.95) for n in range(MIN_ANSWERED)]
+    """From 30 answers on, mean confidence and precision are compared by Wilson's interval; below,
+    not at all.
+    """
+    many = [
+        decision(n, said="a", truth="a" if n < 24 else "b", sure=0.95) for n in range(MIN_ANSWERED)
+    ]
     few = [decision(n, "size", said="a", truth="a") for n in range(MIN_ANSWERED - 1)]
     (found,) = measure(many + few).calibration
     assert (found.attribute, found.answered, found.reached) == ("color", 30, 0.8)
@@ -143,7 +169,9 @@ def test_expected_precision_is_held_against_what_was_reached() -> None:
 
 
 def test_wilson_interval_of_a_textbook() -> None:
-    """The interval agrees with published values (Newcombe 1998, table I: 81/263, 15/148, 0/20, 1/29)."""
+    """The interval agrees with published values (Newcombe 1998, table I: 81/263, 15/148, 0/20,
+    1/29).
+    """
     published = {
         (81, 263): (0.2553, 0.3662),
         (15, 148): (0.0624, 0.1605),
@@ -155,7 +183,9 @@ def test_wilson_interval_of_a_textbook() -> None:
 
 
 def test_answers_by_rung() -> None:
-    """Each rung has its answers, their precision and mean confidence; what was not answered has none."""
+    """Each rung has its answers, their precision and mean confidence; what was not answered has
+    none.
+    """
     rungs = {each.rung: each for each in measure(CASE).rungs}
     assert (rungs["rules"].answered, rungs["rules"].precision) == (2, 1.0)
     assert rungs["rules"].expected == pytest.approx(0.925)
@@ -164,7 +194,9 @@ def test_answers_by_rung() -> None:
 
 
 def test_five_classes_by_hand() -> None:
-    """Each slot has one class, at the own, the fixed and the oracle threshold; the oracle is named as such."""
+    """Each slot has one class, at the own, the fixed and the oracle threshold; the oracle is named
+    as such.
+    """
     own, fixed, oracle = measure(CASE).classes
     assert (own.nn, own.nv, own.vn, own.vc, own.vw) == (1, 1, 2, 2, 1)
     assert (own.precision, own.recall, own.f1) == (2 / 4, 2 / 5, 4 / 9)
@@ -175,7 +207,9 @@ def test_five_classes_by_hand() -> None:
 
 
 def test_macro_is_the_mean_over_attributes_that_have_the_measure() -> None:
-    """Each attribute weighs the same, and one that answered nothing has no precision to be averaged."""
+    """Each attribute weighs the same, and one that answered nothing has no precision to be
+    averaged.
+    """
     right = [decision(n, "color", said="a", truth="a") for n in range(9)]
     wrong = decision(0, "size", said="b", truth="a")
     macro = measure([*right, wrong, decision(0, "style", truth="a")]).macro
@@ -184,7 +218,9 @@ def test_macro_is_the_mean_over_attributes_that_have_the_measure() -> None:
 
 def test_folds_have_a_mean_and_a_spread() -> None:
     """F1 by fold, mean and sample standard deviation; one fold has no spread."""
-    folds = measure([decision(0, said="a", truth="a"), decision(1, said="b", truth="a", fold=1)]).folds
+    folds = measure(
+        [decision(0, said="a", truth="a"), decision(1, said="b", truth="a", fold=1)]
+    ).folds
     assert [(each.fold, each.slots, each.f1) for each in folds.folds] == [(0, 1, 1.0), (1, 1, 0.0)]
     assert (folds.mean, folds.std) == (0.5, pytest.approx(0.5**0.5))
     assert measure(CASE).folds.std is None
@@ -238,7 +274,12 @@ def test_a_named_threshold_gives_its_coverage(slots: list[Decision]) -> None:
     for each in measure(slots).micro.measures.coverage_at:
         if each.threshold is not None:
             at = measure(
-                [replace(slot, answered=bool(slot.candidate) and slot.confidence >= each.threshold) for slot in slots]
+                [
+                    replace(
+                        slot, answered=bool(slot.candidate) and slot.confidence >= each.threshold
+                    )
+                    for slot in slots
+                ]
             )  # type: ignore[operator]
             assert at.micro.measures.own.precision >= each.target - 1e-9  # type: ignore[operator]
             assert at.micro.measures.coverage == pytest.approx(each.coverage)
@@ -246,9 +287,14 @@ def test_a_named_threshold_gives_its_coverage(slots: list[Decision]) -> None:
 
 @given(SLOTS, st.floats(0, 1))
 def test_no_threshold_beats_the_oracle(slots: list[Decision], threshold: float) -> None:
-    """Whatever one threshold the cascade has, F1 of the classes is at most the oracle's, and the fixed one's too."""
+    """Whatever one threshold the cascade has, F1 of the classes is at most the oracle's, and the
+    fixed one's too.
+    """
     own, fixed, oracle = measure(
-        [replace(slot, answered=bool(slot.candidate) and slot.confidence >= threshold) for slot in slots]  # type: ignore[operator]
+        [
+            replace(slot, answered=bool(slot.candidate) and slot.confidence >= threshold)
+            for slot in slots
+        ]  # type: ignore[operator]
     ).classes
     assert (oracle.f1 or 0) >= max(own.f1 or 0, fixed.f1 or 0)
 
@@ -256,7 +302,9 @@ def test_no_threshold_beats_the_oracle(slots: list[Decision], threshold: float) 
 @given(SLOTS)
 def test_every_slot_has_one_class(slots: list[Decision]) -> None:
     """The five classes add up to the slots, at every threshold."""
-    assert {each.nn + each.nv + each.vn + each.vc + each.vw for each in measure(slots).classes} == {len(slots)}
+    assert {each.nn + each.nv + each.vn + each.vc + each.vw for each in measure(slots).classes} == {
+        len(slots)
+    }
 
 
 @given(SLOTS)
@@ -266,7 +314,9 @@ def test_shares_are_shares(slots: list[Decision]) -> None:
     for row in (metrics.micro, *metrics.attributes):
         one = row.measures
         for each in (one.own, one.forced, one.baseline):
-            assert all(value is None or 0 <= value <= 1 for value in (each.precision, each.recall, each.f1))
+            assert all(
+                value is None or 0 <= value <= 1 for value in (each.precision, each.recall, each.f1)
+            )
         assert row.with_truth + row.absent == row.slots
         assert row.answered <= row.candidates <= row.slots
         assert (one.own.recall or 0) <= (one.forced.recall or 0)
@@ -288,12 +338,17 @@ def test_saying_all_again_changes_no_share(slots: list[Decision], times: int) ->
 
 
 def test_scores_agree_with_scikit_learn() -> None:
-    """On random slots, precision, recall and F1 are scikit-learn's micro scores over (item, value) pairs."""
+    """On random slots, precision, recall and F1 are scikit-learn's micro scores over (item, value)
+    pairs.
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
     random = np.random.default_rng(0)
     letters = ["", "a", "b", "ab"]
-    slots = [decision(n, said=letters[random.integers(4)], truth=letters[random.integers(4)]) for n in range(200)]
+    slots = [
+        decision(n, said=letters[random.integers(4)], truth=letters[random.integers(4)])
+        for n in range(200)
+    ]
     pairs = [(value in each.accepted, value in each.candidate) for each in slots for value in "ab"]
     truth, said = np.array(pairs).T
     expected = precision_recall_fscore_support(truth, said, average="binary")[:3]

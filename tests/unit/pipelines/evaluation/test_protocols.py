@@ -1,4 +1,6 @@
-"""Protocols: what is run on, hidden and true is what was asked for; what does not fit is refused with the fix."""
+"""Protocols: what is run on, hidden and true is what was asked for; what does not fit is refused
+with the fix.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,10 @@ def read_back(path: str) -> list[dict[str, Any]]:
 
 
 def request(
-    tmp_path: Path, catalog: Iterable[dict[str, Any]], truth: Iterable[dict[str, Any]] | None, **more: Any
+    tmp_path: Path,
+    catalog: Iterable[dict[str, Any]],
+    truth: Iterable[dict[str, Any]] | None,
+    **more: Any,
 ) -> Request:
     return Request(
         template=more.pop("template", TEMPLATE),
@@ -106,7 +111,9 @@ def hidden(tmp_path: Path, *removed: dict[str, Any]) -> Trial:
 def test_removed_cells_are_read_as_the_template_reads_them(
     tmp_path: Path, field: str, cell: Any, attribute: str, accepted: tuple[str, ...]
 ) -> None:
-    """Units, synonyms, paths, keys in cells and "none" mean in the truth what they mean in the catalog."""
+    """Units, synonyms, paths, keys in cells and "none" mean in the truth what they mean in the
+    catalog.
+    """
     truth = hidden(tmp_path, {"sku": "p1", "hidden": {field: cell}}).truth
     assert truth is not None
     assert truth["p1", attribute] == accepted
@@ -128,7 +135,9 @@ attributes:
     for number, cell in enumerate(("new|sale", "new\nsale")):
         folder = tmp_path / str(number)
         folder.mkdir()
-        asked = request(folder, [{"sku": "p1"}], [{"sku": "p1", "hidden": {"tags": cell}}], template=template)
+        asked = request(
+            folder, [{"sku": "p1"}], [{"sku": "p1", "hidden": {"tags": cell}}], template=template
+        )
         assert PROTOCOLS["hidden"](asked).truth == {("p1", "tags"): ("new", "sale")}
 
 
@@ -147,14 +156,18 @@ attributes:
 def test_truth_by_attribute(
     tmp_path: Path, line: dict[str, Any], slot: tuple[str, str], accepted: tuple[str, ...]
 ) -> None:
-    """A line may name an attribute by name or label, with one value, several, or none; it needs no column."""
+    """A line may name an attribute by name or label, with one value, several, or none; it needs no
+    column.
+    """
     assert hidden(tmp_path, {"id": "p1", **line}).truth == {slot: accepted}
 
 
 def test_truth_that_cannot_be_read_is_left_out_and_told(tmp_path: Path) -> None:
     """Unreadable, unfilled and unread truth is counted with examples, and costs nothing else."""
     removed = {"color": "shiny", "title": "Mug", "price": 3, "weight": "2 kg"}
-    trial = hidden(tmp_path, {"sku": "p1", "hidden": removed}, {"sku": "p9", "hidden": {"color": "Red"}})
+    trial = hidden(
+        tmp_path, {"sku": "p1", "hidden": removed}, {"sku": "p9", "hidden": {"color": "Red"}}
+    )
     assert trial.truth == {("p1", "weight"): ("2000",)}
     notes = "\n".join(trial.notes)
     assert "Unreadable truth of color, left out: 1, for example 'shiny' not in the list" in notes
@@ -180,14 +193,22 @@ def test_hidden_runs_once_on_the_users_own_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("truth", "message"),
     [
-        ([{"sku": "q", "hidden": {"color": "Red"}}], "has no id of the catalog: its ids are 'q', the catalog's 'p1'"),
-        ([{"sku": "p1", "attribute": "size", "value": "L"}], "attribute 'size' is not in template shop"),
+        (
+            [{"sku": "q", "hidden": {"color": "Red"}}],
+            "has no id of the catalog: its ids are 'q', the catalog's 'p1'",
+        ),
+        (
+            [{"sku": "p1", "attribute": "size", "value": "L"}],
+            "attribute 'size' is not in template shop",
+        ),
         ([{"sku": "p1", "value": "L"}], "record 1 has neither hidden"),
         ([{"hidden": {}}], "record 1 has no id under sku or id"),
         ([{"sku": "p1", "hidden": {"title": "Mug"}}], "says nothing of what template shop fills"),
     ],
 )
-def test_truth_that_does_not_fit_is_refused(tmp_path: Path, truth: list[dict[str, Any]], message: str) -> None:
+def test_truth_that_does_not_fit_is_refused(
+    tmp_path: Path, truth: list[dict[str, Any]], message: str
+) -> None:
     """What makes an evaluation pointless is told before anything runs."""
     assert message in refused("hidden", request(tmp_path, [{"sku": "p1"}], truth))
 
@@ -210,7 +231,9 @@ def test_holdout_hides_what_the_template_fills_from_columns(tmp_path: Path) -> N
     assert [(mask.fold, mask.folds, mask.unit, mask.seed) for mask in trial.masks if mask] == [
         (fold, 3, "value", 7) for fold in range(3)
     ]
-    assert {mask.attributes for mask in trial.masks if mask} == {frozenset(["color", "weight", "tags", "category"])}
+    assert {mask.attributes for mask in trial.masks if mask} == {
+        frozenset(["color", "weight", "tags", "category"])
+    }
 
 
 def test_a_limit_takes_the_same_records_whatever_their_order(tmp_path: Path) -> None:
@@ -233,8 +256,12 @@ OFFERS_TRUTH = [
 
 
 def test_wdc_pave_labels_all_but_the_hidden_items(tmp_path: Path) -> None:
-    """First values are columns of the catalog, `n/a` among them; truth has every slot, and items are hidden whole."""
-    trial = PROTOCOLS["wdc-pave"](request(tmp_path, OFFERS, OFFERS_TRUTH, template=parse_template(WDC, "w")))
+    """First values are columns of the catalog, `n/a` among them; truth has every slot, and items
+    are hidden whole.
+    """
+    trial = PROTOCOLS["wdc-pave"](
+        request(tmp_path, OFFERS, OFFERS_TRUTH, template=parse_template(WDC, "w"))
+    )
     assert read_back(trial.inputs[0]) == [
         {"id": 1, "title": "Xerox toner", "Brand": "Xerox", "Color(s)": "n/a"},
         {"id": 2, "title": "Red tag", "Brand": "n/a", "Color(s)": "Red"},
@@ -254,13 +281,23 @@ def test_wdc_pave_labels_all_but_the_hidden_items(tmp_path: Path) -> None:
 
 def test_wdc_pave_needs_every_attribute_and_its_absent_word(tmp_path: Path) -> None:
     """A template that lacks an attribute, or takes n/a for a value, is refused with the fix."""
-    lacking = WDC.replace("from: Brand, absent: [n/a]", "from: Brand").replace("from: Color(s)", "from: colors")
-    message = refused("wdc-pave", request(tmp_path, OFFERS, OFFERS_TRUTH, template=parse_template(lacking, "w")))
+    lacking = WDC.replace("from: Brand, absent: [n/a]", "from: Brand").replace(
+        "from: Color(s)", "from: colors"
+    )
+    message = refused(
+        "wdc-pave", request(tmp_path, OFFERS, OFFERS_TRUTH, template=parse_template(lacking, "w"))
+    )
     assert "attribute brand lacks absent: [n/a]" in message
-    assert "'Color(s)' is read by no attribute with fill: true; add one with from: ['Color(s)']" in message
+    assert (
+        "'Color(s)' is read by no attribute with fill: true; add one with from: ['Color(s)']"
+        in message
+    )
 
 
-ITEMS = [{"id": "a", "domain": "Home", "title": "Rug"}, {"id": "b", "domain": "Footwear", "title": "Charm"}]
+ITEMS = [
+    {"id": "a", "domain": "Home", "title": "Rug"},
+    {"id": "b", "domain": "Footwear", "title": "Charm"},
+]
 ITEMS_TRUTH = [
     {"id": "a", "attribute": "Shape", "value": "Oval"},
     {"id": "b", "attribute": "Shape", "value": "Heart"},
@@ -268,8 +305,12 @@ ITEMS_TRUTH = [
 
 
 def test_implicitave_without_labels_shows_no_truth(tmp_path: Path) -> None:
-    """Nothing of what is evaluated is labelled, and attributes of one name are told apart by department."""
-    trial = PROTOCOLS["implicitave"](request(tmp_path, ITEMS, ITEMS_TRUTH, template=parse_template(AVE, "a")))
+    """Nothing of what is evaluated is labelled, and attributes of one name are told apart by
+    department.
+    """
+    trial = PROTOCOLS["implicitave"](
+        request(tmp_path, ITEMS, ITEMS_TRUTH, template=parse_template(AVE, "a"))
+    )
     assert read_back(trial.inputs[0]) == ITEMS
     assert trial.masks == (None,)
     assert trial.truth == {("a", "home_shape"): ("Oval",), ("b", "jewelry_shape"): ("Heart",)}
@@ -277,7 +318,9 @@ def test_implicitave_without_labels_shows_no_truth(tmp_path: Path) -> None:
 
 def test_implicitave_with_labels_hides_each_item_once(tmp_path: Path) -> None:
     """With folds the truth is columns, named by department group and attribute."""
-    asked = request(tmp_path, ITEMS, ITEMS_TRUTH, template=parse_template(AVE, "a"), labelled_folds=4)
+    asked = request(
+        tmp_path, ITEMS, ITEMS_TRUTH, template=parse_template(AVE, "a"), labelled_folds=4
+    )
     trial = PROTOCOLS["implicitave"](asked)
     assert read_back(trial.inputs[0]) == [
         {**ITEMS[0], "Home/Shape": "Oval"},
@@ -288,20 +331,53 @@ def test_implicitave_with_labels_hides_each_item_once(tmp_path: Path) -> None:
 
 
 def test_labelled_texts_become_a_reference_catalog(tmp_path: Path) -> None:
-    """One row an id, a column an attribute, ids of the catalog prefixed; their labels make the majority."""
+    """One row an id, a column an attribute, ids of the catalog prefixed; their labels make the
+    majority.
+    """
     texts = [
-        {"id": "x", "domain": "Home", "category": "Rugs", "title": "T", "attribute": "Shape", "value": "Square"},
-        {"id": "x", "domain": "Home", "category": "Rugs", "title": "T", "attribute": "Odd", "value": "1"},
-        {"id": "a", "domain": "Home", "category": "Rugs", "title": "U", "attribute": "Shape", "value": "Square"},
+        {
+            "id": "x",
+            "domain": "Home",
+            "category": "Rugs",
+            "title": "T",
+            "attribute": "Shape",
+            "value": "Square",
+        },
+        {
+            "id": "x",
+            "domain": "Home",
+            "category": "Rugs",
+            "title": "T",
+            "attribute": "Odd",
+            "value": "1",
+        },
+        {
+            "id": "a",
+            "domain": "Home",
+            "category": "Rugs",
+            "title": "U",
+            "attribute": "Shape",
+            "value": "Square",
+        },
     ]
     template = parse_template(AVE, "a")
     reference = (lines(tmp_path / "texts.jsonl.gz", texts),)
-    trial = PROTOCOLS["implicitave"](request(tmp_path, ITEMS, ITEMS_TRUTH, template=template, reference=reference))
+    trial = PROTOCOLS["implicitave"](
+        request(tmp_path, ITEMS, ITEMS_TRUTH, template=template, reference=reference)
+    )
     assert read_back(trial.reference[0]) == [
         {"id": "x", "domain": "Home", "category": "Rugs", "title": "T", "Home/Shape": "Square"},
-        {"id": "labelled-a", "domain": "Home", "category": "Rugs", "title": "U", "Home/Shape": "Square"},
+        {
+            "id": "labelled-a",
+            "domain": "Home",
+            "category": "Rugs",
+            "title": "U",
+            "Home/Shape": "Square",
+        },
     ]
-    assert "1 labelled rows are of attributes that the template does not have" in "\n".join(trial.notes)
+    assert "1 labelled rows are of attributes that the template does not have" in "\n".join(
+        trial.notes
+    )
     labels = reference_labels(template, trial.reference, ReadLimits())
     assert labels["home_shape"] == {("Square",): 2}
     assert not labels["jewelry_shape"]
@@ -310,15 +386,17 @@ def test_labelled_texts_become_a_reference_catalog(tmp_path: Path) -> None:
 def test_a_reference_of_another_shape_is_refused(tmp_path: Path) -> None:
     """Rows without attribute and value are no labelled texts."""
     reference = (lines(tmp_path / "other.jsonl", [{"id": "x", "title": "T"}]),)
-    asked = request(tmp_path, ITEMS, ITEMS_TRUTH, template=parse_template(AVE, "a"), reference=reference)
+    asked = request(
+        tmp_path, ITEMS, ITEMS_TRUTH, template=parse_template(AVE, "a"), reference=reference
+    )
     assert "takes rows {id, domain, title, attribute, value}" in refused("implicitave", asked)
 
 
 def test_fashion_departments_share_their_lists() -> None:
     """All departments but food and home are one group."""
-    assert {department_group(name) for name in ("Clothing", "Footwear", "Jewlery_and_General_Apparel")} == {
-        "Clothing_Shoes_and_Jewelry"
-    }
+    assert {
+        department_group(name) for name in ("Clothing", "Footwear", "Jewlery_and_General_Apparel")
+    } == {"Clothing_Shoes_and_Jewelry"}
     assert department_group("Home") == "Home"
 
 
@@ -327,7 +405,9 @@ def test_the_benchmarks_templates_read_every_option() -> None:
     """Each of the paper's options is a value of the template, and nothing else is."""
     template = load_template(str(ROOT / "benchmarks" / "templates" / "implicitave.yaml"))
     options = json.loads((DATA / "implicitave" / "options.json").read_text())
-    by_column = {source: attribute for attribute in template.attributes for source in attribute.from_}
+    by_column = {
+        source: attribute for attribute in template.attributes for source in attribute.from_
+    }
     for group, attributes in options.items():
         for label, values in attributes.items():
             assert [choice.value for choice in by_column[f"{group}/{label}"].values] == values

@@ -1,4 +1,6 @@
-"""The report: safe with any catalog's texts and pictures, whole in one file, and readable in a terminal."""
+"""The report: safe with any catalog's texts and pictures, whole in one file, and readable in a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,14 @@ ABOUT: dict[str, Any] = {
     "title": "Apparel",
     "notes": ["The truth was read by a program."],
     "template": "apparel@3",
-    "usage": {"calls": 20, "prompt_tokens": 1000, "completion_tokens": 50, "cost": 0.5, "seconds": 8.0, "items": 10},
+    "usage": {
+        "calls": 20,
+        "prompt_tokens": 1000,
+        "completion_tokens": 50,
+        "cost": 0.5,
+        "seconds": 8.0,
+        "items": 10,
+    },
 }
 
 
@@ -69,9 +78,13 @@ class Page(HTMLParser):
         return [attributes[name] or "" for _, attributes in self.tags if name in attributes]
 
 
-def written(tmp_path: Path, decisions: list[Decision], about: dict[str, Any] | None = None, **options: Any) -> Page:
+def written(
+    tmp_path: Path, decisions: list[Decision], about: dict[str, Any] | None = None, **options: Any
+) -> Page:
     options = {"replicates": 20} | options
-    report = write_report(tmp_path / "report", decisions, ABOUT if about is None else about, **options)
+    report = write_report(
+        tmp_path / "report", decisions, ABOUT if about is None else about, **options
+    )
     return Page(report.html_path.read_text("utf-8"))
 
 
@@ -90,10 +103,16 @@ def hostile(text: str) -> list[Decision]:
 
 
 def test_catalog_texts_are_shown_and_never_obeyed(tmp_path: Path) -> None:
-    """Markup in any text is text: no tag, attribute, template code or invisible character comes from a catalog."""
+    """Markup in any text is text: no tag, attribute, template code or invisible character comes
+    from a catalog.
+    """
     about = {"title": HOSTILE, "notes": [HOSTILE], HOSTILE: {HOSTILE: [HOSTILE]}}
     page = written(
-        tmp_path, hostile(HOSTILE), about, against=Against(HOSTILE, hostile(HOSTILE)), images_root=str(tmp_path)
+        tmp_path,
+        hostile(HOSTILE),
+        about,
+        against=Against(HOSTILE, hostile(HOSTILE)),
+        images_root=str(tmp_path),
     )
     tags = Counter(tag for tag, _ in page.tags)
     assert tags["script"] == tags["img"] == 0
@@ -105,27 +124,35 @@ def test_catalog_texts_are_shown_and_never_obeyed(tmp_path: Path) -> None:
 
 
 def test_the_page_is_whole(tmp_path: Path) -> None:
-    """Nothing is fetched: no reference leads out of the file, and its own policy forbids scripts and requests."""
+    """Nothing is fetched: no reference leads out of the file, and its own policy forbids scripts
+    and requests.
+    """
     picture(tmp_path / "a.png")
     slots = [*CASE, wrong(9, images=("a.png",))]
     page = written(tmp_path, slots, against=Against("last week", slots), images_root=str(tmp_path))
     html = (tmp_path / "report" / "report.html").read_text("utf-8")
     assert not re.search(r"https?:|//\w|@import", re.sub(r"base64,[\w+/=]+", "", html))
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.all("src"))
-    assert not {"script", "link", "iframe", "object", "base", "form"} & {tag for tag, _ in page.tags}
+    assert not {"script", "link", "iframe", "object", "base", "form"} & {
+        tag for tag, _ in page.tags
+    }
     assert "default-src 'none'" in page.all("content")[0]
     assert "last week" in page.text
     # References within the page resolve, and no two elements share an id.
     ids = page.all("id")
     assert len(ids) == len(set(ids)) > 0
-    assert {*re.findall(r"url\(#([^)]*)\)", html), *(href[1:] for href in page.all("href"))} <= set(ids)
+    assert {*re.findall(r"url\(#([^)]*)\)", html), *(href[1:] for href in page.all("href"))} <= set(
+        ids
+    )
 
 
 def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     """Reports of the same decisions are the same files: no date, no random id."""
     slots = run(30, 0.7, seed=1)
     for name in ("one", "two"):
-        write_report(tmp_path / name, slots, ABOUT, Against("other", run(30, 0.6, seed=2)), replicates=20)
+        write_report(
+            tmp_path / name, slots, ABOUT, Against("other", run(30, 0.6, seed=2)), replicates=20
+        )
     for file in ("report.json", "report.html"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
@@ -135,7 +162,12 @@ def test_json_says_what_the_page_says(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     slots = [*CASE, wrong(9, images=("a.png",), title=HOSTILE)]
     report = write_report(
-        tmp_path / "new" / "folder", slots, ABOUT, Against("other", slots), str(tmp_path), replicates=20
+        tmp_path / "new" / "folder",
+        slots,
+        ABOUT,
+        Against("other", slots),
+        str(tmp_path),
+        replicates=20,
     )
     content = json.loads(report.json_path.read_bytes())
     assert msgspec.convert(content["metrics"], Metrics) == report.metrics == measure(slots)
@@ -152,9 +184,15 @@ def picture(path: Path, size: tuple[int, int] = (640, 320)) -> Path:
 
 
 def test_pictures_are_embedded_small(tmp_path: Path) -> None:
-    """A picture below the root is shown as a JPEG within the thumbnail's size; further ones are counted."""
+    """A picture below the root is shown as a JPEG within the thumbnail's size; further ones are
+    counted.
+    """
     picture(tmp_path / "a.png")
-    page = written(tmp_path, [wrong(images=("a.png",) * (MAX_PICTURES_AN_EXAMPLE + 2))], images_root=str(tmp_path))
+    page = written(
+        tmp_path,
+        [wrong(images=("a.png",) * (MAX_PICTURES_AN_EXAMPLE + 2))],
+        images_root=str(tmp_path),
+    )
     sources = page.all("src")
     assert len(sources) == MAX_PICTURES_AN_EXAMPLE
     assert "and 2 more" in page.text
@@ -163,7 +201,9 @@ def test_pictures_are_embedded_small(tmp_path: Path) -> None:
 
 
 def test_pictures_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
-    """A missing, damaged or huge picture, or one outside the root by any way, is named with the reason."""
+    """A missing, damaged or huge picture, or one outside the root by any way, is named with the
+    reason.
+    """
     root = tmp_path / "root"
     root.mkdir()
     picture(tmp_path / "secret.png")
@@ -194,8 +234,13 @@ def test_without_a_root_pictures_are_only_named(tmp_path: Path) -> None:
 
 
 def test_examples_are_the_surest_errors() -> None:
-    """Wrong answers by falling confidence, bounded in all and for each attribute; right or withheld ones never."""
-    slots = [wrong(number, attribute=f"a{number % 12}", confidence=number / 1000) for number in range(200)] + [
+    """Wrong answers by falling confidence, bounded in all and for each attribute; right or withheld
+    ones never.
+    """
+    slots = [
+        wrong(number, attribute=f"a{number % 12}", confidence=number / 1000)
+        for number in range(200)
+    ] + [
         decision(said="a", truth="a"),
         wrong(answered=False, confidence=1.0),
         decision(said="a", truth="ab", sure=1.0),
@@ -206,12 +251,18 @@ def test_examples_are_the_surest_errors() -> None:
     assert sure == sorted(sure, reverse=True)
     assert sure[0] == 0.199
     assert max(Counter(each.attribute for each in chosen).values()) <= MAX_EXAMPLES_AN_ATTRIBUTE
-    partly, invented, unsure = decision(said="ab", truth="a"), decision(1, said="a"), wrong(2, confidence=None)
+    partly, invented, unsure = (
+        decision(said="ab", truth="a"),
+        decision(1, said="a"),
+        wrong(2, confidence=None),
+    )
     assert most_wrong([unsure, partly, invented]) == [partly, invented, unsure]
 
 
 def test_sections_appear_where_there_is_something_to_say(tmp_path: Path) -> None:
-    """Classes need an absent slot, folds two of them, comparison another run, usage a number; None reads as a dash."""
+    """Classes need an absent slot, folds two of them, comparison another run, usage a number; None
+    reads as a dash.
+    """
     assert "0 items, 0 held-back slots" in written(tmp_path, [], {"seed": None}).text
     few = written(tmp_path, [decision(truth="a")], {})
     for absent in ("WDC-PAVE", "F1 by fold", "Compared with", "What it took", "What was evaluated"):
@@ -220,19 +271,33 @@ def test_sections_appear_where_there_is_something_to_say(tmp_path: Path) -> None
     assert "No answer is wrong" in few.text
     assert "None" not in few.text
     assert "–" in few.text
-    full = written(tmp_path, run(30, 0.7, seed=1), against=Against("last week", run(30, 0.6, seed=2)))
-    for present in ("WDC-PAVE", "F1 by fold", "Compared with last week", "What it took", "apparel@3", *ABOUT["notes"]):
+    full = written(
+        tmp_path, run(30, 0.7, seed=1), against=Against("last week", run(30, 0.6, seed=2))
+    )
+    for present in (
+        "WDC-PAVE",
+        "F1 by fold",
+        "Compared with last week",
+        "What it took",
+        "apparel@3",
+        *ABOUT["notes"],
+    ):
         assert present in full.text
     assert Counter(tag for tag, _ in full.tags)["svg"] == 2
 
 
 def test_usage_is_given_per_thousand_items() -> None:
-    """What is known is listed, in all and per 1,000 items where these are known; nothing known is no table."""
+    """What is known is listed, in all and per 1,000 items where these are known; nothing known is
+    no table.
+    """
     rows = {label: (total, each) for label, total, each in usage_rows(ABOUT)}
     assert rows["cost by --prices"] == (0.5, 50.0)
     assert rows["calls"] == (20, 2000.0)
     assert usage_rows({"usage": {"calls": 3}}) == [("calls", 3, None)]
-    assert usage_rows({"usage": {"calls": 3, "items": 0}}) == [("items", 0, None), ("calls", 3, None)]
+    assert usage_rows({"usage": {"calls": 3, "items": 0}}) == [
+        ("items", 0, None),
+        ("calls", 3, None),
+    ]
     assert usage_rows({}) == usage_rows({"usage": {"items": 4}}) == []
 
 
@@ -244,8 +309,14 @@ def printed(metrics: Metrics, about: dict[str, Any], comparison: Comparison | No
 
 def test_the_terminal_says_the_same_within_80_columns() -> None:
     """Every table that has something to say fits 80 columns, and its numbers are the metrics'."""
-    ours = [replace(each, attribute=f"{each.attribute}_of_the_whole_product") for each in run(400, 0.8, seed=1)]
-    theirs = [replace(each, attribute=f"{each.attribute}_of_the_whole_product") for each in run(400, 0.5, seed=2)]
+    ours = [
+        replace(each, attribute=f"{each.attribute}_of_the_whole_product")
+        for each in run(400, 0.8, seed=1)
+    ]
+    theirs = [
+        replace(each, attribute=f"{each.attribute}_of_the_whole_product")
+        for each in run(400, 0.5, seed=2)
+    ]
     metrics = measure(ours)
     text = printed(metrics, ABOUT, compare(ours, theirs, replicates=20))
     assert max(map(len, text.splitlines())) <= 80
@@ -284,13 +355,19 @@ def test_without_matplotlib_there_is_a_report_without_plots() -> None:
         "from tests.unit.pipelines.evaluation.test_metrics import CASE\n"
         "print(draw_plots(measure(CASE)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SRC, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=SRC, check=True
+    )
     assert done.stdout == "{}\n"
 
 
-@pytest.mark.parametrize("slots", [CASE[:1], CASE, [decision(said="a", truth="b", sure=0.0)], [decision(said="a")]])
+@pytest.mark.parametrize(
+    "slots", [CASE[:1], CASE, [decision(said="a", truth="b", sure=0.0)], [decision(said="a")]]
+)
 def test_plots_of_little_data(slots: list[Decision]) -> None:
-    """One answer, none right, or no truth at all still gives plots that are drawn in the page's own colours."""
+    """One answer, none right, or no truth at all still gives plots that are drawn in the page's own
+    colours.
+    """
     plots = draw_plots(measure(slots), measure(CASE))
     assert "reliability" in plots
     for svg in plots.values():

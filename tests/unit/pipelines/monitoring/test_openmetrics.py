@@ -19,9 +19,17 @@ DOCS = ROOT / "docs"
 def run(shop: Shop) -> Run:
     """A small run with something of everything: failures, flags, quarantine, a language model."""
     records: list[dict[str, Any]] = [
-        {"sku": f"s{n}", "name": f"Red mug {n}", "text": "A mug.", "photos": shop.picture(f"{n}.png")} for n in range(6)
+        {
+            "sku": f"s{n}",
+            "name": f"Red mug {n}",
+            "text": "A mug.",
+            "photos": shop.picture(f"{n}.png"),
+        }
+        for n in range(6)
     ]
-    return shop.run(shop.file("in.jsonl", [*records, {"name": "no id"}, {"sku": "x", "photos": "gone.png"}]))
+    return shop.run(
+        shop.file("in.jsonl", [*records, {"name": "no id"}, {"sku": "x", "photos": "gone.png"}])
+    )
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -33,16 +41,24 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def test_the_text_is_openmetrics_and_says_what_the_manifest_says(run: Run) -> None:
-    """The file beside the tables parses by the library's own parser; its numbers are the manifest's."""
+    """The file beside the tables parses by the library's own parser; its numbers are the
+    manifest's.
+    """
     found = samples((run.snapshot / METRICS).read_text())
     counts = run.manifest["counts"]
-    fates = {"in": counts["records_in"], "item": counts["items"], "quarantined": counts["records_quarantined"]}
+    fates = {
+        "in": counts["records_in"],
+        "item": counts["items"],
+        "quarantined": counts["records_quarantined"],
+    }
     for fate, number in fates.items():
         assert found[f"{PREFIX}_records", (("fate", fate),)] == number
     assert found[f"{PREFIX}_quarantined", (("input", "catalog"), ("reason", "missing-id"))] == 1
     assert found[f"{PREFIX}_pictures", (("state", "image-missing"),)] == 1
     assert found[f"{PREFIX}_model_calls", ()] == counts["described"]["calls"] == 6
-    assert found[f"{PREFIX}_stage_failures", (("reason", "image-missing"), ("stage", "locate"))] == 1
+    assert (
+        found[f"{PREFIX}_stage_failures", (("reason", "image-missing"), ("stage", "locate"))] == 1
+    )
     assert found[f"{PREFIX}_run_published", ()] == 1
     calls = run.manifest["distributions"]["read"]["call_msecs"]
     assert found[f"{PREFIX}_stage_call_seconds_count", (("stage", "read"),)] == calls["count"]
@@ -62,7 +78,8 @@ def test_every_name_is_documented() -> None:
     """docs/metrics.md has every stage, counter, distribution and OpenMetrics name."""
     page = (DOCS / "metrics.md").read_text()
     families = [
-        f"{PREFIX}_{name}" for name in (*(f.name for f in FAMILIES), *(n for n, _ in SUMMARIES.values()), INFO[0])
+        f"{PREFIX}_{name}"
+        for name in (*(f.name for f in FAMILIES), *(n for n, _ in SUMMARIES.values()), INFO[0])
     ]
     for name in (*STAGES, *COUNTERS, *DISTRIBUTIONS, *families):
         assert f"`{name}" in page

@@ -26,7 +26,9 @@ def beats(**counts: dict[str, int]) -> dict[str, Counter[str]]:
     return {stage: Counter(each) for stage, each in counts.items()}
 
 
-def shown(lines: list[StageLine], seconds: float, seen: dict[str, Counter[str]] | None = None) -> list[str]:
+def shown(
+    lines: list[StageLine], seconds: float, seen: dict[str, Counter[str]] | None = None
+) -> list[str]:
     console = Console(file=io.StringIO(), width=COLUMNS)
     console.print(render(lines, seconds, seen or {}))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -37,7 +39,9 @@ LOCATED = {**READ, "locate": {"pictures": 600, "unusable": 25}}
 
 
 def test_all_stages_show_from_the_start() -> None:
-    """Before the first heartbeat every stage that each run has is listed as waiting; the workers are said to start."""
+    """Before the first heartbeat every stage that each run has is listed as waiting; the workers
+    are said to start.
+    """
     lines = Tracker().observe({}, 1.0)
     assert [line.title for line in lines] == [stage.title for stage in STAGES if not stage.optional]
     assert {line.state for line in lines} == {"waiting"}
@@ -51,17 +55,23 @@ def test_rate_of_a_finished_stage_stands_still() -> None:
     tracker.observe({}, 1.0)
     tracker.observe(beats(read={"records": 200}), 2.0)
     tracker.observe(beats(**READ), 3.0)
-    rates = [tracker.observe(beats(**LOCATED), float(seconds))[0].rate for seconds in range(4, 200, 5)]
+    rates = [
+        tracker.observe(beats(**LOCATED), float(seconds))[0].rate for seconds in range(4, 200, 5)
+    ]
     assert set(rates) == {399 / 2}
 
 
 def test_rate_of_a_running_stage_is_recent() -> None:
-    """A stage that slowed down shows the rate of the last seconds, and the time left follows from it."""
+    """A stage that slowed down shows the rate of the last seconds, and the time left follows from
+    it.
+    """
     tracker = Tracker()
     for seconds in range(11):
         tracker.observe(beats(**LOCATED, prepare={"pictures": 30 * seconds}), float(seconds))
     for seconds in range(11, 31):
-        lines = tracker.observe(beats(**LOCATED, prepare={"pictures": 290 + seconds}), float(seconds))
+        lines = tracker.observe(
+            beats(**LOCATED, prepare={"pictures": 290 + seconds}), float(seconds)
+        )
     prepare = lines[2]
     assert (prepare.state, prepare.count, prepare.total) == ("running", 320, 575)
     assert prepare.rate == pytest.approx(1.0)
@@ -70,16 +80,29 @@ def test_rate_of_a_running_stage_is_recent() -> None:
 
 
 def test_stages_before_a_barrier_are_done_when_the_next_begins() -> None:
-    """Reading and pictures are done once items are assembled, also when fewer were described than were found."""
-    lines = Tracker().observe(beats(**LOCATED, prepare={"pictures": 500}, assemble={"items": 100}), 9.0)
-    assert [line.state for line in lines] == ["done", "done", "done", "running", "waiting", "waiting"]
+    """Reading and pictures are done once items are assembled, also when fewer were described than
+    were found.
+    """
+    lines = Tracker().observe(
+        beats(**LOCATED, prepare={"pictures": 500}, assemble={"items": 100}), 9.0
+    )
+    assert [line.state for line in lines] == [
+        "done",
+        "done",
+        "done",
+        "running",
+        "waiting",
+        "waiting",
+    ]
     assert lines[3].total == 399
     assert shown(lines, 9.0)[3].split()[2:] == ["100", "of", "399", "25", "%"]
 
 
 def test_items_set_aside_do_not_keep_a_stage_open() -> None:
     """When the run has ended every stage is done, with the counts it reached."""
-    lines = Tracker().observe(beats(**READ, assemble={"items": 398}, write={"items": 390}), 50.0, finished=True)
+    lines = Tracker().observe(
+        beats(**READ, assemble={"items": 398}, write={"items": 390}), 50.0, finished=True
+    )
     assert {line.state for line in lines} == {"done"}
     assert [line.count for line in lines] == [399, 0, 0, 398, 0, 390]
 
@@ -96,7 +119,9 @@ def test_a_stage_that_loads_its_model_says_so() -> None:
     """Until the first item is embedded the stage shows that it loads a model, not a rate of zero."""
     tracker = Tracker()
     for seconds in range(9):
-        lines = tracker.observe(beats(**READ, assemble={"items": 188}, embed={"items": 0}), float(seconds))
+        lines = tracker.observe(
+            beats(**READ, assemble={"items": 188}, embed={"items": 0}), float(seconds)
+        )
     assert (lines[4].state, lines[4].rate, lines[4].loading) == ("running", None, True)
     assert shown(lines, 8.0)[4].endswith("loading model")
     lines = tracker.observe(beats(**READ, assemble={"items": 188}, embed={"items": 32}), 9.0)
@@ -109,7 +134,8 @@ def test_plain_line_names_what_has_begun() -> None:
     tracker.observe(beats(**READ, locate={"pictures": 575}), 1.0)
     for seconds in range(2, 13):
         lines = tracker.observe(
-            beats(**READ, locate={"pictures": 575}, prepare={"pictures": 12 * (seconds - 2)}), float(seconds)
+            beats(**READ, locate={"pictures": 575}, prepare={"pictures": 12 * (seconds - 2)}),
+            float(seconds),
         )
     assert plain_line(lines, 12.0) == (
         "12 s  records read 399 (done)  pictures located 575 (done)  pictures prepared 120 of 575 (12/s)"
@@ -122,9 +148,14 @@ def test_plain_line_names_what_has_begun() -> None:
     seconds=st.floats(0, 90_000),
     finished=st.booleans(),
 )
-def test_view_fits_80_columns(counts: list[int], begun: int, seconds: float, finished: bool) -> None:
+def test_view_fits_80_columns(
+    counts: list[int], begun: int, seconds: float, finished: bool
+) -> None:
     """Whatever the counts, every stage has one line of at most 80 columns with nothing cut off."""
-    seen = {stage.name: Counter({stage.counts: n}) for stage, n in zip(STAGES[:begun], counts, strict=False)}
+    seen = {
+        stage.name: Counter({stage.counts: n})
+        for stage, n in zip(STAGES[:begun], counts, strict=False)
+    }
     tracker = Tracker()
     tracker.observe({name: Counter() for name in seen}, 0.0)
     lines = tracker.observe(seen, seconds, finished=finished)
@@ -134,11 +165,20 @@ def test_view_fits_80_columns(counts: list[int], begun: int, seconds: float, fin
     assert all(len(row) <= COLUMNS and "…" not in row for row in rows)
 
 
-ASKED = {"sent": 120, "answers": 90, "limit": 16, "tokens": 91_200, "micro_cost": 12_300, "failed:model-timeout": 3}
+ASKED = {
+    "sent": 120,
+    "answers": 90,
+    "limit": 16,
+    "tokens": 91_200,
+    "micro_cost": 12_300,
+    "failed:model-timeout": 3,
+}
 
 
 def test_model_calls_are_told() -> None:
-    """Calls in flight never exceed what may be under way at once; the rest waits; tokens and money are added up."""
+    """Calls in flight never exceed what may be under way at once; the rest waits; tokens and money
+    are added up.
+    """
     told = calls_of(beats(describe=ASKED))
     assert told is not None
     assert (told.in_flight, told.waiting, told.tokens, told.cost) == (16, 14, 91_200, 0.0123)
@@ -148,22 +188,33 @@ def test_model_calls_are_told() -> None:
 
 
 def test_failures_are_told_by_reason() -> None:
-    """What went wrong in any stage is named with its reason id and count, most frequent first, within 80 columns."""
+    """What went wrong in any stage is named with its reason id and count, most frequent first,
+    within 80 columns.
+    """
     seen = beats(
         read={"records": 9, "failed:malformed-json": 2},
         locate={"failed:image-missing": 25},
         describe=ASKED,
         embed={"failed:embed-failed": 1},
     )
-    assert failures_of(seen) == {"image-missing": 25, "model-timeout": 3, "malformed-json": 2, "embed-failed": 1}
+    assert failures_of(seen) == {
+        "image-missing": 25,
+        "model-timeout": 3,
+        "malformed-json": 2,
+        "embed-failed": 1,
+    }
     rows = shown(Tracker().observe(seen, 5.0), 5.0, seen)
     assert rows[-1] == "not usable   image-missing 25, model-timeout 3, malformed-json 2 and 1 more"
     assert all(len(row) <= COLUMNS for row in rows)
-    assert plain_line([], 5.0, seen).endswith("image-missing 25, model-timeout 3, malformed-json 2 and 1 more")
+    assert plain_line([], 5.0, seen).endswith(
+        "image-missing 25, model-timeout 3, malformed-json 2 and 1 more"
+    )
 
 
 def test_a_log_gets_its_last_line_when_the_run_ends(tmp_path: Path) -> None:
-    """With `always` a stream that is no terminal gets plain lines, at least one with the stages done."""
+    """With `always` a stream that is no terminal gets plain lines, at least one with the stages
+    done.
+    """
     (tmp_path / "read-1-a.json").write_text(json.dumps({"records": 399}))
     stream = io.StringIO()
     with live_view("always", str(tmp_path), stream):
@@ -179,12 +230,18 @@ def test_a_log_gets_a_line_an_interval(tmp_path: Path) -> None:
         for seconds in range(2 * LOG_INTERVAL_SECS + 5):
             show(lines, float(seconds), {}, False)
         show(lines, 2.0 * LOG_INTERVAL_SECS + 5, {}, True)
-    assert [line.split("  ")[0] for line in stream.getvalue().splitlines()] == ["30 s", "1 min 00 s", "1 min 05 s"]
+    assert [line.split("  ")[0] for line in stream.getvalue().splitlines()] == [
+        "30 s",
+        "1 min 00 s",
+        "1 min 05 s",
+    ]
 
 
 @pytest.mark.parametrize("mode", ["auto", "never"])
 def test_nothing_is_written_off_a_terminal(mode: str, tmp_path: Path) -> None:
-    """Of what is shorter than the interval of lines, a stream that is no terminal gets nothing unless it is asked for."""
+    """Of what is shorter than the interval of lines, a stream that is no terminal gets nothing
+    unless it is asked for.
+    """
     stream = io.StringIO()
     with live_view(mode, str(tmp_path), stream):
         pass
@@ -200,11 +257,14 @@ def test_a_run_that_breaks_off_is_not_shown_as_done(tmp_path: Path) -> None:
 
 
 def test_embedding_counts_as_it_goes() -> None:
-    """Items are counted batch by batch of texts, each once, those that share a text or have none included."""
+    """Items are counted batch by batch of texts, each once, those that share a text or have none
+    included.
+    """
     raw = RawRecord(b"{}", "jsonl", "in.jsonl", 1)
     texts = ["", "", "same", "same", *(f"text {number}" for number in range(2 * BATCH_TEXTS))]
     items = [
-        Item(Record(str(number), {}, {}, (), (), raw), (), text_enriched=text) for number, text in enumerate(texts)
+        Item(Record(str(number), {}, {}, (), (), raw), (), text_enriched=text)
+        for number, text in enumerate(texts)
     ]
     encoder = build_text_encoder(ModelOptions(text_encoder="fake"))
     encoder.load()

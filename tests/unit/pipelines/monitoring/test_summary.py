@@ -94,7 +94,10 @@ def test_quarantine_is_named_when_there_is_any() -> None:
 def test_every_table_is_among_the_files_named() -> None:
     """The patterns that the summary prints reach every table of a snapshot."""
     for table in TABLES:
-        assert any(fnmatch.fnmatch(f"{table}/bucket-00000.parquet", files) for files in TABLE_FILES.values())
+        assert any(
+            fnmatch.fnmatch(f"{table}/bucket-00000.parquet", files)
+            for files in TABLE_FILES.values()
+        )
 
 
 def test_refused_snapshot_is_kept_in_its_own_folder() -> None:
@@ -106,20 +109,33 @@ def test_refused_snapshot_is_kept_in_its_own_folder() -> None:
 
 
 def test_folder_is_current_only_where_that_link_exists(tmp_path: Path) -> None:
-    """A published snapshot is read at OUTPUT/current; without that link, or refused, at its own folder."""
+    """A published snapshot is read at OUTPUT/current; without that link, or refused, at its own
+    folder.
+    """
     own = f"{tmp_path}/snapshots/run"
     assert snapshot_folder(f"{own}/manifest.json", published=True) == own
     (tmp_path / "current").symlink_to("snapshots/run")
     assert snapshot_folder(f"{own}/manifest.json", published=True) == f"{tmp_path}/current"
     assert snapshot_folder(f"{own}/manifest.json", published=False) == own
-    assert snapshot_folder("gs://b/out/snapshots/run/manifest.json", published=True) == "gs://b/out/snapshots/run"
+    assert (
+        snapshot_folder("gs://b/out/snapshots/run/manifest.json", published=True)
+        == "gs://b/out/snapshots/run"
+    )
 
 
 def test_unsure_is_not_unknown() -> None:
-    """Values that were seen but not surely enough are counted apart from those that nothing was said of."""
+    """Values that were seen but not surely enough are counted apart from those that nothing was
+    said of.
+    """
     text = summary(manifest())
     brand = next(line for line in text.splitlines() if "brand" in line)
-    assert [cell.strip() for cell in brand.strip("│").split("│")] == ["brand", "16", "75", "34", "274"]
+    assert [cell.strip() for cell in brand.strip("│").split("│")] == [
+        "brand",
+        "16",
+        "75",
+        "34",
+        "274",
+    ]
     assert "unsure: something was seen" in text
     assert "never known: ingredients" in text
 
@@ -149,17 +165,27 @@ def test_stage_seconds_are_explained() -> None:
         ),
     ],
 )
-def test_failed_check_of_the_run(column: str, expected: dict[str, float], example: str, line: str) -> None:
+def test_failed_check_of_the_run(
+    column: str, expected: dict[str, float], example: str, line: str
+) -> None:
     """A failed check of the run says what was counted and what was expected."""
-    assert check_line({**FEW_ITEMS, "column": column, "expected": expected, "examples": [example]}) == line.replace(
-        ": ", f": {FEW_ITEMS['check']}: ", 1
-    )
+    assert check_line(
+        {**FEW_ITEMS, "column": column, "expected": expected, "examples": [example]}
+    ) == line.replace(": ", f": {FEW_ITEMS['check']}: ", 1)
 
 
 def test_failed_check_of_items() -> None:
     """A failed check of a table says how many values do not fit and shows some."""
-    check = {**FEW_ITEMS, "check": "ids are unique", "column": "items.item_id", "values": 1200, "unexpected": 2}
-    line = "critical: ids are unique (items.item_id: 2 of 1,200 values do not fit, for example a, b)"
+    check = {
+        **FEW_ITEMS,
+        "check": "ids are unique",
+        "column": "items.item_id",
+        "values": 1200,
+        "unexpected": 2,
+    }
+    line = (
+        "critical: ids are unique (items.item_id: 2 of 1,200 values do not fit, for example a, b)"
+    )
     assert check_line({**check, "examples": ["a", "b"]}) == line
 
 
@@ -179,9 +205,13 @@ def test_faults_of_the_program_are_told() -> None:
 
 
 def test_wrong_pictures_folder_is_guessed() -> None:
-    """When no reference was found the folder is put in question; when some could not be used, it is not."""
+    """When no reference was found the folder is put in question; when some could not be used, it is
+    not.
+    """
     missing = summary(manifest(images={"image-missing": 575}))
-    assert "0 of 575 picture references found below --images-root; is it the right folder?" in missing
+    assert (
+        "0 of 575 picture references found below --images-root; is it the right folder?" in missing
+    )
     damaged = summary(manifest(images={"image-truncated": 5, "image-missing": 570}))
     assert "0 of 575 picture references could be used" in damaged
     assert "--images-root" not in summary(manifest(images={"usable": 1, "image-missing": 574}))
@@ -202,10 +232,14 @@ def test_a_large_run_fits_80_columns() -> None:
 
 
 def test_catalogs_do_not_steer_the_terminal() -> None:
-    """Column names and values of a catalog are shown with their control characters escaped and markup as it is."""
+    """Column names and values of a catalog are shown with their control characters escaped and
+    markup as it is.
+    """
     hostile = manifest()
     hostile["unmapped_columns"] = ["a\x1b[2Jb", "[red]c[/red]"]
-    hostile["checks"] = [{**FEW_ITEMS, "column": "items.item_id", "examples": ["x\x1b]0;t\x07", "[/]"]}]
+    hostile["checks"] = [
+        {**FEW_ITEMS, "column": "items.item_id", "examples": ["x\x1b]0;t\x07", "[/]"]}
+    ]
     text = summary(hostile)
     assert "\x1b" not in text
     assert "\x07" not in text
@@ -229,7 +263,9 @@ def probe(attribute: str, **changes: Any) -> dict[str, Any]:
 
 
 def test_what_needs_no_model_is_told() -> None:
-    """How many missing values rules and probes settled, and how many items need no call, is said with the shares."""
+    """How many missing values rules and probes settled, and how many items need no call, is said
+    with the shares.
+    """
     text = " ".join(summary(manifest()).split())
     assert "settled without a language model: 100 of 400 (25%) missing values" in text
     assert "calls saved: 20 of 200 (10%) items with any" in text
@@ -238,7 +274,8 @@ def test_what_needs_no_model_is_told() -> None:
 
 
 def test_probes_say_how_sure_they_are_or_that_they_abstain() -> None:
-    """A probe's line has what held-back rows say of it; those that abstain are named, and those that other catalogs'
+    """A probe's line has what held-back rows say of it; those that abstain are named, and those
+    that other catalogs'
     rows were held back for."""
     learnt = manifest()
     learnt["probes"] = [
@@ -251,4 +288,6 @@ def test_probes_say_how_sure_they_are_or_that_they_abstain() -> None:
     text = summary(learnt)
     assert all(part in text for part in ("181", "both", "74%", "98%", "spans", "181 (earlier run)"))
     assert "abstain, see the report for why: brand\n" in text
-    assert "measured on other catalogs' rows more than on this one's, see the report: color\n" in text
+    assert (
+        "measured on other catalogs' rows more than on this one's, see the report: color\n" in text
+    )

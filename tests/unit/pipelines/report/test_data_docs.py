@@ -26,7 +26,8 @@ def test_each_snapshot_has_its_page(shop: Shop) -> None:
 def test_a_refused_snapshot_says_what_to_do(shop: Shop) -> None:
     """The page of a refused snapshot is not a success and has the fix of the failed check."""
     run = shop.run(
-        shop.file("in.jsonl", [{"name": "nobody"}, {"sku": "a", "name": "x"}, {"name": "none"}]), report=True
+        shop.file("in.jsonl", [{"name": "nobody"}, {"sku": "a", "name": "x"}, {"name": "none"}]),
+        report=True,
     )
     assert run.code == 1
     (failed,) = [check for check in run.manifest["checks"] if not check["passed"]]
@@ -50,7 +51,12 @@ def test_texts_of_catalogs_are_no_markup() -> None:
         "examples": ["<img src=x onerror=alert(2)>", "<script>alert(3)</script>"],
         "fix": "look",
     }
-    manifest = {"checks": [check], "published": False, "run_id": "r", "finished": "2026-01-01T00:00:00Z"}
+    manifest = {
+        "checks": [check],
+        "published": False,
+        "run_id": "r",
+        "finished": "2026-01-01T00:00:00Z",
+    }
     page = data_docs_page(manifest)
     assert "<script" not in page
     assert "<img" not in page
@@ -58,7 +64,9 @@ def test_texts_of_catalogs_are_no_markup() -> None:
 
 
 def test_what_the_library_loads_is_taken_out() -> None:
-    """Nothing of the library's page is loaded, runs or leads elsewhere; its verdicts are words, its sections linked."""
+    """Nothing of the library's page is loaded, runs or leads elsewhere; its verdicts are words, its
+    sections linked.
+    """
     page = (
         '<head><link rel="stylesheet" href="https://x/y.css"><script src="https://x/z.js"></script></head><img src="q">'
         '<nav><a href="#section-2">items.color</a></nav>'

@@ -45,7 +45,9 @@ def counted(bucket: Bucket) -> BucketReport:
     """The account of a bucket, from the tables that it is written as."""
     missing = dict.fromkeys(NAMES, AttributeValue(None, reason="not-fillable"))
     items = [replace(item, values=missing | item.values) for item in bucket.items]
-    report = count_table(BucketReport(bucket.number), TEMPLATE, "items", items_table(TEMPLATE, items, RUN))
+    report = count_table(
+        BucketReport(bucket.number), TEMPLATE, "items", items_table(TEMPLATE, items, RUN)
+    )
     return count_table(report, TEMPLATE, "records", records_table(bucket, RUN))
 
 
@@ -54,7 +56,11 @@ def record(item_id: str, paths: tuple[str, ...]) -> Record:
 
 
 def row(item_id: str, path: str) -> ImageRow:
-    return ImageRow(item_id, path, RawRecord(f"{item_id},{path}".encode(), "csv", "t.csv", 2, kind="image-table"))
+    return ImageRow(
+        item_id,
+        path,
+        RawRecord(f"{item_id},{path}".encode(), "csv", "t.csv", 2, kind="image-table"),
+    )
 
 
 def split(kind: str, records: int) -> SplitReport:
@@ -69,7 +75,9 @@ def account_of(records: list[Record], rows: list[ImageRow], refused: str) -> Acc
         assembled,
         "validate",
         lambda item: (
-            Reject(item.record.raw, "image-required", "validate", "", item.item_id) if item.item_id in refused else item
+            Reject(item.record.raw, "image-required", "validate", "", item.item_id)
+            if item.item_id in refused
+            else item
         ),
     )
     quarantined: dict[str, Counter[str]] = {}
@@ -83,9 +91,18 @@ def account_of(records: list[Record], rows: list[ImageRow], refused: str) -> Acc
 
 
 def test_each_row_of_an_image_table_has_one_fate() -> None:
-    """Rows are attached, repeated, of a quarantined item, or quarantined; the account names each number."""
+    """Rows are attached, repeated, of a quarantined item, or quarantined; the account names each
+    number.
+    """
     records = [record("a", ("x",)), record("b", ())]
-    rows = [row("a", "x"), row("a", "y"), row("a", "y"), row("b", "z"), row("b", "z"), row("ghost", "x")]
+    rows = [
+        row("a", "x"),
+        row("a", "y"),
+        row("a", "y"),
+        row("b", "z"),
+        row("b", "z"),
+        row("ghost", "x"),
+    ]
     account = account_of(records, rows, "b")
     assert (account.image_rows_attached, account.image_rows_repeated) == (1, 2)
     assert account.image_rows_item_quarantined == 2
@@ -101,7 +118,9 @@ ids, paths = st.sampled_from("abcd"), st.sampled_from("xyz")
     st.lists(st.builds(row, ids, paths), max_size=12),
     st.sampled_from(["", "a", "ab"]),
 )
-def test_the_account_closes_for_any_rows(records: list[Record], rows: list[ImageRow], refused: str) -> None:
+def test_the_account_closes_for_any_rows(
+    records: list[Record], rows: list[ImageRow], refused: str
+) -> None:
     """Whatever rows come and whatever items are set aside, records and rows are all accounted for."""
     account = account_of(records, rows, refused)
     assert account.unaccounted == 0
@@ -118,7 +137,9 @@ def test_what_is_lost_shows() -> None:
 
 
 def test_what_needs_no_model_is_counted() -> None:
-    """Of the values that may be filled, those from texts and pictures are settled; given ones and others are no gaps."""
+    """Of the values that may be filled, those from texts and pictures are settled; given ones and
+    others are no gaps.
+    """
     values = {
         "given": AttributeValue("x", "record"),
         "invalid": AttributeValue(None, reason="given-invalid"),
@@ -129,5 +150,13 @@ def test_what_needs_no_model_is_counted() -> None:
         "open": AttributeValue(None, reason="below-threshold"),
     }
     settled = {name: value for name, value in values.items() if name not in ("asked", "open")}
-    items = tuple(Item(record(name, ()), values=each) for name, each in (("a", values), ("b", settled), ("c", {})))
-    assert counted(Bucket(0, items)).missing == {"values": 6, "values_settled": 4, "items": 2, "items_settled": 1}
+    items = tuple(
+        Item(record(name, ()), values=each)
+        for name, each in (("a", values), ("b", settled), ("c", {}))
+    )
+    assert counted(Bucket(0, items)).missing == {
+        "values": 6,
+        "values_settled": 4,
+        "items": 2,
+        "items_settled": 1,
+    }

@@ -26,7 +26,9 @@ from pipelines.snapshots.history import SnapshotInfo
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import write_parquet
 
-PROVENANCE = pa.struct([("source", pa.string()), ("method", pa.string()), ("confidence", pa.float32())])
+PROVENANCE = pa.struct(
+    [("source", pa.string()), ("method", pa.string()), ("confidence", pa.float32())]
+)
 SCHEMA = pa.schema(
     [
         ("item_id", pa.string()),
@@ -70,9 +72,17 @@ def table(of: list[Row], schema: pa.Schema = SCHEMA) -> pa.Table:
     return pa.Table.from_pylist(sorted(of, key=lambda each: each["item_id"]), schema=schema)
 
 
-def slowly(old: list[Row], new: list[Row]) -> tuple[Counter[str], dict[tuple[str, str], Counter[str]]]:
+def slowly(
+    old: list[Row], new: list[Row]
+) -> tuple[Counter[str], dict[tuple[str, str], Counter[str]]]:
     before, after = ({each["item_id"]: each for each in side} for side in (old, new))
-    items = Counter({ADDED: len(after.keys() - before.keys()), REMOVED: len(before.keys() - after.keys()), CHANGED: 0})
+    items = Counter(
+        {
+            ADDED: len(after.keys() - before.keys()),
+            REMOVED: len(before.keys() - after.keys()),
+            CHANGED: 0,
+        }
+    )
     values: dict[tuple[str, str], Counter[str]] = {}
     for item_id in before.keys() & after.keys():
         a, b = before[item_id], after[item_id]
@@ -113,22 +123,33 @@ def test_a_snapshot_does_not_differ_from_itself(same: list[Row]) -> None:
 
 def thin_snapshot(folder: Path, name: str, of: list[Row], buckets: int) -> SnapshotInfo:
     """A snapshot of an attribute without provenance."""
-    schema = pa.schema([("item_id", pa.string()), ("color", pa.string()), ("color__provenance", PROVENANCE)])
+    schema = pa.schema(
+        [("item_id", pa.string()), ("color", pa.string()), ("color__provenance", PROVENANCE)]
+    )
     return snapshot(folder, name, of, buckets, schema)
 
 
-def snapshot(folder: Path, name: str, of: list[Row], buckets: int, schema: pa.Schema = SCHEMA) -> SnapshotInfo:
+def snapshot(
+    folder: Path, name: str, of: list[Row], buckets: int, schema: pa.Schema = SCHEMA
+) -> SnapshotInfo:
     path = folder / name
     (path / "items").mkdir(parents=True)
     held: dict[int, list[Row]] = {}
     for each in of:
         held.setdefault(bucket_of(each["item_id"], buckets), []).append(each)
-    files = [asdict(write_parquet(str(path), "items", bucket, table(held[bucket], schema))) for bucket in held]
-    return SnapshotInfo(name, str(path), False, {"buckets": buckets, "files": files, "published": True})
+    files = [
+        asdict(write_parquet(str(path), "items", bucket, table(held[bucket], schema)))
+        for bucket in held
+    ]
+    return SnapshotInfo(
+        name, str(path), False, {"buckets": buckets, "files": files, "published": True}
+    )
 
 
 def test_other_buckets_make_no_difference(tmp_path: Path) -> None:
-    """Snapshots that are divided otherwise are compared as a whole; examples are bounded and name the method."""
+    """Snapshots that are divided otherwise are compared as a whole; examples are bounded and name
+    the method.
+    """
     old = [row(f"i{n}", "red", None, "text", "one") for n in range(30)]
     new = [row(f"i{n}", "blue" if n < 10 else "red", None, "model", "one") for n in range(5, 35)]
     before = snapshot(tmp_path, "a", old, 4)
@@ -137,14 +158,18 @@ def test_other_buckets_make_no_difference(tmp_path: Path) -> None:
         assert dict(found.items) == {ADDED: 5, REMOVED: 5, CHANGED: 5}
         assert found.attributes["color"].counts[CHANGED] == {"model": 5}
         examples = found.attributes["color"].examples
-        assert [(each.before, each.after, each.method) for each in examples] == [("red", "blue", "m")] * 2
+        assert [(each.before, each.after, each.method) for each in examples] == [
+            ("red", "blue", "m")
+        ] * 2
         assert all(len(shown) <= 2 for shown in found.item_examples.values())
     assert diff(before, before).is_empty
     assert diff(before, snapshot(tmp_path, "c", old, 6)).is_empty
 
 
 def test_what_does_not_fit_at_once_is_compared_in_parts(tmp_path: Path) -> None:
-    """More rows than are held at once, in numbers of buckets with nothing in common, give the same counts."""
+    """More rows than are held at once, in numbers of buckets with nothing in common, give the same
+    counts.
+    """
     old, new = (
         [{"item_id": f"i{n}", "color": color} for n in range(start, start + 60_000)]
         for start, color in ((0, "red"), (20_000, "blue"))
@@ -158,7 +183,9 @@ def test_what_does_not_fit_at_once_is_compared_in_parts(tmp_path: Path) -> None:
 
 
 def test_equal_files_are_not_opened(tmp_path: Path) -> None:
-    """A bucket whose file has the same digest on both sides is skipped, even where the file is gone."""
+    """A bucket whose file has the same digest on both sides is skipped, even where the file is
+    gone.
+    """
     rows_of = [row(f"i{n}", "red", None, "text", "one") for n in range(8)]
     sides = [snapshot(tmp_path, name, rows_of, 2) for name in ("a", "b")]
     for path in tmp_path.rglob("*.parquet"):

@@ -65,7 +65,12 @@ def test_all_are_listed_in_the_order_of_their_runs(output: Path) -> None:
     """Published, refused and half-written snapshots are told apart; the current one is known."""
     infos = {info.run_id: info for info in list_snapshots(str(output))}
     assert sorted(infos) == ["r1", "r2", "r3", "r4", "r5", "r6"]
-    assert [run_id for run_id, info in infos.items() if info.is_published] == ["r1", "r2", "r4", "r5"]
+    assert [run_id for run_id, info in infos.items() if info.is_published] == [
+        "r1",
+        "r2",
+        "r4",
+        "r5",
+    ]
     assert infos["r6"].is_half
     assert [run_id for run_id, info in infos.items() if info.is_current] == ["r5"]
     assert (infos["r5"].filled, infos["r5"].based_on) == (5, "")
@@ -73,7 +78,9 @@ def test_all_are_listed_in_the_order_of_their_runs(output: Path) -> None:
 
 @pytest.mark.parametrize("written", ["{half", "[]", '{"run_id": "r2"}', '{"files": 1}'])
 def test_a_manifest_without_sense_is_listed_with_its_problem(output: Path, written: str) -> None:
-    """A manifest that is no JSON, or lacks what is needed, is a problem of that snapshot and not the end of the list."""
+    """A manifest that is no JSON, or lacks what is needed, is a problem of that snapshot and not
+    the end of the list.
+    """
     (output / "snapshots" / "r2" / "manifest.json").write_text(written)
     infos = {info.run_id: info for info in list_snapshots(str(output))}
     assert "its manifest cannot be read" in infos["r2"].problem
@@ -84,7 +91,9 @@ def test_a_manifest_without_sense_is_listed_with_its_problem(output: Path, writt
 
 
 def test_a_manifest_that_cannot_be_read_now_is_not_taken_for_missing(output: Path) -> None:
-    """Only a snapshot that surely has no manifest is half written; where reading fails nothing is removed."""
+    """Only a snapshot that surely has no manifest is half written; where reading fails nothing is
+    removed.
+    """
     manifest = output / "snapshots" / "r2" / "manifest.json"
     manifest.unlink()
     manifest.mkdir()
@@ -93,18 +102,26 @@ def test_a_manifest_that_cannot_be_read_now_is_not_taken_for_missing(output: Pat
 
 
 def test_what_is_looked_at_has_many_names(output: Path) -> None:
-    """A snapshot is found by run id, also a refused one, by `current` and `previous`, and by its folder's path."""
+    """A snapshot is found by run id, also a refused one, by `current` and `previous`, and by its
+    folder's path.
+    """
     found = [named_snapshot(str(output), named).run_id for named in ("r3", "current", "previous")]
     assert found == ["r3", "r5", "r4"]
     paths = [output / "snapshots" / "r3", f"{output}/current/"]
     assert [named_snapshot("", str(path)).run_id for path in paths] == ["r3", "r5"]
-    for named, told in (("r3", "name its --output"), (str(output), "no snapshot to look at"), ("./r9", "half written")):
+    for named, told in (
+        ("r3", "name its --output"),
+        (str(output), "no snapshot to look at"),
+        ("./r9", "half written"),
+    ):
         with pytest.raises(HistoryError, match=told):
             named_snapshot("", named)
 
 
 def test_a_clock_that_went_backwards_shows(tmp_path: Path) -> None:
-    """Runs are ordered by when they say they began, and the pointer says which is current, whatever their order."""
+    """Runs are ordered by when they say they began, and the pointer says which is current, whatever
+    their order.
+    """
     snapshot(tmp_path, "r9", started="2026-03-01")
     snapshot(tmp_path, "r1", started="2026-02-01")
     point_to(str(tmp_path), "r1")
@@ -126,7 +143,9 @@ def test_going_back_moves_the_pointer_only(output: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_a_damaged_snapshot_is_not_gone_back_to(output: Path, damage: str) -> None:
-    """One flipped byte, a file cut short or a missing one: the command names it, and readers keep what they have."""
+    """One flipped byte, a file cut short or a missing one: the command names it, and readers keep
+    what they have.
+    """
     (file,) = (output / "snapshots" / "r4").rglob("*.parquet")
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
@@ -134,7 +153,8 @@ def test_a_damaged_snapshot_is_not_gone_back_to(output: Path, damage: str) -> No
     if damage != "remove":
         file.write_bytes(data if damage == "flip" else data[:-1])
     with pytest.raises(
-        RefusedError, match=r"r4 is not whole, readers keep what they have: items/bucket-00000\.parquet"
+        RefusedError,
+        match=r"r4 is not whole, readers keep what they have: items/bucket-00000\.parquet",
     ):
         roll_back(str(output))
     assert current_run(str(output)) == "r5"
@@ -160,7 +180,10 @@ def test_the_current_one_stays_though_it_is_old(output: Path) -> None:
     """After going back the current snapshot is not the newest, and stays."""
     roll_back(str(output), "r1")
     prune(str(output), 2)
-    assert [info.run_id for info in list_snapshots(str(output)) if info.is_published] == ["r1", "r5"]
+    assert [info.run_id for info in list_snapshots(str(output)) if info.is_published] == [
+        "r1",
+        "r5",
+    ]
 
 
 def test_shared_files_stay_with_the_others(output: Path) -> None:
@@ -174,7 +197,9 @@ def test_shared_files_stay_with_the_others(output: Path) -> None:
 
 
 def test_leftovers_of_killed_runs_are_removed(output: Path) -> None:
-    """Half snapshots and work folders go; what was kept on purpose, a damaged manifest and the current one stay."""
+    """Half snapshots and work folders go; what was kept on purpose, a damaged manifest and the
+    current one stay.
+    """
     for run_id in ("dead", "kept"):
         (output / "_work" / run_id).mkdir(parents=True)
     (output / "_work" / "kept" / KEPT).write_text("")
@@ -183,12 +208,20 @@ def test_leftovers_of_killed_runs_are_removed(output: Path) -> None:
     assert {Path(path).name for path in leftovers(str(output))} == {"r6", "dead"}
     remove_leftovers(str(output))
     assert leftovers(str(output)) == []
-    assert {path.name for path in (output / "snapshots").iterdir()} == {"r1", "r2", "r3", "r4", "r5"}
+    assert {path.name for path in (output / "snapshots").iterdir()} == {
+        "r1",
+        "r2",
+        "r3",
+        "r4",
+        "r5",
+    }
     assert (output / "_work" / "kept").is_dir()
 
 
 def test_nothing_is_removed_where_the_pointer_cannot_be_read(output: Path) -> None:
-    """A pointer that makes no sense might name any snapshot, so all stay; going back to one by name mends it."""
+    """A pointer that makes no sense might name any snapshot, so all stay; going back to one by name
+    mends it.
+    """
     (output / "current.json").write_text('{"run_id": "r')
     assert prune(str(output), 1) == []
     assert len(list((output / "snapshots").iterdir())) == 6
@@ -208,7 +241,9 @@ def test_a_link_that_a_killed_run_left_is_in_nobodys_way(output: Path) -> None:
 
 
 def test_what_a_killed_prune_leaves_does_not_look_whole(output: Path) -> None:
-    """The manifest goes first: a snapshot that is half removed is half written to everyone, and the next run ends it."""
+    """The manifest goes first: a snapshot that is half removed is half written to everyone, and the
+    next run ends it.
+    """
     (output / "snapshots" / "r1" / "manifest.json").unlink()
     assert "r1" not in {info.run_id for info in list_snapshots(str(output)) if info.is_published}
     assert str(output / "snapshots" / "r1") in remove_leftovers(str(output))

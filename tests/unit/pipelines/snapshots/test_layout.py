@@ -60,8 +60,14 @@ def test_a_prefix_of_an_object_store_is_removed_whole() -> None:
 
     from tests.memory_storage import MemoryStorage
 
-    for name in ("snapshots/r1/items/a", "snapshots/r1/manifest.json", "snapshots/r10/manifest.json"):
-        with FileSystems.create(f"store://out/{name}", compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    for name in (
+        "snapshots/r1/items/a",
+        "snapshots/r1/manifest.json",
+        "snapshots/r10/manifest.json",
+    ):
+        with FileSystems.create(
+            f"store://out/{name}", compression_type=CompressionTypes.UNCOMPRESSED
+        ) as file:
             file.write(b"x")
     Layout("store://out", "r1").remove_snapshot()
     assert list(MemoryStorage.files) == ["store://out/snapshots/r10/manifest.json"]
@@ -69,7 +75,9 @@ def test_a_prefix_of_an_object_store_is_removed_whole() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_interrupts_until_publishing_begins(number: signal.Signals) -> None:
-    """A signal raises KeyboardInterrupt and is remembered; after stop_listening it is ignored; then all is as before."""
+    """A signal raises KeyboardInterrupt and is remembered; after stop_listening it is ignored; then
+    all is as before.
+    """
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
         os.kill(os.getpid(), number)

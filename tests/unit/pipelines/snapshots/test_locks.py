@@ -56,16 +56,22 @@ def renewing(folder: Path, lock: Lock) -> Iterator[None]:
 def ended_process() -> int:
     """The number of a process that has ended."""
     return int(
-        subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+        ).stdout
     )
 
 
 def test_a_second_writer_is_refused_with_the_firsts_name(tmp_path: Path) -> None:
-    """While a run holds the output, another is told which run that is and what to do; afterwards it may."""
+    """While a run holds the output, another is told which run that is and what to do; afterwards it
+    may.
+    """
     with output_lock(str(tmp_path / "out"), "first-run", "run") as warnings:
         assert warnings == []
         with (
-            pytest.raises(OutputLockedError, match=r"first-run \(run, process \d+ on .*catalog-enrich unlock"),
+            pytest.raises(
+                OutputLockedError, match=r"first-run \(run, process \d+ on .*catalog-enrich unlock"
+            ),
             output_lock(str(tmp_path / "out"), "second-run", "run"),
         ):
             pass
@@ -78,16 +84,23 @@ def test_a_second_writer_is_refused_with_the_firsts_name(tmp_path: Path) -> None
 
 
 def test_another_process_is_refused_and_a_killed_one_is_taken_over(tmp_path: Path) -> None:
-    """A run of another process holds the output until it is killed; its lock is then taken over, with a warning."""
+    """A run of another process holds the output until it is killed; its lock is then taken over,
+    with a warning.
+    """
     program = (
         "import sys, time\nfrom pipelines.snapshots.locks import output_lock\n"
         "with output_lock(sys.argv[1], 'other', 'run'):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(OutputLockedError, match="other"), output_lock(str(tmp_path), "mine", "run"):
+        with (
+            pytest.raises(OutputLockedError, match="other"),
+            output_lock(str(tmp_path), "mine", "run"),
+        ):
             pass
     finally:
         process.kill()
@@ -111,7 +124,9 @@ def test_a_number_that_another_process_has_by_now_is_no_holder(tmp_path: Path) -
 
 
 def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(tmp_path: Path) -> None:
-    """A lock of another boot, or of a container with this host's name, is watched: its number says nothing here."""
+    """A lock of another boot, or of a container with this host's name, is watched: its number says
+    nothing here.
+    """
     own = replace(Lock.own("far", "run"), pid=ended_process())
     for lock in (replace(own, boot="another"), replace(own, namespace="pid:[1]")):
         assert is_dead(lock) is None
@@ -125,9 +140,13 @@ def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(tmp_path: Path) -> 
             assert warnings == ["the lock of run far, which is dead, was taken over"]
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="needs another pid namespace")
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or os.geteuid() != 0, reason="needs another pid namespace"
+)
 def test_a_container_with_the_hosts_name_is_refused(tmp_path: Path) -> None:
-    """From within another numbering of processes a living run of this machine is not taken for dead."""
+    """From within another numbering of processes a living run of this machine is not taken for
+    dead.
+    """
     program = (
         "import sys\nfrom pipelines.snapshots.lock_backends import parse\nfrom pipelines.snapshots.locks import is_dead\n"
         "print(is_dead(parse(open(sys.argv[1], 'rb').read())))\n"
@@ -136,7 +155,15 @@ def test_a_container_with_the_hosts_name_is_refused(tmp_path: Path) -> None:
         held = read_lock(str(tmp_path))
         assert held is not None
         assert is_dead(held) is False
-        command = ["unshare", "-pf", "--mount-proc", sys.executable, "-c", program, str(tmp_path / LOCK)]
+        command = [
+            "unshare",
+            "-pf",
+            "--mount-proc",
+            sys.executable,
+            "-c",
+            program,
+            str(tmp_path / LOCK),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "unshare failed" in done.stderr or "Operation not permitted" in done.stderr:
         pytest.skip("this machine gives no further pid namespaces")
@@ -153,8 +180,12 @@ def test_a_zombie_is_dead() -> None:
 
 
 def test_another_machines_lock_is_watched(tmp_path: Path) -> None:
-    """A lock of another machine holds while it is renewed, and is taken over when it is not; no clock is asked."""
-    elsewhere = replace(Lock.own("far", "run"), host=f"not-{socket.gethostname()}", started="2999-01-01T00:00:00Z")
+    """A lock of another machine holds while it is renewed, and is taken over when it is not; no
+    clock is asked.
+    """
+    elsewhere = replace(
+        Lock.own("far", "run"), host=f"not-{socket.gethostname()}", started="2999-01-01T00:00:00Z"
+    )
     with (
         renewing(tmp_path, elsewhere),
         pytest.raises(OutputLockedError),
@@ -174,14 +205,22 @@ def test_half_a_lock_is_taken_over(tmp_path: Path) -> None:
 
 def test_a_lock_of_a_later_version_holds(tmp_path: Path) -> None:
     """A lock that says more than this version knows is read all the same."""
-    (tmp_path / LOCK).write_text(json.dumps(asdict(Lock.own("later", "run")) | {"purpose": "unknown here"}))
+    (tmp_path / LOCK).write_text(
+        json.dumps(asdict(Lock.own("later", "run")) | {"purpose": "unknown here"})
+    )
     with pytest.raises(OutputLockedError, match="later"), output_lock(str(tmp_path), "mine", "run"):
         pass
 
 
 def test_who_took_anothers_lock_by_mistake_gives_it_back(tmp_path: Path) -> None:
-    """A taker who judged a lock that was replaced since gets nothing, and the new holder's lock stays as it was."""
-    place, first, second = LocalPlace(str(tmp_path)), Lock.own("first", "run"), Lock.own("second", "run")
+    """A taker who judged a lock that was replaced since gets nothing, and the new holder's lock
+    stays as it was.
+    """
+    place, first, second = (
+        LocalPlace(str(tmp_path)),
+        Lock.own("first", "run"),
+        Lock.own("second", "run"),
+    )
     leave(tmp_path, replace(Lock.own("dead", "run"), pid=ended_process()))
     judged = place.read()
     assert judged is not None
@@ -193,7 +232,9 @@ def test_who_took_anothers_lock_by_mistake_gives_it_back(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("takers", [2, 3, 6])
 def test_of_many_takers_one_wins(tmp_path: Path, takers: int) -> None:
-    """When several find a dead run's lock at once, exactly one gets it, however they overtake each other."""
+    """When several find a dead run's lock at once, exactly one gets it, however they overtake each
+    other.
+    """
     pid = ended_process()
     for round_number in range(30):
         output = tmp_path / str(round_number)
@@ -245,14 +286,21 @@ def store() -> Iterator[type[MemoryStorage]]:
 
 
 def test_an_object_store_has_one_writer_too(store: type[MemoryStorage]) -> None:
-    """On an object store a second run is refused while the first is at work, and a dead one's lock is taken over."""
+    """On an object store a second run is refused while the first is at work, and a dead one's lock
+    is taken over.
+    """
     with output_lock("store://out", "first", "run") as warnings:
         assert warnings == []
-        with pytest.raises(OutputLockedError, match="first"), output_lock("store://out", "second", "run"):
+        with (
+            pytest.raises(OutputLockedError, match="first"),
+            output_lock("store://out", "second", "run"),
+        ):
             pass
     assert list(store.files) == []
     dead = replace(Lock.own("dead", "run"), host="elsewhere")
-    with FileSystems.create(f"store://out/{LOCK}", compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with FileSystems.create(
+        f"store://out/{LOCK}", compression_type=CompressionTypes.UNCOMPRESSED
+    ) as file:
         file.write(json.dumps(asdict(dead)).encode())
     with output_lock("store://out", "next", "run", watch_secs=WATCH_SECS) as warnings:
         assert warnings == ["the lock of run dead, which is dead, was taken over"]
@@ -260,9 +308,14 @@ def test_an_object_store_has_one_writer_too(store: type[MemoryStorage]) -> None:
 
 
 def test_a_lock_that_cannot_be_read_now_is_not_taken(tmp_path: Path) -> None:
-    """Where a lock is there and reading fails, the run breaks off instead of going on beside another."""
+    """Where a lock is there and reading fails, the run breaks off instead of going on beside
+    another.
+    """
     (tmp_path / LOCK).mkdir()
-    with pytest.raises(IsADirectoryError), output_lock(str(tmp_path), "mine", "run", watch_secs=WATCH_SECS):
+    with (
+        pytest.raises(IsADirectoryError),
+        output_lock(str(tmp_path), "mine", "run", watch_secs=WATCH_SECS),
+    ):
         pass
     assert (tmp_path / LOCK).is_dir()
     assert read_lock(str(tmp_path)) is None

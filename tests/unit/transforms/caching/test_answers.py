@@ -30,7 +30,9 @@ def store(folder: Path | str, part: int = 0, parts: int = 1) -> AnswerStore:
 
 
 def test_an_answer_is_read_by_a_later_run(tmp_path: Path) -> None:
-    """What a run has put another one gets, tokens and probabilities included; nothing else is known."""
+    """What a run has put another one gets, tokens and probabilities included; nothing else is
+    known.
+    """
     first = store(tmp_path)
     first.put("f1", REQUEST, ANSWER)
     first.close()
@@ -64,7 +66,9 @@ def test_a_part_ends_with_one_file(tmp_path: Path) -> None:
 
 
 def test_what_killed_runs_left_is_put_away(tmp_path: Path) -> None:
-    """Journals of runs that ended without a close become part of one file, also when the next run asks nothing."""
+    """Journals of runs that ended without a close become part of one file, also when the next run
+    asks nothing.
+    """
     for number in range(3):
         killed = store(tmp_path)
         killed.put(f"f{number}", REQUEST, ANSWER)
@@ -96,7 +100,9 @@ def runs(folder: Path, count: int, part: int = 0, parts: int = 1) -> None:
 
 
 def test_many_files_become_one(tmp_path: Path) -> None:
-    """A part with more files of earlier runs than MANY_FILES has one after the next run, with all answers."""
+    """A part with more files of earlier runs than MANY_FILES has one after the next run, with all
+    answers.
+    """
     runs(tmp_path, MANY_FILES)
     assert len(names(tmp_path)) == MANY_FILES
     runs(tmp_path, 1)
@@ -117,7 +123,9 @@ def test_files_of_other_parts_are_not_put_together(tmp_path: Path) -> None:
 
 
 def test_the_latest_answer_counts(tmp_path: Path) -> None:
-    """Of two answers to one request the later one is given, before and after files are put together."""
+    """Of two answers to one request the later one is given, before and after files are put
+    together.
+    """
     runs(tmp_path, MANY_FILES)
     for content in ("zzz", "aaa"):
         run = store(tmp_path)
@@ -144,7 +152,9 @@ def test_a_file_that_is_replaced_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
-    """An answer that does not fit is told, leaves nothing of itself, and the ones before it are kept."""
+    """An answer that does not fit is told, leaves nothing of itself, and the ones before it are
+    kept.
+    """
     code = f"""
 import resource, signal
 from tests.unit.transforms.caching.test_answers import *
@@ -163,7 +173,9 @@ for number in range(9):
     assert told == "True", done.stderr
     later = store(tmp_path)
     assert later.unreadable == []
-    assert [later.get(f"f{each}") is not None for each in range(9)] == [each < int(number) for each in range(9)]
+    assert [later.get(f"f{each}") is not None for each in range(9)] == [
+        each < int(number) for each in range(9)
+    ]
 
 
 def test_a_damaged_file_costs_its_answers_only(tmp_path: Path) -> None:
@@ -179,9 +191,13 @@ def test_a_damaged_file_costs_its_answers_only(tmp_path: Path) -> None:
     assert later.unreadable == [str(damaged)]
 
 
-@given(st.integers(0, 0xFFFF), st.sampled_from([1, 4, 8, 64, 4096]), st.sampled_from([1, 4, 16, 4096]))
+@given(
+    st.integers(0, 0xFFFF), st.sampled_from([1, 4, 8, 64, 4096]), st.sampled_from([1, 4, 16, 4096])
+)
 def test_parts_of_any_number_overlap_rightly(key: int, before: int, now: int) -> None:
-    """Whatever the number of parts, each key lies in the bounds of its part, so a later run finds its file."""
+    """Whatever the number of parts, each key lies in the bounds of its part, so a later run finds
+    its file.
+    """
     text = f"{key:04x}"
     spans = [bounds_of(part_of(text, parts), parts) for parts in (before, now)]
     assert all(first <= text <= last for first, last in spans)
@@ -205,12 +221,17 @@ def bucket() -> Iterator[str]:
 
 
 def test_object_stores_get_answers_in_small_files(bucket: str) -> None:
-    """Where nothing can be added to a file, answers are kept in batches, and the part ends with one file."""
+    """Where nothing can be added to a file, answers are kept in batches, and the part ends with one
+    file.
+    """
     busy = store(bucket)
     for number in range(2 * FLUSH_ANSWERS + 3):
         busy.put(f"f{number}", REQUEST, ANSWER)
     assert len(MemoryStorage.files) == 2
-    killed = [store(bucket).get(f"f{n}") is not None for n in (0, 2 * FLUSH_ANSWERS - 1, 2 * FLUSH_ANSWERS)]
+    killed = [
+        store(bucket).get(f"f{n}") is not None
+        for n in (0, 2 * FLUSH_ANSWERS - 1, 2 * FLUSH_ANSWERS)
+    ]
     assert killed == [True, True, False]
     busy.close()
     assert [name.split(".")[1] for name in MemoryStorage.files] == ["parquet"]
@@ -233,7 +254,9 @@ def test_a_storage_that_cannot_be_listed_is_not_taken_for_empty() -> None:
 
 @pytest.mark.parametrize("place", ["local", "store://bucket/answers"])
 def test_answers_can_be_forgotten(tmp_path: Path, bucket: str, place: str) -> None:
-    """What is forgotten is asked for again, wherever it lies and however often; everything else is still known."""
+    """What is forgotten is asked for again, wherever it lies and however often; everything else is
+    still known.
+    """
     folder = str(tmp_path) if place == "local" else place
     for number in range(3):
         run = store(folder)
@@ -264,7 +287,9 @@ def test_nothing_is_forgotten_under_a_run_that_writes(tmp_path: Path) -> None:
 
 
 def test_forgetting_in_a_damaged_journal_keeps_it(tmp_path: Path) -> None:
-    """The damaged file is put aside, its whole answers stay known, the forgotten one does not come back."""
+    """The damaged file is put aside, its whole answers stay known, the forgotten one does not come
+    back.
+    """
     killed = store(tmp_path)
     for number in range(3):
         killed.put(f"f{number}", REQUEST, ANSWER)
@@ -278,5 +303,9 @@ def test_forgetting_in_a_damaged_journal_keeps_it(tmp_path: Path) -> None:
     damaged.close()
     assert path.exists(), "what cannot be read stays"
     assert forget_answers(str(tmp_path), ["f0"]) == 1
-    assert [store(tmp_path).get(f"f{number}") is not None for number in range(3)] == [False, False, True]
+    assert [store(tmp_path).get(f"f{number}") is not None for number in range(3)] == [
+        False,
+        False,
+        True,
+    ]
     assert path.with_name(path.name + ".damaged").exists()

@@ -22,7 +22,9 @@ from transforms.caching.files import (
     write_rows,
 )
 
-TEXTS = st.text(max_size=12) | st.sampled_from(['{"a": "é"}', "line\nline\r\n", "\x00\u2028\x85", "😀", ""])
+TEXTS = st.text(max_size=12) | st.sampled_from(
+    ['{"a": "é"}', "line\nline\r\n", "\x00\u2028\x85", "😀", ""]
+)
 NUMBERS = st.integers(0, 2**40)
 ROWS = st.fixed_dictionaries(
     {
@@ -32,18 +34,24 @@ ROWS = st.fixed_dictionaries(
         "prompt_tokens": NUMBERS,
         "image_tokens": NUMBERS,
         "completion_tokens": NUMBERS,
-        "probabilities": st.lists(st.tuples(TEXTS, st.floats(0, 1)), max_size=3, unique_by=lambda pair: pair[0]),
+        "probabilities": st.lists(
+            st.tuples(TEXTS, st.floats(0, 1)), max_size=3, unique_by=lambda pair: pair[0]
+        ),
         "model": TEXTS,
         "prompt_hash": TEXTS,
         "run_id": TEXTS,
-        "answered_ts": st.datetimes(dt.datetime(1970, 1, 2), dt.datetime(2200, 1, 1), timezones=st.just(dt.UTC)),
+        "answered_ts": st.datetimes(
+            dt.datetime(1970, 1, 2), dt.datetime(2200, 1, 1), timezones=st.just(dt.UTC)
+        ),
     }
 )
 
 
 @given(st.lists(ROWS, max_size=4), st.data())
 def test_any_prefix_holds_its_whole_answers(rows: Sequence[Row], data: st.DataObject) -> None:
-    """Wherever a kill cuts a journal off, it gives the answers before the cut, and the cut counts as no damage."""
+    """Wherever a kill cuts a journal off, it gives the answers before the cut, and the cut counts
+    as no damage.
+    """
     lines = [encode_row(row) for row in rows]
     journal = b"".join(lines)
     cut = data.draw(st.integers(0, len(journal)))
@@ -63,7 +71,9 @@ def test_every_prefix_holds_its_whole_answers() -> None:
 
 @given(st.lists(ROWS, min_size=1, max_size=4), st.data())
 def test_damage_is_told_and_costs_what_it_touched(rows: Sequence[Row], data: st.DataObject) -> None:
-    """A byte that changed in a journal costs no more than the lines at it, is told, and makes no answer up."""
+    """A byte that changed in a journal costs no more than the lines at it, is told, and makes no
+    answer up.
+    """
     journal = bytearray(b"".join(encode_row(row) for row in rows))
     place = data.draw(st.integers(0, len(journal) - 2))
     journal[place] ^= data.draw(st.integers(1, 255))
@@ -83,7 +93,9 @@ def test_a_journal_and_a_parquet_file_hold_the_same(rows: Sequence[Row]) -> None
         journal.close()
         lines = read_file(AnswerFile(journal.path, "0000", "ffff"))
         assert (list(lines.rows), lines.problem) == (list(rows), "")
-        table = read_file(AnswerFile(write_rows(folder, "0000", "ffff", lines.rows), "0000", "ffff"))
+        table = read_file(
+            AnswerFile(write_rows(folder, "0000", "ffff", lines.rows), "0000", "ffff")
+        )
         assert list(table.rows) == sorted(rows, key=lambda each: each["fingerprint"].encode())
 
 
@@ -91,14 +103,27 @@ def row(fingerprint: str) -> Row:
     numbers = dict.fromkeys(("prompt_tokens", "image_tokens", "completion_tokens"), 1)
     texts = dict.fromkeys(("content", "finish_reason", "model", "prompt_hash", "run_id"), "é")
     at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    return {"fingerprint": fingerprint, **numbers, **texts, "probabilities": [("a", 0.5)], "answered_ts": at}
+    return {
+        "fingerprint": fingerprint,
+        **numbers,
+        **texts,
+        "probabilities": [("a", 0.5)],
+        "answered_ts": at,
+    }
 
 
 def test_only_files_of_answers_are_listed(tmp_path: Path) -> None:
-    """Of a folder with anything in its name and in it, the files of the wanted part are listed, by name."""
+    """Of a folder with anything in its name and in it, the files of the wanted part are listed, by
+    name.
+    """
     folder = tmp_path / "out[1]*"
     assert list_files(str(folder)) == []
-    for name in ("0000-7fff-ab.parquet", "8000-ffff-cd.journal", "0000-7fff-ab.parquet.part", "notes.txt"):
+    for name in (
+        "0000-7fff-ab.parquet",
+        "8000-ffff-cd.journal",
+        "0000-7fff-ab.parquet.part",
+        "notes.txt",
+    ):
         folder.mkdir(exist_ok=True)
         (folder / name).touch()
     assert [Path(file.path).name for file in list_files(str(folder))] == [

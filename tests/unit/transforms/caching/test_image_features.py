@@ -18,7 +18,9 @@ def features(number: int, text: str = "") -> ImageFeatures:
     return ImageFeatures(digest, "0" * 16, 8, 8, "PNG", 1, text=text, vector=bytes([number] * 8))
 
 
-def store(folder: Path, made_by: str = "m", first: str = "0000", last: str = "ffff") -> PictureStore:
+def store(
+    folder: Path, made_by: str = "m", first: str = "0000", last: str = "ffff"
+) -> PictureStore:
     opened = PictureStore(str(folder), made_by, first, last)
     opened.load()
     return opened
@@ -35,7 +37,11 @@ def test_what_is_kept_is_found_by_content_and_maker(tmp_path: Path) -> None:
     """Features come back as they were, to those who would make the same and to nobody else."""
     keep(tmp_path, features(1), features(2))
     keep(tmp_path, features(1, "other"), made_by="n")
-    assert [store(tmp_path).get(features(n).digest) for n in (1, 2, 3)] == [features(1), features(2), None]
+    assert [store(tmp_path).get(features(n).digest) for n in (1, 2, 3)] == [
+        features(1),
+        features(2),
+        None,
+    ]
     assert store(tmp_path, "n").get(features(1).digest) == features(1, "other")
 
 
@@ -54,7 +60,9 @@ def test_broken_vectors_are_made_again(tmp_path: Path, broken: dict[str, bytes])
     assert store(tmp_path).get(kept.digest) is None
 
 
-def test_what_a_killed_run_had_kept_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_run_had_kept_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a close, what was written until then is there."""
     monkeypatch.setattr(picture_store, "FLUSH_SECS", 0.0)
     opened = store(tmp_path)
@@ -63,7 +71,9 @@ def test_what_a_killed_run_had_kept_is_found(tmp_path: Path, monkeypatch: pytest
 
 
 def test_many_files_become_one_and_nothing_is_lost(tmp_path: Path) -> None:
-    """Files of many runs are put together, other makers' rows with them; a range leaves others' files alone."""
+    """Files of many runs are put together, other makers' rows with them; a range leaves others'
+    files alone.
+    """
     keep(tmp_path, features(99), made_by="n")
     for number in range(12):
         keep(tmp_path, features(number))
@@ -96,7 +106,9 @@ def test_a_row_that_belies_its_digest_is_not_used(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_not_removed(tmp_path: Path) -> None:
-    """A file that fails while files are put together stays where it is, for when it can be read again."""
+    """A file that fails while files are put together stays where it is, for when it can be read
+    again.
+    """
     for number in range(picture_store.MANY_FILES + 1):
         keep(tmp_path, features(number))
     opened = store(tmp_path)

@@ -1,4 +1,6 @@
-"""transforms.consistency.image_regression: what pictures look like, and what that tells of a number."""
+"""transforms.consistency.image_regression: what pictures look like, and what that tells of a
+number.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,14 @@ def model_of(looks: Sequence[Look]) -> PictureModel | None:
 
 
 def noise(seed: int, entries: int) -> Sequence[Vector]:
-    return list(np.random.default_rng(seed).standard_normal((len(YEARS), entries)).astype(np.float32))
+    return list(
+        np.random.default_rng(seed).standard_normal((len(YEARS), entries)).astype(np.float32)
+    )
 
 
 def test_what_pictures_show() -> None:
-    """A look holds the vector and the colours of all pictures with the same weight each, and needs a vector; a colour
+    """A look holds the vector and the colours of all pictures with the same weight each, and needs
+    a vector; a colour
     that the palette does not know is left out."""
     shirt = item({}, picture((("red", 0.6), ("mauve", 0.4))), picture((("blue", 0.3),), digest="e"))
     assert look_of(shirt) is None
@@ -55,10 +60,14 @@ def test_what_pictures_show() -> None:
 
 
 def test_how_pictures_are_drawn() -> None:
-    """The style of an item is the mean of its distinct pictures' styles; styles of unequal lengths are none."""
+    """The style of an item is the mean of its distinct pictures' styles; styles of unequal lengths
+    are none.
+    """
     vector = np.ones(3, np.float32)
     first, second = styled(picture(digest="d"), 1, 2), styled(picture(digest="e"), 3, 6)
-    look = look_of(replace(item({}, first, second, first, picture(digest="f")), image_vector=vector))
+    look = look_of(
+        replace(item({}, first, second, first, picture(digest="f")), image_vector=vector)
+    )
     assert look is not None
     assert look.style.tolist() == [2, 4]
     other = look_of(replace(item({}, first, styled(picture(digest="g"), 1)), image_vector=vector))
@@ -67,7 +76,9 @@ def test_how_pictures_are_drawn() -> None:
 
 
 def test_style_tells_a_number_that_the_vectors_do_not() -> None:
-    """Where what is shown says nothing of the number, the way it is drawn may, however small its entries are."""
+    """Where what is shown says nothing of the number, the way it is drawn may, however small its
+    entries are.
+    """
     styles = [
         np.append(1e-4 * (year - 1960), extra).astype(np.float32)
         for year, extra in zip(YEARS, noise(1, 1), strict=True)
@@ -79,8 +90,13 @@ def test_style_tells_a_number_that_the_vectors_do_not() -> None:
 
 
 def test_what_is_shown_counts_where_styles_are_missing() -> None:
-    """One look without a style leaves all to what is shown, and a look of other lengths fits no model."""
-    shown = [np.array([year - 1960, extra[0]], np.float32) for year, extra in zip(YEARS, noise(3, 1), strict=True)]
+    """One look without a style leaves all to what is shown, and a look of other lengths fits no
+    model.
+    """
+    shown = [
+        np.array([year - 1960, extra[0]], np.float32)
+        for year, extra in zip(YEARS, noise(3, 1), strict=True)
+    ]
     looks = [Look(one, style) for one, style in zip(shown, noise(4, 2), strict=True)]
     model = model_of([*looks[:-1], Look(shown[-1], NONE)])
     assert model is not None
@@ -95,14 +111,20 @@ def test_what_is_shown_counts_where_styles_are_missing() -> None:
 
 
 def test_no_prediction_has_seen_its_picture() -> None:
-    """The prediction for a sampled picture comes from the other folds alone: other numbers for its own leave it as it
+    """The prediction for a sampled picture comes from the other folds alone: other numbers for its
+    own leave it as it
     is."""
-    shown = [np.array([year - 1960, extra[0]], np.float32) for year, extra in zip(YEARS, noise(5, 1), strict=True)]
+    shown = [
+        np.array([year - 1960, extra[0]], np.float32)
+        for year, extra in zip(YEARS, noise(5, 1), strict=True)
+    ]
     looks = [Look(one, NONE) for one in shown]
     model = model_of(looks)
     assert model is not None
     fold = model.folds["p7"]
-    strange = np.array([YEARS[n] if model.folds[f"p{n}"] != fold else 1960.0 for n in range(len(YEARS))])
+    strange = np.array(
+        [YEARS[n] if model.folds[f"p{n}"] != fold else 1960.0 for n in range(len(YEARS))]
+    )
     other = fit_pictures(strange.tolist(), looks, [f"p{n}" for n in range(len(YEARS))])
     assert other is not None
     assert model.predict(looks[7], "p7") == pytest.approx(other.predict(looks[7], "p7"), abs=0.5)
@@ -112,7 +134,9 @@ def test_no_prediction_has_seen_its_picture() -> None:
 
 @pytest.mark.parametrize("pictures", [1, MIN_FILLED_FOLDS - 1, MIN_SAMPLE])
 def test_a_small_sample_may_leave_folds_empty(pictures: int) -> None:
-    """Few rows may leave folds empty and are learnt from all the same, but not a handful of pictures that all share."""
+    """Few rows may leave folds empty and are learnt from all the same, but not a handful of
+    pictures that all share.
+    """
     years = YEARS[:MIN_SAMPLE].tolist()
     looks = [Look(np.array([year - 1960, 1.0], np.float32), NONE) for year in years]
     model = fit_pictures(years, looks, [f"p{n % pictures}" for n in range(MIN_SAMPLE)])
@@ -120,11 +144,15 @@ def test_a_small_sample_may_leave_folds_empty(pictures: int) -> None:
 
 
 def test_what_never_varied_is_left_out() -> None:
-    """An entry that was the same in the whole sample does not count, whatever a later vector has there."""
+    """An entry that was the same in the whole sample does not count, whatever a later vector has
+    there.
+    """
     vectors = np.array([[n, 5.0] for n in range(9)], np.float32)
     likeness = fit_likeness(vectors, standardise=True)
     assert likeness is not None
-    assert likeness(np.array([3, 5.0], np.float32)) == pytest.approx(likeness(np.array([3, 900.0], np.float32)))
+    assert likeness(np.array([3, 5.0], np.float32)) == pytest.approx(
+        likeness(np.array([3, 900.0], np.float32))
+    )
 
 
 @given(st.integers(0, 30))
@@ -145,7 +173,8 @@ def test_vectors_that_are_all_alike_have_no_likeness() -> None:
 
 
 def test_predictions_are_compared_with_those_of_similar_numbers() -> None:
-    """Predictions that are drawn towards the middle alike cast no doubt, nor does one that is nearer to its number than
+    """Predictions that are drawn towards the middle alike cast no doubt, nor does one that is
+    nearer to its number than
     theirs; one that lies further off does, on whichever side of the catalog's middle the number is."""
     numbers = np.repeat([1930.0, 1995.0], 100)
     predictions = np.concatenate([np.linspace(1980, 1984, 100), np.linspace(1988, 1992, 100)])

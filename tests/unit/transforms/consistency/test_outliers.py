@@ -45,8 +45,12 @@ FILMS = Template.model_validate(
 MANY = 10_000
 
 
-def films(count: int = 400, seed: int = 0, odd: Sequence[int] = (), short: Sequence[int] = ()) -> list[Item]:
-    """Films whose pictures tell the year; `odd` have the picture of a film of another time, `short` last 11 minutes."""
+def films(
+    count: int = 400, seed: int = 0, odd: Sequence[int] = (), short: Sequence[int] = ()
+) -> list[Item]:
+    """Films whose pictures tell the year; `odd` have the picture of a film of another time, `short`
+    last 11 minutes.
+    """
     source = np.random.default_rng(seed)
     years = np.round(1995 - 25 * source.beta(1, 2, count))
     runtimes = np.round(100 * np.exp(0.12 * source.standard_normal(count)))
@@ -55,7 +59,9 @@ def films(count: int = 400, seed: int = 0, odd: Sequence[int] = (), short: Seque
         shown = 1970.0 if n in odd else years[n]
         year = 1995.0 if n in odd else years[n]
         angle = (shown - 1970) / 25 * np.pi / 2
-        vector = np.array([np.cos(angle), np.sin(angle), *(0.15 * source.standard_normal(4))], np.float32)
+        vector = np.array(
+            [np.cos(angle), np.sin(angle), *(0.15 * source.standard_normal(4))], np.float32
+        )
         values = {"year": float(year), "runtime": 11.0 if n in short else float(runtimes[n])}
         film = item({"title": f"Film {n}", **values}, picture(digest=f"d{n}"), item_id=f"{n:04}")
         made.append(replace(film, image_vector=vector / np.linalg.norm(vector)))
@@ -74,11 +80,15 @@ def findings_of(items: Sequence[Item], reason: str) -> dict[str, str]:
 
 
 def test_a_number_far_from_all_others() -> None:
-    """A film of eleven minutes among features is flagged, with the catalog's median; features are not."""
+    """A film of eleven minutes among features is flagged, with the catalog's median; features are
+    not.
+    """
     found = findings_of(films(short=[7, 70]), "value-outlier")
     assert found.keys() == {"0007", "0070"}
     assert found["0007"].startswith("the source says '11 minute', ")
-    assert found["0007"].endswith(" robust standard deviations below this catalog's median of '101 minute'")
+    assert found["0007"].endswith(
+        " robust standard deviations below this catalog's median of '101 minute'"
+    )
 
 
 def test_a_long_tail_holds_no_outliers() -> None:
@@ -111,7 +121,9 @@ def test_few_false_discoveries() -> None:
 
 @given(st.lists(st.floats(0.01, 1e6), min_size=MIN_SAMPLE, max_size=150), st.booleans())
 def test_outliers_are_few(values: list[float], amounts: bool) -> None:
-    """Whatever the numbers are, no more than the stated share is called outliers, and scores rise with the numbers."""
+    """Whatever the numbers are, no more than the stated share is called outliers, and scores rise
+    with the numbers.
+    """
     spread = fit_spread(values, amounts=amounts)
     assert spread is not None
     scores = [spread.score(value) for value in sorted(values)]
@@ -121,7 +133,9 @@ def test_outliers_are_few(values: list[float], amounts: bool) -> None:
 
 
 def test_a_picture_of_another_time() -> None:
-    """A new film under an old picture is flagged with both years, and few films under their own pictures are."""
+    """A new film under an old picture is flagged with both years, and few films under their own
+    pictures are.
+    """
     found = findings_of(films(odd=[3, 30, 300]), "picture-contradicts-value")
     assert {"0003", "0030", "0300"} <= found.keys()
     assert len(found) <= MAX_DOUBTED * 400 + 1
@@ -133,7 +147,11 @@ def test_colors_of_another_time() -> None:
     source = np.random.default_rng(2)
     painted = []
     for n, film in enumerate(films()):
-        gray = float(np.clip((1995 - float(str(film.record.values["year"]))) / 25, 0, 0.9)) if n != 3 else 0.9
+        gray = (
+            float(np.clip((1995 - float(str(film.record.values["year"]))) / 25, 0, 0.9))
+            if n != 3
+            else 0.9
+        )
         year = film.record.values["year"] if n != 3 else 1995.0
         shown = picture((("gray", gray), ("red", 1 - gray)), digest=f"d{n}")
         one = item({**film.record.values, "year": year}, shown, item_id=film.record.item_id)
@@ -142,10 +160,15 @@ def test_colors_of_another_time() -> None:
 
 
 def test_few_rows_are_doubted() -> None:
-    """Of rows with their own pictures no more than the stated share is flagged, however little the pictures tell."""
+    """Of rows with their own pictures no more than the stated share is flagged, however little the
+    pictures tell.
+    """
     source = np.random.default_rng(4)
     blurred = [
-        replace(film, image_vector=film.image_vector + 0.3 * source.standard_normal(6).astype(np.float32))
+        replace(
+            film,
+            image_vector=film.image_vector + 0.3 * source.standard_normal(6).astype(np.float32),
+        )
         for film in films()
         if film.image_vector is not None
     ]
@@ -155,7 +178,9 @@ def test_few_rows_are_doubted() -> None:
 def test_pictures_that_tell_nothing() -> None:
     """Where predictions do not correlate with the number, pictures contradict nothing."""
     source = np.random.default_rng(1)
-    blind = [replace(film, image_vector=source.standard_normal(6).astype(np.float32)) for film in films()]
+    blind = [
+        replace(film, image_vector=source.standard_normal(6).astype(np.float32)) for film in films()
+    ]
     assert norms_of(blind).pictures == {}
 
 
@@ -165,7 +190,9 @@ def test_pictures_are_asked_only_where_the_template_takes_them_as_evidence() -> 
 
 
 def test_a_shared_picture_does_not_vouch_for_itself() -> None:
-    """A record and its copy with the same wrong picture are both flagged: neither is predicted from the other."""
+    """A record and its copy with the same wrong picture are both flagged: neither is predicted from
+    the other.
+    """
     items = films(odd=[3])
     copy = replace(items[3], record=replace(items[3].record, item_id="copy"))
     assert {"0003", "copy"} <= findings_of([*items, copy], "picture-contradicts-value").keys()
@@ -173,11 +200,15 @@ def test_a_shared_picture_does_not_vouch_for_itself() -> None:
 
 @given(seed=st.integers(0, 50), parts=st.integers(1, 9), size=st.sampled_from([5, 30]))
 def test_a_sample_does_not_depend_on_order_and_parts(seed: int, parts: int, size: int) -> None:
-    """The sample is the same in whatever order and parts the items come, and no larger than it may be."""
+    """The sample is the same in whatever order and parts the items come, and no larger than it may
+    be.
+    """
     items = [item({"title": str(n), "runtime": float(n)}, item_id=str(n)) for n in range(40)]
     whole = sample_items(FILMS, items, vectors=False, size=size)
     random.Random(seed).shuffle(items)
-    samples = [sample_items(FILMS, items[part::parts], vectors=False, size=size) for part in range(parts)]
+    samples = [
+        sample_items(FILMS, items[part::parts], vectors=False, size=size) for part in range(parts)
+    ]
     assert merge_samples(samples, size) == whole
     assert len(whole["runtime"]) == min(size, len(items))
 
@@ -191,14 +222,20 @@ def test_vectors_of_another_length_are_left_alone() -> None:
 
 @pytest.mark.parametrize("num_buckets", [1, 6])
 def test_transform(num_buckets: int) -> None:
-    """The stage finds what the functions find, whatever the number of buckets and the order in them."""
+    """The stage finds what the functions find, whatever the number of buckets and the order in
+    them.
+    """
     items = films(150, odd=[3, 30], short=[7])
     norms = norms_of(items)
     expected = [
-        (n % num_buckets, finding) for n, one in enumerate(items) for finding in find_outliers(FILMS, norms, one)
+        (n % num_buckets, finding)
+        for n, one in enumerate(items)
+        for finding in find_outliers(FILMS, norms, one)
     ]
     assert {finding.item_id for _, finding in expected} >= {"0007", "0030"}
-    buckets = [Bucket(number, tuple(items[number::num_buckets][::-1])) for number in range(num_buckets)]
+    buckets = [
+        Bucket(number, tuple(items[number::num_buckets][::-1])) for number in range(num_buckets)
+    ]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         made = pipeline | beam.Create(buckets)
         assert_that((made, made) | FindOutliers(FILMS), equal_to(expected))

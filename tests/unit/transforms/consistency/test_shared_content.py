@@ -1,4 +1,6 @@
-"""transforms.consistency.shared_content: content that several items hold though it can belong to one of them only."""
+"""transforms.consistency.shared_content: content that several items hold though it can belong to
+one of them only.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ TEE = "A tee for every day that keeps you dry. Red polyester tee. Crew neckline.
 
 
 def digests_of(items: Iterable[Item]) -> list[ItemDigest]:
-    return [digest for one in items for digest in item_digests(FILMS, one, bucket_of(one.item_id, 4))]
+    return [
+        digest for one in items for digest in item_digests(FILMS, one, bucket_of(one.item_id, 4))
+    ]
 
 
 def findings_of(items: Iterable[Item]) -> list[tuple[str, str, str, str]]:
@@ -64,17 +68,31 @@ def findings_of(items: Iterable[Item]) -> list[tuple[str, str, str, str]]:
 
 
 def test_a_picture_under_two_titles() -> None:
-    """Records with clearly different titles and one picture are flagged, each with the other's id and title."""
+    """Records with clearly different titles and one picture are flagged, each with the other's id
+    and title.
+    """
     quest = item({"title": "Quest, The"}, picture(digest="q"), item_id="1")
     fan = item({"title": "Fan, The"}, picture(digest="q"), item_id="2")
     assert findings_of([quest, fan]) == [
-        ("1", "shared-picture-other-title", "q.jpg", "'Quest, The' shares this picture with 2 'Fan, The'"),
-        ("2", "shared-picture-other-title", "q.jpg", "'Fan, The' shares this picture with 1 'Quest, The'"),
+        (
+            "1",
+            "shared-picture-other-title",
+            "q.jpg",
+            "'Quest, The' shares this picture with 2 'Fan, The'",
+        ),
+        (
+            "2",
+            "shared-picture-other-title",
+            "q.jpg",
+            "'Fan, The' shares this picture with 1 'Quest, The'",
+        ),
     ]
 
 
 def test_a_text_under_two_titles() -> None:
-    """So are records with one long text, whatever its case and marks; a short text may be said of two things."""
+    """So are records with one long text, whatever its case and marks; a short text may be said of
+    two things.
+    """
     both = [
         item({"title": "Quest, The", "plot": EVEREST}, item_id="1"),
         item({"title": "Fan, The", "plot": f"{EVEREST.upper()}!"}, item_id="2"),
@@ -90,21 +108,34 @@ def test_a_text_under_two_titles() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ({"title": "Chaz Hoodie-XS-Red", "color": "Red"}, {"title": "Chaz Hoodie-34-Blue", "color": "Blue"}),
-        ({"title": "Fusion Backpack"}, {"title": "Fusion Backpack, the deluxe edition with straps"}),
+        (
+            {"title": "Chaz Hoodie-XS-Red", "color": "Red"},
+            {"title": "Chaz Hoodie-34-Blue", "color": "Blue"},
+        ),
+        (
+            {"title": "Fusion Backpack"},
+            {"title": "Fusion Backpack, the deluxe edition with straps"},
+        ),
         ({"title": "Chaz Kangaroo Hoodie"}, {"title": "Chaz Kangeroo Hoody"}),
         ({"title": "The Mask"}, {"title": "Mask, The"}),
         ({"title": "Mug"}, {"color": "Red"}),
     ],
 )
 def test_titles_of_one_product(one: dict[str, Value], other: dict[str, Value]) -> None:
-    """Variants, additions, spellings and articles make no other title, and an item without one is compared with none."""
-    items = [item(one, picture(digest="p"), item_id="1"), item(other, picture(digest="p"), item_id="2")]
+    """Variants, additions, spellings and articles make no other title, and an item without one is
+    compared with none.
+    """
+    items = [
+        item(one, picture(digest="p"), item_id="1"),
+        item(other, picture(digest="p"), item_id="2"),
+    ]
     assert findings_of(items) == []
 
 
 def test_what_is_left_of_a_title() -> None:
-    """Fillers, numbers and the record's own values are no part of what tells products apart, unless nothing is left."""
+    """Fillers, numbers and the record's own values are no part of what tells products apart, unless
+    nothing is left.
+    """
     hoodie = item({"title": "The Chaz Hoodie-34-Blue", "color": "Blue"})
     assert core_words(FILMS, hoodie, "The Chaz Hoodie-34-Blue") == ("chaz", "hoodie")
     assert core_words(FILMS, hoodie, "187") == ("187",)
@@ -112,7 +143,14 @@ def test_what_is_left_of_a_title() -> None:
     assert core_words(FILMS, item({"color": "Red"}), "Blue Velvet") == ("blue", "velvet")
 
 
-@given(*[st.sets(st.sampled_from(["butcher", "boy", "boys", "les", "king", "thieves", "ali"]), min_size=1)] * 2)
+@given(
+    *[
+        st.sets(
+            st.sampled_from(["butcher", "boy", "boys", "les", "king", "thieves", "ali"]), min_size=1
+        )
+    ]
+    * 2
+)
 def test_comparing_titles_has_no_direction(one: set[str], other: set[str]) -> None:
     """Whether titles differ does not depend on which comes first, and no title differs from itself."""
     first, second = tuple(sorted(one)), tuple(sorted(other))
@@ -121,7 +159,9 @@ def test_comparing_titles_has_no_direction(one: set[str], other: set[str]) -> No
 
 
 def test_even_pictures_are_compared_by_their_bytes() -> None:
-    """The perceptual hash of a single-coloured picture says nothing, so only its bytes make it equal to another."""
+    """The perceptual hash of a single-coloured picture says nothing, so only its bytes make it
+    equal to another.
+    """
     even = "8000000000000000"
     items = [
         item({"title": title}, picture(digest=digest, phash=even), item_id=title)
@@ -140,7 +180,10 @@ def twins(differing: int, agreeing: int) -> list[Item]:
     """Pairs of records with one title and picture, of which some have two years."""
     return [
         item(
-            {"title": f"Film {chr(97 + n) * 6}", "year": 1997.0 if half or n >= differing else 1965.0},
+            {
+                "title": f"Film {chr(97 + n) * 6}",
+                "year": 1997.0 if half or n >= differing else 1965.0,
+            },
             picture(digest=f"p{n}", phash=f"{0xF0F0F0F0F0F00000 + n:x}"),
             item_id=f"{n}-{half}",
         )
@@ -150,23 +193,40 @@ def twins(differing: int, agreeing: int) -> list[Item]:
 
 
 def test_one_item_with_two_values() -> None:
-    """Records with one title and picture and two values are flagged where such records usually agree on it."""
+    """Records with one title and picture and two values are flagged where such records usually
+    agree on it.
+    """
     assert findings_of(twins(1, 9)) == [
-        ("0-0", "same-item-other-value", "year", "'1965' here, '1997' in 0-1, which has the same title and picture"),
-        ("0-1", "same-item-other-value", "year", "'1997' here, '1965' in 0-0, which has the same title and picture"),
+        (
+            "0-0",
+            "same-item-other-value",
+            "year",
+            "'1965' here, '1997' in 0-1, which has the same title and picture",
+        ),
+        (
+            "0-1",
+            "same-item-other-value",
+            "year",
+            "'1997' here, '1965' in 0-0, which has the same title and picture",
+        ),
     ]
     assert findings_of(twins(5, 5)) == []
     assert findings_of(twins(1, 0)) == []
 
 
 def test_a_text_that_describes_a_sibling() -> None:
-    """A text that variants share and that names the value of one is flagged at those that have another value."""
+    """A text that variants share and that names the value of one is flagged at those that have
+    another value.
+    """
     tees = [
-        item({"title": f"Atomic Tee-{color}", "color": color, "plot": TEE}, item_id=color) for color in ("Red", "Blue")
+        item({"title": f"Atomic Tee-{color}", "color": color, "plot": TEE}, item_id=color)
+        for color in ("Red", "Blue")
     ]
     detail = "the source says 'Blue'; plot says 'Red', which is the value of Red 'Atomic Tee-Red' with the same text"
     assert findings_of(tees) == [("Blue", "text-contradicts-value", "color", detail)]
-    assert findings_of([tees[1], replace(tees[1], record=replace(tees[1].record, item_id="2"))]) == []
+    assert (
+        findings_of([tees[1], replace(tees[1], record=replace(tees[1].record, item_id="2"))]) == []
+    )
 
 
 def test_a_placeholder() -> None:
@@ -175,15 +235,20 @@ def test_a_placeholder() -> None:
     found = findings_of(item({"title": n}, picture(digest="none"), item_id=n) for n in names)
     assert [(i, reason) for i, reason, *_ in found] == [(n, "placeholder-content") for n in names]
     assert (
-        found[0][3] == "stands under 8 unrelated titles or more, such as aaaaaaaaa 'aaaaaaaaa', bbbbbbbbb 'bbbbbbbbb'"
+        found[0][3]
+        == "stands under 8 unrelated titles or more, such as aaaaaaaaa 'aaaaaaaaa', bbbbbbbbb 'bbbbbbbbb'"
     )
 
 
 def test_memory_is_bounded() -> None:
-    """However many items share a content, and under however many titles, a bounded number of them is kept."""
+    """However many items share a content, and under however many titles, a bounded number of them
+    is kept.
+    """
     holders = Holders()
     for n in range(5000):
-        holders.add(ItemDigest("picture:x", f"{n:05}", 0, "p.jpg", (str(n % 100),), ((f"w{n % 100}",),)))
+        holders.add(
+            ItemDigest("picture:x", f"{n:05}", 0, "p.jpg", (str(n % 100),), ((f"w{n % 100}",),))
+        )
     assert len(holders.digests) <= MAX_TITLES * MAX_ITEMS
     assert len(holders.kept) == MAX_TITLES
 
@@ -202,7 +267,16 @@ def _two() -> tuple[list[ItemDigest], dict[str, Holders]]:
     return digests, group_digests(digests)
 
 
-TITLES = ["Quest, The", "Fan, The", "Pest", "Butcher Boy, The", "Boys, Les", "Tee-Red", "Tee-Blue", *map(str, range(9))]
+TITLES = [
+    "Quest, The",
+    "Fan, The",
+    "Pest",
+    "Butcher Boy, The",
+    "Boys, Les",
+    "Tee-Red",
+    "Tee-Blue",
+    *map(str, range(9)),
+]
 ITEMS = st.lists(
     st.tuples(
         st.sampled_from(TITLES),
@@ -219,7 +293,9 @@ ITEMS = st.lists(
 def test_order_does_not_matter(made: list[tuple[str, str, str, float, str]], seed: int) -> None:
     """The findings are the same in whatever order the items come, and their details stay short."""
     items = [
-        item({"title": t, "plot": plot, "year": y, "color": c}, picture(digest=p), item_id=f"{n:02}")
+        item(
+            {"title": t, "plot": plot, "year": y, "color": c}, picture(digest=p), item_id=f"{n:02}"
+        )
         for n, (t, p, plot, y, c) in enumerate(made)
     ]
     found = findings_of(items)
@@ -230,7 +306,9 @@ def test_order_does_not_matter(made: list[tuple[str, str, str, float, str]], see
 
 @pytest.mark.parametrize("limits", [(MAX_TITLES, MAX_ITEMS), (3, 2)])
 def test_what_is_kept_does_not_depend_on_order(limits: tuple[int, int]) -> None:
-    """The items that are kept of a content held by very many are the same in whatever order they come."""
+    """The items that are kept of a content held by very many are the same in whatever order they
+    come.
+    """
     digests = [
         ItemDigest("picture:x", f"{n:04}", 0, "p.jpg", (f"t{n % 90}",), ((f"w{n % 90}",),))
         for n in range(limits[0] * 99)
@@ -247,7 +325,9 @@ def test_what_is_kept_does_not_depend_on_order(limits: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("num_buckets", [1, 4])
 def test_transform(num_buckets: int, tmp_path: Path) -> None:
-    """The stage finds the same whatever the number of buckets, and each finding goes back to its item's bucket."""
+    """The stage finds the same whatever the number of buckets, and each finding goes back to its
+    item's bucket.
+    """
     items = [
         *twins(1, 9),
         item({"title": "Quest", "plot": EVEREST}, item_id="q"),
@@ -255,11 +335,18 @@ def test_transform(num_buckets: int, tmp_path: Path) -> None:
     ]
     numbers = {one.item_id: bucket_of(one.item_id, num_buckets) for one in items}
     buckets = [
-        Bucket(number, tuple(one for one in items if numbers[one.item_id] == number)) for number in range(num_buckets)
+        Bucket(number, tuple(one for one in items if numbers[one.item_id] == number))
+        for number in range(num_buckets)
     ]
-    expected = [(numbers[i], i, reason, place, detail) for i, reason, place, detail in findings_of(items)]
+    expected = [
+        (numbers[i], i, reason, place, detail) for i, reason, place, detail in findings_of(items)
+    ]
     assert len(expected) == 4
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        found = pipeline | beam.Create(buckets) | FindSharedContent(FILMS, num_buckets, str(tmp_path))
-        said = found | beam.MapTuple(lambda b, f: (b, f.item_id, f.flag.reason, f.flag.field, f.flag.detail))
+        found = (
+            pipeline | beam.Create(buckets) | FindSharedContent(FILMS, num_buckets, str(tmp_path))
+        )
+        said = found | beam.MapTuple(
+            lambda b, f: (b, f.item_id, f.flag.reason, f.flag.field, f.flag.detail)
+        )
         assert_that(said, equal_to(expected))

@@ -1,4 +1,6 @@
-"""transforms.consistency.within_item: an item against itself, and how far a catalog lets such comparisons be believed."""
+"""transforms.consistency.within_item: an item against itself, and how far a catalog lets such
+comparisons be believed.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.elements import Bucket, Finding, Flag, ImageFeatures, ImageResult, Item, RawRecord, Record, Value
+from schemas.elements import (
+    Bucket,
+    Finding,
+    Flag,
+    ImageFeatures,
+    ImageResult,
+    Item,
+    RawRecord,
+    Record,
+    Value,
+)
 from schemas.template import Template
 from transforms.consistency.reliability import MIN_CHECKS, add_tallies, believed
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS
@@ -27,7 +39,14 @@ from transforms.consistency.within_item import (
 from transforms.items.assemble import attach_findings
 
 RAW = RawRecord(b"{}\n", "jsonl", "catalog.jsonl", 1)
-COLORS: list[Any] = ["Red", "Yellow", {"value": "Blue", "synonyms": ["navy"]}, "Black", "Pink", {"value": "Striped"}]
+COLORS: list[Any] = [
+    "Red",
+    "Yellow",
+    {"value": "Blue", "synonyms": ["navy"]},
+    "Black",
+    "Pink",
+    {"value": "Striped"},
+]
 SHOP = Template.model_validate(
     {
         "name": "shop",
@@ -38,7 +57,11 @@ SHOP = Template.model_validate(
             {"name": "about", "type": "string", "role": "text"},
             {"name": "color", "type": "enum", "values": COLORS},
             {"name": "size", "type": "enum", "values": ["Small", "Large"]},
-            {"name": "category", "type": "category", "values": ["Food", "Food > Tea", "Food > Milk"]},
+            {
+                "name": "category",
+                "type": "category",
+                "values": ["Food", "Food > Tea", "Food > Milk"],
+            },
             {"name": "weight", "type": "number", "unit": "g"},
             {"name": "tags", "type": "multi_enum", "values": ["sale", "eco"]},
             {"name": "gtin", "type": "identifier", "scheme": "gtin"},
@@ -48,9 +71,14 @@ SHOP = Template.model_validate(
 
 
 def picture(
-    colors: tuple[tuple[str, float], ...] = (), text: str = "", digest: str = "d", phash: str = "f0f0f0f0f0f0f0f0"
+    colors: tuple[tuple[str, float], ...] = (),
+    text: str = "",
+    digest: str = "d",
+    phash: str = "f0f0f0f0f0f0f0f0",
 ) -> ImageResult:
-    return ImageResult(f"{digest}.jpg", ImageFeatures(digest, phash, 9, 9, "JPEG", 1, colors=colors, text=text))
+    return ImageResult(
+        f"{digest}.jpg", ImageFeatures(digest, phash, 9, 9, "JPEG", 1, colors=colors, text=text)
+    )
 
 
 def item(values: dict[str, Value], *pictures: ImageResult, item_id: str = "1") -> Item:
@@ -66,8 +94,14 @@ def text_flags(values: dict[str, Value]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("values", "detail"),
     [
-        ({"title": "Mug, blue", "color": "Red"}, "the source says 'Red'; title says 'Blue': 'Mug, blue'"),
-        ({"about": "Color: navy", "color": "Red"}, "the source says 'Red'; about says 'Blue': 'Color: navy'"),
+        (
+            {"title": "Mug, blue", "color": "Red"},
+            "the source says 'Red'; title says 'Blue': 'Mug, blue'",
+        ),
+        (
+            {"about": "Color: navy", "color": "Red"},
+            "the source says 'Red'; about says 'Blue': 'Color: navy'",
+        ),
         (
             {"about": "Weight: 1.5 kg", "weight": 200.0},
             "the source says '200 g'; about says '1500 g': 'Weight: 1.5 kg'",
@@ -76,11 +110,16 @@ def text_flags(values: dict[str, Value]) -> list[tuple[str, str]]:
             {"about": "EAN 4006381333931", "gtin": "96385074"},
             "the source says '96385074'; about says '4006381333931': 'EAN 4006381333931'",
         ),
-        ({"title": "Milk", "category": "Food > Tea"}, "the source says 'Food > Tea'; title says 'Food > Milk': 'Milk'"),
+        (
+            {"title": "Milk", "category": "Food > Tea"},
+            "the source says 'Food > Tea'; title says 'Food > Milk': 'Milk'",
+        ),
     ],
 )
 def test_a_text_that_says_otherwise(values: dict[str, Value], detail: str) -> None:
-    """A value that a title names or a label announces, and that is not the source's, is flagged with both sides."""
+    """A value that a title names or a label announces, and that is not the source's, is flagged
+    with both sides.
+    """
     [(_, said)] = text_flags(values)
     assert said == detail
 
@@ -100,7 +139,8 @@ def test_a_text_that_says_otherwise(values: dict[str, Value], detail: str) -> No
     ],
 )
 def test_what_is_no_contradiction(values: dict[str, Value]) -> None:
-    """Nothing is said where a text also names the source's value, denies the other, mentions it in passing, or rounds;
+    """Nothing is said where a text also names the source's value, denies the other, mentions it in
+    passing, or rounds;
     nor of a list with several answers, nor where the source gave nothing."""
     assert text_flags(values) == []
 
@@ -108,7 +148,10 @@ def test_what_is_no_contradiction(values: dict[str, Value]) -> None:
 def test_colors_far_apart() -> None:
     """A stated colour is contradicted when no main colour of any picture is near it."""
     shirt: dict[str, Value] = {"title": "Shirt", "color": "Yellow"}
-    purple, beige = picture((("purple", 0.8), ("black", 0.2))), picture((("yellow", 0.5), ("black", 0.3)), digest="e")
+    purple, beige = (
+        picture((("purple", 0.8), ("black", 0.2))),
+        picture((("yellow", 0.5), ("black", 0.3)), digest="e"),
+    )
     [check] = check_colors(SHOP, item(shirt, purple))
     assert check.flag == Flag(
         "picture-contradicts-value",
@@ -119,15 +162,22 @@ def test_colors_far_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("color", "shown"), [("Black", (("navy", 0.9),)), ("Red", (("purple", 0.2),)), ("Striped", (("red", 0.9),))]
+    ("color", "shown"),
+    [("Black", (("navy", 0.9),)), ("Red", (("purple", 0.2),)), ("Striped", (("red", 0.9),))],
 )
 def test_colors_too_near_to_tell(color: str, shown: tuple[tuple[str, float], ...]) -> None:
-    """Colours that people mix up, pictures of hardly any colour, and values that are no colour contradict nothing."""
-    assert [c for c in check_colors(SHOP, item({"color": color}, picture(shown))) if c.flag is not None] == []
+    """Colours that people mix up, pictures of hardly any colour, and values that are no colour
+    contradict nothing.
+    """
+    assert [
+        c for c in check_colors(SHOP, item({"color": color}, picture(shown))) if c.flag is not None
+    ] == []
 
 
 def test_only_lists_of_colors_are_compared_with_pictures() -> None:
-    """A closed list is one of colours when the palette knows most of its values, by their names or synonyms."""
+    """A closed list is one of colours when the palette knows most of its values, by their names or
+    synonyms.
+    """
     assert colors_of_values(SHOP.by_name["color"])["Blue"] == ("blue", "navy")
     assert colors_of_values(SHOP.by_name["size"]) == {}
     assert colors_of_values(SHOP.by_name["category"]) == {}
@@ -145,14 +195,20 @@ def test_only_lists_of_colors_are_compared_with_pictures() -> None:
         ("M", "FRITZ LANG PETER LORRE", None),
     ],
 )
-def test_a_title_that_is_not_on_the_picture(title: str, read: str, contradicted: bool | None) -> None:
-    """Pictures with other words than the title's are flagged, misread letters allowed for; too few, or words of another
+def test_a_title_that_is_not_on_the_picture(
+    title: str, read: str, contradicted: bool | None
+) -> None:
+    """Pictures with other words than the title's are flagged, misread letters allowed for; too few,
+    or words of another
     alphabet, tell nothing."""
     check = check_picture_text(SHOP, item({"title": title}, picture(text=read)))
     assert (None if check is None else check.flag is not None) is contradicted
     if check is not None and check.flag is not None:
         assert check.flag.reason == "picture-text-other-title"
-        assert check.flag.detail == "the title is 'Eighth Day, The'; on the picture stands 'DEN SEDMÝ, / OSMÁNOC'"
+        assert (
+            check.flag.detail
+            == "the title is 'Eighth Day, The'; on the picture stands 'DEN SEDMÝ, / OSMÁNOC'"
+        )
 
 
 def test_words_of_other_cells_may_be_on_the_picture() -> None:
@@ -165,20 +221,33 @@ def test_words_of_other_cells_may_be_on_the_picture() -> None:
 
 @given(
     title=st.text(max_size=400),
-    about=st.text(max_size=400) | st.sampled_from(["color: blue", "EAN 4006381333931", "weight: 3 kg"]),
+    about=st.text(max_size=400)
+    | st.sampled_from(["color: blue", "EAN 4006381333931", "weight: 3 kg"]),
     read=st.text(max_size=900),
 )
 def test_any_text(title: str, about: str, read: str) -> None:
-    """Whatever the texts are, comparisons end, give the same answer twice, and their details stay short."""
-    values: dict[str, Value] = {"title": title, "about": about, "color": "Red", "weight": 5.0, "gtin": "96385074"}
+    """Whatever the texts are, comparisons end, give the same answer twice, and their details stay
+    short.
+    """
+    values: dict[str, Value] = {
+        "title": title,
+        "about": about,
+        "color": "Red",
+        "weight": 5.0,
+        "gtin": "96385074",
+    }
     whole = item(values, picture(text=read))
     checks = [*check_texts(SHOP, whole), *filter(None, [check_picture_text(SHOP, whole)])]
     assert checks == [*check_texts(SHOP, whole), *filter(None, [check_picture_text(SHOP, whole)])]
-    assert all(len(check.flag.detail) <= MAX_DETAIL_CHARS for check in checks if check.flag is not None)
+    assert all(
+        len(check.flag.detail) <= MAX_DETAIL_CHARS for check in checks if check.flag is not None
+    )
 
 
 def test_what_a_catalog_lets_be_believed() -> None:
-    """A kind of comparison counts when it was made often enough and contradicted seldom, however it was added up."""
+    """A kind of comparison counts when it was made often enough and contradicted seldom, however it
+    was added up.
+    """
     flag = Flag("text-contradicts-value", "year", "")
     checks = [
         *[Check("text-contradicts-value", "color")] * 80,
@@ -193,7 +262,9 @@ def test_what_a_catalog_lets_be_believed() -> None:
 
 
 def test_findings_reach_their_item() -> None:
-    """An item gets each flag once, in the same order whatever the order of the findings, after the flags it had."""
+    """An item gets each flag once, in the same order whatever the order of the findings, after the
+    flags it had.
+    """
     flags = [Flag("value-outlier", "weight", detail) for detail in "ba"]
     before = Item(Record("1", {}, {}, (), (), RAW), flags=(Flag("no-content", "", ""), flags[0]))
     findings = [Finding("1", flag) for flag in (*flags, *flags)]
@@ -205,13 +276,20 @@ def test_findings_reach_their_item() -> None:
 
 @pytest.mark.parametrize("num_buckets", [1, 5])
 def test_transform(num_buckets: int) -> None:
-    """The stage finds contradictions of kinds that usually agree, whatever the number of buckets, and no others."""
-    items = [item({"title": "Mug, red", "color": "Red", "size": "Small"}, item_id=f"{n:02}") for n in range(24)]
+    """The stage finds contradictions of kinds that usually agree, whatever the number of buckets,
+    and no others.
+    """
+    items = [
+        item({"title": "Mug, red", "color": "Red", "size": "Small"}, item_id=f"{n:02}")
+        for n in range(24)
+    ]
     items += [item({"title": "Mug, blue", "color": "Red"}, item_id="odd")]
     # the word for a size is no statement in this catalog
     items += [item({"title": "Small mug", "size": "Large"}, item_id=f"s{n:02}") for n in range(24)]
     buckets = [Bucket(n, tuple(items[n::num_buckets])) for n in range(num_buckets)]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         found = (pipeline | beam.Create(buckets) | FindContradictions(SHOP)).findings
-        said = found | beam.MapTuple(lambda bucket, f: (bucket, f.item_id, f.flag.reason, f.flag.field))
+        said = found | beam.MapTuple(
+            lambda bucket, f: (bucket, f.item_id, f.flag.reason, f.flag.field)
+        )
         assert_that(said, equal_to([(24 % num_buckets, "odd", "text-contradicts-value", "color")]))

@@ -1,4 +1,6 @@
-"""transforms.describe.answers: nothing in an answer is trusted, everything filled says where it was seen."""
+"""transforms.describe.answers: nothing in an answer is trusted, everything filled says where it was
+seen.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,11 @@ def content(**said: Any) -> dict[str, Any]:
     for attribute in OPEN:
         unknown = [] if attribute.type is AttributeType.MULTI_ENUM else "unknown"
         value, word, place = said.get(attribute.name, (unknown, "guess", "nowhere"))
-        whole |= {attribute.name: value, f"{attribute.name}.confidence": word, f"{attribute.name}.seen": place}
+        whole |= {
+            attribute.name: value,
+            f"{attribute.name}.confidence": word,
+            f"{attribute.name}.seen": place,
+        }
     return whole
 
 
@@ -52,7 +58,9 @@ def answer(text: Any, finish_reason: str = "stop", **more: Any) -> ChatAnswer:
     return ChatAnswer(text if isinstance(text, str) else json.dumps(text), finish_reason, **more)
 
 
-def judged(name: str, value: Any, word: str = "certain", place: str = "title", **more: Any) -> AttributeValue:
+def judged(
+    name: str, value: Any, word: str = "certain", place: str = "title", **more: Any
+) -> AttributeValue:
     said = content(**{name: (value, word, place)})
     given_answer = answer(said, **more)
     checked = read_answer(given_answer, SCHEMA)
@@ -80,7 +88,9 @@ def judged(name: str, value: Any, word: str = "certain", place: str = "title", *
         (json.dumps(content()), "content_filter", "model-refused"),
     ],
 )
-def test_an_answer_that_cannot_be_used_has_its_reason(text: str, finish_reason: str, reason: str) -> None:
+def test_an_answer_that_cannot_be_used_has_its_reason(
+    text: str, finish_reason: str, reason: str
+) -> None:
     """Every kind of unusable answer is told apart, with a short message and the answer as it came."""
     problem = read_answer(answer(text, finish_reason), SCHEMA)
     assert isinstance(problem, Problem)
@@ -119,7 +129,11 @@ def test_a_value_in_a_picture_names_the_picture() -> None:
 
 def test_unknown_is_no_value() -> None:
     """`unknown`, an empty list, and a value seen nowhere leave the attribute unknown."""
-    for name, value, place in (("color", "unknown", "title"), ("tags", [], "title"), ("color", "Red", "nowhere")):
+    for name, value, place in (
+        ("color", "unknown", "title"),
+        ("tags", [], "title"),
+        ("color", "Red", "nowhere"),
+    ):
         unknown = judged(name, value, place=place)
         assert (unknown.value, unknown.source, unknown.reason) == (None, None, "model-unknown")
 
@@ -146,7 +160,9 @@ def test_confidence_is_bounded_by_the_tokens() -> None:
     ],
 )
 def test_values_are_held_against_the_template(name: str, said: Any, value: Any) -> None:
-    """Ranges, check digits and the list's order are the template's; what breaks them stays unknown, with what was said."""
+    """Ranges, check digits and the list's order are the template's; what breaks them stays unknown,
+    with what was said.
+    """
     found = judged(name, said)
     assert found.value == value
     if value is None:

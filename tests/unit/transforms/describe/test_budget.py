@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.describe.budget import Amount, Budget, OwnPurse, Prices, Purse, SharedPurse, Usage, share
+from transforms.describe.budget import (
+    Amount,
+    Budget,
+    OwnPurse,
+    Prices,
+    Purse,
+    SharedPurse,
+    Usage,
+    share,
+)
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.contract import Failure
 
@@ -51,7 +60,9 @@ def test_processes_share_a_purse(tmp_path: Path) -> None:
     """Whoever asks, together no more calls are given than there are."""
     purses = [SharedPurse(tmp_path / "purse", Amount(100, math.inf, math.inf)) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        given_calls = sum(pool.map(lambda purse: sum(purse.reserve(Amount(1)) for _ in range(60)), purses))
+        given_calls = sum(
+            pool.map(lambda purse: sum(purse.reserve(Amount(1)) for _ in range(60)), purses)
+        )
     assert given_calls == 100
 
 
@@ -72,7 +83,9 @@ def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
         os.close(telling)
         with os.fdopen(told, "rb") as calls:
             given_calls += len(calls.read())
-    assert given_calls <= json.loads((tmp_path / "purse").read_text())["calls"] <= given_calls + kills
+    assert (
+        given_calls <= json.loads((tmp_path / "purse").read_text())["calls"] <= given_calls + kills
+    )
     assert given_calls > kills
 
 
@@ -114,7 +127,12 @@ def test_usage_adds_up() -> None:
     one = Usage().with_call(ChatAnswer("x", "stop", 10, 4, 3, retries=2, seconds=1.5), 0.25)
     two = one.with_call(Failure("model-timeout", "m"), 0.0)
     total = two + two + Usage(failed_items={"budget": 3})
-    assert (total.calls, total.retries, total.prompt_tokens, total.completion_tokens) == (4, 4, 20, 6)
+    assert (total.calls, total.retries, total.prompt_tokens, total.completion_tokens) == (
+        4,
+        4,
+        20,
+        6,
+    )
     assert total.failed_calls == {"model-timeout": 2}
     assert total.failed_items == {"budget": 3}
     assert total.cost == 0.5

@@ -1,4 +1,6 @@
-"""transforms.describe.conversation and transforms.describe.taxonomy: what is asked in which order, and what comes of each answer."""
+"""transforms.describe.conversation and transforms.describe.taxonomy: what is asked in which order,
+and what comes of each answer.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,26 @@ SHOP = Template.model_validate(
         "record": {"id": "id"},
         "attributes": [
             {"name": "title", "type": "string", "role": "title"},
-            {"name": "color", "type": "enum", "values": ["Red", "Blue"], "fill": True, "evidence": ["text", "image"]},
-            {"name": "category", "type": "category", "values": TREE, "fill": True, "evidence": ["text", "image"]},
-            {"name": "brand", "type": "enum", "values": [f"Brand {n}" for n in range(500)], "fill": True},
+            {
+                "name": "color",
+                "type": "enum",
+                "values": ["Red", "Blue"],
+                "fill": True,
+                "evidence": ["text", "image"],
+            },
+            {
+                "name": "category",
+                "type": "category",
+                "values": TREE,
+                "fill": True,
+                "evidence": ["text", "image"],
+            },
+            {
+                "name": "brand",
+                "type": "enum",
+                "values": [f"Brand {n}" for n in range(500)],
+                "fill": True,
+            },
         ],
     }
 )
@@ -44,7 +63,9 @@ def asker(**options: Any) -> Asker:
     return Asker(SHOP, AskOptions(**options), FakeChatModel(ModelOptions()), "pictures", nearest)
 
 
-def job(*attributes: str, pictures: tuple[str, ...] = ("d1",), text: str = "A red mug") -> DescribeJob:
+def job(
+    *attributes: str, pictures: tuple[str, ...] = ("d1",), text: str = "A red mug"
+) -> DescribeJob:
     return DescribeJob("1", 0, (("title", text),), (), pictures, attributes)
 
 
@@ -61,7 +82,9 @@ def run(who: Asker, what: DescribeJob, answers: Answers) -> tuple[ItemAnswer, li
 
 
 def well(request: ChatRequest, **said: Any) -> ChatAnswer:
-    """A well-formed answer: what is said, else the first choice, surely and where the schema lets it."""
+    """A well-formed answer: what is said, else the first choice, surely and where the schema lets
+    it.
+    """
     content = {}
     for key, schema in request.schema["properties"].items():
         first = schema["enum"][0] if "enum" in schema else f"some {key.rpartition('.')[2]}"
@@ -80,7 +103,9 @@ def test_one_call_answers_for_everything_small() -> None:
 
 
 def test_two_passes_describe_first() -> None:
-    """In two passes the first call has the pictures and no text, the second the texts and the description."""
+    """In two passes the first call has the pictures and no text, the second the texts and the
+    description.
+    """
     result, (first, second) = run(asker(two_pass=True), job("color"), well)
     assert "A red mug" not in first.text
     assert (len(first.pictures), len(second.pictures)) == (1, 0)
@@ -96,7 +121,9 @@ def test_two_passes_describe_first() -> None:
 def test_an_unusable_answer_is_asked_for_once_more(bad: str) -> None:
     """The second try has a longer limit, no warmth and only what is needed; its answer counts."""
     answers = iter([lambda _: ChatAnswer(bad), well])
-    result, (first, second) = run(asker(temperature=0.7), job("color"), lambda request: next(answers)(request))
+    result, (first, second) = run(
+        asker(temperature=0.7), job("color"), lambda request: next(answers)(request)
+    )
     assert second.max_tokens == 2 * first.max_tokens
     assert (first.temperature, second.temperature) == (0.7, 0.0)
     assert list(second.schema["properties"]) == ["image.description", "color"]
@@ -105,7 +132,9 @@ def test_an_unusable_answer_is_asked_for_once_more(bad: str) -> None:
 
 
 def test_two_unusable_answers_are_a_failure_with_the_raw_answer() -> None:
-    """After the second unusable answer every attribute says why it is unknown, and the answer is kept as it came."""
+    """After the second unusable answer every attribute says why it is unknown, and the answer is
+    kept as it came.
+    """
     result, requests = run(asker(), job("color"), lambda _: ChatAnswer('{"cut', "length"))
     assert len(requests) == 2
     assert result.reason == "answer-truncated"
@@ -146,7 +175,9 @@ def test_a_large_tree_is_answered_level_by_level() -> None:
 
 def test_an_unknown_level_leaves_the_attribute_unknown() -> None:
     """A model that does not know which branch to take is not pushed further."""
-    result, requests = run(asker(), job("category", pictures=()), lambda r: well(r, category="unknown"))
+    result, requests = run(
+        asker(), job("category", pictures=()), lambda r: well(r, category="unknown")
+    )
     assert len(requests) == 1
     assert result.values["category"].reason == "model-unknown"
 
@@ -162,7 +193,9 @@ def test_a_large_flat_list_goes_by_its_nearest_names() -> None:
 
 
 def test_only_what_fills_is_shown_other_items() -> None:
-    """In two passes the description is made without demonstrations; in one pass, retries and levels have them."""
+    """In two passes the description is made without demonstrations; in one pass, retries and levels
+    have them.
+    """
     neighbour = Demonstration("Teal cup", (("color", "Blue"), ("category", TREE[0])))
     shown = replace(job("color", "category"), demonstrations=(neighbour,))
     _, (described, *filled) = run(asker(two_pass=True), shown, well)
@@ -170,7 +203,9 @@ def test_only_what_fills_is_shown_other_items() -> None:
     assert len(filled) > 1
     assert all("Teal cup" in request.text for request in filled)
     assert TREE[0] not in filled[0].text
-    _, (first, second) = run(asker(), replace(job("color"), demonstrations=(neighbour,)), lambda _: ChatAnswer("x"))
+    _, (first, second) = run(
+        asker(), replace(job("color"), demonstrations=(neighbour,)), lambda _: ChatAnswer("x")
+    )
     assert "Teal cup" in first.text
     assert "Teal cup" in second.text
 
@@ -189,12 +224,17 @@ paths = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4).map(" > ".
 
 @given(st.sets(paths, min_size=1, max_size=200), st.data())
 def test_every_path_can_be_reached(values: set[str], data: st.DataObject) -> None:
-    """Going down by the offered choices ends at any wanted value of the list, in a bounded number of steps."""
+    """Going down by the offered choices ends at any wanted value of the list, in a bounded number
+    of steps.
+    """
     wanted = data.draw(st.sampled_from(sorted(values)))
     node = ""
     for _ in range(6):
         step = next_step(sorted(values), node, "", lambda _, names: tuple(names))
         if step.choices.get(wanted) == wanted:
             return
-        node = max((c for c, value in step.choices.items() if value is None and wanted.startswith(c)), key=len)
+        node = max(
+            (c for c, value in step.choices.items() if value is None and wanted.startswith(c)),
+            key=len,
+        )
     raise AssertionError(f"{wanted} was not reached")

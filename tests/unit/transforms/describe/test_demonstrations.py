@@ -1,4 +1,6 @@
-"""transforms.describe.demonstrations: which labelled items are shown, and that the choice is the same everywhere."""
+"""transforms.describe.demonstrations: which labelled items are shown, and that the choice is the
+same everywhere.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def example(
 ) -> Example:
     """An example titled by its id; red unless said otherwise."""
     labels = {
-        name: (value,) if isinstance(value, str) else value for name, value in (known or {"color": "Red"}).items()
+        name: (value,) if isinstance(value, str) else value
+        for name, value in (known or {"color": "Red"}).items()
     }
     shown = (EvidenceText("title", f"Item {item_id}" if title is None else title, "text"),)
     return Example(item_id, shown, labels, (), packed(text), packed(image))
@@ -43,7 +46,9 @@ ASKING = example("asking", [1, 0], title="What is asked about", size="M")
 
 
 def test_the_nearest_come_first_with_what_is_asked() -> None:
-    """An example shows its title and its values of the attributes asked for, several of a list as one text."""
+    """An example shows its title and its values of the attributes asked for, several of a list as
+    one text.
+    """
     near = example("near", [1, 0.1], color="Red", finish=("Matt", "Washed"), size="S")
     pool = Pool([example("far", [-1, 1], color="Blue"), near])
     assert pool.choose(ASKING, ("color", "finish"), 2, "asking") == (
@@ -54,7 +59,13 @@ def test_the_nearest_come_first_with_what_is_asked() -> None:
 
 def test_only_what_has_a_value_that_is_asked_for() -> None:
     """The nearest example is of no use where its value is as unknown."""
-    pool = Pool([example("a", [1, 0], size="S"), example("b", [0, 1], color="Red"), example("c", [1, 0], color=())])
+    pool = Pool(
+        [
+            example("a", [1, 0], size="S"),
+            example("b", [0, 1], color="Red"),
+            example("c", [1, 0], color=()),
+        ]
+    )
     assert chosen(pool, ASKING) == ["Item b"]
     assert chosen(pool, ASKING, "weight") == []
 
@@ -62,7 +73,9 @@ def test_only_what_has_a_value_that_is_asked_for() -> None:
 def test_an_item_is_not_shown_itself() -> None:
     """Neither the item nor another record of the same texts is shown: their value is the answer."""
     twin = example("twin", [1, 0], title="what  is ASKED about", color="Red")
-    pool = Pool([twin, example("asking", [1, 0], title="An earlier title"), example("other", [0, 1])])
+    pool = Pool(
+        [twin, example("asking", [1, 0], title="An earlier title"), example("other", [0, 1])]
+    )
     assert chosen(pool, ASKING) == ["Item other"]
 
 
@@ -73,7 +86,9 @@ def test_a_text_is_shown_once() -> None:
 
 
 def test_what_is_chosen_differs() -> None:
-    """A second variant of what is shown already gives way to something a little farther that is different."""
+    """A second variant of what is shown already gives way to something a little farther that is
+    different.
+    """
     pool = Pool(
         [
             example("a", [1, 0.3, 0]),
@@ -103,9 +118,13 @@ def test_text_and_picture_count_alike() -> None:
     assert chosen(pool, without_picture, count=1) == ["Item text alone"]
 
 
-@pytest.mark.parametrize("vector", [b"", packed([0, 0]), packed([float("nan"), 1]), packed([1, 0, 0]), b"abc"], ids=str)
+@pytest.mark.parametrize(
+    "vector", [b"", packed([0, 0]), packed([float("nan"), 1]), packed([1, 0, 0]), b"abc"], ids=str
+)
 def test_without_a_usable_vector_nothing_is_near(vector: bytes) -> None:
-    """No vector, one without a direction or of another encoder: the item gets none, and as an example it is far."""
+    """No vector, one without a direction or of another encoder: the item gets none, and as an
+    example it is far.
+    """
     odd = Example("odd", (EvidenceText("title", "Odd", "text"),), {"color": ("Red",)}, (), vector)
     pool = Pool([example("a", [1, 0]), example("b", [0, 1]), odd])
     assert pool.choose(odd, ("color",), 3, "odd") == ()
@@ -114,7 +133,13 @@ def test_without_a_usable_vector_nothing_is_near(vector: bytes) -> None:
 
 def test_what_cannot_be_told_is_left_out() -> None:
     """An example without a text of its own shows nothing; a long title is cut."""
-    read = Example("read", (EvidenceText("image_text", "SALE", "image"),), {"color": ("Red",)}, (), packed([1, 0]))
+    read = Example(
+        "read",
+        (EvidenceText("image_text", "SALE", "image"),),
+        {"color": ("Red",)},
+        (),
+        packed([1, 0]),
+    )
     pool = Pool([read, example("long", [1, 0], title="x" * 999)])
     assert chosen(pool, ASKING) == ["x" * MAX_TITLE_CHARS]
 
@@ -140,7 +165,9 @@ def test_the_order_of_the_pool_does_not_matter(pairs: list[Any], random: Any) ->
 
 @given(st.lists(st.tuples(vectors, vectors), min_size=1, max_size=9))
 def test_each_choice_is_the_best_by_its_definition(pairs: list[Any]) -> None:
-    """What is chosen has, at its turn, the greatest marginal relevance of all that is left, computed one by one."""
+    """What is chosen has, at its turn, the greatest marginal relevance of all that is left,
+    computed one by one.
+    """
     item = example("asking", [1, 0.5, 0], [0, 1, 0], title="Asked")
     every = [unit(pair) for pair in pairs]
     target, taken = unit(([1, 0.5, 0], [0, 1, 0])), list[int]()
@@ -168,6 +195,8 @@ def test_a_large_pool_is_chosen_from_as_a_small_one() -> None:
     """Among thousands of examples the two that are near are found."""
     rng = np.random.default_rng(0)
     crowd = [example(f"{n:05}", [0.0, *rng.normal(size=15)]) for n in range(3_000)]
-    near = [example(f"near {n}", [3.0, *side]) for n, side in enumerate(itertools.islice(np.eye(15), 2))]
+    near = [
+        example(f"near {n}", [3.0, *side]) for n, side in enumerate(itertools.islice(np.eye(15), 2))
+    ]
     item = example("asking", [1.0, *[0.0] * 15], title="Asked")
     assert chosen(Pool([*crowd, *near]), item, count=2) == ["Item near 0", "Item near 1"]

@@ -1,4 +1,6 @@
-"""transforms.describe.items: equal questions are sent once, budgets hold, and a fault stays with its item."""
+"""transforms.describe.items: equal questions are sent once, budgets hold, and a fault stays with
+its item.
+"""
 
 from __future__ import annotations
 
@@ -62,11 +64,15 @@ def teller(folder: Path, model: Any = None, **budget: Any) -> Teller:
     limits = Budget(**budget)
     store = AnswerStore(str(folder), "0000", "ffff", "run-1", "fake 1")
     store.load()
-    return Teller(model or FakeChatModel(ModelOptions()), store, limits, OwnPurse(limits.limit), 672)
+    return Teller(
+        model or FakeChatModel(ModelOptions()), store, limits, OwnPurse(limits.limit), 672
+    )
 
 
 def request(text: str) -> ChatRequest:
-    return ChatRequest("s", text, {"properties": {"color": {"enum": ["Red", "unknown"]}}}, max_tokens=30)
+    return ChatRequest(
+        "s", text, {"properties": {"color": {"enum": ["Red", "unknown"]}}}, max_tokens=30
+    )
 
 
 def job(item_id: str, title: str = "Mug", attributes: tuple[str, ...] = ("color",)) -> DescribeJob:
@@ -74,11 +80,15 @@ def job(item_id: str, title: str = "Mug", attributes: tuple[str, ...] = ("color"
 
 
 def asker() -> Asker:
-    return Asker(SHOP, AskOptions(), FakeChatModel(ModelOptions()), "", lambda _, names: tuple(names))
+    return Asker(
+        SHOP, AskOptions(), FakeChatModel(ModelOptions()), "", lambda _, names: tuple(names)
+    )
 
 
 def test_equal_requests_are_sent_once_and_kept(tmp_path: Path) -> None:
-    """Of five requests with two contents two are sent; another teller finds both answers and sends none."""
+    """Of five requests with two contents two are sent; another teller finds both answers and sends
+    none.
+    """
     first = teller(tmp_path)
     answers = first.ask([request(text) for text in "abaab"])
     assert answers[0] == answers[2] == answers[3]
@@ -90,7 +100,9 @@ def test_equal_requests_are_sent_once_and_kept(tmp_path: Path) -> None:
 
 
 def test_what_was_reserved_too_much_is_used(tmp_path: Path) -> None:
-    """Calls take less than was reserved for them, so more of them fit than the reservations alone would let through."""
+    """Calls take less than was reserved for them, so more of them fit than the reservations alone
+    would let through.
+    """
     one = Budget().estimate(request("a"), 672).tokens
     spender = teller(tmp_path, max_tokens=int(2.5 * one))
     answers = spender.ask([request(str(number)) for number in range(40)])
@@ -122,10 +134,17 @@ class _Nowhere(AnswerStore):
 
 
 def test_one_content_serves_all_its_items(tmp_path: Path) -> None:
-    """Items that ask the same share one conversation; each gets the answer under its own id and in its own bucket."""
+    """Items that ask the same share one conversation; each gets the answer under its own id and in
+    its own bucket.
+    """
     jobs = [job("1"), job("2"), job("3", "Bowl"), job("6")]
     answered, usage = describe_part(asker(), jobs, teller(tmp_path))
-    assert sorted((bucket, answer.item_id) for bucket, answer in answered) == [(1, "1"), (2, "2"), (2, "6"), (3, "3")]
+    assert sorted((bucket, answer.item_id) for bucket, answer in answered) == [
+        (1, "1"),
+        (2, "2"),
+        (2, "6"),
+        (3, "3"),
+    ]
     assert (usage.jobs, usage.items, usage.calls) == (2, 4, 2)
 
 
@@ -144,11 +163,15 @@ def test_a_fault_of_this_program_costs_one_item() -> None:
 
 
 def test_an_item_that_cannot_be_put_into_words_does_not_stop_its_bucket() -> None:
-    """Where this program fails on one item before anything is asked, that item gets the failure, the others a job."""
+    """Where this program fails on one item before anything is asked, that item gets the failure,
+    the others a job.
+    """
     config = DescribeConfig(SHOP, ModelOptions(), AskOptions(), Budget(), 4, "r", "", "")
     raw = RawRecord(b"", "jsonl", "f", 1)
     good, bad = (Item(Record(item_id, {"title": "Mug"}, {}, (), (), raw)) for item_id in ("1", "2"))
-    good = fill_item(SHOP, (), good)  # the other has no values, which no stage before this one lets happen
+    good = fill_item(
+        SHOP, (), good
+    )  # the other has no values, which no stage before this one lets happen
     elements = list(ready(config).process(Bucket(3, (bad, good))))
     assert [element[1].item_id for element in elements if isinstance(element, tuple)] == ["1"]
     (failed,) = [element.value for element in elements if not isinstance(element, tuple)]
@@ -156,10 +179,14 @@ def test_an_item_that_cannot_be_put_into_words_does_not_stop_its_bucket() -> Non
 
 
 def test_the_key_of_a_job_is_its_content() -> None:
-    """Which item asks does not matter; what is asked does, and in two passes only which pictures there are."""
+    """Which item asks does not matter; what is asked does, and in two passes only which pictures
+    there are.
+    """
     assert job_key(job("1"), two_pass=False) == job_key(job("2"), two_pass=False)
     assert job_key(job("1"), two_pass=False) != job_key(job("1", "Bowl"), two_pass=False)
-    pictured = [DescribeJob("1", 0, (("title", title),), (), ("d1",), ("color",)) for title in ("a", "b")]
+    pictured = [
+        DescribeJob("1", 0, (("title", title),), (), ("d1",), ("color",)) for title in ("a", "b")
+    ]
     assert job_key(pictured[0], two_pass=True) == job_key(pictured[1], two_pass=True)
 
 
@@ -180,9 +207,18 @@ class _Listening(FakeChatModel):
 
 
 def test_neighbours_that_change_cost_nothing(tmp_path: Path) -> None:
-    """An item whose own content is unchanged has its key and finds its answer, whatever is shown beside it."""
-    before, after = replace(job("1"), demonstrations=(TEAL,)), replace(job("1"), demonstrations=(WINE, TEAL))
-    assert job_key(before, two_pass=False) == job_key(after, two_pass=False) == job_key(job("1"), two_pass=False)
+    """An item whose own content is unchanged has its key and finds its answer, whatever is shown
+    beside it.
+    """
+    before, after = (
+        replace(job("1"), demonstrations=(TEAL,)),
+        replace(job("1"), demonstrations=(WINE, TEAL)),
+    )
+    assert (
+        job_key(before, two_pass=False)
+        == job_key(after, two_pass=False)
+        == job_key(job("1"), two_pass=False)
+    )
     first = teller(tmp_path)
     answered, usage = describe_part(asker(), [before], first)
     assert usage.calls == 1
@@ -193,8 +229,14 @@ def test_neighbours_that_change_cost_nothing(tmp_path: Path) -> None:
 
 
 def test_equal_jobs_show_what_the_first_shows(tmp_path: Path) -> None:
-    """Items with the same content are asked once, with the demonstrations of the first by id, in whatever order."""
-    jobs = [replace(job("2"), demonstrations=(WINE,)), replace(job("1"), demonstrations=(TEAL,)), job("3")]
+    """Items with the same content are asked once, with the demonstrations of the first by id, in
+    whatever order.
+    """
+    jobs = [
+        replace(job("2"), demonstrations=(WINE,)),
+        replace(job("1"), demonstrations=(TEAL,)),
+        job("3"),
+    ]
     for number, order in enumerate((jobs, jobs[::-1])):
         model = _Listening()
         describe_part(asker(), order, teller(tmp_path / str(number), model))
@@ -204,7 +246,9 @@ def test_equal_jobs_show_what_the_first_shows(tmp_path: Path) -> None:
 
 
 def test_of_requests_with_one_address_the_first_is_sent(tmp_path: Path) -> None:
-    """Two questions that differ only in what is shown beside them are one question: the first is put."""
+    """Two questions that differ only in what is shown beside them are one question: the first is
+    put.
+    """
     model = _Listening()
     requests = [replace(request(text), addressed=("s", "same")) for text in ("first", "second")]
     one, other = teller(tmp_path, model).ask(requests)
@@ -225,7 +269,10 @@ def labelled(item_id: str, vector: Sequence[float], **known: tuple[str, ...]) ->
 
 def bucket_with_examples() -> Bucket:
     raw = RawRecord(b"", "jsonl", "f", 1)
-    items = (fill_item(SHOP, (), Item(Record(n, {"title": f"Mug {n}"}, {}, (), (), raw))) for n in ("1", "2"))
+    items = (
+        fill_item(SHOP, (), Item(Record(n, {"title": f"Mug {n}"}, {}, (), (), raw)))
+        for n in ("1", "2")
+    )
     return Bucket(3, tuple(items), examples={"1": labelled("1", [1, 0])})
 
 
@@ -234,13 +281,22 @@ def spooled_pool(folder: Path) -> list[SpoolRef]:
     known = [labelled("a", [1, 0.1], color=("Red",)), labelled("b", [0, 1], color=("Blue",))]
     more = [labelled("c", [1, 0]), labelled("d", [1, -0.2], color=("Blue",))]
     return [
-        ref for examples in (known, more) for _, ref in write_spool(str(folder), {0: [encode(e) for e in examples]})
+        ref
+        for examples in (known, more)
+        for _, ref in write_spool(str(folder), {0: [encode(e) for e in examples]})
     ]
 
 
 def config(folder: Path | str = "", **ask: Any) -> DescribeConfig:
     return DescribeConfig(
-        SHOP, ModelOptions(describe_backend="fake"), AskOptions(**ask), Budget(), 4, "r", "", str(folder)
+        SHOP,
+        ModelOptions(describe_backend="fake"),
+        AskOptions(**ask),
+        Budget(),
+        4,
+        "r",
+        "",
+        str(folder),
     )
 
 
@@ -251,7 +307,9 @@ def jobs_of(refs: Sequence[SpoolRef], **ask: Any) -> dict[str, list[str]]:
 
 
 def test_items_are_shown_their_nearest_examples(tmp_path: Path) -> None:
-    """An item of which an example is known gets the nearest ones with a value; without one, or a pool, it gets none."""
+    """An item of which an example is known gets the nearest ones with a value; without one, or a
+    pool, it gets none.
+    """
     refs = spooled_pool(tmp_path)
     nearest = {"1": ["Cup a", "Cup d"], "2": []}
     assert jobs_of(refs, demonstrations=2) == nearest
@@ -260,7 +318,9 @@ def test_items_are_shown_their_nearest_examples(tmp_path: Path) -> None:
 
 
 def test_the_pool_is_read_once_and_only_if_it_is_wanted(tmp_path: Path) -> None:
-    """Later buckets of a worker use what the first has read; where nothing is shown nothing is read."""
+    """Later buckets of a worker use what the first has read; where nothing is shown nothing is
+    read.
+    """
     refs, jobs = spooled_pool(tmp_path), ready(config())
     first = list(jobs.process(bucket_with_examples(), refs))
     for path, _ in refs:
@@ -293,4 +353,6 @@ def _kept(folder: Path) -> list[dict[str, Any]]:
     """Rows of the answers that were kept."""
     import pyarrow.parquet as pq
 
-    return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+    return [
+        row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()
+    ]

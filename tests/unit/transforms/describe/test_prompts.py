@@ -1,4 +1,6 @@
-"""transforms.describe.prompts: what is open, what the model is shown, and that catalog text stays data."""
+"""transforms.describe.prompts: what is open, what the model is shown, and that catalog text stays
+data.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,13 @@ SHOP = Template.model_validate(
         "attributes": [
             {"name": "title", "type": "string", "role": "title"},
             {"name": "about", "type": "localized", "role": "text"},
-            {"name": "color", "type": "enum", "values": ["Red", "Blue"], "fill": True, "evidence": ["image"]},
+            {
+                "name": "color",
+                "type": "enum",
+                "values": ["Red", "Blue"],
+                "fill": True,
+                "evidence": ["image"],
+            },
             {"name": "material", "type": "enum", "values": ["Wool", "Silk"], "fill": True},
             {"name": "size", "type": "enum", "values": ["S", "M"]},
             {"name": "ean", "type": "identifier", "scheme": "gtin"},
@@ -45,14 +53,24 @@ SHOP = Template.model_validate(
 )
 OPTIONS = AskOptions()
 # What chat templates and tokenizers of common models are steered by.
-SPECIAL = ["<|im_end|>", "<image>", "</s>", "[INST]", "[/INST]", "<start_of_turn>", "<｜User｜>", "[IMG]"]
+SPECIAL = [
+    "<|im_end|>",
+    "<image>",
+    "</s>",
+    "[INST]",
+    "[/INST]",
+    "<start_of_turn>",
+    "<｜User｜>",
+    "[IMG]",
+]
 
 
 def item(values: dict[str, Any], pictures: int = 0) -> Item:
     given_texts = {name: str(value) for name, value in values.items()}
     record = Record("1", values, given_texts, (), (), RawRecord(b"", "jsonl", "f", 1))
     images = tuple(
-        ImageResult(f"{n}.png", ImageFeatures(f"{n:064x}", "0" * 16, 9, 9, "PNG", 1)) for n in range(pictures)
+        ImageResult(f"{n}.png", ImageFeatures(f"{n:064x}", "0" * 16, 9, 9, "PNG", 1))
+        for n in range(pictures)
     )
     return fill_item(SHOP, (RuleRung(SHOP),), Item(record, images))
 
@@ -60,15 +78,24 @@ def item(values: dict[str, Any], pictures: int = 0) -> Item:
 def request(texts: dict[str, str], pictures: int = 0, **more: Any) -> ChatRequest:
     prepared = [PreparedPicture(f"{n:064x}", "") for n in range(pictures)]
     places = (*texts, *(picture_place(n + 1) for n in range(pictures)))
-    asked = Question(tuple(a for a in SHOP.attributes if a.fill), places=places, describe=pictures > 0)
+    asked = Question(
+        tuple(a for a in SHOP.attributes if a.fill), places=places, describe=pictures > 0
+    )
     return build_request(SHOP, OPTIONS, asked, texts=texts, known={}, pictures=prepared, **more)
 
 
 def test_only_what_is_open_and_can_be_seen_is_asked() -> None:
     """Given, unfillable and unseeable attributes are not asked for; given ones are shown as known."""
-    job = describe_job(SHOP, OPTIONS, item({"title": "Scarf", "size": "M", "material": "Wool"}, pictures=1), 3)
+    job = describe_job(
+        SHOP, OPTIONS, item({"title": "Scarf", "size": "M", "material": "Wool"}, pictures=1), 3
+    )
     assert job == DescribeJob(
-        "1", 3, (("title", "Scarf"),), (("material", "Wool"), ("size", "M")), (f"{0:064x}",), ("color",)
+        "1",
+        3,
+        (("title", "Scarf"),),
+        (("material", "Wool"), ("size", "M")),
+        (f"{0:064x}",),
+        ("color",),
     )
     without_pictures = describe_job(SHOP, OPTIONS, item({"title": "Scarf"}), 3)
     assert without_pictures is not None
@@ -77,12 +104,19 @@ def test_only_what_is_open_and_can_be_seen_is_asked() -> None:
 
 def test_nothing_open_and_no_picture_asks_nothing() -> None:
     """An item that has all values and no picture makes no call."""
-    assert describe_job(SHOP, OPTIONS, item({"title": "Scarf", "material": "Wool", "color": "Red"}), 0) is None
+    assert (
+        describe_job(SHOP, OPTIONS, item({"title": "Scarf", "material": "Wool", "color": "Red"}), 0)
+        is None
+    )
 
 
 def test_pictures_alone_are_described_without_the_texts() -> None:
-    """Where no value is open the texts stay out of the request, so that items with equal pictures share it."""
-    job = describe_job(SHOP, OPTIONS, item({"title": "Scarf", "material": "Wool", "color": "Red"}, pictures=2), 0)
+    """Where no value is open the texts stay out of the request, so that items with equal pictures
+    share it.
+    """
+    job = describe_job(
+        SHOP, OPTIONS, item({"title": "Scarf", "material": "Wool", "color": "Red"}, pictures=2), 0
+    )
     assert job is not None
     assert (job.fields, job.known, job.attributes, len(job.pictures)) == ((), (), (), 2)
 
@@ -109,7 +143,9 @@ def test_texts_are_cut_titles_first() -> None:
     )
 )
 def test_fenced_text_reads_back_and_holds_no_special_token(texts: dict[str, str]) -> None:
-    """The fence is JSON that means the same, without a character that special tokens begin or end with."""
+    """The fence is JSON that means the same, without a character that special tokens begin or end
+    with.
+    """
     fenced = fence(texts)
     assert json.loads(fenced) == texts
     assert not set("<>[]\u2028\uff5c") & set(fenced)
@@ -150,12 +186,19 @@ MUG = Demonstration("Blue mug", (("color", "Blue"),))
 BOWL = Demonstration("Wool bowl", (("color", "Red"), ("material", "Wool")))
 
 
-def shown(*demonstrations: Demonstration, attributes: str = "color material", **options: Any) -> ChatRequest:
+def shown(
+    *demonstrations: Demonstration, attributes: str = "color material", **options: Any
+) -> ChatRequest:
     """A request about a scarf with these demonstrations."""
     asked = Question(tuple(SHOP.by_name[name] for name in attributes.split()), places=("title",))
     texts = {"title": "Scarf"}
     return build_request(
-        SHOP, AskOptions(**options), asked, texts=texts, known={"size": "M"}, demonstrations=demonstrations
+        SHOP,
+        AskOptions(**options),
+        asked,
+        texts=texts,
+        known={"size": "M"},
+        demonstrations=demonstrations,
     )
 
 
@@ -172,7 +215,10 @@ def test_demonstrations_stand_before_the_record() -> None:
         {"title": "Scarf"},
         {"size": "M"},
     ]
-    assert fenced_lines(shown(MUG, BOWL, attributes="material"))[0] == {"item.title": "Wool bowl", "material": "Wool"}
+    assert fenced_lines(shown(MUG, BOWL, attributes="material"))[0] == {
+        "item.title": "Wool bowl",
+        "material": "Wool",
+    }
     assert len(fenced_lines(shown(MUG, BOWL, demonstrations=1))) == 1 + 2
 
 
@@ -185,15 +231,25 @@ def test_without_demonstrations_the_second_prompt_reads_as_the_first() -> None:
         prepared = [PreparedPicture(f"{n:064x}", "") for n in range(pictures)]
         first, second = (
             build_request(
-                SHOP, AskOptions(prompt_version=n), asked, texts={}, known={}, pictures=prepared, demonstrations=[MUG]
+                SHOP,
+                AskOptions(prompt_version=n),
+                asked,
+                texts={},
+                known={},
+                pictures=prepared,
+                demonstrations=[MUG],
             )
             for n in (1, 2)
         )
-        assert (second.system, second.text) == (first.system, first.text), "a description needs no values"
+        assert (second.system, second.text) == (first.system, first.text), (
+            "a description needs no values"
+        )
 
 
 def test_other_items_are_no_part_of_the_address() -> None:
-    """An item finds its answer when its neighbours have changed; how many are wanted is part of the question."""
+    """An item finds its answer when its neighbours have changed; how many are wanted is part of the
+    question.
+    """
     model: Any = _Model()
     address = shown(MUG, BOWL).fingerprint(model)
     assert address == shown(BOWL).fingerprint(model) == shown().fingerprint(model)
@@ -208,9 +264,20 @@ def test_what_the_item_says_is_part_of_the_address_beside_demonstrations() -> No
     question = Question((SHOP.by_name["color"],), places=("title",))
     addresses = {
         build_request(
-            SHOP, OPTIONS, question, texts={"title": title}, known=known, caption=caption, demonstrations=[MUG]
+            SHOP,
+            OPTIONS,
+            question,
+            texts={"title": title},
+            known=known,
+            caption=caption,
+            demonstrations=[MUG],
         ).fingerprint(model)
-        for title, known, caption in (("a", {}, ""), ("b", {}, ""), ("a", {"size": "M"}, ""), ("a", {}, "c"))
+        for title, known, caption in (
+            ("a", {}, ""),
+            ("b", {}, ""),
+            ("a", {"size": "M"}, ""),
+            ("a", {}, "c"),
+        )
     }
     assert len(addresses) == 4
 
@@ -225,9 +292,14 @@ def test_a_demonstration_cannot_open_a_turn(token: str) -> None:
     assert asked.schema == shown(MUG).schema
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
 def test_a_demonstration_cannot_close_its_fence(title: str, value: str) -> None:
-    """Whatever another item says stays one line of JSON that means the same, and the prompt around it as it is."""
+    """Whatever another item says stays one line of JSON that means the same, and the prompt around
+    it as it is.
+    """
     asked, harmless = shown(Demonstration(title, (("color", value),))), shown(MUG)
     hostile, plain = asked.text.split("\n"), harmless.text.split("\n")
     assert json.loads(hostile[1]) == {"item.title": title, "color": value}
@@ -248,7 +320,9 @@ def test_a_demonstration_cannot_close_its_fence(title: str, value: str) -> None:
     ],
 )
 def test_options_that_make_no_sense_are_refused(option: dict[str, Any]) -> None:
-    """A value outside its range, or a prompt that is not there, is a ValueError that says what is allowed."""
+    """A value outside its range, or a prompt that is not there, is a ValueError that says what is
+    allowed.
+    """
     with pytest.raises(ValueError, match=r"allowed|there are"):
         AskOptions(**option)
 
@@ -277,4 +351,6 @@ def test_whatever_shapes_an_answer_is_in_its_address(change: dict[str, Any]) -> 
     model: Any = _Model()
     one = ChatRequest("s", "t", {}, (PreparedPicture("d", "here"),), "jpeg 672 px", "p", 8, 0.0)
     assert replace(one, **change).fingerprint(model) != one.fingerprint(model)
-    assert replace(one, pictures=(PreparedPicture("d", "there"),)).fingerprint(model) == one.fingerprint(model)
+    assert replace(one, pictures=(PreparedPicture("d", "there"),)).fingerprint(
+        model
+    ) == one.fingerprint(model)

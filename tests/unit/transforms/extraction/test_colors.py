@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from transforms.extraction.colors import MIN_SHARE, PALETTE, dominant_colors, foreground, srgb_to_lab
+from transforms.extraction.colors import (
+    MIN_SHARE,
+    PALETTE,
+    dominant_colors,
+    foreground,
+    srgb_to_lab,
+)
 
 
 def shirt(color, background="white", size=(300, 360)):
@@ -72,7 +78,9 @@ def test_speck_below_two_percent_is_no_foreground():
 
 
 def test_gradient_has_no_background():
-    """Where the border has many colours the whole picture counts, and the ends of a ramp are both named."""
+    """Where the border has many colours the whole picture counts, and the ends of a ramp are both
+    named.
+    """
     ramp = np.tile(np.linspace(0, 255, 300).astype(np.uint8)[None, :, None], (200, 1, 3))
     picture = Image.fromarray(ramp)
     assert foreground(srgb_to_lab(ramp)).all()
@@ -97,15 +105,25 @@ def test_tiny_and_thin_pictures(size):
 
 def test_lab_of_reference_colors():
     """sRGB primaries, white and black have their published L*a*b* values under D65."""
-    rgb = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]], dtype=np.uint8)
-    published = [[53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86], [100, 0, 0], [0, 0, 0]]
+    rgb = np.array(
+        [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]], dtype=np.uint8
+    )
+    published = [
+        [53.24, 80.09, 67.20],
+        [87.73, -86.18, 83.18],
+        [32.30, 79.19, -107.86],
+        [100, 0, 0],
+        [0, 0, 0],
+    ]
     assert srgb_to_lab(rgb) == pytest.approx(np.array(published), abs=0.05)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 60), st.integers(1, 6))
 def test_shares_are_a_ranking(seed, width, height, limit):
-    """Whatever the picture: known names, each once, largest first, at most `limit`, shares within 0 and 1."""
+    """Whatever the picture: known names, each once, largest first, at most `limit`, shares within 0
+    and 1.
+    """
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     found = dominant_colors(Image.fromarray(pixels), limit)
     shares = [share for _, share in found]

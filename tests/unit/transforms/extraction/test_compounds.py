@@ -96,9 +96,13 @@ def test_no_count(text: str) -> None:
     assert amounts(text, "pack_count", None) == []
 
 
-@pytest.mark.parametrize("text", ["Cola 330 ml, 6-pack", "20 x 30 cm", "5 x 3", "2 x 3 m cable", "Cola 330 ml"])
+@pytest.mark.parametrize(
+    "text", ["Cola 330 ml, 6-pack", "20 x 30 cm", "5 x 3", "2 x 3 m cable", "Cola 330 ml"]
+)
 def test_no_contents(text: str) -> None:
-    """What a piece holds is stated with their number only: beside a pack, an amount may be one's or all's."""
+    """What a piece holds is stated with their number only: beside a pack, an amount may be one's or
+    all's.
+    """
     assert amounts(text, "each", "ml") == amounts(text, "total", "ml") == []
 
 
@@ -132,7 +136,9 @@ def test_contents_have_their_kind() -> None:
     ],
 )
 def test_sides_that_are_told_apart(text: str, stated: dict[str, float]) -> None:
-    """A legend, letters or words at the numbers say which side each is; a unit at the end is that of all."""
+    """A legend, letters or words at the numbers say which side each is; a unit at the end is that
+    of all.
+    """
     found = sides(text)
     assert found == {part: [pytest.approx(amount)] for part, amount in stated.items()}
     assert states_sides(text)
@@ -158,7 +164,9 @@ def test_sides_that_are_told_apart(text: str, stated: dict[str, float]) -> None:
     ],
 )
 def test_sides_are_never_guessed(text: str) -> None:
-    """Without a legend of the same length, or where a letter may mean something else, no side is stated."""
+    """Without a legend of the same length, or where a letter may mean something else, no side is
+    stated.
+    """
     assert sides(text) == {}
     assert not states_sides(text)
 

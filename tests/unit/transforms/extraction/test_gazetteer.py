@@ -15,7 +15,9 @@ from transforms.extraction.tokens import number_forms, tokenise
 
 def gazetteer(*choices: str | tuple[str, ...], leaf_only: bool = False) -> Gazetteer:
     entries = [(choice,) if isinstance(choice, str) else choice for choice in choices]
-    return Gazetteer.build([Choice(value=e[0], synonyms=e[1:]) for e in entries], leaf_only=leaf_only)
+    return Gazetteer.build(
+        [Choice(value=e[0], synonyms=e[1:]) for e in entries], leaf_only=leaf_only
+    )
 
 
 NECKS = gazetteer("V-Neck", ("Crew Neck", "round neck"), ("Hooded", "hood"))
@@ -66,7 +68,11 @@ def test_punctuation_and_word_borders(text: str) -> None:
 def test_longest_name_wins_without_overlap() -> None:
     """`Navy Blue` is not also `Blue`, and several mentions come in order of place."""
     mentions = SIZES.find("Red shirt, navy-blue collar, blue cuffs")
-    assert [(m.value, m.text) for m in mentions] == [("Red", "Red"), ("Navy Blue", "navy-blue"), ("Blue", "blue")]
+    assert [(m.value, m.text) for m in mentions] == [
+        ("Red", "Red"),
+        ("Navy Blue", "navy-blue"),
+        ("Blue", "blue"),
+    ]
 
 
 def test_offsets_count_code_points() -> None:
@@ -155,7 +161,9 @@ def test_denial_is_carried_along_an_enumeration() -> None:
 
 
 def test_short_names_need_their_own_case() -> None:
-    """`US` is not `us`, and a single letter stands alone: no possessive, unit, initial or part of a name."""
+    """`US` is not `us`, and a single letter stands alone: no possessive, unit, initial or part of a
+    name.
+    """
     assert asserted(SIZES, "Polo, M") == asserted(SIZES, "Polo (M)") == ["M"]
     for text in ["men's", "6 M", "H&M", "S-Class", "M. Smith", "give us", "m", "xl"]:
         assert SIZES.find(text) == [], text
@@ -163,8 +171,13 @@ def test_short_names_need_their_own_case() -> None:
 
 
 def test_names_for_cells_only() -> None:
-    """What is kept to cells is no name in a text, be it the value itself or written without spaces; a cell may hold it."""
-    choices = [Choice(value="it", synonyms=("Italian",), cell_only=("it", "意大利语")), Choice(value="Blue")]
+    """What is kept to cells is no name in a text, be it the value itself or written without spaces;
+    a cell may hold it.
+    """
+    choices = [
+        Choice(value="it", synonyms=("Italian",), cell_only=("it", "意大利语")),
+        Choice(value="Blue"),
+    ]
     words = Gazetteer.build(choices, leaf_only=False)
     assert asserted(words, "it is an Italian blue 意大利语") == ["it", "Blue"]
     assert [words.exact(text) for text in ("IT", "意大利语", "Italian")] == ["it"] * 3
@@ -181,14 +194,23 @@ def test_spelling_decides_between_forms() -> None:
     words = gazetteer("Glass", "Glasses", "Men", "Man", "C", "C++")
     assert asserted(words, "glasses of glass, man, men's") == ["Glasses", "Glass", "Man", "Men"]
     assert asserted(words, "C++ course") == ["C++"]
-    assert [words.exact(text) for text in ("GLASS", "glasses", "c++", "c")] == ["Glass", "Glasses", "C++", "C"]
+    assert [words.exact(text) for text in ("GLASS", "glasses", "c++", "c")] == [
+        "Glass",
+        "Glasses",
+        "C++",
+        "C",
+    ]
 
 
 def test_category_is_named_by_its_leaf() -> None:
     """The last step of the path and synonyms are looked for; the longest wins."""
     assert asserted(FOOD, "Oat milk 1 l") == ["Food > Drinks > Oat Milk"]
     assert asserted(FOOD, "Hafermilch") == ["Food > Drinks > Oat Milk"]
-    assert asserted(FOOD, "salt and pepper") == asserted(FOOD, "Salt & Peppers") == ["Food > Salt & Pepper"]
+    assert (
+        asserted(FOOD, "salt and pepper")
+        == asserted(FOOD, "Salt & Peppers")
+        == ["Food > Salt & Pepper"]
+    )
 
 
 def test_shared_leaf() -> None:
@@ -214,7 +236,9 @@ def test_shared_leaf() -> None:
     ],
 )
 def test_exact_category(text: str, value: str | None) -> None:
-    """A cell may hold the path, its last steps or a synonym; what is ambiguous or longer is no value."""
+    """A cell may hold the path, its last steps or a synonym; what is ambiguous or longer is no
+    value.
+    """
     assert FOOD.exact(text) == value
 
 
@@ -255,13 +279,21 @@ def test_plural_and_singular(singular: str, plural: str) -> None:
     assert singular in number_forms(plural)
 
 
-@pytest.mark.parametrize(("word", "other"), [("news", "new"), ("gas", "ga"), ("her", "their"), ("glass", "glas")])
+@pytest.mark.parametrize(
+    ("word", "other"), [("news", "new"), ("gas", "ga"), ("her", "their"), ("glass", "glas")]
+)
 def test_no_false_forms(word: str, other: str) -> None:
     """A word in -s is not cut to another word, and a pronoun has no forms."""
     assert other not in number_forms(word)
 
 
-@given(st.lists(st.sampled_from(["red", "V-Neck", "no", "without", ",", ".", "milk", "Blue", "-", "ß", "free", "红"])))
+@given(
+    st.lists(
+        st.sampled_from(
+            ["red", "V-Neck", "no", "without", ",", ".", "milk", "Blue", "-", "ß", "free", "红"]
+        )
+    )
+)
 def test_mentions_fit_the_text(parts: list[str]) -> None:
     """Every mention cuts its text out, in order of place and without overlap."""
     text = " ".join(parts)
@@ -272,7 +304,9 @@ def test_mentions_fit_the_text(parts: list[str]) -> None:
 
 @given(st.text())
 def test_any_text_can_be_searched(text: str) -> None:
-    """Whatever a text holds, looking a list up in it does not fail, and a whole-cell hit is in the list."""
+    """Whatever a text holds, looking a list up in it does not fail, and a whole-cell hit is in the
+    list.
+    """
     FOOD.find(text)
     SIZES.find(text)
     assert SIZES.exact(text) in {None, "S", "M", "XL", "42", "US", "Red", "Blue", "Navy Blue"}
@@ -286,8 +320,14 @@ def test_every_value_is_its_own_cell(value: str) -> None:
 
 
 def test_a_whole_path_is_meant_itself() -> None:
-    """A path of one step is found though another path ends with that step; the step alone names no other then."""
-    choices = [Choice(value="vehicles"), Choice(value="military > vehicles"), Choice(value="vehicles > cars")]
+    """A path of one step is found though another path ends with that step; the step alone names no
+    other then.
+    """
+    choices = [
+        Choice(value="vehicles"),
+        Choice(value="military > vehicles"),
+        Choice(value="vehicles > cars"),
+    ]
     gazetteer = Gazetteer.build(choices, leaf_only=True)
     assert gazetteer.exact("Vehicles") == "vehicles"
     assert gazetteer.exact("military > vehicles") == "military > vehicles"

@@ -46,7 +46,9 @@ def test_normalise(scheme: Scheme, text: str, compact: str) -> None:
     ],
 )
 def test_refused(scheme: Scheme, text: str) -> None:
-    """A wrong check digit, another length, all zeros and an ISNI that is no ORCID iD are no identifier."""
+    """A wrong check digit, another length, all zeros and an ISNI that is no ORCID iD are no
+    identifier.
+    """
     assert normalise_identifier(scheme, text) is None
 
 
@@ -58,7 +60,11 @@ def test_refused(scheme: Scheme, text: str) -> None:
         ("gtin", "UPC: 039956980999INNER PACKAGING", ["039956980999"]),
         ("gtin", "EAN 4006381333931 500 g", ["4006381333931"]),
         ("gtin", "EAN: 4006381333931 / 96385074", ["4006381333931", "96385074"]),
-        ("isbn", "ISBN 0-306-40615-2 and 978-0-306-40615-7", ["0-306-40615-2", "978-0-306-40615-7"]),
+        (
+            "isbn",
+            "ISBN 0-306-40615-2 and 978-0-306-40615-7",
+            ["0-306-40615-2", "978-0-306-40615-7"],
+        ),
         ("isbn", "Book, ISBN-10 080442957X.", ["080442957X"]),
         ("gtin", " 4006381333931 ", ["4006381333931"]),
         ("gtin", "GTIN 4006381333931 ", ["4006381333931"]),
@@ -74,7 +80,11 @@ def test_refused(scheme: Scheme, text: str) -> None:
 def test_found_behind_a_label(scheme: Scheme, text: str, stated: list[str]) -> None:
     """A label just before, or nothing else in the text, makes valid digits an identifier."""
     found = find_identifiers(scheme, text)
-    assert [text[mention.begin : mention.end] for mention in found] == stated == [mention.text for mention in found]
+    assert (
+        [text[mention.begin : mention.end] for mention in found]
+        == stated
+        == [mention.text for mention in found]
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,11 +116,18 @@ def test_not_found(text: str) -> None:
     ],
 )
 def test_check_digit_and_label_decide(scheme: Scheme, text: str) -> None:
-    """A wrong check digit is refused behind its label, and a span of years is no ISSN even where its digit fits."""
+    """A wrong check digit is refused behind its label, and a span of years is no ISSN even where
+    its digit fits.
+    """
     assert find_identifiers(scheme, text) == []
 
 
-@given(st.text(alphabet="0123456789", min_size=12, max_size=12).filter(lambda digits: set(digits) != {"0"}), st.text())
+@given(
+    st.text(alphabet="0123456789", min_size=12, max_size=12).filter(
+        lambda digits: set(digits) != {"0"}
+    ),
+    st.text(),
+)
 def test_check_digit_law(digits: str, tail: str) -> None:
     """Exactly one last digit makes a GTIN, and no text makes the search fail."""
     valid = digits + ean.calc_check_digit(digits)

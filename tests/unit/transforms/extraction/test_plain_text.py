@@ -12,12 +12,22 @@ from transforms.extraction.plain_text import decode_entities, to_plain_text, to_
 
 # Pieces of markup, text and invisible characters, to be thrown together at random.
 MARKUP = "<p> </p> < > <b &amp; & amp; ; lt; &#60; &zwnj; <!-- --> <script> </script> <li> <br/> <o:p> &nbsp; x e می 👨"
-PIECES = st.sampled_from([*MARKUP.split(), " ", "\n", "\u200b", "\u200d", "\u0301", "\u0338", "\u037e"])
+PIECES = st.sampled_from(
+    [*MARKUP.split(), " ", "\n", "\u200b", "\u200d", "\u0301", "\u0338", "\u037e"]
+)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["Salt & Pepper", "3 < 5", "a < b and c > d", "AT&T; R&D", "?a=1&copy=2", "<Brand> mug", "<john@shop.example>"],
+    [
+        "Salt & Pepper",
+        "3 < 5",
+        "a < b and c > d",
+        "AT&T; R&D",
+        "?a=1&copy=2",
+        "<Brand> mug",
+        "<john@shop.example>",
+    ],
 )
 def test_text_without_markup_is_left_alone(text: str) -> None:
     """Angle brackets and ampersands that are no tag and no complete entity survive."""
@@ -41,7 +51,9 @@ def test_text_without_markup_is_left_alone(text: str) -> None:
     ],
 )
 def test_markup_becomes_lines(markup: str, text: str) -> None:
-    """Paragraphs, list entries and line breaks are one newline each, balanced or not; scripts are dropped."""
+    """Paragraphs, list entries and line breaks are one newline each, balanced or not; scripts are
+    dropped.
+    """
     assert to_plain_text(markup) == text
 
 
@@ -64,7 +76,9 @@ def test_entities_are_decoded_however_often_they_were_encoded(encoded: str, text
 
 
 def test_invisible_characters_go_unless_they_are_spelling() -> None:
-    """Zero-width, bidirectional and control characters vanish; joiners inside Persian words and emoji stay."""
+    """Zero-width, bidirectional and control characters vanish; joiners inside Persian words and
+    emoji stay.
+    """
     assert to_plain_text("\ufeffso\u00adft\u200b \x00\x07mug\u202e \U000e0041") == "soft mug"
     assert to_plain_text("می\u200cخواهم 👨\u200d👩") == "می\u200cخواهم 👨\u200d👩"
     assert to_plain_text("so\u200cft \u200dmug\u200c") == "soft mug"
@@ -84,7 +98,9 @@ def test_space_is_collapsed_and_text_composed() -> None:
 @example("&am&zwnj;p;lt;p>")
 @example("&" + "amp;" * 50 + "lt;b>")
 def test_cleaning_twice_changes_nothing(text: str) -> None:
-    """Plain text is plain: cleaning it again gives the same, so values do not drift from run to run."""
+    """Plain text is plain: cleaning it again gives the same, so values do not drift from run to
+    run.
+    """
     once = to_plain_text(text)
     assert to_plain_text(once) == once
     assert to_single_line(once) == to_single_line(text)

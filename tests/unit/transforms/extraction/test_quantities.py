@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.units import convert, is_unit, same_kind, text_spellings
-from transforms.extraction.quantities import decimal_mark, find_numbers, find_quantities, parse_number, parse_quantity
+from transforms.extraction.quantities import (
+    decimal_mark,
+    find_numbers,
+    find_quantities,
+    parse_number,
+    parse_quantity,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +52,23 @@ def test_parse_number(text: str, number: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "x", "12 apples", "5-7", "1,2,3", "12.", "nan", "inf", "1e999", "7/3", "1/0", "5 %", "180g", "9" * 400],
+    [
+        "",
+        " ",
+        "x",
+        "12 apples",
+        "5-7",
+        "1,2,3",
+        "12.",
+        "nan",
+        "inf",
+        "1e999",
+        "7/3",
+        "1/0",
+        "5 %",
+        "180g",
+        "9" * 400,
+    ],
 )
 def test_parse_number_refuses(text: str) -> None:
     """What is no single finite number is None."""
@@ -79,7 +101,15 @@ def test_parse_quantity(text: str, unit: str, amount: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "unit"),
-    [("1l", "g"), ("5-7 cm", "cm"), ("6 x 330 ml", "ml"), ("5 kg net", "kg"), ("5 %", "g"), ("", "g"), ("large", "cm")],
+    [
+        ("1l", "g"),
+        ("5-7 cm", "cm"),
+        ("6 x 330 ml", "ml"),
+        ("5 kg net", "kg"),
+        ("5 %", "g"),
+        ("", "g"),
+        ("large", "cm"),
+    ],
 )
 def test_parse_quantity_refuses(text: str, unit: str) -> None:
     """Another dimension, a range, a product or more words are no amount."""
@@ -154,19 +184,28 @@ def test_quantities_cut_their_text_out() -> None:
 
 def test_numbers_without_unit() -> None:
     """A number followed by a unit, a letter, % or part of a range is no bare number."""
-    assert [n.amount for n in find_numbers("1,320 pages, 24 cm, 2nd, 50%, 5-7 plates, 3 maps")] == [1320, 3]
+    assert [n.amount for n in find_numbers("1,320 pages, 24 cm, 2nd, 50%, 5-7 plates, 3 maps")] == [
+        1320,
+        3,
+    ]
 
 
 def test_decimal_mark_of_a_text() -> None:
-    """Unambiguous numbers tell how ambiguous ones of the same text are meant; contradicting ones do not."""
+    """Unambiguous numbers tell how ambiguous ones of the same text are meant; contradicting ones do
+    not.
+    """
     assert decimal_mark("3,2 g and 1.500 g") == ","
     assert decimal_mark("3.25 and 1,5") is None
     assert [q.amount for q in find_quantities("fat 3,2 g, net 1.500 g", "g")] == [3.2, 1500]
 
 
 def test_units() -> None:
-    """Shop spellings are units in any case, single letters only in their own; words are not, and kinds do not mix."""
-    assert [is_unit(text) for text in ("KG", "ml", "fl. oz.", '"', "g/m2", "parsnip", "")] == [True] * 5 + [False] * 2
+    """Shop spellings are units in any case, single letters only in their own; words are not, and
+    kinds do not mix.
+    """
+    assert [is_unit(text) for text in ("KG", "ml", "fl. oz.", '"', "g/m2", "parsnip", "")] == [
+        True
+    ] * 5 + [False] * 2
     assert convert(500, "ML", "l") == 0.5
     assert convert(1, "GB", "degree") is None
     assert same_kind("lb", "g")

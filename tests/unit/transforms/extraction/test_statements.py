@@ -1,4 +1,6 @@
-"""transforms.extraction.statements: what a text states of each type of attribute, in normalised form and as stated."""
+"""transforms.extraction.statements: what a text states of each type of attribute, in normalised
+form and as stated.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,22 @@ from transforms.fill.rules import fill_by_rules
 
 
 def filled(text: str, **entry: Any) -> tuple[Any, str | None]:
-    """The value that a title's rule fills, or the reason, and the evidence as it stands in the text."""
+    """The value that a title's rule fills, or the reason, and the evidence as it stands in the
+    text.
+    """
     attributes = [
         {"name": "title", "type": "string", "role": "title"},
         {"name": "it", "fill": True, "min_confidence": 0.1, **entry},
     ]
-    shop = Template.model_validate({"name": "s", "version": "1.0.0", "record": {"id": "id"}, "attributes": attributes})
+    shop = Template.model_validate(
+        {"name": "s", "version": "1.0.0", "record": {"id": "id"}, "attributes": attributes}
+    )
     value = fill_by_rules(shop, [EvidenceText("title", text, "text")], shop.by_name["it"])
     evidence = value.evidence
     if evidence is not None:
-        assert evidence == Evidence("title", evidence.begin, evidence.end, text[evidence.begin : evidence.end])
+        assert evidence == Evidence(
+            "title", evidence.begin, evidence.end, text[evidence.begin : evidence.end]
+        )
     return value.reason if value.value is None else value.value, evidence.text if evidence else None
 
 
@@ -39,18 +47,35 @@ LANGUAGES = {"type": "multi_enum", "vocabulary": "languages"}
         ("Tomater från Spanien", COUNTRY, "Spain", "Spanien"),
         ("Film in Swedish and Finnish", LANGUAGES, ["fi", "sv"], "Swedish and Finnish"),
         ("Färsk mjölk", TREE, "Food > Dairy > Milk", "mjölk"),
-        ("Not for children", {"type": "boolean", "true_terms": ["for children"]}, False, "for children"),
-        ("Pen, EAN 4 006381 333931", {"type": "identifier", "scheme": "gtin"}, "4006381333931", "4 006381 333931"),
+        (
+            "Not for children",
+            {"type": "boolean", "true_terms": ["for children"]},
+            False,
+            "for children",
+        ),
+        (
+            "Pen, EAN 4 006381 333931",
+            {"type": "identifier", "scheme": "gtin"},
+            "4006381333931",
+            "4 006381 333931",
+        ),
         (
             "By orcid.org/0000-0002-1825-0097",
             {"type": "identifier", "scheme": "orcid"},
             "0000000218250097",
             "0000-0002-1825-0097",
         ),
-        ("Frame, 30 x 40 cm (W x H)", {"type": "number", "unit": "mm", "part": "width"}, 300.0, "30 x 40 cm"),
+        (
+            "Frame, 30 x 40 cm (W x H)",
+            {"type": "number", "unit": "mm", "part": "width"},
+            300.0,
+            "30 x 40 cm",
+        ),
     ],
 )
-def test_normalised_and_as_stated(text: str, entry: dict[str, Any], value: object, stated: str) -> None:
+def test_normalised_and_as_stated(
+    text: str, entry: dict[str, Any], value: object, stated: str
+) -> None:
     """A filled value is the normalised one, and its evidence the words of the text, for each type."""
     assert filled(text, **entry) == (value, stated)
 
@@ -92,21 +117,36 @@ def test_parts_of_a_pack(text: str, expected: tuple[object, ...]) -> None:
     ],
 )
 def test_sides(text: str, expected: object) -> None:
-    """A side needs its word, letter or legend, at the beginning or end of a field; two widths are ambiguous."""
+    """A side needs its word, letter or legend, at the beginning or end of a field; two widths are
+    ambiguous.
+    """
     assert filled(text, type="number", unit="cm", part="width")[0] == expected
 
 
 @pytest.mark.parametrize(
     "text",
-    ["without sugar", "sugar-free", "no added sugar", "utan socker", "ohne Zucker", "fri från socker", "0% sugar"],
+    [
+        "without sugar",
+        "sugar-free",
+        "no added sugar",
+        "utan socker",
+        "ohne Zucker",
+        "fri från socker",
+        "0% sugar",
+    ],
 )
 def test_denied_values_of_a_list(text: str) -> None:
     """What a text denies in English, Swedish or German is no value of a list."""
-    content = {"type": "multi_enum", "values": [{"value": "Sugar", "synonyms": ["socker", "zucker"]}, "Milk"]}
+    content = {
+        "type": "multi_enum",
+        "values": [{"value": "Sugar", "synonyms": ["socker", "zucker"]}, "Milk"],
+    }
     assert filled(f"Drink {text}", **content)[0] == "not-stated"
 
 
-@pytest.mark.parametrize("text", ["not blue", "inte blå", "nicht blau", "not made in China", "inte tillverkad i Kina"])
+@pytest.mark.parametrize(
+    "text", ["not blue", "inte blå", "nicht blau", "not made in China", "inte tillverkad i Kina"]
+)
 def test_denied_values_of_a_vocabulary(text: str) -> None:
     """Denial holds for names that nobody typed, too."""
     locales = ["en", "sv", "de"]

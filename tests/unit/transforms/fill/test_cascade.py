@@ -29,12 +29,28 @@ from transforms.runtime.buckets import each_item
 RAW = RawRecord(b"{}\n", "jsonl", "catalog.jsonl", 1)
 
 ATTRIBUTES: list[dict[str, Any]] = [
-    {"name": "color", "type": "enum", "values": ["Red", {"value": "Blue", "synonyms": ["navy"]}], "from": ["c", "c2"]},
+    {
+        "name": "color",
+        "type": "enum",
+        "values": ["Red", {"value": "Blue", "synonyms": ["navy"]}],
+        "from": ["c", "c2"],
+    },
     {"name": "tags", "type": "multi_enum", "values": ["new", "sale", "eco"], "from": "tags"},
-    {"name": "category", "type": "category", "values": ["Food > Milk", "Care > Milk", "Food > Tea"], "from": "cat"},
+    {
+        "name": "category",
+        "type": "category",
+        "values": ["Food > Milk", "Care > Milk", "Food > Tea"],
+        "from": "cat",
+    },
     {"name": "weight", "type": "number", "unit": "g", "min": 1, "max": 2000, "from": "weight"},
     {"name": "pages", "type": "number", "integer": True},
-    {"name": "proof", "type": "boolean", "true_terms": ["waterproof"], "false_terms": ["leaky"], "from": "proof"},
+    {
+        "name": "proof",
+        "type": "boolean",
+        "true_terms": ["waterproof"],
+        "false_terms": ["leaky"],
+        "from": "proof",
+    },
     {"name": "gtin", "type": "identifier", "scheme": "gtin", "from": "gtin"},
 ]
 GIVEN: dict[str, Value] = {
@@ -55,7 +71,12 @@ def template(attributes: Sequence[dict[str, Any]] = ATTRIBUTES, **every: Any) ->
     ]
     filled = [{"fill": True, **attribute, **every} for attribute in attributes]
     return Template.model_validate(
-        {"name": "shop", "version": "1.0.0", "record": {"id": "id"}, "attributes": [*texts, *filled]}
+        {
+            "name": "shop",
+            "version": "1.0.0",
+            "record": {"id": "id"},
+            "attributes": [*texts, *filled],
+        }
     )
 
 
@@ -64,22 +85,37 @@ SHOP = template()
 
 def item(values: dict[str, Value], given: dict[str, str] | None = None, item_id: str = "1") -> Item:
     raw_texts = given if given is not None else {name: str(value) for name, value in values.items()}
-    return Item(Record(item_id, values, raw_texts, (), (), RAW, origins=dict.fromkeys(raw_texts, "c2.key")))
+    return Item(
+        Record(item_id, values, raw_texts, (), (), RAW, origins=dict.fromkeys(raw_texts, "c2.key"))
+    )
 
 
 def test_given_values_stand_with_their_column() -> None:
-    """A given value is kept, whatever the title says, with the column it came from and the cell as it was."""
-    value = fill_item(SHOP, [RuleRung(SHOP)], item({"title": "Red", "color": "Blue"}, {"color": "NAVY"})).values[
-        "color"
-    ]
-    assert (value.value, value.source, value.method, value.confidence) == ("Blue", "record", "given", 1.0)
+    """A given value is kept, whatever the title says, with the column it came from and the cell as
+    it was.
+    """
+    value = fill_item(
+        SHOP, [RuleRung(SHOP)], item({"title": "Red", "color": "Blue"}, {"color": "NAVY"})
+    ).values["color"]
+    assert (value.value, value.source, value.method, value.confidence) == (
+        "Blue",
+        "record",
+        "given",
+        1.0,
+    )
     assert value.evidence is not None
-    assert (value.evidence.field, value.evidence.text, value.evidence.begin) == ("column:c2.key", "NAVY", None)
+    assert (value.evidence.field, value.evidence.text, value.evidence.begin) == (
+        "column:c2.key",
+        "NAVY",
+        None,
+    )
 
 
 def test_given_but_invalid_is_never_filled() -> None:
     """A cell that does not fit leaves the value unknown, even when the title states one."""
-    value = fill_item(SHOP, [RuleRung(SHOP)], item({"title": "Red"}, {"color": "mauve"})).values["color"]
+    value = fill_item(SHOP, [RuleRung(SHOP)], item({"title": "Red"}, {"color": "mauve"})).values[
+        "color"
+    ]
     assert (value.value, value.reason) == (None, "given-invalid")
     assert value.evidence is not None
     assert (value.evidence.field, value.evidence.text) == ("column:c2.key", "mauve")
@@ -88,7 +124,10 @@ def test_given_but_invalid_is_never_filled() -> None:
 def test_not_fillable() -> None:
     """Where the template says fill: false, a stated value stays unknown."""
     shop = template(fill=False)
-    assert fill_item(shop, [RuleRung(shop)], item({"title": "Red"})).values["color"].reason == "not-fillable"
+    assert (
+        fill_item(shop, [RuleRung(shop)], item({"title": "Red"})).values["color"].reason
+        == "not-fillable"
+    )
 
 
 def test_every_attribute_gets_an_answer() -> None:
@@ -107,15 +146,21 @@ class Scripted:
     answers: dict[str, AttributeValue]
     asked: list[list[str]]
 
-    def propose(self, item: Item, open_attributes: Sequence[Attribute]) -> dict[str, AttributeValue]:
+    def propose(
+        self, item: Item, open_attributes: Sequence[Attribute]
+    ) -> dict[str, AttributeValue]:
         self.asked.append([attribute.name for attribute in open_attributes])
         return self.answers
 
 
 def test_cascade() -> None:
-    """The first rung with a value wins, later ones are asked only for what is open, and the last reason stays."""
+    """The first rung with a value wins, later ones are asked only for what is open, and the last
+    reason stays.
+    """
     known = AttributeValue("Red", "model", "probe", 0.9)
-    first = Scripted("first", {"color": known, "tags": AttributeValue(None, reason="ambiguous")}, [])
+    first = Scripted(
+        "first", {"color": known, "tags": AttributeValue(None, reason="ambiguous")}, []
+    )
     late = {
         "color": AttributeValue("Blue", "model", "late", 1.0),
         "tags": AttributeValue(None, reason="below-threshold"),
@@ -146,7 +191,16 @@ PHRASES = st.lists(
                 "waterproof",
                 "leaky",
             ],
-            *["500 g", "1,5 kg", "2 x 3 g", "weight: 40 g", "320 pages", "pages", "EAN 4006381333931", "color:"],
+            *[
+                "500 g",
+                "1,5 kg",
+                "2 x 3 g",
+                "weight: 40 g",
+                "320 pages",
+                "pages",
+                "EAN 4006381333931",
+                "color:",
+            ],
             *[",", ".", "\n", "and", "/", "ß", "👕", "½ g", "9 t"],
         ]
     ),
@@ -172,8 +226,12 @@ def test_laws(
     threshold: float,
     fillable: bool,
 ) -> None:
-    """No given value changes, no closed list is left, and a filled value has provenance whose span is in the text."""
-    shop = template([ATTRIBUTES[i] for i in sorted(chosen)], min_confidence=threshold, fill=fillable)
+    """No given value changes, no closed list is left, and a filled value has provenance whose span
+    is in the text.
+    """
+    shop = template(
+        [ATTRIBUTES[i] for i in sorted(chosen)], min_confidence=threshold, fill=fillable
+    )
     values: dict[str, Value] = {name: GIVEN[name] for name in known if name in shop.by_name}
     values |= {"title": title} if title is not None else {}
     values |= {"about": about} if about is not None else {}
@@ -207,12 +265,18 @@ def assert_filled(attribute: Attribute, value: AttributeValue, texts: dict[str, 
 
 
 def test_a_failure_concerns_one_record() -> None:
-    """A record on which a stage raises is set aside with the message; its neighbours and earlier rejects stay."""
+    """A record on which a stage raises is set aside with the message; its neighbours and earlier
+    rejects stay.
+    """
 
     def fail_on_b(given: Item) -> Item | Reject:
         if given.item_id == "b":
             raise KeyError("no such thing")
-        return Reject(RAW, "required-missing", "validate", "color", "c") if given.item_id == "c" else given
+        return (
+            Reject(RAW, "required-missing", "validate", "color", "c")
+            if given.item_id == "c"
+            else given
+        )
 
     earlier = Reject(RAW, "missing-id", "normalise", "no id")
     bucket = Bucket(3, tuple(item({}, item_id=name) for name in "abcd"), (earlier,))
@@ -229,10 +293,15 @@ def test_a_failure_concerns_one_record() -> None:
 
 def test_transform() -> None:
     """The transform fills every item of every bucket as `fill_item` does."""
-    buckets = [Bucket(n, (item({"title": title}, item_id=str(n)),)) for n, title in enumerate(["Red shirt", "Shirt"])]
+    buckets = [
+        Bucket(n, (item({"title": title}, item_id=str(n)),))
+        for n, title in enumerate(["Red shirt", "Shirt"])
+    ]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         filled = pipeline | beam.Create(buckets) | FillAttributes(Cascade(SHOP))
-        answers = filled | beam.Map(lambda bucket: [(i.item_id, i.values["color"].value) for i in bucket.items])
+        answers = filled | beam.Map(
+            lambda bucket: [(i.item_id, i.values["color"].value) for i in bucket.items]
+        )
         assert_that(answers, equal_to([[("0", "Red")], [("1", None)]]))
 
 
@@ -245,7 +314,9 @@ def probe_of(name: str) -> Probe:
     return train_probe(LEARNT, LEARNT.by_name[name], CLEAN)
 
 
-def learnt_item(values: dict[str, Value], item_id: str, absent: tuple[str, ...] = (), invalid: str = "") -> Item:
+def learnt_item(
+    values: dict[str, Value], item_id: str, absent: tuple[str, ...] = (), invalid: str = ""
+) -> Item:
     cells = {name: f"{value}" for name, value in values.items()} | dict.fromkeys(
         [*absent, *invalid.split()], "as given"
     )
@@ -255,7 +326,9 @@ def learnt_item(values: dict[str, Value], item_id: str, absent: tuple[str, ...] 
 def filled_bucket(*items: Item, number: int = 4) -> Bucket:
     """A bucket after the rules, with what probes see of its items."""
     filled = tuple(fill_item(LEARNT, [RuleRung(LEARNT)], each) for each in items)
-    return Bucket(number, filled, examples={each.item_id: example_of(LEARNT, each) for each in items})
+    return Bucket(
+        number, filled, examples={each.item_id: example_of(LEARNT, each) for each in items}
+    )
 
 
 def probed(bucket: Bucket, *probes: Probe) -> dict[str, Item]:
@@ -284,8 +357,12 @@ sources = st.fixed_dictionaries(
     absent=st.sets(st.sampled_from(sorted(SOURCE))),
     invalid=st.sets(st.sampled_from(sorted(SOURCE))),
 )
-def test_probes_change_no_source_value(many: list[dict[str, Value]], absent: set[str], invalid: set[str]) -> None:
-    """What the source gave, in whatever form, probes leave as it is, value, statement and mistake; items stay in order."""
+def test_probes_change_no_source_value(
+    many: list[dict[str, Value]], absent: set[str], invalid: set[str]
+) -> None:
+    """What the source gave, in whatever form, probes leave as it is, value, statement and mistake;
+    items stay in order.
+    """
     items = []
     for n, values in enumerate(many):
         without_value = absent - values.keys()
@@ -305,7 +382,9 @@ def test_probes_change_no_source_value(many: list[dict[str, Value]], absent: set
 
 
 def test_probes_fill_what_rules_leave_open() -> None:
-    """A value that rules state stands; one that they do not is filled by the rows, or open with what was seen."""
+    """A value that rules state stands; one that they do not is filled by the rows, or open with
+    what was seen.
+    """
     items = probed(
         filled_bucket(
             learnt_item({"title": "azure kettle"}, "rows"),
@@ -323,7 +402,10 @@ def test_probes_fill_what_rules_leave_open() -> None:
 
 def test_stated_absent_stays() -> None:
     """Where the source says that there is none, neither rules nor probes fill a value."""
-    item_of = probed(filled_bucket(learnt_item({"title": "azure Red kettle"}, "x", ("color",))), probe_of("color"))["x"]
+    item_of = probed(
+        filled_bucket(learnt_item({"title": "azure Red kettle"}, "x", ("color",))),
+        probe_of("color"),
+    )["x"]
     color = item_of.values["color"]
     assert (color.value, color.reason, color.candidate) == (None, "stated-absent", None)
     assert color.evidence is not None
@@ -333,13 +415,17 @@ def test_stated_absent_stays() -> None:
 def test_too_few_labels() -> None:
     """Where too few rows have a value that is the reason, unless the rules saw something."""
     few = train_probe(LEARNT, LEARNT.by_name["color"], CLEAN[:5])
-    bucket = filled_bucket(learnt_item({"title": "azure kettle"}, "a"), learnt_item({"title": "Red and blue"}, "b"))
+    bucket = filled_bucket(
+        learnt_item({"title": "azure kettle"}, "a"), learnt_item({"title": "Red and blue"}, "b")
+    )
     items = probed(bucket, few)
     assert [items[name].values["color"].reason for name in "ab"] == ["too-few-labels", "ambiguous"]
 
 
 def test_rows_contradict_a_value() -> None:
-    """A source value that rows like it deny is flagged with both, and stays; filled or equal values are not flagged."""
+    """A source value that rows like it deny is flagged with both, and stays; filled or equal values
+    are not flagged.
+    """
     wrong = replace(CLEAN[7], known={**CLEAN[7].known, "color": ("Red",)})
     denying = train_probe(LEARNT, LEARNT.by_name["color"], [*CLEAN[:7], wrong, *CLEAN[8:]])
     title = wrong.texts[0].text
@@ -348,16 +434,22 @@ def test_rows_contradict_a_value() -> None:
         ({"color": "Blue"}, []),
         ({}, []),
     ):
-        found = probed(filled_bucket(learnt_item({"title": title, **values}, wrong.item_id)), denying)[wrong.item_id]
+        found = probed(
+            filled_bucket(learnt_item({"title": title, **values}, wrong.item_id)), denying
+        )[wrong.item_id]
         assert [flag.reason for flag in found.flags] == expected
         if expected:
             flag = found.flags[0]
             assert (flag.field, found.values["color"].value) == ("color", "Red")
-            assert flag.detail.startswith("given is 'Red'; rows like this one have 'Blue' (text, confidence 0.9")
+            assert flag.detail.startswith(
+                "given is 'Red'; rows like this one have 'Blue' (text, confidence 0.9"
+            )
 
 
 def test_a_probe_that_fails_on_one_record() -> None:
-    """A probe that raises on one record sets that one aside with the message; the others are answered."""
+    """A probe that raises on one record sets that one aside with the message; the others are
+    answered.
+    """
     broken = replace(example("b", "azure lamp"), text_vector=b"12345")  # no whole number of floats
     bucket = filled_bucket(*(learnt_item({"title": "azure lamp"}, name) for name in "abc"))
     bucket = replace(bucket, rejects=(Reject(RAW, "missing-id", "normalise", "no id"),))
@@ -366,7 +458,10 @@ def test_a_probe_that_fails_on_one_record() -> None:
         [(probe_of("color"), "digest"), (probe_of("proof"), "digest")],
         replace(bucket, examples={**bucket.examples, "b": broken}),
     )
-    assert [(each.item_id, each.values["color"].value) for each in result.items] == [("a", "Blue"), ("c", "Blue")]
+    assert [(each.item_id, each.values["color"].value) for each in result.items] == [
+        ("a", "Blue"),
+        ("c", "Blue"),
+    ]
     assert [(r.reason, r.stage, r.item_id) for r in result.rejects] == [
         ("missing-id", "normalise", None),
         ("internal-error", "fill", "b"),
@@ -377,11 +472,16 @@ def test_a_probe_that_fails_on_one_record() -> None:
 def test_items_without_an_example_are_left() -> None:
     """Where nothing is known of an item, probes say nothing of it."""
     bucket = filled_bucket(learnt_item({"title": "azure lamp"}, "a"))
-    assert apply_probes(LEARNT, [(probe_of("color"), "digest")], replace(bucket, examples={})).items == bucket.items
+    assert (
+        apply_probes(LEARNT, [(probe_of("color"), "digest")], replace(bucket, examples={})).items
+        == bucket.items
+    )
 
 
 def test_the_whole_cascade(tmp_path: Path) -> None:
-    """Through Beam: rules with measured confidence, then stored probes; without rules the probes alone."""
+    """Through Beam: rules with measured confidence, then stored probes; without rules the probes
+    alone.
+    """
     stored = [save_probe(str(tmp_path), probe_of(name)) for name in ("color", "model")]
     reports = [report_of(LEARNT, probe_of(each.attribute), each, "key", {}) for each in stored]
     told = {"title": "Green kettle", "about": "Keeps dry. Model: DK-515 arrived fresh this season."}
@@ -391,7 +491,11 @@ def test_the_whole_cascade(tmp_path: Path) -> None:
         side = pipeline | "Reports" >> beam.Create(reports)
         for rules, expected in ((True, ["Blue", "Green"]), (False, ["Blue", None])):
             filled = buckets | f"Fill {rules}" >> FillAttributes(Cascade(LEARNT, rules), side)
-            colors = filled | f"Colors {rules}" >> beam.Map(lambda b: [i.values["color"].value for i in b.items])
-            models = filled | f"Models {rules}" >> beam.Map(lambda b: [i.values["model"].value for i in b.items])
+            colors = filled | f"Colors {rules}" >> beam.Map(
+                lambda b: [i.values["color"].value for i in b.items]
+            )
+            models = filled | f"Models {rules}" >> beam.Map(
+                lambda b: [i.values["model"].value for i in b.items]
+            )
             assert_that(colors, equal_to([expected]), label=f"colors {rules}")
             assert_that(models, equal_to([[None, "DK-515"]]), label=f"models {rules}")

@@ -73,12 +73,21 @@ def png(width: int, height: int, bits: int, color: int, rows: bytes, *extra: byt
 
 
 def tiff(order: str, tags: dict[int, tuple[int, int]], pixels: bytes) -> bytes:
-    """A TIFF file of one strip; `tags` maps a tag to (type, value) with a value that fits its entry."""
+    """A TIFF file of one strip; `tags` maps a tag to (type, value) with a value that fits its
+    entry.
+    """
     tags = {**tags, 273: (4, 8), 279: (4, len(pixels))}
     mark = b"II" if order == "<" else b"MM"
-    file = mark + struct.pack(order + "HI", 42, 8 + len(pixels)) + pixels + struct.pack(order + "H", len(tags))
+    file = (
+        mark
+        + struct.pack(order + "HI", 42, 8 + len(pixels))
+        + pixels
+        + struct.pack(order + "H", len(tags))
+    )
     for tag, (kind, value) in sorted(tags.items()):
-        entry = struct.pack(order + "HH", value, 0) if kind == 3 else struct.pack(order + "I", value)
+        entry = (
+            struct.pack(order + "HH", value, 0) if kind == 3 else struct.pack(order + "I", value)
+        )
         file += struct.pack(order + "HHI", tag, kind, 1) + entry
     return file + bytes(4)
 
@@ -86,7 +95,16 @@ def tiff(order: str, tags: dict[int, tuple[int, int]], pixels: bytes) -> bytes:
 def gray_tiff(pixels: np.ndarray, sample_format: int = 1, photometric: int = 1) -> bytes:
     height, width = pixels.shape
     bits = pixels.dtype.itemsize * 8
-    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 277: 1, 278: height, 339: sample_format}
+    tags = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 1,
+        262: photometric,
+        277: 1,
+        278: height,
+        339: sample_format,
+    }
     order = ">" if pixels.dtype.byteorder == ">" else "<"
     return tiff(order, {tag: (3, value) for tag, value in tags.items()}, pixels.tobytes())
 
@@ -124,7 +142,12 @@ def _number(value: object) -> str | None:
 def test_every_format(file_format: str) -> None:
     """Each format gives an RGB picture of the same size and colours, with its name and one frame."""
     result = decoded(saved(plain(), file_format))
-    assert (result.format, result.frames, result.width_px, result.height_px) == (file_format, 1, 40, 20)
+    assert (result.format, result.frames, result.width_px, result.height_px) == (
+        file_format,
+        1,
+        40,
+        20,
+    )
     assert result.picture.image.size == (40, 20)
     assert np.abs(np.subtract(result.picture.image.getpixel((20, 10)), RED)).max() <= 12
 
@@ -139,7 +162,9 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize(("file_format", "mode"), [(key, mode) for key, modes in MODES.items() for mode in modes])
+@pytest.mark.parametrize(
+    ("file_format", "mode"), [(key, mode) for key, modes in MODES.items() for mode in modes]
+)
 def test_every_mode_that_a_format_can_hold(file_format: str, mode: str) -> None:
     """Whatever pixel layout a format can hold comes out as RGB of the same size."""
     image = plain(0, mode) if mode in ("I;16", "I", "F", "LAB") else scene().convert(mode)
@@ -165,13 +190,20 @@ def test_exif_orientation(file_format: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     result = decoded(
-        saved(stored, file_format, exif=exif, **LOSSLESS.get(file_format, {"quality": 95, "subsampling": 0}))
+        saved(
+            stored,
+            file_format,
+            exif=exif,
+            **LOSSLESS.get(file_format, {"quality": 95, "subsampling": 0}),
+        )
     )
     assert (result.width_px, result.height_px) == upright.size == result.picture.image.size
     assert np.abs(np.asarray(result.picture.image, int) - np.asarray(upright, int)).mean() < 3
 
 
-@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0" + bytes(range(256)) * 9])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0" + bytes(range(256)) * 9]
+)
 def test_damaged_exif_costs_the_orientation_only(exif: bytes) -> None:
     """EXIF data that cannot be read does not cost the picture."""
     assert decoded(saved(scene(), "JPEG", exif=exif)).width_px == 80
@@ -190,7 +222,9 @@ def without_adobe_mark(jpeg: bytes) -> bytes:
     "data",
     [
         pytest.param(saved(plain(CYAN, "CMYK"), "JPEG"), id="adobe-inverted"),
-        pytest.param(without_adobe_mark(saved(ImageChops.invert(plain(CYAN, "CMYK")), "JPEG")), id="plain"),
+        pytest.param(
+            without_adobe_mark(saved(ImageChops.invert(plain(CYAN, "CMYK")), "JPEG")), id="plain"
+        ),
         pytest.param(saved(plain(CYAN, "CMYK"), "TIFF"), id="tiff"),
     ],
 )
@@ -208,25 +242,47 @@ RAMP = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
     "data",
     [
         pytest.param(
-            png(16, 16, 16, 0, b"".join(b"\0" + row.astype(">u2").tobytes() for row in RAMP)), id="PNG 16-bit gray"
+            png(16, 16, 16, 0, b"".join(b"\0" + row.astype(">u2").tobytes() for row in RAMP)),
+            id="PNG 16-bit gray",
         ),
         pytest.param(
-            png(16, 16, 16, 2, b"".join(b"\0" + np.repeat(row, 3).astype(">u2").tobytes() for row in RAMP)),
+            png(
+                16,
+                16,
+                16,
+                2,
+                b"".join(b"\0" + np.repeat(row, 3).astype(">u2").tobytes() for row in RAMP),
+            ),
             id="PNG 16-bit RGB",
         ),
         pytest.param(gray_tiff(RAMP.astype("<u2")), id="TIFF little endian"),
         pytest.param(gray_tiff(RAMP.astype(">u2")), id="TIFF big endian"),
-        pytest.param(gray_tiff((65535 - RAMP).astype("<u2"), photometric=0), id="TIFF white is zero"),
+        pytest.param(
+            gray_tiff((65535 - RAMP).astype("<u2"), photometric=0), id="TIFF white is zero"
+        ),
         pytest.param(gray_tiff(RAMP.astype("<i4"), sample_format=2), id="TIFF 32-bit integers"),
-        pytest.param(gray_tiff(RAMP.astype("<i4") * 30000 - 9, sample_format=2), id="TIFF 32-bit, own range"),
-        pytest.param(gray_tiff((RAMP / 65535).astype("<f4"), sample_format=3), id="TIFF floats from 0 to 1"),
-        pytest.param(gray_tiff((RAMP / 257).astype("<f4"), sample_format=3), id="TIFF floats from 0 to 255"),
-        pytest.param(gray_tiff(RAMP.astype("<f4"), sample_format=3), id="TIFF floats from 0 to 65,535"),
-        pytest.param(gray_tiff((RAMP * 3.0 - 70000).astype("<f4"), sample_format=3), id="TIFF floats, own range"),
+        pytest.param(
+            gray_tiff(RAMP.astype("<i4") * 30000 - 9, sample_format=2), id="TIFF 32-bit, own range"
+        ),
+        pytest.param(
+            gray_tiff((RAMP / 65535).astype("<f4"), sample_format=3), id="TIFF floats from 0 to 1"
+        ),
+        pytest.param(
+            gray_tiff((RAMP / 257).astype("<f4"), sample_format=3), id="TIFF floats from 0 to 255"
+        ),
+        pytest.param(
+            gray_tiff(RAMP.astype("<f4"), sample_format=3), id="TIFF floats from 0 to 65,535"
+        ),
+        pytest.param(
+            gray_tiff((RAMP * 3.0 - 70000).astype("<f4"), sample_format=3),
+            id="TIFF floats, own range",
+        ),
     ],
 )
 def test_deep_pixels_are_scaled_to_eight_bits(data: bytes) -> None:
-    """Sixteen bits, 32 bits and floats keep their gradient: darkest 0, brightest 255, even steps between."""
+    """Sixteen bits, 32 bits and floats keep their gradient: darkest 0, brightest 255, even steps
+    between.
+    """
     gray = np.asarray(decoded(data).picture.image)[:, :, 1].astype(int)
     assert np.abs(gray - np.arange(256).reshape(16, 16)).max() <= 1
 
@@ -274,7 +330,9 @@ def _palette(transparency: object = None) -> Image.Image:
     ids=_number,
 )
 def test_transparency_lies_on_white(data: bytes, expected: tuple[int, int, int]) -> None:
-    """Alpha channels, transparent palette entries and transparent colours show white; the rest its colour."""
+    """Alpha channels, transparent palette entries and transparent colours show white; the rest its
+    colour.
+    """
     assert color_of(data) == expected
 
 
@@ -322,7 +380,8 @@ def test_multi_picture_jpeg_is_a_jpeg() -> None:
     file_format=st.sampled_from(["JPEG", "PNG"]),
 )
 def test_size(width: int, height: int, max_side_px: int, file_format: str) -> None:
-    """No side is longer than asked, a smaller picture keeps its size, the sides keep their ratio, the original's
+    """No side is longer than asked, a smaller picture keeps its size, the sides keep their ratio,
+    the original's
     size is reported.
     """
     data = saved(plain(size=(width, height)), file_format)
@@ -333,11 +392,16 @@ def test_size(width: int, height: int, max_side_px: int, file_format: str) -> No
         assert image.size == (width, height)
     else:
         assert max(image.size) == max_side_px
-        assert abs(min(image.size) - max(1.0, max_side_px * min(width, height) / max(width, height))) <= 1
+        assert (
+            abs(min(image.size) - max(1.0, max_side_px * min(width, height) / max(width, height)))
+            <= 1
+        )
 
 
 def test_perceptual_hash() -> None:
-    """Sixteen hexadecimal digits that stay close for the same scene in another size, format and quality."""
+    """Sixteen hexadecimal digits that stay close for the same scene in another size, format and
+    quality.
+    """
 
     def bits(data: bytes) -> int:
         phash = decoded(data).phash
@@ -354,17 +418,23 @@ def test_perceptual_hash() -> None:
 
 
 def test_too_many_pixels() -> None:
-    """A picture at the limit is read; one row more is not, and the message names sides, limit and option."""
+    """A picture at the limit is read; one row more is not, and the message names sides, limit and
+    option.
+    """
     limits = replace(LIMITS, max_pixels=40 * 20)
     assert decoded(saved(plain(), "PNG"), limits=limits)
     refused = problem(saved(plain(size=(40, 21)), "PNG"), limits)
     assert refused.reason == "image-too-many-pixels"
-    assert refused.message == ("40 x 21 = 840 pixels, at most 800 are allowed; shrink it or raise --max-image-pixels")
+    assert refused.message == (
+        "40 x 21 = 840 pixels, at most 800 are allowed; shrink it or raise --max-image-pixels"
+    )
 
 
 @pytest.mark.parametrize("size", [(41, 2), (2, 41)])
 def test_side_ratio(size: tuple[int, int]) -> None:
-    """A picture more than 20 times as long as wide, or as wide as long, is refused; exactly 20 times is read."""
+    """A picture more than 20 times as long as wide, or as wide as long, is refused; exactly 20
+    times is read.
+    """
     assert problem(saved(plain(size=size), "PNG")).reason == "image-side-ratio"
     assert decoded(saved(plain(size=(40, 2)), "PNG")).width_px == 40
 
@@ -400,13 +470,21 @@ def exif_bomb() -> bytes:
     """The tag bomb as EXIF data of a JPEG, in as many segments as it takes."""
     exif, data = tag_bomb(), saved(plain(), "JPEG")
     parts = [b"Exif\0\0" + exif[begin : begin + 65000] for begin in range(0, len(exif), 65000)]
-    return data[:2] + b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts) + data[20:]
+    return (
+        data[:2]
+        + b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts)
+        + data[20:]
+    )
 
 
 def bombs() -> dict[str, tuple[bytes, str]]:
-    """Files that announce or unpack to far more than they hold, and the reason for which each is refused."""
+    """Files that announce or unpack to far more than they hold, and the reason for which each is
+    refused.
+    """
     side = {256: (3, 50_000), 257: (3, 50_000), 258: (3, 1), 259: (3, 1), 262: (3, 1), 277: (3, 1)}
-    bmp = b"BM" + struct.pack("<IHHIIiiHHIIiiII", 100, 0, 0, 54, 40, 50_000, 50_000, 1, 24, 0, 0, 0, 0, 0, 0)
+    bmp = b"BM" + struct.pack(
+        "<IHHIIiiHHIIiiII", 100, 0, 0, 54, 40, 50_000, 50_000, 1, 24, 0, 0, 0, 0, 0, 0
+    )
     webp = b"VP8X" + struct.pack("<IB3x", 10, 2) + (16_382).to_bytes(3, "little") * 2
     webp += b"ANIM" + struct.pack("<IIH", 6, 0, 0)
     frame = saved(plain(), "WEBP")[12:]
@@ -436,7 +514,9 @@ def many_pages(pages: int) -> bytes:
     tags = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 0, 277: 1, 279: 1}
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
     links = [8 + size * page for page in range(1, pages)] + [0]
-    return b"II*\0\x08\0\0\0" + b"".join(struct.pack("<H", 8) + entries + struct.pack("<I", link) for link in links)
+    return b"II*\0\x08\0\0\0" + b"".join(
+        struct.pack("<H", 8) + entries + struct.pack("<I", link) for link in links
+    )
 
 
 def many_scans() -> bytes:
@@ -465,7 +545,9 @@ print(json.dumps(found))
 
 
 def test_bombs_cost_neither_memory_nor_time_nor_a_warning(tmp_path: Path) -> None:
-    """A file that announces gigabytes is refused from its header: no memory, no time, nothing on stderr."""
+    """A file that announces gigabytes is refused from its header: no memory, no time, nothing on
+    stderr.
+    """
     files = bombs()
     for name, (data, _) in files.items():
         (tmp_path / name).write_bytes(data)
@@ -480,7 +562,9 @@ def test_bombs_cost_neither_memory_nor_time_nor_a_warning(tmp_path: Path) -> Non
     )
     assert run.stderr == ""
     found = json.loads(run.stdout)
-    assert {name: reason for name, (reason, _, _) in found.items()} == {n: reason for n, (_, reason) in files.items()}
+    assert {name: reason for name, (reason, _, _) in found.items()} == {
+        n: reason for n, (_, reason) in files.items()
+    }
     assert {name: kib for name, (_, kib, _) in found.items() if kib > 64 * 1024} == {}
     assert {name: seconds for name, (_, _, seconds) in found.items() if seconds > 1} == {}
 
@@ -520,7 +604,10 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
     [
         ("SVG", SVG),
         ("SVG", b"\xef\xbb\xbf\n<?xml version='1.0' encoding='UTF-8'?>\n<!-- made -->\n" + SVG),
-        ("SVG", b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "svg11.dtd" [<!ENTITY a "b">]>' + SVG),
+        (
+            "SVG",
+            b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "svg11.dtd" [<!ENTITY a "b">]>' + SVG,
+        ),
         ("SVG", b"<svg:svg xmlns:svg='http://www.w3.org/2000/svg'/>"),
         ("PDF", b"%PDF-1.7\n"),
         ("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n"),
@@ -546,7 +633,10 @@ def test_unsupported(name: str, data: bytes) -> None:
     """A picture format that is not read is named, with the formats that are."""
     refused = problem(data)
     assert refused.reason == "image-unsupported"
-    assert refused.message == f"{name} is not read; convert it to one of JPEG, PNG, WEBP, GIF, BMP, TIFF"
+    assert (
+        refused.message
+        == f"{name} is not read; convert it to one of JPEG, PNG, WEBP, GIF, BMP, TIFF"
+    )
 
 
 def rle_bmp() -> bytes:
@@ -589,7 +679,9 @@ def test_truncated(kind: str) -> None:
 
 
 def _with_strips_cut_off() -> bytes:
-    """A compressed TIFF file whose directory stands first, so that cutting it off leaves the header whole."""
+    """A compressed TIFF file whose directory stands first, so that cutting it off leaves the header
+    whole.
+    """
     strip = zlib.compress(noise().tobytes())
     tags = {256: 80, 257: 60, 258: 8, 259: 8, 262: 1, 273: 0, 277: 1, 278: 60, 279: len(strip)}
     first = 8 + 2 + 12 * len(tags) + 4
@@ -619,7 +711,9 @@ def test_truncated_strips() -> None:
     ids=_number,
 )
 def test_decode_failed(data: bytes, told: str) -> None:
-    """Data that is whole but wrong is refused by its decoder, and the message is the same every time."""
+    """Data that is whole but wrong is refused by its decoder, and the message is the same every
+    time.
+    """
     refused = problem(data)
     assert refused.reason == "image-decode-failed"
     assert told in refused.message
@@ -645,18 +739,24 @@ def _accounts_for(data: bytes) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    start=st.sampled_from([b"", *(data[:16] for data in WHOLE.values()), b"<svg", b"\0\0\0\x20ftyp"]),
+    start=st.sampled_from(
+        [b"", *(data[:16] for data in WHOLE.values()), b"<svg", b"\0\0\0\x20ftyp"]
+    ),
     rest=st.binary(max_size=300),
 )
 def test_any_bytes_are_accounted_for(start: bytes, rest: bytes) -> None:
-    """Arbitrary bytes, also behind a true beginning, give a picture or a registered reason, never an exception."""
+    """Arbitrary bytes, also behind a true beginning, give a picture or a registered reason, never
+    an exception.
+    """
     _accounts_for(start + rest)
 
 
 @settings(max_examples=300, deadline=None)
 @given(
     whole=st.sampled_from(sorted(WHOLE)),
-    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
+    changes=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8
+    ),
     in_header=st.booleans(),
     kept=st.one_of(st.just(1.0), st.floats(0, 1)),
 )
@@ -697,7 +797,11 @@ def test_every_image_reason_is_produced(tmp_path: Path) -> None:
         if make:
             make(reference)
         data = read_picture(str(tmp_path), reference, limits)
-        result = decode(data, hashlib.sha256(data).hexdigest(), limits) if isinstance(data, bytes) else data
+        result = (
+            decode(data, hashlib.sha256(data).hexdigest(), limits)
+            if isinstance(data, bytes)
+            else data
+        )
         assert isinstance(result, PictureProblem), reference
         assert result.reason == reason
     # Needs another user: test_picture_files.test_unreadable.

@@ -17,7 +17,13 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.images.files import MAX_REFERENCE_CHARS, ImageLimits, PictureProblem, locate, read_picture
+from transforms.images.files import (
+    MAX_REFERENCE_CHARS,
+    ImageLimits,
+    PictureProblem,
+    locate,
+    read_picture,
+)
 
 LIMITS = ImageLimits()
 INSIDE, OUTSIDE = b"a picture below the root", b"a secret beside the root"
@@ -30,7 +36,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = top / "root"
     (root / "shoes").mkdir(parents=True)
     (root / "shoes" / "red.jpg").write_bytes(INSIDE)
-    for name in ("äöü 图.jpg", "..jpg", "a..b.jpg", "img:1.jpg", "red.jpg.gz", "~tmp.jpg", "[1]*?.jpg"):
+    for name in (
+        "äöü 图.jpg",
+        "..jpg",
+        "a..b.jpg",
+        "img:1.jpg",
+        "red.jpg.gz",
+        "~tmp.jpg",
+        "[1]*?.jpg",
+    ):
         (root / name).write_bytes(INSIDE)
     (root / "empty.jpg").touch()
     (top / "root-private").mkdir()
@@ -77,7 +91,9 @@ def reason(result: object) -> str:
     ],
 )
 def test_reads_what_lies_below_the_root(root: Path, reference: str) -> None:
-    """A file below the root is read whole and its digest is that of its bytes, also through a link that stays."""
+    """A file below the root is read whole and its digest is that of its bytes, also through a link
+    that stays.
+    """
     assert read_picture(str(root), reference, LIMITS) == INSIDE
     assert locate(str(root), reference, LIMITS) == hashlib.sha256(INSIDE).hexdigest()
 
@@ -109,7 +125,9 @@ def test_root_may_be_a_link(root: Path) -> None:
     ],
 )
 def test_refuses_what_is_no_path(root: Path, reference: str, told: str) -> None:
-    """A URL, control characters, an empty or an endless reference is no path, and the message names the fault."""
+    """A URL, control characters, an empty or an endless reference is no path, and the message names
+    the fault.
+    """
     result = read_picture(str(root), reference, LIMITS)
     assert reason(result) == "image-path-invalid"
     assert told in result.message
@@ -146,7 +164,8 @@ def test_refuses_what_leads_out(root: Path, reference: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference", ["no.jpg", "no/no.jpg", "shoes/red.jpg/a.jpg", "link-broken.jpg", "link-circle.jpg", "RED.JPG"]
+    "reference",
+    ["no.jpg", "no/no.jpg", "shoes/red.jpg/a.jpg", "link-broken.jpg", "link-circle.jpg", "RED.JPG"],
 )
 def test_missing(root: Path, reference: str) -> None:
     """A path that leads to no file is missing."""
@@ -159,7 +178,9 @@ def test_missing_root(tmp_path: Path) -> None:
 
 
 def test_refuses_what_is_not_a_file_without_waiting(tmp_path: Path) -> None:
-    """A directory, pipe, socket or device is refused at once; a pipe without a writer is not waited for."""
+    """A directory, pipe, socket or device is refused at once; a pipe without a writer is not waited
+    for.
+    """
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
     with socket.socket(socket.AF_UNIX) as server, tempfile.TemporaryDirectory(dir="/tmp") as short:
@@ -187,7 +208,9 @@ def test_unreadable() -> None:
         finally:
             os.seteuid(user)
     assert reason(result) == "image-unreadable"
-    assert result.message == "'a.jpg' cannot be read (Permission denied); give the job read permission"
+    assert (
+        result.message == "'a.jpg' cannot be read (Permission denied); give the job read permission"
+    )
 
 
 def test_empty(root: Path) -> None:
@@ -196,7 +219,9 @@ def test_empty(root: Path) -> None:
 
 
 def test_too_many_bytes(root: Path, tmp_path: Path) -> None:
-    """A file one byte over the limit is refused, one at the limit is read, a huge one costs nothing."""
+    """A file one byte over the limit is refused, one at the limit is read, a huge one costs
+    nothing.
+    """
     exact = replace(LIMITS, max_bytes=len(INSIDE))
     assert read_picture(str(root), "shoes/red.jpg", exact) == INSIDE
     result = read_picture(str(root), "shoes/red.jpg", replace(LIMITS, max_bytes=len(INSIDE) - 1))
@@ -213,11 +238,16 @@ def test_reading_is_bounded_whatever_the_size_said() -> None:
     """A file that yields more bytes than its size is cut off at the limit."""
     if not Path("/proc/cpuinfo").exists():
         pytest.skip("needs a file whose size is given as zero: /proc/cpuinfo")
-    assert reason(read_picture("/proc", "cpuinfo", replace(LIMITS, max_bytes=10))) == "image-too-many-bytes"
+    assert (
+        reason(read_picture("/proc", "cpuinfo", replace(LIMITS, max_bytes=10)))
+        == "image-too-many-bytes"
+    )
 
 
 def test_a_folder_that_turns_into_a_link_leads_nowhere(tmp_path: Path) -> None:
-    """While another process swaps a folder for a link out of the root, nothing outside is ever read."""
+    """While another process swaps a folder for a link out of the root, nothing outside is ever
+    read.
+    """
     for name, content in {"root/shoes": INSIDE, "outside": OUTSIDE}.items():
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "red.jpg").write_bytes(content)
@@ -247,14 +277,36 @@ def test_leaves_no_descriptor_open(root: Path) -> None:
     """Whether a file is read or refused, every descriptor is closed again."""
     descriptors = Path("/dev/fd")
     before = len(list(descriptors.iterdir()))
-    for reference in ("shoes/red.jpg", "shoes", "no.jpg", "shoes/no.jpg", "shoes/red.jpg/a.jpg", "empty.jpg", "."):
+    for reference in (
+        "shoes/red.jpg",
+        "shoes",
+        "no.jpg",
+        "shoes/no.jpg",
+        "shoes/red.jpg/a.jpg",
+        "empty.jpg",
+        ".",
+    ):
         read_picture(str(root), reference, LIMITS)
         read_picture(str(root), reference, replace(LIMITS, max_bytes=1))
     assert len(list(descriptors.iterdir())) == before
 
 
 PARTS = st.sampled_from(
-    ["..", ".", "/", "\\", "~", "shoes", "red.jpg", "secret.jpg", "root", "root-private", "link-out-folder", "C:", "\0"]
+    [
+        "..",
+        ".",
+        "/",
+        "\\",
+        "~",
+        "shoes",
+        "red.jpg",
+        "secret.jpg",
+        "root",
+        "root-private",
+        "link-out-folder",
+        "C:",
+        "\0",
+    ]
 )
 
 
@@ -267,7 +319,10 @@ def test_no_reference_leads_out(root: Path, reference: str) -> None:
 
 
 class MemoryFileSystem(FileSystem):
-    """A Beam file system in memory; counts what was asked of it. Forbids files below `forbidden/`."""
+    """A Beam file system in memory; counts what was asked of it.
+
+    Forbids files below `forbidden/`.
+    """
 
     files: dict[str, bytes] = {}  # noqa: RUF012 Beam makes a new instance for each call
     opened: list[tuple[str, str]] = []  # noqa: RUF012
@@ -289,7 +344,9 @@ class MemoryFileSystem(FileSystem):
             raise BeamIOError("exists failed", {path: "403"})
         return path in self.files
 
-    def open(self, path, mime_type="application/octet-stream", compression_type=CompressionTypes.AUTO):
+    def open(
+        self, path, mime_type="application/octet-stream", compression_type=CompressionTypes.AUTO
+    ):
         if "/broken/" in path:
             raise BeamIOError("open failed", {path: "500"})
         self.opened.append((path, compression_type))
@@ -298,7 +355,9 @@ class MemoryFileSystem(FileSystem):
     def _unused(self, *arguments, **options):
         raise NotImplementedError
 
-    split = mkdirs = has_dirs = _list = create = copy = rename = last_updated = checksum = metadata = delete = _unused
+    split = mkdirs = has_dirs = _list = create = copy = rename = last_updated = checksum = (
+        metadata
+    ) = delete = _unused
 
 
 @pytest.fixture
@@ -318,10 +377,14 @@ def remote() -> Iterator[str]:
 
 @pytest.mark.parametrize("reference", ["shoes/red.jpg", "./shoes//red.jpg", "red.jpg.gz"])
 def test_remote_files_are_read_as_they_are(remote: str, reference: str) -> None:
-    """A root with a scheme is read through Beam's file systems, and no name makes it unpack the bytes."""
+    """A root with a scheme is read through Beam's file systems, and no name makes it unpack the
+    bytes.
+    """
     assert read_picture(remote, reference, LIMITS) == INSIDE
     assert locate(remote, reference, LIMITS) == hashlib.sha256(INSIDE).hexdigest()
-    assert {compression for _, compression in MemoryFileSystem.opened} == {CompressionTypes.UNCOMPRESSED}
+    assert {compression for _, compression in MemoryFileSystem.opened} == {
+        CompressionTypes.UNCOMPRESSED
+    }
 
 
 @pytest.mark.parametrize(
@@ -344,7 +407,10 @@ def test_remote_problems(remote: str, reference: str, expected: str) -> None:
 
 def test_remote_files_are_bounded(remote: str) -> None:
     """A remote file over the limit is refused before it is opened for reading."""
-    assert reason(read_picture(remote, "shoes/red.jpg", replace(LIMITS, max_bytes=5))) == "image-too-many-bytes"
+    assert (
+        reason(read_picture(remote, "shoes/red.jpg", replace(LIMITS, max_bytes=5)))
+        == "image-too-many-bytes"
+    )
 
 
 def test_remote_root_that_beam_does_not_know() -> None:
@@ -358,10 +424,22 @@ def test_remote_root_that_beam_does_not_know() -> None:
     [
         ({"max_bytes": 0}, "--max-image-bytes is 0; allowed is a number of at least 1"),
         ({"max_pixels": 0}, "--max-image-pixels is 0; allowed is from 1 to 178,956,970"),
-        ({"max_pixels": 178_956_971}, "--max-image-pixels is 178956971; allowed is from 1 to 178,956,970"),
-        ({"max_side_ratio": 0.5}, "--max-image-side-ratio is 0.5; allowed is a number of at least 1"),
-        ({"max_side_ratio": float("nan")}, "--max-image-side-ratio is nan; allowed is a number of at least 1"),
-        ({"max_side_ratio": float("inf")}, "--max-image-side-ratio is inf; allowed is a number of at least 1"),
+        (
+            {"max_pixels": 178_956_971},
+            "--max-image-pixels is 178956971; allowed is from 1 to 178,956,970",
+        ),
+        (
+            {"max_side_ratio": 0.5},
+            "--max-image-side-ratio is 0.5; allowed is a number of at least 1",
+        ),
+        (
+            {"max_side_ratio": float("nan")},
+            "--max-image-side-ratio is nan; allowed is a number of at least 1",
+        ),
+        (
+            {"max_side_ratio": float("inf")},
+            "--max-image-side-ratio is inf; allowed is a number of at least 1",
+        ),
         ({"max_frames": -1}, "--max-image-frames is -1; allowed is a number of at least 1"),
     ],
 )

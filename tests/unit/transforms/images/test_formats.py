@@ -70,7 +70,10 @@ def test_gif_frames(frames: int) -> None:
     assert count_gif_frames(data, 1) == min(frames, 2)
 
 
-@given(st.sampled_from([saved("GIF", 5), saved("TIFF", 5), saved("TIFF", 5, big_tiff=True)]), st.integers(0))
+@given(
+    st.sampled_from([saved("GIF", 5), saved("TIFF", 5), saved("TIFF", 5, big_tiff=True)]),
+    st.integers(0),
+)
 def test_counting_stops_where_the_data_ends(data: bytes, kept: int) -> None:
     """A file that breaks off has the frames before the break."""
     part = data[: kept % len(data)]
@@ -87,8 +90,13 @@ def test_riff_ends_early() -> None:
 
 
 def test_only_the_first_exif_segment_counts() -> None:
-    """Further EXIF marks of a JPEG file are made void without moving a byte; other data is left as it is."""
+    """Further EXIF marks of a JPEG file are made void without moving a byte; other data is left as
+    it is.
+    """
     mark = b"Exif\0\0"
-    assert without_further_exif(b"\xff\xd8" + mark + b"1" + mark + b"2") == b"\xff\xd8" + mark + b"1Void\0\x002"
+    assert (
+        without_further_exif(b"\xff\xd8" + mark + b"1" + mark + b"2")
+        == b"\xff\xd8" + mark + b"1Void\0\x002"
+    )
     for same in (b"\xff\xd8" + mark + b"1", b"\xff\xd8", b"RIFF" + mark + mark, b""):
         assert without_further_exif(same) == same

@@ -1,4 +1,6 @@
-"""What stays of a snapshot: whole items or none, whatever became of the catalog, against a slow reference."""
+"""What stays of a snapshot: whole items or none, whatever became of the catalog, against a slow
+reference.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from transforms.tables.merge import joined
 
 # (item id, number of its bytes): equal bytes are of one item. None: no id was found in these bytes.
 Rec = tuple[str | None, int]
-recs = st.tuples(st.sampled_from(["a", "b", "c", "d"]), st.integers(0, 2)) | st.tuples(st.none(), st.integers(0, 1))
+recs = st.tuples(st.sampled_from(["a", "b", "c", "d"]), st.integers(0, 2)) | st.tuples(
+    st.none(), st.integers(0, 1)
+)
 catalogs = st.lists(recs, max_size=10)
 
 
@@ -28,7 +32,9 @@ def key(record: Rec) -> bytes:
     return f"{record[0] or '-'}{record[1]}".encode().ljust(KEY_BYTES, b"\0")
 
 
-def past_of(records: Sequence[Rec], fates: Sequence[str] = (), *, keep_deleted: bool = False) -> Past:
+def past_of(
+    records: Sequence[Rec], fates: Sequence[str] = (), *, keep_deleted: bool = False
+) -> Past:
     """A past in which the first record of an item is the item, and further ones are in quarantine."""
     made, seen = [], set[str | None]([None])
     for record in records:
@@ -46,7 +52,9 @@ def past_of(records: Sequence[Rec], fates: Sequence[str] = (), *, keep_deleted: 
 
 
 def looked_into(records: Sequence[Rec]) -> pa.Table:
-    rows = [{"item_id": record[0], "raw_key": key(record), "input": "catalog"} for record in records]
+    rows = [
+        {"item_id": record[0], "raw_key": key(record), "input": "catalog"} for record in records
+    ]
     return pa.Table.from_pylist(rows, LOOKED_INTO)
 
 
@@ -67,8 +75,12 @@ def records_of(catalog: Sequence[Rec], item_id: str | None) -> Counter[Rec]:
 
 
 @given(catalogs, catalogs, st.sets(st.integers(0, 9)))
-def test_an_item_stays_whole_or_is_made_of_all_its_records(old: list[Rec], today: list[Rec], retried: set[int]) -> None:
-    """After two readings at most: what stays and what was looked into are today's catalog, and no item is in both."""
+def test_an_item_stays_whole_or_is_made_of_all_its_records(
+    old: list[Rec], today: list[Rec], retried: set[int]
+) -> None:
+    """After two readings at most: what stays and what was looked into are today's catalog, and no
+    item is in both.
+    """
     past = past_of(old)
     past.look_into(mask([n in retried for n in range(len(old))]))
     wanted = [record for record, again in zip(old, past.again, strict=True) if again]
@@ -76,19 +88,25 @@ def test_an_item_stays_whole_or_is_made_of_all_its_records(old: list[Rec], today
     if verdict is None:
         verdict, read = scan(past, today)
     assert verdict is not None
-    kept = [record for record, is_dropped in zip(old, verdict.dropped, strict=True) if not is_dropped]
+    kept = [
+        record for record, is_dropped in zip(old, verdict.dropped, strict=True) if not is_dropped
+    ]
     assert Counter(kept) + Counter(read) == Counter(today)
     assert not {record[0] for record in kept} & {record[0] for record in read} - {None}
     for item_id in "abcd":
         unchanged = records_of(old, item_id) == records_of(today, item_id)
         is_wanted = any(record[0] == item_id for record in wanted)
         if records_of(old, item_id):
-            assert bool(records_of(kept, item_id)) == (unchanged and not is_wanted), "nothing is made anew for nothing"
+            assert bool(records_of(kept, item_id)) == (unchanged and not is_wanted), (
+                "nothing is made anew for nothing"
+            )
 
 
 @given(catalogs, catalogs, st.sets(st.integers(0, 9)))
 def test_the_counts_of_items_add_up(old: list[Rec], today: list[Rec], retried: set[int]) -> None:
-    """New, changed, made again and unchanged are today's items, each once; deleted are those of before without them."""
+    """New, changed, made again and unchanged are today's items, each once; deleted are those of
+    before without them.
+    """
     past = past_of(old)
     past.look_into(mask([n in retried for n in range(len(old))]))
     verdict, _ = scan(past, today)
@@ -98,16 +116,30 @@ def test_the_counts_of_items_add_up(old: list[Rec], today: list[Rec], retried: s
     ids, before = ({record[0] for record in catalog} - {None} for catalog in (today, old))
     assert counts["deleted"] == len(before - ids)
     assert counts["new"] == len(ids - before)
-    assert counts["new"] + counts["changed"] + counts["made_again"] + counts["unchanged"] == len(ids)
-    assert counts["changed"] == sum(bool(records_of(today, i).keys() - records_of(old, i).keys()) for i in ids & before)
+    assert counts["new"] + counts["changed"] + counts["made_again"] + counts["unchanged"] == len(
+        ids
+    )
+    assert counts["changed"] == sum(
+        bool(records_of(today, i).keys() - records_of(old, i).keys()) for i in ids & before
+    )
 
 
-@given(st.booleans(), catalogs, st.lists(st.sampled_from(["w", "x", "y", "z"]), unique=True), catalogs, st.data())
+@given(
+    st.booleans(),
+    catalogs,
+    st.lists(st.sampled_from(["w", "x", "y", "z"]), unique=True),
+    catalogs,
+    st.data(),
+)
 def test_deleted_items_stay_until_a_record_comes(
     keep: bool, old: list[Rec], deleted: list[str], today: list[Rec], data: st.DataObject
 ) -> None:
-    """Rows of deleted items stay, and move nothing, if that is wanted and no record of theirs is there; else they go."""
-    back = [(item_id, data.draw(st.integers(0, 1))) for item_id in deleted if data.draw(st.booleans())]
+    """Rows of deleted items stay, and move nothing, if that is wanted and no record of theirs is
+    there; else they go.
+    """
+    back = [
+        (item_id, data.draw(st.integers(0, 1))) for item_id in deleted if data.draw(st.booleans())
+    ]
     fates = past_of(old).records["fate"].to_pylist() + ["deleted"] * len(deleted)
     rows = [*old, *((item_id, 0) for item_id in deleted)]
     past = past_of(rows, fates, keep_deleted=keep)
@@ -125,8 +157,12 @@ def test_deleted_items_stay_until_a_record_comes(
 
 
 @given(catalogs, catalogs, st.sets(st.sampled_from("abcd")))
-def test_a_part_is_made_anew_whole_or_not_at_all(old: list[Rec], today: list[Rec], chosen: set[str]) -> None:
-    """Of the chosen items those whose records are all there, as often as before, are made anew; others stay whole, and are told."""
+def test_a_part_is_made_anew_whole_or_not_at_all(
+    old: list[Rec], today: list[Rec], chosen: set[str]
+) -> None:
+    """Of the chosen items those whose records are all there, as often as before, are made anew;
+    others stay whole, and are told.
+    """
     past = past_of(old)
     past.look_into_items(chosen)
     told, verdict, read = past.again.copy(), None, list[Rec]()
@@ -137,10 +173,14 @@ def test_a_part_is_made_anew_whole_or_not_at_all(old: list[Rec], today: list[Rec
         if verdict is not None:
             break
     assert verdict is not None
-    dropped = Counter(record for record, is_dropped in zip(old, verdict.dropped, strict=True) if is_dropped)
+    dropped = Counter(
+        record for record, is_dropped in zip(old, verdict.dropped, strict=True) if is_dropped
+    )
     assert dropped == Counter(read)
     still = [record for record in today if record in old]  # new records are the next run's
-    expected = {i for i in chosen if records_of(old, i) and records_of(old, i) == records_of(still, i)}
+    expected = {
+        i for i in chosen if records_of(old, i) and records_of(old, i) == records_of(still, i)
+    }
     assert {record[0] for record in dropped} == expected
     assert sum(told) - sum(past.left) == dropped.total()
 
@@ -159,7 +199,9 @@ def test_an_id_that_is_taken_is_left() -> None:
 
 
 def test_an_item_that_came_back_without_its_rows_is_looked_into() -> None:
-    """After a replay an item may lack its rows of image tables: it and they are read again, others are not."""
+    """After a replay an item may lack its rows of image tables: it and they are read again, others
+    are not.
+    """
     fates = ["item", "item-quarantined", "item", "quarantine", "item-quarantined"]
     past = past_of([("a", 0), ("a", 1), ("b", 0), ("c", 0), ("c", 1)], fates)
     past.look_into_parted()
@@ -167,7 +209,9 @@ def test_an_item_that_came_back_without_its_rows_is_looked_into() -> None:
 
 
 def test_rows_that_went_with_an_item_are_not_missed() -> None:
-    """Rows of image tables whose item was set aside are kept nowhere; the item's record is read anew without them."""
+    """Rows of image tables whose item was set aside are kept nowhere; the item's record is read
+    anew without them.
+    """
     past = past_of([("a", 0), ("a", 1)], ["quarantine", "item-quarantined"])
     past.look_into(mask([True, False]))
     assert past.again.all()
@@ -179,14 +223,21 @@ def test_rows_that_went_with_an_item_are_not_missed() -> None:
 
 @given(catalogs, st.sets(st.integers(0, 9)))
 def test_what_hangs_together_is_looked_into_together(old: list[Rec], chosen: set[int]) -> None:
-    """look_into takes in all rows of the same bytes or the same item as a closure that is worked out slowly."""
+    """look_into takes in all rows of the same bytes or the same item as a closure that is worked
+    out slowly.
+    """
     past = past_of(old)
     past.look_into(mask([n in chosen for n in range(len(old))]))
     expected = {record for n, record in enumerate(old) if n in chosen}
-    while more := {r for r in old for e in expected if r == e or (r[0] is not None and r[0] == e[0])} - expected:
+    while (
+        more := {r for r in old for e in expected if r == e or (r[0] is not None and r[0] == e[0])}
+        - expected
+    ):
         expected |= more
     assert past.again.tolist() == [record in expected for record in old]
-    assert {each.tobytes() for each in past.known} == {key(record) for record in old if record not in expected}
+    assert {each.tobytes() for each in past.known} == {
+        key(record) for record in old if record not in expected
+    }
     assert {each.tobytes() for each in past.wanted} == {key(record) for record in expected}
 
 
@@ -219,9 +270,15 @@ rejects = st.builds(
 
 
 @given(st.lists(rejects, max_size=10), st.data())
-def test_rows_that_stay_and_rows_that_come_are_in_one_runs_order(found: list[Reject], data: st.DataObject) -> None:
-    """However rejects are parted into kept and fresh ones, joined they are the table that one run would have written."""
+def test_rows_that_stay_and_rows_that_come_are_in_one_runs_order(
+    found: list[Reject], data: st.DataObject
+) -> None:
+    """However rejects are parted into kept and fresh ones, joined they are the table that one run
+    would have written.
+    """
     at = data.draw(st.integers(0, len(found)))
     run = RunInfo("run", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), {})
     kept, fresh = quarantine_table(found[:at], run), quarantine_table(found[at:], run)
-    assert joined("quarantine", kept, fresh).equals(quarantine_table(found, run), check_metadata=True)
+    assert joined("quarantine", kept, fresh).equals(
+        quarantine_table(found, run), check_metadata=True
+    )

@@ -9,7 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.unit.transforms.validation.test_gate import BUCKETS, ENCODERS, RUN, SHOP, check, item, write
+from tests.unit.transforms.validation.test_gate import (
+    BUCKETS,
+    ENCODERS,
+    RUN,
+    SHOP,
+    check,
+    item,
+    write,
+)
 from transforms.embed.text_vectors import earlier_vectors
 from transforms.incremental.deleted_items import fitted, retire
 from transforms.runtime.buckets import bucket_of
@@ -24,7 +32,9 @@ LATER = replace(RUN, run_id="later", started=dt.datetime(2026, 2, 1, tzinfo=dt.U
 def gone(*numbers: int) -> pa.Table:
     """Items of the earlier snapshot that are gone."""
     ids = [f"i{number}" for number in numbers]
-    return pa.table({"item_id": ids, "bucket": pa.array([bucket_of(each, BUCKETS) for each in ids], pa.int32())})
+    return pa.table(
+        {"item_id": ids, "bucket": pa.array([bucket_of(each, BUCKETS) for each in ids], pa.int32())}
+    )
 
 
 def retired(folder: Path, encoders: Encoders = ENCODERS) -> list[BucketReport]:
@@ -47,7 +57,9 @@ def rows(folder: Path, reports: list[BucketReport], table: str) -> list[dict[str
 
 
 def test_gone_items_are_taken_over_sorted_and_marked(tmp_path: Path) -> None:
-    """Each is in the file of its bucket with the time when it was missed; the gate passes and counts the others."""
+    """Each is in the file of its bucket with the time when it was missed; the gate passes and
+    counts the others.
+    """
     reports = retired(tmp_path)
     items = rows(tmp_path, reports, "items")
     assert {row["item_id"]: row["deleted_ts"] is None for row in items} == {
@@ -57,17 +69,23 @@ def test_gone_items_are_taken_over_sorted_and_marked(tmp_path: Path) -> None:
         "i3": True,
     }
     assert {row["deleted_ts"] for row in items} == {None, LATER.started}
-    assert {row["item_id"]: row["fate"] for row in rows(tmp_path, reports, "records") if row["item_id"]} == {
+    assert {
+        row["item_id"]: row["fate"] for row in rows(tmp_path, reports, "records") if row["item_id"]
+    } == {
         "i0": "deleted",
         "i1": "deleted",
         "i2": "item",
         "i3": "item",
     }
     assert len(rows(tmp_path, reports, "embeddings/text")) == 4
-    assert len(rows(tmp_path, reports, "quarantine")) == BUCKETS, "what was set aside is not taken over"
+    assert len(rows(tmp_path, reports, "quarantine")) == BUCKETS, (
+        "what was set aside is not taken over"
+    )
     assert sum(sum(report.values["title"].values()) for report in reports) == 2
     assert [
-        result for result in check(tmp_path / "now", reports, {"records_in": 2, "items": 2}) if result.refuses
+        result
+        for result in check(tmp_path / "now", reports, {"records_in": 2, "items": 2})
+        if result.refuses
     ] == []
 
 
@@ -84,22 +102,31 @@ def test_vectors_of_another_encoder_stay_behind(tmp_path: Path) -> None:
     """Items lose a vector that could not be compared with the others."""
     reports = retired(tmp_path, Encoders({"text": "better", "image": "fake"}, ENCODERS.dimensions))
     ids = {
-        kind: {row["item_id"] for row in rows(tmp_path, reports, f"embeddings/{kind}")} for kind in ("text", "image")
+        kind: {row["item_id"] for row in rows(tmp_path, reports, f"embeddings/{kind}")}
+        for kind in ("text", "image")
     }
     assert ids == {"text": {"i2", "i3"}, "image": {"i0", "i1", "i2", "i3"}}
 
 
 def test_vectors_of_earlier_texts_are_found_unless_damaged(tmp_path: Path) -> None:
-    """A text has the vector that it had; files of other bytes, and buckets that there were not, have none."""
+    """A text has the vector that it had; files of other bytes, and buckets that there were not,
+    have none.
+    """
     items = [replace(item(n), text_enriched=f"text {n}") for n in range(4)]
     reports = write(tmp_path, items)
-    home = next(report for report in reports if any(file.table == "embeddings/text" for file in report.files))
+    home = next(
+        report
+        for report in reports
+        if any(file.table == "embeddings/text" for file in report.files)
+    )
     files = {file.table: file for file in home.files}
     earlier = EarlierRows(str(tmp_path), {home.bucket: files}, same_encoder=True)
     known = earlier_vectors(earlier, home.bucket)
     mine = [each for each in items if bucket_of(each.item_id, BUCKETS) == home.bucket]
     assert {text: vector.tolist() for text, vector in known.items()} == {
-        each.text_enriched: each.text_vector.tolist() for each in mine if each.text_vector is not None
+        each.text_enriched: each.text_vector.tolist()
+        for each in mine
+        if each.text_vector is not None
     }
     assert earlier_vectors(earlier, 99) == {}
     assert earlier_vectors(replace(earlier, same_encoder=False), home.bucket) == {}
@@ -109,9 +136,12 @@ def test_vectors_of_earlier_texts_are_found_unless_damaged(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("item_id", "named"), [("i2", "is there as a deleted item as well"), ("", "belongs to another bucket")]
+    ("item_id", "named"),
+    [("i2", "is there as a deleted item as well"), ("", "belongs to another bucket")],
 )
-def test_a_deleted_item_in_the_wrong_place_refuses_the_snapshot(tmp_path: Path, item_id: str, named: str) -> None:
+def test_a_deleted_item_in_the_wrong_place_refuses_the_snapshot(
+    tmp_path: Path, item_id: str, named: str
+) -> None:
     """Twice the same id, or an id in another bucket's file, is found though the item is not live."""
     reports = retired(tmp_path)
     home = bucket_of("i2", BUCKETS)
@@ -121,7 +151,9 @@ def test_a_deleted_item_in_the_wrong_place_refuses_the_snapshot(tmp_path: Path, 
     table = read_parquet(str(tmp_path / "now"), file)
     dead = table.slice(table["item_id"].to_pylist().index("i2"), 1)
     place = table.column_names.index("deleted_ts")
-    dead = dead.set_column(place, table.field("deleted_ts"), pa.array([LATER.started], table.field("deleted_ts").type))
+    dead = dead.set_column(
+        place, table.field("deleted_ts"), pa.array([LATER.started], table.field("deleted_ts").type)
+    )
     dead = dead.set_column(0, table.field("item_id"), pa.array([item_id or stray]))
     planted = write_parquet(str(tmp_path / "now"), "items", home, pa.concat_tables([table, dead]))
     files = tuple(planted if each.table == "items" else each for each in report.files)

@@ -45,13 +45,17 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "proof": st.booleans(),
     "color": st.sampled_from(["Red", "Blue"]),
     "tags": st.lists(st.sampled_from(["new", "sale"]), min_size=1, unique=True),
-    "names": st.dictionaries(st.sampled_from(["de", "en"]), st.text(st.characters(codec="utf-8")), min_size=1),
+    "names": st.dictionaries(
+        st.sampled_from(["de", "en"]), st.text(st.characters(codec="utf-8")), min_size=1
+    ),
 }
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_comes_back_from_its_column(name: str) -> None:
-    """For every type of attribute, a value written to its Arrow column and read back is the same value, of its type."""
+    """For every type of attribute, a value written to its Arrow column and read back is the same
+    value, of its type.
+    """
     attribute: Attribute = ATTRIBUTES[name]
 
     @given(VALUES[name])
@@ -70,11 +74,19 @@ RUN = RunInfo("run", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), {})
 
 
 def said(value: Any, model: str = "tiny", **more: Any) -> AttributeValue:
-    told = {"source": "model" if value is not None else None, "method": f"mllm:{model}", "confidence": 0.9}
-    return AttributeValue(value, **{**told, "model": model, "prompt_hash": "p", "fingerprint": "f", **more})
+    told = {
+        "source": "model" if value is not None else None,
+        "method": f"mllm:{model}",
+        "confidence": 0.9,
+    }
+    return AttributeValue(
+        value, **{**told, "model": model, "prompt_hash": "p", "fingerprint": "f", **more}
+    )
 
 
-def answer(model: str = "tiny", description: str = "A mug.", **values: AttributeValue) -> ItemAnswer:
+def answer(
+    model: str = "tiny", description: str = "A mug.", **values: AttributeValue
+) -> ItemAnswer:
     told = ItemAnswer("a", values=values, method=f"mllm:{model}", model=model, prompt_hash="p")
     if not description:
         return told
@@ -90,12 +102,19 @@ def item(**values: AttributeValue) -> Item:
 
 def carried(tmp_path: Path, made: Item, **config: Any) -> list[Carried]:
     file = write_parquet(str(tmp_path), "items", 0, items_table(SHOP, [made], RUN))
-    chosen = {"attributes": frozenset({"color", "weight"}), "description": True, "stale": False, "num_buckets": 4}
+    chosen = {
+        "attributes": frozenset({"color", "weight"}),
+        "description": True,
+        "stale": False,
+        "num_buckets": 4,
+    }
     return list(read_carried(CarryConfig(str(tmp_path), SHOP, **{**chosen, **config}), file))
 
 
 def test_what_was_said_comes_back(tmp_path: Path) -> None:
-    """Values, unknowns with their reason, evidence and the description are carried over with all their provenance."""
+    """Values, unknowns with their reason, evidence and the description are carried over with all
+    their provenance.
+    """
     evidence = Evidence("title", 3, 7, "blue", None)
     weight = said(None, reason="model-unknown", confidence=None)
     made = item(color=said("Blue", evidence=evidence), weight=weight)
@@ -114,21 +133,34 @@ def test_failures_are_not_carried_over(tmp_path: Path, reason: str) -> None:
 def test_what_others_found_is_not_carried_over(tmp_path: Path) -> None:
     """Values of the source, of rules and of probes are found again, and are no answers."""
     by_rule = AttributeValue("Blue", "text", "rule", 0.9, Evidence("title", 0, 4, "blue"))
-    (found,) = carried(tmp_path, item(color=by_rule, weight=AttributeValue(3.0, "record", "given", 1.0)))
+    (found,) = carried(
+        tmp_path, item(color=by_rule, weight=AttributeValue(3.0, "record", "given", 1.0))
+    )
     assert found.current.values == {}
 
 
 def test_only_what_would_be_asked_alike_is_current(tmp_path: Path) -> None:
-    """What another question or another model gave is stale: dropped, or with `stale` kept apart, unknowns not."""
+    """What another question or another model gave is stale: dropped, or with `stale` kept apart,
+    unknowns not.
+    """
     made = item(color=said("Blue"), weight=said(3.0))
     (found,) = carried(tmp_path, made, attributes=frozenset({"weight"}), description=False)
-    assert (set(found.current.values), found.current.description, found.stale) == ({"weight"}, "", None)
-    (found,) = carried(tmp_path, made, attributes=frozenset({"weight"}), description=False, stale=True)
+    assert (set(found.current.values), found.current.description, found.stale) == (
+        {"weight"},
+        "",
+        None,
+    )
+    (found,) = carried(
+        tmp_path, made, attributes=frozenset({"weight"}), description=False, stale=True
+    )
     assert found.stale is not None
     assert (set(found.stale.values), found.stale.description) == ({"color"}, "A mug.")
     assert carried(tmp_path, made, said_by=("newer", "p")) == []
     (found,) = carried(tmp_path, made, said_by=("newer", "p"), stale=True)
-    assert (found.current.values, set(found.stale.values if found.stale else ())) == ({}, {"color", "weight"})
+    assert (found.current.values, set(found.stale.values if found.stale else ())) == (
+        {},
+        {"color", "weight"},
+    )
     (found,) = carried(tmp_path, made, said_by=("tiny", "p"), stale=True)
     assert found.stale is None
     unknown = item(color=said(None, reason="model-unknown", confidence=None))
@@ -151,7 +183,12 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     """Nothing is carried over from a file that holds other bytes than were written."""
     file = write_parquet(str(tmp_path), "items", 0, items_table(SHOP, [item()], RUN))
     with pytest.raises(DamagedFileError):
-        list(read_carried(CarryConfig(str(tmp_path), SHOP, frozenset(), True, False, 4), replace(file, digest="0")))
+        list(
+            read_carried(
+                CarryConfig(str(tmp_path), SHOP, frozenset(), True, False, 4),
+                replace(file, digest="0"),
+            )
+        )
 
 
 UNKNOWN = said(None, "newer", reason="model-unknown", confidence=None)
@@ -164,14 +201,18 @@ def test_without_a_past_the_fresh_answer_stands() -> None:
 
 
 def test_fresh_goes_before_current_before_stale() -> None:
-    """Per attribute: what was said today, else what still holds, else what another model said; unknowns come last."""
+    """Per attribute: what was said today, else what still holds, else what another model said;
+    unknowns come last.
+    """
     past = Carried(
         "a",
         "f",
         answer(color=said("Red"), weight=said(1.0), size=said("S")),
         answer("old", about=said("old"), code=said("old"), size=said("old"), weight=said(9.0)),
     )
-    fresh = answer("newer", "", color=said("Blue", "newer"), about=UNKNOWN, code=said("new", "newer"))
+    fresh = answer(
+        "newer", "", color=said("Blue", "newer"), about=UNKNOWN, code=said("new", "newer")
+    )
     merged = merge_answers(past, fresh)
     assert merged is not None
     assert {name: value.value for name, value in merged.values.items()} == {
@@ -190,9 +231,13 @@ def test_a_new_description_goes_before_old_ones() -> None:
     new = replace(answer("newer"), description="New.", fingerprint="n")
     merged = merge_answers(Carried("a", "f", answer("tiny", ""), old), new)
     assert merged == new
-    failed = ItemAnswer("a", method="mllm:newer", model="newer", prompt_hash="p", reason="budget", message="spent")
+    failed = ItemAnswer(
+        "a", method="mllm:newer", model="newer", prompt_hash="p", reason="budget", message="spent"
+    )
     kept = merge_answers(Carried("a", "f", answer("tiny", ""), old), failed)
-    assert kept == replace(old, reason="budget", message="spent"), "and it is told that the new one was not asked"
+    assert kept == replace(old, reason="budget", message="spent"), (
+        "and it is told that the new one was not asked"
+    )
 
 
 def test_stale_answers_are_no_answers_before_asking() -> None:

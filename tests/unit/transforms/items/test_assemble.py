@@ -16,12 +16,17 @@ def record(item_id: str, name: str = "x", paths: tuple[str, ...] = ()) -> Record
     return Record(item_id, {"title": name}, {"title": name}, paths, (), raw)
 
 
-def features(digest: str, vector: list[float] | None = None, description: str = "") -> ImageFeatures:
+def features(
+    digest: str, vector: list[float] | None = None, description: str = ""
+) -> ImageFeatures:
     data = np.array(vector, "<f4").tobytes() if vector else b""
     return ImageFeatures(digest, "0" * 16, 1, 1, "PNG", 1, vector=data, description=description)
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "yy", "zzz"])), max_size=12), st.randoms())
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "yy", "zzz"])), max_size=12),
+    st.randoms(),
+)
 def test_every_record_is_an_item_or_a_reject(keys: list[tuple[str, str]], chance: object) -> None:
     """Items plus rejects equal the records, and their order does not matter."""
     records = [record(item_id, name) for item_id, name in keys]
@@ -34,7 +39,10 @@ def test_every_record_is_an_item_or_a_reject(keys: list[tuple[str, str]], chance
 
 def test_rows_of_an_image_table_follow_the_records_own_pictures() -> None:
     """An item's pictures are the record's, then the table's in path order, each once."""
-    rows = [ImageRow("a", path, RawRecord(b"", "csv", "t.csv", 2)) for path in ("z.png", "own.png", "b.png")]
+    rows = [
+        ImageRow("a", path, RawRecord(b"", "csv", "t.csv", 2))
+        for path in ("z.png", "own.png", "b.png")
+    ]
     images = [ImageResult(path, features(path)) for path in ("own.png", "b.png", "z.png")]
     (item,) = assemble_bucket(0, [record("a", paths=("own.png",))], images, rows, ()).items
     assert [image.path for image in item.images] == ["own.png", "b.png", "z.png"]
@@ -42,8 +50,12 @@ def test_rows_of_an_image_table_follow_the_records_own_pictures() -> None:
 
 def test_a_row_without_its_item_is_set_aside() -> None:
     """A row of an image table whose item is missing is a reject that names the id."""
-    bucket = assemble_bucket(0, (), (), [ImageRow("ghost", "a.png", RawRecord(b"", "csv", "t.csv", 2))], ())
-    assert [(reject.reason, reject.item_id) for reject in bucket.rejects] == [("image-table-orphan", "ghost")]
+    bucket = assemble_bucket(
+        0, (), (), [ImageRow("ghost", "a.png", RawRecord(b"", "csv", "t.csv", 2))], ()
+    )
+    assert [(reject.reason, reject.item_id) for reject in bucket.rejects] == [
+        ("image-table-orphan", "ghost")
+    ]
 
 
 def test_an_image_vector_is_the_unit_mean_of_distinct_pictures() -> None:

@@ -23,7 +23,9 @@ def test_an_empty_record_has_no_text() -> None:
 
 def test_only_the_enriched_text_has_filled_values() -> None:
     """text_source holds the source's values only; text_enriched adds filled values and the picture."""
-    record = Record("a", {"title": "Mug"}, {"title": "Mug"}, (), (), RawRecord(b"", "jsonl", "f", 1))
+    record = Record(
+        "a", {"title": "Mug"}, {"title": "Mug"}, (), (), RawRecord(b"", "jsonl", "f", 1)
+    )
     values = {
         "title": AttributeValue("Mug", "record", "given", 1.0),
         "color": AttributeValue("Red", "text", "rule:closed-list", 0.9),

@@ -42,13 +42,23 @@ BUILDERS = {
     "text_encoder": (TEXT_ENCODERS, build_text_encoder, "text encoder"),
 }
 EVERY_MODEL = [(option, name) for option, (registry, _, _) in BUILDERS.items() for name in registry]
-TEXTS = ["Red cotton shirt.", "", "A lemon. " * 400, "Gewürztee für 2 €", "電子吉他", "Red cotton shirt."]
+TEXTS = [
+    "Red cotton shirt.",
+    "",
+    "A lemon. " * 400,
+    "Gewürztee für 2 €",
+    "電子吉他",
+    "Red cotton shirt.",
+]
 
 
 def pictures():
     """Six small pictures that differ, the last a copy of the first."""
     colors = ["red", "#336699", "white", "black", "gold"]
-    made = [Picture(f"{n:064x}", Image.new("RGB", (40 + 9 * n, 64), color)) for n, color in enumerate(colors)]
+    made = [
+        Picture(f"{n:064x}", Image.new("RGB", (40 + 9 * n, 64), color))
+        for n, color in enumerate(colors)
+    ]
     return [*made, made[0]]
 
 
@@ -86,7 +96,9 @@ def assert_unit_vector(vector, dimension):
 
 
 def test_image_encodings(image_encoder):
-    """One encoding per picture in order: a float32 unit vector of the stated dimension, labels best first."""
+    """One encoding per picture in order: a float32 unit vector of the stated dimension, labels best
+    first.
+    """
     first, second = image_encoder.encode_images(pictures()), image_encoder.encode_images(pictures())
     assert [type(e) for e in first] == [ImageEncoding] * 6
     for one, again in zip(first, second, strict=True):
@@ -132,7 +144,9 @@ def test_descriptions(tagger):
 
 
 def test_poison_costs_only_itself(image_encoder, tagger):
-    """A picture that no model can take costs its own answer, under a registered reason, and no other."""
+    """A picture that no model can take costs its own answer, under a registered reason, and no
+    other.
+    """
     broken = Picture("f" * 64, None)
     for call, ask in (
         (image_encoder.encode_images, pictures()),
@@ -183,13 +197,17 @@ def test_missing_requirements_are_named():
 
 
 def test_building_imports_nothing_heavy():
-    """Registry, tagger and encoders can be built and asked for their names without any model library."""
+    """Registry, tagger and encoders can be built and asked for their names without any model
+    library.
+    """
     script = (
         "import sys; from transforms.models import *; from transforms.models.contract import ModelOptions as O\n"
         "for build in (build_tagger, build_image_encoder, build_text_encoder): build(O()).model\n"
         "print(sorted({'torch', 'rapidocr', 'onnxruntime', 'cv2', 'sentence_transformers'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 

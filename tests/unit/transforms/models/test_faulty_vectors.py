@@ -45,7 +45,9 @@ def test_a_sound_vector_passes_as_it_is() -> None:
 
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_faulty_vector_is_a_failure(fault: str) -> None:
-    """A vector of another type, shape or length, or one that is not finite, is a Failure that says so."""
+    """A vector of another type, shape or length, or one that is not finite, is a Failure that says
+    so.
+    """
     found = checked_vector(FAULTY[fault], 2, "embed-failed")  # type: ignore[arg-type]
     assert isinstance(found, Failure)
     assert found.reason == "embed-failed"
@@ -75,24 +77,32 @@ class ShortImages(FakeImageEncoder):
 
 
 def test_one_bad_text_vector_flags_one_item() -> None:
-    """An item whose vector is not finite goes on without it and is flagged; its neighbours keep theirs."""
+    """An item whose vector is not finite goes on without it and is flagged; its neighbours keep
+    theirs.
+    """
     encoder = NanTexts(ModelOptions())
     encoder.load()
     raw = RawRecord(b"", "jsonl", "f", 1)
-    items = [Item(Record(text, {}, {}, (), (), raw), text_enriched=text) for text in ("good", "bad", "fine")]
+    items = [
+        Item(Record(text, {}, {}, (), (), raw), text_enriched=text)
+        for text in ("good", "bad", "fine")
+    ]
     embedded = embed_items(items, encoder)
     assert [item.text_vector is not None for item in embedded] == [True, False, True]
     assert [[flag.reason for flag in item.flags] for item in embedded] == [[], ["embed-failed"], []]
 
 
 def test_one_bad_image_vector_marks_one_picture() -> None:
-    """A picture whose vector has a wrong shape keeps its description; descriptions carry their fingerprint."""
+    """A picture whose vector has a wrong shape keeps its description; descriptions carry their
+    fingerprint.
+    """
     options = ModelOptions()
     encoder, tagger = ShortImages(options), FakeTagger(options)
     encoder.load()
     tagger.load()
     pictures = [
-        DecodedPicture(Picture(digest, Image.new("RGB", (4, 4))), 4, 4, "PNG", 1, "0" * 16) for digest in ("bad", "ok")
+        DecodedPicture(Picture(digest, Image.new("RGB", (4, 4))), 4, 4, "PNG", 1, "0" * 16)
+        for digest in ("bad", "ok")
     ]
     bad, good = tag_pictures(pictures, encoder, tagger)
     assert (bad.vector, bad.failure) == (b"", "backend-failed")
@@ -107,12 +117,21 @@ def test_one_bad_image_vector_marks_one_picture() -> None:
     ("style", "kept"), [(None, 0), ([0.5, 60_000], 2), ([0.5, 70_000], 0), ([0.5, float("nan")], 0)]
 )
 def test_a_style_that_is_no_number_is_left_out(style: list[float] | None, kept: int) -> None:
-    """A style with an entry that is none, or beyond half precision, is not kept: it would spoil all it is compared with."""
+    """A style with an entry that is none, or beyond half precision, is not kept: it would spoil all
+    it is compared with.
+    """
     packed = packed_style(None if style is None else np.array(style, np.float32))
     assert len(packed) == 2 * kept
 
 
 def test_a_style_of_another_kind_costs_no_picture() -> None:
     """What is no row of float32 is left out, and raises nothing."""
-    for odd in (["a"], "style", 3, np.array([[1.0]], np.float32), np.array([1.0], np.float64), np.array([None])):
+    for odd in (
+        ["a"],
+        "style",
+        3,
+        np.array([[1.0]], np.float32),
+        np.array([1.0], np.float64),
+        np.array([None]),
+    ):
         assert packed_style(odd) == b""  # type: ignore[arg-type]

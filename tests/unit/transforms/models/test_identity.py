@@ -18,7 +18,10 @@ def folder(tmp_path):
     folder = tmp_path / "vlm"
     folder.mkdir()
     (folder / "config.json").write_text("{}", "utf-8")
-    spans = {f"layer.{n}": {"data_offsets": [n * TENSOR_BYTES, (n + 1) * TENSOR_BYTES]} for n in range(TENSORS)}
+    spans = {
+        f"layer.{n}": {"data_offsets": [n * TENSOR_BYTES, (n + 1) * TENSOR_BYTES]}
+        for n in range(TENSORS)
+    }
     header = json.dumps({"__metadata__": {"format": "pt"}, **spans}).encode()
     weights = struct.pack("<Q", len(header)) + header + bytes(TENSORS * TENSOR_BYTES)
     (folder / "model.safetensors").write_bytes(weights)
@@ -40,7 +43,9 @@ def test_hub_id():
 
 
 def test_a_copy_is_the_same_model(folder, tmp_path):
-    """A folder with equal files is the same model, wherever it lies and whatever is written about it."""
+    """A folder with equal files is the same model, wherever it lies and whatever is written about
+    it.
+    """
     copy = tmp_path / "elsewhere" / "vlm"
     shutil.copytree(folder, copy)
     (copy / "README.md").write_text("A copy.", "utf-8")
@@ -52,7 +57,9 @@ def test_a_copy_is_the_same_model(folder, tmp_path):
 
 @pytest.mark.parametrize("number", [0, 17, TENSORS - 1])
 def test_one_trained_tensor(folder, number):
-    """Weights that differ in one tensor only, with equal names, sizes and headers, are another model."""
+    """Weights that differ in one tensor only, with equal names, sizes and headers, are another
+    model.
+    """
     before = model_identity(str(folder))
     write_tensor(folder / "model.safetensors", number)
     assert model_identity(str(folder)) != before

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.template import ColumnFormat
-from transforms.normalise.cells import as_mapping, as_text, given_text, is_null, reach, split_list, split_paths
+from transforms.normalise.cells import (
+    as_mapping,
+    as_text,
+    given_text,
+    is_null,
+    reach,
+    split_list,
+    split_paths,
+)
 
 TEXT = ColumnFormat()
 LIST = ColumnFormat(format="list", ignore=("n/a",))
@@ -22,13 +30,25 @@ SHOP_PATHS = ColumnFormat(format="list", path_separator="/", ignore=("Default Ca
 
 CELLS = st.recursive(
     st.one_of(
-        *(st.none(), st.booleans(), st.integers(), st.floats(), st.decimals(), st.dates(), st.datetimes()),
+        *(
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(),
+            st.decimals(),
+            st.dates(),
+            st.datetimes(),
+        ),
         *(st.text(max_size=20), st.binary(max_size=5)),
     ),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=12,
 )
-FORMATS = st.sampled_from([TEXT, LIST, PAIRS, SHOP_PATHS, ColumnFormat(format="path", separator=" > ")])
+FORMATS = st.sampled_from(
+    [TEXT, LIST, PAIRS, SHOP_PATHS, ColumnFormat(format="path", separator=" > ")]
+)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +75,8 @@ def test_json_in_cells_keeps_its_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", [None, "", " \n", "N/A", float("nan"), Decimal("NaN"), [], {}, [None, ["", {"a": None}]], ()]
+    "cell",
+    [None, "", " \n", "N/A", float("nan"), Decimal("NaN"), [], {}, [None, ["", {"a": None}]], ()],
 )
 def test_null_is_what_holds_nothing(cell: Any) -> None:
     """None, NaN, the template's null texts and containers of only such are all the same: nothing."""
@@ -75,12 +96,18 @@ def test_lists_are_split_and_emptied_of_nothing() -> None:
     assert split_list("[sic], b", LIST) == ["[sic]", " b"]
     assert split_list(["a,b", None, 3], LIST) == ["a,b", 3]
     assert split_list("a,b", TEXT) == ["a,b"]
-    assert split_list("\nNylon\nMesh\n", ColumnFormat(format="list", separator="\n")) == ["Nylon", "Mesh"]
+    assert split_list("\nNylon\nMesh\n", ColumnFormat(format="list", separator="\n")) == [
+        "Nylon",
+        "Mesh",
+    ]
 
 
 def test_an_entity_at_a_semicolon_is_not_cut() -> None:
     """Where entries are parted by semicolons, the one that ends an entity parts nothing."""
-    assert split_list("Cocona&reg;;Wool", ColumnFormat(format="list", separator=";")) == ["Cocona®", "Wool"]
+    assert split_list("Cocona&reg;;Wool", ColumnFormat(format="list", separator=";")) == [
+        "Cocona®",
+        "Wool",
+    ]
 
 
 def test_pairs_keep_separators_inside_values() -> None:
@@ -94,7 +121,9 @@ def test_pairs_keep_separators_inside_values() -> None:
 
 
 def test_mappings_of_all_kinds_are_reached() -> None:
-    """Objects, Arrow maps and JSON texts are looked into by key, also nested and with dots in a key."""
+    """Objects, Arrow maps and JSON texts are looked into by key, also nested and with dots in a
+    key.
+    """
     assert as_mapping([("en", "mug"), ("de", "Becher")], TEXT) == {"en": "mug", "de": "Becher"}
     assert as_mapping('{"en": "mug"}', TEXT) == {"en": "mug"}
     assert as_mapping("{broken", TEXT) is None
@@ -113,7 +142,11 @@ def test_mappings_of_all_kinds_are_reached() -> None:
         (["Fruit", "Apple"], ColumnFormat(format="path"), ["Fruit > Apple"]),
         ([["Fruit", "Apple"], ["Sale"]], TEXT, ["Fruit > Apple", "Sale"]),
         (["Men/Tops", "Sale"], SHOP_PATHS, ["Men > Tops", "Sale"]),
-        ("Food > Tea &amp; Coffee >", ColumnFormat(format="path", separator=">"), ["Food > Tea & Coffee"]),
+        (
+            "Food > Tea &amp; Coffee >",
+            ColumnFormat(format="path", separator=">"),
+            ["Food > Tea & Coffee"],
+        ),
         ("Mugs", TEXT, ["Mugs"]),
         ("Default Category", SHOP_PATHS, []),
         ({"a": 1}, TEXT, [None]),
@@ -166,7 +199,11 @@ def test_no_cell_breaks_anything(cell: Any, column: ColumnFormat, keyed: bool) -
 
 
 @given(
-    st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), st.text(alphabet="abc |;.", max_size=10), max_size=6)
+    st.dictionaries(
+        st.from_regex(r"[a-z_]{1,8}", fullmatch=True),
+        st.text(alphabet="abc |;.", max_size=10),
+        max_size=6,
+    )
 )
 def test_pairs_round_trip(pairs: dict[str, str]) -> None:
     """What is written as pairs is read back, key by key."""

@@ -1,4 +1,6 @@
-"""A parsed record in the template's terms: identity, time, values beside what was given, pictures, duplicates."""
+"""A parsed record in the template's terms: identity, time, values beside what was given, pictures,
+duplicates.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,10 @@ def test_the_second_id_column_counts_when_the_first_is_empty() -> None:
 def test_values_stand_beside_what_was_given() -> None:
     """The source's cell stays as it wrote it; the value is the normalised form."""
     result = record(
-        name=" <b>Mug</b> ", net="0.5 kg", titles={"de": "Becher"}, extra="color=red,material=Wool|Silk,x=1"
+        name=" <b>Mug</b> ",
+        net="0.5 kg",
+        titles={"de": "Becher"},
+        extra="color=red,material=Wool|Silk,x=1",
     )
     assert result.values == {
         "title": "Mug", "titles": {"de": "Becher"}, "color": "Red", "material": ["Wool"], "weight": 500.0,
@@ -133,26 +138,39 @@ def test_the_first_column_with_something_wins() -> None:
 
 
 def test_a_cell_without_the_keys_it_should_have_is_flagged() -> None:
-    """Where an object is expected and something else stands, the cell is kept as given and the flag says so."""
+    """Where an object is expected and something else stands, the cell is kept as given and the flag
+    says so.
+    """
     result = record(titles=["Mug"], color="red")
     assert result.given["title"] == '["Mug"]'
     assert reasons(result) == [("value-wrong-type", "title"), ("value-wrong-type", "titles")]
 
 
 def test_a_cell_of_pairs_without_a_pair_is_flagged() -> None:
-    """Text where key=value pairs should stand is kept as given, and the flag shows what a pair looks like."""
+    """Text where key=value pairs should stand is kept as given, and the flag shows what a pair
+    looks like.
+    """
     result = record(extra="colour red", color="red")
     assert result.given == {"color": "colour red", "material": "colour red"}
     assert reasons(result) == [("value-wrong-type", "color"), ("value-wrong-type", "material")]
-    expected = "extra is 'colour red' and holds no color; write pairs such as color=value, parted by ','"
+    expected = (
+        "extra is 'colour red' and holds no color; write pairs such as color=value, parted by ','"
+    )
     assert result.flags[0].detail == expected
     assert record(name="Mug", extra="x=1").flags == record(name="Mug", extra=" N/A ").flags == ()
 
 
 def test_the_source_of_each_cell_is_kept() -> None:
-    """The source that gave a cell is named as the template writes it, valid or not; the digest does not cover it."""
+    """The source that gave a cell is named as the template writes it, valid or not; the digest does
+    not cover it.
+    """
     result = record(titles={"de": "Becher"}, color="red", stock="perhaps")
-    assert result.origins == {"title": "titles.de", "titles": "titles", "color": "color", "stock": "stock"}
+    assert result.origins == {
+        "title": "titles.de",
+        "titles": "titles",
+        "color": "color",
+        "stock": "stock",
+    }
     assert set(result.origins) == set(result.given)
     assert content_digest(replace(result, origins={})) == content_digest(result)
 
@@ -166,7 +184,10 @@ def test_one_column_can_feed_a_weight_and_a_volume() -> None:
     """An amount goes to the attribute that it fits, without a flag at the other."""
     volume = record(net="1l")
     assert (volume.values, volume.given, volume.flags) == ({"volume": 1000.0}, {"volume": "1l"}, ())
-    assert reasons(record(net="much")) == [("value-wrong-type", "weight"), ("value-wrong-type", "volume")]
+    assert reasons(record(net="much")) == [
+        ("value-wrong-type", "weight"),
+        ("value-wrong-type", "volume"),
+    ]
 
 
 def test_event_times() -> None:
@@ -178,7 +199,9 @@ def test_event_times() -> None:
 
 
 def test_picture_references() -> None:
-    """Several columns, lists and separated cells give one list in order, each picture once, without the prefix."""
+    """Several columns, lists and separated cells give one list in order, each picture once, without
+    the prefix.
+    """
     result = record(photo="/a/1.jpg", more_photos="/b/2.jpg, /a/1.jpg,no_selection,,c.jpg")
     assert result.image_refs == ("a/1.jpg", "b/2.jpg", "c.jpg")
     assert record(photo=["1.jpg", None, "2,3.jpg"]).image_refs == ("1.jpg", "2,3.jpg")
@@ -209,21 +232,35 @@ def test_rows_of_the_image_table() -> None:
         assert rejected.reason == "image-table-row-invalid"
     bad_id = normalise_image_row(SHOP, RAW, {"sku": 1.5, "file": "1.jpg"})
     assert isinstance(bad_id, Reject)
-    no_table = SHOP.model_copy(update={"record": SHOP.record.model_copy(update={"images": type(SHOP.record.images)()})})
+    no_table = SHOP.model_copy(
+        update={"record": SHOP.record.model_copy(update={"images": type(SHOP.record.images)()})}
+    )
     with pytest.raises(ValueError, match="no image table"):
         normalise_image_row(no_table, RAW, {})
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 LIKELY = st.sampled_from(
-    ["Red", "color=Red,material=Wool|x", "Root/Men/Tees,Root", "1l", "4006381333931", "<p>&amp;</p>", "N/A"]
+    [
+        "Red",
+        "color=Red,material=Wool|x",
+        "Root/Men/Tees,Root",
+        "1l",
+        "4006381333931",
+        "<p>&amp;</p>",
+        "N/A",
+    ]
 )
 COLUMNS = sorted({*SHOP.mapped_columns, "unknown"})
-ROWS = st.dictionaries(st.sampled_from(COLUMNS), JSON | LIKELY | st.dictionaries(st.sampled_from(["en", "de"]), JSON))
+ROWS = st.dictionaries(
+    st.sampled_from(COLUMNS), JSON | LIKELY | st.dictionaries(st.sampled_from(["en", "de"]), JSON)
+)
 NULLS = frozenset(["", "n/a", "no_selection"])
 READ_WHOLE = {"titles": "titles", "text": "about", "stock": "stock", "ean": "ean"}
 
@@ -231,7 +268,9 @@ READ_WHOLE = {"titles": "titles", "text": "about", "stock": "stock", "ean": "ean
 @given(ROWS)
 @settings(max_examples=200, deadline=None)
 def test_any_cells_give_a_record_or_a_registered_reason(cells: dict[str, Any]) -> None:
-    """Nothing raises; every flag is registered; what the source gave is kept to the letter; the element serialises."""
+    """Nothing raises; every flag is registered; what the source gave is kept to the letter; the
+    element serialises.
+    """
     result = NORMALISER.normalise(RAW, cells)
     if isinstance(result, Reject):
         assert reason(result.reason).effects == (Effect.QUARANTINE,)
@@ -245,13 +284,19 @@ def test_any_cells_give_a_record_or_a_registered_reason(cells: dict[str, Any]) -
         if name in result.given:
             assert result.given[name] == given_text(cell)
         elif not is_null(cell, NULLS):
-            assert isinstance(cell, str | list | dict)  # markup, invisible characters or nulls that leave nothing
+            assert isinstance(
+                cell, str | list | dict
+            )  # markup, invisible characters or nulls that leave nothing
     assert decoder(Record).decode(encode(result)) == result
-    assert content_digest(result) == content_digest(replace(result, raw=replace(RAW, position=99), flags=()))
+    assert content_digest(result) == content_digest(
+        replace(result, raw=replace(RAW, position=99), flags=())
+    )
 
 
 def test_the_digest_covers_what_the_record_says() -> None:
-    """Id, values, given cells, pictures and event time shape the digest; the order of columns does not."""
+    """Id, values, given cells, pictures and event time shape the digest; the order of columns does
+    not.
+    """
     base = record(name="Mug", color="red")
     assert content_digest(base) == content_digest(record(color="red", name="Mug"))
     different = [

@@ -44,7 +44,9 @@ def test_one_instant_in_all_its_forms(cell: Any) -> None:
 def test_dates_are_their_midnight() -> None:
     """A day counts from its first instant in UTC, also when JSON writes it as a number."""
     midnight = NOON - 12 * 3600 * 1_000_000
-    assert {parse_event_ts(cell) for cell in (date(2026, 1, 31), "2026-01-31", "20260131", 20260131)} == {midnight}
+    assert {
+        parse_event_ts(cell) for cell in (date(2026, 1, 31), "2026-01-31", "20260131", 20260131)
+    } == {midnight}
 
 
 def test_fractions_are_kept_to_the_microsecond() -> None:
@@ -55,7 +57,8 @@ def test_fractions_are_kept_to_the_microsecond() -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["yesterday", "", "31.01.2026", 7, 2026, True, None, [], {}, "2026-13-01", 1e300, pd.NaT]
+    "cell",
+    ["yesterday", "", "31.01.2026", 7, 2026, True, None, [], {}, "2026-13-01", 1e300, pd.NaT],
 )
 def test_what_is_no_time_is_none(cell: Any) -> None:
     """Local date styles, small numbers and other things are refused and not guessed."""

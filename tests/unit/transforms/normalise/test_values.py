@@ -1,4 +1,6 @@
-"""One cell, one attribute: the value in normalised form, or a flag that says what is wrong and what is allowed."""
+"""One cell, one attribute: the value in normalised form, or a flag that says what is wrong and what
+is allowed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ from schemas.template import ColumnFormat
 from transforms.normalise.values import compile_reader, shorten
 
 COLORS = [{"value": "Red", "synonyms": ["rouge"]}, "Blue", {"value": "LumaTech", "synonyms": []}]
-TREE = ["Fruit", "Fruit > Apple", {"value": "Tops > Tees", "synonyms": ["Men > Tops > Tees", "tee"]}]
+TREE = [
+    "Fruit",
+    "Fruit > Apple",
+    {"value": "Tops > Tees", "synonyms": ["Men > Tops > Tees", "tee"]},
+]
 
 
 def read(
@@ -58,7 +64,10 @@ def test_length_and_pattern_are_checked_after_cleaning() -> None:
     assert read("<b>abc</b>", type="string", max_length=3) == ("abc", [])
     assert read("abcd", type="string", max_length=3) == (None, ["value-too-long"])
     assert read("AB-12", type="string", pattern="[A-Z]+-[0-9]+") == ("AB-12", [])
-    assert read("AB-12x", type="string", pattern="[A-Z]+-[0-9]+") == (None, ["value-pattern-mismatch"])
+    assert read("AB-12x", type="string", pattern="[A-Z]+-[0-9]+") == (
+        None,
+        ["value-pattern-mismatch"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,8 +88,12 @@ def test_length_and_pattern_are_checked_after_cleaning() -> None:
         (-1, None, ["value-out-of-range"]),
     ],
 )
-def test_numbers_come_in_the_attributes_unit(cell: Any, value: float | None, reasons: list[str]) -> None:
-    """Amounts are converted, bare numbers are in the unit already, and both bounds are checked after that."""
+def test_numbers_come_in_the_attributes_unit(
+    cell: Any, value: float | None, reasons: list[str]
+) -> None:
+    """Amounts are converted, bare numbers are in the unit already, and both bounds are checked
+    after that.
+    """
     assert read(cell, type="number", unit="g", min=0, max=5000) == (value, reasons)
 
 
@@ -102,14 +115,18 @@ def test_the_allowed_range_is_named(bounds: dict[str, float], cell: float, allow
 
 
 def test_whole_numbers() -> None:
-    """An integer attribute takes no fractions, and nothing that a 64-bit column cannot hold exactly."""
+    """An integer attribute takes no fractions, and nothing that a 64-bit column cannot hold
+    exactly.
+    """
     assert read("1994", type="number", integer=True) == (1994.0, [])
     assert read(1994.5, type="number", integer=True) == (None, ["value-wrong-type"])
     assert read(1e300, type="number", integer=True) == (None, ["value-out-of-range"])
 
 
 def test_a_column_that_feeds_two_measures() -> None:
-    """An amount that fits another attribute of the same column is no mistake; without a unit it may be either."""
+    """An amount that fits another attribute of the same column is no mistake; without a unit it may
+    be either.
+    """
     assert read("1l", siblings=("ml",), type="number", unit="g") == (None, [])
     assert read("2 kg", siblings=("ml",), type="number", unit="g") == (2000.0, [])
     assert read("2", siblings=("ml",), type="number", unit="g") == (None, ["value-wrong-type"])
@@ -152,20 +169,30 @@ def test_closed_lists_know_synonyms(cell: Any, value: str | None, reasons: list[
 
 
 def test_several_values_keep_the_known_ones() -> None:
-    """Of several entries the known are kept in the list's order, once each, and the others are flagged together."""
+    """Of several entries the known are kept in the list's order, once each, and the others are
+    flagged together.
+    """
     column = ColumnFormat(format="list", separator="|")
     assert read("Blue|rouge|Red", column, type="multi_enum", values=COLORS) == (["Red", "Blue"], [])
-    assert read("Blue|Mauve|Puce|", column, type="multi_enum", values=COLORS) == (["Blue"], ["value-not-in-list"])
+    assert read("Blue|Mauve|Puce|", column, type="multi_enum", values=COLORS) == (
+        ["Blue"],
+        ["value-not-in-list"],
+    )
     assert read(["Blue", {}, 7.5, True], type="multi_enum", values=COLORS) == (
         ["Blue"], ["value-not-in-list", "value-wrong-type"],
     )  # fmt: skip
 
 
 def test_the_deepest_known_category_wins() -> None:
-    """Of several given paths the deepest that the list knows counts; the shop's other paths are no mistake."""
+    """Of several given paths the deepest that the list knows counts; the shop's other paths are no
+    mistake.
+    """
     column = ColumnFormat(format="list", path_separator="/", ignore=("Default",))
     tree = {"type": "category", "values": TREE}
-    assert read("Default/Sale,Default/Fruit,Default/Fruit/Apple,Default", column, **tree) == ("Fruit > Apple", [])
+    assert read("Default/Sale,Default/Fruit,Default/Fruit/Apple,Default", column, **tree) == (
+        "Fruit > Apple",
+        [],
+    )
     assert read("Men/Tops/Tees", column, **tree) == ("Tops > Tees", [])
     assert read("Sale/Tops,Promotions", column, **tree) == (None, ["value-not-in-list"])
     assert read("Default", column, **tree) == (None, [])
@@ -174,7 +201,9 @@ def test_the_deepest_known_category_wins() -> None:
 
 
 def test_identifiers_are_checked() -> None:
-    """A GTIN keeps its digits only; a wrong check digit and what is no number at all are told apart."""
+    """A GTIN keeps its digits only; a wrong check digit and what is no number at all are told
+    apart.
+    """
     gtin = {"type": "identifier", "scheme": "gtin"}
     assert read("4006381 333931", **gtin) == ("4006381333931", [])
     assert read(4006381333931, **gtin) == ("4006381333931", [])
@@ -185,12 +214,17 @@ def test_identifiers_are_checked() -> None:
 
 
 def test_localized_texts() -> None:
-    """Languages come sorted, with hyphens; what is no text or no language is flagged, the rest is kept."""
+    """Languages come sorted, with hyphens; what is no text or no language is flagged, the rest is
+    kept.
+    """
     titles = {"zh_TW": "蘋果", "en": "<b>An apple</b>", "de": None, "fr": ""}
     assert read(titles, type="localized") == ({"en": "An apple", "zh-TW": "蘋果"}, [])
     assert read([("en", "Mug")], type="localized") == ({"en": "Mug"}, [])
     assert read('{"en": "Mug"}', type="localized") == ({"en": "Mug"}, [])
-    assert read({"en": "Mug", "de": ["x"], "?": "y"}, type="localized") == ({"en": "Mug"}, ["value-wrong-type"] * 2)
+    assert read({"en": "Mug", "de": ["x"], "?": "y"}, type="localized") == (
+        {"en": "Mug"},
+        ["value-wrong-type"] * 2,
+    )
     assert read({"en": "Mug", "de": "Becher"}, type="localized", languages=["en"]) == (
         {"en": "Mug"},
         ["value-not-in-list"],
@@ -201,17 +235,24 @@ def test_localized_texts() -> None:
 
 def test_messages_name_the_value_and_what_is_allowed() -> None:
     """A flag tells the value, shortened, and what would have been right."""
-    attribute = Attribute.model_validate({"name": "year", "type": "number", "min": 1880, "max": 2100})
+    attribute = Attribute.model_validate(
+        {"name": "year", "type": "number", "min": 1880, "max": 2100}
+    )
     _, (flag,) = compile_reader(attribute)("1066", ColumnFormat(), False)
     assert flag.detail == "'1066' is 1066; allowed: at least 1880 and at most 2100"
     attribute = Attribute.model_validate({"name": "color", "type": "enum", "values": COLORS})
     _, (flag,) = compile_reader(attribute)("x" * 500, ColumnFormat(), False)
-    assert flag.detail == f"'{'x' * 80}… (500 characters)' not in the list; allowed: Red, Blue, LumaTech"
+    assert (
+        flag.detail
+        == f"'{'x' * 80}… (500 characters)' not in the list; allowed: Red, Blue, LumaTech"
+    )
     assert shorten({"a": [1]}) == '{"a":[1]}'
 
 
 def test_parts_of_compound_cells() -> None:
-    """Of a pack size or dimensions, the part is read that is meant; a cell of other parts is no mistake."""
+    """Of a pack size or dimensions, the part is read that is meant; a cell of other parts is no
+    mistake.
+    """
     count, each, total = (
         {"type": "number", "part": "pack_count"},
         *({"type": "number", "unit": "ml", "part": part} for part in ("each", "total")),
@@ -220,7 +261,9 @@ def test_parts_of_compound_cells() -> None:
     assert [read(cell, **count)[0] for cell in cells] == [6, None, 12, 6]
     assert [read(cell, **each)[0] for cell in cells[:3]] == [330, 330, None]
     assert [read(cell, **total)[0] for cell in cells[:3]] == [1980, 330, None]
-    assert [read(cell, **entry)[1] for cell in cells[:3] for entry in (count, each, total)] == [[]] * 9
+    assert [read(cell, **entry)[1] for cell in cells[:3] for entry in (count, each, total)] == [
+        []
+    ] * 9
     width, depth = ({"type": "number", "unit": "cm", "part": part} for part in ("width", "depth"))
     assert read("H 10 cm, B 5 cm", **width) == (5, [])
     assert read("H 10 cm, B 5 cm", **depth) == (None, [])

@@ -21,24 +21,34 @@ def drawn(count: int, chance: object, seed: int = 1) -> tuple[np.ndarray, np.nda
 
 
 def test_each_kind_maps_as_it_says() -> None:
-    """Isotonic is linear between points and flat outside, sigmoid is Platt's, constant does not look; all are capped."""
+    """Isotonic is linear between points and flat outside, sigmoid is Platt's, constant does not
+    look; all are capped.
+    """
     isotonic = Calibration("isotonic", (0.2, 0.6), (0.1, 0.9), 0.8)
     assert isotonic([0.0, 0.4, 0.6]).tolist() == pytest.approx([0.1, 0.5, 0.8])
     sigmoid = Calibration("sigmoid", (2.0,), (-1.0,), 0.99)
-    assert sigmoid([0.5, 0.7]).tolist() == pytest.approx([1 / (1 + np.e), 1 / (1 + np.exp(1 - 2 * np.log(7 / 3)))])
+    assert sigmoid([0.5, 0.7]).tolist() == pytest.approx(
+        [1 / (1 + np.e), 1 / (1 + np.exp(1 - 2 * np.log(7 / 3)))]
+    )
     assert Calibration("constant", (), (0.7,))([[0.0, 1.0]]).tolist() == [[0.7, 0.7]]
 
 
-@pytest.mark.parametrize(("right", "expected"), [([], 1 / 2), ([True] * 8, 9 / 10), ([False] * 8, 1 / 10)])
+@pytest.mark.parametrize(
+    ("right", "expected"), [([], 1 / 2), ([True] * 8, 9 / 10), ([False] * 8, 1 / 10)]
+)
 def test_all_alike_is_a_constant(right: list[bool], expected: float) -> None:
-    """Where no answer was wrong, or none right, or none given, scores say nothing and Laplace's rule counts."""
+    """Where no answer was wrong, or none right, or none given, scores say nothing and Laplace's
+    rule counts.
+    """
     calibration = fit_calibration(np.linspace(0.5, 1, len(right)), right, range(len(right)))
     assert (calibration.kind, calibration.y) == ("constant", (pytest.approx(expected),))
     assert calibration([1.0]).tolist() == pytest.approx([expected])
 
 
 def test_scores_below_all_that_were_measured_count_less() -> None:
-    """Of a lower score than any held-back answer had, nothing was measured: it never gets what those got."""
+    """Of a lower score than any held-back answer had, nothing was measured: it never gets what
+    those got.
+    """
     for right in ([True] * 200, [True] * 199 + [False]):
         calibration = fit_calibration(np.linspace(0.8, 1, 200), right, np.arange(200) % 5)
         nothing, low, lowest, high = calibration([0.0, 0.79, 0.8, 1.0])
@@ -48,7 +58,9 @@ def test_scores_below_all_that_were_measured_count_less() -> None:
 
 
 def test_the_kind_that_predicts_unseen_groups_best_is_taken() -> None:
-    """A jump is followed by steps, a smooth rise by a curve; few rows, or one group, allow no steps."""
+    """A jump is followed by steps, a smooth rise by a curve; few rows, or one group, allow no
+    steps.
+    """
     jump = drawn(600, lambda scores: np.where(scores < 0.75, 0.1, 0.97))
     assert fit_calibration(*jump).kind == "isotonic"
     assert fit_calibration(*drawn(150, lambda scores: scores)).kind == "sigmoid"
@@ -65,7 +77,9 @@ def test_the_kind_that_predicts_unseen_groups_best_is_taken() -> None:
 def test_probabilities_rise_with_scores_and_never_reach_one(
     answers: list[tuple[float, bool, int]], asked: list[float]
 ) -> None:
-    """Whatever was held back, a higher score gets no lower probability, and none is above 1 - 1 / (n + 2)."""
+    """Whatever was held back, a higher score gets no lower probability, and none is above 1 - 1 /
+    (n + 2).
+    """
     calibration = fit_calibration(*zip(*answers, strict=True))
     probabilities = calibration(sorted(asked))
     assert np.all(np.diff(probabilities) >= 0)
@@ -82,24 +96,34 @@ def test_probabilities_are_about_right(count: int) -> None:
 
 
 def fits(count: int, hits: int, target: float) -> bool:
-    return (hits + 0.5) / (count + 1) >= target and beta.ppf(0.1, hits + 0.5, count - hits + 0.5) >= target - 0.05
+    return (hits + 0.5) / (count + 1) >= target and beta.ppf(
+        0.1, hits + 0.5, count - hits + 0.5
+    ) >= target - 0.05
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    answers=st.lists(st.tuples(st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99]), st.integers(0, 9)), max_size=120),
+    answers=st.lists(
+        st.tuples(st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99]), st.integers(0, 9)), max_size=120
+    ),
     target=st.sampled_from([0.5, 0.8, 0.9, 0.95]),
     least=st.sampled_from([0.0, 0.9, 1.0]),
 )
 def test_the_cut_is_the_lowest_that_is_expected_to_keep_the_target(
     answers: list[tuple[float, int]], target: float, least: float
 ) -> None:
-    """Of all thresholds from `least` on, the lowest whose answers, ties together, reach the target; else none."""
+    """Of all thresholds from `least` on, the lowest whose answers, ties together, reach the target;
+    else none.
+    """
     confidences = [confidence for confidence, _ in answers]
     right = [luck > 0 for _, luck in answers]
     cut = choose_cut(confidences, right, target, least, len(answers) + 10)
     above = {
-        threshold: [hit for confidence, hit in zip(confidences, right, strict=True) if confidence >= threshold]
+        threshold: [
+            hit
+            for confidence, hit in zip(confidences, right, strict=True)
+            if confidence >= threshold
+        ]
         for threshold in confidences
         if threshold >= least
     }
@@ -119,7 +143,9 @@ def test_new_answers_reach_the_target(target: float) -> None:
         confidences = rng.uniform(0.5, 1, 300)
         cut = choose_cut(confidences, rng.uniform(size=300) < confidences, target, 0.0, 300)
         if cut.threshold <= 1:
-            right_share.append((1 + cut.threshold) / 2)  # what a confidence promises comes true here
+            right_share.append(
+                (1 + cut.threshold) / 2
+            )  # what a confidence promises comes true here
     assert len(right_share) > 30
     assert np.mean(right_share) >= target - 0.02
 
@@ -131,7 +157,13 @@ def test_a_dozen_lucky_answers_do_not_suffice() -> None:
 
 
 def test_none_fits() -> None:
-    """Where answers are wrong too often, not sure enough, or missing, the threshold is out of reach."""
-    for confidences, right in (([0.9] * 50, [True, False] * 25), ([0.7] * 50, [True] * 50), ([], [])):
+    """Where answers are wrong too often, not sure enough, or missing, the threshold is out of
+    reach.
+    """
+    for confidences, right in (
+        ([0.9] * 50, [True, False] * 25),
+        ([0.7] * 50, [True] * 50),
+        ([], []),
+    ):
         cut = choose_cut(confidences, right, 0.9, 0.8, 50)
         assert (cut.threshold, cut.answers, cut.coverage) == (2.0, 0, 0.0)

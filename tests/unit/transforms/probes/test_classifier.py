@@ -50,7 +50,9 @@ LABELS = st.sampled_from([("a",), ("b",), ("c",), ()])
 def test_held_back_scores_are_those_of_a_refit(
     labels: list[tuple[Labels, Labels]], folds: list[int], seed: int, several: bool
 ) -> None:
-    """Each row's scores are those of a model fitted anew without its fold; of a class only that fold has, none."""
+    """Each row's scores are those of a model fitted anew without its fold; of a class only that
+    fold has, none.
+    """
     known = [tuple(sorted({*one, *other})) if several else one for one, other in labels]
     if not any(known):
         known[0] = ("a",)
@@ -60,7 +62,11 @@ def test_held_back_scores_are_those_of_a_refit(
     targets = Targets.of(known, several=several)
     scores, _ = held_back_scores(kernel.copy(), targets, at)
     for fold in set(at.tolist()):
-        rest = [row or (() if several else ("",)) for row, other in zip(known, at, strict=True) if other != fold]
+        rest = [
+            row or (() if several else ("",))
+            for row, other in zip(known, at, strict=True)
+            if other != fold
+        ]
         seen = np.array([several or any(name in row for row in rest) for name in targets.names])
         assert np.all(scores[at == fold][:, ~seen] == -np.inf)
         if rest:
@@ -78,11 +84,15 @@ def test_the_law_holds_on_real_features(attribute: str) -> None:
     targets = Targets.of(labels, several=attribute == "tags")
     scores, _ = held_back_scores(kernel, targets, folds)
     for fold in range(5):
-        np.testing.assert_allclose(scores[folds == fold], refitted(kernel, targets, folds, fold), atol=1e-4)
+        np.testing.assert_allclose(
+            scores[folds == fold], refitted(kernel, targets, folds, fold), atol=1e-4
+        )
 
 
 def test_a_class_of_one_fold_does_not_win_there() -> None:
-    """Rows of a class that no other fold has are answered with another class, however alike they are."""
+    """Rows of a class that no other fold has are answered with another class, however alike they
+    are.
+    """
     labels = [("rare",)] * 4 + [("a",), ("b",)] * 4
     folds = np.array([0] * 4 + [1, 2] * 4)
     kernel = np.zeros((12, 12))
@@ -94,7 +104,9 @@ def test_a_class_of_one_fold_does_not_win_there() -> None:
 
 
 def test_rare_classes_are_heard() -> None:
-    """Rows of rare classes weigh more, by the root of how rare they are; several values each weigh the same."""
+    """Rows of rare classes weigh more, by the root of how rare they are; several values each weigh
+    the same.
+    """
     targets = Targets.of([("a",)] * 9 + [()], several=False)
     assert targets.names == ("", "a")
     assert targets.weights[9] / targets.weights[0] == pytest.approx(3)
@@ -105,8 +117,12 @@ def test_rare_classes_are_heard() -> None:
 
 
 def test_decisions_of_one_value() -> None:
-    """The best class wins, the empty class says none, and a larger margin gives a larger score from 0.5 up."""
-    answers, raw = decide([[0.1, 0.2, 0.1], [0.9, -0.5, 0.0], [0.1, 0.1, 0.9]], ["", "a", "b"], several=False)
+    """The best class wins, the empty class says none, and a larger margin gives a larger score from
+    0.5 up.
+    """
+    answers, raw = decide(
+        [[0.1, 0.2, 0.1], [0.9, -0.5, 0.0], [0.1, 0.1, 0.9]], ["", "a", "b"], several=False
+    )
     assert answers == [("a",), (), ("b",)]
     assert 0.5 < raw[0] < raw[2] < raw[1] < 1
     tied, even = decide([[0.3, 0.3]], ["a", "b"], several=False)
@@ -117,19 +133,27 @@ def test_decisions_of_one_value() -> None:
 
 
 def test_decisions_of_several_values() -> None:
-    """All with a positive score are taken, the best where none is; the least sure one decides how sure all are."""
-    answers, raw = decide([[0.8, 0.7, -0.9], [0.8, 0.1, -0.9], [-0.9, -0.2, -0.8]], ["a", "b", "c"], several=True)
+    """All with a positive score are taken, the best where none is; the least sure one decides how
+    sure all are.
+    """
+    answers, raw = decide(
+        [[0.8, 0.7, -0.9], [0.8, 0.1, -0.9], [-0.9, -0.2, -0.8]], ["a", "b", "c"], several=True
+    )
     assert answers == [("a", "b"), ("a", "b"), ("b",)]
     assert raw[0] > raw[1] > 0.5 > raw[2] > 0
 
 
 def test_columns_keep_what_was_seen_twice() -> None:
-    """A column of one row is dropped, rarer ones weigh more, rows have length one or zero, unseen columns are left."""
+    """A column of one row is dropped, rarer ones weigh more, rows have length one or zero, unseen
+    columns are left.
+    """
     counts = csr_matrix(np.array([[1, 1, 0, 2], [1, 1, 1, 0], [1, 0, 0, 0]], np.float32))
     columns = Columns.fit(counts)
     assert columns.columns.tolist() == [0, 1]
     assert columns.idf[1] > columns.idf[0] == 1
-    rows = columns(csr_matrix(np.array([[1, 1, 9, 9], [0, 0, 9, 9], [0, 4, 0, 0]], np.float32))).toarray()
+    rows = columns(
+        csr_matrix(np.array([[1, 1, 9, 9], [0, 0, 9, 9], [0, 4, 0, 0]], np.float32))
+    ).toarray()
     assert np.linalg.norm(rows, axis=1).tolist() == pytest.approx([1, 0, 1])
     assert rows.shape == (3, 2)
 
@@ -143,7 +167,9 @@ def test_no_column_at_all() -> None:
 
 
 def test_vectors_are_centered() -> None:
-    """What all vectors share is taken off and length set to one; none stays none, and so does one of other length."""
+    """What all vectors share is taken off and length set to one; none stays none, and so does one
+    of other length.
+    """
     vectors = np.array([[3, 1], [3, -1], [0, 0]], np.float32)
     assert mean_of(vectors).tolist() == [3, 0]
     assert center(vectors, mean_of(vectors)).tolist() == [[0, 1], [0, -1], [0, 0]]
@@ -160,7 +186,9 @@ def features_of(numbers: Sequence[int]) -> Features:
         row, color = clean_example(n), float(n % 3)
         shown = {f"p{n}": [(f"color={n % 3}", 0.5), ("label=mug", 0.3)]} if n % 4 else {}
         vector = (color, 1.0, n / 10) if n % 4 else ()
-        rows.append(example(row.item_id, row.texts[0].text, row.texts[1].text, row.known, (), shown, vector))
+        rows.append(
+            example(row.item_id, row.texts[0].text, row.texts[1].text, row.known, (), shown, vector)
+        )
     return featurise(SHOP, "color", rows, [None] * len(rows))
 
 
@@ -186,7 +214,9 @@ def test_rows_without_vectors_are_answered() -> None:
     )
     duals = held_back_scores(kernel_of(design("both", features)), targets, np.arange(30) % 5)[1]
     model = Classifier.build("both", design, features, targets, duals)
-    bare = featurise(SHOP, "color", [example("x", "scarlet ruby shirt"), example("y")], [None, None])
+    bare = featurise(
+        SHOP, "color", [example("x", "scarlet ruby shirt"), example("y")], [None, None]
+    )
     answers, raw = model.answer(bare)
     assert answers[0] == ("Red",)
     assert raw[0] > raw[1] >= 0.5

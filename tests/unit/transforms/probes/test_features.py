@@ -10,9 +10,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.elements import EvidenceText, Example, ImageFeatures, ImageResult, Item, RawRecord, Record, Value
+from schemas.elements import (
+    EvidenceText,
+    Example,
+    ImageFeatures,
+    ImageResult,
+    Item,
+    RawRecord,
+    Record,
+    Value,
+)
 from tests.support import example, learning_template, without
-from transforms.probes.features import MAX_KNOWN_CHARS, Features, example_of, featurise, hash_words, label_of, value_of
+from transforms.probes.features import (
+    MAX_KNOWN_CHARS,
+    Features,
+    example_of,
+    featurise,
+    hash_words,
+    label_of,
+    value_of,
+)
 
 SHOP = learning_template()
 RAW = RawRecord(b"{}\n", "jsonl", "catalog.jsonl", 1)
@@ -26,10 +43,15 @@ KNOWN: dict[str, list[tuple[str, ...]]] = {
 rows = st.builds(
     example,
     item_id=st.text(max_size=3),
-    title=st.sampled_from(["", "scarlet shirt", "azure lamp lamp", "ärm 👕"]) | st.text(max_size=20),
+    title=st.sampled_from(["", "scarlet shirt", "azure lamp lamp", "ärm 👕"])
+    | st.text(max_size=20),
     about=st.sampled_from(["", "Keeps dry. dry"]) | st.text(max_size=20),
-    known=st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in KNOWN.items()}),
-    pictures=st.dictionaries(st.sampled_from("pq"), st.just([("color=Red", 0.5), ("label=mug", 0.25)])),
+    known=st.fixed_dictionaries(
+        {}, optional={name: st.sampled_from(values) for name, values in KNOWN.items()}
+    ),
+    pictures=st.dictionaries(
+        st.sampled_from("pq"), st.just([("color=Red", 0.5), ("label=mug", 0.25)])
+    ),
     vector=st.sampled_from([(), (1.0, 2.0, 3.0)]),
 )
 
@@ -57,10 +79,14 @@ def same(left: Features, right: Features) -> bool:
 @settings(max_examples=40, deadline=None)
 @given(row=rows, attribute=st.sampled_from(sorted(KNOWN)), which=st.integers(0, 1))
 def test_the_own_value_is_no_feature(row: Example, attribute: str, which: int) -> None:
-    """Whatever a row's value of the attribute is, or none, its features for that attribute are the same."""
+    """Whatever a row's value of the attribute is, or none, its features for that attribute are the
+    same.
+    """
     hidden = without(row, attribute)
     told = replace(row, known={**row.known, attribute: KNOWN[attribute][which]})
-    assert same(featurise(SHOP, attribute, [hidden], said(1)), featurise(SHOP, attribute, [told], said(1)))
+    assert same(
+        featurise(SHOP, attribute, [hidden], said(1)), featurise(SHOP, attribute, [told], said(1))
+    )
 
 
 def test_other_values_and_rules_are_features() -> None:
@@ -121,19 +147,31 @@ def item(values: dict[str, Value], **record: Any) -> Item:
 
 
 def test_an_item_as_an_example() -> None:
-    """Texts with a role are evidence and no labels; each distinct picture counts once; vectors are packed."""
+    """Texts with a role are evidence and no labels; each distinct picture counts once; vectors are
+    packed.
+    """
     picture = ImageFeatures(
         "d1", "0" * 16, 9, 9, "png", 1, labels=(("mug", 0.6), ("cup", 0.01)), colors=(("Red", 0.5),)
     )
     picture = replace(picture, text="ACME tea")
-    shown = (ImageResult("a.png", picture), ImageResult("b.png", picture), ImageResult("c.png", reason="image-missing"))
+    shown = (
+        ImageResult("a.png", picture),
+        ImageResult("b.png", picture),
+        ImageResult("c.png", reason="image-missing"),
+    )
     given_item = replace(
-        item({"title": "Mug", "color": "Red", "tags": ["sale", "eco"], "weight": 5.0}, absent=("proof",)),
+        item(
+            {"title": "Mug", "color": "Red", "tags": ["sale", "eco"], "weight": 5.0},
+            absent=("proof",),
+        ),
         images=shown,
         text_vector=np.array([1, 2], np.float32),
     )
     made = example_of(SHOP, given_item)
-    assert made.texts == (EvidenceText("title", "Mug", "text"), EvidenceText("image_text", "ACME tea", "image", "d1"))
+    assert made.texts == (
+        EvidenceText("title", "Mug", "text"),
+        EvidenceText("image_text", "ACME tea", "image", "d1"),
+    )
     assert made.known == {"color": ("Red",), "tags": ("eco", "sale"), "weight": ("5.0",)}
     assert (made.absent, made.pictures) == (("proof",), ("d1",))
     assert made.picture_tokens == (("color=Red", 0.5), ("label=mug", 0.6))

@@ -70,7 +70,9 @@ def test_moved(before: dict[str, int], now: dict[str, int], expected: float) -> 
 
 
 def test_folded() -> None:
-    """Few labels are counted by name in order; many by hash, so that the count stays small and no row is lost."""
+    """Few labels are counted by name in order; many by hash, so that the count stays small and no
+    row is lost.
+    """
     assert list(folded({"b": 1, "a": 2}).items()) == [("a", 2), ("b", 1)]
     many = {f"label {n}": n for n in range(MAX_COUNTED_LABELS + 1)}
     counted = folded(many)
@@ -81,7 +83,9 @@ def test_folded() -> None:
 
 @given(own=st.integers(0, 3_000), other=st.integers(0, 3_000), most=st.integers(1, 2_000))
 def test_shares_fill_up(own: int, other: int, most: int) -> None:
-    """Own rows come first, and rows of other catalogs fill up, `most` together; all are taken where they suffice."""
+    """Own rows come first, and rows of other catalogs fill up, `most` together; all are taken where
+    they suffice.
+    """
     counts = {OWN: {"color": Counter({ROWS: own})}, REFERENCE: {"color": Counter({ROWS: other})}}
     shares = [share_of(counts, kind, "color", most) for kind in (OWN, REFERENCE)]
     assert all(0 <= share <= 1 for share in shares)
@@ -91,25 +95,36 @@ def test_shares_fill_up(own: int, other: int, most: int) -> None:
 
 
 def test_counts_add_up() -> None:
-    """Counts of parts are summed by kind, attribute and label, whatever is merged first, and stay as they were."""
+    """Counts of parts are summed by kind, attribute and label, whatever is merged first, and stay
+    as they were.
+    """
     parts: list[Any] = [
         {OWN: {"color": Counter(Red=2)}},
         {OWN: {"color": Counter(Red=1, Blue=1), "tags": Counter(new=1)}},
         {REFERENCE: {"color": Counter(Red=5)}},
     ]
-    total = {OWN: {"color": {"Red": 3, "Blue": 1}, "tags": {"new": 1}}, REFERENCE: {"color": {"Red": 5}}}
+    total = {
+        OWN: {"color": {"Red": 3, "Blue": 1}, "tags": {"new": 1}},
+        REFERENCE: {"color": {"Red": 5}},
+    }
     assert merge_counts(parts) == merge_counts([merge_counts(parts[1:]), parts[0]]) == total
     assert parts[0] == {OWN: {"color": {"Red": 2}}}
     assert merge_counts([]) == {}
 
 
 def test_what_shapes_a_probe_is_in_its_key() -> None:
-    """A probe's key changes with its attribute's entry, the encoders and how much is learnt from; not with others'."""
+    """A probe's key changes with its attribute's entry, the encoders and how much is learnt from;
+    not with others'.
+    """
 
-    def key(shop: Template = SHOP, models: ModelOptions = FAKES, most: int = 100, name: str = "color") -> str:
+    def key(
+        shop: Template = SHOP, models: ModelOptions = FAKES, most: int = 100, name: str = "color"
+    ) -> str:
         return training_key(shop, shop.by_name[name], models, most)
 
-    changed = SHOP.model_copy(update={"attributes": tuple(a for a in SHOP.attributes if a.name != "weight")})
+    changed = SHOP.model_copy(
+        update={"attributes": tuple(a for a in SHOP.attributes if a.name != "weight")}
+    )
     assert key() == key(changed) == key(models=replace(FAKES, threads=4))
     others = [
         key(learning_template(target_precision=0.9)),
@@ -124,7 +139,10 @@ def test_what_shapes_a_probe_is_in_its_key() -> None:
 def item(number: int, **values: Any) -> Item:
     texts = {"title": f"Thing {number}", "about": "Nice"} if number < 3 else {}
     record = {**texts, "color": "Red", **values}
-    return Item(Record(f"i{number}", record, dict.fromkeys(record, "x"), (), (), RAW), text_enriched="all of it")
+    return Item(
+        Record(f"i{number}", record, dict.fromkeys(record, "x"), (), (), RAW),
+        text_enriched="all of it",
+    )
 
 
 def test_vectors_are_of_own_texts() -> None:
@@ -147,7 +165,9 @@ def test_examples_of_items(tmp_path: Path) -> None:
         def check(expected: list[bool]) -> Any:
             def compare(keyed: Iterable[tuple[int, Example]]) -> None:
                 where = [(3, "i1"), (3, "i2"), (5, "i3")]
-                assert shown(keyed) == [(*place, vector) for place, vector in zip(where, expected, strict=True)]
+                assert shown(keyed) == [
+                    (*place, vector) for place, vector in zip(where, expected, strict=True)
+                ]
 
             return compare
 
@@ -170,8 +190,12 @@ def learn(
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         kinds = []
         for kind, examples in ((OWN, rows), (REFERENCE, reference)):
-            keyed = pipeline | f"{kind} rows" >> beam.Create([(n % 3, each) for n, each in enumerate(examples)])
-            typed = keyed | f"{kind} typed" >> beam.Map(lambda pair: pair).with_output_types(tuple[int, Example])
+            keyed = pipeline | f"{kind} rows" >> beam.Create(
+                [(n % 3, each) for n, each in enumerate(examples)]
+            )
+            typed = keyed | f"{kind} typed" >> beam.Map(lambda pair: pair).with_output_types(
+                tuple[int, Example]
+            )
             refs = typed | f"Spool {kind}" >> Spool(str(folder))
             kinds.append(refs | f"As {kind}" >> beam.Map(lambda pair, kind: (kind, pair[1]), kind))
         learnt = tuple(kinds) | beam.Flatten() | LearnProbes(config, str(folder))
@@ -180,14 +204,19 @@ def learn(
 
 
 def earlier(reports: dict[str, ProbeReport]) -> dict[str, EarlierProbe]:
-    return {name: EarlierProbe(report.stored, report.key, report.labels) for name, report in reports.items()}
+    return {
+        name: EarlierProbe(report.stored, report.key, report.labels)
+        for name, report in reports.items()
+    }
 
 
 CLEAN = [clean_example(n) for n in range(45)]
 
 
 def test_probes_are_learnt_reused_and_trained_anew(tmp_path: Path) -> None:
-    """Each filled attribute gets a probe; the next run reuses those whose labels stayed and whose files are whole."""
+    """Each filled attribute gets a probe; the next run reuses those whose labels stayed and whose
+    files are whole.
+    """
     first = learn(tmp_path / "first", CLEAN)
     assert list(first) == ["color", "model", "proof", "tags", "weight"]
     color = first["color"]
@@ -204,7 +233,8 @@ def test_probes_are_learnt_reused_and_trained_anew(tmp_path: Path) -> None:
     before = earlier(first)
     before["tags"] = replace(before["tags"], key="of another template")
     moved_rows = [
-        replace(row, known={**row.known, "proof": ("yes",)}) if n % 4 == 0 else row for n, row in enumerate(CLEAN)
+        replace(row, known={**row.known, "proof": ("yes",)}) if n % 4 == 0 else row
+        for n, row in enumerate(CLEAN)
     ]
     second = learn(tmp_path / "second", [*moved_rows, example("new", "lamp")], earlier=before)
     assert {name for name, report in second.items() if report.reused} == {"color"}
@@ -217,7 +247,9 @@ def test_probes_are_learnt_reused_and_trained_anew(tmp_path: Path) -> None:
 
 
 def test_other_catalogs_fill_up(tmp_path: Path) -> None:
-    """Rows of other catalogs are learnt from where own ones are fewer than are wanted; the same id is another row."""
+    """Rows of other catalogs are learnt from where own ones are fewer than are wanted; the same id
+    is another row.
+    """
     reports = learn(tmp_path / "few", CLEAN[:5], reference=CLEAN, max_labelled=40)
     assert 25 < reports["color"].labelled <= 50
     assert reports["color"].threshold is not None
@@ -225,8 +257,15 @@ def test_other_catalogs_fill_up(tmp_path: Path) -> None:
 
 
 def test_a_part_is_learnt_from(tmp_path: Path) -> None:
-    """Of many labelled rows about as many as wanted are learnt from, and rows of other catalogs are left."""
-    reports = learn(tmp_path / "part", CLEAN, reference=[clean_example(n, f"r{n}") for n in range(20)], max_labelled=20)
+    """Of many labelled rows about as many as wanted are learnt from, and rows of other catalogs are
+    left.
+    """
+    reports = learn(
+        tmp_path / "part",
+        CLEAN,
+        reference=[clean_example(n, f"r{n}") for n in range(20)],
+        max_labelled=20,
+    )
     assert 8 < reports["color"].labelled < 34
     assert sum(reports["color"].labels.values()) == 65
 

@@ -19,7 +19,14 @@ from schemas.elements import Example
 from tests.memory_storage import MemoryStorage
 from tests.support import clean_example, example, learning_template, without
 from transforms.probes.predict import propose
-from transforms.probes.store import ProbeFileError, StoredProbe, from_bytes, load_probe, save_probe, to_bytes
+from transforms.probes.store import (
+    ProbeFileError,
+    StoredProbe,
+    from_bytes,
+    load_probe,
+    save_probe,
+    to_bytes,
+)
 from transforms.probes.training import Probe, train_probe
 
 SHOP = learning_template()
@@ -48,13 +55,26 @@ def pictured() -> Probe:
     made = []
     for n in range(40):
         shown = {f"p{n}": [(f"color={n % 2}", 0.9), ("label=mug", 0.5)]}
-        made.append(example(f"i{n:02}", "lamp", "", {"color": ("Red" if n % 2 else "Blue",)}, (), shown, (n, n % 3)))
+        made.append(
+            example(
+                f"i{n:02}",
+                "lamp",
+                "",
+                {"color": ("Red" if n % 2 else "Blue",)},
+                (),
+                shown,
+                (n, n % 3),
+            )
+        )
     shop = learning_template(evidence=["text", "image"])
     return train_probe(shop, shop.by_name["color"], made)
 
 
 PROBES = {
-    **{name: lambda name=name: trained(name) for name in ("color", "tags", "proof", "model", "weight")},
+    **{
+        name: lambda name=name: trained(name)
+        for name in ("color", "tags", "proof", "model", "weight")
+    },
     "pictures": pictured,
     "untrained": lambda: Probe("color", "classes", labelled=3, note="3 rows have a value"),
 }
@@ -62,12 +82,25 @@ PROBES = {
 
 @pytest.mark.parametrize("which", PROBES)
 def test_there_and_back(which: str) -> None:
-    """A probe that was stored and read is the same to the byte, and so is one that is trained again."""
+    """A probe that was stored and read is the same to the byte, and so is one that is trained
+    again.
+    """
     probe = PROBES[which]()
     data = to_bytes(probe)
     back = from_bytes(data)
     assert to_bytes(back) == data
-    plain = ("attribute", "kind", "labelled", "absent", "classes", "majority", "view", "calibration", "cut", "right")
+    plain = (
+        "attribute",
+        "kind",
+        "labelled",
+        "absent",
+        "classes",
+        "majority",
+        "view",
+        "calibration",
+        "cut",
+        "right",
+    )
     for name in (*plain, "rules", "note", "disagreements"):
         assert getattr(back, name) == getattr(probe, name), name
     assert type(back.model) is type(probe.model)
@@ -113,7 +146,9 @@ def with_about(**changed: object) -> bytes:
     """The file of an untrained probe, its description changed."""
     data = to_bytes(PROBES["untrained"]())
     description = json.loads(header_of(data)["__metadata__"]["about"])  # type: ignore[index]
-    return bytes(save({"none": np.zeros(1, np.uint8)}, {"about": json.dumps({**description, **changed})}))
+    return bytes(
+        save({"none": np.zeros(1, np.uint8)}, {"about": json.dumps({**description, **changed})})
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,9 +176,9 @@ def test_another_description_is_no_probe(changed: dict[str, object]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.binary(max_size=200)
-    | st.sampled_from([b"[]", b"{}", b"3", b'"x"', b'{"__metadata__": 3}', b'{"__metadata__": {"about": "[]"}}']).map(
-        lambda header: len(header).to_bytes(8, "little") + header
-    )
+    | st.sampled_from(
+        [b"[]", b"{}", b"3", b'"x"', b'{"__metadata__": 3}', b'{"__metadata__": {"about": "[]"}}']
+    ).map(lambda header: len(header).to_bytes(8, "little") + header)
 )
 def test_rubbish_is_no_probe(data: bytes) -> None:
     """Any bytes that are no probe are refused with one kind of error."""
@@ -177,7 +212,9 @@ def _spring(what: str) -> str:
 
 
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
-    """A pickle, alone or within numpy's format, is refused and what it holds not executed, though its digest is right."""
+    """A pickle, alone or within numpy's format, is refused and what it holds not executed, though
+    its digest is right.
+    """
     packed = io.BytesIO()
     np.save(packed, np.array([_Trap()], object), allow_pickle=True)
     for data in (pickle.dumps(_Trap()), packed.getvalue()):
@@ -191,7 +228,9 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
 
 
 def test_on_an_object_store() -> None:
-    """Probes are written to and read from any file system of Beam; one that is gone is an error of reading."""
+    """Probes are written to and read from any file system of Beam; one that is gone is an error of
+    reading.
+    """
     stored = save_probe("store://probes/run", trained("color"))
     assert stored.path == "store://probes/run/color.safetensors"
     assert to_bytes(load_probe(stored)) == MemoryStorage.files[stored.path]

@@ -42,7 +42,9 @@ def train(name: str, rows: list[Example]) -> Probe:
 
 @pytest.mark.parametrize("name", ["color", "proof", "tags"])
 def test_a_classifier_is_learnt(name: str) -> None:
-    """Of clean rows an attribute with a closed list is learnt, and held-back rows are answered rightly."""
+    """Of clean rows an attribute with a closed list is learnt, and held-back rows are answered
+    rightly.
+    """
     probe = train(name, CLEAN)
     assert isinstance(probe.model, Classifier)
     assert (probe.kind, probe.labelled, probe.absent, probe.note) == ("classes", 60, 0, "")
@@ -54,11 +56,18 @@ def test_a_classifier_is_learnt(name: str) -> None:
 @pytest.mark.parametrize("name", ["color", "model"])
 @pytest.mark.parametrize("own", [0, 29, 30])
 def test_it_is_told_where_other_catalogs_rows_measured_it(name: str, own: int) -> None:
-    """A probe that answers says so when most of the rows that it was measured on are not the catalog's own."""
-    rows = [replace(row, item_id=(REFERENCE_MARK if n >= own else "") + row.item_id) for n, row in enumerate(CLEAN)]
+    """A probe that answers says so when most of the rows that it was measured on are not the
+    catalog's own.
+    """
+    rows = [
+        replace(row, item_id=(REFERENCE_MARK if n >= own else "") + row.item_id)
+        for n, row in enumerate(CLEAN)
+    ]
     probe = train(name, rows)
     assert probe.cut.threshold <= 1
-    assert probe.note.startswith(f"{own} of 60 rows with a value are this catalog's own" if own < 30 else "")
+    assert probe.note.startswith(
+        f"{own} of 60 rows with a value are this catalog's own" if own < 30 else ""
+    )
     assert bool(probe.note) == (own < 30)
 
 
@@ -76,7 +85,9 @@ def test_too_few_labels(name: str) -> None:
     """With fewer rows than MIN_LABELLED it abstains and says so; with as many it is trained."""
     few = train(name, CLEAN[: MIN_LABELLED - 1])
     assert few.model is None
-    assert few.note == f"{MIN_LABELLED - 1} rows have a value, {MIN_LABELLED} are needed to learn from"
+    assert (
+        few.note == f"{MIN_LABELLED - 1} rows have a value, {MIN_LABELLED} are needed to learn from"
+    )
     assert few.cut.threshold > 1
     assert train(name, CLEAN[:MIN_LABELLED]).model is not None
     assert train(name, []).note.startswith("0 rows have a value")
@@ -85,7 +96,10 @@ def test_too_few_labels(name: str) -> None:
 def test_one_value_only() -> None:
     """Where all rows have one value it abstains, unless others say that there is none."""
     reds = CLEAN[::3]
-    assert train("color", reds).note == "all rows have the same value: nothing tells when it does not hold"
+    assert (
+        train("color", reds).note
+        == "all rows have the same value: nothing tells when it does not hold"
+    )
     none = [replace(without(row), absent=("color",)) for row in CLEAN[1::3]]
     assert train("color", [*reds, *none]).model is not None
 
@@ -100,7 +114,9 @@ def test_nothing_to_learn_from() -> None:
 
 @pytest.mark.parametrize("name", ["color", "model"])
 def test_all_rows_are_near_copies(name: str) -> None:
-    """Where each row shares a picture with the next none can be held back, and it abstains and says so."""
+    """Where each row shares a picture with the next none can be held back, and it abstains and says
+    so.
+    """
     chain = [replace(row, pictures=(f"p{at}", f"p{at + 1}")) for at, row in enumerate(CLEAN)]
     probe = train(name, chain)
     assert (probe.model, probe.cut.threshold > 1) == (None, True)
@@ -109,23 +125,36 @@ def test_all_rows_are_near_copies(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["color", "model"])
 def test_a_stand_in_makes_no_copies(name: str) -> None:
-    """A picture that a large part of the rows hold says nothing of them: they are held back one by one as before."""
+    """A picture that a large part of the rows hold says nothing of them: they are held back one by
+    one as before.
+    """
     with_stand_in = [replace(row, pictures=("no-photo",)) for row in CLEAN]
     assert set(folds_of(with_stand_in).tolist()) == set(folds_of(CLEAN).tolist())
     assert train(name, with_stand_in).note == ""
 
 
 def test_chance_is_not_answered() -> None:
-    """Where values have nothing to do with the rows no threshold keeps the precision, and it says so."""
-    shuffled = [replace(row, known={"color": CLEAN[n * 37 % 60 // 7].known["color"]}) for n, row in enumerate(CLEAN)]
+    """Where values have nothing to do with the rows no threshold keeps the precision, and it says
+    so.
+    """
+    shuffled = [
+        replace(row, known={"color": CLEAN[n * 37 % 60 // 7].known["color"]})
+        for n, row in enumerate(CLEAN)
+    ]
     probe = train("color", shuffled)
     assert probe.cut.threshold > 1
     assert probe.note == "no threshold keeps a precision of 95% on the held-back rows"
 
 
 def test_kinds() -> None:
-    """Closed lists and booleans get a classifier, open texts a tagger, numbers neither; titles teach nothing."""
-    kinds = {attribute.name: kind_of(attribute) for attribute in SHOP.attributes if is_learnable(attribute)}
+    """Closed lists and booleans get a classifier, open texts a tagger, numbers neither; titles
+    teach nothing.
+    """
+    kinds = {
+        attribute.name: kind_of(attribute)
+        for attribute in SHOP.attributes
+        if is_learnable(attribute)
+    }
     expected = dict.fromkeys(("color", "tags", "proof"), "classes")
     assert kinds == {**expected, "model": "spans", "weight": "none"}
     weighed = [replace(row, known={"weight": ("5.0",)}) for row in CLEAN]
@@ -134,7 +163,9 @@ def test_kinds() -> None:
 
 
 def test_near_copies_are_held_back_together() -> None:
-    """Rows that share a picture or a long text, also by way of another row, are in one fold; short texts do not tie."""
+    """Rows that share a picture or a long text, also by way of another row, are in one fold; short
+    texts do not tie.
+    """
     long = "x" * MIN_SHARED_TEXT_CHARS
     chain = [
         example("b", long),
@@ -158,7 +189,9 @@ def test_order_does_not_matter(order: list[int], name: str) -> None:
 
 
 def test_rules_are_counted() -> None:
-    """Of each row the first statement of a kind at a place counts, as right where it is the row's value."""
+    """Of each row the first statement of a kind at a place counts, as right where it is the row's
+    value.
+    """
     rows = [
         example("1", "Red lamp", "A red lamp. Also red.", {"color": ("Red",)}),
         example("2", "Red lamp", known={"color": ("Blue",)}),
@@ -178,7 +211,9 @@ def test_rules_are_counted() -> None:
     kind=st.sampled_from(sorted(CONFIDENCE)),
     place=st.sampled_from(["title", "text", "image"]),
 )
-def test_rule_confidence_is_drawn_to_the_prior(right: int, wrong: int, kind: str, place: str) -> None:
+def test_rule_confidence_is_drawn_to_the_prior(
+    right: int, wrong: int, kind: str, place: str
+) -> None:
     """A rule's confidence lies between its prior and what was measured, by how much was measured."""
     probe = Probe("color", rules={(kind, place): (right, right + wrong)})
     ((at, sure),) = probe.rule_confidence().items()
@@ -191,7 +226,9 @@ def test_rule_confidence_is_drawn_to_the_prior(right: int, wrong: int, kind: str
 
 
 def test_a_swapped_label_is_found() -> None:
-    """Among clean rows the one with another value than rows like it is named, with what they have, and no other."""
+    """Among clean rows the one with another value than rows like it is named, with what they have,
+    and no other.
+    """
     wrong = replace(CLEAN[7], known={**CLEAN[7].known, "color": ("Red",)})
     found = train("color", [*CLEAN[:7], wrong, *CLEAN[8:]]).disagreements
     assert set(found) == {wrong.item_id}
@@ -225,11 +262,17 @@ def test_rows_teach_that_there_is_none(name: str) -> None:
 
 
 def test_which_rows_are_learnt_from() -> None:
-    """Rows with a value, or without any by their source, of these the asked share, always the same ones."""
+    """Rows with a value, or without any by their source, of these the asked share, always the same
+    ones.
+    """
     rows = [*CLEAN, example("none", absent=("color",)), example("unknown")]
-    assert [row.item_id for row in choose_examples("color", 1, rows)] == [row.item_id for row in rows[:-1]]
+    assert [row.item_id for row in choose_examples("color", 1, rows)] == [
+        row.item_id for row in rows[:-1]
+    ]
     many = [replace(CLEAN[0], item_id=str(n)) for n in range(1_000)]
-    half, third = ({row.item_id for row in choose_examples("color", share, many)} for share in (0.5, 1 / 3))
+    half, third = (
+        {row.item_id for row in choose_examples("color", share, many)} for share in (0.5, 1 / 3)
+    )
     assert third < half
     assert 400 < len(half) < 600
     assert half == {row.item_id for row in choose_examples("color", 0.5, many[::-1])}
@@ -237,7 +280,9 @@ def test_which_rows_are_learnt_from() -> None:
 
 
 def test_labels_are_counted() -> None:
-    """Rows are counted by label, each of several; "" counts those without any by their source; titles do not count."""
+    """Rows are counted by label, each of several; "" counts those without any by their source;
+    titles do not count.
+    """
     rows = [*CLEAN[:5], example("none", "lamp", absent=("color",))]
     counts = label_counts(SHOP, rows)
     assert counts["color"] == {"Red": 2, "Blue": 2, "Green": 1, "": 1}

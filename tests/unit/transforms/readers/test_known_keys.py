@@ -1,4 +1,6 @@
-"""Known records: found by key as a dictionary finds them, counted by split, let through or kept back."""
+"""Known records: found by key as a dictionary finds them, counted by split, let through or kept
+back.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,29 @@ from hypothesis import strategies as st
 
 from schemas.elements import KEY_BYTES, RawRecord, Reject, key_maker
 from transforms.readers import Unread
-from transforms.readers.known_keys import KnownFile, add_up_seen, all_looked_into, as_keys, places_of
+from transforms.readers.known_keys import (
+    KnownFile,
+    add_up_seen,
+    all_looked_into,
+    as_keys,
+    places_of,
+)
 
 # Few, and with zero bytes at both ends, which fixed-width texts would lose.
 keys = st.sampled_from(
-    [bytes([first]) + bytes(KEY_BYTES - 2) + bytes([last]) for first in (0, 1, 255) for last in (0, 7)]
+    [
+        bytes([first]) + bytes(KEY_BYTES - 2) + bytes([last])
+        for first in (0, 1, 255)
+        for last in (0, 7)
+    ]
 )
 key_lists = st.lists(keys | st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES), max_size=12)
 
 
 def unread(key: bytes) -> Unread:
-    return Unread(key, 1, lambda: Reject(RawRecord(key, "jsonl", "f", 1), "missing-id", "normalise", ""))
+    return Unread(
+        key, 1, lambda: Reject(RawRecord(key, "jsonl", "f", 1), "missing-id", "normalise", "")
+    )
 
 
 @given(key_lists, key_lists)
@@ -33,16 +47,25 @@ def test_places_are_those_of_a_dictionary(asked: list[bytes], known: list[bytes]
     assert places_of(as_keys(asked), sorted_keys).tolist() == [oracle.get(key, -1) for key in asked]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25
+)
 @given(key_lists, st.lists(key_lists, max_size=3))
-def test_what_splits_saw_adds_up(tmp_path: Path, known: list[bytes], splits: list[list[bytes]]) -> None:
-    """Each split lets the unknown through in order and counts the known; the counts of all splits add up."""
+def test_what_splits_saw_adds_up(
+    tmp_path: Path, known: list[bytes], splits: list[list[bytes]]
+) -> None:
+    """Each split lets the unknown through in order and counts the known; the counts of all splits
+    add up.
+    """
     sorted_keys = np.unique(as_keys(known))
     file = KnownFile.write(sorted_keys, str(tmp_path))
     saved = []
     for split in splits:
         sieve = file.sieve()
-        chosen = [*sieve.choose([unread(key) for key in split[:3]]), *sieve.choose([unread(key) for key in split[3:]])]
+        chosen = [
+            *sieve.choose([unread(key) for key in split[:3]]),
+            *sieve.choose([unread(key) for key in split[3:]]),
+        ]
         assert [each.key for each in chosen] == [key for key in split if key not in set(known)]
         saved.append(sieve.save())
     met = Counter(key for split in splits for key in split)
@@ -50,7 +73,9 @@ def test_what_splits_saw_adds_up(tmp_path: Path, known: list[bytes], splits: lis
     assert add_up_seen(saved, len(sorted_keys)).tolist() == expected
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25
+)
 @given(key_lists, key_lists, key_lists)
 def test_only_the_wanted_are_let_through(
     tmp_path: Path, known: list[bytes], wanted: list[bytes], met: list[bytes]
@@ -58,14 +83,21 @@ def test_only_the_wanted_are_let_through(
     """With wanted keys nothing else is let through, known or not."""
     file = KnownFile.write(np.unique(as_keys(known)), str(tmp_path), np.unique(as_keys(wanted)))
     sieve = file.sieve()
-    assert [each.key for each in sieve.choose([unread(key) for key in met])] == [key for key in met if key in wanted]
+    assert [each.key for each in sieve.choose([unread(key) for key in met])] == [
+        key for key in met if key in wanted
+    ]
     assert [sieve.wants(key) for key in met] == [key in wanted for key in met]
 
 
 def test_what_was_looked_into_comes_back(tmp_path: Path) -> None:
-    """Item id, key and input of all looked-into records come back from the files of all splits; none is fine too."""
+    """Item id, key and input of all looked-into records come back from the files of all splits;
+    none is fine too.
+    """
     file = KnownFile.write(as_keys([]), str(tmp_path))
-    raws = [RawRecord(b"{}", "jsonl", "f", 1), RawRecord(b"a,b", "csv", "f", 2, header=b"x,y", kind="image-table")]
+    raws = [
+        RawRecord(b"{}", "jsonl", "f", 1),
+        RawRecord(b"a,b", "csv", "f", 2, header=b"x,y", kind="image-table"),
+    ]
     saved = []
     for item_id, raw in zip(("a", None), raws, strict=True):
         sieve = file.sieve()
@@ -91,7 +123,9 @@ raw_parts = st.tuples(
 def test_keys_are_equal_where_reading_is(
     one: tuple[bytes, str, bytes, str], other: tuple[bytes, str, bytes, str]
 ) -> None:
-    """Two records have one key just when bytes, format, header and kind are equal, wherever they stood."""
+    """Two records have one key just when bytes, format, header and kind are equal, wherever they
+    stood.
+    """
     made = [
         RawRecord(data, form, f"file{n}", n, n, header, kind=kind)
         for n, (data, form, header, kind) in enumerate((one, other))

@@ -1,4 +1,6 @@
-"""What holds for every format: reports, files that break off or vanish, a first look; and the real catalogs."""
+"""What holds for every format: reports, files that break off or vanish, a first look; and the real
+catalogs.
+"""
 
 import gzip
 import hashlib
@@ -24,7 +26,12 @@ from transforms.readers import (
 )
 
 IDS = [str(number) for number in range(1000)]
-NAMES = [f"{name}{gz}" for name, entry in FORMATS.items() for gz in ("", ".gz") if not gz or entry.may_be_gzipped]
+NAMES = [
+    f"{name}{gz}"
+    for name, entry in FORMATS.items()
+    for gz in ("", ".gz")
+    if not gz or entry.may_be_gzipped
+]
 
 
 def write(folder: Path, name: str, ids: list[str] = IDS) -> Path:
@@ -33,7 +40,11 @@ def write(folder: Path, name: str, ids: list[str] = IDS) -> Path:
     if name == "parquet":
         pq.write_table(pa.table({"id": ids}), path)
         return path
-    lines = [f'{{"id":"{item_id}"}}\n' for item_id in ids] if "json" in name else ["id\n", *(f"{i}\n" for i in ids)]
+    lines = (
+        [f'{{"id":"{item_id}"}}\n' for item_id in ids]
+        if "json" in name
+        else ["id\n", *(f"{i}\n" for i in ids)]
+    )
     data = "".join(lines).encode()
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     return path
@@ -43,26 +54,38 @@ def split_up(elements):
     """Ids of the records, the rejects, the reports."""
     elements = list(elements)
     ids = [element.cells["id"] for element in elements if isinstance(element, ParsedRecord)]
-    return ids, [e for e in elements if isinstance(e, Reject)], [e for e in elements if isinstance(e, SplitReport)]
+    return (
+        ids,
+        [e for e in elements if isinstance(e, Reject)],
+        [e for e in elements if isinstance(e, SplitReport)],
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_report(tmp_path, name):
-    """A file's records come in order, the last element is the report with the stored file's size and SHA-256."""
+    """A file's records come in order, the last element is the report with the stored file's size
+    and SHA-256.
+    """
     path = write(tmp_path, name)
     (split,) = plan_splits([str(path)], kind="image-table")
     *records, report = read_split(split)
     assert [record.cells for record in records] == [{"id": item_id} for item_id in IDS]
     assert [rebuild(record.raw) for record in records] == [record.cells for record in records]
-    assert {(r.raw.file, r.raw.kind, r.raw.format) for r in records} == {(str(path), "image-table", split.format)}
+    assert {(r.raw.file, r.raw.kind, r.raw.format) for r in records} == {
+        (str(path), "image-table", split.format)
+    }
     stored = path.read_bytes()
     sha256 = hashlib.sha256(stored).hexdigest()
-    assert report == SplitReport(str(path), "image-table", 0, split.end, len(stored), sha256, 1000, 0)
+    assert report == SplitReport(
+        str(path), "image-table", 0, split.end, len(stored), sha256, 1000, 0
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_file_that_vanishes(tmp_path, name):
-    """A file that vanishes between planning and reading is one reject without bytes, and no exception."""
+    """A file that vanishes between planning and reading is one reject without bytes, and no
+    exception.
+    """
     path = write(tmp_path, name)
     splits = plan_splits([str(path)])
     path.unlink()
@@ -97,7 +120,9 @@ def test_permission_denied(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["jsonl", "csv", "tsv"])
 def test_file_that_became_shorter(tmp_path, name):
-    """A plain file that has lost its end since the start gives the rest and one reject; growth is left for later."""
+    """A plain file that has lost its end since the start gives the rest and one reject; growth is
+    left for later.
+    """
     path = write(tmp_path, name)
     splits = plan_splits([str(path)], split_bytes=5000)
     path.write_bytes(path.read_bytes() + path.read_bytes()[-4:])
@@ -112,7 +137,9 @@ def test_file_that_became_shorter(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["jsonl.gz", "csv.gz", "tsv.gz"])
 def test_gzip_that_breaks_off(tmp_path, name):
-    """Of a truncated gzip file the records before the break are read, then one reject says after which line."""
+    """Of a truncated gzip file the records before the break are read, then one reject says after
+    which line.
+    """
     path = write(tmp_path, name)
     path.write_bytes(path.read_bytes()[:-500])
     ids, (reject,), (report,) = split_up(read_split(plan_splits([str(path)])[0]))
@@ -127,7 +154,9 @@ def test_gzip_that_breaks_off(tmp_path, name):
 @pytest.mark.parametrize("name", ["jsonl.gz", "csv.gz", "tsv.gz"])
 @pytest.mark.parametrize("harm", ["checksum", "middle", "garbage", "plain"])
 def test_corrupt_gzip(tmp_path, name, harm):
-    """A gzip file with a wrong checksum, damage, trailing garbage or no gzip at all ends in one reject."""
+    """A gzip file with a wrong checksum, damage, trailing garbage or no gzip at all ends in one
+    reject.
+    """
     path = write(tmp_path, name)
     data = bytearray(path.read_bytes())
     match harm:
@@ -144,7 +173,10 @@ def test_corrupt_gzip(tmp_path, name, harm):
     assert [reject.reason for reject in rejects].count("file-unreadable") == 1
     assert (rejects[-1].reason, report.sha256) == ("file-unreadable", "")
     # Damage in the middle may decode to anything before it is noticed.
-    assert harm == "middle" or (ids, len(rejects)) == (IDS if harm in ("checksum", "garbage") else [], 1)
+    assert harm == "middle" or (ids, len(rejects)) == (
+        IDS if harm in ("checksum", "garbage") else [],
+        1,
+    )
 
 
 def test_several_gzip_members(tmp_path):
@@ -162,14 +194,18 @@ def test_splits_and_records_are_plain_data(tmp_path):
 
 def test_limits_are_checked():
     """Limits that contradict each other are refused with both values and the fix."""
-    with pytest.raises(ValueError, match=r"max_record_bytes is 10 and max_raw_bytes 9; .* raise max_raw_bytes"):
+    with pytest.raises(
+        ValueError, match=r"max_record_bytes is 10 and max_raw_bytes 9; .* raise max_raw_bytes"
+    ):
         ReadLimits(10, 9)
     with pytest.raises(ValueError, match="must be positive"):
         ReadLimits(0)
 
 
 def test_peek(tmp_path):
-    """A first look counts the records that hold a value, column by column, over the beginnings of all files."""
+    """A first look counts the records that hold a value, column by column, over the beginnings of
+    all files.
+    """
     (tmp_path / "a.jsonl").write_bytes(b'{"id":1,"name":""}\n{"name":" ","tags":[]}\n{bad\n' * 50)
     (tmp_path / "b.csv").write_bytes(b"id,price\n" + b"1,\n2,3\n" * 2)
     seen = peek(plan_splits([f"{tmp_path}/*"], split_bytes=1000), limit=20)
@@ -204,7 +240,11 @@ def test_peek_reads_no_further(tmp_path):
 )
 def test_real_catalogs(name, count):
     """Every record of a real catalog is read, none is refused, and its bytes rebuild it."""
-    elements = [e for split in plan_splits([str(DATA / name)], split_bytes=100_000) for e in read_split(split)]
+    elements = [
+        e
+        for split in plan_splits([str(DATA / name)], split_bytes=100_000)
+        for e in read_split(split)
+    ]
     assert [element for element in elements if isinstance(element, Reject)] == []
     records = [element for element in elements if isinstance(element, ParsedRecord)]
     assert len(records) == count

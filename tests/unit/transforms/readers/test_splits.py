@@ -30,17 +30,29 @@ def problems_of(*patterns: str, **plan) -> list[str]:
 def test_several_files_and_globs(tmp_path):
     """Files and globs together give each file once, sorted by path."""
     touch(tmp_path, "b.jsonl", "a.jsonl", "c.csv", "deep/er/d.jsonl", "deep/x.png")
-    patterns = [f"{tmp_path}/{name}" for name in ("b.jsonl", "*.jsonl", "c.csv", "deep/../a.jsonl", "**/d.jsonl")]
-    assert names(plan_splits(patterns), tmp_path) == ["a.jsonl", "b.jsonl", "c.csv", "deep/er/d.jsonl"]
+    patterns = [
+        f"{tmp_path}/{name}"
+        for name in ("b.jsonl", "*.jsonl", "c.csv", "deep/../a.jsonl", "**/d.jsonl")
+    ]
+    assert names(plan_splits(patterns), tmp_path) == [
+        "a.jsonl",
+        "b.jsonl",
+        "c.csv",
+        "deep/er/d.jsonl",
+    ]
     assert plan_splits(patterns) == plan_splits(patterns[::-1])
 
 
 def test_relative_paths(tmp_path, monkeypatch):
-    """Relative names and globs work without a folder in front, and the path stays as it was written."""
+    """Relative names and globs work without a folder in front, and the path stays as it was
+    written.
+    """
     touch(tmp_path, "a.jsonl", "sub/b.jsonl", data=LINE)
     monkeypatch.chdir(tmp_path)
     found = plan_splits(["*.jsonl", "./a.jsonl", "s*/b.jsonl", f"{tmp_path}/sub/b.jsonl"])
-    assert sorted(split.path for split in found) == sorted(["a.jsonl", min("sub/b.jsonl", f"{tmp_path}/sub/b.jsonl")])
+    assert sorted(split.path for split in found) == sorted(
+        ["a.jsonl", min("sub/b.jsonl", f"{tmp_path}/sub/b.jsonl")]
+    )
 
 
 def test_linked_file_is_read_once(tmp_path):
@@ -82,7 +94,11 @@ def test_given_format(tmp_path):
     """A given format overrides the extension; .gz still says that the file is compressed."""
     touch(tmp_path, "export.txt", "export.csv", "export.dat.gz")
     found = plan_splits([f"{tmp_path}/*"], input_format="jsonl")
-    assert [(split.format, split.gzipped) for split in found] == [("jsonl", False), ("jsonl", True), ("jsonl", False)]
+    assert [(split.format, split.gzipped) for split in found] == [
+        ("jsonl", False),
+        ("jsonl", True),
+        ("jsonl", False),
+    ]
 
 
 def test_byte_ranges(tmp_path):
@@ -100,7 +116,9 @@ def test_byte_ranges(tmp_path):
 
 
 def test_only_what_may_be_a_folder_is_taken_for_one(tmp_path):
-    """The hint for directories is given for a bare name, not for a glob or a name with an extension."""
+    """The hint for directories is given for a bare name, not for a glob or a name with an
+    extension.
+    """
     (bare,) = problems_of(f"{tmp_path}/nope")
     assert bare.endswith(f"check the path, for a directory write {tmp_path}/nope/*.jsonl")
     for pattern in (f"{tmp_path}/nope/*", f"{tmp_path}/nope.csv", f"{tmp_path}/no[pq]e"):
@@ -118,7 +136,9 @@ def test_all_problems_at_once(tmp_path):
     touch(tmp_path, "c.csv", data=b"id,id\n")
     os.mkfifo(tmp_path / "pipe.jsonl")
     folder = str(tmp_path)
-    assert problems_of(folder, f"{folder}/", "", f"{folder}/none-*.csv", "foo://x/y.csv", f"{folder}/[a-zL]*") == [
+    assert problems_of(
+        folder, f"{folder}/", "", f"{folder}/none-*.csv", "foo://x/y.csv", f"{folder}/[a-zL]*"
+    ) == [
         f"'{folder}' names a directory, not files; write for example {folder}/*.jsonl",
         f"'{folder}/' names a directory, not files; write for example {folder}/*.jsonl",
         "'' names a directory, not files; write for example ./*.jsonl",

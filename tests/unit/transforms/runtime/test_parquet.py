@@ -46,7 +46,9 @@ def test_an_empty_table_has_a_file_too(tmp_path: Path) -> None:
     assert read_parquet(str(tmp_path), file).schema.equals(TABLE.schema)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30
+)
 @given(st.integers(0), st.integers(1, 255))
 def test_any_changed_byte_is_damage(tmp_path: Path, at: int, by: int) -> None:
     """Whichever byte changed, the file is refused with its name, never read as something else."""
@@ -81,7 +83,9 @@ def test_a_file_that_is_not_there_is_damage(tmp_path: Path) -> None:
 
 
 def test_a_process_that_read_a_table_ends_with_its_own_exit_code(tmp_path: Path) -> None:
-    """Reading leaves no thread of Arrow behind, which would abort the process at its end (with `read_table` 6 in 10)."""
+    """Reading leaves no thread of Arrow behind, which would abort the process at its end (with
+    `read_table` 6 in 10).
+    """
     path = tmp_path / "wide.parquet"
     pq.write_table(pa.table({f"column{number}": range(100) for number in range(60)}), path)
     program = f"from transforms.runtime.parquet import parquet_table as read; read(open({str(path)!r}, 'rb').read())"
@@ -90,7 +94,9 @@ def test_a_process_that_read_a_table_ends_with_its_own_exit_code(tmp_path: Path)
 
 
 def test_columns_that_an_older_version_did_not_write_are_null() -> None:
-    """A file is read with today's schema: columns it lacks are null, those of yesterday are left out."""
+    """A file is read with today's schema: columns it lacks are null, those of yesterday are left
+    out.
+    """
     sink = io.BytesIO()
     pq.write_table(pa.table({"b": pa.array([1], pa.int32()), "gone": ["x"]}), sink)
     schema = pa.schema([("a", pa.string()), ("b", pa.int64())])

@@ -28,7 +28,9 @@ def test_a_bucket_is_in_range(key: str, num_buckets: int) -> None:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """Each bucket's elements come back from its own references, and only those."""
     elements = {bucket: [ImageRef(f"{bucket}-{n}", bucket) for n in range(5)] for bucket in (3, 1)}
-    refs = dict(write_spool(str(tmp_path), {b: [encode(e) for e in each] for b, each in elements.items()}))
+    refs = dict(
+        write_spool(str(tmp_path), {b: [encode(e) for e in each] for b, each in elements.items()})
+    )
     for bucket, expected in elements.items():
         assert list(read_spool([refs[bucket]], ImageRef)) == expected
 
@@ -38,5 +40,9 @@ def test_only_references_are_shuffled(tmp_path: Path) -> None:
     big = "x" * (FLUSH_BYTES // 4)
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         keyed = pipeline | beam.Create([(n % 2, ImageRef(f"{n}{big}", n)) for n in range(6)])
-        refs = keyed | Spool(str(tmp_path)) | beam.MapTuple(lambda bucket, ref: (bucket, type(ref[1]).__name__))
+        refs = (
+            keyed
+            | Spool(str(tmp_path))
+            | beam.MapTuple(lambda bucket, ref: (bucket, type(ref[1]).__name__))
+        )
         assert_that(refs | beam.Distinct(), equal_to([(0, "int"), (1, "int")]))

@@ -9,7 +9,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.elements import AttributeValue, Evidence, ImageFeatures, ImageResult, Item, RawRecord, Record, Reject
+from schemas.elements import (
+    AttributeValue,
+    Evidence,
+    ImageFeatures,
+    ImageResult,
+    Item,
+    RawRecord,
+    Record,
+    Reject,
+)
 from schemas.loading import parse_template
 from tests.support import PLACE_COLUMNS, TEMPLATE
 from transforms.tables.build import RunInfo, items_table, quarantine_table
@@ -18,8 +27,16 @@ SHOP = parse_template(TEMPLATE, "test")
 RUN = RunInfo("run", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), {})
 
 
-def reject(data: bytes, reason: str, item_id: str | None, message: str, kind: str, place: int) -> Reject:
-    return Reject(RawRecord(data, "jsonl", f"f{place}", place, kind=kind), reason, "normalise", message, item_id)
+def reject(
+    data: bytes, reason: str, item_id: str | None, message: str, kind: str, place: int
+) -> Reject:
+    return Reject(
+        RawRecord(data, "jsonl", f"f{place}", place, kind=kind),
+        reason,
+        "normalise",
+        message,
+        item_id,
+    )
 
 
 contents = st.tuples(
@@ -32,8 +49,12 @@ contents = st.tuples(
 
 
 @given(st.lists(contents, max_size=8), st.data())
-def test_quarantine_order_does_not_depend_on_places(found: list[tuple[Any, ...]], data: st.DataObject) -> None:
-    """The same records at other places in other files give the same rows in the same order, places apart."""
+def test_quarantine_order_does_not_depend_on_places(
+    found: list[tuple[Any, ...]], data: st.DataObject
+) -> None:
+    """The same records at other places in other files give the same rows in the same order, places
+    apart.
+    """
     places = data.draw(st.permutations(range(len(found))))
     here = [reject(*each, place=n) for n, each in enumerate(found)]
     there = [reject(*each, place=n) for n, each in zip(places, found, strict=True)]
@@ -43,8 +64,12 @@ def test_quarantine_order_does_not_depend_on_places(found: list[tuple[Any, ...]]
 
 
 def described(fingerprint: str, evidence: Evidence | None = None) -> dict[str, Any]:
-    features = ImageFeatures("d", "0" * 16, 1, 1, "PNG", 1, description="A mug.", fingerprint=fingerprint)
-    values = {attribute.name: AttributeValue(None, reason="not-stated") for attribute in SHOP.attributes}
+    features = ImageFeatures(
+        "d", "0" * 16, 1, 1, "PNG", 1, description="A mug.", fingerprint=fingerprint
+    )
+    values = {
+        attribute.name: AttributeValue(None, reason="not-stated") for attribute in SHOP.attributes
+    }
     values["color"] = AttributeValue("Red", "image", "rule", 0.9, evidence)
     record = Record("a", {}, {}, ("a.png",), (), RawRecord(b"", "jsonl", "f", 1))
     item = Item(record, (ImageResult("a.png", features),), values, image_description="A mug.")
@@ -56,9 +81,12 @@ def described(fingerprint: str, evidence: Evidence | None = None) -> dict[str, A
 
 
 def test_a_description_is_fingerprinted_with_its_model_and_prompt() -> None:
-    """The fingerprint of a description follows that of each picture's answer, not only the picture's bytes."""
+    """The fingerprint of a description follows that of each picture's answer, not only the
+    picture's bytes.
+    """
     one, same, other = (
-        described(fingerprint)["image_description__provenance"]["fingerprint"] for fingerprint in ("f", "f", "g")
+        described(fingerprint)["image_description__provenance"]["fingerprint"]
+        for fingerprint in ("f", "f", "g")
     )
     assert one == same != other
 

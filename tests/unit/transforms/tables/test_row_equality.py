@@ -21,7 +21,10 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "list of structs": (pa.list_(_STRUCT), st.none() | st.lists(structs, max_size=2)),
     "map": (
         pa.map_(pa.string(), pa.string()),
-        st.none() | st.dictionaries(st.sampled_from("ab"), texts, max_size=2).map(lambda d: sorted(d.items())),
+        st.none()
+        | st.dictionaries(st.sampled_from("ab"), texts, max_size=2).map(
+            lambda d: sorted(d.items())
+        ),
     ),
     "struct of lists": (
         pa.struct([("tags", pa.list_(pa.string()))]),
@@ -35,7 +38,9 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 def test_equal_is_what_python_calls_equal(kind: str, data: st.DataObject) -> None:
     """Nested values are equal if their Python values are, also in the middle of an array."""
     arrow, values = KINDS[kind]
-    pairs = data.draw(st.lists(st.tuples(values, values) | values.map(lambda value: (value, value)), max_size=6))
+    pairs = data.draw(
+        st.lists(st.tuples(values, values) | values.map(lambda value: (value, value)), max_size=6)
+    )
     left, right = (pa.array([pair[side] for pair in pairs], arrow) for side in (0, 1))
     expected = [a == b for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True)]
     assert equal_rows(left, right).tolist() == expected

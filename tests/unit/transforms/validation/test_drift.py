@@ -1,4 +1,6 @@
-"""Drift: counts that add up bucket by bucket, distances without what chance makes, and what may be compared."""
+"""Drift: counts that add up bucket by bucket, distances without what chance makes, and what may be
+compared.
+"""
 
 from __future__ import annotations
 
@@ -52,13 +54,16 @@ def as_row(found: Distributions) -> dict[str, object]:
 
 @given(ROWS, ROWS)
 def test_buckets_add_up_and_come_off_again(
-    one: list[tuple[str | None, float | None, list[str]]], other: list[tuple[str | None, float | None, list[str]]]
+    one: list[tuple[str | None, float | None, list[str]]],
+    other: list[tuple[str | None, float | None, list[str]]],
 ) -> None:
     """Counting two buckets is counting their rows, and taking one off leaves the other."""
     both = counted(one).combined(counted(other), 1)
     whole = counted([*one, *other])
     assert (both.items, both.known, both.vectors) == (whole.items, whole.known, whole.vectors)
-    assert {k: v for k, v in both.values.items() if v} == {k: v for k, v in whole.values.items() if v}
+    assert {k: v for k, v in both.values.items() if v} == {
+        k: v for k, v in whole.values.items() if v
+    }
     left = both.combined(counted(other), -1)
     assert left.items == len(one)
     assert +left.known == +counted(one).known
@@ -82,7 +87,9 @@ def test_the_distance_is_one(one: dict[str, int], other: dict[str, int]) -> None
 
 
 def test_chance_is_no_drift() -> None:
-    """Two samples of one distribution of many values are closer than any limit; another distribution is not."""
+    """Two samples of one distribution of many values are closer than any limit; another
+    distribution is not.
+    """
     draw = np.random.default_rng(3)
     shares = draw.dirichlet(np.ones(60))
     one, two = (Counter(map(str, draw.choice(60, 300, p=shares))) for _ in range(2))
@@ -91,14 +98,18 @@ def test_chance_is_no_drift() -> None:
     assert distance(one, other) > 0.3
 
 
-@pytest.mark.parametrize(("numbers", "bins"), [([1.0, 1.1], 1), ([1.0, 2.0], 2), ([0.0, -1.0, 1.0], 3)])
+@pytest.mark.parametrize(
+    ("numbers", "bins"), [([1.0, 1.1], 1), ([1.0, 2.0], 2), ([0.0, -1.0, 1.0], 3)]
+)
 def test_numbers_of_one_size_share_a_bin(numbers: list[float], bins: int) -> None:
     """Bins are as wide as a fourth of a doubling; zero and negative numbers have their own."""
     assert len(counted([(None, number, []) for number in numbers]).values["weight"]) == bins
 
 
 def test_means_of_random_vectors_have_not_moved() -> None:
-    """Unit vectors without a direction have means that differ by chance alone; a common direction is a move."""
+    """Unit vectors without a direction have means that differ by chance alone; a common direction
+    is a move.
+    """
     draw = np.random.default_rng(5)
     samples = [draw.standard_normal((400, 64)) for _ in range(2)]
     units = [sample / np.linalg.norm(sample, axis=1, keepdims=True) for sample in samples]
@@ -109,7 +120,9 @@ def test_means_of_random_vectors_have_not_moved() -> None:
 
 
 def compared(items: int, red: int, **changes: object) -> Compared:
-    found = Distributions(items, Counter(color=items), {"color": Counter(Red=red, Blue=items - red)})
+    found = Distributions(
+        items, Counter(color=items), {"color": Counter(Red=red, Blue=items - red)}
+    )
     return replace(Compared(found, 0.0, {"color": "as it is"}, {}), **changes)  # type: ignore[arg-type]
 
 
@@ -118,7 +131,9 @@ def kinds(before: Compared, now: Compared) -> set[str]:
 
 
 def test_only_what_can_be_compared_is() -> None:
-    """Small catalogs, attributes whose entry changed, and catalogs that have outgrown the last one are not judged."""
+    """Small catalogs, attributes whose entry changed, and catalogs that have outgrown the last one
+    are not judged.
+    """
     assert kinds(compared(200, 180), compared(200, 20)) == {"drift-values"}
     assert kinds(compared(99, 90), compared(99, 9)) == set()
     assert kinds(compared(200, 180), compared(200, 20, entries={"color": "another"})) == set()
@@ -128,8 +143,14 @@ def test_only_what_can_be_compared_is() -> None:
 
 def test_the_template_decides() -> None:
     """Limits and severities are those of the template; what is accepted is a warning."""
-    gate = Gate.model_validate({"severities": {"drift-values": "warning"}, "drift": {"values": 0.9}})
-    (values,) = [each for each in shifts(gate, compared(200, 180), compared(200, 20)) if each.kind == "drift-values"]
+    gate = Gate.model_validate(
+        {"severities": {"drift-values": "warning"}, "drift": {"values": 0.9}}
+    )
+    (values,) = [
+        each
+        for each in shifts(gate, compared(200, 180), compared(200, 20))
+        if each.kind == "drift-values"
+    ]
     assert (values.severity, values.limit) == ("warning", 0.9)
     accepted = shifts(Gate(), compared(200, 180), compared(20, 2), accepted=True)
     assert {each.severity for each in accepted} == {"warning"}

@@ -52,9 +52,13 @@ CLOSED = {
 def item(number: int) -> Item:
     given = {"title": "Mug", "tags": "new"}
     record = Record(f"i{number}", {"title": "Mug"}, given, (), (), RawRecord(b"", "jsonl", "f", 1))
-    values = {attribute.name: AttributeValue(None, reason="not-stated") for attribute in SHOP.attributes}
+    values = {
+        attribute.name: AttributeValue(None, reason="not-stated") for attribute in SHOP.attributes
+    }
     values["title"] = AttributeValue("Mug", "record", "given", 1.0)
-    values["color"] = AttributeValue("Red", "text", "rule:closed-list", 0.8, Evidence("title", 0, 3, "red"))
+    values["color"] = AttributeValue(
+        "Red", "text", "rule:closed-list", 0.8, Evidence("title", 0, 3, "red")
+    )
     values["tags"] = AttributeValue(["new"], "record", "given", 1.0)
     unit = np.array([0.6, 0.8], np.float32)
     return Item(record, values=values, text_vector=unit, image_vector=unit)
@@ -75,13 +79,18 @@ def write(folder: Path, items: Sequence[Item], template: Template = SHOP) -> lis
 
 
 def check(
-    folder: Path, reports: Sequence[BucketReport], account: dict[str, float] | None = None, template: Template = SHOP
+    folder: Path,
+    reports: Sequence[BucketReport],
+    account: dict[str, float] | None = None,
+    template: Template = SHOP,
 ) -> list[CheckResult]:
     results, found = check_tables(str(folder), template, reports, BUCKETS)
     return [*check_run(template, {**CLOSED, **(account or {})}, found), *results]
 
 
-def gate(tmp_path: Path, items: list[Item], account: dict[str, float] | None = None) -> list[CheckResult]:
+def gate(
+    tmp_path: Path, items: list[Item], account: dict[str, float] | None = None
+) -> list[CheckResult]:
     return check(tmp_path, write(tmp_path, items), account)
 
 
@@ -103,7 +112,9 @@ FAULTS: dict[str, tuple[str, Callable[[list[Item]], list[Item]]]] = {
     ),
     "list entry outside the closed list": (
         "tags stays in its closed list",
-        lambda items: with_value(items, "tags", AttributeValue(["new", "old"], "record", "given", 1.0)),
+        lambda items: with_value(
+            items, "tags", AttributeValue(["new", "old"], "record", "given", 1.0)
+        ),
     ),
     "number out of range": (
         "weight stays in its range",
@@ -123,7 +134,10 @@ FAULTS: dict[str, tuple[str, Callable[[list[Item]], list[Item]]]] = {
     ),
     "vector with NaN": (
         "text vectors are finite and of length one",
-        lambda items: [*items[:-1], replace(items[-1], text_vector=np.array([np.nan, 1], np.float32))],
+        lambda items: [
+            *items[:-1],
+            replace(items[-1], text_vector=np.array([np.nan, 1], np.float32)),
+        ],
     ),
     "vector not normalised": (
         "image vectors are finite and of length one",
@@ -140,7 +154,9 @@ FAULTS: dict[str, tuple[str, Callable[[list[Item]], list[Item]]]] = {
 def test_one_planted_fault_is_named(tmp_path: Path, fault: str) -> None:
     """A snapshot with one fault fails the check that names it, with the number and an example."""
     meaning, plant = FAULTS[fault]
-    failed = [result for result in gate(tmp_path, plant([item(n) for n in range(4)])) if not result.passed]
+    failed = [
+        result for result in gate(tmp_path, plant([item(n) for n in range(4)])) if not result.passed
+    ]
     assert meaning in [result.check.meaning for result in failed]
     assert all(result.refuses for result in failed)
     named = next(result for result in failed if result.check.meaning == meaning)
@@ -159,7 +175,11 @@ def test_one_planted_fault_is_named(tmp_path: Path, fault: str) -> None:
         ("unreadable_files", 1, "every input file was read whole"),
         ("items", 0, "the snapshot holds items"),
         ("quarantine_rate", 0.51, "at most 50% of the records are in quarantine"),
-        ("describe_failure_rate", 0.21, "the language model failed on at most 20% of the items it was asked"),
+        (
+            "describe_failure_rate",
+            0.21,
+            "the language model failed on at most 20% of the items it was asked",
+        ),
     ],
 )
 def test_the_account_is_gated(tmp_path: Path, column: str, value: float, meaning: str) -> None:
@@ -175,7 +195,8 @@ def test_the_account_is_gated(tmp_path: Path, column: str, value: float, meaning
 def test_coverage_is_summed_over_files(tmp_path: Path) -> None:
     """`mostly` is compared with the whole table, not file by file."""
     text = TEMPLATE.replace(
-        "description: Its colour.", "expect: {min_coverage: 0.5, severity: critical}, description: x."
+        "description: Its colour.",
+        "expect: {min_coverage: 0.5, severity: critical}, description: x.",
     )
     template = parse_template(text, "test")
     unknown = AttributeValue(None, reason="not-stated")
@@ -190,7 +211,12 @@ MEANING = "every data file lies there as it was written, and no other"
 
 
 def some_file(folder: Path, reports: Sequence[BucketReport], table: str) -> tuple[Path, str]:
-    (path, *_) = [file.path for report in reports for file in report.files if file.table == table and file.rows]
+    (path, *_) = [
+        file.path
+        for report in reports
+        for file in report.files
+        if file.table == table and file.rows
+    ]
     return folder / path, path
 
 
@@ -216,7 +242,9 @@ def rewrite(path: Path) -> None:
 def test_a_file_that_is_not_as_written_is_named(
     tmp_path: Path, table: str, spoil: Callable[[Path], None], said: str
 ) -> None:
-    """A data file of any table that is missing, cut, shortened or rewritten refuses the snapshot and is named."""
+    """A data file of any table that is missing, cut, shortened or rewritten refuses the snapshot
+    and is named.
+    """
     reports = write(tmp_path, [item(n) for n in range(6)])
     path, name = some_file(tmp_path, reports, table)
     spoil(path)
@@ -233,7 +261,10 @@ def test_a_file_that_nobody_reported_is_named(tmp_path: Path) -> None:
     path, _ = some_file(tmp_path, reports, "items")
     (path.parent / "bucket-99999.parquet").write_bytes(path.read_bytes())
     (named,) = [result for result in check(tmp_path, reports) if not result.passed]
-    assert (named.check.meaning, named.examples) == (MEANING, ["items/bucket-99999.parquet: in no report of this run"])
+    assert (named.check.meaning, named.examples) == (
+        MEANING,
+        ["items/bucket-99999.parquet: in no report of this run"],
+    )
 
 
 def test_counts_come_from_the_files(tmp_path: Path) -> None:
@@ -249,13 +280,19 @@ def test_counts_come_from_the_files(tmp_path: Path) -> None:
 def test_an_id_in_the_file_of_another_bucket_is_named(tmp_path: Path) -> None:
     """The same id in two files cannot pass: only one of them is the file of its bucket."""
     one = item(1)
-    reports = [write_bucket(str(tmp_path), SHOP, ENCODERS, Bucket(n, (one,)), RUN) for n in range(BUCKETS)]
+    reports = [
+        write_bucket(str(tmp_path), SHOP, ENCODERS, Bucket(n, (one,)), RUN) for n in range(BUCKETS)
+    ]
     failed = {result.check.meaning: result for result in check(tmp_path, reports) if result.refuses}
-    assert failed["every id lies in the file of its bucket, so no id is in two files"].examples == ["i1"]
+    assert failed["every id lies in the file of its bucket, so no id is in two files"].examples == [
+        "i1"
+    ]
 
 
 def test_every_bucket_is_reported_exactly_once(tmp_path: Path) -> None:
-    """A bucket without a report, reported twice, or that does not exist refuses the snapshot and is named."""
+    """A bucket without a report, reported twice, or that does not exist refuses the snapshot and is
+    named.
+    """
     reports = write(tmp_path, [item(n) for n in range(4)])
     stray = BucketReport(7)
     for wrong, said in (
@@ -263,7 +300,9 @@ def test_every_bucket_is_reported_exactly_once(tmp_path: Path) -> None:
         ([*reports, reports[0]], "bucket 0: 2 reports, 1 expected"),
         ([*reports, stray], "bucket 7: 1 reports, 0 expected"),
     ):
-        failed = {result.check.meaning: result for result in check(tmp_path, wrong) if result.refuses}
+        failed = {
+            result.check.meaning: result for result in check(tmp_path, wrong) if result.refuses
+        }
         assert failed["every bucket was written exactly once"].examples == [said]
 
 
@@ -279,7 +318,9 @@ def test_a_vector_without_its_item_is_named(tmp_path: Path) -> None:
 
 
 def test_a_wrong_image_count_is_named(tmp_path: Path) -> None:
-    """image_count that is not the number of usable entries of images refuses the snapshot; the right one passes."""
+    """image_count that is not the number of usable entries of images refuses the snapshot; the
+    right one passes.
+    """
     seen = ImageResult("a.png", ImageFeatures("d", "0" * 16, 1, 1, "PNG", 1))
     pictured = replace(item(0), images=(seen, ImageResult("gone.png", reason="image-missing")))
     reports = write(tmp_path, [pictured, *(item(n) for n in range(1, 6))])
@@ -288,25 +329,35 @@ def test_a_wrong_image_count_is_named(tmp_path: Path) -> None:
     table = pq.read_table(path)
     place = table.column_names.index("image_count")
     field = table.schema.field(place)
-    more = pc.if_else(pc.equal(table["item_id"], "i0"), pa.scalar(2, pa.int32()), table["image_count"])
+    more = pc.if_else(
+        pc.equal(table["item_id"], "i0"), pa.scalar(2, pa.int32()), table["image_count"]
+    )
     pq.write_table(table.set_column(place, field, more), path)
     failed = {result.check.meaning: result for result in check(tmp_path, reports) if result.refuses}
     assert failed["image_count is the number of usable pictures"].examples == ["i0"]
 
 
 def test_frames_are_joined_up_to_a_bound() -> None:
-    """Small frames of one name are checked together, never more rows than the bound, and none is lost."""
+    """Small frames of one name are checked together, never more rows than the bound, and none is
+    lost.
+    """
     frames = [("ab"[n % 2], pa.table({"n": [n] * (n % 4)})) for n in range(40)]
     joined = list(batches(frames, 10))
     assert len(joined) < 12
     assert max(frame.num_rows for _, frame in joined) <= 10
     for name in "ab":
-        expected = [value for own, frame in frames if own == name for value in frame["n"].to_pylist()]
-        assert [value for own, frame in joined if own == name for value in frame["n"].to_pylist()] == expected
+        expected = [
+            value for own, frame in frames if own == name for value in frame["n"].to_pylist()
+        ]
+        assert [
+            value for own, frame in joined if own == name for value in frame["n"].to_pylist()
+        ] == expected
     assert [frame.num_rows for _, frame in batches([("a", pa.table({"n": range(20)}))], 10)] == [20]
 
 
 def test_the_run_is_checked_also_without_any_file() -> None:
     """A run that wrote nothing is judged by its account."""
     results = check_run(SHOP, {**CLOSED, "items": 0}, Found())
-    assert [result.check.meaning for result in results if result.refuses] == ["the snapshot holds items"]
+    assert [result.check.meaning for result in results if result.refuses] == [
+        "the snapshot holds items"
+    ]

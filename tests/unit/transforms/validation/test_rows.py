@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from schemas.elements import AttributeValue, Flag, ImageFeatures, ImageResult, Item, RawRecord, Record, Reject
+from schemas.elements import (
+    AttributeValue,
+    Flag,
+    ImageFeatures,
+    ImageResult,
+    Item,
+    RawRecord,
+    Record,
+    Reject,
+)
 from schemas.loading import parse_template
 from schemas.template import Template
 from tests.support import TEMPLATE
@@ -15,8 +24,12 @@ def template(change: str = "", to: str = "") -> Template:
     return parse_template(TEMPLATE.replace(change, to) if change else TEMPLATE, "test")
 
 
-def item(shop: Template, flags: tuple[Flag, ...] = (), images: tuple[ImageResult, ...] = ()) -> Item:
-    values = {attribute.name: AttributeValue(None, reason="not-stated") for attribute in shop.attributes}
+def item(
+    shop: Template, flags: tuple[Flag, ...] = (), images: tuple[ImageResult, ...] = ()
+) -> Item:
+    values = {
+        attribute.name: AttributeValue(None, reason="not-stated") for attribute in shop.attributes
+    }
     return Item(Record("a", {}, {}, (), flags, RAW), images, values, flags)
 
 
@@ -32,12 +45,19 @@ def test_a_required_value_that_is_missing_sets_the_record_aside() -> None:
     shop = template("name: color,", "name: color, required: true,")
     found = check_item(shop, item(shop))
     assert isinstance(found, Reject)
-    assert (found.reason, found.field, found.item_id, found.raw) == ("required-missing", "color", "a", RAW)
+    assert (found.reason, found.field, found.item_id, found.raw) == (
+        "required-missing",
+        "color",
+        "a",
+        RAW,
+    )
     assert "not-stated" in found.message
 
 
 def test_an_invalid_value_is_quarantined_only_on_request() -> None:
-    """A flagged value is value-rejected when the attribute says on_invalid: quarantine, else the item passes."""
+    """A flagged value is value-rejected when the attribute says on_invalid: quarantine, else the
+    item passes.
+    """
     flag = Flag("value-not-in-list", "color", "'Mauve' is not among Red, Blue, Green")
     lenient, strict = template(), template("name: color,", "name: color, on_invalid: quarantine,")
     assert isinstance(check_item(lenient, item(lenient, (flag,))), Item)

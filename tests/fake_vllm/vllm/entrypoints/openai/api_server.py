@@ -1,4 +1,5 @@
-"""Behaves like vLLM's server as far as its life is concerned: what it starts, when it is ready, how it dies.
+"""Behaves like vLLM's server as far as its life is concerned: what it starts, when it is ready, how
+it dies.
 
 $FAKE_VLLM names a folder. `script.json` in it says what happens, all keys optional:
 ready_after_secs, delay_secs (of each answer), never_ready, die_at_start (what is written before), die_after (so many
@@ -24,7 +25,11 @@ FOLDER = Path(os.environ.get("FAKE_VLLM", "."))
 
 
 def main() -> None:
-    script = json.loads((FOLDER / "script.json").read_text()) if (FOLDER / "script.json").exists() else {}
+    script = (
+        json.loads((FOLDER / "script.json").read_text())
+        if (FOLDER / "script.json").exists()
+        else {}
+    )
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_known_args()[0].port
@@ -34,9 +39,15 @@ def main() -> None:
     record = {"arguments": sys.argv[1:], "pid": os.getpid(), "engine": start_engine(), "port": port}
     (starts / f"{os.getpid()}.tmp").write_text(json.dumps(record))
     (starts / f"{os.getpid()}.tmp").rename(starts / f"{os.getpid()}.json")
-    print(f"(APIServer pid={os.getpid()}) INFO 01-31 12:00:00 [api_server.py:1] starting with {record}", flush=True)
+    print(
+        f"(APIServer pid={os.getpid()}) INFO 01-31 12:00:00 [api_server.py:1] starting with {record}",
+        flush=True,
+    )
     if message := script.get("die_at_start"):
-        print(f"(EngineCore pid={record['engine']}) ERROR 01-31 12:00:00 [core.py:1] {message}", flush=True)
+        print(
+            f"(EngineCore pid={record['engine']}) ERROR 01-31 12:00:00 [core.py:1] {message}",
+            flush=True,
+        )
         raise RuntimeError("Engine core initialization failed. See root cause above.")
     if script.get("lose_port") and first:
         lose(port)
@@ -45,7 +56,9 @@ def main() -> None:
 
 
 def start_engine() -> int:
-    """A child that outlives its parent and does not listen to SIGTERM, as vLLM's does when it is busy."""
+    """A child that outlives its parent and does not listen to SIGTERM, as vLLM's does when it is
+    busy.
+    """
     engine = os.fork()
     if engine == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -62,7 +75,9 @@ def lose(port: int) -> None:
             time.sleep(2)
         os._exit(0)
     time.sleep(0.3)
-    sys.exit(f"[Errno 98] error while attempting to bind on address ('127.0.0.1', {port}): address already in use")
+    sys.exit(
+        f"[Errno 98] error while attempting to bind on address ('127.0.0.1', {port}): address already in use"
+    )
 
 
 def serve(port: int, script: dict[str, float]) -> None:
@@ -88,7 +103,10 @@ def serve(port: int, script: dict[str, float]) -> None:
                 answered += 1
                 choice = {"message": {"content": '{"answered": true}'}, "finish_reason": "stop"}
                 # Under the lock, so that an answer that counts is sent before the process dies.
-                self.reply(200, {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+                self.reply(
+                    200,
+                    {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}},
+                )
 
         def reply(self, status: int, document: object) -> None:
             body = json.dumps(document).encode()

@@ -1,4 +1,6 @@
-"""The stand-in for a language model: its identity, answers that its schema takes, tokens by rates, nothing sent."""
+"""The stand-in for a language model: its identity, answers that its schema takes, tokens by rates,
+nothing sent.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,16 @@ from transforms.models.tokens import reckon
 
 IMAGE_PX, USUAL = 672, Rates()
 # Nobody listens on port 9: whatever would send a request fails.
-OPENAI = ModelOptions(describe_backend="openai", chat=ChatOptions(model="M", endpoint="http://127.0.0.1:9/v1"))
+OPENAI = ModelOptions(
+    describe_backend="openai", chat=ChatOptions(model="M", endpoint="http://127.0.0.1:9/v1")
+)
 QUESTION = Question(
     (
-        Attribute(name="color", type=AttributeType.ENUM, values=(Choice(value="Red"), Choice(value="Blue"))),
+        Attribute(
+            name="color",
+            type=AttributeType.ENUM,
+            values=(Choice(value="Red"), Choice(value="Blue")),
+        ),
         Attribute(name="tags", type=AttributeType.MULTI_ENUM, values=(Choice(value="new"),)),
         Attribute(name="weight", type=AttributeType.NUMBER, unit="g"),
         Attribute(name="about", type=AttributeType.STRING),
@@ -30,11 +38,15 @@ QUESTION = Question(
     places=("title", "image 1"),
     describe=True,
 )
-REQUEST = ChatRequest("s" * 300, "t" * 900, answer_schema(QUESTION), (PreparedPicture("ab" * 32, "nowhere.jpg"),))
+REQUEST = ChatRequest(
+    "s" * 300, "t" * 900, answer_schema(QUESTION), (PreparedPicture("ab" * 32, "nowhere.jpg"),)
+)
 
 
 def answer(rates: Rates = USUAL) -> ChatAnswer:
-    [(index, said)] = RehearsedChatModel(build_chat_model(OPENAI), rates, IMAGE_PX).answer([REQUEST])
+    [(index, said)] = RehearsedChatModel(build_chat_model(OPENAI), rates, IMAGE_PX).answer(
+        [REQUEST]
+    )
     assert index == 0
     assert isinstance(said, ChatAnswer)
     return said
@@ -43,7 +55,9 @@ def answer(rates: Rates = USUAL) -> ChatAnswer:
 def test_it_has_the_models_identity() -> None:
     """Requests have the address that they will have, so that kept answers are found."""
     real = build_chat_model(OPENAI)
-    assert REQUEST.fingerprint(RehearsedChatModel(real, Rates(), IMAGE_PX)) == REQUEST.fingerprint(real)
+    assert REQUEST.fingerprint(RehearsedChatModel(real, Rates(), IMAGE_PX)) == REQUEST.fingerprint(
+        real
+    )
 
 
 def test_answers_obey_the_schema_and_decide() -> None:
@@ -54,7 +68,9 @@ def test_answers_obey_the_schema_and_decide() -> None:
 
 
 def test_tokens_follow_the_rates() -> None:
-    """Tokens are the reckoned ones times the share that was taken before; answers take the mean of before."""
+    """Tokens are the reckoned ones times the share that was taken before; answers take the mean of
+    before.
+    """
     reckoned = reckon(REQUEST, IMAGE_PX)
     said = answer(Rates(prompt_share=0.5, image_share=0.25, completion_tokens=70.4))
     assert said.prompt_tokens == round(reckoned.prompt_tokens * 0.5)

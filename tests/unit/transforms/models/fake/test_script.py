@@ -4,7 +4,13 @@ import pytest
 from PIL import Image
 
 from transforms.models.contract import Failure, ModelOptions, Picture, TagRequest, Tags, call_each
-from transforms.models.fake.script import FakeImageEncoder, FakeTagger, FakeTextEncoder, hash_vector, parse_script
+from transforms.models.fake.script import (
+    FakeImageEncoder,
+    FakeTagger,
+    FakeTextEncoder,
+    hash_vector,
+    parse_script,
+)
 
 
 def request(digest="d" * 64, text=""):
@@ -24,13 +30,17 @@ def scripted(tmp_path):
 
 
 def test_script_answers_and_fails(scripted):
-    """Each entry answers, or fails, the requests whose digest or text it matches; the first match wins."""
+    """Each entry answers, or fails, the requests whose digest or text it matches; the first match
+    wins.
+    """
     tagger = scripted("""
 - {match: ^aa, model: tagger, description: A shirt., colors: {red: 0.75, white: 0.25}, text: SALE}
 - {match: broken, model: tagger, failure: backend-failed}
 - {match: ^a, model: tagger, description: Never reached by aa.}
 """)
-    assert tagger.tag([request("aa1"), request("x", "it is broken"), request("ab"), request("b" * 64)]) == [
+    assert tagger.tag(
+        [request("aa1"), request("x", "it is broken"), request("ab"), request("b" * 64)]
+    ) == [
         Tags("A shirt.", (("red", 0.75), ("white", 0.25)), "SALE"),
         Failure("backend-failed", "the fake script fails match 'broken'"),
         Tags("Never reached by aa."),
@@ -44,7 +54,9 @@ def test_poison_costs_only_itself(scripted):
     requests = [request(f"{n:064x}", "poison" if n == 37 else "") for n in range(64)]
     answers = call_each(tagger.tag, requests, "backend-failed")
     assert [n for n, answer in enumerate(answers) if isinstance(answer, Failure)] == [37]
-    assert answers[37] == Failure("backend-failed", "RuntimeError: the fake script raises for match 'poison'")
+    assert answers[37] == Failure(
+        "backend-failed", "RuntimeError: the fake script raises for match 'poison'"
+    )
     assert answers[:37] == [FakeTagger(ModelOptions()).tag([one])[0] for one in requests[:37]]
     assert tagger.calls == 13
 
@@ -72,7 +84,9 @@ def test_script_is_part_of_the_content_address(scripted):
         scripted("- {match: a, model: tagger, description: B}"),
     )
     assert one.fingerprint(first) != one.fingerprint(second)
-    assert one.fingerprint(first) == one.fingerprint(scripted("- {match: a, model: tagger, description: A}"))
+    assert one.fingerprint(first) == one.fingerprint(
+        scripted("- {match: a, model: tagger, description: A}")
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,9 +96,18 @@ def test_script_is_part_of_the_content_address(scripted):
             "- {match: a, describtion: x}",
             "entry 1: describtion: unknown key; allowed: match, model, answer, raw, finish_reason, description, colors",
         ),
-        ("- {match: a, model: tagger, description: x}\n- {description: x}", "entry 2: match: Field required"),
-        ("- {match: '(', model: tagger, description: x}", r"entry 1: match: '\(' is no regular expression"),
-        ("- {match: a, failure: no-such-reason}", "entry 1: failure: reason 'no-such-reason' is not registered"),
+        (
+            "- {match: a, model: tagger, description: x}\n- {description: x}",
+            "entry 2: match: Field required",
+        ),
+        (
+            "- {match: '(', model: tagger, description: x}",
+            r"entry 1: match: '\(' is no regular expression",
+        ),
+        (
+            "- {match: a, failure: no-such-reason}",
+            "entry 1: failure: reason 'no-such-reason' is not registered",
+        ),
         (
             "- {match: a, failure: missing-id}",
             "entry 1: failure: reason 'missing-id' is not registered with effect flag",
@@ -95,7 +118,10 @@ def test_script_is_part_of_the_content_address(scripted):
             "entry 1: colors.red: Input should be less than or equal to 1",
         ),
         ("- {match: a}", "entry 1: has to say exactly one of answer, raw, failure and raise: true"),
-        ("- {match: a, model: tagger, description: x, raise: true}", "entry 1: has to say exactly one"),
+        (
+            "- {match: a, model: tagger, description: x, raise: true}",
+            "entry 1: has to say exactly one",
+        ),
         ("match: a", "is not a list; write - match: ... for each entry"),
         ("", "is not a list"),
         ("- {match: a", "is not YAML"),
@@ -118,7 +144,9 @@ def test_all_wrong_entries_are_named():
 
 def test_missing_script_is_refused(tmp_path):
     """A script that is not there is refused by name."""
-    with pytest.raises(ValueError, match=r"fake script .*gone\.yaml cannot be read: .*; name a YAML file"):
+    with pytest.raises(
+        ValueError, match=r"fake script .*gone\.yaml cannot be read: .*; name a YAML file"
+    ):
         FakeTagger(ModelOptions(fake_script=str(tmp_path / "gone.yaml")))
 
 

@@ -46,12 +46,16 @@ def ask(text="a shirt", pictures=(), **changes):
 
 
 def options(**changes):
-    return ChatOptions(**{"model": "tiny", "timeout_secs": TIMEOUT_SECS, "max_retries": 1, **changes})
+    return ChatOptions(
+        **{"model": "tiny", "timeout_secs": TIMEOUT_SECS, "max_retries": 1, **changes}
+    )
 
 
 @contextmanager
 def client_for(upstream, key=KEY, **changes):
-    client = ChatClient(options(**changes), FixedUpstream(upstream) if isinstance(upstream, str) else upstream, key)
+    client = ChatClient(
+        options(**changes), FixedUpstream(upstream) if isinstance(upstream, str) else upstream, key
+    )
     try:
         yield client
     finally:
@@ -125,7 +129,9 @@ MISBEHAVIOURS = {
 
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
 def test_misbehaviour_costs_one_request(server, name):
-    """A request that the server treats badly fails with its own reason, in time, and its neighbours are answered."""
+    """A request that the server treats badly fails with its own reason, in time, and its neighbours
+    are answered.
+    """
     reason, sendings = MISBEHAVIOURS[name]
     texts = [f"item {n}" for n in range(NEIGHBOURS)]
     texts[2] = f"bad [server: {name}]"
@@ -143,7 +149,9 @@ def test_misbehaviour_costs_one_request(server, name):
     assert server.calls == NEIGHBOURS - 1 + sendings
 
 
-@pytest.mark.parametrize("name", [name for name, (_, sendings) in MISBEHAVIOURS.items() if sendings == 2])
+@pytest.mark.parametrize(
+    "name", [name for name, (_, sendings) in MISBEHAVIOURS.items() if sendings == 2]
+)
 def test_one_retry_mends_what_passes(server, name):
     """What goes well the second time is an answer that counts one retry."""
     with client_for(server.url) as client:
@@ -155,7 +163,12 @@ def test_one_retry_mends_what_passes(server, name):
 
 @pytest.mark.parametrize(
     ("name", "content", "finish_reason"),
-    [("empty", "", "stop"), ("null", "", "stop"), ("blank", "\n" * 512, "length"), ("prose", None, "stop")],
+    [
+        ("empty", "", "stop"),
+        ("null", "", "stop"),
+        ("blank", "\n" * 512, "length"),
+        ("prose", None, "stop"),
+    ],
 )
 def test_answers_are_passed_on_as_they_came(server, name, content, finish_reason):
     """Empty, blank and shapeless contents are answers: judging them is not the client's business."""
@@ -185,7 +198,9 @@ def test_a_good_answer_carries_everything(server):
 
 
 def test_the_request_is_what_the_api_asks_for(server):
-    """Model, turns, pictures before the text, schema, limits and key are sent as OpenAI's API has them."""
+    """Model, turns, pictures before the text, schema, limits and key are sent as OpenAI's API has
+    them.
+    """
     picture = CountedPicture("0" * 64, "", Album(server))
     with client_for(server.url, timeout_secs=5) as client:
         answers_of(client, [ask("a shirt", [picture], max_tokens=77, temperature=0.5)])
@@ -197,7 +212,13 @@ def test_the_request_is_what_the_api_asks_for(server):
     assert user["content"][1]["text"] == "a shirt"
     schema = {"name": "answer", "schema": SCHEMA, "strict": True}
     assert body.pop("response_format") == {"type": "json_schema", "json_schema": schema}
-    assert body == {"model": "tiny", "max_tokens": 77, "temperature": 0.5, "seed": 0, "logprobs": True}
+    assert body == {
+        "model": "tiny",
+        "max_tokens": 77,
+        "temperature": 0.5,
+        "seed": 0,
+        "logprobs": True,
+    }
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert "Cookie" not in server.headers[0]
 
@@ -237,9 +258,20 @@ def test_retry_after_is_waited_for(server):
 
 
 def test_retry_after_takes_dates_and_is_capped():
-    """Dates count from now, nonsense and the past are nothing, and nobody makes a run wait for years."""
+    """Dates count from now, nonsense and the past are nothing, and nobody makes a run wait for
+    years.
+    """
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    cases = {"Thu, 01 Jan 2026 00:00:20 GMT": 20, "2": 2, " 0.5 ": 0.5, "": 0, "-5": 0, "soon": 0, "nan": 0, "inf": 0}
+    cases = {
+        "Thu, 01 Jan 2026 00:00:20 GMT": 20,
+        "2": 2,
+        " 0.5 ": 0.5,
+        "": 0,
+        "-5": 0,
+        "soon": 0,
+        "nan": 0,
+        "inf": 0,
+    }
     assert {value: retry_after_secs(value, now) for value in cases} == cases
     assert retry_after_secs("Thu, 01 Jan 1970 00:00:00 GMT", now) == 0
     for hostile in ("9" * 400, "1000000", "Fri, 31 Dec 9999 23:59:59 GMT"):
@@ -266,7 +298,9 @@ def test_a_redirect_is_not_followed(server):
 
 @pytest.mark.parametrize("count", [1, 2_000])
 def test_a_silent_server_is_given_up(nowhere, count):
-    """When nothing answers for give_up_secs everything fails at once, and the message says what was tried."""
+    """When nothing answers for give_up_secs everything fails at once, and the message says what was
+    tried.
+    """
     with client_for(nowhere, give_up_secs=0.3, max_retries=0) as client:
         started = time.monotonic()
         found = answers_of(client, [ask(str(n)) for n in range(count)])
@@ -282,14 +316,19 @@ def test_a_silent_server_is_given_up(nowhere, count):
 @pytest.mark.parametrize("name", ["500", "hang", "closed", "html"])
 def test_a_server_that_only_fails_is_given_up(name):
     """A server counts as gone also when it takes connections and answers nothing with them."""
-    with ChatServer([name] * 1_000) as server, client_for(server.url, give_up_secs=0.2, max_retries=100) as client:
+    with (
+        ChatServer([name] * 1_000) as server,
+        client_for(server.url, give_up_secs=0.2, max_retries=100) as client,
+    ):
         found = answers_of(client, [ask(str(n)) for n in range(8)])
     assert {failure.reason for failure in found} == {"model-unavailable"}
     assert server.url in found[0].message
 
 
 def test_giving_up_stops_also_who_times_out_at_that_moment():
-    """Timeouts and the giving up that meet in the same moment leave nobody sending and nobody waiting."""
+    """Timeouts and the giving up that meet in the same moment leave nobody sending and nobody
+    waiting.
+    """
     with (
         ChatServer(["hang"] * 1_000) as server,
         client_for(server.url, timeout_secs=0.2, give_up_secs=0, max_retries=1_000) as client,
@@ -312,14 +351,21 @@ def test_giving_up_stops_also_who_times_out_at_that_moment():
 @pytest.mark.parametrize("name", ["429", "400"])
 def test_a_server_that_says_no_is_alive(name):
     """429 and 4xx are signs of life: they fail their request and nothing else."""
-    with ChatServer([name] * 4) as server, client_for(server.url, give_up_secs=0, max_retries=0) as client:
+    with (
+        ChatServer([name] * 4) as server,
+        client_for(server.url, give_up_secs=0, max_retries=0) as client,
+    ):
         refused = answers_of(client, [ask(str(n)) for n in range(4)])
-        assert {failure.reason for failure in refused} == {"model-busy" if name == "429" else "model-refused"}
+        assert {failure.reason for failure in refused} == {
+            "model-busy" if name == "429" else "model-refused"
+        }
         assert isinstance(answers_of(client, [ask()])[0], ChatAnswer)
 
 
 def test_silence_counts_only_while_the_server_is_asked():
-    """Time in which there was nothing to ask, or in which an upstream was waited for, opens no breaker."""
+    """Time in which there was nothing to ask, or in which an upstream was waited for, opens no
+    breaker.
+    """
     breaker = Breaker(10)
     breaker.failed(100)
     assert (breaker.left_secs(104), breaker.silent_secs(104)) == (6, 4)
@@ -332,7 +378,10 @@ def test_silence_counts_only_while_the_server_is_asked():
 
 def test_a_pause_between_calls_is_no_silence():
     """A failure now and one long after, with nothing asked in between, do not add up."""
-    with ChatServer(["500", "500"]) as server, client_for(server.url, give_up_secs=0.3, max_retries=0) as client:
+    with (
+        ChatServer(["500", "500"]) as server,
+        client_for(server.url, give_up_secs=0.3, max_retries=0) as client,
+    ):
         first = answers_of(client, [ask()])
         time.sleep(0.5)
         second = answers_of(client, [ask()])
@@ -363,7 +412,9 @@ def test_a_late_403_costs_one_request(server):
 
 
 def test_messages_keep_secrets(server):
-    """A server that repeats key and request gets neither into a message, nor anything that steers a terminal."""
+    """A server that repeats key and request gets neither into a message, nor anything that steers a
+    terminal.
+    """
     picture = CountedPicture("0" * 64, "", Album(server))
     with client_for(server.url) as client:
         (failure,) = answers_of(client, [ask("[server: echo]", [picture])])
@@ -394,7 +445,9 @@ def test_an_unreadable_picture_costs_its_own_request(server, tmp_path):
     there = PreparedPicture("a" * 64, str(tmp_path / "there.jpg"))
     gone = PreparedPicture("b" * 64, str(tmp_path / "gone.jpg"))
     with client_for(server.url) as client:
-        good, bad, plain = answers_of(client, [ask("1", [there]), ask("2", [there, gone]), ask("3")])
+        good, bad, plain = answers_of(
+            client, [ask("1", [there]), ask("2", [there, gone]), ask("3")]
+        )
     assert isinstance(good, ChatAnswer)
     assert isinstance(plain, ChatAnswer)
     assert bad.reason == "backend-failed"
@@ -423,7 +476,10 @@ def test_pictures_are_read_when_their_turn_comes(server):
 
 def test_all_slots_are_used_and_no_more():
     """As many requests as max_inflight are under way at once."""
-    with ChatServer(latency_secs=0.1) as server, client_for(server.url, max_inflight=12, timeout_secs=5) as client:
+    with (
+        ChatServer(latency_secs=0.1) as server,
+        client_for(server.url, max_inflight=12, timeout_secs=5) as client,
+    ):
         answers_of(client, [ask(str(n)) for n in range(40)])
     assert server.peak == 12
 
@@ -431,7 +487,10 @@ def test_all_slots_are_used_and_no_more():
 def test_threads_share_the_slots():
     """Two threads that ask at once get their own answers, and together never exceed max_inflight."""
     found = {}
-    with ChatServer(latency_secs=0.1) as server, client_for(server.url, max_inflight=8, timeout_secs=5) as client:
+    with (
+        ChatServer(latency_secs=0.1) as server,
+        client_for(server.url, max_inflight=8, timeout_secs=5) as client,
+    ):
 
         def work(name):
             found[name] = answers_of(client, [ask(f"{name} {n}") for n in range(16)])
@@ -455,7 +514,9 @@ def test_answers_come_as_they_are_there(server):
 
 
 def test_an_abandoned_iterator_cancels(server):
-    """Closing the iterator ends what is under way, sends nothing more, and leaves the client usable."""
+    """Closing the iterator ends what is under way, sends nothing more, and leaves the client
+    usable.
+    """
     requests = [ask("first"), *(ask(f"{n} [server: hang]") for n in range(50))]
     with client_for(server.url, max_inflight=4, timeout_secs=30) as client:
         answers = client.answer(requests)
@@ -468,7 +529,9 @@ def test_an_abandoned_iterator_cancels(server):
 
 
 def test_close_ends_the_thread_and_what_is_open(server):
-    """After close there is no thread, whoever waited has a failure for everything, and asking again is an error."""
+    """After close there is no thread, whoever waited has a failure for everything, and asking again
+    is an error.
+    """
     found = []
     with client_for(server.url, timeout_secs=30, max_inflight=2) as client:
         requests = [ask(f"{n} [server: hang]") for n in range(5)]
@@ -526,7 +589,9 @@ class Moving:
 
 
 def test_a_lost_server_is_found_again(server, nowhere):
-    """All requests that could not connect wait for one question, and are then sent to the new address."""
+    """All requests that could not connect wait for one question, and are then sent to the new
+    address.
+    """
     upstream = Moving(nowhere, server.url + "/", secs=0.2)
     with client_for(upstream, max_retries=0) as client:
         found = answers_of(client, [ask(str(n)) for n in range(20)])
@@ -551,7 +616,9 @@ def test_a_server_that_dies_under_way_loses_nothing():
     with ChatServer() as second, ChatServer(latency_secs=30) as first:
         upstream = Moving(first.url, second.url)
         with client_for(upstream, timeout_secs=5, max_retries=1) as client:
-            killer = threading.Thread(target=lambda: wait_until(lambda: first.open == 12) and first.kill())
+            killer = threading.Thread(
+                target=lambda: wait_until(lambda: first.open == 12) and first.kill()
+            )
             killer.start()
             found = answers_of(client, [ask(str(n)) for n in range(12)])
             killer.join()
@@ -561,11 +628,15 @@ def test_a_server_that_dies_under_way_loses_nothing():
 
 
 def test_an_upstream_that_is_gone_fails_everything(nowhere):
-    """When there will be no server any more, this and everything later fails at once with its message."""
+    """When there will be no server any more, this and everything later fails at once with its
+    message.
+    """
     with client_for(Moving(nowhere, None)) as client:
         found = answers_of(client, [ask(str(n)) for n in range(100)])
         later = answers_of(client, [ask()])
-    assert set(found + later) == {Failure("model-unavailable", "the server died twice; look at /tmp/server.log")}
+    assert set(found + later) == {
+        Failure("model-unavailable", "the server died twice; look at /tmp/server.log")
+    }
 
 
 def test_an_upstream_that_raises_fails_everything():
@@ -594,7 +665,9 @@ def test_requests_are_spaced(server):
 
 
 def test_tokens_are_spaced(server):
-    """What a request is estimated at has to pass before the next is sent, also when it is above the limit itself."""
+    """What a request is estimated at has to pass before the next is sent, also when it is above the
+    limit itself.
+    """
     request = ask("x" * 393, max_tokens=100)
     assert estimated_tokens(request) == 200
     started = time.monotonic()
@@ -621,7 +694,9 @@ def test_abandoned_waiting_gives_its_turn_back(server):
 
 
 def test_answer_all_is_satisfied(server):
-    """The client keeps the contract of a ChatModel's answer: one outcome per request, nothing asked twice."""
+    """The client keeps the contract of a ChatModel's answer: one outcome per request, nothing asked
+    twice.
+    """
     with client_for(server.url) as client:
         found = dict(answer_all(client, [ask("[server: 400]"), ask("1"), ask("2")]))
     assert sorted(found) == [0, 1, 2]
@@ -673,7 +748,9 @@ def test_another_content_type_is_no_completion(content_type):
     assert isinstance(parse_completion(content_type, json.dumps(completion()).encode()), Failure)
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/x+json"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "Application/JSON; charset=utf-8", "application/x+json"]
+)
 def test_json_content_types_are_read(content_type):
     """JSON may be announced in upper case, with parameters, or as a kind of JSON."""
     assert isinstance(parse_completion(content_type, json.dumps(completion()).encode()), ChatAnswer)
@@ -681,7 +758,15 @@ def test_json_content_types_are_read(content_type):
 
 @pytest.mark.parametrize(
     "usage",
-    [None, 7, [], {"prompt_tokens": -1}, {"prompt_tokens": True}, {"prompt_tokens": "9"}, {"prompt_tokens": 1e9}],
+    [
+        None,
+        7,
+        [],
+        {"prompt_tokens": -1},
+        {"prompt_tokens": True},
+        {"prompt_tokens": "9"},
+        {"prompt_tokens": 1e9},
+    ],
 )
 def test_nonsense_in_the_usage_counts_nothing(usage):
     """Token counts that are none are 0 and cost no answer."""
@@ -700,12 +785,20 @@ def test_any_bytes_are_survived(body):
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
 
-@given(st.recursive(JSON_VALUES, lambda v: st.fixed_dictionaries({"choices": st.lists(v, max_size=2)}), max_leaves=4))
+@given(
+    st.recursive(
+        JSON_VALUES,
+        lambda v: st.fixed_dictionaries({"choices": st.lists(v, max_size=2)}),
+        max_leaves=4,
+    )
+)
 def test_any_logprobs_are_survived(document):
     """Whatever stands where log-probabilities should, an answer stays an answer."""
     body = json.dumps(completion('{"a": 1}', logprobs={"content": document})).encode()
@@ -719,14 +812,22 @@ def split(content, lengths):
     raw, tokens, position, n = content.encode(), [], 0, 0
     while position < len(raw):
         piece = raw[position : position + lengths[n % len(lengths)]]
-        tokens.append({"token": piece.decode("utf-8", "replace"), "bytes": list(piece), "logprob": -0.01 * (n + 1)})
+        tokens.append(
+            {
+                "token": piece.decode("utf-8", "replace"),
+                "bytes": list(piece),
+                "logprob": -0.01 * (n + 1),
+            }
+        )
         position += len(piece)
         n += 1
     return tokens
 
 
 def test_probabilities_are_products_over_the_values_tokens():
-    """A value's probability is that of all tokens that overlap it, quotes included and the key's not."""
+    """A value's probability is that of all tokens that overlap it, quotes included and the key's
+    not.
+    """
     tokens = [
         {"token": '{"', "logprob": -9.0},
         {"token": 'color": "', "logprob": -0.1},
@@ -746,7 +847,9 @@ def test_probabilities_are_products_over_the_values_tokens():
     st.booleans(),
 )
 def test_every_key_has_a_probability_however_tokens_are_cut(document, lengths, ascii_only):
-    """All top-level keys and no others get the brute-force product, also when tokens cut characters in two."""
+    """All top-level keys and no others get the brute-force product, also when tokens cut characters
+    in two.
+    """
     content = json.dumps(document, ensure_ascii=ascii_only)
     tokens = split(content, lengths)
     found = value_probabilities(content, tokens)
@@ -775,11 +878,14 @@ def test_what_surrounds_the_content_is_passed_over():
         *split(content, [3]),
         {"token": "<|end|>", "logprob": -5},
     ]
-    assert value_probabilities(content, tokens) == pytest.approx(value_probabilities(content, split(content, [3])))
+    assert value_probabilities(content, tokens) == pytest.approx(
+        value_probabilities(content, split(content, [3]))
+    )
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[1]", "7", "{", '{"a"}', '{"a": }', '{"a": 1', '{"a": 1} x', '{"a": 1,}', "{1: 2}"]
+    "content",
+    ["", "[1]", "7", "{", '{"a"}', '{"a": }', '{"a": 1', '{"a": 1} x', '{"a": 1,}', "{1: 2}"],
 )
 def test_what_is_no_object_has_no_probabilities(content):
     """Content that is no JSON object, or not only one, has none."""
@@ -806,10 +912,12 @@ def test_tokens_that_do_not_add_up_give_nothing(tokens):
 
 
 def test_impossible_tokens_are_nearly_impossible():
-    """A log-probability of minus 9,999, which servers write for minus infinity, is 0; one above 0 is 1."""
-    assert value_probabilities('{"a":1}', [{"token": '{"a":', "logprob": 0}, {"token": "1}", "logprob": -9999.0}]) == {
-        "a": 0.0
-    }
+    """A log-probability of minus 9,999, which servers write for minus infinity, is 0; one above 0
+    is 1.
+    """
+    assert value_probabilities(
+        '{"a":1}', [{"token": '{"a":', "logprob": 0}, {"token": "1}", "logprob": -9999.0}]
+    ) == {"a": 0.0}
     assert value_probabilities('{"a":1}', [{"token": '{"a":1}', "logprob": 3.0}]) == {"a": 1.0}
 
 

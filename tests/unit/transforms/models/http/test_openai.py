@@ -1,4 +1,6 @@
-"""The openai backend: what its options have to be, what identifies its answers, and that it answers."""
+"""The openai backend: what its options have to be, what identifies its answers, and that it
+answers.
+"""
 
 import pickle
 import subprocess
@@ -20,7 +22,12 @@ SCHEMA = {"type": "object", "properties": {"color": {"enum": ["red", "unknown"]}
 
 def build(**changes):
     chat = ChatOptions(
-        **{"model": "tiny", "endpoint": "http://127.0.0.1:9/v1", "api_key_env": "TEST_CHAT_KEY", **changes}
+        **{
+            "model": "tiny",
+            "endpoint": "http://127.0.0.1:9/v1",
+            "api_key_env": "TEST_CHAT_KEY",
+            **changes,
+        }
     )
     return build_chat_model(ModelOptions(describe_backend="openai", chat=chat))
 
@@ -31,7 +38,9 @@ def ask(text="a shirt"):
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_it_answers(slash):
-    """Built from options alone, pickled on the way and loaded, it answers, with and without a slash at the end."""
+    """Built from options alone, pickled on the way and loaded, it answers, with and without a slash
+    at the end.
+    """
     with ChatServer() as server:
         model = pickle.loads(pickle.dumps(build(endpoint=server.url + slash)))
         model.load()
@@ -43,7 +52,9 @@ def test_it_answers(slash):
 
 
 def test_the_key_comes_from_the_environment(monkeypatch):
-    """The variable that the options name holds the key, white space aside; it is sent, and it is in no pickle."""
+    """The variable that the options name holds the key, white space aside; it is sent, and it is in
+    no pickle.
+    """
     monkeypatch.setenv("TEST_CHAT_KEY", f" {KEY}\n")
     with ChatServer(key=KEY) as server:
         model = build(endpoint=server.url)
@@ -118,14 +129,22 @@ def test_a_key_in_the_wrong_place_is_not_repeated(changes):
 
 def test_other_paths_are_taken():
     """Base URLs of providers that do not end in /v1 are taken as they are."""
-    for url in ("https://h/openai/v1", "https://h/api/v3", "https://h/v1beta/openai", "http://[::1]:8000/v1"):
+    for url in (
+        "https://h/openai/v1",
+        "https://h/api/v3",
+        "https://h/v1beta/openai",
+        "http://[::1]:8000/v1",
+    ):
         assert base_url(f" {url}// ") == url
 
 
 def test_what_identifies_answers():
     """Model, revision and seed do; endpoint, key, limits and log-probabilities do not."""
     assert build(revision="abc").model == "tiny@abc"
-    first, second = build(), build(endpoint="http://elsewhere:8000/v1", logprobs=False, max_inflight=2)
+    first, second = (
+        build(),
+        build(endpoint="http://elsewhere:8000/v1", logprobs=False, max_inflight=2),
+    )
     assert first.model == "tiny"
     assert first.parameters == {"seed": 0}
     assert ask().fingerprint(first) == ask().fingerprint(second)

@@ -8,7 +8,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from tests.support import ROOT
-from transforms.models import build_image_encoder, build_tagger, build_text_encoder, missing_requirements
+from transforms.models import (
+    build_image_encoder,
+    build_tagger,
+    build_text_encoder,
+    missing_requirements,
+)
 from transforms.models.contract import Failure, ModelOptions, Picture, TagRequest
 from transforms.models.in_process.embedded import QUOTE_MAX_CHARS, ocr_pixels, one_line, quotable
 
@@ -59,8 +64,12 @@ def test_image_labels_are_probabilities(image_encoder):
 
 
 def test_photograph_is_recognised(image_encoder):
-    """A cat's photograph is labelled as a cat: weights, normalisation and class names belong together."""
-    data = pytest.importorskip("skimage.data", reason="the photographs of scikit-image are not here")
+    """A cat's photograph is labelled as a cat: weights, normalisation and class names belong
+    together.
+    """
+    data = pytest.importorskip(
+        "skimage.data", reason="the photographs of scikit-image are not here"
+    )
     (encoding,) = image_encoder.encode_images([picture(Image.fromarray(data.cat()))])
     cats = {"tabby cat", "tiger cat", "Egyptian Mau"}
     assert encoding.labels[0][0] in cats
@@ -68,10 +77,16 @@ def test_photograph_is_recognised(image_encoder):
 
 
 def test_style_tells_how_a_picture_is_drawn(image_encoder):
-    """Twice the same noise, sharp and blurred, differ more in style than two different sharp noises do."""
+    """Twice the same noise, sharp and blurred, differ more in style than two different sharp noises
+    do.
+    """
     source = np.random.default_rng(0)
-    sharp, other = (Image.fromarray(source.integers(0, 255, (224, 224, 3), np.uint8)) for _ in range(2))
-    pictures = [picture(image) for image in (sharp, other, sharp.filter(ImageFilter.GaussianBlur(4)))]
+    sharp, other = (
+        Image.fromarray(source.integers(0, 255, (224, 224, 3), np.uint8)) for _ in range(2)
+    )
+    pictures = [
+        picture(image) for image in (sharp, other, sharp.filter(ImageFilter.GaussianBlur(4)))
+    ]
     one, alike, blurred = (encoding.style for encoding in image_encoder.encode_images(pictures))
     assert one.shape == (1440,)
     assert one.dtype == np.float32
@@ -91,19 +106,27 @@ def test_the_vector_is_the_networks_own(image_encoder):
 
 
 def test_network_is_the_published_one(image_encoder):
-    """The network is ready for inference, and its size is the published one (4.65 million parameters)."""
+    """The network is ready for inference, and its size is the published one (4.65 million
+    parameters).
+    """
     assert not image_encoder._network.training
-    assert sum(p.numel() for p in image_encoder._network.parameters()) == pytest.approx(4.65e6, rel=0.01)
+    assert sum(p.numel() for p in image_encoder._network.parameters()) == pytest.approx(
+        4.65e6, rel=0.01
+    )
 
 
 def test_text_meaning(text_encoder):
     """Texts that mean the same lie closer than texts that do not."""
-    shirt, tee, lemon = text_encoder.encode_texts(["a red cotton shirt", "crimson tee made of cotton", "a ripe lemon"])
+    shirt, tee, lemon = text_encoder.encode_texts(
+        ["a red cotton shirt", "crimson tee made of cotton", "a ripe lemon"]
+    )
     assert shirt @ tee > shirt @ lemon + 0.2
 
 
 def test_long_text_is_cut_at_256_tokens(text_encoder):
-    """The 200th word still counts, what follows the 256th token does not, and a huge cell costs little."""
+    """The 200th word still counts, what follows the 256th token does not, and a huge cell costs
+    little.
+    """
     base = ["word"] * 300
     late, early = base.copy(), base.copy()
     late[280], early[200] = "elephant", "elephant"
@@ -128,8 +151,12 @@ def test_vectors_are_those_of_the_model_card(text_encoder):
 
 
 def test_tags_are_honest(tagger):
-    """The description says that it is automatic, names what was seen, and quotes the text on one line."""
-    request = TagRequest((picture(sign("OAT DRINK", "Lemon")),), (("lemon", 0.614), ("mask", 0.31), ("cup", 0.09)))
+    """The description says that it is automatic, names what was seen, and quotes the text on one
+    line.
+    """
+    request = TagRequest(
+        (picture(sign("OAT DRINK", "Lemon")),), (("lemon", 0.614), ("mask", 0.31), ("cup", 0.09))
+    )
     (answer,) = tagger.tag([request])
     assert answer.description == (
         "Automatic picture tags. Probably shows: lemon (61 %), mask (31 %). Main colours: yellow. "
@@ -141,8 +168,12 @@ def test_tags_are_honest(tagger):
 
 def test_nothing_recognised_is_said(tagger):
     """Without a label above the floor the description admits it."""
-    (answer,) = tagger.tag([TagRequest((picture(Image.new("RGB", (64, 64), "navy")),), (("mask", 0.299),))])
-    assert answer.description == ("Automatic picture tags. Nothing recognised with confidence. Main colours: navy.")
+    (answer,) = tagger.tag(
+        [TagRequest((picture(Image.new("RGB", (64, 64), "navy")),), (("mask", 0.299),))]
+    )
+    assert answer.description == (
+        "Automatic picture tags. Nothing recognised with confidence. Main colours: navy."
+    )
 
 
 def test_several_pictures(tagger):
@@ -153,7 +184,9 @@ def test_several_pictures(tagger):
 
 
 def test_without_ocr():
-    """With OCR off no text is read, the reader is not needed, and the answers have another content address."""
+    """With OCR off no text is read, the reader is not needed, and the answers have another content
+    address.
+    """
     off, on = build_tagger(ModelOptions(ocr=False)), build_tagger(ModelOptions())
     off.load()
     request = TagRequest((picture(sign("SALE")),))
@@ -165,7 +198,9 @@ def test_without_ocr():
 def test_request_without_a_picture_fails_alone(tagger):
     """A tagger cannot answer without a picture; its neighbours are answered."""
     answers = tagger.tag([TagRequest(()), TagRequest((picture(sign("SALE")),))])
-    assert answers[0] == Failure("backend-failed", "ValueError: a tagger needs a picture and the request has none")
+    assert answers[0] == Failure(
+        "backend-failed", "ValueError: a tagger needs a picture and the request has none"
+    )
     assert answers[1].text == "SALE"
 
 
@@ -183,7 +218,12 @@ def test_pictures_of_any_shape(tagger, image_encoder, size):
 
 @pytest.mark.parametrize(
     ("size", "read"),
-    [((92, 138), (184, 276)), ((200, 400), (240, 480)), ((480, 300), (480, 300)), ((960, 600), (480, 300))],
+    [
+        ((92, 138), (184, 276)),
+        ((200, 400), (240, 480)),
+        ((480, 300), (480, 300)),
+        ((960, 600), (480, 300)),
+    ],
 )
 def test_small_pictures_are_enlarged_for_the_reader(size, read):
     """Up to twice the size and never beyond 480 px; larger ones are made smaller."""
@@ -216,7 +256,9 @@ def test_ocr_pixels_are_bgr():
     ],
 )
 def test_one_line(text, line):
-    """Control and invisible characters go, white space becomes single spaces, everything printable stays."""
+    """Control and invisible characters go, white space becomes single spaces, everything printable
+    stays.
+    """
     assert one_line(text) == line
 
 
@@ -251,5 +293,7 @@ assert torch.get_num_threads() == 1
     for build in (build_image_encoder, build_tagger, build_text_encoder):
         if missing := missing_requirements(build(ModelOptions())):
             pytest.skip(f"needs {', '.join(missing)}")
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

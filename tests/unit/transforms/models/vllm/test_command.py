@@ -27,7 +27,9 @@ def build(**options):
 
 
 def test_defaults():
-    """Without further options the server listens on this machine only, makes JSON without white space, fetches nothing."""
+    """Without further options the server listens on this machine only, makes JSON without white
+    space, fetches nothing.
+    """
     words = command(revision="v2", max_pictures=3)
     assert words[:3] == [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     assert (value(words, "--model"), value(words, "--revision")) == ("shop/vlm", "v2")
@@ -42,7 +44,10 @@ def test_defaults():
 def test_sizes():
     """Parallel sizes other than one are passed on."""
     words = command(tensor_parallel_size=4, data_parallel_size=2, dtype="float16")
-    assert (value(words, "--tensor-parallel-size"), value(words, "--data-parallel-size")) == ("4", "2")
+    assert (value(words, "--tensor-parallel-size"), value(words, "--data-parallel-size")) == (
+        "4",
+        "2",
+    )
     assert value(words, "--dtype") == "float16"
     assert "--pipeline-parallel-size" not in words
 

@@ -1,4 +1,6 @@
-"""The life of the vLLM server, with a stand-in for vLLM and with real processes that live, leave and are killed."""
+"""The life of the vLLM server, with a stand-in for vLLM and with real processes that live, leave
+and are killed.
+"""
 
 import http.client
 import json
@@ -72,7 +74,9 @@ def test_runs_do_not_share(machine):
 
 
 def test_the_last_to_leave_ends_it(machine):
-    """The server outlives who leaves while others stay; when the last one's close returns, it has ended."""
+    """The server outlives who leaves while others stay; when the last one's close returns, it has
+    ended.
+    """
     first, second = machine.user(), machine.user()
     url = first.call("url")
     assert second.call("url") == url
@@ -106,7 +110,9 @@ def test_a_user_killed_while_it_starts_counts_as_gone(machine):
 
 
 def test_a_killed_server_is_restarted_for_all(machine):
-    """All users get the same new URL after a death, also who asks later, and the dead server's engine is gone."""
+    """All users get the same new URL after a death, also who asks later, and the dead server's
+    engine is gone.
+    """
     users = [machine.user() for _ in range(3)]
     [url] = {user.call("url") for user in users}
     dead = machine.starts[0]
@@ -121,7 +127,9 @@ def test_a_killed_server_is_restarted_for_all(machine):
 
 
 def test_a_second_death_is_the_last(machine):
-    """After the second death every user learns how it died, where the log lies and what it says last."""
+    """After the second death every user learns how it died, where the log lies and what it says
+    last.
+    """
     users = [machine.user(), machine.user()]
     [url] = {user.call("url") for user in users}
     for _ in range(2):
@@ -148,15 +156,21 @@ def test_a_server_that_is_well_is_kept(machine):
 
 
 def test_a_start_that_fails_shows_the_log(machine):
-    """A server that ends before it is ready fails at once, not after the time-out, with the cause from its log."""
+    """A server that ends before it is ready fails at once, not after the time-out, with the cause
+    from its log.
+    """
     machine.script(die_at_start="ValueError: No available memory for the cache blocks.")
     started = time.monotonic()
-    with pytest.raises(UpstreamGoneError, match="ended with exit code 1 before it was ready") as caught:
+    with pytest.raises(
+        UpstreamGoneError, match="ended with exit code 1 before it was ready"
+    ) as caught:
         machine.user(startup_timeout_secs=300).call("url")
     assert time.monotonic() - started < 60
     message = str(caught.value)
     assert "first error: ValueError: No available memory for the cache blocks." in message
-    assert message.endswith("RuntimeError: Engine core initialization failed. See root cause above.")
+    assert message.endswith(
+        "RuntimeError: Engine core initialization failed. See root cause above."
+    )
     assert Path(log_of(message)).is_file()
     assert len(machine.starts) == 1
 
@@ -179,7 +193,9 @@ def test_no_interpreter(machine):
 
 
 def test_a_killed_guard_leaves_nothing(machine):
-    """When the guard is killed, the kernel ends the server, the warden its engine, and users get a new server, once."""
+    """When the guard is killed, the kernel ends the server, the warden its engine, and users get a
+    new server, once.
+    """
     user = machine.user()
     url = user.call("url")
     dead = machine.starts[0]
@@ -198,7 +214,9 @@ def test_a_killed_warden_is_replaced(machine):
     """The server's engine is ended also when the warden was killed before."""
     user = machine.user()
     user.call("url")
-    wardens = [p for p in processes_of(machine.folder) if any("reaper.py" in word for word in p.cmdline())]
+    wardens = [
+        p for p in processes_of(machine.folder) if any("reaper.py" in word for word in p.cmdline())
+    ]
     assert len(wardens) == 1
     wardens[0].kill()
     user.call("close")
@@ -213,7 +231,9 @@ def test_a_guard_that_is_asked_to_end(machine):
 
 
 def test_leaving_while_it_starts(machine):
-    """A model that is closed before its server is ready does not wait for the server, and leaves nothing."""
+    """A model that is closed before its server is ready does not wait for the server, and leaves
+    nothing.
+    """
     machine.script(never_ready=True)
     user = machine.user(model=True, startup_timeout_secs=300)
     user.ask("answer_and_close", [ChatRequest("", "?", {})], 2.0)
@@ -231,7 +251,9 @@ def test_a_port_that_another_process_took(machine):
 
 
 def test_a_model_answers_through_a_death(machine):
-    """Requests that were open when the server died are sent again, and each is answered exactly once."""
+    """Requests that were open when the server died are sent again, and each is answered exactly
+    once.
+    """
     machine.script(die_after=10, delay_secs=0.02)
     user = machine.user(model=True)
     answers = user.call("answer", [ChatRequest("", f"{n}?", {}) for n in range(15)])
@@ -241,7 +263,9 @@ def test_a_model_answers_through_a_death(machine):
 
 
 def test_a_model_fails_after_two_deaths(machine):
-    """When the server died twice, every open request fails with `model-unavailable` and the way to the log."""
+    """When the server died twice, every open request fails with `model-unavailable` and the way to
+    the log.
+    """
     machine.script(die_after=3)
     user = machine.user(model=True)
     answers = user.call("answer", [ChatRequest("", f"{n}?", {}) for n in range(20)])
@@ -254,7 +278,9 @@ def test_a_model_fails_after_two_deaths(machine):
 
 
 def test_nobody_else_can_ask(machine):
-    """The server wants a key that is on no command line and in no log, in a folder that only this user can enter."""
+    """The server wants a key that is on no command line and in no log, in a folder that only this
+    user can enter.
+    """
     user = machine.user()
     url, key = user.call("url"), user.call("key")
     assert post(url, key) == 200
@@ -280,7 +306,11 @@ def test_a_folder_that_others_can_write(machine):
 def test_log_excerpt_names_the_cause(tmp_path):
     """The first error in a log is what failed; the last lines are where it was noticed."""
     log = tmp_path / "log"
-    lines = ["INFO fine", "(EngineCore pid=7) ERROR 01-31 12:00:00 [core.py:1] OSError: no such model", *"x" * 40]
+    lines = [
+        "INFO fine",
+        "(EngineCore pid=7) ERROR 01-31 12:00:00 [core.py:1] OSError: no such model",
+        *"x" * 40,
+    ]
     log.write_text("\n".join(lines), "utf-8")
     cause, tail = log_excerpt(log)
     assert cause == "OSError: no such model"
@@ -308,5 +338,7 @@ def healthy(url):
 
 def post(url, key):
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
-    connection.request("POST", "/v1/chat/completions", json.dumps({}), {"Authorization": f"Bearer {key}"})
+    connection.request(
+        "POST", "/v1/chat/completions", json.dumps({}), {"Authorization": f"Bearer {key}"}
+    )
     return connection.getresponse().status

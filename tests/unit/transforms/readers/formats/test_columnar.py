@@ -1,4 +1,6 @@
-"""Parquet: values of all types, rows that can be rebuilt from their own bytes, files that are broken."""
+"""Parquet: values of all types, rows that can be rebuilt from their own bytes, files that are
+broken.
+"""
 
 import datetime
 import decimal
@@ -29,7 +31,11 @@ DAY = datetime.datetime(2026, 1, 31, 12, 30, tzinfo=datetime.UTC)
 
 
 def read(path: Path, limits: ReadLimits = DEFAULT_LIMITS, **plan):
-    return [element for split in plan_splits([str(path)], **plan) for element in read_split(split, limits)]
+    return [
+        element
+        for split in plan_splits([str(path)], **plan)
+        for element in read_split(split, limits)
+    ]
 
 
 def records(elements) -> list[dict]:
@@ -46,7 +52,9 @@ COLUMNS = {
     "large": pa.array(["a", None, "b"], pa.large_string()),
     "view": pa.array(["a", None, "b" * 50], pa.string_view()),
     "category": pa.array(["x", None, "y"]).dictionary_encode(),
-    "categories": pa.array([["x"], None, ["y", "x"]], pa.list_(pa.dictionary(pa.int8(), pa.string()))),
+    "categories": pa.array(
+        [["x"], None, ["y", "x"]], pa.list_(pa.dictionary(pa.int8(), pa.string()))
+    ),
     "number": pa.array([1, None, 2**62]),
     "price": pa.array([decimal.Decimal("1.50"), None, decimal.Decimal("2.25")]),
     "flag": pa.array([True, None, False]),
@@ -57,7 +65,9 @@ COLUMNS = {
     "at_ns": pa.array([1_500, None, 2_000_000], pa.timestamp("ns")),
     "day": pa.array([datetime.date(2026, 1, 31), None, datetime.date(1, 1, 1)]),
     "far": pa.array([10**7, None, 0], pa.date32()),
-    "far_in_list": pa.ListArray.from_arrays(pa.array([0, None, 1, 1]), pa.array([10**7], pa.date32())),
+    "far_in_list": pa.ListArray.from_arrays(
+        pa.array([0, None, 1, 1]), pa.array([10**7], pa.date32())
+    ),
     "took": pa.array([1_500, None, 0], pa.duration("ns")),
     "uuid": pa.array([uuid.UUID(int=1).bytes, None, uuid.UUID(int=2).bytes], pa.uuid()),
     "null": pa.nulls(3),
@@ -104,7 +114,10 @@ def test_rows_are_rebuilt(tmp_path):
 def test_raw_row_is_small(tmp_path):
     """A row's bytes hold that row only, also with dictionaries and string views."""
     texts = [f"{number} " + "x" * 1000 for number in range(1000)]
-    columns = {"view": pa.array(texts, pa.string_view()), "category": pa.array(texts).dictionary_encode()}
+    columns = {
+        "view": pa.array(texts, pa.string_view()),
+        "category": pa.array(texts).dictionary_encode(),
+    }
     elements = read(write(tmp_path / "a.parquet", columns))
     assert max(len(element.raw.data) for element in elements[:-1]) < 3000
 
@@ -116,16 +129,23 @@ def test_raw_row_is_small(tmp_path):
     split_bytes=st.integers(1, 2000),
 )
 def test_row_groups_partition_the_rows(tmp_path_factory, ids, row_group_size, split_bytes):
-    """The rows come back in order for every size of row groups and splits; the digest is the file's, once."""
+    """The rows come back in order for every size of row groups and splits; the digest is the
+    file's, once.
+    """
     path = tmp_path_factory.mktemp("parquet") / "a.parquet"
     write(path, {"id": pa.array(ids, pa.string())}, row_group_size=row_group_size)
     elements = read(path, split_bytes=split_bytes)
     assert [cells["id"] for cells in records(elements)] == ids
     reports = [element for element in elements if not isinstance(element, ParsedRecord)]
     data = path.read_bytes()
-    planned_bytes = sum(split.size_bytes for split in plan_splits([str(path)], split_bytes=split_bytes))
+    planned_bytes = sum(
+        split.size_bytes for split in plan_splits([str(path)], split_bytes=split_bytes)
+    )
     assert len(data) - len(reports) <= planned_bytes <= len(data) or not ids
-    assert (reports[0].sha256, reports[0].size_bytes) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert (reports[0].sha256, reports[0].size_bytes) == (
+        hashlib.sha256(data).hexdigest(),
+        len(data),
+    )
     assert {(report.sha256, report.size_bytes) for report in reports[1:]} <= {("", 0)}
     assert sum(report.records for report in reports) == len(ids)
     assert [report.begin for report in reports[1:]] == [report.end for report in reports[:-1]]
@@ -142,11 +162,15 @@ def not_utf8(count: int) -> pa.Array:
     [
         not_utf8(3),
         pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), not_utf8(3)),
-        pa.StructArray.from_arrays([pa.array([10**7] * 3, pa.date32()), not_utf8(3)], ["far", "text"]),
+        pa.StructArray.from_arrays(
+            [pa.array([10**7] * 3, pa.date32()), not_utf8(3)], ["far", "text"]
+        ),
     ],
 )
 def test_text_that_is_not_utf8(tmp_path, column):
-    """A row with text that is no UTF-8, also inside lists and structures, is a reject with its bytes; no text is made up."""
+    """A row with text that is no UTF-8, also inside lists and structures, is a reject with its
+    bytes; no text is made up.
+    """
     path = write(tmp_path / "a.parquet", {"id": [1, 2, 3], "name": column})
     first, reject, third, report = read(path)
     assert (first.cells["id"], third.cells["id"], report.rejects) == (1, 3, 1)
@@ -159,8 +183,12 @@ def test_text_that_is_not_utf8(tmp_path, column):
 
 
 def test_large_row(tmp_path):
-    """A 10 MB cell is refused as too large with its whole row, which can be rebuilt, and its neighbours are read."""
-    path = write(tmp_path / "a.parquet", {"id": ["1", "2", "3"], "text": ["a", "x" * 10_000_000, "c"]})
+    """A 10 MB cell is refused as too large with its whole row, which can be rebuilt, and its
+    neighbours are read.
+    """
+    path = write(
+        tmp_path / "a.parquet", {"id": ["1", "2", "3"], "text": ["a", "x" * 10_000_000, "c"]}
+    )
     first, reject, third, report = read(path)
     assert (first.cells["id"], third.cells["id"]) == ("1", "3")
     assert (reject.reason, reject.raw.position) == ("record-too-large", 1)
@@ -176,19 +204,26 @@ def test_repeated_column(tmp_path):
     """A file that names a column twice is refused before anything is read."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["id", "id"]), path)
-    with pytest.raises(InputRefusedError, match="the schema names 'id' twice; give each column its own name"):
+    with pytest.raises(
+        InputRefusedError, match="the schema names 'id' twice; give each column its own name"
+    ):
         plan_splits([str(path)])
 
 
 def test_repeated_field_in_a_structure(tmp_path):
     """A structure with two fields of one name has no Python value, and is refused likewise."""
     twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
-    path = write(tmp_path / "a.parquet", {"id": [1], "list": pa.ListArray.from_arrays(pa.array([0, 1]), twice)})
+    path = write(
+        tmp_path / "a.parquet",
+        {"id": [1], "list": pa.ListArray.from_arrays(pa.array([0, 1]), twice)},
+    )
     with pytest.raises(InputRefusedError, match=r"the schema names 'list\.element\.a' twice"):
         plan_splits([str(path)])
 
 
-@pytest.mark.parametrize("data", [b"", b"PAR1", b"<html>not found</html>", b"PAR1" + b"\0" * 100 + b"PAR1"])
+@pytest.mark.parametrize(
+    "data", [b"", b"PAR1", b"<html>not found</html>", b"PAR1" + b"\0" * 100 + b"PAR1"]
+)
 def test_not_parquet(tmp_path, data):
     """A file that is no Parquet, also an empty one, ends in one reject and no exception."""
     path = tmp_path / "a.parquet"
@@ -214,7 +249,9 @@ def test_corrupt_row_group(tmp_path):
     path.write_bytes(data)
     elements = read(path)
     (reject,) = [element for element in elements if isinstance(element, Reject)]
-    assert [cells["id"] for cells in records(elements)] == [f"item {number}" for number in range(2000)]
+    assert [cells["id"] for cells in records(elements)] == [
+        f"item {number}" for number in range(2000)
+    ]
     assert (reject.reason, reject.raw.data, reject.raw.position) == ("file-unreadable", b"", 2000)
     assert elements[-1].sha256 == ""
 
@@ -231,7 +268,10 @@ def test_file_that_lost_row_groups(tmp_path):
 
 def test_cost_of_raw_rows(tmp_path):
     """10,000 rows of 12 columns are read with their raw bytes in about a second at most."""
-    columns = {f"column {number}": [f"value {row} of {number}" for row in range(10_000)] for number in range(12)}
+    columns = {
+        f"column {number}": [f"value {row} of {number}" for row in range(10_000)]
+        for number in range(12)
+    }
     path = write(tmp_path / "a.parquet", columns)
     start = time.process_time()
     assert len(read(path)) == 10_001

@@ -1,4 +1,6 @@
-"""CSV and TSV: exact bytes of every row, broken quotes that do not spread, headers that are refused."""
+"""CSV and TSV: exact bytes of every row, broken quotes that do not spread, headers that are
+refused.
+"""
 
 import csv
 import gzip
@@ -28,17 +30,25 @@ SMALL = ReadLimits(max_record_bytes=60, max_raw_bytes=80)
 
 
 def read(path: Path, limits: ReadLimits = DEFAULT_LIMITS, **plan):
-    return [element for split in plan_splits([str(path)], **plan) for element in read_split(split, limits)]
+    return [
+        element
+        for split in plan_splits([str(path)], **plan)
+        for element in read_split(split, limits)
+    ]
 
 
-def read_bytes(folder: Path, data: bytes, limits: ReadLimits = DEFAULT_LIMITS, name: str = "catalog.csv"):
+def read_bytes(
+    folder: Path, data: bytes, limits: ReadLimits = DEFAULT_LIMITS, name: str = "catalog.csv"
+):
     path = folder / name
     path.write_bytes(data)
     return read(path, limits)
 
 
 def rows(elements) -> list[list[str]]:
-    return [list(element.cells.values()) for element in elements if isinstance(element, ParsedRecord)]
+    return [
+        list(element.cells.values()) for element in elements if isinstance(element, ParsedRecord)
+    ]
 
 
 def rejects(elements) -> list[Reject]:
@@ -58,17 +68,26 @@ def problems_of(folder: Path, data: bytes, name: str = "catalog.csv") -> list[st
 
 
 def test_rows_and_their_bytes(tmp_path):
-    """Cells are read as written, also over several lines, and each row keeps its bytes, line and header."""
+    """Cells are read as written, also over several lines, and each row keeps its bytes, line and
+    header.
+    """
     header = b'\xef\xbb\xbf"id",name,note\r\n'
     lines = [b'1,"a ""b"", c",x\r\n', b'2,"two\r\n\nlines",\n', b"3,n\x00l,\xc3\xa9\n", b"4,,last"]
     elements = read_bytes(tmp_path, header + b"\n".join([lines[0], b"".join(lines[1:])]))
-    expected = [["1", 'a "b", c', "x"], ["2", "two\r\n\nlines", ""], ["3", "n\0l", "é"], ["4", "", "last"]]
+    expected = [
+        ["1", 'a "b", c', "x"],
+        ["2", "two\r\n\nlines", ""],
+        ["3", "n\0l", "é"],
+        ["4", "", "last"],
+    ]
     assert rows(elements) == expected
     raws = [element.raw for element in elements[:-1]]
     assert [raw.data for raw in raws] == lines
     assert [raw.position for raw in raws] == [2, 4, 7, 8]
     assert {raw.header for raw in raws} == {b'"id",name,note\r\n'}
-    assert [rebuild(raw) for raw in raws] == [dict(zip(["id", "name", "note"], row, strict=True)) for row in expected]
+    assert [rebuild(raw) for raw in raws] == [
+        dict(zip(["id", "name", "note"], row, strict=True)) for row in expected
+    ]
 
 
 def test_tabs(tmp_path):
@@ -78,7 +97,9 @@ def test_tabs(tmp_path):
     assert rebuild(elements[0].raw) == {"id": "1", "name": "a\tb"}
 
 
-@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"id,name\n", b"id,name", b"id,name\r\n\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xef\xbb\xbf", b"id,name\n", b"id,name", b"id,name\r\n\r\n"]
+)
 def test_no_rows(tmp_path, data):
     """An empty file and a file with nothing but a header hold no records."""
     (report,) = read_bytes(tmp_path, data)
@@ -88,7 +109,11 @@ def test_no_rows(tmp_path, data):
 @pytest.mark.parametrize(
     ("line", "reason", "message"),
     [
-        (b"2,b,c,d\n", "csv-column-count", "expected 3 cells as in the header, found 4; quote cells that hold the"),
+        (
+            b"2,b,c,d\n",
+            "csv-column-count",
+            "expected 3 cells as in the header, found 4; quote cells that hold the",
+        ),
         (b"2,b\r\n", "csv-column-count", "expected 3 cells as in the header, found 2"),
         (b'2,"b\nb"\n', "csv-column-count", "expected 3 cells as in the header, found 2"),
         (b"2,caf\xe9,c\n", "invalid-utf8", "byte 0xE9 at offset 5 is not UTF-8; export as UTF-8"),
@@ -116,7 +141,10 @@ def test_quote_open_to_the_end(tmp_path):
     assert rows(elements) == [["1", "a"], ["3", "c"], ["4", "d\nd"], ["5", "e"]]
     elements = read_bytes(tmp_path, b'id,name\n2,"b\n3,c\n')
     assert refusals(elements) == [("malformed-csv", b'2,"b\n', 2)]
-    assert "a quote opens in this row and is not closed within the file" in rejects(elements)[0].message
+    assert (
+        "a quote opens in this row and is not closed within the file"
+        in rejects(elements)[0].message
+    )
     assert rows(elements) == [["3", "c"]]
 
 
@@ -124,7 +152,10 @@ def test_quote_open_beyond_the_limit(tmp_path):
     """A quote that is open for more than max_record_bytes costs its own line only."""
     body = b"".join(b"%d,x\n" % number for number in range(3, 100))
     elements = read_bytes(tmp_path, b'id,name\n1,a\n2,"b\n' + body + b'100,"\n', SMALL)
-    assert refusals(elements) == [("malformed-csv", b'2,"b\n', 3), ("malformed-csv", b'100,"\n', 101)]
+    assert refusals(elements) == [
+        ("malformed-csv", b'2,"b\n', 3),
+        ("malformed-csv", b'100,"\n', 101),
+    ]
     assert rows(elements) == [["1", "a"], *([str(number), "x"] for number in range(3, 100))]
 
 
@@ -138,7 +169,9 @@ def test_quote_open_over_many_lines(tmp_path):
 def test_large_rows(tmp_path):
     """A line above the limit is refused whole, cut to max_raw_bytes, and the row behind it is read."""
     line = b'2,"' + b"x" * 100 + b'"\n'
-    elements = read_bytes(tmp_path, b"id,name\n1,a\n" + line + b'3,"c\n' + b"y" * 70 + b'\n4,d"\n5,e\n', SMALL)
+    elements = read_bytes(
+        tmp_path, b"id,name\n1,a\n" + line + b'3,"c\n' + b"y" * 70 + b'\n4,d"\n5,e\n', SMALL
+    )
     assert refusals(elements) == [
         ("record-too-large", line[:80], 3),
         ("malformed-csv", b'3,"c\n', 4),
@@ -149,7 +182,9 @@ def test_large_rows(tmp_path):
 
 
 def test_ten_megabyte_cell(tmp_path):
-    """A 10 MB cell is refused by default and read when the limit allows it, whatever csv's own limit says."""
+    """A 10 MB cell is refused by default and read when the limit allows it, whatever csv's own
+    limit says.
+    """
     line = b'1,"' + b"x" * 10_000_000 + b'"\n'
     elements = read_bytes(tmp_path, b"id,name\n" + line)
     assert refusals(elements) == [("record-too-large", line, 2)]
@@ -160,7 +195,9 @@ def test_ten_megabyte_cell(tmp_path):
 
 
 def test_many_broken_quotes_stay_linear(tmp_path):
-    """Ten times as many lines that all leave a quote open take about ten times as long, not a hundred times."""
+    """Ten times as many lines that all leave a quote open take about ten times as long, not a
+    hundred times.
+    """
 
     def read(count: int) -> None:
         elements = read_bytes(tmp_path, b"id,b,c\n" + b'a","b","c\n' * count)
@@ -174,13 +211,19 @@ def test_many_broken_quotes_stay_linear(tmp_path):
     [
         (b"\nid,name\n", "the header is empty"),
         (b",,\n1,2,3\n", "the header is empty"),
-        (b"id,name,id\n", "the header names 'id' 2 times (columns 1, 3); give each column its own name"),
+        (
+            b"id,name,id\n",
+            "the header names 'id' 2 times (columns 1, 3); give each column its own name",
+        ),
         (b"id,,name,\n", "2 columns have no name (columns 2, 4)"),
         (b'id,"name\n1,a\n', "the header cannot be read: a quote opens in this row"),
         (b"id,caf\xe9\n", "the header cannot be read: byte 0xE9 at offset 6 is not UTF-8"),
         ("id,name\n".encode("utf-16"), "this looks like UTF-16"),
         ("id,name\n".encode("utf-16-be"), "looks like UTF-16"),
-        (b"id;name;price\n", "'id;name;price': cells seem to be separated by semicolons, not commas"),
+        (
+            b"id;name;price\n",
+            "'id;name;price': cells seem to be separated by semicolons, not commas",
+        ),
         (b"id\tname\n", "set --input-format (csv: commas, tsv: tabs)"),
         (b"id,name\r1,a\r2,b\r", "end lines with LF or CRLF"),
         (b"i" * 9_000_000, "the header cannot be read: the record has 9,000,000 bytes"),
@@ -217,7 +260,9 @@ def test_header_that_changed(tmp_path):
 def test_break_off_inside_quotes(tmp_path):
     """When gzip breaks off behind an open quote, the rows that came before are read all the same."""
     path = tmp_path / "catalog.csv.gz"
-    data = b'id,name\n1,"a\n' + b"".join(b"%d,x%d\n" % (number, number * 7919) for number in range(2, 3000))
+    data = b'id,name\n1,"a\n' + b"".join(
+        b"%d,x%d\n" % (number, number * 7919) for number in range(2, 3000)
+    )
     path.write_bytes(gzip.compress(data)[:-400])
     elements = read(path)
     assert [reject.reason for reject in rejects(elements)] == ["malformed-csv", "file-unreadable"]
@@ -225,14 +270,18 @@ def test_break_off_inside_quotes(tmp_path):
     assert rows(elements)[0] == ["2", "x15838"]
 
 
-CELL = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('",\n\r\t é\0'), max_size=8)
+CELL = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from('",\n\r\t é\0'), max_size=8
+)
 
 
 @settings(max_examples=80, deadline=None)
 @given(
     table=st.lists(st.tuples(CELL, CELL, CELL), max_size=8),
     # csv leaves a lone carriage return unquoted where lines end in a line feed (mended in Python 3.13).
-    style=st.sampled_from([("\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_MINIMAL)]),
+    style=st.sampled_from(
+        [("\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_MINIMAL)]
+    ),
     name=st.sampled_from(["a.csv", "a.tsv"]),
 )
 def test_written_rows_come_back(table, style, name):
@@ -255,7 +304,22 @@ def test_written_rows_come_back(table, style, name):
 @given(
     pieces=st.lists(
         st.sampled_from(
-            [b"a", b"b", b",", b",", b'"', b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xc3\xa9"]
+            [
+                b"a",
+                b"b",
+                b",",
+                b",",
+                b'"',
+                b'"',
+                b'""',
+                b"\n",
+                b"\n",
+                b"\r\n",
+                b"\r",
+                b"\0",
+                b"\xff",
+                b"\xc3\xa9",
+            ]
         ),
         max_size=60,
     ),
