@@ -40,7 +40,7 @@ from transforms.consistency.outliers import (
     fit_norms,
     sample_items,
 )
-from transforms.consistency.reliability import add_tallies, believed
+from transforms.consistency.reliability import add_tallies, reliable_checks
 from transforms.consistency.shared_content import (
     MIN_TWINS,
     find_shared,
@@ -159,7 +159,7 @@ def norms_of(template: Template, items: Sequence[Item]) -> Norms:
 def all_findings(template: Template, items: Sequence[Item], norms: Norms) -> Iterator[Finding]:
     """What the three stages find, by their own functions."""
     checks = {item.item_id: check_item(template, item) for item in items}
-    kinds = believed(add_tallies(map(tally, checks.values())))
+    kinds = reliable_checks(add_tallies(map(tally, checks.values())))
     for item_id, made in checks.items():
         yield from (
             Finding(item_id, c.flag)
@@ -168,7 +168,7 @@ def all_findings(template: Template, items: Sequence[Item], norms: Norms) -> Ite
         )
     digests = [digest for item in items for digest in item_digests(template, item, 0)]
     groups = group_digests(digests)
-    kinds = believed(add_tallies(group.counts for group in groups.values()), MIN_TWINS)
+    kinds = reliable_checks(add_tallies(group.counts for group in groups.values()), MIN_TWINS)
     yield from (
         finding for _, finding in find_shared(digests, groups) if is_believed(finding, kinds)
     )

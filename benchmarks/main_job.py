@@ -113,7 +113,7 @@ def plain_loop(arguments: argparse.Namespace) -> None:
     from schemas.loading import load_template
     from transforms.embed.text_vectors import embed_items
     from transforms.fill.cascade import fill_item
-    from transforms.fill.rules import RuleRung
+    from transforms.fill.rules import RuleStep
     from transforms.images.decode import DecodedPicture, decode
     from transforms.images.files import ImageLimits, PictureProblem, locate, read_picture
     from transforms.images.prepare import tag_pictures
@@ -136,7 +136,7 @@ def plain_loop(arguments: argparse.Namespace) -> None:
     models = build_image_encoder(options), build_tagger(options), build_text_encoder(options)
     for model in models:
         model.load()
-    normaliser, rungs = Normaliser(template), [RuleRung(template)]
+    normaliser, rungs = Normaliser(template), [RuleStep(template)]
     described: dict[str, ImageResult] = {}
 
     def picture(path: str) -> ImageResult:

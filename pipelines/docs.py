@@ -253,7 +253,7 @@ def gate_page() -> str:
         "",
         "What is compared: only attributes whose template entry is the same, filled ones only "
         "while the same models",
-        "and rungs fill them, vectors only of the same encoder. `--accept-drift` publishes once "
+        "and steps fill them, vectors only of the same encoder. `--accept-drift` publishes once "
         "whatever drifted.",
     ]
     return "\n".join(lines) + "\n"

@@ -474,7 +474,7 @@ _ALL = (
         "fill",
         _U,
         "Nothing in the record states a value.",
-        "Nothing to do: a later rung of the cascade may fill it.",
+        "Nothing to do: a later step of the cascade may fill it.",
     ),
     Reason(
         "ambiguous",

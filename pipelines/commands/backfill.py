@@ -35,7 +35,7 @@ from pipelines.configuration.options import Parser, refuse_unknown_options
 from pipelines.configuration.runners import beam_options, connect_storage
 from pipelines.monitoring.stderr import quiet_libraries
 from pipelines.run.scan import Selection
-from pipelines.snapshots.published import EarlierSnapshot
+from pipelines.snapshots.published import PublishedSnapshot
 from schemas.loading import TemplateRefusedError
 from schemas.tables import PROVENANCE_SUFFIX
 from transforms.caching.answers import forget_answers
@@ -105,7 +105,7 @@ def add_backfill_options(parser: argparse.ArgumentParser) -> None:
     add_shared_options(parser)
 
 
-def prepare_backfill(options: argparse.Namespace, earlier: EarlierSnapshot) -> Prepared:
+def prepare_backfill(options: argparse.Namespace, earlier: PublishedSnapshot) -> Prepared:
     """Find the chosen items and say what making them anew takes. Raises ConfigError."""
     if not (options.where or options.ids or options.reason):
         raise ConfigError(
@@ -138,7 +138,9 @@ def prepare_backfill(options: argparse.Namespace, earlier: EarlierSnapshot) -> P
     return Prepared(plan, selection, tuple(told))
 
 
-def forget(earlier: EarlierSnapshot, item_ids: Collection[str], attributes: Collection[str]) -> int:
+def forget(
+    earlier: PublishedSnapshot, item_ids: Collection[str], attributes: Collection[str]
+) -> int:
     """Forget the kept answers that these items' values came from; of all attributes if none are
     named.
     """

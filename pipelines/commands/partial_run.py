@@ -16,7 +16,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import Parser, add_run_options
 from pipelines.monitoring.terminal import printable
 from pipelines.run.scan import Selection
-from pipelines.snapshots.published import EarlierSnapshot, UnusableSnapshotError, read_published
+from pipelines.snapshots.published import PublishedSnapshot, UnusableSnapshotError, read_published
 from schemas.tables import items_schema
 from transforms.describe.budget import TOKENS_PER_PRICE
 from transforms.runtime.parquet import read_parquet
@@ -34,7 +34,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 
 def with_earlier_options(
     parser: Parser, arguments: Sequence[str]
-) -> tuple[argparse.Namespace, list[str], EarlierSnapshot]:
+) -> tuple[argparse.Namespace, list[str], PublishedSnapshot]:
     """Parse; what is not given is what the published snapshot's run was given.
 
     Raises ConfigError.
@@ -76,7 +76,7 @@ class Prepared:
     told: tuple[str, ...]
 
 
-def check_columns(plan: Plan, earlier: EarlierSnapshot) -> None:
+def check_columns(plan: Plan, earlier: PublishedSnapshot) -> None:
     """Rows that stay and rows that are made anew must have the same columns."""
     for file in earlier.files_of("items")[:1]:
         had = {field.name: field.type for field in read_parquet(earlier.path, file).schema}
@@ -90,7 +90,7 @@ def check_columns(plan: Plan, earlier: EarlierSnapshot) -> None:
             )
 
 
-def estimate_lines(plan: Plan, earlier: EarlierSnapshot, items: int) -> list[str]:
+def estimate_lines(plan: Plan, earlier: PublishedSnapshot, items: int) -> list[str]:
     """What a language model will take at most, by what the published snapshot's run took."""
     lines = [
         f"model calls: {items:,} at most, with "
@@ -112,7 +112,7 @@ def estimate_lines(plan: Plan, earlier: EarlierSnapshot, items: int) -> list[str
     return lines
 
 
-def tell(prepared: Prepared, earlier: EarlierSnapshot) -> None:
+def tell(prepared: Prepared, earlier: PublishedSnapshot) -> None:
     """Print what will be done."""
     console = Console(highlight=False)
     console.print(f"going on from {earlier.run_id}", markup=False)

@@ -15,7 +15,7 @@ from pipelines.commands.selection import check_reasons
 from pipelines.configuration.config import make_plan
 from pipelines.configuration.from_options import config_from
 from pipelines.run.scan import Selection
-from pipelines.snapshots.published import EarlierSnapshot
+from pipelines.snapshots.published import PublishedSnapshot
 from schemas.elements import MODEL_ANSWER
 from transforms.runtime.parquet import read_parquet
 
@@ -39,7 +39,7 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
     add_shared_options(parser)
 
 
-def prepare_replay(options: argparse.Namespace, earlier: EarlierSnapshot) -> Prepared:
+def prepare_replay(options: argparse.Namespace, earlier: PublishedSnapshot) -> Prepared:
     """Find the chosen records and say what reading them anew takes. Raises ConfigError."""
     plan = make_plan(config_from(options))
     check_columns(plan, earlier)

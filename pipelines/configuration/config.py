@@ -69,7 +69,7 @@ class EnrichConfig:
     """What a run is asked to do. Field names are the long options with `_` for `-`.
 
     reference: catalogs whose labelled rows probes learn from too; rules, probes: whether these
-    rungs fill values.
+    steps fill values.
     max_labelled: rows of one attribute that its probe learns from.
     workers, buckets: 0 means: chosen from the input. report: whether pages for people are written
     beside the tables.

@@ -18,7 +18,7 @@ from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipe
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.run.graph import fill_catalog, learn_from, read_catalog
-from pipelines.snapshots.layout import Layout, Places, new_run_id
+from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from transforms.describe.budget import Usage
 from transforms.items.mask import Mask
 from transforms.items.text import ComposeText
@@ -63,13 +63,13 @@ def run_folds(
         {"template": plan.template.name, "template_hash": plan.template.hash},
     )
     try:
-        places = layout.create()
-        folds = [_of_fold(places, number) for number in range(len(masks))]
+        dirs = layout.create()
+        folds = [_of_fold(dirs, number) for number in range(len(masks))]
         for fold in folds:
             Path(fold.reports).mkdir(parents=True)
-        with stderr_to(places.log) as stderr, live_view(progress, places.heartbeats, stderr):
+        with stderr_to(dirs.log) as stderr, live_view(progress, dirs.heartbeats, stderr):
             pipeline = new_pipeline(beam_options(LOCAL_RUNNER, plan.workers, ()))
-            _build(pipeline, plan, run, places, masks, folds)
+            _build(pipeline, plan, run, dirs, masks, folds)
             pipeline.run().wait_until_finish()
         seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
         return FoldsRun(
@@ -82,14 +82,14 @@ def run_folds(
             layout.remove_work()
 
 
-def _of_fold(places: Places, number: int) -> Places:
+def _of_fold(dirs: RunDirs, number: int) -> RunDirs:
     """A fold writes its tables and reports beside those of the others; all share pictures and
     answers.
     """
     return replace(
-        places,
-        snapshot=f"{places.snapshot}/fold-{number}",
-        reports=f"{places.reports}/fold-{number}",
+        dirs,
+        snapshot=f"{dirs.snapshot}/fold-{number}",
+        reports=f"{dirs.reports}/fold-{number}",
     )
 
 
@@ -97,13 +97,13 @@ def _build(
     pipeline: beam.Pipeline,
     plan: Plan,
     run: RunInfo,
-    places: Places,
+    dirs: RunDirs,
     masks: Sequence[Mask | None],
-    folds: Sequence[Places],
+    folds: Sequence[RunDirs],
 ) -> None:
-    prepared = read_catalog(pipeline, plan, places, plan.splits, "")
-    reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
-    taught = learn_from(reference, plan, places)
+    prepared = read_catalog(pipeline, plan, dirs, plan.splits, "")
+    reference = read_catalog(pipeline, plan, dirs, plan.reference_splits, "Reference ")
+    taught = learn_from(reference, plan, dirs)
     for number, (mask, fold) in enumerate(zip(masks, folds, strict=True)):
         label = f"Fold {number} "
         filled = fill_catalog(prepared, taught, plan, run, fold, {}, mask, label)
@@ -113,17 +113,17 @@ def _build(
             | f"{label}Text" >> ComposeText(plan.template)
             # No vectors: nothing in an evaluation reads them.
             | f"{label}Write"
-            >> WriteTables(fold.snapshot, plan.template, Encoders({}, {}), run, places.heartbeats)
+            >> WriteTables(fold.snapshot, plan.template, Encoders({}, {}), run, dirs.heartbeats)
         )
 
 
-def _probes(plan: Plan, fold: Places) -> list[dict[str, Any]]:
+def _probes(plan: Plan, fold: RunDirs) -> list[dict[str, Any]]:
     if not plan.learns:
         return []
     return [as_row(report) for report in read_reports(f"{fold.reports}/probes.json", ProbeReport)]
 
 
-def _usage(plan: Plan, folds: Sequence[Places], seconds: float) -> dict[str, float]:
+def _usage(plan: Plan, folds: Sequence[RunDirs], seconds: float) -> dict[str, float]:
     usage = Usage()
     for fold in folds if plan.asks_model else ():
         usage = sum(read_reports(f"{fold.reports}/usage.json", Usage), usage)

@@ -22,8 +22,8 @@ from pipelines.configuration.config import Plan
 from pipelines.run.manifest import chosen_encoders
 from pipelines.run.versions import DESCRIPTION, asked_of, shape_of
 from pipelines.run.work import POOL, Carry, Delta
-from pipelines.snapshots.layout import Places
-from pipelines.snapshots.published import EarlierSnapshot
+from pipelines.snapshots.layout import RunDirs
+from pipelines.snapshots.published import PublishedSnapshot
 from schemas.elements import DELETED
 from schemas.expectations import derive_checks
 from schemas.template import Template
@@ -48,7 +48,7 @@ STATISTICS = "statistics.json"
 
 
 def take_over_files(
-    earlier: EarlierSnapshot, buckets: Collection[int], snapshot: str
+    earlier: PublishedSnapshot, buckets: Collection[int], snapshot: str
 ) -> list[BucketReport]:
     """Give the new snapshot these buckets' files: as hard links where the disk allows it, else as
     copies.
@@ -63,7 +63,7 @@ def take_over_files(
     return taken
 
 
-def take_over_probes(earlier: EarlierSnapshot, snapshot: str) -> list[ProbeReport]:
+def take_over_probes(earlier: PublishedSnapshot, snapshot: str) -> list[ProbeReport]:
     """Give the new snapshot the earlier one's probes; their reports name the copies."""
     reports = [
         msgspec.convert(row, ProbeReport, strict=False)
@@ -80,21 +80,21 @@ def take_over_probes(earlier: EarlierSnapshot, snapshot: str) -> list[ProbeRepor
     return moved
 
 
-def keep_pool(places: Places) -> list[str]:
+def keep_pool(dirs: RunDirs) -> list[str]:
     """Give the snapshot the items that demonstrations were chosen from; returns their
     files' names.
     """
-    path = f"{places.reports}/{POOL}.json"
+    path = f"{dirs.reports}/{POOL}.json"
     if not FileSystems.exists(path):
         return []
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         refs: list[SpoolRef] = [(name, index) for name, index in json.loads(file.read())]
     kept = {name: f"{number:05d}-{index}.arrow" for number, (name, index) in enumerate(refs)}
-    _copy((name, f"{places.snapshot}/{POOL}/{copy}") for name, copy in kept.items())
+    _copy((name, f"{dirs.snapshot}/{POOL}/{copy}") for name, copy in kept.items())
     return sorted(kept.values())
 
 
-def take_over_pool(earlier: EarlierSnapshot, snapshot: str) -> list[SpoolRef]:
+def take_over_pool(earlier: PublishedSnapshot, snapshot: str) -> list[SpoolRef]:
     """Give the new snapshot the earlier one's; where they lie now."""
     names = earlier.manifest.get(POOL, [])
     _copy((f"{earlier.path}/{POOL}/{name}", f"{snapshot}/{POOL}/{name}") for name in names)
@@ -104,7 +104,7 @@ def take_over_pool(earlier: EarlierSnapshot, snapshot: str) -> list[SpoolRef]:
     ]
 
 
-def earlier_probes(earlier: EarlierSnapshot) -> dict[str, EarlierProbe]:
+def earlier_probes(earlier: PublishedSnapshot) -> dict[str, EarlierProbe]:
     """The snapshot's probes by attribute, for training to see whether they still fit."""
     reports = [
         msgspec.convert(row, ProbeReport, strict=False)
@@ -117,9 +117,9 @@ def earlier_probes(earlier: EarlierSnapshot) -> dict[str, EarlierProbe]:
     }
 
 
-def carry_of(
+def reused_answers(
     plan: Plan,
-    earlier: EarlierSnapshot,
+    earlier: PublishedSnapshot,
     buckets: Iterable[int] | None,
     ask_again: Collection[str] | None = None,
     whole: bool = False,
@@ -152,7 +152,7 @@ def carry_of(
     return Carry(config, earlier.files_of("items", buckets))
 
 
-def earlier_rows(plan: Plan, earlier: EarlierSnapshot) -> EarlierRows | None:
+def earlier_rows(plan: Plan, earlier: PublishedSnapshot) -> EarlierRows | None:
     """The snapshot's rows, if items lie in the buckets that they will lie in."""
     if earlier.manifest["buckets"] != plan.buckets:
         return None
@@ -168,10 +168,10 @@ def earlier_rows(plan: Plan, earlier: EarlierSnapshot) -> EarlierRows | None:
 def keep_deleted(
     plan: Plan,
     info: RunInfo,
-    earlier: EarlierSnapshot,
+    earlier: PublishedSnapshot,
     delta: Delta | None,
     reports: Sequence[BucketReport],
-    places: Places,
+    dirs: RunDirs,
 ) -> list[BucketReport]:
     """Take over items whose records have left the catalog into the buckets that were written; their
     reports then.
@@ -179,7 +179,7 @@ def keep_deleted(
     delta: None where everything was made anew; items of another template's snapshot are not taken
     over.
     """
-    gone = _gone_since(plan, earlier, reports, places) if delta is None else delta.gone
+    gone = _gone_since(plan, earlier, reports, dirs) if delta is None else delta.gone
     if not gone.num_rows:
         return list(reports)
     buckets = set(gone["bucket"].to_pylist())
@@ -189,7 +189,7 @@ def keep_deleted(
         earlier.path,
         files,
         gone,
-        places.snapshot,
+        dirs.snapshot,
         plan.template,
         encoders,
         info,
@@ -199,7 +199,7 @@ def keep_deleted(
 
 
 def _gone_since(
-    plan: Plan, earlier: EarlierSnapshot, reports: Sequence[BucketReport], places: Places
+    plan: Plan, earlier: PublishedSnapshot, reports: Sequence[BucketReport], dirs: RunDirs
 ) -> pa.Table:
     """item_id and bucket of earlier items, deleted or not, that no record of a whole new snapshot
     belongs to.
@@ -210,7 +210,7 @@ def _gone_since(
     files = [file for report in reports for file in report.files if file.table == "records"]
     ids = []
     for file in files:
-        table = read_parquet(places.snapshot, file, ["item_id", "input"])
+        table = read_parquet(dirs.snapshot, file, ["item_id", "input"])
         # Rows of an image table alone are no item.
         ids.append(
             table.filter(pc.equal(table["input"], "catalog"))["item_id"]
@@ -224,7 +224,7 @@ def _gone_since(
     return records.filter(pc.and_(was_item, pc.invert(there)))
 
 
-def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
+def checked_before(earlier: PublishedSnapshot, template: Template) -> Checked:
     """What the gate found of the snapshot, by its manifest.
 
     Raises KeyError where it was checked otherwise.
@@ -249,7 +249,7 @@ def checked_before(earlier: EarlierSnapshot, template: Template) -> Checked:
     )
 
 
-def compared_of(earlier: EarlierSnapshot) -> Compared:
+def compared_of(earlier: PublishedSnapshot) -> Compared:
     """What a snapshot is compared by.
 
     Raises KeyError where it does not say, as those of earlier versions.

@@ -24,8 +24,8 @@ from pipelines.run.manifest import build_manifest, chosen_encoders
 from pipelines.run.start import RunState
 from pipelines.run.versions import asked_of, shape_of
 from pipelines.run.work import POOL, Delta
-from pipelines.snapshots.layout import Places
-from pipelines.snapshots.published import BUCKETS, EarlierSnapshot
+from pipelines.snapshots.layout import RunDirs
+from pipelines.snapshots.published import BUCKETS, PublishedSnapshot
 from transforms.describe.budget import Usage
 from transforms.probes.report import ProbeReport, as_row
 from transforms.readers import SplitReport
@@ -45,50 +45,48 @@ from transforms.validation.gate import (
 
 
 def conclude(
-    state: RunState, places: Places, delta: Delta | None, stages: dict[str, dict[str, int]]
+    state: RunState, dirs: RunDirs, delta: Delta | None, stages: dict[str, dict[str, int]]
 ) -> dict[str, Any]:
     """Close the account of a run whose stages are done, gate what it wrote, and say so in a
     manifest.
     """
     plan, earlier = state.plan, state.earlier
-    splits = read_reports(f"{places.reports}/splits.json", SplitReport)
-    buckets = read_reports(f"{places.reports}/buckets.json", BucketReport)
-    usages = read_reports(f"{places.reports}/usage.json", Usage) if plan.asks_model else []
-    probes = read_reports(f"{places.reports}/probes.json", ProbeReport) if plan.learns else []
-    reference = (
-        read_reports(f"{places.reports}/reference.json", SplitReport) if delta is None else []
-    )
+    splits = read_reports(f"{dirs.reports}/splits.json", SplitReport)
+    buckets = read_reports(f"{dirs.reports}/buckets.json", BucketReport)
+    usages = read_reports(f"{dirs.reports}/usage.json", Usage) if plan.asks_model else []
+    probes = read_reports(f"{dirs.reports}/probes.json", ProbeReport) if plan.learns else []
+    reference = read_reports(f"{dirs.reports}/reference.json", SplitReport) if delta is None else []
     if plan.config.reuse.keep_deleted and earlier is not None and not state.selection.is_partial:
-        buckets = keep_deleted(plan, state.info, earlier, delta, buckets, places)
+        buckets = keep_deleted(plan, state.info, earlier, delta, buckets, dirs)
     gate_began = time.monotonic()
     if delta is None or earlier is None:
-        table_checks, found = check_tables(places.snapshot, plan.template, buckets, plan.buckets)
+        table_checks, found = check_tables(dirs.snapshot, plan.template, buckets, plan.buckets)
     else:
         buckets = sorted(
-            [*buckets, *take_over_files(earlier, delta.untouched, places.snapshot)], key=_number
+            [*buckets, *take_over_files(earlier, delta.untouched, dirs.snapshot)], key=_number
         )
-        table_checks, found = _check_what_changed(plan, earlier, delta, places, buckets)
+        table_checks, found = _check_what_changed(plan, earlier, delta, dirs, buckets)
         if state.selection.is_partial:  # the rest is what it was, whatever the catalog holds by now
             splits = [
                 msgspec.convert(row, SplitReport, strict=False)
                 for row in earlier.manifest["inputs"]
             ]
     account = add_up(splits, buckets, found, usages)
-    drifted, compared_with = _drift(state, places, account, found)
+    drifted, compared_with = _drift(state, dirs, account, found)
     checks = [*check_run(plan.template, account.as_row(), found), *drifted, *table_checks]
     stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
     published = not any(check.refuses for check in checks)
-    write_json(f"{places.snapshot}/{BUCKETS}", buckets)
+    write_json(f"{dirs.snapshot}/{BUCKETS}", buckets)
     learnt = {
         "probes": [as_row(report) for report in probes],
         "reference": [asdict(split) for split in reference],
     }
     manifest = build_manifest(plan, state.info, account, splits, buckets, checks, stages, published)
-    return manifest | learnt | _reuse(state, places, delta) | {"compared_with": compared_with}
+    return manifest | learnt | _reuse(state, dirs, delta) | {"compared_with": compared_with}
 
 
 def _drift(
-    state: RunState, places: Places, account: Account, found: Found
+    state: RunState, dirs: RunDirs, account: Account, found: Found
 ) -> tuple[list[CheckResult], str | None]:
     """How far the snapshot is from the last one, and which that is; None where there is none to
     compare with.
@@ -100,7 +98,7 @@ def _drift(
         _entries(plan),
         chosen_encoders(plan).models,
     )
-    write_json(f"{places.snapshot}/{STATISTICS}", now.as_row())
+    write_json(f"{dirs.snapshot}/{STATISTICS}", now.as_row())
     if earlier is None or earlier.manifest["versions"].get("template") != plan.template.name:
         return [], None
     try:
@@ -126,16 +124,16 @@ def _entries(plan: Plan) -> dict[str, str]:
     }
 
 
-def _pool(state: RunState, places: Places, delta: Delta | None) -> list[str]:
+def _pool(state: RunState, dirs: RunDirs, delta: Delta | None) -> list[str]:
     if delta is not None and state.earlier is not None:
         names: list[str] = state.earlier.manifest.get(POOL, [])
         return names
-    return keep_pool(places) if state.plan.asks_model else []
+    return keep_pool(dirs) if state.plan.asks_model else []
 
 
-def _trusted(places: Places) -> Any:
+def _trusted(dirs: RunDirs) -> Any:
     with FileSystems.open(
-        f"{places.reports}/trusted.json", compression_type=CompressionTypes.UNCOMPRESSED
+        f"{dirs.reports}/trusted.json", compression_type=CompressionTypes.UNCOMPRESSED
     ) as file:
         return msgspec.json.decode(file.read())
 
@@ -145,7 +143,7 @@ def _number(report: BucketReport) -> int:
 
 
 def _check_what_changed(
-    plan: Plan, earlier: EarlierSnapshot, delta: Delta, places: Places, buckets: list[BucketReport]
+    plan: Plan, earlier: PublishedSnapshot, delta: Delta, dirs: RunDirs, buckets: list[BucketReport]
 ) -> Checked:
     """The gate's checks over the buckets that were written; of the others it is known how they
     went.
@@ -157,15 +155,15 @@ def _check_what_changed(
                 earlier.path, plan.template, earlier.reports, plan.buckets, delta.numbers
             )
             put_in = check_tables(
-                places.snapshot, plan.template, buckets, plan.buckets, delta.numbers
+                dirs.snapshot, plan.template, buckets, plan.buckets, delta.numbers
             )
             return replaced(before, taken_out, put_in)
         except KeyError:  # checks have changed since
             pass
-    return check_tables(places.snapshot, plan.template, buckets, plan.buckets)
+    return check_tables(dirs.snapshot, plan.template, buckets, plan.buckets)
 
 
-def _reuse(state: RunState, places: Places, delta: Delta | None) -> dict[str, Any]:
+def _reuse(state: RunState, dirs: RunDirs, delta: Delta | None) -> dict[str, Any]:
     """What the manifest says of how the snapshot rests on an earlier one."""
     earlier, plan = state.earlier, state.plan
     partly = delta is not None and earlier is not None and state.selection.is_partial
@@ -185,8 +183,8 @@ def _reuse(state: RunState, places: Places, delta: Delta | None) -> dict[str, An
         "records": None if delta is None else delta.counts,
         "buckets_written": plan.buckets if delta is None else len(delta.numbers),
         "since_full": moved,
-        POOL: _pool(state, places, delta),
-        "trusted_comparisons": _trusted(places) if delta is None else sorted(delta.trusted),
+        POOL: _pool(state, dirs, delta),
+        "trusted_comparisons": _trusted(dirs) if delta is None else sorted(delta.trusted),
         "shape": shape,
         "asked": asked,
     }

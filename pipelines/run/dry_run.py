@@ -1,6 +1,6 @@
 """What a run would do and take, found out before anything is paid.
 
-The run is rehearsed: the same catalog, the same cheap rungs, the same questions, with a stand-in
+The run is rehearsed: the same catalog, the same cheap steps, the same questions, with a stand-in
 for the language model (transforms.models.fake.dry_run). Nothing is published and no answer is kept;
 features of pictures are, so that the run itself finds them.
 """
@@ -26,9 +26,9 @@ from pipelines.run.job import Made, make
 from pipelines.run.scan import Selection
 from pipelines.run.start import RunState, begin
 from pipelines.run.work import Delta
-from pipelines.snapshots.layout import Layout, Places, new_run_id
+from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
-from pipelines.snapshots.published import EarlierSnapshot
+from pipelines.snapshots.published import PublishedSnapshot
 from schemas.elements import ImageRef
 from transforms.describe.budget import Usage
 from transforms.models import build_chat_model
@@ -96,19 +96,19 @@ def forecast(
         state = begin(plan, layout, started, Selection(command="plan"), warnings)
         state.plan = replace(state.plan, rehearsal=rates_of(state.plan, state.earlier))
         try:
-            places = layout.create()
+            dirs = layout.create()
             with (
-                stderr_to(places.log if local else "") as stderr,
-                live_view(progress, places.heartbeats, stderr),
+                stderr_to(dirs.log if local else "") as stderr,
+                live_view(progress, dirs.heartbeats, stderr),
             ):
-                made = make(state, places, options)
-            return _told(state, places, made, time.monotonic() - begun)
+                made = make(state, dirs, options)
+            return _told(state, dirs, made, time.monotonic() - begun)
         finally:
             layout.remove_snapshot()
             layout.remove_work()
 
 
-def rates_of(plan: Plan, earlier: EarlierSnapshot | None) -> Rates:
+def rates_of(plan: Plan, earlier: PublishedSnapshot | None) -> Rates:
     """What calls took in the run that made a snapshot, if it asked the same model."""
     used = _calls_of(plan, earlier)
     if not used:
@@ -120,7 +120,7 @@ def rates_of(plan: Plan, earlier: EarlierSnapshot | None) -> Rates:
     )
 
 
-def _calls_of(plan: Plan, earlier: EarlierSnapshot | None) -> Mapping[str, Any]:
+def _calls_of(plan: Plan, earlier: PublishedSnapshot | None) -> Mapping[str, Any]:
     """The usage in the snapshot's manifest, empty if it cannot tell what calls of this plan's model
     take.
     """
@@ -131,17 +131,17 @@ def _calls_of(plan: Plan, earlier: EarlierSnapshot | None) -> Mapping[str, Any]:
     return used if same and used["calls"] and used.get("reckoned_tokens") else {}
 
 
-def _told(state: RunState, places: Places, made: Made, took_secs: float) -> Forecast:
+def _told(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Forecast:
     plan, earlier, delta, stages = state.plan, state.earlier, made.delta, made.stages
     splits = (
         delta.splits
         if delta is not None
-        else read_reports(f"{places.reports}/splits.json", SplitReport)
+        else read_reports(f"{dirs.reports}/splits.json", SplitReport)
     )
     records_in = sum(s.records + s.rejects + s.known for s in splits if s.kind == "catalog")
     to_make = records_in if delta is None else sum(delta.counts[each] for each in _MOVED)
     asks = plan.asks_model and not (delta is not None and delta.is_empty)
-    usage = sum(read_reports(f"{places.reports}/usage.json", Usage), Usage()) if asks else Usage()
+    usage = sum(read_reports(f"{dirs.reports}/usage.json", Usage), Usage()) if asks else Usage()
     used = _calls_of(plan, earlier)
     return Forecast(
         based_on=None if earlier is None else earlier.run_id,
@@ -149,7 +149,7 @@ def _told(state: RunState, places: Places, made: Made, took_secs: float) -> Fore
         records_in=records_in,
         to_make=to_make,
         records=None if delta is None else delta.counts,
-        pictures=_pictures(places, delta, stages, looked_at=asks),
+        pictures=_pictures(dirs, delta, stages, looked_at=asks),
         pictures_known=stages.get("prepare", {}).get("reused", 0),
         model=build_chat_model(plan.models).model if plan.asks_model else None,
         asked=usage.jobs,
@@ -174,7 +174,7 @@ def _told(state: RunState, places: Places, made: Made, took_secs: float) -> Fore
 
 
 def _pictures(
-    places: Places, delta: Delta | None, stages: Mapping[str, Mapping[str, int]], *, looked_at: bool
+    dirs: RunDirs, delta: Delta | None, stages: Mapping[str, Mapping[str, int]], *, looked_at: bool
 ) -> int:
     if looked_at:
         return stages.get("locate", {}).get("pictures", 0)
@@ -183,7 +183,7 @@ def _pictures(
             {ref.path for ref in read_spool([ref for _, ref in delta.refs["image_refs"]], ImageRef)}
         )
     with FileSystems.open(
-        f"{places.reports}/{PICTURES}.json", compression_type=CompressionTypes.UNCOMPRESSED
+        f"{dirs.reports}/{PICTURES}.json", compression_type=CompressionTypes.UNCOMPRESSED
     ) as file:
         return int(msgspec.json.decode(file.read()))
 
@@ -195,7 +195,9 @@ def _cost(plan: Plan, usage: Usage) -> float | None:
     return prices.cost(usage.prompt_tokens, usage.image_tokens, usage.completion_tokens)
 
 
-def _seconds(plan: Plan, earlier: EarlierSnapshot | None, to_make: int, calls: int) -> float | None:
+def _seconds(
+    plan: Plan, earlier: PublishedSnapshot | None, to_make: int, calls: int
+) -> float | None:
     """By the last run: what it took besides its stages, its stages by items made, and its calls by
     calls.
     """

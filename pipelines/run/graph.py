@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from pipelines.configuration.config import Plan
 from pipelines.run.work import POOL, TEXT_VECTORS, Carry, Delta
-from pipelines.snapshots.layout import Places
+from pipelines.snapshots.layout import RunDirs
 from schemas.attributes import AttributeType
 from schemas.elements import ImageRef
 from transforms.consistency.outliers import FindOutliers
@@ -69,7 +69,7 @@ def build_graph(
     plan: Plan,
     run: RunInfo,
     encoders: Encoders,
-    places: Places,
+    dirs: RunDirs,
     earlier: Mapping[str, EarlierProbe] | None = None,
     carry: Carry | None = None,
     rows: EarlierRows | None = None,
@@ -85,32 +85,30 @@ def build_graph(
     language model said then; rows: those that may turn out the same.
     """
     prepared = _with_carried(
-        read_catalog(pipeline, plan, places, plan.splits, ""), pipeline, places, carry
+        read_catalog(pipeline, plan, dirs, plan.splits, ""), pipeline, dirs, carry
     )
-    reference = read_catalog(pipeline, plan, places, plan.reference_splits, "Reference ")
-    compared = {**prepared.spooled, FINDINGS: _contradictions(prepared, plan, places)}
+    reference = read_catalog(pipeline, plan, dirs, plan.reference_splits, "Reference ")
+    compared = {**prepared.spooled, FINDINGS: _contradictions(prepared, plan, dirs)}
     prepared = replace(prepared, spooled=compared)
-    taught = learn_from(reference, plan, places)
-    filled = fill_catalog(prepared, taught, plan, run, places, earlier or {}, None, "")
-    _ = prepared.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
-    _ = reference.reports | "Collect reference" >> CollectReports(
-        f"{places.reports}/reference.json"
-    )
+    taught = learn_from(reference, plan, dirs)
+    filled = fill_catalog(prepared, taught, plan, run, dirs, earlier or {}, None, "")
+    _ = prepared.reports | "Collect reads" >> CollectReports(f"{dirs.reports}/splits.json")
+    _ = reference.reports | "Collect reference" >> CollectReports(f"{dirs.reports}/reference.json")
     if plan.rehearsal is None:
-        _write(filled, plan, run, encoders, places, None, rows)
+        _write(filled, plan, run, encoders, dirs, None, rows)
 
 
-def build_reading(pipeline: beam.Pipeline, plan: Plan, places: Places) -> None:
+def build_reading(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs) -> None:
     """Add what counts a catalog and its picture references to `pipeline`, and looks at no
     picture.
     """
     read = pipeline | "Read" >> ReadCatalog(
-        plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats
+        plan.splits, plan.template, plan.config.read_limits, plan.buckets, dirs.heartbeats
     )
-    _ = read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
+    _ = read.reports | "Collect reads" >> CollectReports(f"{dirs.reports}/splits.json")
     paths = read.image_refs | "Paths" >> beam.Map(_path_of) | "Distinct paths" >> beam.Distinct()
     counted = paths | "Count paths" >> beam.combiners.Count.Globally()
-    _ = counted | "Keep count" >> beam.Map(_keep, f"{places.reports}/{PICTURES}.json")
+    _ = counted | "Keep count" >> beam.Map(_keep, f"{dirs.reports}/{PICTURES}.json")
 
 
 def build_delta_graph(
@@ -118,7 +116,7 @@ def build_delta_graph(
     plan: Plan,
     run: RunInfo,
     encoders: Encoders,
-    places: Places,
+    dirs: RunDirs,
     delta: Delta,
     probes: Sequence[ProbeReport],
     pool: Sequence[SpoolRef],
@@ -136,21 +134,21 @@ def build_delta_graph(
         >> beam.Create(list(refs)).with_output_types(tuple[int, tuple[str, int]])
         for name, refs in delta.refs.items()
     }
-    images = spooled.pop("image_refs") | "Images" >> _prepare_images(plan, places, own=True)
-    spooled["images"] = images | "Spool images" >> Spool(places.spool)
-    prepared = _with_carried(Prepared(spooled, delta.numbers), pipeline, places, carry)
+    images = spooled.pop("image_refs") | "Images" >> _prepare_images(plan, dirs, own=True)
+    spooled["images"] = images | "Spool images" >> Spool(dirs.spool)
+    prepared = _with_carried(Prepared(spooled, delta.numbers), pipeline, dirs, carry)
     compared = _assembled(prepared, None, "Assemble to compare")
     found = compared | "Contradictions" >> FindContradictions(plan.template, delta.trusted)
-    prepared.spooled[FINDINGS] = found.findings | "Spool findings" >> Spool(places.spool)
+    prepared.spooled[FINDINGS] = found.findings | "Spool findings" >> Spool(dirs.spool)
     reports = None
     if plan.learns:
-        prepared.spooled[EXAMPLES], _ = _examples(prepared, OWN, plan, places, None, "")
+        prepared.spooled[EXAMPLES], _ = _examples(prepared, OWN, plan, dirs, None, "")
         reports = pipeline | "Probes" >> beam.Create(list(probes)).with_output_types(ProbeReport)
-        _ = reports | "Collect probes" >> CollectReports(f"{places.reports}/probes.json")
+        _ = reports | "Collect probes" >> CollectReports(f"{dirs.reports}/probes.json")
     shown = pipeline | "Earlier pool" >> beam.Create([(0, ref) for ref in pool]) if pool else None
-    filled = _filled(prepared, plan, run, places, reports, shown, None, "")
+    filled = _filled(prepared, plan, run, dirs, reports, shown, None, "")
     if plan.rehearsal is None:
-        _write(filled, plan, run, encoders, places, delta.base)
+        _write(filled, plan, run, encoders, dirs, delta.base)
 
 
 def _write(
@@ -158,7 +156,7 @@ def _write(
     plan: Plan,
     run: RunInfo,
     encoders: Encoders,
-    places: Places,
+    dirs: RunDirs,
     base: Base | None,
     rows: EarlierRows | None = None,
 ) -> None:
@@ -166,15 +164,15 @@ def _write(
         filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
     )
     if base is None or TEXT_VECTORS not in base.kept_whole:
-        written = written | "Embed" >> EmbedText(plan.models, places.heartbeats, rows)
+        written = written | "Embed" >> EmbedText(plan.models, dirs.heartbeats, rows)
     written = written | "Write" >> WriteTables(
-        places.snapshot, plan.template, encoders, run, places.heartbeats, base, rows
+        dirs.snapshot, plan.template, encoders, run, dirs.heartbeats, base, rows
     )
-    _ = written | "Collect buckets" >> CollectReports(f"{places.reports}/buckets.json")
+    _ = written | "Collect buckets" >> CollectReports(f"{dirs.reports}/buckets.json")
 
 
 def _with_carried(
-    prepared: Prepared, pipeline: beam.Pipeline, places: Places, carry: Carry | None
+    prepared: Prepared, pipeline: beam.Pipeline, dirs: RunDirs, carry: Carry | None
 ) -> Prepared:
     if carry is None:
         return prepared
@@ -183,24 +181,24 @@ def _with_carried(
         | "Earlier items" >> beam.Create(list(carry.files)).with_output_types(DataFile)
         | "Spread earlier items" >> beam.Reshuffle()
         | "Carry over" >> ReadCarried(carry.config)
-        | "Spool carried" >> Spool(places.spool)
+        | "Spool carried" >> Spool(dirs.spool)
     )
     return replace(prepared, spooled={**prepared.spooled, CARRIED: carried})
 
 
 def read_catalog(
-    pipeline: beam.Pipeline, plan: Plan, places: Places, splits: Sequence[InputSplit], label: str
+    pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, splits: Sequence[InputSplit], label: str
 ) -> Prepared:
     """Read a catalog and its pictures. label: begins the names of its stages."""
     own = not label
-    beats = places.heartbeats if own else ""
+    beats = dirs.heartbeats if own else ""
     read = pipeline | f"{label}Read" >> ReadCatalog(
         splits, plan.template, plan.config.read_limits, plan.buckets, beats
     )
-    references = read.image_refs | f"{label}Spool references" >> Spool(places.spool)
-    images = references | f"{label}Images" >> _prepare_images(plan, places, own=own)
+    references = read.image_refs | f"{label}Spool references" >> Spool(dirs.spool)
+    images = references | f"{label}Images" >> _prepare_images(plan, dirs, own=own)
     spooled = {
-        name: elements | f"{label}Spool {name}" >> Spool(places.spool)
+        name: elements | f"{label}Spool {name}" >> Spool(dirs.spool)
         for name, elements in (
             ("records", read.records),
             ("images", images),
@@ -211,25 +209,25 @@ def read_catalog(
     return Prepared(spooled, range(plan.buckets), read.reports)
 
 
-def _prepare_images(plan: Plan, places: Places, *, own: bool) -> PrepareImages:
+def _prepare_images(plan: Plan, dirs: RunDirs, *, own: bool) -> PrepareImages:
     shown = plan.asks_model and own and plan.rehearsal is None
     return PrepareImages(
         plan.config.images_root,
         plan.config.image_limits,
         plan.models,
-        places.spool,
+        dirs.spool,
         plan.buckets,
-        places.heartbeats if own else "",
-        Preparation(places.pictures, plan.config.ask.image_px) if shown else None,
-        places.features,
+        dirs.heartbeats if own else "",
+        Preparation(dirs.pictures, plan.config.ask.image_px) if shown else None,
+        dirs.features,
     )
 
 
-def learn_from(reference: Prepared, plan: Plan, places: Places) -> beam.PCollection | None:
+def learn_from(reference: Prepared, plan: Plan, dirs: RunDirs) -> beam.PCollection | None:
     """PCollection[KV[kind, SpoolRef]] of what probes see of other catalogs' items; None where no
     probe is trained.
     """
-    return _examples(reference, REFERENCE, plan, places, None, "")[1] if plan.learns else None
+    return _examples(reference, REFERENCE, plan, dirs, None, "")[1] if plan.learns else None
 
 
 def fill_catalog(
@@ -237,7 +235,7 @@ def fill_catalog(
     taught: beam.PCollection | None,
     plan: Plan,
     run: RunInfo,
-    places: Places,
+    dirs: RunDirs,
     earlier: Mapping[str, EarlierProbe],
     mask: Mask | None,
     label: str,
@@ -250,28 +248,28 @@ def fill_catalog(
     prepared, reports = replace(prepared, spooled=dict(prepared.spooled)), None
     pool: beam.PCollection | None = None
     if taught is not None:
-        prepared.spooled[EXAMPLES], own = _examples(prepared, OWN, plan, places, mask, label)
+        prepared.spooled[EXAMPLES], own = _examples(prepared, OWN, plan, dirs, mask, label)
         reports, pool = (
             (own, taught)
             | f"{label}All examples" >> beam.Flatten()
             | f"{label}Learn"
-            >> LearnProbes(_learning(plan, places, earlier), places.spool, places.heartbeats)
+            >> LearnProbes(_learning(plan, dirs, earlier), dirs.spool, dirs.heartbeats)
         )
-        _ = reports | f"{label}Collect probes" >> CollectReports(f"{places.reports}/probes.json")
+        _ = reports | f"{label}Collect probes" >> CollectReports(f"{dirs.reports}/probes.json")
         listed = (
             pool
             | f"{label}Pool files" >> beam.Values()
             | f"{label}List pool" >> beam.combiners.ToList()
         )
-        _ = listed | f"{label}Keep pool" >> beam.Map(_keep_sorted, f"{places.reports}/{POOL}.json")
-    return _filled(prepared, plan, run, places, reports, pool, mask, label)
+        _ = listed | f"{label}Keep pool" >> beam.Map(_keep_sorted, f"{dirs.reports}/{POOL}.json")
+    return _filled(prepared, plan, run, dirs, reports, pool, mask, label)
 
 
 def _filled(
     prepared: Prepared,
     plan: Plan,
     run: RunInfo,
-    places: Places,
+    dirs: RunDirs,
     reports: beam.PCollection | None,
     pool: beam.PCollection | None,
     mask: Mask | None,
@@ -283,16 +281,16 @@ def _filled(
     None in a rehearsal, of which nothing is wanted but what would be asked.
     """
     if plan.asks_model:
-        described = _describe(prepared, plan, run, places, reports, pool, mask, label)
-        answers = described.answers | f"{label}Spool answers" >> Spool(places.spool)
+        described = _describe(prepared, plan, run, dirs, reports, pool, mask, label)
+        answers = described.answers | f"{label}Spool answers" >> Spool(dirs.spool)
         prepared = replace(prepared, spooled={**prepared.spooled, ANSWERS: answers})
         _ = described.usage | f"{label}Collect usage" >> CollectReports(
-            f"{places.reports}/usage.json"
+            f"{dirs.reports}/usage.json"
         )
     if plan.rehearsal is not None:
         return None
     return _assembled(
-        prepared, mask, f"{label}Assemble", places.heartbeats
+        prepared, mask, f"{label}Assemble", dirs.heartbeats
     ) | f"{label}Fill" >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
 
 
@@ -307,23 +305,23 @@ def _assembled(
     )
 
 
-def _contradictions(prepared: Prepared, plan: Plan, places: Places) -> beam.PCollection:
+def _contradictions(prepared: Prepared, plan: Plan, dirs: RunDirs) -> beam.PCollection:
     """What within an item, or in other items, speaks against what the source gave; spooled by
     bucket.
     """
     buckets = _assembled(prepared, None, "Assemble to compare")
     contradictions = buckets | "Contradictions" >> FindContradictions(plan.template)
     _ = contradictions.trusted | "Keep trusted" >> beam.Map(
-        _keep_sorted, f"{places.reports}/trusted.json"
+        _keep_sorted, f"{dirs.reports}/trusted.json"
     )
     found = [
         contradictions.findings,
-        buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, places.spool),
+        buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, dirs.spool),
     ]
     if any(attribute.type is AttributeType.NUMBER for attribute in plan.template.attributes):
         again = _assembled(prepared, None, "Assemble to score")
         found.append((buckets, again) | "Outliers" >> FindOutliers(plan.template))
-    return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(places.spool)
+    return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(dirs.spool)
 
 
 def _keep_sorted(listed: Collection[Any], path: str) -> None:
@@ -338,19 +336,19 @@ def _path_of(keyed: tuple[int, ImageRef]) -> str:
     return keyed[1].path
 
 
-def _learning(plan: Plan, places: Places, earlier: Mapping[str, EarlierProbe]) -> LearnConfig:
-    folder = f"{places.snapshot}/{FOLDER}"
+def _learning(plan: Plan, dirs: RunDirs, earlier: Mapping[str, EarlierProbe]) -> LearnConfig:
+    folder = f"{dirs.snapshot}/{FOLDER}"
     return LearnConfig(plan.template, plan.models, folder, plan.config.max_labelled, earlier)
 
 
 def _examples(
-    catalog: Prepared, kind: str, plan: Plan, places: Places, mask: Mask | None, label: str
+    catalog: Prepared, kind: str, plan: Plan, dirs: RunDirs, mask: Mask | None, label: str
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """What probes see of a catalog's items, spooled: by bucket, and by the kind of catalog."""
     made = _assembled(catalog, mask, f"{label}Assemble {kind} to learn") | (
-        f"{label}Examples {kind}" >> MakeExamples(_learning(plan, places, {}), places.heartbeats)
+        f"{label}Examples {kind}" >> MakeExamples(_learning(plan, dirs, {}), dirs.heartbeats)
     )
-    spooled = made | f"{label}Spool examples {kind}" >> Spool(places.spool)
+    spooled = made | f"{label}Spool examples {kind}" >> Spool(dirs.spool)
     return spooled, spooled | f"{label}As {kind}" >> beam.Map(_of_kind, kind)
 
 
@@ -362,13 +360,13 @@ def _describe(
     prepared: Prepared,
     plan: Plan,
     run: RunInfo,
-    places: Places,
+    dirs: RunDirs,
     reports: beam.PCollection | None,
     pool: beam.PCollection | None,
     mask: Mask | None,
     label: str,
 ) -> DescribeOutputs:
-    """What is open after the cheap rungs, put to the language model; rows that will be set aside
+    """What is open after the cheap steps, put to the language model; rows that will be set aside
     are not paid for.
     """
     config = DescribeConfig(
@@ -378,9 +376,9 @@ def _describe(
         plan.config.budget,
         plan.buckets,
         run.run_id,
-        places.pictures,
-        places.answers,
-        places.purse,
+        dirs.pictures,
+        dirs.answers,
+        dirs.purse,
         plan.rehearsal,
     )
     shown = None if pool is None else beam.pvalue.AsList(pool | f"{label}Pool" >> beam.Values())
@@ -389,6 +387,6 @@ def _describe(
         | f"{label}Fill to ask"
         >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
         | f"{label}Validate to ask" >> ValidateItems(plan.template, SOURCE_CHECKS)
-        | f"{label}Describe" >> DescribeItems(config, places.spool, places.heartbeats, shown)
+        | f"{label}Describe" >> DescribeItems(config, dirs.spool, dirs.heartbeats, shown)
     )
     return described

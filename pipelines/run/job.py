@@ -21,9 +21,9 @@ from pipelines.monitoring.metrics import stage_distributions, stage_metrics
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.run.artifacts import write_beside
 from pipelines.run.carry_over import (
-    carry_of,
     earlier_probes,
     earlier_rows,
+    reused_answers,
     take_over_pool,
     take_over_probes,
 )
@@ -34,9 +34,9 @@ from pipelines.run.scan import Selection, find_delta
 from pipelines.run.start import RunState, begin, outgrown
 from pipelines.run.work import Delta
 from pipelines.snapshots.history import prune, remove_leftovers
-from pipelines.snapshots.layout import Layout, Places, new_run_id
+from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
-from pipelines.snapshots.published import EarlierSnapshot
+from pipelines.snapshots.published import PublishedSnapshot
 
 # So few items are made, and so much is looked through, before a second process has loaded its
 # libraries.
@@ -98,19 +98,17 @@ def _run(
 ) -> Outcome:
     layout, keep_work = state.layout, state.plan.config.keep_work
     try:
-        places = layout.create()
+        dirs = layout.create()
         with (
-            stderr_to(places.log if local else "") as stderr,
-            live_view(progress, places.heartbeats, stderr),
+            stderr_to(dirs.log if local else "") as stderr,
+            live_view(progress, dirs.heartbeats, stderr),
         ):
-            made = make(state, places, options)
+            made = make(state, dirs, options)
         delta = made.delta
         if delta is not None and delta.is_empty and state.earlier is not None:
             layout.remove_snapshot()
             return _nothing_new(state, state.earlier, delta)
-        manifest = conclude(state, places, delta, made.stages) | {
-            "distributions": made.distributions
-        }
+        manifest = conclude(state, dirs, delta, made.stages) | {"distributions": made.distributions}
         before = None if state.earlier is None else state.earlier.path
         beside = write_beside(layout.snapshot, manifest, state.plan, before)
         # Last of all: a folder without it is no snapshot.
@@ -140,7 +138,7 @@ class Made:
     distributions: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
 
-def make(state: RunState, places: Places, options: PipelineOptions) -> Made:
+def make(state: RunState, dirs: RunDirs, options: PipelineOptions) -> Made:
     """Find out what is new and make it."""
     plan, earlier, encoders = state.plan, state.earlier, chosen_encoders(state.plan)
 
@@ -151,7 +149,7 @@ def make(state: RunState, places: Places, options: PipelineOptions) -> Made:
     if earlier is not None and not state.because:
         small = sum(split.size_bytes for split in plan.splits) <= SMALL_INPUT_BYTES
         scan_options = in_one_process(options) if small else options
-        delta = find_delta(plan, earlier, places, run_scan, scan_options, state.selection)
+        delta = find_delta(plan, earlier, dirs, run_scan, scan_options, state.selection)
         state.because = (
             outgrown(plan, earlier, delta.counts) if not state.selection.is_partial else []
         )
@@ -163,28 +161,28 @@ def make(state: RunState, places: Places, options: PipelineOptions) -> Made:
         options = in_one_process(options)
     pipeline = new_pipeline(options)
     if delta is None:
-        carry = carry_of(plan, earlier, None) if earlier is not None else None
+        carry = reused_answers(plan, earlier, None) if earlier is not None else None
         probes = earlier_probes(earlier) if earlier is not None else {}
         rows = earlier_rows(plan, earlier) if earlier is not None else None
         if plan.rehearsal is not None and not plan.asks_model:
-            build_reading(pipeline, plan, places)
+            build_reading(pipeline, plan, dirs)
         else:
-            build_graph(pipeline, plan, state.info, encoders, places, probes, carry, rows)
+            build_graph(pipeline, plan, state.info, encoders, dirs, probes, carry, rows)
     elif delta.is_empty or earlier is None or (plan.rehearsal is not None and not plan.asks_model):
         return Made(delta)
     else:
         chosen = state.selection
-        carry = carry_of(
+        carry = reused_answers(
             plan, earlier, delta.base.files, chosen.attributes, whole=not chosen.describe
         )
-        learnt = take_over_probes(earlier, places.snapshot) if plan.learns else []
-        pool = take_over_pool(earlier, places.snapshot)
-        build_delta_graph(pipeline, plan, state.info, encoders, places, delta, learnt, pool, carry)
+        learnt = take_over_probes(earlier, dirs.snapshot) if plan.learns else []
+        pool = take_over_pool(earlier, dirs.snapshot)
+        build_delta_graph(pipeline, plan, state.info, encoders, dirs, delta, learnt, pool, carry)
     result = pipeline.run()
     result.wait_until_finish()
     return Made(delta, stage_metrics(result), stage_distributions(result))
 
 
-def _nothing_new(state: RunState, earlier: EarlierSnapshot, delta: Delta) -> Outcome:
+def _nothing_new(state: RunState, earlier: PublishedSnapshot, delta: Delta) -> Outcome:
     path = f"{earlier.path}/manifest.json"
     return Outcome(True, earlier.manifest, path, (*state.warnings, *delta.notes), unchanged=True)

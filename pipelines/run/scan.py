@@ -23,11 +23,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.configuration.config import Plan
 from pipelines.configuration.runners import new_pipeline
 from pipelines.run.work import TEXT_VECTORS, Delta, Refs
-from pipelines.snapshots.layout import Places
-from pipelines.snapshots.published import EarlierSnapshot
+from pipelines.snapshots.layout import RunDirs
+from pipelines.snapshots.published import PublishedSnapshot
 from schemas.elements import Reject
 from transforms.images.files import versions_of
-from transforms.incremental.changes import Past, Verdict
+from transforms.incremental.changes import ChangeSet, PreviousRecords
 from transforms.readers import SplitReport
 from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_looked_into, as_keys
 from transforms.readers.read import ReadCatalog, ReadOutputs, ReplayQuarantine
@@ -67,15 +67,15 @@ class Selection:
 
 def find_delta(
     plan: Plan,
-    earlier: EarlierSnapshot,
-    places: Places,
+    earlier: PublishedSnapshot,
+    dirs: RunDirs,
     run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
     selection: Selection,
 ) -> Delta:
     """Read the catalog as far as it is unknown. run_scan: runs a pipeline to its end."""
     damaged = earlier.damaged_buckets()
-    past = Past(earlier.records(damaged), plan.config.reuse.keep_deleted)
+    past = PreviousRecords(earlier.records(damaged), plan.config.reuse.keep_deleted)
     notes = [f"{fault}; the records of its bucket are made anew" for fault in damaged.values()]
     if selection.item_ids is not None:
         past.look_into_items(selection.item_ids)
@@ -86,11 +86,11 @@ def find_delta(
         past.look_into_items(changed_pictures(plan, earlier, damaged))
         past.look_into_parted()
     if selection.is_partial:
-        verdict, scanned = _read_part(plan, past, earlier, places, run_scan, options, selection)
+        verdict, scanned = _read_part(plan, past, earlier, dirs, run_scan, options, selection)
         notes += _left(past, selection)
     else:
-        verdict, scanned = _read(plan, past, places, run_scan, options)
-    drops = f"{places.spool}/drops.arrow"
+        verdict, scanned = _read(plan, past, dirs, run_scan, options)
+    drops = f"{dirs.spool}/drops.arrow"
     write_drops(drops, verdict.drops)
     touched = {*pc.unique(verdict.drops["bucket"]).to_pylist(), *damaged}
     touched |= {
@@ -122,7 +122,7 @@ def find_delta(
     )
 
 
-def quarantined_keys(earlier: EarlierSnapshot, reasons: Collection[str]) -> Keys:
+def quarantined_keys(earlier: PublishedSnapshot, reasons: Collection[str]) -> Keys:
     """Sorted keys of the records that are in quarantine for one of these reasons."""
     keys = []
     for file in earlier.files_of("quarantine"):
@@ -136,7 +136,7 @@ def _keys(records: pa.Table) -> Keys:
     return as_keys(records["raw_key"].to_pylist())
 
 
-def _left(past: Past, selection: Selection) -> list[str]:
+def _left(past: PreviousRecords, selection: Selection) -> list[str]:
     left = int(past.left.sum())
     told = (
         "the catalog no longer holds them, or others of their items, as they were; the next run "
@@ -150,7 +150,9 @@ def _left(past: Past, selection: Selection) -> list[str]:
     return [f"{left:,} records were not made anew: {told}"] if left else []
 
 
-def changed_pictures(plan: Plan, earlier: EarlierSnapshot, without: Mapping[int, str]) -> set[str]:
+def changed_pictures(
+    plan: Plan, earlier: PublishedSnapshot, without: Mapping[int, str]
+) -> set[str]:
     """Items of which a picture file is not the one that was read; versions are compared, not
     contents.
     """
@@ -173,25 +175,25 @@ class _Scanned:
 
 def _read_part(
     plan: Plan,
-    past: Past,
-    earlier: EarlierSnapshot,
-    places: Places,
+    past: PreviousRecords,
+    earlier: PublishedSnapshot,
+    dirs: RunDirs,
     run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
     selection: Selection,
-) -> tuple[Verdict, _Scanned]:
+) -> tuple[ChangeSet, _Scanned]:
     """Read what has to be looked into, and nothing else: from the catalog, or from where the
     quarantine keeps it.
     """
     for _ in range(_MAX_SCANS):
-        known = KnownFile.write(past.known, places.spool, past.wanted)
+        known = KnownFile.write(past.known, dirs.spool, past.wanted)
         pipeline = new_pipeline(options)
         if selection.reasons is None:
-            _scan(pipeline, plan, places, known)
+            _scan(pipeline, plan, dirs, known)
         else:
-            _keep_all(_replay(pipeline, plan, earlier, places, known), places)
+            _keep_all(_replay(pipeline, plan, earlier, dirs, known), dirs)
         run_scan(pipeline)
-        scanned = _collected(places)
+        scanned = _collected(dirs)
         rejects = read_spool([ref for _, ref in scanned.refs["rejects"]], Reject)
         unreadable = [reject.message for reject in rejects if reject.reason == "file-unreadable"]
         # A run would count them, and the gate refuse; here nothing else of the catalog is read.
@@ -204,7 +206,7 @@ def _read_part(
 
 
 def _replay(
-    pipeline: beam.Pipeline, plan: Plan, earlier: EarlierSnapshot, places: Places, known: KnownFile
+    pipeline: beam.Pipeline, plan: Plan, earlier: PublishedSnapshot, dirs: RunDirs, known: KnownFile
 ) -> ReadOutputs:
     replay = ReplayQuarantine(
         earlier.files_of("quarantine"),
@@ -212,7 +214,7 @@ def _replay(
         plan.template,
         plan.buckets,
         known,
-        places.heartbeats,
+        dirs.heartbeats,
     )
     read: ReadOutputs = pipeline | "Read" >> replay
     return read
@@ -220,21 +222,21 @@ def _replay(
 
 def _read(
     plan: Plan,
-    past: Past,
-    places: Places,
+    past: PreviousRecords,
+    dirs: RunDirs,
     run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
-) -> tuple[Verdict, _Scanned]:
+) -> tuple[ChangeSet, _Scanned]:
     """Read until nothing hangs together any more with what was not looked into; the second time
     suffices.
     """
     for _ in range(_MAX_SCANS):
         known = past.known
-        file = KnownFile.write(known, places.spool)
+        file = KnownFile.write(known, dirs.spool)
         pipeline = new_pipeline(options)
-        _scan(pipeline, plan, places, file)
+        _scan(pipeline, plan, dirs, file)
         run_scan(pipeline)
-        scanned = _collected(places)
+        scanned = _collected(dirs)
         looked_into = all_looked_into(scanned.saved)
         verdict = past.hold_against(add_up_seen(scanned.saved, len(known)), looked_into)
         if verdict is not None:
@@ -242,49 +244,49 @@ def _read(
     raise RuntimeError(_RESTLESS)
 
 
-def _scan(pipeline: beam.Pipeline, plan: Plan, places: Places, known: KnownFile) -> None:
+def _scan(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, known: KnownFile) -> None:
     reading = ReadCatalog(
-        plan.splits, plan.template, plan.config.read_limits, plan.buckets, places.heartbeats, known
+        plan.splits, plan.template, plan.config.read_limits, plan.buckets, dirs.heartbeats, known
     )
     read: ReadOutputs = pipeline | "Read" >> reading
-    _keep_all(read, places)
+    _keep_all(read, dirs)
 
 
-def _keep_all(read: ReadOutputs, places: Places) -> None:
+def _keep_all(read: ReadOutputs, dirs: RunDirs) -> None:
     """Spool what was read, and keep where it lies for the main pipeline."""
     for name in SPOOLED:
         _ = (
             getattr(read, name)
-            | f"Spool {name}" >> Spool(places.spool)
+            | f"Spool {name}" >> Spool(dirs.spool)
             | f"List {name}" >> beam.combiners.ToList()
-            | f"Keep {name}" >> beam.Map(_keep, f"{places.reports}/scan-{name}.json")
+            | f"Keep {name}" >> beam.Map(_keep, f"{dirs.reports}/scan-{name}.json")
         )
     _ = (
         read.seen
         | "List seen" >> beam.combiners.ToList()
-        | "Keep seen" >> beam.Map(_keep, _seen_file(places))
+        | "Keep seen" >> beam.Map(_keep, _seen_file(dirs))
     )
-    _ = read.reports | "Collect reads" >> CollectReports(f"{places.reports}/splits.json")
+    _ = read.reports | "Collect reads" >> CollectReports(f"{dirs.reports}/splits.json")
 
 
-def _seen_file(places: Places) -> str:
-    return f"{places.reports}/scan-seen.json"
+def _seen_file(dirs: RunDirs) -> str:
+    return f"{dirs.reports}/scan-seen.json"
 
 
 def _keep(listed: Sequence[Any], path: str) -> None:
     write_json(path, sorted(listed))
 
 
-def _collected(places: Places) -> _Scanned:
+def _collected(dirs: RunDirs) -> _Scanned:
     refs = {
         name: [
             (bucket, (path, index))
-            for bucket, (path, index) in _load(f"{places.reports}/scan-{name}.json")
+            for bucket, (path, index) in _load(f"{dirs.reports}/scan-{name}.json")
         ]
         for name in SPOOLED
     }
-    splits = tuple(read_reports(f"{places.reports}/splits.json", SplitReport))
-    return _Scanned(splits, refs, tuple(_load(_seen_file(places))))
+    splits = tuple(read_reports(f"{dirs.reports}/splits.json", SplitReport))
+    return _Scanned(splits, refs, tuple(_load(_seen_file(dirs))))
 
 
 def _load(path: str) -> Any:

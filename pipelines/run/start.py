@@ -11,7 +11,7 @@ from pipelines.run.manifest import table_metadata
 from pipelines.run.scan import Selection
 from pipelines.run.versions import shape_of
 from pipelines.snapshots.layout import Layout
-from pipelines.snapshots.published import EarlierSnapshot, UnusableSnapshotError, read_published
+from pipelines.snapshots.published import PublishedSnapshot, UnusableSnapshotError, read_published
 from transforms.tables.build import RunInfo
 
 # A catalog that has grown by more is divided anew.
@@ -28,7 +28,7 @@ class RunState:
     plan: Plan
     layout: Layout
     info: RunInfo
-    earlier: EarlierSnapshot | None
+    earlier: PublishedSnapshot | None
     selection: Selection
     because: list[str]
     warnings: list[str]
@@ -65,7 +65,7 @@ def begin(
     )
 
 
-def why_anew(plan: Plan, earlier: EarlierSnapshot) -> list[str]:
+def why_anew(plan: Plan, earlier: PublishedSnapshot) -> list[str]:
     """Why a run cannot go on from a snapshot and makes everything anew; empty when it can."""
     if plan.config.reuse.full:
         return ["--full was given"]
@@ -76,14 +76,14 @@ def why_anew(plan: Plan, earlier: EarlierSnapshot) -> list[str]:
     return because + outgrown(plan, earlier, {})
 
 
-def _needs_other_buckets(plan: Plan, earlier: EarlierSnapshot) -> bool:
+def _needs_other_buckets(plan: Plan, earlier: PublishedSnapshot) -> bool:
     had = earlier.manifest["buckets"]
     return (
         bool(plan.config.buckets and plan.config.buckets != had) or plan.buckets > MAX_GROWTH * had
     )
 
 
-def outgrown(plan: Plan, earlier: EarlierSnapshot, counts: Mapping[str, int]) -> list[str]:
+def outgrown(plan: Plan, earlier: PublishedSnapshot, counts: Mapping[str, int]) -> list[str]:
     """Why what is learnt of all items has to be learnt again: too many came, went or changed since
     it was.
     """

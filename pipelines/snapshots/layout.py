@@ -57,7 +57,7 @@ class Layout:
             self.work_root or FileSystems.join(self.output, "_work"), self.run_id
         )
 
-    def create(self) -> Places:
+    def create(self) -> RunDirs:
         """Make the run's folders. Raises OSError when the output cannot be written."""
         parts = [
             FileSystems.join(self.work, part)
@@ -70,7 +70,7 @@ class Layout:
             if is_local(path):
                 Path(path).mkdir(parents=True)
         spool, reports, pictures, heartbeats = parts
-        shared = Places(self.snapshot, spool, reports, pictures, answers, features)
+        shared = RunDirs(self.snapshot, spool, reports, pictures, answers, features)
         if not is_local(self.work):
             return shared
         purse, log = (FileSystems.join(self.work, name) for name in ("budget.json", "workers.log"))
@@ -169,7 +169,7 @@ def _replace_link(link: Path, target: str, run_id: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class RunDirs:
     """Where a run keeps things.
 
     snapshot: data files; spool: between stages; reports: what stages counted.

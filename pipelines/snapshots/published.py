@@ -40,7 +40,7 @@ _TOLD = frozenset(
 
 
 @dataclass(frozen=True)
-class EarlierSnapshot:
+class PublishedSnapshot:
     """path: its folder; manifest: as written; reports: one for each bucket, in the order of their
     numbers.
     """
@@ -116,7 +116,7 @@ class UnusableSnapshotError(Exception):
     """There is a published snapshot and a run cannot go on from it; the message says why."""
 
 
-def read_published(output: str) -> EarlierSnapshot | None:
+def read_published(output: str) -> PublishedSnapshot | None:
     """The snapshot that `output` names as current, None where there is none.
 
     Raises UnusableSnapshotError.
@@ -137,7 +137,7 @@ def read_published(output: str) -> EarlierSnapshot | None:
         ) from error
 
 
-def read_snapshot(path: str) -> EarlierSnapshot:
+def read_snapshot(path: str) -> PublishedSnapshot:
     """The snapshot in a folder. Raises UnusableSnapshotError."""
     try:
         manifest = msgspec.json.decode(_read(FileSystems.join(path, MANIFEST)))
@@ -151,10 +151,12 @@ def read_snapshot(path: str) -> EarlierSnapshot:
         raise UnusableSnapshotError(
             f"{path} cannot be gone on from ({type(error).__name__}: {error})"
         ) from error
-    return EarlierSnapshot(path, manifest, tuple(sorted(reports, key=lambda report: report.bucket)))
+    return PublishedSnapshot(
+        path, manifest, tuple(sorted(reports, key=lambda report: report.bucket))
+    )
 
 
-def _with_sound_probes(snapshot: EarlierSnapshot) -> EarlierSnapshot:
+def _with_sound_probes(snapshot: PublishedSnapshot) -> PublishedSnapshot:
     """The snapshot; UnusableSnapshotError for a damaged probe, without which new rows are filled
     otherwise than old.
     """

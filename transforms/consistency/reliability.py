@@ -25,7 +25,7 @@ def add_tallies(tallies: Iterable[Tally]) -> Tally:
     return total
 
 
-def believed(counts: Tally, min_checks: int = MIN_CHECKS) -> frozenset[tuple[str, str]]:
+def reliable_checks(counts: Tally, min_checks: int = MIN_CHECKS) -> frozenset[tuple[str, str]]:
     """The (reason, field) whose comparisons agree often enough here for a contradiction to be worth
     a flag.
     """

@@ -25,7 +25,7 @@ import apache_beam as beam
 from schemas.attributes import AttributeType
 from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
 from schemas.template import Template
-from transforms.consistency.reliability import Tally, add_tallies, believed
+from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, fold, shown_text
 from transforms.consistency.within_item import STAGE
 from transforms.extraction.evidence import evidence_texts, find_statements, is_title
@@ -418,4 +418,4 @@ class FindSharedContent(beam.PTransform):
 
 
 def _believed(counts: Tally) -> frozenset[tuple[str, str]]:
-    return believed(counts, MIN_TWINS)
+    return reliable_checks(counts, MIN_TWINS)

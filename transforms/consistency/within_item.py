@@ -26,7 +26,7 @@ from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType
 from schemas.choices import Choice
 from schemas.elements import Bucket, EvidenceText, Finding, Flag, Item, Value
 from schemas.template import Template
-from transforms.consistency.reliability import Tally, add_tallies, believed
+from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import (
     _WORD,
     MAX_DETAIL_CHARS,
@@ -242,7 +242,8 @@ _TALLIES = "tallies"
 
 
 class _Compare(beam.DoFn):
-    """Buckets → the findings of their items, not yet believed, and how often each kind of
+    """Buckets → the findings of their items, not yet known to be reliable, and how often each kind
+    of
     comparison was made.
     """
 
@@ -299,7 +300,7 @@ class FindContradictions(beam.PTransform):
         )
         if self.trusted is None:
             tallies = compared[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies)
-            trusted = tallies | "Believe" >> beam.Map(believed)
+            trusted = tallies | "Believe" >> beam.Map(reliable_checks)
         else:
             trusted = buckets.pipeline | "Trusted" >> beam.Create([self.trusted])
         findings = compared.findings | "Believed" >> beam.Filter(

@@ -13,12 +13,12 @@ import orjson
 
 from schemas.elements import DescribeJob, ItemAnswer
 from transforms.caching.answers import AnswerStore
-from transforms.describe.budget import UNLIMITED, Budget, Purse, Usage
-from transforms.describe.conversation import Asker, converse
+from transforms.describe.budget import UNLIMITED, Budget, BudgetShare, Usage
+from transforms.describe.conversation import RequestBroker, run_dialogue
 from transforms.describe.prompts import effort_of
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, answer_all
 from transforms.models.contract import Failure
-from transforms.models.tokens import reckon
+from transforms.models.tokens import estimate_tokens
 from transforms.runtime.metrics import FAILED
 
 # Heartbeats count in whole numbers; money in millionths.
@@ -42,7 +42,7 @@ def job_key(job: DescribeJob, *, two_pass: bool) -> str:
 
 
 @dataclass
-class Teller:
+class ModelSession:
     """Answers requests: from the store, else within the budget from the model. Counts what it took.
 
     told: called with what happened, for a live view: requests `sent`, `answers`, and what they
@@ -53,7 +53,7 @@ class Teller:
     model: ChatModel
     store: AnswerStore
     budget: Budget
-    purse: Purse
+    purse: BudgetShare
     image_px: int
     told: Callable[[Mapping[str, int]], None] = lambda _: None
     usage: Usage = field(default_factory=Usage)
@@ -111,7 +111,7 @@ class Teller:
         if self.budget.limit != UNLIMITED:
             self.purse.settle(self.budget.estimate(request, self.image_px), spent)
         self.usage = self.usage.with_call(
-            answer, spent.cost, reckon(request, self.image_px).prompt_tokens
+            answer, spent.cost, estimate_tokens(request, self.image_px).prompt_tokens
         )
         if isinstance(answer, ChatAnswer):
             self.took_msecs.append(round(answer.seconds * 1000))
@@ -121,14 +121,14 @@ class Teller:
             self.told({"answers": 1, f"{FAILED}{answer.reason}": 1})
 
 
-def hold_conversations(
-    asker: Asker,
+def run_dialogues(
+    asker: RequestBroker,
     jobs: Sequence[DescribeJob],
     ask: Callable[[Sequence[ChatRequest]], Sequence[ChatAnswer | Failure]],
 ) -> list[ItemAnswer]:
     """The answer to each job, in order. All that can be asked at a time is asked together."""
     results: dict[int, ItemAnswer] = {}
-    conversations = [converse(asker, job) for job in jobs]
+    conversations = [run_dialogue(asker, job) for job in jobs]
     said: dict[int, ChatAnswer | Failure | None] = dict.fromkeys(range(len(jobs)))
     while said:
         requests: dict[int, ChatRequest] = {}
@@ -150,7 +150,9 @@ def fault_answer(item_id: str, error: Exception) -> ItemAnswer:
     return ItemAnswer(item_id, reason="backend-failed", message=f"{type(error).__name__}: {error}")
 
 
-def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> Answered:
+def describe_part(
+    asker: RequestBroker, jobs: Iterable[DescribeJob], teller: ModelSession
+) -> Answered:
     """(item bucket, answer) for each job of a part, each content asked once, and what it took.
 
     Of jobs with equal content the first by item id is asked, with its demonstrations.
@@ -170,7 +172,7 @@ def describe_part(asker: Asker, jobs: Iterable[DescribeJob], teller: Teller) -> 
         sorted(group, key=lambda job: job.item_id)
         for _, group in sorted(sharing.items(), key=effort)
     ]
-    answers = hold_conversations(asker, [group[0] for group in groups], teller.ask)
+    answers = run_dialogues(asker, [group[0] for group in groups], teller.ask)
     answered = [
         (job.item_bucket, replace(answer, item_id=job.item_id))
         for group, answer in zip(groups, answers, strict=True)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure
-from transforms.models.tokens import reckon
+from transforms.models.tokens import estimate_tokens
 
 TOKENS_PER_PRICE = 1_000_000
 PURSE_BYTES = 256  # three numbers with their names take 110 at most
@@ -83,7 +83,7 @@ UNLIMITED = Amount(math.inf, math.inf, math.inf)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may spend, with the prices to reckon by.
+    """What a run may spend, with the prices to estimate_tokens by.
 
     Raises ValueError that names a wrong option.
     """
@@ -114,7 +114,7 @@ class Budget:
         """The most that one call may take: all its answer tokens, and pictures at their
         full size.
         """
-        reckoned = reckon(request, image_px)
+        reckoned = estimate_tokens(request, image_px)
         return self._amount(reckoned.prompt_tokens, reckoned.image_tokens, request.max_tokens)
 
     def spent(self, answer: ChatAnswer | Failure) -> Amount:
@@ -128,7 +128,7 @@ class Budget:
         return Amount(1, prompt_tokens + completion_tokens, cost)
 
 
-class Purse(Protocol):
+class BudgetShare(Protocol):
     """What is left of a budget."""
 
     def reserve(self, amount: Amount) -> bool:
@@ -141,7 +141,7 @@ class Purse(Protocol):
 
 
 @dataclass
-class OwnPurse:
+class OwnBudgetShare:
     """A purse of one worker, for runners whose workers share no local disk."""
 
     limit: Amount
@@ -158,7 +158,7 @@ class OwnPurse:
 
 
 @dataclass(frozen=True)
-class SharedPurse:
+class SharedBudgetShare:
     """A purse that all processes of a machine share, through a locked file."""
 
     path: Path
@@ -173,12 +173,12 @@ class SharedPurse:
             purse.settle(reserved, spent)
 
     @contextmanager
-    def _purse(self) -> Iterator[OwnPurse]:
+    def _purse(self) -> Iterator[OwnBudgetShare]:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             text = os.pread(descriptor, PURSE_BYTES, 0)
-            purse = OwnPurse(self.limit, Amount(**json.loads(text)) if text else Amount())
+            purse = OwnBudgetShare(self.limit, Amount(**json.loads(text)) if text else Amount())
             yield purse
             # One call of the system: a worker that is killed here leaves the amounts of before or
             # after, never none.

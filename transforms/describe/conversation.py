@@ -19,7 +19,7 @@ from schemas.questions import ALT_TEXT, DESCRIPTION, Question, picture_place
 from schemas.template import Template
 from transforms.describe.answers import Problem, Source, judge, method_of, read_answer
 from transforms.describe.prompts import AskOptions, build_request
-from transforms.describe.taxonomy import Nearest, is_large, next_step
+from transforms.describe.taxonomy import Nearest, is_large, next_level
 from transforms.extraction.plain_text import one_line
 from transforms.images.files import picture_path
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, PreparedPicture
@@ -32,7 +32,7 @@ Turns = Generator[ChatRequest, ChatAnswer | Failure, Any]
 
 
 @dataclass(frozen=True)
-class Asker:
+class RequestBroker:
     """What all conversations of a run share. pictures_dir: where prepared pictures lie."""
 
     template: Template
@@ -71,8 +71,8 @@ class _Shown:
         return (*self.texts, *(picture_place(number) for number in range(1, count + 1)))
 
 
-def converse(
-    asker: Asker, job: DescribeJob
+def run_dialogue(
+    asker: RequestBroker, job: DescribeJob
 ) -> Generator[ChatRequest, ChatAnswer | Failure, ItemAnswer]:
     """Everything that is asked about one item, and what came of it."""
     shown, attributes = (
@@ -111,7 +111,7 @@ def converse(
     return result
 
 
-def _shown(asker: Asker, job: DescribeJob) -> _Shown:
+def _shown(asker: RequestBroker, job: DescribeJob) -> _Shown:
     pictures = tuple(PreparedPicture(d, picture_path(asker.pictures_dir, d)) for d in job.pictures)
     return _Shown(
         dict(job.fields),
@@ -122,7 +122,7 @@ def _shown(asker: Asker, job: DescribeJob) -> _Shown:
     )
 
 
-def _ask(asker: Asker, question: Question, shown: _Shown) -> Turns:
+def _ask(asker: RequestBroker, question: Question, shown: _Shown) -> Turns:
     """One question, put once more if its answer cannot be used: _Heard, or the last Problem."""
     heard = yield from _attempt(asker, question, shown, asker.options)
     if isinstance(heard, Problem) and heard.of_answer:
@@ -134,7 +134,7 @@ def _ask(asker: Asker, question: Question, shown: _Shown) -> Turns:
 
 
 def _attempt(
-    asker: Asker, question: Question, shown: _Shown, options: AskOptions, longer: int = 1
+    asker: RequestBroker, question: Question, shown: _Shown, options: AskOptions, longer: int = 1
 ) -> Turns:
     request = build_request(
         asker.template,
@@ -171,7 +171,7 @@ def _judged(heard: _Heard | Problem, attribute: Attribute) -> AttributeValue:
     return judge(heard.question, attribute, heard.content, heard.answer, heard.source)
 
 
-def _descend(asker: Asker, attribute: Attribute, shown: _Shown, described: str) -> Turns:
+def _descend(asker: RequestBroker, attribute: Attribute, shown: _Shown, described: str) -> Turns:
     """The value of a large list, level by level: an AttributeValue, or the Problem of the level
     that failed.
 
@@ -181,7 +181,7 @@ def _descend(asker: Asker, attribute: Attribute, shown: _Shown, described: str) 
     query = " ".join([*shown.texts.values(), described])
     node, confidence = "", 1.0
     for _ in range(MAX_LEVELS):
-        step = next_step(paths, node, query, asker.nearest)
+        step = next_level(paths, node, query, asker.nearest)
         question = Question((attribute,), {attribute.name: tuple(step.choices)}, shown.places)
         heard = yield from _ask(asker, question, shown)
         if isinstance(heard, Problem):

@@ -24,9 +24,16 @@ from apache_beam.utils.windowed_value import WindowedValue
 from schemas.elements import Bucket, DescribeJob, Example, Item, ItemAnswer
 from schemas.template import Template
 from transforms.caching.answers import AnswerStore
-from transforms.describe.ask import Teller, describe_part, fault_answer, job_key
-from transforms.describe.budget import Budget, OwnPurse, Purse, SharedPurse, Usage, share
-from transforms.describe.conversation import Asker
+from transforms.describe.ask import ModelSession, describe_part, fault_answer, job_key
+from transforms.describe.budget import (
+    Budget,
+    BudgetShare,
+    OwnBudgetShare,
+    SharedBudgetShare,
+    Usage,
+    share,
+)
+from transforms.describe.conversation import RequestBroker
 from transforms.describe.demonstrations import Pool
 from transforms.describe.prompts import AskOptions, describe_job
 from transforms.describe.taxonomy import NearestByVector
@@ -120,7 +127,7 @@ class _Describe(beam.DoFn):
 
     def __init__(self, config: DescribeConfig, heartbeat_dir: str) -> None:
         self._config, self._heartbeat_dir = config, heartbeat_dir
-        self._asker: Asker | None = None
+        self._asker: RequestBroker | None = None
         self._under_way: deque[Future[_Part]] = deque()
 
     def setup(self) -> None:
@@ -154,7 +161,7 @@ class _Describe(beam.DoFn):
             self._asker.model.close()
             self._asker = None
 
-    def _load(self) -> Asker:
+    def _load(self) -> RequestBroker:
         # Not in setup: a worker that gets no item need not load a model.
         if self._asker is None:
             config = self._config
@@ -165,17 +172,19 @@ class _Describe(beam.DoFn):
                 model = RehearsedChatModel(model, config.rehearsal, config.ask.image_px)
             model.load()
             nearest = NearestByVector(lambda: build_text_encoder(config.models))
-            self._asker = Asker(config.template, config.ask, model, config.pictures_dir, nearest)
+            self._asker = RequestBroker(
+                config.template, config.ask, model, config.pictures_dir, nearest
+            )
         return self._asker
 
-    def _describe(self, asker: Asker, part: int, jobs: list[DescribeJob]) -> _Part:
+    def _describe(self, asker: RequestBroker, part: int, jobs: list[DescribeJob]) -> _Part:
         config = self._config
         bounds, is_rehearsal = bounds_of(part, config.parts), config.rehearsal is not None
         store = AnswerStore(
             config.answers_dir, *bounds, config.run_id, asker.model.model, read_only=is_rehearsal
         )
         store.load()
-        teller = Teller(
+        teller = ModelSession(
             asker.model, store, config.budget, self._purse(), config.ask.image_px, self._meter.watch
         )
         try:
@@ -184,11 +193,11 @@ class _Describe(beam.DoFn):
         finally:
             store.close()
 
-    def _purse(self) -> Purse:
+    def _purse(self) -> BudgetShare:
         limit = self._config.budget.limit
         if self._config.purse_file:
-            return SharedPurse(Path(self._config.purse_file), limit)
-        return OwnPurse(share(limit, self._config.parts))
+            return SharedBudgetShare(Path(self._config.purse_file), limit)
+        return OwnBudgetShare(share(limit, self._config.parts))
 
     def _finish(self) -> Iterator[Any]:
         answered, usage, took_msecs = self._under_way.popleft().result()

@@ -25,7 +25,7 @@ Nearest = Callable[[str, Sequence[str]], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TaxonomyLevel:
     """What is offered next: choice → the value of the list that it stands for, or None where it
     leads deeper.
     """
@@ -38,10 +38,10 @@ def is_large(attribute: Attribute) -> bool:
     return attribute.type.has_closed_list and len(attribute.values) > MAX_CHOICES
 
 
-def next_step(paths: Sequence[str], node: str, query: str, nearest: Nearest) -> Step:
+def next_level(paths: Sequence[str], node: str, query: str, nearest: Nearest) -> TaxonomyLevel:
     """The choices below `node`, a path or "" for the root.
 
-    >>> next_step(["A > B", "A > C", "D"], "A", "", lambda query, names: tuple(names)).choices
+    >>> next_level(["A > B", "A > C", "D"], "A", "", lambda query, names: tuple(names)).choices
     {'A > B': 'A > B', 'A > C': 'A > C'}
     """
     prefix = f"{node}{PATH_SEPARATOR}" if node else ""
@@ -49,7 +49,7 @@ def next_step(paths: Sequence[str], node: str, query: str, nearest: Nearest) -> 
     # The node itself may be a value of the list: the answer may stop there.
     own = [node] if node in paths else []
     if len(below) + len(own) <= MAX_CHOICES:
-        return Step({path: path for path in (*own, *below)})
+        return TaxonomyLevel({path: path for path in (*own, *below)})
     children: dict[str, list[str]] = {}
     for path in below:
         children.setdefault(prefix + path[len(prefix) :].split(PATH_SEPARATOR)[0], []).append(path)
@@ -59,7 +59,7 @@ def next_step(paths: Sequence[str], node: str, query: str, nearest: Nearest) -> 
     steps: dict[str, str | None] = {
         name: name if children[name] == [name] else None for name in names
     }
-    return Step({**dict.fromkeys(own, node), **steps})
+    return TaxonomyLevel({**dict.fromkeys(own, node), **steps})
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """The filling cascade: PCollection[Bucket] → PCollection[Bucket], every attribute of every item
 with its provenance.
 
-What the source gave stands, valid or not; what is missing is asked of the rungs in order, cheapest
+What the source gave stands, valid or not; what is missing is asked of the steps in order, cheapest
 first (rules, probes, a language model's answers), and the first that answers wins. What stays open
-is unknown, with the reason of the rung that saw most.
+is unknown, with the reason of the step that saw most.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import apache_beam as beam
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Bucket, Evidence, Example, Flag, Item, Record, Reject
 from schemas.template import Template
-from transforms.fill.rules import RuleRung, Rung
+from transforms.fill.rules import RuleStep, Step
 from transforms.items.open_values import is_open
 from transforms.items.text import format_value
 from transforms.probes.features import Features, base_features, label_of, value_of
@@ -30,37 +30,37 @@ from transforms.runtime.buckets import each_item
 STAGE = "fill"
 # Few enough that what span probes see of an item is still at hand for the next one's question.
 BATCH_ITEMS = 128
-# Reasons of a rung that saw nothing.
+# Reasons of a step that saw nothing.
 _SAW_NOTHING = frozenset(["not-stated", "too-few-labels", "model-unknown"])
 
 
-def fill_item(template: Template, rungs: Sequence[Rung], item: Item) -> Item:
+def fill_item(template: Template, steps: Sequence[Step], item: Item) -> Item:
     """The item with one AttributeValue for each attribute of the template, in template order.
 
     Reasons of an unknown: `given-invalid` and `stated-absent` (never replaced), `not-fillable`, or
-    those of the rungs.
+    those of the steps.
     """
     values = {
         attribute.name: _before_filling(attribute, item.record) for attribute in template.attributes
     }
-    return fill_open(template, rungs, replace(item, values=values))
+    return fill_open(template, steps, replace(item, values=values))
 
 
-def fill_open(template: Template, rungs: Sequence[Rung], item: Item) -> Item:
-    """The item with what further rungs make of the attributes that are still open."""
+def fill_open(template: Template, steps: Sequence[Step], item: Item) -> Item:
+    """The item with what further steps make of the attributes that are still open."""
     values = dict(item.values)
-    for rung in rungs:
+    for step in steps:
         open_attributes = [
             attribute for attribute in template.attributes if is_open(attribute, item, values)
         ]
-        proposed = rung.propose(item, open_attributes) if open_attributes else {}
+        proposed = step.propose(item, open_attributes) if open_attributes else {}
         for attribute in open_attributes:
             values[attribute.name] = _better(values[attribute.name], proposed.get(attribute.name))
     return replace(item, values=values)
 
 
 def _better(known: AttributeValue, proposed: AttributeValue | None) -> AttributeValue:
-    """What a later rung proposes, unless it saw nothing, or less than an earlier one that did not
+    """What a later step proposes, unless it saw nothing, or less than an earlier one that did not
     suffice either.
     """
     if proposed is None:
@@ -75,7 +75,7 @@ def _better(known: AttributeValue, proposed: AttributeValue | None) -> Attribute
 
 
 @dataclass(frozen=True)
-class ModelRung:
+class ModelStep:
     """What a language model has answered, where one was asked."""
 
     name: str = "model"
@@ -88,7 +88,7 @@ class ModelRung:
 
 
 def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
-    """What the record settles by itself; `not-stated` marks what the rungs may fill."""
+    """What the record settles by itself; `not-stated` marks what the steps may fill."""
     given = record.given.get(attribute.name, "")
     column = f"column:{record.origins.get(attribute.name, attribute.name)}"
     if attribute.name in record.values:
@@ -200,7 +200,7 @@ def _loaded(stored: StoredProbe) -> Probe:
 
 @dataclass(frozen=True)
 class Cascade:
-    """The rungs of a run.
+    """The steps of a run.
 
     rules: whether they are asked; probes are those of the reports; a model's answers count.
     """
@@ -219,10 +219,10 @@ class Cascade:
             for report in sorted(reports, key=lambda r: r.attribute)
         ]
         measured = {probe.attribute: probe.rule_confidence() for probe, _ in probes}
-        rules = [RuleRung(template, measured)] if self.rules else []
+        rules = [RuleStep(template, measured)] if self.rules else []
         bucket = each_item(bucket, STAGE, lambda item: fill_item(template, rules, item))
         bucket = apply_probes(template, probes, bucket)
-        return each_item(bucket, STAGE, lambda item: fill_open(template, [ModelRung()], item))
+        return each_item(bucket, STAGE, lambda item: fill_open(template, [ModelStep()], item))
 
 
 class _Fill(beam.DoFn):
@@ -235,7 +235,7 @@ class _Fill(beam.DoFn):
 
 @dataclass(eq=False)
 class FillAttributes(beam.PTransform):
-    """Fills what is missing, rung by rung; a record on which that fails joins the rejects.
+    """Fills what is missing, step by step; a record on which that fails joins the rejects.
 
     reports: PCollection[ProbeReport] of the probes, None where none are asked.
     """

@@ -1,4 +1,4 @@
-"""The first rung of the cascade: values that the record's own texts, or text on its pictures,
+"""The first step of the cascade: values that the record's own texts, or text on its pictures,
 state.
 
 Item → texts that may state something → AttributeValue for each open attribute: a value with the
@@ -38,7 +38,7 @@ _METHOD: dict[AttributeType, str] = {
 }
 
 
-class Rung(Protocol):
+class Step(Protocol):
     """One step of the filling cascade.
 
     It answers for the open attributes that it can say anything about.
@@ -53,8 +53,8 @@ class Rung(Protocol):
 
 
 @dataclass(frozen=True)
-class RuleRung:
-    """The rules of this module as a rung.
+class RuleStep:
+    """The rules of this module as a step.
 
     confidence: attribute name → confidences that were measured.
     """

@@ -25,7 +25,7 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass
-class Past:
+class PreviousRecords:
     """The records of an earlier snapshot, and which of them have to be looked into whether they
     changed or not.
 
@@ -85,7 +85,7 @@ class Past:
         # A record that comes back is looked into, whatever its bytes.
         return np.setdiff1d(np.arange(len(self._unique)), self._place[self.again | self._deleted])
 
-    def hold_against(self, seen: Counts, looked_into: pa.Table) -> Verdict | None:
+    def hold_against(self, seen: Counts, looked_into: pa.Table) -> ChangeSet | None:
         """What stays.
 
         None: more had to be looked into than was (see `again`); then the catalog is read once more.
@@ -117,14 +117,14 @@ class Past:
         if drawn_in.any() or miscounted.any():
             self.look_into(drawn_in | miscounted)
             return None
-        return Verdict(self.records, dropped, looked_into, stays)
+        return ChangeSet(self.records, dropped, looked_into, stays)
 
     @property
     def wanted(self) -> Keys:
         """Sorted keys of what has to be looked into."""
         return np.unique(self._unique[self._place[self.again]])
 
-    def made_anew(self, looked_into: pa.Table) -> Verdict | None:
+    def made_anew(self, looked_into: pa.Table) -> ChangeSet | None:
         """What stays if only some records were looked into, whatever else the catalog holds today.
 
         An item is made of all its records or of none. None: too much was looked into; then what is
@@ -147,12 +147,12 @@ class Past:
         return (
             None
             if times[left].any()
-            else Verdict(self.records, self.again & (times > 0), looked_into)
+            else ChangeSet(self.records, self.again & (times > 0), looked_into)
         )
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ChangeSet:
     """dropped: rows of `records` that are gone or made anew; looked_into: see `all_looked_into`.
 
     stays: rows of deleted items that are kept; None: none has to be told apart.

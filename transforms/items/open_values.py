@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Item
 
-# Unknown for these reasons, a value may still be filled: the source gave none, and no rung was sure
+# Unknown for these reasons, a value may still be filled: the source gave none, and no step was sure
 # of one.
 OPEN_REASONS = frozenset(["not-stated", "ambiguous", "below-threshold", "too-few-labels"])
 

@@ -45,7 +45,11 @@ class Calibration:
             mapped = 1 / (1 + np.exp(-(self.x[0] * _logit(scores) + self.y[0])))
         else:
             mapped = np.full(scores.shape, self.y[0])
-        below = np.clip(scores / self.floor, 0.0, 1.0) if self.floor > 0 else 1.0
+        below = (
+            np.clip(np.minimum(scores, self.floor) / self.floor, 0.0, 1.0)
+            if self.floor > 0
+            else 1.0
+        )
         return np.clip(mapped, 0.0, self.ceiling) * below
 
 

@@ -52,7 +52,7 @@ def places_of(keys: Keys, known: Keys) -> Counts:
 
 
 @dataclass
-class Sieve:
+class KeyFilter:
     """Lets unknown records through, or only the `wanted` ones, and counts the known ones of a
     split.
     """
@@ -118,8 +118,8 @@ class KnownFile:
             _save_keys(chosen, wanted)
         return cls(f"{name}.keys.npy", folder, chosen)
 
-    def sieve(self) -> Sieve:
-        return Sieve(
+    def sieve(self) -> KeyFilter:
+        return KeyFilter(
             _load_keys(self.path), self.seen_dir, _load_keys(self.wanted) if self.wanted else None
         )
 

@@ -1,6 +1,6 @@
 """A stand-in for a language model while a run is planned: nothing is sent, everything is counted.
 
-What would be asked follows from the catalog and the cheap rungs, and is asked here in the same way;
+What would be asked follows from the catalog and the cheap steps, and is asked here in the same way;
 only the answers are made up. The model's own name and parameters address the requests, so that kept
 answers are found.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.chat import FakeChatModel
-from transforms.models.tokens import reckon
+from transforms.models.tokens import estimate_tokens
 
 # Of the most tokens that a request is reckoned to take: of English text and pictures of usual
 # proportions, roughly.
@@ -78,7 +78,7 @@ class RehearsedChatModel:
             yield index, answer
 
     def _likely(self, request: ChatRequest, answer: ChatAnswer) -> ChatAnswer:
-        reckoned = reckon(request, self._image_px)
+        reckoned = estimate_tokens(request, self._image_px)
         rates = self._rates
         prompt_tokens = round(reckoned.prompt_tokens * rates.prompt_share)
         image_share = reckoned.image_tokens / max(1, reckoned.prompt_tokens)

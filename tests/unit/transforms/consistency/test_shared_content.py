@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from schemas.elements import Bucket, Finding, Item, ItemDigest, Value, decoder, encode
 from schemas.template import Template
 from tests.unit.transforms.consistency.test_within_item import item, picture
-from transforms.consistency.reliability import add_tallies, believed
+from transforms.consistency.reliability import add_tallies, reliable_checks
 from transforms.consistency.shared_content import (
     MAX_ITEMS,
     MAX_TITLES,
@@ -62,7 +62,7 @@ def digests_of(items: Iterable[Item]) -> list[ItemDigest]:
 def findings_of(items: Iterable[Item]) -> list[tuple[str, str, str, str]]:
     digests = digests_of(items)
     groups = group_digests(digests)
-    kinds = believed(add_tallies(group.counts for group in groups.values()), MIN_TWINS)
+    kinds = reliable_checks(add_tallies(group.counts for group in groups.values()), MIN_TWINS)
     found = [finding for _, finding in find_shared(digests, groups) if is_believed(finding, kinds)]
     return sorted((f.item_id, f.flag.reason, f.flag.field, f.flag.detail) for f in found)
 

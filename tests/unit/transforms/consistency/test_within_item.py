@@ -1,5 +1,5 @@
 """transforms.consistency.within_item: an item against itself, and how far a catalog lets such
-comparisons be believed.
+comparisons be relied on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from schemas.elements import (
     Value,
 )
 from schemas.template import Template
-from transforms.consistency.reliability import MIN_CHECKS, add_tallies, believed
+from transforms.consistency.reliability import MIN_CHECKS, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS
 from transforms.consistency.within_item import (
     Check,
@@ -258,7 +258,7 @@ def test_what_a_catalog_lets_be_believed() -> None:
     ]
     random.Random(3).shuffle(checks)
     parts = [tally(checks[begin : begin + 7]) for begin in range(0, len(checks), 7)]
-    assert believed(add_tallies(parts)) == {("text-contradicts-value", "color")}
+    assert reliable_checks(add_tallies(parts)) == {("text-contradicts-value", "color")}
 
 
 def test_findings_reach_their_item() -> None:

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from transforms.describe.budget import (
     Amount,
     Budget,
-    OwnPurse,
+    BudgetShare,
+    OwnBudgetShare,
     Prices,
-    Purse,
-    SharedPurse,
+    SharedBudgetShare,
     Usage,
     share,
 )
@@ -48,7 +48,9 @@ def test_an_estimate_is_not_below_what_is_usual() -> None:
 def test_a_purse_gives_no_more_than_it_has(tmp_path: Path, kind: str) -> None:
     """What is reserved is gone until it is settled; what was not needed comes back."""
     limit = Amount(10, 1_000, math.inf)
-    purse: Purse = OwnPurse(limit) if kind == "own" else SharedPurse(tmp_path / "purse", limit)
+    purse: BudgetShare = (
+        OwnBudgetShare(limit) if kind == "own" else SharedBudgetShare(tmp_path / "purse", limit)
+    )
     assert purse.reserve(Amount(1, 900))
     assert not purse.reserve(Amount(1, 200))
     purse.settle(Amount(1, 900), Amount(1, 100))
@@ -58,7 +60,9 @@ def test_a_purse_gives_no_more_than_it_has(tmp_path: Path, kind: str) -> None:
 
 def test_processes_share_a_purse(tmp_path: Path) -> None:
     """Whoever asks, together no more calls are given than there are."""
-    purses = [SharedPurse(tmp_path / "purse", Amount(100, math.inf, math.inf)) for _ in range(4)]
+    purses = [
+        SharedBudgetShare(tmp_path / "purse", Amount(100, math.inf, math.inf)) for _ in range(4)
+    ]
     with ThreadPoolExecutor(4) as pool:
         given_calls = sum(
             pool.map(lambda purse: sum(purse.reserve(Amount(1)) for _ in range(60)), purses)
@@ -68,7 +72,7 @@ def test_processes_share_a_purse(tmp_path: Path) -> None:
 
 def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
     """What was given stays taken, at whatever moment a process that shares the purse is killed."""
-    purse = SharedPurse(tmp_path / "purse", Amount(math.inf, math.inf, math.inf))
+    purse = SharedBudgetShare(tmp_path / "purse", Amount(math.inf, math.inf, math.inf))
     kills, given_calls = 20, 0
     for _ in range(kills):
         told, telling = os.pipe()
@@ -92,7 +96,7 @@ def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
 def test_settling_never_overdraws(moves: list[tuple[int, int]]) -> None:
     """As long as calls take no more than was reserved, the budget holds."""
-    purse = OwnPurse(Amount(math.inf, 20, math.inf))
+    purse = OwnBudgetShare(Amount(math.inf, 20, math.inf))
     spent = 0
     for reserved, used in moves:
         if purse.reserve(Amount(1, reserved)):

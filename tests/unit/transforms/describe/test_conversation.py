@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from schemas.elements import Demonstration, DescribeJob, ItemAnswer
 from schemas.questions import MAX_CHOICES
 from schemas.template import Template
-from transforms.describe.conversation import Asker, converse
+from transforms.describe.conversation import RequestBroker, run_dialogue
 from transforms.describe.prompts import AskOptions
-from transforms.describe.taxonomy import NearestByVector, next_step
+from transforms.describe.taxonomy import NearestByVector, next_level
 from transforms.models import build_text_encoder
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
@@ -58,9 +58,11 @@ SHOP = Template.model_validate(
 Answers = Callable[[ChatRequest], ChatAnswer | Failure]
 
 
-def asker(**options: Any) -> Asker:
+def asker(**options: Any) -> RequestBroker:
     nearest = NearestByVector(lambda: build_text_encoder(ModelOptions(text_encoder="fake")))
-    return Asker(SHOP, AskOptions(**options), FakeChatModel(ModelOptions()), "pictures", nearest)
+    return RequestBroker(
+        SHOP, AskOptions(**options), FakeChatModel(ModelOptions()), "pictures", nearest
+    )
 
 
 def job(
@@ -69,9 +71,11 @@ def job(
     return DescribeJob("1", 0, (("title", text),), (), pictures, attributes)
 
 
-def run(who: Asker, what: DescribeJob, answers: Answers) -> tuple[ItemAnswer, list[ChatRequest]]:
+def run(
+    who: RequestBroker, what: DescribeJob, answers: Answers
+) -> tuple[ItemAnswer, list[ChatRequest]]:
     """The result of a conversation, and every request of it."""
-    talk, requests = converse(who, what), []
+    talk, requests = run_dialogue(who, what), []
     request = next(talk)
     while True:
         requests.append(request)
@@ -230,7 +234,7 @@ def test_every_path_can_be_reached(values: set[str], data: st.DataObject) -> Non
     wanted = data.draw(st.sampled_from(sorted(values)))
     node = ""
     for _ in range(6):
-        step = next_step(sorted(values), node, "", lambda _, names: tuple(names))
+        step = next_level(sorted(values), node, "", lambda _, names: tuple(names))
         if step.choices.get(wanted) == wanted:
             return
         node = max(

@@ -29,9 +29,9 @@ from schemas.elements import (
 )
 from schemas.template import Template
 from transforms.caching.answers import AnswerStore
-from transforms.describe.ask import Teller, describe_part, hold_conversations, job_key
-from transforms.describe.budget import Amount, Budget, OwnPurse
-from transforms.describe.conversation import Asker
+from transforms.describe.ask import ModelSession, describe_part, job_key, run_dialogues
+from transforms.describe.budget import Amount, Budget, OwnBudgetShare
+from transforms.describe.conversation import RequestBroker
 from transforms.describe.items import DescribeConfig, DescribeItems, _Jobs
 from transforms.describe.prompts import AskOptions
 from transforms.fill.cascade import fill_item
@@ -60,12 +60,12 @@ def ready(config: DescribeConfig) -> _Jobs:
     return jobs
 
 
-def teller(folder: Path, model: Any = None, **budget: Any) -> Teller:
+def teller(folder: Path, model: Any = None, **budget: Any) -> ModelSession:
     limits = Budget(**budget)
     store = AnswerStore(str(folder), "0000", "ffff", "run-1", "fake 1")
     store.load()
-    return Teller(
-        model or FakeChatModel(ModelOptions()), store, limits, OwnPurse(limits.limit), 672
+    return ModelSession(
+        model or FakeChatModel(ModelOptions()), store, limits, OwnBudgetShare(limits.limit), 672
     )
 
 
@@ -79,8 +79,8 @@ def job(item_id: str, title: str = "Mug", attributes: tuple[str, ...] = ("color"
     return DescribeJob(item_id, int(item_id) % 4, (("title", title),), (), (), attributes)
 
 
-def asker() -> Asker:
-    return Asker(
+def asker() -> RequestBroker:
+    return RequestBroker(
         SHOP, AskOptions(), FakeChatModel(ModelOptions()), "", lambda _, names: tuple(names)
     )
 
@@ -115,11 +115,11 @@ def test_what_was_reserved_too_much_is_used(tmp_path: Path) -> None:
 @given(st.integers(0, 12), st.integers(0, 12))
 def test_a_budget_of_calls_is_exact(limit: int, wanted: int) -> None:
     """As many calls as allowed are made, and not one more."""
-    spender = Teller(
+    spender = ModelSession(
         FakeChatModel(ModelOptions()),
         _Nowhere("", "0000", "ffff", "r", "m"),
         Budget(max_model_calls=limit),
-        OwnPurse(Amount(limit, float("inf"), float("inf"))),
+        OwnBudgetShare(Amount(limit, float("inf"), float("inf"))),
         672,
     )
     spender.ask([request(str(number)) for number in range(wanted)])
@@ -156,7 +156,7 @@ def test_a_fault_of_this_program_costs_one_item() -> None:
         said = {"color": "Red", "color.confidence": "certain", "color.seen": "title"}
         return [ChatAnswer(json.dumps(said)) for _ in requests]
 
-    first, second, third = hold_conversations(asker(), jobs, ask)
+    first, second, third = run_dialogues(asker(), jobs, ask)
     assert second.reason == "backend-failed"
     assert "no_such_attribute" in second.message
     assert first.values["color"].value == third.values["color"].value == "Red"

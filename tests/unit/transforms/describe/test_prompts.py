@@ -26,7 +26,7 @@ from schemas.questions import Question, picture_place
 from schemas.template import Template
 from transforms.describe.prompts import AskOptions, build_request, describe_job, fence
 from transforms.fill.cascade import fill_item
-from transforms.fill.rules import RuleRung
+from transforms.fill.rules import RuleStep
 from transforms.models.chat import ChatRequest, PreparedPicture
 
 SHOP = Template.model_validate(
@@ -72,7 +72,7 @@ def item(values: dict[str, Any], pictures: int = 0) -> Item:
         ImageResult(f"{n}.png", ImageFeatures(f"{n:064x}", "0" * 16, 9, 9, "PNG", 1))
         for n in range(pictures)
     )
-    return fill_item(SHOP, (RuleRung(SHOP),), Item(record, images))
+    return fill_item(SHOP, (RuleStep(SHOP),), Item(record, images))
 
 
 def request(texts: dict[str, str], pictures: int = 0, **more: Any) -> ChatRequest:

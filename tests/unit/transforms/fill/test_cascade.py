@@ -19,7 +19,7 @@ from schemas.template import Template
 from tests.support import clean_example, example, learning_template
 from transforms.extraction.evidence import evidence_texts
 from transforms.fill.cascade import Cascade, FillAttributes, apply_probes, fill_item
-from transforms.fill.rules import RuleRung
+from transforms.fill.rules import RuleStep
 from transforms.probes.features import example_of
 from transforms.probes.report import report_of
 from transforms.probes.store import save_probe
@@ -95,7 +95,7 @@ def test_given_values_stand_with_their_column() -> None:
     it was.
     """
     value = fill_item(
-        SHOP, [RuleRung(SHOP)], item({"title": "Red", "color": "Blue"}, {"color": "NAVY"})
+        SHOP, [RuleStep(SHOP)], item({"title": "Red", "color": "Blue"}, {"color": "NAVY"})
     ).values["color"]
     assert (value.value, value.source, value.method, value.confidence) == (
         "Blue",
@@ -113,7 +113,7 @@ def test_given_values_stand_with_their_column() -> None:
 
 def test_given_but_invalid_is_never_filled() -> None:
     """A cell that does not fit leaves the value unknown, even when the title states one."""
-    value = fill_item(SHOP, [RuleRung(SHOP)], item({"title": "Red"}, {"color": "mauve"})).values[
+    value = fill_item(SHOP, [RuleStep(SHOP)], item({"title": "Red"}, {"color": "mauve"})).values[
         "color"
     ]
     assert (value.value, value.reason) == (None, "given-invalid")
@@ -125,22 +125,22 @@ def test_not_fillable() -> None:
     """Where the template says fill: false, a stated value stays unknown."""
     shop = template(fill=False)
     assert (
-        fill_item(shop, [RuleRung(shop)], item({"title": "Red"})).values["color"].reason
+        fill_item(shop, [RuleStep(shop)], item({"title": "Red"})).values["color"].reason
         == "not-fillable"
     )
 
 
 def test_every_attribute_gets_an_answer() -> None:
-    """Each attribute has a value or a reason, in template order, also with no rung at all."""
-    for rungs in ([], [RuleRung(SHOP)]):
-        values = fill_item(SHOP, rungs, item({})).values
+    """Each attribute has a value or a reason, in template order, also with no step at all."""
+    for steps in ([], [RuleStep(SHOP)]):
+        values = fill_item(SHOP, steps, item({})).values
         assert list(values) == [attribute.name for attribute in SHOP.attributes]
         assert {value.reason for value in values.values()} == {"not-stated", "not-fillable"}
 
 
 @dataclass(frozen=True)
 class Scripted:
-    """A rung with fixed answers that notes what it is asked."""
+    """A step with fixed answers that notes what it is asked."""
 
     name: str
     answers: dict[str, AttributeValue]
@@ -154,7 +154,7 @@ class Scripted:
 
 
 def test_cascade() -> None:
-    """The first rung with a value wins, later ones are asked only for what is open, and the last
+    """The first step with a value wins, later ones are asked only for what is open, and the last
     reason stays.
     """
     known = AttributeValue("Red", "model", "probe", 0.9)
@@ -236,7 +236,7 @@ def test_laws(
     values |= {"title": title} if title is not None else {}
     values |= {"about": about} if about is not None else {}
     before = item(values, dict.fromkeys({*values, *(invalid & shop.by_name.keys())}, "as given"))
-    filled = fill_item(shop, [RuleRung(shop)], before)
+    filled = fill_item(shop, [RuleStep(shop)], before)
     assert filled.record == before.record
     texts = {text.field: text.text for text in evidence_texts(shop, before)}
     for attribute in shop.attributes:
@@ -325,7 +325,7 @@ def learnt_item(
 
 def filled_bucket(*items: Item, number: int = 4) -> Bucket:
     """A bucket after the rules, with what probes see of its items."""
-    filled = tuple(fill_item(LEARNT, [RuleRung(LEARNT)], each) for each in items)
+    filled = tuple(fill_item(LEARNT, [RuleStep(LEARNT)], each) for each in items)
     return Bucket(
         number, filled, examples={each.item_id: example_of(LEARNT, each) for each in items}
     )

@@ -18,7 +18,7 @@ from schemas.elements import (
 )
 from schemas.template import Template
 from transforms.extraction.evidence import CONFIDENCE, evidence_texts
-from transforms.fill.rules import EvidenceText, RuleRung, fill_by_rules
+from transforms.fill.rules import EvidenceText, RuleStep, fill_by_rules
 
 
 def template(*attributes: dict[str, Any]) -> Template:
@@ -303,7 +303,7 @@ def test_evidence_texts() -> None:
 
 
 def test_rung_answers_for_every_open_attribute() -> None:
-    """The rung proposes a value or a reason for each attribute that it is asked about, and for no
+    """The step proposes a value or a reason for each attribute that it is asked about, and for no
     other.
     """
     shop = template(COLOR, {"name": "gtin", "type": "identifier", "scheme": "gtin", "fill": True})
@@ -311,5 +311,5 @@ def test_rung_answers_for_every_open_attribute() -> None:
         Record("1", {"title": "Red"}, {"title": "Red"}, (), (), RawRecord(b"", "jsonl", "f", 1))
     )
     assert {
-        n: v.value for n, v in RuleRung(shop).propose(item, [shop.by_name["color"]]).items()
+        n: v.value for n, v in RuleStep(shop).propose(item, [shop.by_name["color"]]).items()
     } == {"color": "Red"}

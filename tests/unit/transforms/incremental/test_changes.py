@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.elements import KEY_BYTES, RawRecord, Reject
-from transforms.incremental.changes import Past, Verdict, damaged
+from transforms.incremental.changes import ChangeSet, PreviousRecords, damaged
 from transforms.readers.known_keys import LOOKED_INTO, as_keys, places_of
 from transforms.tables.build import RunInfo, quarantine_table
 from transforms.tables.merge import joined
@@ -34,7 +34,7 @@ def key(record: Rec) -> bytes:
 
 def past_of(
     records: Sequence[Rec], fates: Sequence[str] = (), *, keep_deleted: bool = False
-) -> Past:
+) -> PreviousRecords:
     """A past in which the first record of an item is the item, and further ones are in quarantine."""
     made, seen = [], set[str | None]([None])
     for record in records:
@@ -48,7 +48,7 @@ def past_of(
         "retry": pa.array([False] * len(records), pa.bool_()),
         "bucket": pa.array([0] * len(records), pa.int32()),
     }
-    return Past(pa.table(columns), keep_deleted)
+    return PreviousRecords(pa.table(columns), keep_deleted)
 
 
 def looked_into(records: Sequence[Rec]) -> pa.Table:
@@ -62,7 +62,7 @@ def mask(flags: Sequence[bool]) -> Any:
     return np.array(flags, np.bool_)
 
 
-def scan(past: Past, today: Sequence[Rec]) -> tuple[Verdict | None, list[Rec]]:
+def scan(past: PreviousRecords, today: Sequence[Rec]) -> tuple[ChangeSet | None, list[Rec]]:
     """One reading of today's catalog: the verdict, and what was looked into."""
     places = places_of(as_keys(map(key, today)), past.known)
     read = [record for record, place in zip(today, places, strict=True) if place < 0]

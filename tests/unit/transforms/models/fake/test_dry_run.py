@@ -17,7 +17,7 @@ from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import ModelOptions
 from transforms.models.fake.dry_run import Rates, RehearsedChatModel
-from transforms.models.tokens import reckon
+from transforms.models.tokens import estimate_tokens
 
 IMAGE_PX, USUAL = 672, Rates()
 # Nobody listens on port 9: whatever would send a request fails.
@@ -71,7 +71,7 @@ def test_tokens_follow_the_rates() -> None:
     """Tokens are the reckoned ones times the share that was taken before; answers take the mean of
     before.
     """
-    reckoned = reckon(REQUEST, IMAGE_PX)
+    reckoned = estimate_tokens(REQUEST, IMAGE_PX)
     said = answer(Rates(prompt_share=0.5, image_share=0.25, completion_tokens=70.4))
     assert said.prompt_tokens == round(reckoned.prompt_tokens * 0.5)
     assert said.image_tokens == round(said.prompt_tokens * 0.25)
@@ -80,7 +80,7 @@ def test_tokens_follow_the_rates() -> None:
 
 def test_without_rates_tokens_are_below_the_most_that_a_budget_reckons_with() -> None:
     """By rules of thumb a prompt takes less than its upper bound, and pictures their part of it."""
-    reckoned, said = reckon(REQUEST, IMAGE_PX), answer()
+    reckoned, said = estimate_tokens(REQUEST, IMAGE_PX), answer()
     assert 0 < said.image_tokens < said.prompt_tokens < reckoned.prompt_tokens
     assert said.image_tokens / said.prompt_tokens == pytest.approx(
         reckoned.image_tokens / reckoned.prompt_tokens, rel=0.01
