@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from apache_beam.io.filesystems import FileSystems
-
 from schemas.reasons import Effect, check_registered
 
 MAX_REFERENCE_CHARS = 4096
@@ -330,4 +328,6 @@ def _problem(reason: str, reference: str, fault: str) -> PictureProblem:
 
 def picture_path(pictures_dir: str, digest: str) -> str:
     """Where the prepared picture of this content lies."""
+    from apache_beam.io.filesystems import FileSystems
+
     return FileSystems.join(pictures_dir, digest[:2], f"{digest}.jpg")
