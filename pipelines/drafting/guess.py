@@ -16,10 +16,10 @@ from pipelines.drafting.shapes import ONE_VALUE, are_urls, is_html, shape_of
 from schemas.attributes import PATH_SEPARATOR
 from schemas.template import ColumnFormat
 from schemas.units import is_unit
+from transforms.extraction.cells import as_mapping, as_text, is_null, split_list, split_paths
 from transforms.extraction.identifiers import normalise_identifier
 from transforms.extraction.plain_text import decode_entities, one_line
 from transforms.extraction.quantities import parse_number, parse_quantity
-from transforms.normalise.cells import as_mapping, as_text, is_null, split_list, split_paths
 from transforms.normalise.timestamps import parse_event_ts
 
 MAX_LIST_VALUES = 300

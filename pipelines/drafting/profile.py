@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from schemas.elements import Reject
-from transforms.normalise.cells import as_text, given_text, is_null
+from transforms.extraction.cells import as_text, given_text, is_null
 from transforms.readers import InputSplit, ParsedRecord, read_split
 
 MAX_COLUMNS = 500

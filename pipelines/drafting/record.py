@@ -12,8 +12,8 @@ from typing import Any
 
 from pipelines.drafting.profile import Column, Profile
 from pipelines.drafting.shapes import LIST_SEPARATORS, are_pictures
+from transforms.extraction.cells import as_text
 from transforms.images.files import version_of
-from transforms.normalise.cells import as_text
 from transforms.normalise.timestamps import parse_event_ts
 
 _ID_NAME = re.compile(

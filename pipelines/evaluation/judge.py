@@ -20,9 +20,9 @@ from pipelines.evaluation.decisions import Decision
 from schemas.attributes import Attribute, AttributeType
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
+from transforms.extraction.cells import as_text, is_null
 from transforms.extraction.plain_text import to_single_line
 from transforms.items.mask import Mask
-from transforms.normalise.cells import as_text, is_null
 
 # (item id, attribute name)
 Slot = tuple[str, str]

@@ -13,7 +13,7 @@ from pipelines.evaluation.protocols.catalogs import MAX_EXAMPLES, NO_RECORD, Req
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import Reject
 from schemas.template import ColumnFormat, Template, split_source
-from transforms.normalise.cells import as_mapping, as_text, is_null
+from transforms.extraction.cells import as_mapping, as_text, is_null
 from transforms.normalise.records import Normaliser
 from transforms.normalise.values import CellReader, compile_reader, shorten
 from transforms.readers import ReadLimits

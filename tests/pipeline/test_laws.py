@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import PLACE_COLUMNS, RUN_COLUMNS, Shop, all_rows, flags, reasons
+from transforms.extraction.cells import given_text, is_null
 from transforms.extraction.plain_text import to_single_line
-from transforms.normalise.cells import given_text, is_null
 
 ANYWHERE = RUN_COLUMNS | PLACE_COLUMNS
 

@@ -28,8 +28,8 @@ from schemas.template import Template
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, fold, shown_text
 from transforms.consistency.within_item import STAGE
-from transforms.extraction.evidence import evidence_texts, find_statements, is_title
 from transforms.extraction.tokens import tokenise
+from transforms.items.evidence import evidence_texts, find_statements, is_title
 from transforms.items.text import format_value
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.metrics import Meter

@@ -36,15 +36,15 @@ from transforms.consistency.text_similarity import (
     shown_text,
 )
 from transforms.extraction.colors import PALETTE, srgb_to_lab
-from transforms.extraction.evidence import (
+from transforms.extraction.gazetteer import Gazetteer
+from transforms.extraction.statements import Statement
+from transforms.items.evidence import (
     CONFIDENCE,
     Place,
     evidence_texts,
     find_statements,
     is_title,
 )
-from transforms.extraction.gazetteer import Gazetteer
-from transforms.extraction.statements import Statement
 from transforms.items.text import format_value
 from transforms.runtime.metrics import Meter
 

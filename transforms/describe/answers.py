@@ -29,9 +29,9 @@ from schemas.questions import (
 )
 from schemas.reasons import Effect, check_registered
 from schemas.template import Template
-from transforms.extraction.evidence import find_statements
 from transforms.extraction.identifiers import normalise_identifier
 from transforms.extraction.plain_text import one_line
+from transforms.items.evidence import find_statements
 from transforms.models.chat import ChatAnswer
 
 # What an answer without a confidence of its own counts as, since the retry asks for none: where the

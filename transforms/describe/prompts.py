@@ -30,8 +30,8 @@ from schemas.questions import (
 )
 from schemas.template import Template
 from transforms.describe.taxonomy import is_large
-from transforms.extraction.evidence import evidence_texts
 from transforms.extraction.plain_text import one_line
+from transforms.items.evidence import evidence_texts
 from transforms.items.open_values import is_open
 from transforms.items.text import format_value
 from transforms.models.chat import ChatRequest, PreparedPicture

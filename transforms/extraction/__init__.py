@@ -1,3 +1,3 @@
-"""What a text states: plain text, tokens, names of a list, quantities, identifiers, and the
-evidence of each.
+"""What a cell holds and what a text states: entries, plain text, tokens, names of a list,
+quantities, identifiers.
 """

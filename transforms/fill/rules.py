@@ -19,7 +19,7 @@ import orjson
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import AttributeValue, EvidenceText, Item
 from schemas.template import Template
-from transforms.extraction.evidence import (
+from transforms.items.evidence import (
     CONFIDENCE,
     Confidence,
     RulesKey,

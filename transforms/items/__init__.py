@@ -1,3 +1,3 @@
-"""The item: put together from records and images, its texts, its fingerprint, what is
-masked in it.
+"""The item: put together from records and images, its texts and what they state, its
+fingerprint, what is masked in it.
 """

@@ -1,1 +1,1 @@
-"""From raw records to typed values: cells, numbers, dates, and the item they belong to."""
+"""From raw records to typed values: identity, event time, and what each cell says."""

@@ -16,7 +16,7 @@ from schemas.attributes import Attribute
 from schemas.elements import Flag, ImageRow, RawRecord, Record, Reject, Value
 from schemas.template import ColumnFormat, RecordMap, Template, split_source
 from schemas.units import convert
-from transforms.normalise.cells import as_mapping, as_text, given_text, is_null, reach, split_list
+from transforms.extraction.cells import as_mapping, as_text, given_text, is_null, reach, split_list
 from transforms.normalise.timestamps import parse_event_ts
 from transforms.normalise.values import CellReader, compile_reader, shorten
 

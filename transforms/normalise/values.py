@@ -16,12 +16,7 @@ from typing import Any
 from schemas.attributes import AMOUNT_PARTS, PATH_SEPARATOR, Attribute, AttributeType
 from schemas.elements import Flag, Value
 from schemas.template import ColumnFormat
-from transforms.extraction.compounds import find_parts, states_a_pack, states_sides
-from transforms.extraction.gazetteer import Gazetteer
-from transforms.extraction.identifiers import normalise_identifier
-from transforms.extraction.plain_text import to_plain_text, to_single_line
-from transforms.extraction.quantities import parse_number, parse_quantity
-from transforms.normalise.cells import (
+from transforms.extraction.cells import (
     as_mapping,
     as_text,
     given_text,
@@ -29,6 +24,11 @@ from transforms.normalise.cells import (
     split_list,
     split_paths,
 )
+from transforms.extraction.compounds import find_parts, states_a_pack, states_sides
+from transforms.extraction.gazetteer import Gazetteer
+from transforms.extraction.identifiers import normalise_identifier
+from transforms.extraction.plain_text import to_plain_text, to_single_line
+from transforms.extraction.quantities import parse_number, parse_quantity
 
 Reading = tuple[Value | None, tuple[Flag, ...]]
 # (cell, how its column is written, whether it stood under a key of the column's cell) → Reading

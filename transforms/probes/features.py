@@ -17,7 +17,7 @@ import numpy as np
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import Example, Item, Value
 from schemas.template import Template
-from transforms.extraction.evidence import evidence_texts
+from transforms.items.evidence import evidence_texts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

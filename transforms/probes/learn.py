@@ -21,7 +21,7 @@ from schemas.attributes import Attribute
 from schemas.elements import Bucket, Example, Item
 from schemas.template import Template
 from transforms.embed.text_vectors import embed_items
-from transforms.extraction.evidence import evidence_texts
+from transforms.items.evidence import evidence_texts
 from transforms.models import build_text_encoder
 from transforms.models.contract import ModelOptions, TextEncoder
 from transforms.probes.features import VERSION, example_of

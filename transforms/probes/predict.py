@@ -21,7 +21,7 @@ import numpy as np
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Evidence, EvidenceText, Example
 from schemas.template import ColumnFormat, Template
-from transforms.extraction.evidence import statements_of
+from transforms.items.evidence import statements_of
 from transforms.normalise.values import compile_reader
 from transforms.probes.classifier import Classifier, decide
 from transforms.probes.features import (

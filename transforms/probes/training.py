@@ -19,7 +19,7 @@ import numpy as np
 from schemas.attributes import Attribute, AttributeType
 from schemas.elements import Example
 from schemas.template import Template
-from transforms.extraction.evidence import CONFIDENCE, Confidence, Said, statements_of
+from transforms.items.evidence import CONFIDENCE, Confidence, Said, statements_of
 from transforms.probes.calibration import Calibration, Cut, choose_cut, fit_calibration
 from transforms.probes.classifier import (
     Classifier,

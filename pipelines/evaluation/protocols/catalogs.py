@@ -13,8 +13,8 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import Key, Labels, Truth, texts_of
 from schemas.elements import RawRecord, Record
 from schemas.template import ColumnFormat, Template
+from transforms.extraction.cells import as_mapping, given_text
 from transforms.items.mask import Mask, Unit
-from transforms.normalise.cells import as_mapping, given_text
 from transforms.normalise.records import Normaliser
 from transforms.readers import InputRefusedError, ParsedRecord, ReadLimits, plan_splits, read_split
 

@@ -15,8 +15,8 @@ from pipelines.evaluation.protocols.catalogs import (
     write_catalog,
 )
 from pipelines.evaluation.truth import LabelReader, Problems, TruthFound, check_ids, read_lines
+from transforms.extraction.cells import as_text
 from transforms.items.mask import Mask
-from transforms.normalise.cells import as_text
 
 FASHION = "Clothing_Shoes_and_Jewelry"
 

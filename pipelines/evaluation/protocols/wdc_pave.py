@@ -11,7 +11,7 @@ from pipelines.evaluation.protocols.catalogs import (
     write_catalog,
 )
 from pipelines.evaluation.truth import Problems, check_ids, read_lines
-from transforms.normalise.cells import as_text, is_null
+from transforms.extraction.cells import as_text, is_null
 
 
 def wdc_pave(request: Request) -> Trial:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from schemas.elements import RawRecord, Reject, key_maker
-from transforms.normalise.exact_json import parse_json
+from transforms.extraction.exact_json import parse_json
 from transforms.readers.contract import (
     STAGE,
     Format,

@@ -17,9 +17,9 @@ from schemas.attributes import Attribute, AttributeType
 from schemas.elements import AttributeValue, Bucket, Item, RawRecord, Record, Reject, Value
 from schemas.template import Template
 from tests.support import clean_example, example, learning_template
-from transforms.extraction.evidence import evidence_texts
 from transforms.fill.cascade import Cascade, FillAttributes, apply_probes, fill_item
 from transforms.fill.rules import RuleStep
+from transforms.items.evidence import evidence_texts
 from transforms.probes.features import example_of
 from transforms.probes.report import report_of
 from transforms.probes.store import save_probe

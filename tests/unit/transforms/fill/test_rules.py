@@ -17,8 +17,8 @@ from schemas.elements import (
     Value,
 )
 from schemas.template import Template
-from transforms.extraction.evidence import CONFIDENCE, evidence_texts
 from transforms.fill.rules import EvidenceText, RuleStep, fill_by_rules
+from transforms.items.evidence import CONFIDENCE, evidence_texts
 
 
 def template(*attributes: dict[str, Any]) -> Template:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from schemas.elements import Flag, ImageRow, RawRecord, Record, Reject, decoder, encode
 from schemas.loading import parse_template
 from schemas.reasons import Effect, reason
+from transforms.extraction.cells import given_text, is_null
 from transforms.items.identity import choose_record, content_digest
-from transforms.normalise.cells import given_text, is_null
 from transforms.normalise.records import Normaliser, normalise_image_row
 
 SHOP = parse_template(

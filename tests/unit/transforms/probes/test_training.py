@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.elements import Example
 from tests.support import clean_example, example, learning_template, without
-from transforms.extraction.evidence import CONFIDENCE, statements_of
+from transforms.items.evidence import CONFIDENCE, statements_of
 from transforms.probes.classifier import Classifier
 from transforms.probes.predict import propose
 from transforms.probes.spans import Tagger

@@ -21,8 +21,8 @@ import orjson
 
 from schemas.attributes import PATH_SEPARATOR
 from schemas.template import ColumnFormat
+from transforms.extraction.exact_json import parse_json
 from transforms.extraction.plain_text import decode_entities, to_single_line
-from transforms.normalise.exact_json import parse_json
 
 _MAX_DIGITS = 400
 

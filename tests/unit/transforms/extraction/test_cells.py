@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.template import ColumnFormat
-from transforms.normalise.cells import (
+from transforms.extraction.cells import (
     as_mapping,
     as_text,
     given_text,
