@@ -18,7 +18,8 @@ from ruamel.yaml import YAML
 from pipelines.configuration.options import EXIT_CODES, add_run_options
 from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT, STAGES
 from pipelines.monitoring.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.checks import KINDS
 from schemas.choices import Choice
 from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
@@ -29,7 +30,6 @@ from schemas.tables import (
     embeddings_schema,
     quarantine_schema,
     records_schema,
-    value_type,
 )
 from schemas.template import Drift, Gate
 from transforms.runtime.metrics import FAILED, NAMESPACE
@@ -130,7 +130,7 @@ def tables_page() -> str:
             (
                 f"`{a.name}`",
                 str(a.type),
-                _type_name(value_type(a)),
+                _type_name(a.spec.arrow_type(a)),
                 a.unit or "",
                 "yes" if a.fill else "",
                 a.description,

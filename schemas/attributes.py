@@ -1,37 +1,24 @@
-"""The attribute entry of a catalog template: types, closed lists, ranges, evidence, filling."""
+"""The attribute entry of a catalog template: closed lists, ranges, evidence, filling."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from schemas.attribute_types.contract import TypeSpec
+from schemas.attribute_types.number import Part
+from schemas.attribute_types.registry import AttributeType
 from schemas.choices import Choice, Strict
 
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 PATH_SEPARATOR = " > "
 
 
-class AttributeType(StrEnum):
-    """What kind of value an attribute holds; decides its Arrow type, its checks and how it is
-    filled.
-    """
-
-    STRING = "string"
-    ENUM = "enum"
-    MULTI_ENUM = "multi_enum"
-    CATEGORY = "category"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    IDENTIFIER = "identifier"
-    LOCALIZED = "localized"
-
-    @property
-    def has_closed_list(self) -> bool:
-        return self in (AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY)
+# Keys of an entry that only some types take; those that stand together are explained together.
+_OPTIONS_OF_TYPES = (("vocabulary",), ("part",), ("unit", "integer", "min", "max"), ("scheme",))
 
 
 def _as_list(given: Any) -> Any:
@@ -47,8 +34,6 @@ def _as_choice(given: Any) -> Any:
 
 
 OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-AMOUNT_PARTS = ("each", "total")
-Part = Literal["pack_count", "each", "total", "width", "height", "depth", "length"]
 
 
 class Expectation(Strict):
@@ -121,7 +106,7 @@ class Attribute(Strict):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
         return pattern
 
     @field_validator("unit")
@@ -174,49 +159,35 @@ class Attribute(Strict):
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Attribute:
-        problems = self._type_problems()
+        problems = [
+            *self._misplaced_options(),
+            *self._list_problems(),
+            *self._role_problems(),
+            *self.spec.problems(self),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
-    def _type_problems(self) -> list[str]:
-        problems = [*self._list_problems(), *self._part_problems()]
-        if (
-            self.unit or self.integer or self.min is not None or self.max is not None
-        ) and self.type is not AttributeType.NUMBER:
-            problems.append(f"unit, integer, min and max belong to type number, not {self.type}")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            problems.append(f"min {self.min:g} is above max {self.max:g}; swap them")
-        if self.scheme and self.type is not AttributeType.IDENTIFIER:
-            problems.append(f"scheme belongs to type identifier, not {self.type}")
-        if self.type is AttributeType.IDENTIFIER and not self.scheme:
-            problems.append(
-                "type identifier needs a scheme; add scheme: gtin, isbn, issn or orcid, whose "
-                "check digits are "
-                "verified, or scheme: any for codes without one"
+    def _misplaced_options(self) -> Iterator[str]:
+        for options in _OPTIONS_OF_TYPES:
+            # By identity: `min: 0` is given, and equal to False.
+            is_given = any(
+                value is not None and value is not False
+                for value in (getattr(self, option) for option in options)
             )
-        if self.fill and self.scheme == "any":
-            problems.append(
-                "scheme any has no check digit that a found value could be held against; set fill: "
-                "false"
-            )
-        if self.role and self.type not in (AttributeType.STRING, AttributeType.LOCALIZED):
-            problems.append(f"role {self.role} needs type string or localized, not {self.type}")
-        if self.fill and self.type is AttributeType.LOCALIZED:
-            problems.append(f"nothing fills type {self.type}; set fill: false")
-        if self.fill and self.role:
-            problems.append(
-                f"role {self.role}: what others are filled from is not filled itself; set fill: "
-                "false"
-            )
-        return problems
+            if is_given and not self.spec.options.issuperset(options):
+                owners = " or ".join(
+                    kind for kind in AttributeType if kind.spec.options.issuperset(options)
+                )
+                names = " and ".join(filter(None, (", ".join(options[:-1]), options[-1])))
+                verb = "belongs" if len(options) == 1 else "belong"
+                yield f"{names} {verb} to type {owners}, not {self.type}"
 
     def _list_problems(self) -> Iterator[str]:
-        if self.vocabulary and self.type not in (AttributeType.ENUM, AttributeType.MULTI_ENUM):
-            yield f"vocabulary belongs to type enum or multi_enum, not {self.type}"
-        elif self.type.has_closed_list and not self.values:
+        if self.spec.has_closed_list and not self.values:
             yield f"type {self.type} needs a closed list; add values: [...]"
-        elif self.values and not self.type.has_closed_list:
+        elif self.values and not self.spec.has_closed_list and not self.vocabulary:
             yield f"type {self.type} takes no values; use type enum or multi_enum, or remove values"
         if self.vocabulary_locales != ("en",) and not self.vocabulary:
             yield (
@@ -224,22 +195,22 @@ class Attribute(Strict):
                 "countries or colors"
             )
 
-    def _part_problems(self) -> Iterator[str]:
-        if self.part is None:
-            return
-        if self.type is not AttributeType.NUMBER:
-            yield f"part belongs to type number, not {self.type}"
-        elif self.part == "pack_count":
-            if self.unit is not None:
-                yield "part pack_count is a number of pieces; remove the unit"
-        elif self.unit is None:
-            example = "ml" if self.part in AMOUNT_PARTS else "cm"
-            yield f"part {self.part} is an amount; add a unit, for example {example}"
-        elif self.part not in AMOUNT_PARTS:
-            from schemas.units import same_kind
+    def _role_problems(self) -> Iterator[str]:
+        if self.role and not self.spec.takes_role:
+            types = " or ".join(kind for kind in AttributeType if kind.spec.takes_role)
+            yield f"role {self.role} needs type {types}, not {self.type}"
+        if self.fill and not self.spec.is_fillable:
+            yield f"nothing fills type {self.type}; set fill: false"
+        if self.fill and self.role:
+            yield (
+                f"role {self.role}: what others are filled from is not filled itself; set fill: "
+                "false"
+            )
 
-            if not same_kind(self.unit, "cm"):
-                yield f"part {self.part} is a length; {self.unit!r} is none, write for example cm"
+    @property
+    def spec(self) -> TypeSpec:
+        """What follows from the type, before a value is seen."""
+        return self.type.spec
 
     @property
     def title(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attributes import Attribute
 from schemas.checks import KINDS, Severity
 from schemas.reasons import REASONS, Effect
 from schemas.template import Template
@@ -129,7 +129,7 @@ def _item_checks(template: Template) -> Iterator[Check]:
     yield _none("items", "evidence", "without_evidence")
     yield _none("items", "source-kept", "not_as_given")
     yield _none("items", "max-length", "too_long")
-    if any(attribute.pattern for attribute in template.attributes):
+    if any(a.pattern or a.spec.stored_pattern(a) for a in template.attributes):
         yield _none("items", "pattern", "off_pattern")
     if any(attribute.scheme not in (None, "any") for attribute in template.attributes):
         yield _none("items", "check-digit", "wrong_check_digit")
@@ -137,8 +137,8 @@ def _item_checks(template: Template) -> Iterator[Check]:
 
 def _attribute_checks(attribute: Attribute) -> Iterator[Check]:
     name, expect = attribute.name, attribute.expect
-    if attribute.type.has_closed_list:
-        frame = f"list:{name}" if attribute.type is AttributeType.MULTI_ENUM else "items"
+    if attribute.spec.has_closed_list:
+        frame = f"list:{name}" if attribute.spec.is_list else "items"
         allowed = {"column": name, "value_set": [choice.value for choice in attribute.values]}
         meaning = f"{name} stays in its closed list"
         yield _check(frame, "closed-list", "ExpectColumnValuesToBeInSet", allowed, meaning)

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attributes import Attribute
 
-UNKNOWN = "unknown"
 NOWHERE = "nowhere"
 # No attribute has a dot in its name, and a template may well have a `description` of its own.
 DESCRIPTION, ALT_TEXT = "image.description", "image.alt_text"
@@ -22,8 +21,6 @@ CONFIDENCE_KEY, SEEN_KEY = ".confidence", ".seen"
 
 MAX_DESCRIPTION_CHARS = 600
 MAX_ALT_TEXT_CHARS = 160
-MAX_TEXT_CHARS = 200
-MAX_LIST_VALUES = 12
 # More choices than these go level by level (transforms.describe.taxonomy), at a call each. A list
 # in the prompt is cheaper.
 MAX_CHOICES = 256
@@ -32,11 +29,6 @@ MAX_CHOICES = 256
 # measurements. Where the server gives log-probabilities, the probability of the value's tokens
 # bounds them from above.
 CONFIDENCE_WORDS: dict[str, float] = {"certain": 0.95, "likely": 0.8, "guess": 0.4}
-
-# A grammar that allowed any number would let digits run on.
-_NUMBER = r"-?[0-9]{1,9}(\.[0-9]{1,4})?"
-_WHOLE = r"-?[0-9]{1,9}"
-_CODE = r"[0-9][0-9-]{6,16}[0-9Xx]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +85,8 @@ def answer_schema(question: Question) -> dict[str, Any]:
         if not question.lean:
             properties[ALT_TEXT] = {"type": "string", "maxLength": MAX_ALT_TEXT_CHARS}
     for attribute in question.attributes:
-        properties[attribute.name] = value_schema(attribute, question.offered(attribute))
+        offered = question.offered(attribute)
+        properties[attribute.name] = attribute.spec.answer_schema(attribute, offered)
         if not question.lean:
             words = {"type": "string", "enum": list(CONFIDENCE_WORDS)}
             places = {"type": "string", "enum": [*question.places_of(attribute), NOWHERE]}
@@ -107,33 +100,3 @@ def answer_schema(question: Question) -> dict[str, Any]:
         "required": list(properties),
         "additionalProperties": False,
     }
-
-
-def value_schema(attribute: Attribute, offered: tuple[str, ...]) -> dict[str, Any]:
-    """The JSON Schema of one attribute's value."""
-    match attribute.type:
-        case AttributeType.ENUM | AttributeType.CATEGORY:
-            return {"type": "string", "enum": [*dict.fromkeys([*offered, UNKNOWN])]}
-        case AttributeType.MULTI_ENUM:
-            entries = {"type": "string", "enum": list(offered)}
-            return {
-                "type": "array",
-                "items": entries,
-                "maxItems": min(len(offered), MAX_LIST_VALUES),
-            }
-        case AttributeType.BOOLEAN:
-            return {"type": "string", "enum": ["yes", "no", UNKNOWN]}
-        case AttributeType.NUMBER:
-            return _matching(_WHOLE if attribute.integer else _NUMBER)
-        case AttributeType.IDENTIFIER:
-            return _matching(_CODE)
-        case _:
-            return {
-                "type": "string",
-                "minLength": 1,
-                "maxLength": min(attribute.max_length, MAX_TEXT_CHARS),
-            }
-
-
-def _matching(pattern: str) -> dict[str, Any]:
-    return {"type": "string", "pattern": f"^({UNKNOWN}|{pattern})$"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attributes import Attribute
 from schemas.columns import ITEM_HEAD, ITEM_TAIL, PROVENANCE, QUARANTINE, RECORDS, column, embedding
 from schemas.template import Template
 
@@ -13,27 +13,12 @@ PROVENANCE_SUFFIX = "__provenance"
 TABLES = ("items", "embeddings/text", "embeddings/image", "quarantine", "records")
 
 
-def value_type(attribute: Attribute) -> pa.DataType:
-    """Arrow type of an attribute's value."""
-    match attribute.type:
-        case AttributeType.NUMBER:
-            return pa.int64() if attribute.integer else pa.float64()
-        case AttributeType.BOOLEAN:
-            return pa.bool_()
-        case AttributeType.MULTI_ENUM:
-            return pa.list_(pa.string())
-        case AttributeType.LOCALIZED:
-            return pa.map_(pa.string(), pa.string())
-        case _:
-            return pa.string()
-
-
 def attribute_fields(attribute: Attribute) -> list[pa.Field]:
     """The three columns of an attribute: value, what the source wrote, provenance."""
     unit = f" [{attribute.unit}]" if attribute.unit else ""
     about = attribute.description or attribute.title
     return [
-        column(attribute.name, value_type(attribute), about + unit),
+        column(attribute.name, attribute.spec.arrow_type(attribute), about + unit),
         column(
             attribute.name + GIVEN_SUFFIX,
             pa.string(),

@@ -17,7 +17,8 @@ import orjson
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.decisions import Decision
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.extraction.cells import as_text, is_null

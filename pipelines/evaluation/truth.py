@@ -10,7 +10,8 @@ from typing import Any
 from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import Slot, texts_of
 from pipelines.evaluation.protocols.catalogs import MAX_EXAMPLES, NO_RECORD, Request, read_catalog
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import Reject
 from schemas.template import ColumnFormat, Template, split_source
 from transforms.extraction.cells import as_mapping, as_text, is_null

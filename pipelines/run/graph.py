@@ -13,7 +13,7 @@ import apache_beam as beam
 from pipelines.configuration.config import Plan
 from pipelines.run.work import POOL, TEXT_VECTORS, Carry, Delta
 from pipelines.snapshots.layout import RunDirs
-from schemas.attributes import AttributeType
+from schemas.attribute_types.registry import AttributeType
 from schemas.elements import ImageRef
 from transforms.consistency.outliers import FindOutliers
 from transforms.consistency.shared_content import FindSharedContent

@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from schemas.attributes import AttributeType
+from schemas.attribute_types.registry import AttributeType
 from schemas.loading import load_template
 from tests.catalogs import CATALOGS, HERE
 from tests.support import DATA, FAKE_MODELS, TABLES, Run, needs_data, read_rows, start
@@ -45,7 +45,7 @@ def test_values_say_where_they_came_from(whole: tuple[str, Run]) -> None:
             assert provenance["source"]
             assert provenance["method"]
             assert provenance["confidence"] is not None
-            if attribute.type.has_closed_list:
+            if attribute.spec.has_closed_list:
                 allowed = {choice.value for choice in attribute.values}
                 assert (
                     set(value if attribute.type is AttributeType.MULTI_ENUM else [value]) <= allowed

@@ -18,16 +18,9 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.attributes import AttributeType
+from schemas.attribute_types.registry import AttributeType
 from schemas.loading import load_template
-from schemas.questions import (
-    ALT_TEXT,
-    CONFIDENCE_KEY,
-    DESCRIPTION,
-    SEEN_KEY,
-    Question,
-    value_schema,
-)
+from schemas.questions import ALT_TEXT, CONFIDENCE_KEY, DESCRIPTION, SEEN_KEY, Question
 from tests.support import DATA, Run, needs_data
 from tests.tiny_vlm import build_tiny_vlm
 
@@ -182,7 +175,8 @@ def check_answers(job: Job) -> int:
                 if key in template.by_name:
                     attribute = template.by_name[key]
                     jsonschema.validate(
-                        value, value_schema(attribute, Question().offered(attribute))
+                        value,
+                        attribute.spec.answer_schema(attribute, Question().offered(attribute)),
                     )
                 else:
                     assert key in (DESCRIPTION, ALT_TEXT) or key.endswith(

@@ -24,7 +24,8 @@ from typing import NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import Bucket, Finding, Flag, Item
 from schemas.template import Template
 from transforms.consistency.image_regression import (

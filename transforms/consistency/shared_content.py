@@ -22,7 +22,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from schemas.attributes import AttributeType
+from schemas.attribute_types.registry import AttributeType
 from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
 from schemas.template import Template
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import PATH_SEPARATOR, Attribute
 from schemas.choices import Choice
 from schemas.elements import Bucket, EvidenceText, Finding, Flag, Item, Value
 from schemas.template import Template

@@ -16,14 +16,15 @@ from typing import Any
 import jsonschema
 import orjson
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.contract import UNKNOWN
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Evidence, Value
 from schemas.questions import (
     CONFIDENCE_KEY,
     CONFIDENCE_WORDS,
     NOWHERE,
     SEEN_KEY,
-    UNKNOWN,
     Question,
     is_picture,
 )

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from prompts.library import Prompt, load_prompt
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.contract import UNKNOWN
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import Demonstration, DescribeJob, Item, ItemAnswer
 from schemas.questions import (
     ALT_TEXT,
     DESCRIPTION,
     MAX_ALT_TEXT_CHARS,
     MAX_DESCRIPTION_CHARS,
-    MAX_LIST_VALUES,
     NOWHERE,
-    UNKNOWN,
     Question,
     answer_schema,
     picture_place,
@@ -250,32 +250,5 @@ def _asked(question: Question, attribute: Attribute) -> dict[str, str]:
     return {
         "name": attribute.name,
         "description": about if about.endswith((".", "!", "?")) else f"{about}.",
-        "allowed": _allowed(question, attribute),
+        "allowed": attribute.spec.answer_hint(attribute, question.offered(attribute)),
     }
-
-
-def _allowed(question: Question, attribute: Attribute) -> str:
-    match attribute.type:
-        case AttributeType.ENUM | AttributeType.CATEGORY:
-            return f'One of {_listed(question.offered(attribute))}, or "{UNKNOWN}".'
-        case AttributeType.MULTI_ENUM:
-            most = min(len(question.offered(attribute)), MAX_LIST_VALUES)
-            return (
-                f"A list of up to {most} of {_listed(question.offered(attribute))}; an empty list "
-                "when unknown."
-            )
-        case AttributeType.BOOLEAN:
-            return f'"yes", "no" or "{UNKNOWN}".'
-        case AttributeType.NUMBER:
-            unit = f" in {attribute.unit}, without the unit" if attribute.unit else ""
-            number = "A whole number" if attribute.integer else "A number"
-            return f'{number} as a string{unit}, or "{UNKNOWN}".'
-        case AttributeType.IDENTIFIER:
-            scheme = str(attribute.scheme).upper()
-            return f'The {scheme}, digit by digit as it stands there, or "{UNKNOWN}".'
-        case _:
-            return f'A short text, or "{UNKNOWN}".'
-
-
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(json.dumps(value, ensure_ascii=False) for value in values)

@@ -35,7 +35,7 @@ class TaxonomyLevel:
 
 def is_large(attribute: Attribute) -> bool:
     """Whether the attribute's list does not fit into one question."""
-    return attribute.type.has_closed_list and len(attribute.values) > MAX_CHOICES
+    return attribute.spec.has_closed_list and len(attribute.values) > MAX_CHOICES
 
 
 def next_level(paths: Sequence[str], node: str, query: str, nearest: Nearest) -> TaxonomyLevel:

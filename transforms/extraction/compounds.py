@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 
-from schemas.attributes import AMOUNT_PARTS, Part
+from schemas.attribute_types.number import AMOUNT_PARTS, Part
 from schemas.units import convert, same_kind
 from transforms.extraction.quantities import (
     NOT_INSIDE,

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.attributes import AMOUNT_PARTS, Attribute, AttributeType, Part
+from schemas.attribute_types.number import AMOUNT_PARTS, Part
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.choices import Choice
 from schemas.elements import Value
 from schemas.units import is_unit, same_kind

@@ -16,7 +16,8 @@ from typing import Protocol
 
 import orjson
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, EvidenceText, Item
 from schemas.template import Template
 from transforms.items.evidence import (

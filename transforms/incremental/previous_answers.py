@@ -13,7 +13,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Carried, Evidence, ItemAnswer, Value
 from schemas.reasons import REASONS
 from schemas.tables import PROVENANCE_SUFFIX
@@ -130,7 +131,7 @@ def _is_said(provenance: Mapping[str, Any] | None) -> bool:
 
 def _still_allowed(attribute: Attribute, value: Value) -> bool:
     """Whether a closed list, which may have changed since, still has the value."""
-    if not attribute.type.has_closed_list:
+    if not attribute.spec.has_closed_list:
         return True
     allowed = {choice.value for choice in attribute.values}
     return set(value if isinstance(value, list) else [str(value)]) <= allowed

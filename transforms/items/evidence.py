@@ -10,7 +10,8 @@ from typing import Literal
 
 import orjson
 
-from schemas.attributes import PATH_SEPARATOR, Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import PATH_SEPARATOR, Attribute
 from schemas.elements import Evidence, EvidenceText, Item, Value
 from schemas.template import Template
 from schemas.units import same_kind

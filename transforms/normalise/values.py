@@ -13,7 +13,9 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
-from schemas.attributes import AMOUNT_PARTS, PATH_SEPARATOR, Attribute, AttributeType
+from schemas.attribute_types.number import AMOUNT_PARTS
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import PATH_SEPARATOR, Attribute
 from schemas.elements import Flag, Value
 from schemas.template import ColumnFormat
 from transforms.extraction.cells import (
@@ -49,7 +51,7 @@ def compile_reader(attribute: Attribute, sibling_units: tuple[str, ...] = ()) ->
       in grams or in millilitres. An amount that is one of theirs is not this attribute's, and no
       mistake.
     """
-    if attribute.type.has_closed_list:
+    if attribute.spec.has_closed_list:
         gazetteer = Gazetteer.build(
             attribute.values, leaf_only=attribute.type is AttributeType.CATEGORY
         )

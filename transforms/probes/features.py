@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import Example, Item, Value
 from schemas.template import Template
 from transforms.items.evidence import evidence_texts

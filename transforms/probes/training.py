@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import Example
 from schemas.template import Template
 from transforms.items.evidence import CONFIDENCE, Confidence, Said, statements_of
@@ -106,7 +107,7 @@ def is_learnable(attribute: Attribute) -> bool:
 
 
 def kind_of(attribute: Attribute) -> Kind:
-    if attribute.type.has_closed_list or attribute.type is AttributeType.BOOLEAN:
+    if attribute.spec.has_closed_list or attribute.type is AttributeType.BOOLEAN:
         return "classes"
     return (
         "spans"
@@ -348,7 +349,7 @@ def context_of(template: Template, example: Example) -> tuple[str, ...]:
     the template.
     """
     names = (
-        a.name for a in template.attributes if a.type.has_closed_list and a.name in example.known
+        a.name for a in template.attributes if a.spec.has_closed_list and a.name in example.known
     )
     return tuple(
         f"{name}={value}" for name in islice(names, MAX_CONTEXT) for value in example.known[name]

@@ -12,7 +12,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Bucket, Evidence, ImageResult, Item, Reject, Value
 from schemas.reasons import REASONS
 from schemas.tables import (

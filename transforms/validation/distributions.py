@@ -16,7 +16,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.template import Template
 
 # Bins of a number are equally wide on a logarithmic scale, so that they need not be chosen anew for
@@ -46,7 +47,7 @@ class Distributions:
         for attribute in template.attributes:
             column = table[attribute.name]
             self.known[attribute.name] += len(column) - column.null_count
-            if attribute.type.has_closed_list or attribute.type in _COUNTED:
+            if attribute.spec.has_closed_list or attribute.type in _COUNTED:
                 self.values.setdefault(attribute.name, Counter()).update(
                     _counted(attribute, column)
                 )

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX, TABLES
 from schemas.template import Template
 from transforms.runtime.buckets import bucket_of
@@ -221,7 +222,7 @@ def _attribute_columns(attribute: Attribute, table: pa.Table) -> dict[str, pa.Ch
     # Of free texts, lists and mappings only presence is checked here; holding them would cost
     # memory.
     checked = attribute.type in (AttributeType.NUMBER, AttributeType.BOOLEAN) or (
-        attribute.type.has_closed_list and attribute.type is not AttributeType.MULTI_ENUM
+        attribute.spec.has_closed_list and attribute.type is not AttributeType.MULTI_ENUM
     )
     return {
         f"{name}__source": pc.if_else(known, source, pa.scalar(None, pa.string())),

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.extraction.identifiers import normalise_identifier

@@ -10,17 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.attribute_types.contract import UNKNOWN
 from schemas.attributes import Attribute
 from schemas.loading import load_template, packaged_templates
 from schemas.questions import (
     CONFIDENCE_KEY,
     NOWHERE,
     SEEN_KEY,
-    UNKNOWN,
     Question,
     answer_schema,
     picture_place,
-    value_schema,
 )
 
 
@@ -60,7 +59,7 @@ def test_a_value_fits_its_attribute_or_is_unknown(
     asked: Attribute, fits: list[Any], others: list[Any]
 ) -> None:
     """Each type takes its values and `unknown`, and nothing else."""
-    schema = value_schema(asked, Question().offered(asked))
+    schema = asked.spec.answer_schema(asked, Question().offered(asked))
     assert [value for value in fits if not allows(schema, value)] == []
     assert [value for value in others if allows(schema, value)] == []
 
@@ -97,7 +96,10 @@ def test_an_attribute_may_be_called_description() -> None:
 def test_a_list_that_holds_the_word_itself_offers_it_once() -> None:
     """`unknown` as a value of a closed list does not stand there twice."""
     asked = attribute(name="kind", type="enum", values=["unknown", "known"])
-    assert value_schema(asked, Question().offered(asked))["enum"] == ["unknown", "known"]
+    assert asked.spec.answer_schema(asked, Question().offered(asked))["enum"] == [
+        "unknown",
+        "known",
+    ]
 
 
 @pytest.mark.parametrize("name", packaged_templates())
@@ -117,6 +119,6 @@ def test_every_packaged_template_gives_a_sound_schema(name: str) -> None:
 def test_any_closed_list_is_offered_whole(values: list[str]) -> None:
     """Whatever the values are called, each is allowed and `unknown` is too."""
     asked = attribute(name="color", type="enum", values=values)
-    schema = value_schema(asked, Question().offered(asked))
+    schema = asked.spec.answer_schema(asked, Question().offered(asked))
     assert all(allows(schema, choice.value) for choice in asked.values)
     assert allows(schema, UNKNOWN)

@@ -86,7 +86,7 @@ EXPECTED = [
     (28, "attributes[5].name", "is taken by line 16; rename one"),
     (31, "attributes[6]", "use type enum or multi_enum, or remove values"),
     (36, "attributes[7].values", "stands for both 'Red' and 'Pink'; keep it with one of them"),
-    (39, "attributes[8].pattern", "no regular expression"),
+    (39, "attributes[8].pattern", "is not a regular expression"),
     (40, "attributes[9].name", "is a column of the tables; choose another name"),
     (42, "attributes[9].min_confidence", "less than or equal to 1, not 3"),
 ]

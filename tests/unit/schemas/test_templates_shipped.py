@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from schemas.attributes import AttributeType
+from schemas.attribute_types.registry import AttributeType
 from schemas.elements import ImageRow, RawRecord, Record
 from schemas.loading import load_template, packaged_templates, parse_template
 from schemas.template import Template
@@ -51,7 +51,7 @@ def test_closed_lists_do_not_contradict_themselves(name: str) -> None:
     aside.
     """
     for attribute in load_template(name).attributes:
-        if attribute.type.has_closed_list:
+        if attribute.spec.has_closed_list:
             is_tree = attribute.type is AttributeType.CATEGORY
             gazetteer = Gazetteer.build(attribute.values, leaf_only=is_tree)
             for choice in attribute.values:

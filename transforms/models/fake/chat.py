@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from schemas.questions import ALT_TEXT, CONFIDENCE_KEY, DESCRIPTION, NOWHERE, SEEN_KEY, UNKNOWN
+from schemas.attribute_types.contract import UNKNOWN
+from schemas.questions import ALT_TEXT, CONFIDENCE_KEY, DESCRIPTION, NOWHERE, SEEN_KEY
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.script import Script, ScriptEntry

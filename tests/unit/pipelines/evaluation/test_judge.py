@@ -25,10 +25,10 @@ from pipelines.evaluation.judge import (
     texts_of_candidate,
     truth_of_source,
 )
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.columns import IMAGE, PROVENANCE
 from schemas.loading import parse_template
-from schemas.tables import value_type
 from transforms.items.mask import Mask
 
 TEMPLATE = parse_template(
@@ -77,7 +77,9 @@ def table(folder: Path, rows: dict[str, dict[str, Any]]) -> Path:
     columns: dict[str, Any] = {"item_id": pa.array(list(rows))}
     for name in NAMES:
         cells = [row.get(name, unknown()) for row in rows.values()]
-        columns[name] = pa.array([value for value, _ in cells], value_type(attribute(name)))
+        columns[name] = pa.array(
+            [value for value, _ in cells], attribute(name).spec.arrow_type(attribute(name))
+        )
         texts = [
             row.get("given", {}).get(name) or (str(v) if p is GIVEN else None)
             for row, (v, p) in zip(rows.values(), cells, strict=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.attributes import AttributeType
+from schemas.attribute_types.registry import AttributeType
 from schemas.elements import AttributeValue, Evidence
 from schemas.questions import Question, answer_schema, picture_place
 from schemas.template import Template

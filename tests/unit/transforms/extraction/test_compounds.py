@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.attributes import Part
+from schemas.attribute_types.number import Part
 from transforms.extraction.compounds import find_parts, states_a_pack, states_sides
 
 SIDES: tuple[Part, ...] = ("width", "height", "depth", "length")

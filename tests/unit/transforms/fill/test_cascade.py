@@ -13,7 +13,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Bucket, Item, RawRecord, Record, Reject, Value
 from schemas.template import Template
 from tests.support import clean_example, example, learning_template
@@ -256,7 +257,7 @@ def assert_filled(attribute: Attribute, value: AttributeValue, texts: dict[str, 
     span = value.evidence
     assert span is not None
     assert span.text == texts[span.field][span.begin : span.end] != ""
-    if attribute.type.has_closed_list:
+    if attribute.spec.has_closed_list:
         chosen = value.value if isinstance(value.value, list) else [value.value]
         assert set(chosen) <= {choice.value for choice in attribute.values}
     if attribute.type is AttributeType.NUMBER:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Carried, Evidence, Item, ItemAnswer, RawRecord, Record
 from schemas.loading import parse_template
-from schemas.tables import value_type
 from tests.support import TEMPLATE
 from transforms.incremental.previous_answers import CarryConfig, read_carried, value_from_arrow
 from transforms.items.answers import merge_answers
@@ -60,7 +59,9 @@ def test_a_value_comes_back_from_its_column(name: str) -> None:
 
     @given(VALUES[name])
     def check(value: Any) -> None:
-        (stored,) = pa.array([arrow_value(attribute, value)], value_type(attribute)).to_pylist()
+        (stored,) = pa.array(
+            [arrow_value(attribute, value)], attribute.spec.arrow_type(attribute)
+        ).to_pylist()
         back = value_from_arrow(attribute, stored)
         assert back == value
         assert type(back) is type(value)

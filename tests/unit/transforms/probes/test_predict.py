@@ -110,7 +110,7 @@ def check(attribute: Attribute, by: Probe, row: Example, value: AttributeValue) 
         assert value.source in ("text", "image")
         assert value.confidence >= attribute.min_confidence
         assert value.confidence >= by.cut.threshold - 1e-4
-    if attribute.type.has_closed_list:
+    if attribute.spec.has_closed_list:
         assert {*(said if isinstance(said, list) else [said])} <= {
             choice.value for choice in attribute.values
         }

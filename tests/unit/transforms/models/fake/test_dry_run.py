@@ -9,9 +9,11 @@ import json
 import jsonschema
 import pytest
 
-from schemas.attributes import Attribute, AttributeType
+from schemas.attribute_types.contract import UNKNOWN
+from schemas.attribute_types.registry import AttributeType
+from schemas.attributes import Attribute
 from schemas.choices import Choice
-from schemas.questions import UNKNOWN, Question, answer_schema
+from schemas.questions import Question, answer_schema
 from transforms.models import build_chat_model
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions

@@ -1,0 +1,28 @@
+"""Yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from schemas.attribute_types.contract import UNKNOWN, TypeSpec
+
+if TYPE_CHECKING:
+    from schemas.attributes import Attribute
+
+
+class BooleanSpec(TypeSpec):
+    """Yes or no, in the words of the template's `true_terms` and `false_terms`."""
+
+    is_drafted_filled = True
+
+    def arrow_type(self, _attribute: Attribute) -> pa.DataType:
+        return pa.bool_()
+
+    def answer_schema(self, _attribute: Attribute, _offered: Sequence[str]) -> dict[str, Any]:
+        return {"type": "string", "enum": ["yes", "no", UNKNOWN]}
+
+    def answer_hint(self, _attribute: Attribute, _offered: Sequence[str]) -> str:
+        return f'"yes", "no" or "{UNKNOWN}".'
