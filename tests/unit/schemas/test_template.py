@@ -181,7 +181,7 @@ def test_an_identifier_says_how_it_is_checked(entry: str, problem: str) -> None:
     [
         ("type: string, part: width", "part belongs to type number, not string"),
         ("type: number, part: width", "part width is an amount; add a unit, for example cm"),
-        ("type: number, part: width, unit: g", "part width is a length; 'g' is none"),
+        ("type: number, part: width, unit: g", "part width is a length; 'g' is not one"),
         ("type: number, part: each", "part each is an amount; add a unit, for example ml"),
         (
             "type: number, part: pack_count, unit: g",
