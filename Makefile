@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help install demo test test-kill test-vllm lint types unit docs lock bench clean
+.PHONY: help install demo picture test test-kill test-vllm lint types unit docs lock bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 
 demo: install  ## run the main job on a small catalog with embedded models
 	$(BIN)/python -m pipelines.demo --output $(DEMO_OUTPUT)
+
+picture: demo  ## take the picture of the report in the README (needs chromium)
+	$(BIN)/python -m tests.screenshot $(DEMO_OUTPUT)/tables/current/report.html docs/report.png
 
 test: lint types unit  ## lint, type-check, run all tests
 
@@ -44,7 +47,7 @@ test-vllm: install  ## the whole job against a real vLLM server on the CPU, in .
 	$(BIN)/python tests/vllm/install.py .venv-vllm
 	CATALOG_ENRICH_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -v tests/vllm --durations 0
 
-docs: install  ## write docs/ anew from the template, tables and reasons
+docs: install  ## write the pages of docs/ that are made from the code
 	$(BIN)/python -m pipelines.docs
 
 lock: install  ## lock the hashes of new prompt versions

@@ -73,18 +73,31 @@ def _at(value: Any, path: str) -> Any:
     return _at(value[key], path[len(key) + 1 :])
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Headless Chromium; tests that need it are skipped where there is none."""
+@contextmanager
+def launched() -> Iterator[Any]:
+    """A headless Chromium. Raises FileNotFoundError where there is none."""
     found = next(filter(None, map(shutil.which, EXECUTABLES)), None)
     if found is None:
-        pytest.skip(f"no browser here: none of {', '.join(EXECUTABLES)} is on the PATH")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+        raise FileNotFoundError(f"no browser here: none of {', '.join(EXECUTABLES)} is on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    # Chromium's sandbox refuses to work for root.
     arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         chromium = started.chromium.launch(executable_path=found, args=arguments)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; tests that need it are skipped where there is none."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    try:
+        with launched() as chromium:
+            yield chromium
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
 
 
 @contextmanager

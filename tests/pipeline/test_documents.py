@@ -114,12 +114,39 @@ def test_the_runbooks_commands_run(shop: Shop) -> None:
             assert done.returncode == 0, f"{page}: {command}\n{done.stdout}\n{done.stderr}"
 
 
-def test_the_readmes_template_is_sound() -> None:
-    """The template in the README loads."""
+def test_the_documented_template_is_sound() -> None:
+    """The template in docs/templates.md loads."""
     from schemas.loading import parse_template
 
-    (block,) = code_blocks("README.md", "yaml")
-    assert parse_template(block.replace("\n   ", "\n").strip(), "README").name == "my-shop"
+    (block,) = code_blocks("docs/templates.md", "yaml")
+    assert parse_template(block, "docs/templates.md").name == "my-shop"
+
+
+def test_the_readme_is_one_screen_after_the_other() -> None:
+    """The README has at most 1,200 words: what it is, how to start, and links to the rest."""
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 1_200
+
+
+def pages_with_links() -> list[str]:
+    found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    found += [*(ROOT / "docs").glob("*.md"), *(ROOT / "runbooks").glob("*.md")]
+    return sorted(str(page.relative_to(ROOT)) for page in found)
+
+
+@pytest.mark.parametrize("page", pages_with_links())
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    """Every relative link of README, CONTRIBUTING, docs/ and runbooks/ names a file that exists."""
+    text = (ROOT / page).read_text("utf-8")
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+    local = [target for target in targets if "://" not in target]
+    assert [t for t in local if not (ROOT / page).parent.joinpath(t).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    """docs/index.md links each page of docs/, so that none has to be guessed."""
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    pages = sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.name != "index.md")
+    assert [name for name in pages if f"({name})" not in index] == []
 
 
 def test_heavy_libraries_are_imported_late() -> None:
