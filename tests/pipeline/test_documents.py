@@ -14,17 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cli, docs
+from pipelines import cli
+from pipelines.docs import architecture, pages
 from schemas.reasons import REASONS
 from tests.support import FAKE_MODELS, Shop
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", docs.PAGES)
+@pytest.mark.parametrize("name", pages.PAGES)
 def test_generated_pages_are_up_to_date(name: str) -> None:
     """docs/ says what the code says; `make docs` writes it anew."""
-    assert (ROOT / "docs" / name).read_text("utf-8") == docs.PAGES[name](), "run make docs"
+    assert (ROOT / "docs" / name).read_text("utf-8") == pages.PAGES[name](), "run make docs"
 
 
 def test_every_reason_has_its_test() -> None:
@@ -54,7 +55,7 @@ def test_every_command_and_option_is_documented() -> None:
         (ROOT / "docs" / name).read_text("utf-8") for name in ("commands.md", "options.md")
     )
     readme = (ROOT / "README.md").read_text("utf-8")
-    for name, parser in docs._commands(cli.build_parser()):
+    for name, parser in pages.commands_of(cli.build_parser()):
         assert f"## {name}\n" in page
         assert f"catalog-enrich {name}" in readme, f"the README does not name catalog-enrich {name}"
         for action in parser._actions:
@@ -257,3 +258,32 @@ def test_the_wheel_runs_outside_the_tree(built: Path, shop: Shop, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert str(target) in done.stdout, "the sources were used, not the wheel"
     assert "published" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def tree() -> architecture.Architecture:
+    return architecture.read_architecture(ROOT)
+
+
+def test_no_import_goes_back_up(tree: architecture.Architecture) -> None:
+    """No room imports a room above it or beside it, also not inside a function."""
+    assert {container: tree.arrows_up(container) for container in tree.layers} == {
+        "pipelines": [],
+        "transforms": [],
+    }
+
+
+def test_no_import_goes_in_a_circle(tree: architecture.Architecture) -> None:
+    """Neither rooms nor modules import each other in a circle, lazy imports included."""
+    assert [tree.circle(container) for container in tree.layers] == [[], []]
+    assert tree.circle_of_modules() == []
+
+
+def test_no_folder_is_crowded(tree: architecture.Architecture) -> None:
+    """A folder has at most 14 loose files, but that of the commands, which has one for each."""
+    crowded = {
+        folder: count
+        for folder, count in tree.loose_files().items()
+        if count > architecture.MAX_LOOSE_FILES and folder not in architecture.MAY_BE_LARGER
+    }
+    assert crowded == {}

@@ -1,21 +1,18 @@
-"""Reference pages that are written from the code: tables, reasons, options.
-
-`make docs` writes them anew.
-"""
+"""The reference pages: tables, reasons, options, commands, metrics, the gate."""
 
 from __future__ import annotations
 
 import argparse
 import io
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 from ruamel.yaml import YAML
 
 from pipelines.configuration.options import EXIT_CODES, add_run_options
+from pipelines.docs.architecture import architecture_page
+from pipelines.docs.markdown import NOTE, table
 from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT, STAGES
 from pipelines.monitoring.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
 from schemas.attribute_types.registry import AttributeType
@@ -34,7 +31,6 @@ from schemas.tables import (
 from schemas.template import Drift, Gate
 from transforms.runtime.metrics import FAILED, NAMESPACE
 
-NOTE = "<!-- Written by `make docs`; a test compares it with the code. -->"
 # Stands for whatever dimension the chosen encoder has.
 DIMENSION = 384
 
@@ -62,7 +58,7 @@ def reasons_page() -> str:
             "",
             f"## {title}",
             "",
-            *_table(("reason", "stage", "what it means", "what to do"), rows),
+            *table(("reason", "stage", "what it means", "what to do"), rows),
         ]
     return "\n".join(lines) + "\n"
 
@@ -144,7 +140,7 @@ def tables_page() -> str:
             "",
             template.description.strip(),
             "",
-            *_table(head, rows),
+            *table(head, rows),
         ]
     return "\n".join(lines) + "\n"
 
@@ -162,7 +158,7 @@ def options_page() -> str:
     for group in parser._action_groups:
         rows = [_option(action) for action in group._group_actions if action.dest != "help"]
         if rows:
-            lines += ["", f"## {group.title}", "", *_table(("option", "default", "meaning"), rows)]
+            lines += ["", f"## {group.title}", "", *table(("option", "default", "meaning"), rows)]
     lines += ["", "## Exit codes", "", "```", *EXIT_CODES.splitlines()[1:], "```"]
     return "\n".join(lines) + "\n"
 
@@ -182,7 +178,7 @@ def commands_page() -> str:
         "JSON document.",
         "Options that a command shares with `run` are in [options.md](options.md).",
     ]
-    for name, parser in _commands(build_parser()):
+    for name, parser in commands_of(build_parser()):
         lines += ["", f"## {name}", "", " ".join((parser.description or "").split())]
         actions = [action for action in parser._actions if action.dest != "help"]
         own = [
@@ -197,20 +193,20 @@ def commands_page() -> str:
                 "Its options are in [options.md](options.md)" + (", besides:" if rows else "."),
             ]
         if rows:
-            lines += ["", *_table(("argument", "default", "meaning"), rows)]
+            lines += ["", *table(("argument", "default", "meaning"), rows)]
         if parser.epilog:
             lines += ["", "```", *parser.epilog.splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _commands(
+def commands_of(
     parser: argparse.ArgumentParser, before: str = ""
 ) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Each command with its parser, actions of commands included."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, part in action.choices.items():
-                inner = list(_commands(part, f"{before}{name} "))
+                inner = list(commands_of(part, f"{before}{name} "))
                 yield from inner or [(f"{before}{name}", part)]
 
 
@@ -232,7 +228,7 @@ def gate_page() -> str:
         "",
         "## Kinds of checks",
         "",
-        *_table(
+        *table(
             ("kind", "severity", "what is expected", "what to do when it fails"),
             [(f"`{kind.id}`", kind.severity, kind.about, kind.fix) for kind in KINDS.values()],
         ),
@@ -277,15 +273,13 @@ def metrics_page() -> str:
         "manifest has them as",
         f"`stages` and `distributions`. `<stage>_{FAILED}<reason>` counts {FAILED_ABOUT}.",
         "",
-        *_table(
-            ("stage", "what it does"), [(f"`{stage}`", text) for stage, text in STAGES.items()]
-        ),
+        *table(("stage", "what it does"), [(f"`{stage}`", text) for stage, text in STAGES.items()]),
         "",
-        *_table(
+        *table(
             ("counter", "what is counted"), [(f"`{what}`", text) for what, text in COUNTERS.items()]
         ),
         "",
-        *_table(
+        *table(
             ("distribution", "what is measured"),
             [(f"`{what}`", text) for what, text in DISTRIBUTIONS.items()],
         ),
@@ -303,7 +297,7 @@ def metrics_page() -> str:
         (f"`{PREFIX}_{family.name}`", ", ".join(family.labels), family.about) for family in FAMILIES
     ]
     rows += [(f"`{PREFIX}_{name}`", "stage", text) for name, text in SUMMARIES.values()]
-    return "\n".join([*lines, *_table(("metric", "labels", "what it says"), rows)]) + "\n"
+    return "\n".join([*lines, *table(("metric", "labels", "what it says"), rows)]) + "\n"
 
 
 def _option(action: argparse.Action) -> tuple[str, str, str]:
@@ -324,6 +318,7 @@ PAGES = {
     "commands.md": commands_page,
     "metrics.md": metrics_page,
     "gate.md": gate_page,
+    "architecture.md": architecture_page,
 }
 
 
@@ -336,7 +331,7 @@ def _default(action: argparse.Action) -> str:
 
 
 def _fields(fields: Iterable[pa.Field], prefix: str = "") -> list[str]:
-    return _table(("column", "type", "null", "description"), list(_field_rows(fields, prefix)))
+    return table(("column", "type", "null", "description"), list(_field_rows(fields, prefix)))
 
 
 def _field_rows(fields: Iterable[pa.Field], prefix: str) -> Iterator[tuple[str, str, str, str]]:
@@ -364,39 +359,3 @@ def _type_name(kind: pa.DataType) -> str:
     if pa.types.is_fixed_size_list(kind):
         return "fixed-size list of float32"
     return str(kind)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    return [
-        f"| {' | '.join(head)} |",
-        "|" + " --- |" * len(head),
-        *(f"| {' | '.join(row)} |" for row in escaped),
-    ]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write all pages below docs/, or with --check say which are out of date."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.docs", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--folder", default="docs", metavar="DIR")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 when a page is out of date"
-    )
-    options = parser.parse_args(argv)
-    stale = []
-    for name, page in PAGES.items():
-        path = Path(options.folder) / name
-        if options.check:
-            stale += [str(path)] if not path.exists() or path.read_text("utf-8") != page() else []
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(page(), "utf-8")
-    if stale:
-        print(f"out of date: {', '.join(stale)}; run make docs", file=sys.stderr)
-    return 1 if stale else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
