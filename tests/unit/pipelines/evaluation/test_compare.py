@@ -9,31 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.compare import MEASURES, Comparison, Difference, compare
-from pipelines.evaluation.decisions import Decision
 from pipelines.evaluation.metrics import measure
-from tests.unit.pipelines.evaluation.test_metrics import decision
-
-ATTRIBUTES = ("color", "size", "style")
-
-
-def run(items: int, skill: float, seed: int) -> list[Decision]:
-    """Decisions of which a share of `skill` is right; truths are the same whatever the seed."""
-    random, slots = np.random.default_rng(seed), []
-    for number in range(items):
-        for place, attribute in enumerate(ATTRIBUTES):
-            truth = "" if (number + place) % 5 == 0 else "abc"[(number + place) % 3]
-            said = truth if random.random() < skill else "x"
-            slots.append(
-                decision(
-                    number,
-                    attribute,
-                    said,
-                    truth,
-                    sure=round(float(random.random()), 3),
-                    fold=number % 2,
-                )
-            )
-    return slots
+from tests.decisions import ATTRIBUTES, decision, run
 
 
 def by_name(comparison: Comparison) -> dict[tuple[str, str | None], Difference]:

@@ -16,58 +16,7 @@ from pipelines.evaluation.curves import MAX_CURVE_POINTS
 from pipelines.evaluation.decisions import Decision
 from pipelines.evaluation.metrics import TARGETS, Metrics, measure
 from pipelines.evaluation.slots import Scores
-
-
-def decision(
-    item: int = 0,
-    attribute: str = "color",
-    said: str = "",
-    truth: str = "",
-    sure: float | None = 0.9,
-    **changes: Any,
-) -> Decision:
-    """Values are letters: said="ab" are the values a and b.
-
-    Answered, unless changed, when anything is said.
-    """
-    baseline = changes.pop("baseline", "a")
-    return replace(
-        Decision(
-            fold=0,
-            item_id=f"sku-{item}",
-            attribute=attribute,
-            accepted=tuple(truth),
-            candidate=tuple(said),
-            answered=bool(said),
-            confidence=sure if said else None,
-            rung="rules" if said else "",
-            source="text" if said else None,
-            method="rule:enum" if said else None,
-            evidence="",
-            reason=None if said else "not-stated",
-            matched=len(set(said) & set(truth)),
-            predicted=len(said),
-            expected=len(truth),
-            baseline=tuple(baseline),
-            baseline_matched=len(set(baseline) & set(truth)),
-            baseline_predicted=len(baseline),
-            title="",
-            images=(),
-        ),
-        **changes,
-    )
-
-
-# Single-valued, falling confidence: right, right, invented, wrong, right but not answered, missed, rightly none.
-CASE = [
-    decision(0, said="a", truth="a", sure=0.95),
-    decision(1, said="b", truth="b", sure=0.9),
-    decision(2, said="b", truth="", sure=0.8, rung="probe"),
-    decision(3, said="a", truth="b", sure=0.7, rung="probe"),
-    decision(4, said="c", truth="c", sure=0.4, answered=False),
-    decision(5, truth="a"),
-    decision(6),
-]
+from tests.decisions import CASE, decision
 
 
 def test_scores_counted_by_hand() -> None:

@@ -36,9 +36,8 @@ from pipelines.evaluation.report import (
     write_report,
 )
 from pipelines.evaluation.terminal import print_report
+from tests.decisions import CASE, decision, run
 from tests.support import ROOT
-from tests.unit.pipelines.evaluation.test_compare import run
-from tests.unit.pipelines.evaluation.test_metrics import CASE, decision
 from transforms.images.files import ImageLimits
 
 SRC = ROOT
@@ -352,7 +351,7 @@ def test_without_matplotlib_there_is_a_report_without_plots() -> None:
         "import sys; sys.modules['matplotlib'] = None\n"
         "from pipelines.evaluation.metrics import measure\n"
         "from pipelines.evaluation.report import draw_plots\n"
-        "from tests.unit.pipelines.evaluation.test_metrics import CASE\n"
+        "from tests.decisions import CASE\n"
         "print(draw_plots(measure(CASE)))\n"
     )
     done = subprocess.run(

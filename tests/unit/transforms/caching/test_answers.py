@@ -157,13 +157,16 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     """
     code = f"""
 import resource, signal
-from tests.unit.transforms.caching.test_answers import *
+from transforms.caching.answers import AnswerStore
+from transforms.models.chat import ChatAnswer, ChatRequest
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-full = store(Path({str(tmp_path)!r}))
+full = AnswerStore({str(tmp_path)!r}, *{bounds_of(0, 1)!r}, "run-1", "m 1")
+full.load()
+request, answer = ChatRequest("s", "t", {{}}, prompt_hash="p"), ChatAnswer("x" * 90, "stop", 10, 4, 3)
 for number in range(9):
     try:
-        full.put(f"f{{number}}", REQUEST, ANSWER)
+        full.put(f"f{{number}}", request, answer)
     except OSError as error:
         print(number, "bytes could be written" in str(error) or error.errno)
         break

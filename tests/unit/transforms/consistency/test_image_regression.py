@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.elements import ImageResult
-from tests.unit.transforms.consistency.test_within_item import item, picture
+from tests.items import item, picture
 from transforms.consistency.image_regression import (
     FOLDS,
     MIN_FILLED_FOLDS,

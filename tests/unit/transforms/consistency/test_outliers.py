@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from schemas.elements import Bucket, Item
 from schemas.template import Template
-from tests.unit.transforms.consistency.test_within_item import item, picture
+from tests.items import item, picture
 from transforms.consistency.image_regression import MAX_DOUBTED, MIN_SAMPLE
 from transforms.consistency.outliers import (
     MAX_OUTLIERS,

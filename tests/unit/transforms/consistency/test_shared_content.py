@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from schemas.elements import Bucket, Finding, Item, ItemDigest, Value, decoder, encode
 from schemas.template import Template
-from tests.unit.transforms.consistency.test_within_item import item, picture
+from tests.items import item, picture
 from transforms.consistency.reliability import add_tallies, reliable_checks
 from transforms.consistency.shared_content import (
     MAX_ITEMS,

@@ -17,14 +17,12 @@ from schemas.elements import (
     Bucket,
     Finding,
     Flag,
-    ImageFeatures,
-    ImageResult,
     Item,
-    RawRecord,
     Record,
     Value,
 )
 from schemas.template import Template
+from tests.items import RAW, item, picture
 from transforms.consistency.reliability import MIN_CHECKS, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS
 from transforms.consistency.within_item import (
@@ -38,7 +36,6 @@ from transforms.consistency.within_item import (
 )
 from transforms.items.assemble import attach_findings
 
-RAW = RawRecord(b"{}\n", "jsonl", "catalog.jsonl", 1)
 COLORS: list[Any] = [
     "Red",
     "Yellow",
@@ -68,22 +65,6 @@ SHOP = Template.model_validate(
         ],
     }
 )
-
-
-def picture(
-    colors: tuple[tuple[str, float], ...] = (),
-    text: str = "",
-    digest: str = "d",
-    phash: str = "f0f0f0f0f0f0f0f0",
-) -> ImageResult:
-    return ImageResult(
-        f"{digest}.jpg", ImageFeatures(digest, phash, 9, 9, "JPEG", 1, colors=colors, text=text)
-    )
-
-
-def item(values: dict[str, Value], *pictures: ImageResult, item_id: str = "1") -> Item:
-    cells = {name: str(value) for name, value in values.items()}
-    return Item(Record(item_id, values, cells, (), (), RAW), pictures)
 
 
 def text_flags(values: dict[str, Value]) -> list[tuple[str, str]]:

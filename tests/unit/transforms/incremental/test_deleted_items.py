@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.unit.transforms.validation.test_gate import (
+from tests.written_tables import (
     BUCKETS,
     ENCODERS,
     RUN,
