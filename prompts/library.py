@@ -71,7 +71,7 @@ class Prompt:
         return f"{self.name}/{self.version}"
 
     def render(self, **variables: Any) -> str:
-        """The prompt's text, without space around it.
+        """Return the prompt's text, without space around it.
 
         A value is only ever inserted: text in it that looks like template code stays text.
         Raises PromptError with all missing and all unknown variables at once.
@@ -80,8 +80,8 @@ class Prompt:
         return _compiled(self.body).render(variables).strip()
 
     def render_turns(self, **variables: Any) -> dict[str, str]:
-        """The text of each `{% block NAME %}`, without space around it: a chat prompt has `system`
-        and `user`.
+        """Return the text of each `{% block NAME %}`, without space around it: a chat prompt
+        has `system` and `user`.
 
         Raises PromptError as `render` does.
         """
@@ -111,7 +111,7 @@ def _compiled(body: str) -> JinjaTemplate:
 
 
 def parse_prompt(data: bytes, key: str) -> Prompt:
-    """The prompt in a file's bytes; `key` is the `name/version` that its path promises.
+    """Return the prompt in a file's bytes; `key` is the `name/version` that its path promises.
 
     Raises PromptError naming what is wrong.
     """
@@ -175,8 +175,8 @@ def read_prompts(root: Traversable) -> dict[str, Prompt]:
             match = _VERSION_FILE.fullmatch(file.name)
             if match is None:
                 raise PromptError(
-                    f"prompts/{folder.name}/{file.name}: is no prompt; files are named 1.md, 2.md "
-                    "..."
+                    f"prompts/{folder.name}/{file.name}: is not a prompt; files are named 1.md, "
+                    "2.md ..."
                 )
             prompt = parse_prompt(file.read_bytes(), f"{folder.name}/{match[1]}")
             prompts[prompt.key] = prompt
@@ -190,7 +190,7 @@ def packaged_prompts() -> Mapping[str, Prompt]:
 
 
 def load_prompt(name: str, version: int | None = None) -> Prompt:
-    """That version of a packaged prompt, the latest when None.
+    """Return that version of a packaged prompt, the latest when None.
 
     Raises PromptError listing what there is.
     """
@@ -203,7 +203,7 @@ def load_prompt(name: str, version: int | None = None) -> Prompt:
 
 
 def locked_hashes(prompts: Mapping[str, Prompt], locked: Mapping[str, str]) -> dict[str, str]:
-    """The lock of `prompts`: what was locked before, and the new versions.
+    """Return the lock of `prompts`: what was locked before, and the new versions.
 
     Raises PromptError naming every released version that was edited or removed.
     """

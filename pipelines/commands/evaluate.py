@@ -148,7 +148,7 @@ def evaluate_command(options: argparse.Namespace, passed: Sequence[str]) -> int:
 def _evaluate(options: argparse.Namespace) -> Outcome:
     """The whole evaluation. Raises ConfigError and TemplateRefusedError before anything is run."""
     template = load_template(options.template)
-    against = read_against(options.against) if options.against else None
+    against = read_against(options.against, options.seed) if options.against else None
     output = Path(
         options.output or Path("evaluation") / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
     )
@@ -258,28 +258,24 @@ def _write_report(
     config: EnrichConfig,
 ) -> tuple[dict[str, Any], Report]:
     """Write the report; runs that cannot be compared cost the comparison and not the evaluation."""
-    images_root, limits, seed = config.images_root or None, config.image_limits, about["seed"]
+    images_root, limits = config.images_root or None, config.image_limits
     try:
-        return about, write_report(
-            output, decisions, about, against, images_root, limits=limits, seed=seed
-        )
+        return about, write_report(output, decisions, about, against, images_root, limits)
     except ValueError as error:
         if against is None:
             raise
         about = about | {"notes": [*about["notes"], f"Not compared with {against.name}: {error}"]}
-    return about, write_report(
-        output, decisions, about, None, images_root, limits=limits, seed=seed
-    )
+    return about, write_report(output, decisions, about, None, images_root, limits)
 
 
-def read_against(named: str) -> Against:
+def read_against(named: str, seed: int) -> Against:
     """The decisions of an earlier evaluation, named by its folder or its decisions file."""
     path = Path(named)
     try:
         decisions, _ = read_decisions(path / DECISIONS if path.is_dir() else path)
     except ValueError as error:
         raise ConfigError([f"--against {named}: {error}"]) from error
-    return Against(named, decisions)
+    return Against(named, decisions, seed=seed)
 
 
 def _print(outcome: Outcome, options: argparse.Namespace) -> None:

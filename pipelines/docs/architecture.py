@@ -61,7 +61,7 @@ class Architecture:
         )
 
     def arrows_up(self, container: str) -> list[tuple[str, str]]:
-        """The imports between rooms of a container that go against its order."""
+        """Return the imports between rooms of a container that go against its order."""
         depth: dict[str, int] = {}
         for level, rooms in enumerate(self.layers[container]):
             depth |= {f"{container}.{room}": level for room in rooms}
@@ -72,7 +72,7 @@ class Architecture:
         )
 
     def circle(self, container: str) -> list[str]:
-        """The rooms of a circle of imports inside a container; empty when there is none."""
+        """Return the rooms of a circle of imports inside a container; empty when there is none."""
         return _circle(
             (importer, imported)
             for importer, imported in self.arrows
@@ -80,7 +80,9 @@ class Architecture:
         )
 
     def circle_of_modules(self) -> list[str]:
-        """The modules of a circle of imports, lazy ones included; empty when there is none."""
+        """Return the modules of a circle of imports, lazy ones included; empty when there is
+        none.
+        """
         return _circle(
             (module.name, target) for module in self.modules for target in module.imports
         )
@@ -144,7 +146,10 @@ def _layers(pyproject: Path) -> dict[str, tuple[tuple[str, ...], ...]]:
 
 
 def architecture_page(root: Path | None = None) -> str:
-    """The page. Raises FileNotFoundError outside a checkout, where there is no pyproject.toml."""
+    """Return the page.
+
+    Raises FileNotFoundError outside a checkout, where there is no pyproject.toml.
+    """
     found = read_architecture(root or Path(__file__).resolve().parents[2])
     abouts = {module: _about(found.root, module) for module in _rooms(found)}
     lines = [
@@ -195,7 +200,7 @@ def _rooms(found: Architecture) -> Iterator[str]:
 
 
 def _about(root: Path, room: str) -> str:
-    """The first sentence of a room's docstring."""
+    """Return the first sentence of a room's docstring."""
     folder = root.joinpath(*room.split("."))
     path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
     text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
@@ -227,7 +232,7 @@ def _counted(found: Architecture) -> Iterator[str]:
 
 
 def _columns(head: Sequence[str], rows: Sequence[tuple[str, ...]], columns: int) -> Iterator[str]:
-    """A long narrow table as a short wide one."""
+    """Yield a long narrow table as a short wide one."""
     height = -(-len(rows) // columns)
     blank = ("",) * len(head)
     wide = [

@@ -64,7 +64,7 @@ def reasons_page() -> str:
 
 
 def tables_page() -> str:
-    """The data dictionary of all tables."""
+    """Return the data dictionary of all tables."""
     about = "an attribute of the template, here `color`"
     example = Attribute(
         name="color", type=AttributeType.ENUM, values=(Choice(value="Red"),), description=about

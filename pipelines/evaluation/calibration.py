@@ -67,7 +67,7 @@ class Calibration:
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share (Wilson 1927); trials > 0.
+    """Return the 95 % Wilson score interval of a share (Wilson 1927); trials > 0.
 
     >>> [round(end, 4) for end in wilson(8, 10)]
     [0.4902, 0.9433]
@@ -81,7 +81,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def bin_numbers(confidence: Array) -> Array:
-    """Number of the bin of equal width that holds each confidence, 0 to NUM_BINS - 1.
+    """Return the number of the bin of equal width that holds each confidence, 0 to NUM_BINS -
+    1.
 
     >>> bin_numbers(np.array([0.0, 0.1, 0.11, 0.3, 0.7, 1.0])).tolist()
     [0, 0, 1, 2, 6, 9]

@@ -142,7 +142,7 @@ def _by_slot(decisions: Sequence[Decision], whose: str) -> dict[tuple[str, str],
 
 
 def _sums_by_item(slots: Slots, items: Sequence[str], attributes: Sequence[str]) -> Array:
-    """What the measures are made of, float64 of shape (items, _FIRST_ATTRIBUTE + 2 *
+    """Return what the measures are made of, float64 of shape (items, _FIRST_ATTRIBUTE + 2 *
     attributes).
     """
     sums = np.zeros((len(items), _FIRST_ATTRIBUTE + 2 * len(attributes)))

@@ -82,7 +82,7 @@ class Decision:
 
 
 def _faults(decision: Decision) -> Iterator[str]:
-    """What a decision says that cannot be; metrics would count it wrongly without a word."""
+    """Yield what a decision says that cannot be; metrics would count it wrongly without a word."""
     confidence = decision.confidence
     if confidence is not None and not 0 <= confidence <= 1:
         yield f"confidence is {confidence!r}, allowed is 0 to 1 or None"
@@ -179,7 +179,8 @@ def write_decisions(path: Path, decisions: Iterable[Decision], metadata: dict[st
 
 
 def read_decisions(path: Path) -> tuple[list[Decision], dict[str, str]]:
-    """The decisions of a file that `write_decisions` wrote, in its order, and their metadata.
+    """Return the decisions of a file that `write_decisions` wrote, in its order, and their
+    metadata.
 
     Raises ValueError that names the file when it cannot be read or is no such table.
     """

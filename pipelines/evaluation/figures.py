@@ -16,7 +16,7 @@ NONE = "–"
 
 
 def number(value: float | None) -> str:
-    """A score or share to three places.
+    """Return a score or share to three places.
 
     >>> number(0.91249), number(None)
     ('0.912', '–')
@@ -25,7 +25,7 @@ def number(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference to three places with its sign; what rounds to nothing has none.
+    """Return a difference to three places with its sign; what rounds to nothing has none.
 
     >>> signed(0.0301), signed(-0.5), signed(-0.0001), signed(None)
     ('+0.030', '-0.500', '0.000', '–')
@@ -45,7 +45,7 @@ def interval(low: float | None, high: float | None, show: Any = number) -> str:
 
 
 def amount(value: float) -> str:
-    """A count, or an amount with as many places as say something.
+    """Return a count, or an amount with as many places as say something.
 
     >>> amount(12345), amount(12345.6), amount(0.01234), amount(0.0)
     ('12,345', '12,346', '0.01234', '0')
@@ -56,7 +56,7 @@ def amount(value: float) -> str:
 
 
 def headline(metrics: Metrics) -> list[tuple[str, float | None, float | None]]:
-    """What is measured, over all slots (micro) and as the mean over attributes (macro)."""
+    """Return what is measured, over all slots (micro) and as the mean over attributes (macro)."""
 
     def values(one: Measures) -> list[float | None]:
         return [
@@ -86,7 +86,7 @@ def headline(metrics: Metrics) -> list[tuple[str, float | None, float | None]]:
 
 
 def usage_rows(about: Mapping[str, Any]) -> list[tuple[str, float, float | None]]:
-    """What the run used: label, in all, per 1,000 items; what is not known has no row."""
+    """Return what the run used: label, in all, per 1,000 items; what is not known has no row."""
     usage = about.get("usage") or {}
     items = usage.get("items")
     labels = {
@@ -102,7 +102,7 @@ def usage_rows(about: Mapping[str, Any]) -> list[tuple[str, float, float | None]
 
 
 def difference_name(difference: Difference) -> str:
-    """What is compared, for people."""
+    """Return what is compared, for people."""
     return (
         f"{difference.measure} of {difference.attribute}"
         if difference.attribute
@@ -111,7 +111,7 @@ def difference_name(difference: Difference) -> str:
 
 
 def comparison_notes(comparison: Comparison) -> Iterator[str]:
-    """What was compared, what was left out, and how."""
+    """Yield what was compared, what was left out, and how."""
     yield (
         f"{comparison.slots:,} slots of {comparison.items:,} items that both runs hold with the "
         "same truth"
@@ -121,6 +121,6 @@ def comparison_notes(comparison: Comparison) -> Iterator[str]:
         (comparison.left_out_there, "that only the other run holds"),
         (comparison.different_truth, "whose truth differs"),
     )
-    told = [f"{count:,} slots {which}" for count, which in left_out if count]
-    yield f"left out: {'; '.join(told) or 'nothing'}"
+    sentences = [f"{count:,} slots {which}" for count, which in left_out if count]
+    yield f"left out: {'; '.join(sentences) or 'nothing'}"
     yield f"{comparison.method}; {comparison.replicates:,} draws, seed {comparison.seed}"

@@ -83,9 +83,7 @@ def run_folds(
 
 
 def _of_fold(dirs: RunDirs, number: int) -> RunDirs:
-    """A fold writes its tables and reports beside those of the others; all share pictures and
-    answers.
-    """
+    """Return where a fold writes its tables and reports; all folds share images and answers."""
     return replace(
         dirs,
         snapshot=f"{dirs.snapshot}/fold-{number}",

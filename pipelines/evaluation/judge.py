@@ -52,7 +52,7 @@ class Judged:
     missing: int
 
     def notes(self) -> Iterator[str]:
-        """What was left out, in sentences for the report."""
+        """Yield what was left out, in sentences for the report."""
         if self.given:
             yield (
                 "Slots of the truth left out, as the catalog gives something there itself: "
@@ -66,8 +66,8 @@ class Judged:
 
 
 def texts_of(attribute: Attribute, value: Any) -> tuple[str, ...]:
-    """A value of the tables or of a record as texts: none for no value, several for a multi-valued
-    attribute.
+    """Return a value of the tables or of a record as texts: none for no value, several for a
+    multi-valued attribute.
 
     A number is written with ten digits, a boolean as yes or no; a localized text has none, as
     nothing fills it.
@@ -82,7 +82,7 @@ def texts_of(attribute: Attribute, value: Any) -> tuple[str, ...]:
 
 
 def texts_of_candidate(attribute: Attribute, candidate: str | None) -> tuple[str, ...]:
-    """The values of `candidate` in a provenance, where a multi-valued one is a JSON list."""
+    """Return the values of `candidate` in a provenance, where a multi-valued one is a JSON list."""
     if candidate is None or not candidate.strip():
         return ()
     if attribute.type is AttributeType.MULTI_ENUM:
@@ -125,7 +125,7 @@ def _number(text: str) -> float | None:
 
 
 def rung_of(method: str | None) -> str:
-    """The rung of the cascade that a method belongs to.
+    """Return the rung of the cascade that a method belongs to.
 
     >>> [rung_of(m) for m in ("rule:enum", "probe:text", "span:exact", "mllm:Qwen", "given")]
     ['rules', 'probe', 'spans', 'model', 'given']
@@ -140,7 +140,8 @@ def rung_of(method: str | None) -> str:
 def truth_of_source(
     template: Template, tables: Sequence[Path], masks: Sequence[Mask | None]
 ) -> Truth:
-    """What the source gave of all that any fold hides, each read from a fold that does not hide it.
+    """Return what the source gave of all that any fold hides, each read from a fold that does
+    not hide it.
 
     A cell by which the source says that there is none is the truth that there is none; a value that
     does not fit the template is no truth.
@@ -165,8 +166,8 @@ def _hidden_attributes(template: Template, masks: Sequence[Mask | None]) -> list
 
 
 def _given(attribute: Attribute, row: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The source's own values; empty when it says that there is none, None when it gives nothing
-    that can be used.
+    """Return the source's own values; empty when it says that there is none, None when it gives
+    nothing that can be used.
     """
     if (row[attribute.name + PROVENANCE_SUFFIX] or {}).get("source") == "record":
         return texts_of(attribute, row[attribute.name]) or None
@@ -205,7 +206,8 @@ def judge(
     key: Key = same_value,
     labels: Labels | None = None,
 ) -> Judged:
-    """The decision on each slot of the truth, from the table of the fold that holds it back.
+    """Return the decision on each slot of the truth, from the table of the fold that holds it
+    back.
 
     tables: folder of each fold's items; masks: of each fold, None where nothing is hidden and all
     slots are judged.
@@ -217,7 +219,7 @@ def judge(
     seen: set[Slot] = set()
     for fold, (items, mask) in enumerate(zip(tables, masks, strict=True)):
         counted = {a.name: Counter((labels or {}).get(a.name, {})) for a in attributes}
-        held_back: list[tuple[Attribute, dict[str, Any]]] = []
+        held_back: list[_HeldBack] = []
         for row in _rows(template, items, attributes):
             for attribute in attributes:
                 slot = row["item_id"], attribute.name
@@ -227,37 +229,44 @@ def judge(
                 if slot in truth and (mask is None or mask.hides(*slot)):
                     seen.add(slot)
                     if row[attribute.name + GIVEN_SUFFIX] is None:
-                        held_back.append((attribute, row))
+                        held_back.append(_HeldBack(fold, attribute, row, truth[slot]))
         majority = {name: _majority(counts) for name, counts in counted.items()}
-        for attribute, row in held_back:
-            slot = row["item_id"], attribute.name
-            judged[fold, slot] = _decide(
-                template, fold, attribute, row, truth[slot], key, majority[attribute.name]
-            )
+        for each in held_back:
+            judged[fold, each.slot] = _decide(template, each, key, majority[each.attribute.name])
     decisions = tuple(judged[place] for place in sorted(judged))
     return Judged(decisions, len(seen) - len({slot for _, slot in judged}), len(truth) - len(seen))
 
 
 def _majority(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
-    """The most frequent set of values, the first by name of several."""
+    """Return the most frequent set of values, the first by name of several."""
     return min(counts, key=lambda values: (-counts[values], values)) if counts else ()
 
 
+@dataclass(frozen=True, slots=True)
+class _HeldBack:
+    """A slot that a fold held back. row: of its items table; accepted: the true values."""
+
+    fold: int
+    attribute: Attribute
+    row: Mapping[str, Any]
+    accepted: tuple[str, ...]
+
+    @property
+    def slot(self) -> Slot:
+        return self.row["item_id"], self.attribute.name
+
+
 def _decide(
-    template: Template,
-    fold: int,
-    attribute: Attribute,
-    row: Mapping[str, Any],
-    accepted: tuple[str, ...],
-    key: Key,
-    baseline: tuple[str, ...],
+    template: Template, held_back: _HeldBack, key: Key, baseline: tuple[str, ...]
 ) -> Decision:
+    """Return the decision on a slot. baseline: the most frequent values among labelled rows."""
+    attribute, row, accepted = held_back.attribute, held_back.row, held_back.accepted
     provenance = row[attribute.name + PROVENANCE_SUFFIX] or {}
     value = texts_of(attribute, row[attribute.name])
     candidate = value or texts_of_candidate(attribute, provenance.get("candidate"))
     several = attribute.type is AttributeType.MULTI_ENUM
     return Decision(
-        fold=fold,
+        fold=held_back.fold,
         item_id=row["item_id"],
         attribute=attribute.name,
         accepted=accepted,
@@ -296,7 +305,7 @@ def _confidence(provenance: Mapping[str, Any]) -> float | None:
 
 
 def _evidence(provenance: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """The span and its field, or the picture, short and for people."""
+    """Return the span and its field, or the picture, short and for people."""
     evidence = provenance.get("evidence") or {}
     picture = evidence.get("image")
     where = evidence.get("field") or ""

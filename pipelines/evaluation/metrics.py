@@ -211,7 +211,7 @@ def _own_scores(slots: Slots) -> Scores:
 
 
 def _mean_measures(each: Sequence[Measures]) -> Measures:
-    """The mean of every measure over the attributes where it is defined."""
+    """Return the mean of every measure over the attributes where it is defined."""
 
     def mean(get: Callable[[Measures], float | None]) -> float | None:
         return mean_of(map(get, each))
@@ -264,8 +264,8 @@ def _all_classes(slots: Slots, sweep: Sweep) -> tuple[Classes, ...]:
 
 
 def _oracle_threshold(slots: Slots, sweep: Sweep) -> float | None:
-    """The threshold of the best F1 over the classes, the highest of equals; None without any
-    candidate.
+    """Return the threshold of the best F1 over the classes, the highest of equals; None without
+    any candidate.
     """
     if not len(sweep.threshold):
         return None

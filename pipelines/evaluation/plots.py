@@ -106,7 +106,7 @@ def _draw_curve(axes: Axes, metrics: Metrics, other: Metrics | None) -> None:
 
 
 def _marker(curve: Sequence[CurvePoint]) -> str:
-    """A single point is no line and needs a mark."""
+    """Return the marker: a single point is not a line and has to be marked."""
     return "s" if len(curve) == 1 else ""
 
 
@@ -131,8 +131,8 @@ def _draw_reliability(upper: Axes, lower: Axes, bins: Sequence[Bin]) -> None:
 
 
 def _as_svg(figure: Any, name: str) -> str:
-    """The figure as an element for a page: no prologue, no metadata, no style of the whole page,
-    ids of its own.
+    """Return the figure as an element for a page: no prologue, no metadata, no style of the
+    whole page, ids of its own.
     """
     stream = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}

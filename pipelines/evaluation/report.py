@@ -51,10 +51,12 @@ _TOLD_ELSEWHERE = ("title", "notes", "usage", "compared_with")
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """Another run to compare with, and how to call it."""
+    """Another run to compare with, and how to call it. replicates, seed: of the bootstrap."""
 
     name: str
     decisions: Sequence[Decision]
+    replicates: int = REPLICATES
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,7 @@ def write_report(
     about: Mapping[str, Any],
     against: Against | None = None,
     images_root: str | None = None,
-    *,
     limits: ImageLimits | None = None,
-    replicates: int = REPLICATES,
-    seed: int = 0,
 ) -> Report:
     """Measure the decisions and write report.json and report.html to `folder`, which is made when
     missing.
@@ -111,15 +110,16 @@ def write_report(
         where it is known.
     images_root: where picture references start; None shows no pictures.
     limits: what decoding a picture may cost; the command line's defaults when None.
-    replicates, seed: of the bootstrap.
     Raises ValueError when the run cannot be compared (`compare.compare`), OSError when a file
     cannot be written.
     """
     metrics = measure(decisions)
-    other = measure(against.decisions) if against else None
-    comparison = (
-        compare(decisions, against.decisions, replicates=replicates, seed=seed) if against else None
-    )
+    other = comparison = None
+    if against:
+        other = measure(against.decisions)
+        comparison = compare(
+            decisions, against.decisions, replicates=against.replicates, seed=against.seed
+        )
     examples = [
         _example(each, images_root, limits or ImageLimits()) for each in most_wrong(decisions)
     ]
@@ -133,8 +133,8 @@ def write_report(
 
 
 def most_wrong(decisions: Sequence[Decision]) -> list[Decision]:
-    """The wrong answers of highest confidence, at most MAX_EXAMPLES and MAX_EXAMPLES_AN_ATTRIBUTE
-    of an attribute.
+    """Return the wrong answers of highest confidence, at most MAX_EXAMPLES and
+    MAX_EXAMPLES_AN_ATTRIBUTE of an attribute.
 
     An answer is wrong when any value of it is not right; of a value without a confidence nothing is
     known, it comes last.
@@ -157,7 +157,9 @@ def most_wrong(decisions: Sequence[Decision]) -> list[Decision]:
 
 
 def _storable(value: Any) -> Any:
-    """The value as JSON can hold it: half surrogates as escapes, what is no JSON as its text."""
+    """Return the value as JSON can hold it: half surrogates as escapes, what is no JSON as its
+    text.
+    """
     if isinstance(value, Mapping):
         return {_storable(str(key)): _storable(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -173,7 +175,7 @@ def _as_json(
     comparison: Comparison | None,
     examples: Sequence[Example],
 ) -> bytes:
-    """The whole report without thumbnails; numbers that are not finite become null."""
+    """Return the whole report without thumbnails; numbers that are not finite become null."""
     plain = [
         replace(example, pictures=tuple(map(_without_thumbnail, example.pictures)))
         for example in examples
@@ -259,7 +261,7 @@ def _shown(value: Any) -> Any:
 
 
 def _fact(value: Any) -> str:
-    """A value of `about` in one line."""
+    """Return a value of `about` in one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_fact(each)}" for key, each in value.items())
     if isinstance(value, (list, tuple)):

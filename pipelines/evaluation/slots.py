@@ -42,7 +42,7 @@ class Slots:
     baseline_predicted: Array
 
     def only(self, mask: Array) -> Slots:
-        """The slots where `mask`, an array of booleans, says so."""
+        """Return the slots where `mask`, an array of booleans, says so."""
         return Slots(*(getattr(self, field.name)[mask] for field in fields(self)))
 
     @property
@@ -52,7 +52,7 @@ class Slots:
 
 
 def as_slots(decisions: Sequence[Decision]) -> Slots:
-    """The decisions as columns, in their order."""
+    """Return the decisions as columns, in their order."""
     kinds = {
         "answered": bool,
         "confidence": np.float64,
@@ -72,7 +72,7 @@ def as_slots(decisions: Sequence[Decision]) -> Slots:
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """A share, None when there is no whole.
+    """Return a share; None when nothing was counted.
 
     >>> ratio(1, 4), ratio(0, 0)
     (0.25, None)
@@ -96,6 +96,6 @@ def scores(matched: int, predicted: int, expected: int) -> Scores:
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
-    """The mean of the values that are there."""
+    """Return the mean of the values that are there."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None

@@ -64,7 +64,7 @@ def _table(title: str, first: str, *columns: str) -> Table:
 
 
 def _plain(text: str) -> Text:
-    """The text as it is, whatever it holds that rich takes for markup."""
+    """Return the text as it is, whatever it holds that rich takes for markup."""
     return Text(printable(text))
 
 

@@ -55,7 +55,7 @@ class TruthFound:
             self.unreadable.setdefault(attribute.name, []).append(problem)
 
     def notes(self) -> Iterator[str]:
-        """What was left out of the truth, in sentences for the report."""
+        """Yield what was left out of the truth, in sentences for the report."""
         for name, problems in sorted(self.unreadable.items()):
             examples = "; ".join(list(dict.fromkeys(problems))[:MAX_EXAMPLES])
             yield f"Unreadable truth of {name}, left out: {len(problems):,}, for example {examples}"
@@ -79,7 +79,7 @@ class TruthFound:
 def read_truth(
     template: Template, path: str, ids: frozenset[str], limits: ReadLimits | None = None
 ) -> TruthFound:
-    """A truth file in the template's terms.
+    """Return a truth file in the template's terms.
 
     Its lines are {<id>, hidden: {field: value}} or {<id>, attribute, value}.
 
@@ -137,7 +137,7 @@ def _no_id_matches(path: str, examples: Sequence[str], ids: Iterable[str]) -> st
 
 
 class Problems:
-    """Distinct problems of a truth file, told all at once."""
+    """Distinct problems of a truth file, reported all at once."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -158,7 +158,7 @@ class Problems:
 
 
 def _id_of(template: Template, row: Mapping[str, Any]) -> str | None:
-    """The item id of a truth line, as the normaliser would write it."""
+    """Return the item id of a truth line, as the normaliser would write it."""
     for name in dict.fromkeys([*template.record.id, "id", "item_id"]):
         text = as_text(row.get(name))
         if text is not None and text.strip():
@@ -252,8 +252,8 @@ class LabelReader:
     def read_line(
         self, attribute: Attribute, row: Mapping[str, Any]
     ) -> Iterator[tuple[tuple[str, ...] | None, str]]:
-        """The readings of a line's value or values: of a multi-valued attribute all hold, of
-        another any is right.
+        """Yield the readings of a line's value or values: of a multi-valued attribute all hold,
+        of another any is right.
         """
         given = row["values"] if "values" in row else row.get("value")
         if isinstance(given, list) and given and attribute.type is not AttributeType.MULTI_ENUM:

@@ -87,7 +87,9 @@ def reference_labels(template: Template, files: Sequence[str], limits: ReadLimit
 def read_catalog(
     files: Sequence[str], input_format: str | None, limits: ReadLimits, option: str
 ) -> Iterator[dict[str, Any]]:
-    """The cells of every record that can be read; those that cannot are the run's business."""
+    """Yield the cells of every record that can be read; those that cannot are the run's
+    business.
+    """
     try:
         splits = plan_splits(files, input_format=input_format)
     except InputRefusedError as error:
@@ -109,8 +111,8 @@ def _with_ids(request: Request) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def plain_catalog(request: Request) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The ids that are run on, and the files that hold them: the user's own unless there is a
-    limit.
+    """Return the ids that are run on, and the files that hold them: the user's own unless there
+    is a limit.
     """
     ids = frozenset(item_id for item_id, _ in _with_ids(request))
     if not request.limit:
@@ -121,8 +123,8 @@ def plain_catalog(request: Request) -> tuple[frozenset[str], tuple[str, ...]]:
 
 
 def first_by_hash(ids: Iterable[str], limit: int) -> frozenset[str]:
-    """The first ids by a hash, so that any run with this limit takes the same and a larger limit
-    takes them too.
+    """Return the first ids by a hash, so that any run with this limit takes the same and a
+    larger limit takes them too.
     """
     return frozenset(
         sorted(ids, key=lambda item_id: hashlib.blake2b(item_id.encode()).digest())[:limit]
@@ -143,8 +145,8 @@ def benchmark_rows(request: Request, protocol: str) -> dict[str, dict[str, Any]]
 
 
 def write_catalog(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows as JSON lines; half surrogates become escapes, which JSON reads as what they
-    were.
+    """Return the rows as JSON lines; half surrogates become escapes, which JSON reads as what
+    they were.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
@@ -155,7 +157,7 @@ def write_catalog(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _json_cell(cell: Any) -> Any:
-    """The cell as JSON has it: a map of Parquet, which comes as pairs, is an object."""
+    """Return the cell as JSON has it: a map of Parquet, which comes as pairs, is an object."""
     pairs = as_mapping(cell, ColumnFormat()) if isinstance(cell, list) else None
     return cell if pairs is None else pairs
 

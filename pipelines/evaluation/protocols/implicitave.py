@@ -22,7 +22,7 @@ FASHION = "Clothing_Shoes_and_Jewelry"
 
 
 def department_group(domain: str) -> str:
-    """The group of departments that share ImplicitAVE's lists of values.
+    """Return the group of departments that share ImplicitAVE's lists of values.
 
     >>> department_group("Food"), department_group("Footwear")
     ('Food', 'Clothing_Shoes_and_Jewelry')

@@ -141,7 +141,7 @@ def test_stray_file_is_refused(tmp_path):
     (tmp_path / "greet").mkdir()
     (tmp_path / "greet" / "draft.md").write_bytes(source())
     with pytest.raises(
-        PromptError, match=r"prompts/greet/draft.md: is no prompt; files are named 1.md"
+        PromptError, match=r"prompts/greet/draft.md: is not a prompt; files are named 1.md"
     ):
         read_prompts(tmp_path)
 

@@ -80,7 +80,6 @@ class Page(HTMLParser):
 def written(
     tmp_path: Path, decisions: list[Decision], about: dict[str, Any] | None = None, **options: Any
 ) -> Page:
-    options = {"replicates": 20} | options
     report = write_report(
         tmp_path / "report", decisions, ABOUT if about is None else about, **options
     )
@@ -110,7 +109,7 @@ def test_catalog_texts_are_shown_and_never_obeyed(tmp_path: Path) -> None:
         tmp_path,
         hostile(HOSTILE),
         about,
-        against=Against(HOSTILE, hostile(HOSTILE)),
+        against=Against(HOSTILE, hostile(HOSTILE), 20),
         images_root=str(tmp_path),
     )
     tags = Counter(tag for tag, _ in page.tags)
@@ -128,7 +127,9 @@ def test_the_page_is_whole(tmp_path: Path) -> None:
     """
     picture(tmp_path / "a.png")
     slots = [*CASE, wrong(9, images=("a.png",))]
-    page = written(tmp_path, slots, against=Against("last week", slots), images_root=str(tmp_path))
+    page = written(
+        tmp_path, slots, against=Against("last week", slots, 20), images_root=str(tmp_path)
+    )
     html = (tmp_path / "report" / "report.html").read_text("utf-8")
     assert not re.search(r"https?:|//\w|@import", re.sub(r"base64,[\w+/=]+", "", html))
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.all("src"))
@@ -149,9 +150,7 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     """Reports of the same decisions are the same files: no date, no random id."""
     slots = run(30, 0.7, seed=1)
     for name in ("one", "two"):
-        write_report(
-            tmp_path / name, slots, ABOUT, Against("other", run(30, 0.6, seed=2)), replicates=20
-        )
+        write_report(tmp_path / name, slots, ABOUT, Against("other", run(30, 0.6, seed=2), 20))
     for file in ("report.json", "report.html"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
@@ -164,9 +163,8 @@ def test_json_says_what_the_page_says(tmp_path: Path) -> None:
         tmp_path / "new" / "folder",
         slots,
         ABOUT,
-        Against("other", slots),
+        Against("other", slots, 20),
         str(tmp_path),
-        replicates=20,
     )
     content = json.loads(report.json_path.read_bytes())
     assert msgspec.convert(content["metrics"], Metrics) == report.metrics == measure(slots)
@@ -271,7 +269,7 @@ def test_sections_appear_where_there_is_something_to_say(tmp_path: Path) -> None
     assert "None" not in few.text
     assert "–" in few.text
     full = written(
-        tmp_path, run(30, 0.7, seed=1), against=Against("last week", run(30, 0.6, seed=2))
+        tmp_path, run(30, 0.7, seed=1), against=Against("last week", run(30, 0.6, seed=2), 20)
     )
     for present in (
         "WDC-PAVE",
