@@ -138,7 +138,7 @@ class Shop:
         output: str = "out",
         report: bool = False,
     ) -> Run:
-        return start([*self._arguments(inputs), *options], self.folder / output, report=report)
+        return start([*self.arguments(inputs), *options], self.folder / output, report=report)
 
     def run_as_user(
         self, *inputs: Path | str, options: Sequence[str] = (), output: str = "out"
@@ -151,12 +151,13 @@ class Shop:
             pytest.skip(
                 "root may read and write everything, and there is no setpriv to give that up"
             )
-        arguments = [*self._arguments(inputs), *options, "--output", str(self.folder / output)]
+        arguments = [*self.arguments(inputs), *options, "--output", str(self.folder / output)]
         command = [*plain, sys.executable, "-m", "pipelines.enrich", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         return Run(done.returncode, self.folder / output, done.stdout, done.stderr)
 
-    def _arguments(self, inputs: Sequence[Path | str]) -> list[str]:
+    def arguments(self, inputs: Sequence[Path | str]) -> list[str]:
+        """The command line of a run on these inputs, without its output."""
         template = self.folder / "template.yaml"
         template.write_text(self.template)
         arguments = [

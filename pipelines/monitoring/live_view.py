@@ -152,9 +152,7 @@ def live_view(mode: str, heartbeat_dir: str, stream: TextIO) -> Iterator[None]:
         yield
         return
     on_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    surface = (
-        _on_terminal(stream) if on_terminal else _as_log(stream, at_least_one=mode == "always")
-    )
+    surface = _on_terminal(stream) if on_terminal else as_log(stream, at_least_one=mode == "always")
     with surface as show, _polled(heartbeat_dir, show):
         yield
 
@@ -180,7 +178,11 @@ def _on_terminal(stream: TextIO) -> Iterator[Show]:
 
 
 @contextmanager
-def _as_log(stream: TextIO, *, at_least_one: bool) -> Iterator[Show]:
+def as_log(stream: TextIO, *, at_least_one: bool) -> Iterator[Show]:
+    """The view where there is no terminal: one line every LOG_INTERVAL_SECS, and a last one.
+
+    at_least_one: whether the last line is written too where no other was.
+    """
     shown_secs = 0.0
 
     def show(lines: Sequence[StageLine], seconds: float, beats: Beats, finished: bool) -> None:

@@ -113,10 +113,10 @@ def _pairs(
     elif table == "quarantine":
         yield _whole(before, olds), _whole(after, news)
     else:
-        yield from _divided_otherwise((before, olds.values()), (after, news.values()))
+        yield from divided_alike((before, olds.values()), (after, news.values()))
 
 
-def _divided_otherwise(
+def divided_alike(
     *sides: tuple[SnapshotInfo, Iterable[DataFile]],
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Rows of equal ids of two snapshots with different numbers of buckets.

@@ -51,7 +51,7 @@ def mugs(shop: Shop) -> Shop:
 
 
 def given(shop: Shop, catalog: Path, *options: str) -> list[str]:
-    return [*shop._arguments([catalog]), *options, "--output", str(shop.folder / "out")]
+    return [*shop.arguments([catalog]), *options, "--output", str(shop.folder / "out")]
 
 
 @needs_data

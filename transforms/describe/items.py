@@ -74,7 +74,7 @@ class DescribeConfig:
     rehearsal: Rates | None = None
 
 
-class _Jobs(beam.DoFn):
+class MakeJobs(beam.DoFn):
     """Buckets → KV[part, DescribeJob]; an item on which this program fails gets its answer, a
     failure, at once.
     """
@@ -252,7 +252,7 @@ class DescribeItems(beam.PTransform):
             _USAGE, main="answers"
         )
         sides = () if self.pool is None else (self.pool,)
-        making = beam.ParDo(_Jobs(self.config, self.heartbeat_dir), *sides)
+        making = beam.ParDo(MakeJobs(self.config, self.heartbeat_dir), *sides)
         jobs = buckets | "Jobs" >> making.with_outputs(_FAILED, main="jobs")
         outputs = (
             jobs.jobs

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipelines.monitoring.live_view import LOG_INTERVAL_SECS, _as_log, live_view, plain_line, render
+from pipelines.monitoring.live_view import LOG_INTERVAL_SECS, as_log, live_view, plain_line, render
 from pipelines.monitoring.progress import STAGES, StageLine, Tracker, calls_of, failures_of
 from schemas.elements import Item, RawRecord, Record
 from transforms.embed.text_vectors import BATCH_TEXTS, embed_items
@@ -226,7 +226,7 @@ def test_a_log_gets_its_last_line_when_the_run_ends(tmp_path: Path) -> None:
 def test_a_log_gets_a_line_an_interval(tmp_path: Path) -> None:
     """Off a terminal a line is written once an interval, and a last one when the run ends."""
     stream, lines = io.StringIO(), [StageLine("records read", "running", 9)]
-    with _as_log(stream, at_least_one=False) as show:
+    with as_log(stream, at_least_one=False) as show:
         for seconds in range(2 * LOG_INTERVAL_SECS + 5):
             show(lines, float(seconds), {}, False)
         show(lines, 2.0 * LOG_INTERVAL_SECS + 5, {}, True)

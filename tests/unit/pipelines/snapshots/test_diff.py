@@ -18,9 +18,9 @@ from pipelines.snapshots.diff import (
     REMOVED,
     ROWS_AT_ONCE,
     Difference,
-    _divided_otherwise,
     add_items,
     diff,
+    divided_alike,
 )
 from pipelines.snapshots.history import SnapshotInfo
 from transforms.runtime.buckets import bucket_of
@@ -175,7 +175,7 @@ def test_what_does_not_fit_at_once_is_compared_in_parts(tmp_path: Path) -> None:
         for start, color in ((0, "red"), (20_000, "blue"))
     )
     sides = [thin_snapshot(tmp_path, name, of, n) for name, of, n in (("a", old, 2), ("b", new, 3))]
-    pairs = list(_divided_otherwise(*((info, info.files) for info in sides)))
+    pairs = list(divided_alike(*((info, info.files) for info in sides)))
     assert len(pairs) == 2
     assert max(each.num_rows for pair in pairs for each in pair) < ROWS_AT_ONCE
     found = diff(*sides)

@@ -32,7 +32,7 @@ from transforms.caching.answers import AnswerStore
 from transforms.describe.ask import ModelSession, describe_part, job_key, run_dialogues
 from transforms.describe.budget import Amount, Budget, OwnBudgetShare
 from transforms.describe.conversation import RequestBroker
-from transforms.describe.items import DescribeConfig, DescribeItems, _Jobs
+from transforms.describe.items import DescribeConfig, DescribeItems, MakeJobs
 from transforms.describe.prompts import AskOptions
 from transforms.fill.cascade import fill_item
 from transforms.models.chat import ChatAnswer, ChatRequest
@@ -53,9 +53,9 @@ SHOP = Template.model_validate(
 )
 
 
-def ready(config: DescribeConfig) -> _Jobs:
+def ready(config: DescribeConfig) -> MakeJobs:
     """The step that makes jobs, as a worker has it."""
-    jobs = _Jobs(config)
+    jobs = MakeJobs(config)
     jobs.setup()
     return jobs
 
