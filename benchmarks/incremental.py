@@ -82,7 +82,7 @@ def change(path: Path, share: float) -> int:
 
 
 def bare_seconds(path: Path) -> float:
-    """Read with pyarrow, look at every row, hash every line: what nobody can do without."""
+    """Read with pyarrow, look at every row, hash every line: what any implementation has to do."""
     began = time.monotonic()
     table = pj.read_json(path)
     rows = sum(batch.num_rows for batch in table.to_batches())
@@ -139,11 +139,11 @@ def run_job(folder: Path, workers: int, more: list[str]) -> dict[str, Any]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     memory = Memory(process.pid)
     memory.start()
-    told, _ = process.communicate()
+    output, _ = process.communicate()
     memory.done = True
     seconds = time.monotonic() - began
     if process.returncode:
-        raise RuntimeError(told)
+        raise RuntimeError(output)
     snapshot = os.path.realpath(folder / "out" / "current")
     manifest = json.loads(Path(snapshot, "manifest.json").read_text())
     return {
@@ -184,10 +184,10 @@ def measure_model(
         )
         calls, changed = server.calls, change(catalog, 0.01)
         second = run_job(folder, workers, asked)
-        told = {"changed": changed, "server_calls": server.calls - calls}
+        counts = {"changed": changed, "server_calls": server.calls - calls}
         share = round(second["seconds"] / first["seconds"], 4)
         print(
-            json.dumps({"run": "changed, asked"} | second | told | {"share_of_first": share}),
+            json.dumps({"run": "changed, asked"} | second | counts | {"share_of_first": share}),
             flush=True,
         )
 

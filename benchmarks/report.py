@@ -93,12 +93,13 @@ def measured(what: str, snapshot: str, folder: Path) -> dict[str, Any]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     memory = Memory(process.pid)
     memory.start()
-    told, _ = process.communicate()
+    output, _ = process.communicate()
     memory.done = True
     if process.returncode:
         raise RuntimeError(f"{what} broke off")
     seconds = round(time.monotonic() - began, 1)
-    return {"run": what, "seconds": seconds, "peak_mib": round(memory.peak_mib)} | json.loads(told)
+    result = {"run": what, "seconds": seconds, "peak_mib": round(memory.peak_mib)}
+    return result | json.loads(output)
 
 
 def gate(snapshot: str, folder: Path) -> dict[str, Any]:

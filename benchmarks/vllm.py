@@ -228,10 +228,10 @@ def ask_vllm(python: str) -> tuple[str, str]:
         "import vllm; from vllm.platforms import current_platform as p; print(p.device_type, "
         "vllm.__version__)"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [python, "-P", "-c", question], stdout=subprocess.PIPE, text=True, check=True
     ).stdout
-    device, version = told.splitlines()[-1].split()
+    device, version = output.splitlines()[-1].split()
     return device, version
 
 
@@ -259,7 +259,7 @@ def plan_of(options: argparse.Namespace, folder: Path) -> Plan:
         "--max-num-batched-tokens",
         str(size.batched_tokens),
     ]
-    # Of a model that is named by a hub id nobody knows the size here.
+    # The size of a model that is named by a hub id is not known here.
     fits = bool(weights_gib) and 2 * (1.3 * weights_gib + size.cpu_cache_gib + 2) <= free_gib(
         device
     )

@@ -20,7 +20,7 @@ from schemas.elements import MODEL_ANSWER
 from transforms.runtime.parquet import read_parquet
 
 REPLAY_EPILOG = """examples:
-  catalog-enrich replay out --reason required-missing --template mended.yaml
+  catalog-enrich replay out --reason required-missing --template fixed.yaml
   catalog-enrich replay out --reason malformed-json record-too-large --dry-run
 
 The records are read from the quarantine table, as they came; what passes now leaves it.
