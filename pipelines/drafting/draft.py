@@ -21,13 +21,14 @@ from pipelines.drafting.profile import Profile
 from pipelines.drafting.record import Identity, PictureColumns, find_times, null_words
 from pipelines.drafting.shapes import ONE_VALUE
 from pipelines.monitoring.terminal import printable
+from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.columns import FIXED_ITEM_COLUMNS
 
 MAX_NAME_CHARS = 40
 MAX_EXAMPLE_CHARS = 40
 MAX_FLOW_VALUES = 12
-FILLED_TYPES = frozenset(["enum", "multi_enum", "category", "number", "boolean"])
+FILLED_TYPES = frozenset(kind.value for kind in AttributeType if kind.spec.is_drafted_filled)
 YAML_WIDTH = 110
 
 

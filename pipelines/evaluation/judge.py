@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.decisions import Decision
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.extraction.cells import as_text, is_null
 from transforms.extraction.plain_text import to_single_line
 from transforms.items.mask import Mask
@@ -72,31 +71,14 @@ def texts_of(attribute: Attribute, value: Any) -> tuple[str, ...]:
     A number is written with ten digits, a boolean as yes or no; a localized text has none, as
     nothing fills it.
     """
-    if value is None or attribute.type is AttributeType.LOCALIZED:
-        return ()
-    if isinstance(value, list | tuple):
-        return tuple(dict.fromkeys(str(entry) for entry in value))
-    if isinstance(value, bool):
-        return ("yes" if value else "no",)
-    return (f"{value:.10g}" if isinstance(value, int | float) else str(value),)
+    return () if value is None else operations_of(attribute).texts(value)
 
 
 def texts_of_candidate(attribute: Attribute, candidate: str | None) -> tuple[str, ...]:
     """Return the values of `candidate` in a provenance, where a multi-valued one is a JSON list."""
     if candidate is None or not candidate.strip():
         return ()
-    if attribute.type is AttributeType.MULTI_ENUM:
-        try:
-            entries = orjson.loads(candidate)
-        except orjson.JSONDecodeError:
-            entries = candidate
-        return texts_of(attribute, entries if isinstance(entries, list) else [candidate])
-    if attribute.type is AttributeType.NUMBER:
-        number = _number(candidate)
-        return (candidate,) if number is None else texts_of(attribute, number)
-    if attribute.type is AttributeType.BOOLEAN:
-        return texts_of(attribute, candidate.strip().casefold() in ("true", "yes", "1"))
-    return (candidate,)
+    return operations_of(attribute).candidate_texts(candidate)
 
 
 def same_text(_attribute: Attribute, text: str) -> str:
@@ -107,21 +89,12 @@ def same_text(_attribute: Attribute, text: str) -> str:
 def same_value(attribute: Attribute, text: str) -> str:
     """Key of the usual comparison: numbers to six digits, other texts without case and spacing.
 
-    >>> weight = Attribute(name="weight", type=AttributeType.NUMBER, unit="g")
-    >>> brand = Attribute(name="brand", type=AttributeType.STRING)
+    >>> weight = Attribute(name="weight", type="number", unit="g")
+    >>> brand = Attribute(name="brand", type="string")
     >>> same_value(weight, "453.59237"), same_value(brand, " Arla  KO")
     ('453.592', 'arla ko')
     """
-    number = _number(text) if attribute.type is AttributeType.NUMBER else None
-    return to_single_line(text).casefold() if number is None else f"{number:.6g}"
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    return operations_of(attribute).comparison_key(text)
 
 
 def rung_of(method: str | None) -> str:
@@ -264,7 +237,7 @@ def _decide(
     provenance = row[attribute.name + PROVENANCE_SUFFIX] or {}
     value = texts_of(attribute, row[attribute.name])
     candidate = value or texts_of_candidate(attribute, provenance.get("candidate"))
-    several = attribute.type is AttributeType.MULTI_ENUM
+    several = attribute.spec.is_list
     return Decision(
         fold=held_back.fold,
         item_id=row["item_id"],

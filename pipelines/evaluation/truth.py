@@ -10,13 +10,14 @@ from typing import Any
 from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import Slot, texts_of
 from pipelines.evaluation.protocols.catalogs import MAX_EXAMPLES, NO_RECORD, Request, read_catalog
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import Reject
 from schemas.template import ColumnFormat, Template, split_source
+from transforms.attribute_types.contract import CellReader
+from transforms.attribute_types.reading import shorten
+from transforms.attribute_types.registry import operations_of
 from transforms.extraction.cells import as_mapping, as_text, is_null
 from transforms.normalise.records import Normaliser
-from transforms.normalise.values import CellReader, compile_reader, shorten
 from transforms.readers import ReadLimits
 
 
@@ -256,7 +257,7 @@ class LabelReader:
         of another any is right.
         """
         given = row["values"] if "values" in row else row.get("value")
-        if isinstance(given, list) and given and attribute.type is not AttributeType.MULTI_ENUM:
+        if isinstance(given, list) and given and not attribute.spec.is_list:
             yield from (self.read(attribute, value) for value in given)
         else:
             yield self.read(attribute, given)
@@ -269,7 +270,7 @@ class LabelReader:
         if is_null(cell, absent):
             return (), ""
         if attribute.name not in self._readers:
-            self._readers[attribute.name] = compile_reader(attribute)
+            self._readers[attribute.name] = operations_of(attribute).reader(attribute, ())
         columns = [split_source(source, self._template.columns) for source in attribute.from_]
         formats = [
             (ColumnFormat(), False),

@@ -13,7 +13,6 @@ import apache_beam as beam
 from pipelines.configuration.config import Plan
 from pipelines.run.work import POOL, TEXT_VECTORS, Carry, Delta
 from pipelines.snapshots.layout import RunDirs
-from schemas.attribute_types.registry import AttributeType
 from schemas.elements import ImageRef
 from transforms.consistency.outliers import FindOutliers
 from transforms.consistency.shared_content import FindSharedContent
@@ -318,7 +317,7 @@ def _contradictions(prepared: Prepared, plan: Plan, dirs: RunDirs) -> beam.PColl
         contradictions.findings,
         buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, dirs.spool),
     ]
-    if any(attribute.type is AttributeType.NUMBER for attribute in plan.template.attributes):
+    if any(attribute.spec.is_number for attribute in plan.template.attributes):
         again = _assembled(prepared, None, "Assemble to score")
         found.append((buckets, again) | "Outliers" >> FindOutliers(plan.template))
     return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(dirs.spool)

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from schemas.attributes import Attribute
 
 
-class CategorySpec(TypeSpec):
-    """One value of a taxonomy; its values are paths, `Food > Dairy > Milk`."""
+class EnumSpec(TypeSpec):
+    """One value of a list, which a vocabulary may make."""
 
+    options = frozenset({"vocabulary"})
     has_closed_list = True
     is_drafted_filled = True
 
@@ -26,10 +27,11 @@ class CategorySpec(TypeSpec):
         return f'One of {listed(offered)}, or "{UNKNOWN}".'
 
 
-class EnumSpec(CategorySpec):
-    """One value of a list, which a vocabulary may make."""
+class CategorySpec(EnumSpec):
+    """One value of a taxonomy; its values are paths, `Food > Dairy > Milk`."""
 
-    options = frozenset({"vocabulary"})
+    options = frozenset()
+    is_taxonomy = True
 
 
 class MultiEnumSpec(TypeSpec):

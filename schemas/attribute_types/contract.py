@@ -29,7 +29,9 @@ class TypeSpec(ABC):
     options: keys of the template entry that only some types take.
     has_closed_list: the template lists the values, which may be checked, counted and offered.
     is_list: an item has several values, and they have a frame of their own in the gate.
+    is_taxonomy: the values are paths, of which one may lie above another.
     is_number: values are counted in bins, and compared with those of similar items.
+    is_free_text: a value is no longer than the attribute's `max_length`.
     takes_role: a value may be the item's title or text, from which others are filled.
     is_fillable: a missing value may be filled.
     is_drafted_filled: a drafted template fills missing values, as a wrong one is unlikely enough.
@@ -38,7 +40,9 @@ class TypeSpec(ABC):
     options: ClassVar[frozenset[str]] = frozenset()
     has_closed_list: ClassVar[bool] = False
     is_list: ClassVar[bool] = False
+    is_taxonomy: ClassVar[bool] = False
     is_number: ClassVar[bool] = False
+    is_free_text: ClassVar[bool] = False
     takes_role: ClassVar[bool] = False
     is_fillable: ClassVar[bool] = True
     is_drafted_filled: ClassVar[bool] = False

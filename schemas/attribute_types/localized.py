@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class LocalizedSpec(StringSpec):
     """The same text in several languages; a translation that is missing is not filled."""
 
+    is_free_text = False  # checked language by language while it is read
     is_fillable = False
 
     def arrow_type(self, _attribute: Attribute) -> pa.DataType:

@@ -17,7 +17,7 @@ from schemas.attribute_types.string import StringSpec
 class AttributeType(StrEnum):
     """What kind of value an attribute holds; `spec` says all that follows from it.
 
-    >>> AttributeType("multi_enum").spec.has_closed_list
+    >>> AttributeType.MULTI_ENUM.spec.has_closed_list
     True
     """
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class StringSpec(TypeSpec):
     """A text, with a greatest length and a pattern if the template gives one."""
 
+    is_free_text = True
     takes_role = True
 
     def stored_pattern(self, attribute: Attribute) -> str | None:

@@ -24,7 +24,6 @@ from typing import NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import Bucket, Finding, Flag, Item
 from schemas.template import Template
@@ -79,9 +78,7 @@ def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, si
     takes pictures as
       evidence: a thing's price, say, is not on its picture.
     """
-    numbers = [
-        attribute for attribute in template.attributes if attribute.type is AttributeType.NUMBER
-    ]
+    numbers = [attribute for attribute in template.attributes if attribute.spec.is_number]
     names = [
         attribute.name for attribute in numbers if not vectors or "image" in attribute.evidence
     ]

@@ -22,9 +22,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, fold, shown_text
 from transforms.consistency.within_item import STAGE
@@ -53,9 +53,6 @@ MIN_SPELLED_CHARS = 8
 MIN_HASH_BITS = 8
 _MAX_TITLES_OF_ITEM, _MAX_TITLE_CHARS = 4, 200
 _FILLERS = frozenset({"the", "a", "an", "of", "and", "in", "on", "for", "with", "to"})
-_SINGLE = frozenset(
-    {AttributeType.ENUM, AttributeType.NUMBER, AttributeType.BOOLEAN, AttributeType.CATEGORY}
-)
 _PICTURE, _TEXT = "picture", "text"
 _OTHER_VALUE, _TALLIES = "same-item-other-value", "tallies"
 
@@ -76,7 +73,8 @@ def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemD
             shown_text(format_value(attribute, item.record.values[attribute.name]), 40),
         )
         for attribute in template.attributes
-        if attribute.type in _SINGLE and attribute.name in item.record.values
+        if attribute.name in item.record.values
+        and operations_of(attribute).is_compared_across_items
     )
     held = {}
     for content, place, text in [*_pictures(item), *_texts(template, item)]:
@@ -126,7 +124,7 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
 def _own_values(template: Template, item: Item, name: str, title: str) -> list[tuple[int, int]]:
     """Where the title states the record's own value of a closed list that is no category."""
     attribute, given = template.by_name[name], item.record.values.get(name)
-    if given is None or attribute.type not in (AttributeType.ENUM, AttributeType.MULTI_ENUM):
+    if given is None or not attribute.spec.has_closed_list or attribute.spec.is_taxonomy:
         return []
     own = set(given) if isinstance(given, list) else {given}
     return [(s.begin, s.end) for s in find_statements(template, attribute, title) if s.value in own]
@@ -137,7 +135,8 @@ def _stated(template: Template, text: str) -> tuple[tuple[str, str], ...]:
     return tuple(
         (attribute.name, value)
         for attribute in template.attributes
-        if attribute.type is AttributeType.ENUM
+        if attribute.spec.has_closed_list
+        and not (attribute.spec.is_list or attribute.spec.is_taxonomy)
         for value in sorted(
             {shown_text(str(s.value), 40) for s in find_statements(template, attribute, text)}
         )

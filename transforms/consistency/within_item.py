@@ -22,11 +22,11 @@ from typing import NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from schemas.attribute_types.registry import AttributeType
-from schemas.attributes import PATH_SEPARATOR, Attribute
+from schemas.attributes import Attribute
 from schemas.choices import Choice
 from schemas.elements import Bucket, EvidenceText, Finding, Flag, Item, Value
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import (
     _WORD,
@@ -92,11 +92,7 @@ def check_texts(template: Template, item: Item) -> Iterator[Check]:
     texts = [text for text in evidence_texts(template, item) if text.source == "text"]
     for attribute in template.attributes:
         given = item.record.values.get(attribute.name)
-        if given is None or attribute.type in (
-            AttributeType.MULTI_ENUM,
-            AttributeType.STRING,
-            AttributeType.LOCALIZED,
-        ):
+        if given is None or not operations_of(attribute).is_checked_against_texts:
             continue
         stated = [
             (text, s) for text in texts for s in find_statements(template, attribute, text.text)
@@ -106,7 +102,8 @@ def check_texts(template: Template, item: Item) -> Iterator[Check]:
         ]
         if not surely:
             continue
-        if any(_agree(attribute, given, statement.value) for _, statement in stated):
+        agree = operations_of(attribute).agree
+        if any(agree(given, statement.value) for _, statement in stated):
             yield Check("text-contradicts-value", attribute.name)
         else:
             yield Check(
@@ -185,7 +182,8 @@ def colors_of_values(attribute: Attribute) -> dict[str, tuple[str, ...]]:
     A list is one of colours when most of its values are named, or have a synonym that is named, in
     the palette.
     """
-    if attribute.type is not AttributeType.ENUM:
+    spec = attribute.spec
+    if not spec.has_closed_list or spec.is_list or spec.is_taxonomy:
         return {}
     return _colors_of_choices(attribute.values)
 
@@ -210,17 +208,6 @@ def _color_distance(one: str, other: str) -> float:
 
 def _place(template: Template, text: EvidenceText) -> Place:
     return "title" if is_title(template, text) else "text"
-
-
-def _agree(attribute: Attribute, given: Value, stated: Value) -> bool:
-    if attribute.type is AttributeType.NUMBER:
-        one, other = float(str(given)), float(str(stated))
-        return abs(one - other) <= _SAME_AMOUNT * abs(one)
-    if attribute.type is AttributeType.CATEGORY:
-        # "Fruit" and "Fruit > Apple" do not contradict each other
-        paths = sorted(f"{path}{PATH_SEPARATOR}" for path in (str(given), str(stated)))
-        return paths[1].startswith(paths[0])
-    return given == stated
 
 
 def _text_flag(

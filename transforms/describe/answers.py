@@ -16,8 +16,6 @@ from typing import Any
 import jsonschema
 import orjson
 
-from schemas.attribute_types.contract import UNKNOWN
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Evidence, Value
 from schemas.questions import (
@@ -30,7 +28,7 @@ from schemas.questions import (
 )
 from schemas.reasons import Effect, check_registered
 from schemas.template import Template
-from transforms.extraction.identifiers import normalise_identifier
+from transforms.attribute_types.registry import operations_of
 from transforms.extraction.plain_text import one_line
 from transforms.items.evidence import find_statements
 from transforms.models.chat import ChatAnswer
@@ -157,9 +155,10 @@ def judge(
     )
     said = content[attribute.name]
     place = content.get(attribute.name + SEEN_KEY)
-    if _is_unknown(attribute, said) or place == NOWHERE:
+    operations = operations_of(attribute)
+    if operations.is_unknown(said) or place == NOWHERE:
         return known
-    value = to_value(attribute, said)
+    value = operations.parse_answer(attribute, said)
     if value is None:
         evidence = Evidence(place or "", text=_shown(str(said)))
         return replace(known, evidence=evidence, reason="answer-off-schema")
@@ -170,42 +169,6 @@ def judge(
     if confidence < attribute.min_confidence:
         return replace(known, reason="below-threshold")
     return replace(known, value=value, source="model", reason=None)
-
-
-def _is_unknown(attribute: Attribute, said: Any) -> bool:
-    if attribute.type is AttributeType.MULTI_ENUM:
-        return not said
-    # Free text may come in any case; a closed list may hold the word itself, in another case.
-    return bool(
-        said == UNKNOWN
-        or (attribute.type is AttributeType.STRING and said.strip().casefold() == UNKNOWN)
-    )
-
-
-def to_value(attribute: Attribute, said: Any) -> Value | None:
-    """The answer's word as the attribute's value; None for what its schema could not rule out."""
-    match attribute.type:
-        case AttributeType.MULTI_ENUM:
-            return [choice.value for choice in attribute.values if choice.value in said]
-        case AttributeType.BOOLEAN:
-            return bool(said == "yes")
-        case AttributeType.NUMBER:
-            return _in_range(attribute, float(said))
-        case AttributeType.IDENTIFIER:
-            return (
-                normalise_identifier(attribute.scheme, said)
-                if attribute.scheme in ("gtin", "isbn", "issn", "orcid")
-                else None
-            )
-        case AttributeType.STRING:
-            return one_line(said) or None
-        case _:
-            return str(said)
-
-
-def _in_range(attribute: Attribute, number: float) -> float | None:
-    low, high = attribute.min, attribute.max
-    return number if (low is None or number >= low) and (high is None or number <= high) else None
 
 
 def confidence_of(attribute: Attribute, content: Mapping[str, Any], answer: ChatAnswer) -> float:

@@ -15,7 +15,6 @@ from typing import Any
 
 from prompts.library import Prompt, load_prompt
 from schemas.attribute_types.contract import UNKNOWN
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import Demonstration, DescribeJob, Item, ItemAnswer
 from schemas.questions import (
@@ -29,6 +28,7 @@ from schemas.questions import (
     picture_place,
 )
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.describe.taxonomy import is_large
 from transforms.extraction.plain_text import one_line
 from transforms.items.evidence import evidence_texts
@@ -43,11 +43,6 @@ _PX_A_TOKEN, _CHARS_A_TOKEN = 28, 4
 # No attribute can have this name.
 _SHOWN_TITLE = "item.title"
 _DEMONSTRATIONS = "demonstrations"
-# Known values of these types help to tell what an item is. Others say what it costs or how many are
-# left: they change every night, and would make each item a new question, to be paid for again.
-CONTEXT_TYPES = frozenset(
-    [AttributeType.STRING, AttributeType.ENUM, AttributeType.MULTI_ENUM, AttributeType.CATEGORY]
-)
 # Of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes them for
 # special tokens.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2029\uff5c"})
@@ -165,7 +160,7 @@ def _known(template: Template, item: Item) -> Iterator[tuple[str, str]]:
             value is not None
             and not attribute.role
             and attribute.in_text
-            and attribute.type in CONTEXT_TYPES
+            and operations_of(attribute).is_context
         ):
             yield attribute.name, format_value(attribute, value)[:MAX_KNOWN_CHARS]
 

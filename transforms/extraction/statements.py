@@ -1,5 +1,5 @@
 """What one text states about one attribute: attribute → finder, text → statements with
-their spans.
+their spans. Each attribute type picks its finder (transforms.attribute_types).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas.attribute_types.number import AMOUNT_PARTS, Part
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.choices import Choice
 from schemas.elements import Value
@@ -56,34 +55,14 @@ class Statement:
 Finder = Callable[[str], list[Statement]]
 
 
-def finder(attribute: Attribute, *, alone: bool) -> Finder:
-    """The function that finds in a text what it states about the attribute, in order of place.
-
-    alone: no other attribute takes quantities of this kind, so that one without a label can only be
-    this one's.
-    """
-    match attribute.type:
-        case AttributeType.ENUM | AttributeType.MULTI_ENUM | AttributeType.CATEGORY:
-            return _closed_list(attribute)
-        case AttributeType.BOOLEAN:
-            return _terms(attribute)
-        case AttributeType.NUMBER:
-            return _amounts(attribute, alone=alone)
-        case AttributeType.IDENTIFIER:
-            return _identifiers(attribute)
-        case _:
-            return lambda _text: []
-
-
-def _closed_list(attribute: Attribute) -> Finder:
-    gazetteer = Gazetteer.build(
-        attribute.values, leaf_only=attribute.type is AttributeType.CATEGORY
-    )
-    labels = _labels(attribute)
+def closed_list_finder(attribute: Attribute) -> Finder:
+    """Find names of the attribute's list; those behind its label outrank all others."""
+    gazetteer = Gazetteer.build(attribute.values, leaf_only=attribute.spec.is_taxonomy)
+    labels = labels_of(attribute)
 
     def find(text: str) -> list[Statement]:
         stated = [mention for mention in gazetteer.find(text) if not mention.negated]
-        labelled = _behind_labels(text, stated, labels) if stated else []
+        labelled = _behindlabels_of(text, stated, labels) if stated else []
         if labelled:
             return [
                 Statement(mention.value, mention.begin, mention.end, "labelled-term")
@@ -99,7 +78,7 @@ def _closed_list(attribute: Attribute) -> Finder:
     return find
 
 
-def _behind_labels(text: str, stated: Sequence[Mention], labels: Gazetteer) -> list[Mention]:
+def _behindlabels_of(text: str, stated: Sequence[Mention], labels: Gazetteer) -> list[Mention]:
     """The mentions that stand behind "Colour:", with those that the enumeration goes on to."""
     # "Applicable material:" is another label than "Material:"
     label_ends = [
@@ -119,7 +98,8 @@ def _behind_labels(text: str, stated: Sequence[Mention], labels: Gazetteer) -> l
     return behind
 
 
-def _terms(attribute: Attribute) -> Finder:
+def term_finder(attribute: Attribute) -> Finder:
+    """Find the true and false terms of a boolean."""
     meaning = dict.fromkeys(attribute.true_terms, True) | dict.fromkeys(
         attribute.false_terms, False
     )
@@ -139,15 +119,20 @@ def _terms(attribute: Attribute) -> Finder:
     return find
 
 
-def _amounts(attribute: Attribute, *, alone: bool) -> Finder:
+def amount_finder(attribute: Attribute, *, alone: bool) -> Finder:
+    """Find amounts of the attribute's unit, or of its part of a compound.
+
+    alone: no other attribute takes quantities of this kind, so that one without a label can only be
+    this one's.
+    """
     if attribute.part is None:
-        return _plain_amounts(attribute, _labels(attribute), alone=alone)
+        return _plain_amounts(attribute, labels_of(attribute), alone=alone)
     if attribute.part in AMOUNT_PARTS:
         return _contents(
-            attribute, attribute.part, _plain_amounts(attribute, _labels(attribute), alone=alone)
+            attribute, attribute.part, _plain_amounts(attribute, labels_of(attribute), alone=alone)
         )
     is_side = attribute.part != "pack_count"
-    labels = _labels(attribute, axis_nouns(attribute.part))
+    labels = labels_of(attribute, axis_nouns(attribute.part))
     labelled = _plain_amounts(attribute, labels, alone=False, apart=is_side)
     part, unit = attribute.part, attribute.unit
 
@@ -220,7 +205,8 @@ def _is_apart(text: str, quantity: Quantity, label: tuple[int, int]) -> bool:
     return _SIDE_END.match(text, end) is not None
 
 
-def _identifiers(attribute: Attribute) -> Finder:
+def identifier_finder(attribute: Attribute) -> Finder:
+    """Find identifiers of the attribute's scheme."""
     scheme = attribute.scheme
     if (
         scheme is None or scheme == "any"
@@ -231,7 +217,7 @@ def _identifiers(attribute: Attribute) -> Finder:
     ]
 
 
-def _labels(attribute: Attribute, more: Sequence[str] = ()) -> Gazetteer:
+def labels_of(attribute: Attribute, more: Sequence[str] = ()) -> Gazetteer:
     """The attribute's names in words, without a unit at the end: `weight_g` is called weight.
 
     more: other labels.

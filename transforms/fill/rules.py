@@ -16,10 +16,10 @@ from typing import Protocol
 
 import orjson
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, EvidenceText, Item
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.items.evidence import (
     CONFIDENCE,
     Confidence,
@@ -28,15 +28,6 @@ from transforms.items.evidence import (
     evidence_texts,
     statements_of,
 )
-
-_METHOD: dict[AttributeType, str] = {
-    AttributeType.ENUM: "rule:closed-list",
-    AttributeType.MULTI_ENUM: "rule:closed-list",
-    AttributeType.CATEGORY: "rule:closed-list",
-    AttributeType.BOOLEAN: "rule:term",
-    AttributeType.NUMBER: "rule:quantity",
-    AttributeType.IDENTIFIER: "rule:identifier",
-}
 
 
 class Step(Protocol):
@@ -95,9 +86,13 @@ def fill_by_rules(
     usable = tuple(text for text in texts if text.source in attribute.evidence)
     fingerprint = _fingerprint(rules.digest, usable)
     seen = AttributeValue(None, reason="not-stated", fingerprint=fingerprint)
+    method = operations_of(attribute).rule_method
     for said in statements_of(template, usable, attribute):
         known = AttributeValue(
-            None, method=_METHOD[attribute.type], reason="ambiguous", fingerprint=fingerprint
+            None,
+            method=method,
+            reason="ambiguous",
+            fingerprint=fingerprint,
         )
         if said.value is None:
             ambiguous = replace(known, evidence=said.evidence)

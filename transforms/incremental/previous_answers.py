@@ -13,12 +13,12 @@ from typing import Any
 
 import apache_beam as beam
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Carried, Evidence, ItemAnswer, Value
 from schemas.reasons import REASONS
 from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.describe.answers import METHOD
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet
@@ -155,12 +155,10 @@ def _with_provenance(value: Value | None, row: Mapping[str, Any]) -> AttributeVa
 
 
 def value_from_arrow(attribute: Attribute, value: Any) -> Value | None:
-    """A value as elements hold it, from its Arrow column; the inverse of tabulate.arrow_value."""
-    if value is None:
-        return None
-    if attribute.type is AttributeType.NUMBER:
-        return float(value)
-    return dict(value) if attribute.type is AttributeType.LOCALIZED else value
+    """A value as elements hold it, from its Arrow column; the inverse of
+    transforms.tables.build.arrow_value.
+    """
+    return None if value is None else operations_of(attribute).from_arrow(value)
 
 
 @dataclass(eq=False)

@@ -10,12 +10,12 @@ from typing import Literal
 
 import orjson
 
-from schemas.attribute_types.registry import AttributeType
-from schemas.attributes import PATH_SEPARATOR, Attribute
+from schemas.attributes import Attribute
 from schemas.elements import Evidence, EvidenceText, Item, Value
 from schemas.template import Template
 from schemas.units import same_kind
-from transforms.extraction.statements import Finder, Kind, Statement, finder
+from transforms.attribute_types.registry import operations_of
+from transforms.extraction.statements import Finder, Kind, Statement
 
 
 def is_title(template: Template, text: EvidenceText) -> bool:
@@ -47,9 +47,6 @@ CONFIDENCE: dict[Kind, dict[Place, float]] = {
     "labelled-quantity": {"title": 0.9, "text": 0.9, "image": 0.75},
     "identifier": {"title": 0.98, "text": 0.98, "image": 0.9},
 }
-
-
-_SAME_AMOUNT = 0.02  # relative: "500 ml / 16.9 fl oz" is said once
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ def statements_of(
     for text in texts:
         if text.source not in attribute.evidence or not (statements := find(text.text)):
             continue
-        decided = _decide(attribute, statements)
+        decided = operations_of(attribute).decide(attribute, statements)
         if decided is None:
             begin, end = min(s.begin for s in statements), max(s.end for s in statements)
             yield Said(
@@ -146,7 +143,7 @@ def compiled_rules(key: RulesKey) -> _Rules:
     titles = sorted(other.name for other in key.template.attributes if other.role == "title")
     entry = [VERSION, attribute.model_dump(mode="json", by_alias=True), sorted(rivals), titles]
     digest = hashlib.sha256(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)).digest()
-    return _Rules(digest, finder(attribute, alone=not rivals))
+    return _Rules(digest, operations_of(attribute).finder(attribute, alone=not rivals))
 
 
 def _rivals(template: Template, attribute: Attribute) -> set[str]:
@@ -155,44 +152,6 @@ def _rivals(template: Template, attribute: Attribute) -> set[str]:
         return set()
     others = (other for other in template.attributes if other.unit and other.name != attribute.name)
     return {other.name for other in others if same_kind(str(other.unit), attribute.unit)}
-
-
-def _decide(attribute: Attribute, statements: Sequence[Statement]) -> Statement | None:
-    """The one statement that all of a text's statements come down to, or None when they differ."""
-    match attribute.type:
-        case AttributeType.MULTI_ENUM:
-            return _all_of(attribute, statements)
-        case AttributeType.NUMBER:
-            amounts = [float(str(statement.value)) for statement in statements]
-            agreed = max(amounts) - min(amounts) <= _SAME_AMOUNT * abs(amounts[0])
-            return statements[0] if agreed else None
-        case AttributeType.CATEGORY:
-            # "Fruit: apples" names Food > Fruit and Food > Fruit > Apple, and means the latter
-            paths = {str(statement.value) for statement in statements}
-            above = {
-                path
-                for path in paths
-                if any(other.startswith(f"{path}{PATH_SEPARATOR}") for other in paths)
-            }
-            statements = [statement for statement in statements if statement.value not in above]
-    if any(statement.value != statements[0].value for statement in statements):
-        return None
-    # the value's own name outranks a synonym of it
-    return min(statements, key=lambda statement: (statement.kind == "synonym", statement.begin))
-
-
-def _all_of(attribute: Attribute, statements: Sequence[Statement]) -> Statement | None:
-    """All stated values, in the order of the list, over the span from the first to the last."""
-    if len({statement.begin for statement in statements}) < len(statements):
-        return None  # a name that two values share
-    stated = {str(statement.value) for statement in statements}
-    values = [choice.value for choice in attribute.values if choice.value in stated]
-    kind: Kind = (
-        "synonym"
-        if any(statement.kind == "synonym" for statement in statements)
-        else statements[0].kind
-    )
-    return Statement(values, statements[0].begin, statements[-1].end, kind)
 
 
 def _place(template: Template, text: EvidenceText) -> Place:

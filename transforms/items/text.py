@@ -14,6 +14,7 @@ import apache_beam as beam
 from schemas.attributes import Attribute
 from schemas.elements import Bucket, Item, Value
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.runtime.buckets import each_item
 
 
@@ -24,15 +25,7 @@ def format_value(attribute: Attribute, value: Value) -> str:
     >>> format_value(Attribute(name="weight", type="number", unit="g"), 180.0)
     '180 g'
     """
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.10g} {attribute.unit}" if attribute.unit else f"{value:.10g}"
-    if isinstance(value, list):
-        return ", ".join(value)
-    if isinstance(value, dict):
-        return " / ".join(value[language] for language in sorted(value))
-    return value
+    return operations_of(attribute).format(attribute, value)
 
 
 def compose_text(

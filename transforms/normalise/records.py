@@ -16,9 +16,11 @@ from schemas.attributes import Attribute
 from schemas.elements import Flag, ImageRow, RawRecord, Record, Reject, Value
 from schemas.template import ColumnFormat, RecordMap, Template, split_source
 from schemas.units import convert
+from transforms.attribute_types.contract import CellReader
+from transforms.attribute_types.reading import shorten
+from transforms.attribute_types.registry import operations_of
 from transforms.extraction.cells import as_mapping, as_text, given_text, is_null, reach, split_list
 from transforms.normalise.timestamps import parse_event_ts
-from transforms.normalise.values import CellReader, compile_reader, shorten
 
 STAGE = "normalise"
 MAX_ID_CHARS = 512
@@ -98,7 +100,7 @@ class Normaliser:
             (
                 attribute.name,
                 self._sources(template, attribute.from_),
-                compile_reader(attribute, _sibling_units(template, attribute)),
+                operations_of(attribute).reader(attribute, _sibling_units(template, attribute)),
                 frozenset(text.strip().casefold() for text in attribute.absent),
             )
             for attribute in template.attributes

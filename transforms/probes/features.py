@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import Example, Item, Value
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.items.evidence import evidence_texts
 
 if TYPE_CHECKING:
@@ -35,17 +35,6 @@ MIN_LABEL_SHARE = 0.02
 View = Literal["text", "image", "both"]
 VIEWS: tuple[View, ...] = get_args(View)
 Floats = np.ndarray[Any, np.dtype[np.float32]]
-
-# Other attributes' values that help: what identifies a single item (codes, long texts) does not.
-_KNOWN_TYPES = frozenset(
-    [
-        AttributeType.STRING,
-        AttributeType.ENUM,
-        AttributeType.MULTI_ENUM,
-        AttributeType.CATEGORY,
-        AttributeType.BOOLEAN,
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +85,7 @@ def example_of(template: Template, item: Item) -> Example:
 
 
 def _is_label(attribute: Attribute) -> bool:
-    return attribute.type is not AttributeType.LOCALIZED and not attribute.role
+    return operations_of(attribute).is_label and not attribute.role
 
 
 def label_of(value: Value | None) -> tuple[str, ...]:
@@ -116,9 +105,7 @@ def label_of(value: Value | None) -> tuple[str, ...]:
 
 def value_of(attribute: Attribute, labels: Sequence[str]) -> Value:
     """Labels as a value of the attribute; at least one label."""
-    if attribute.type is AttributeType.MULTI_ENUM:
-        return [choice.value for choice in attribute.values if choice.value in labels]
-    return labels[0] == _YES if attribute.type is AttributeType.BOOLEAN else labels[0]
+    return operations_of(attribute).value_of_labels(attribute, labels)
 
 
 def _packed(vector: Any) -> bytes:
@@ -189,7 +176,7 @@ def _known_tokens(
     template: Template, attribute: str, example: Example
 ) -> Iterable[tuple[str, float]]:
     for name, values in example.known.items():
-        if name != attribute and template.by_name[name].type in _KNOWN_TYPES:
+        if name != attribute and operations_of(template.by_name[name]).helps_probes:
             for value in values:
                 if len(value) <= MAX_KNOWN_CHARS:
                     yield f"{name}={value}", 1.0

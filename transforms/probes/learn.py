@@ -20,6 +20,7 @@ import orjson
 from schemas.attributes import Attribute
 from schemas.elements import Bucket, Example, Item
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.embed.text_vectors import embed_items
 from transforms.items.evidence import evidence_texts
 from transforms.models import build_text_encoder
@@ -34,7 +35,6 @@ from transforms.probes.training import (
     Probe,
     choose_examples,
     is_learnable,
-    kind_of,
     label_counts,
     train_probe,
 )
@@ -275,7 +275,8 @@ class _Train(beam.DoFn):
         except Exception as error:  # a defect met on one attribute's rows must not stop the run
             self._meter.add("failures")
             note = f"training failed, please report it: {type(error).__name__}: {error}"
-            return Probe(attribute.name, kind_of(attribute), labelled=len(examples), note=note)
+            kind = operations_of(attribute).probe_kind(attribute)
+            return Probe(attribute.name, kind, labelled=len(examples), note=note)
 
     def _reuse(self, name: str, key: str, labels: Mapping[str, int]) -> ProbeReport | None:
         """The earlier probe, copied into this snapshot, where it still fits."""

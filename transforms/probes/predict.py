@@ -21,8 +21,8 @@ import numpy as np
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Evidence, EvidenceText, Example
 from schemas.template import ColumnFormat, Template
+from transforms.attribute_types.registry import operations_of
 from transforms.items.evidence import statements_of
-from transforms.normalise.values import compile_reader
 from transforms.probes.classifier import Classifier, decide
 from transforms.probes.features import (
     VERSION,
@@ -193,7 +193,7 @@ def _read(attribute: Attribute, text: str) -> Any:
 
 @lru_cache(maxsize=512)
 def _reader(attribute: Attribute) -> Any:
-    return compile_reader(attribute, ())
+    return operations_of(attribute).reader(attribute, ())
 
 
 def _fingerprint(digest: str, example: Example) -> str:

@@ -15,11 +15,12 @@ import orjson
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.attribute_types.contract import ProbeKind
 from transforms.probes.calibration import Calibration, Cut
 from transforms.probes.classifier import Classifier, Columns, Design
 from transforms.probes.features import VIEWS
 from transforms.probes.spans import Lexicon, Tagger
-from transforms.probes.training import Disagreement, Kind, Probe
+from transforms.probes.training import Disagreement, Probe
 
 FOLDER = "probes"
 # The format keeps the order of its tensors but not of its metadata: one key, so that equal probes
@@ -136,7 +137,7 @@ def _about(probe: Probe) -> dict[str, Any]:
 
 
 def _probe(about: Mapping[str, Any], tensors: Mapping[str, Any]) -> Probe:
-    if about["kind"] not in get_args(Kind) or about["view"] not in VIEWS:
+    if about["kind"] not in get_args(ProbeKind) or about["view"] not in VIEWS:
         raise KeyError(f"kind {about['kind']}, view {about['view']}")
     model: Classifier | Tagger | None = None
     if about["names"]:

@@ -12,14 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import Example
 from schemas.template import Template
+from transforms.attribute_types.contract import ProbeKind
+from transforms.attribute_types.registry import operations_of
 from transforms.items.evidence import CONFIDENCE, Confidence, Said, statements_of
 from transforms.probes.calibration import Calibration, Cut, choose_cut, fit_calibration
 from transforms.probes.classifier import (
@@ -49,8 +50,6 @@ REFERENCE_MARK = "reference\n"
 # How many answers the prior of a rule weighs against those that were measured.
 PRIOR_ANSWERS = 10
 
-Kind = Literal["classes", "spans", "none"]
-
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
@@ -76,7 +75,7 @@ class Probe:
     """
 
     attribute: str
-    kind: Kind = "none"
+    kind: ProbeKind = "none"
     labelled: int = 0
     absent: int = 0
     classes: int = 0
@@ -106,16 +105,6 @@ def is_learnable(attribute: Attribute) -> bool:
     return attribute.fill
 
 
-def kind_of(attribute: Attribute) -> Kind:
-    if attribute.spec.has_closed_list or attribute.type is AttributeType.BOOLEAN:
-        return "classes"
-    return (
-        "spans"
-        if attribute.type is AttributeType.STRING and "text" in attribute.evidence
-        else "none"
-    )
-
-
 def train_probe(template: Template, attribute: Attribute, examples: Sequence[Example]) -> Probe:
     """A probe from examples that have a value of the attribute, or say that there is none; their
     order is no matter.
@@ -123,14 +112,14 @@ def train_probe(template: Template, attribute: Attribute, examples: Sequence[Exa
     With too little to learn from it abstains, and its note says why.
     """
     rows = sorted(examples, key=lambda example: example.item_id)
-    several = attribute.type is AttributeType.MULTI_ENUM
+    several = attribute.spec.is_list
     labels: list[Labels] = [example.known.get(attribute.name, ()) for example in rows]
     said = [list(statements_of(template, example.texts, attribute)) for example in rows]
     counts = Counter(row for row in labels if row)
     majority = min(counts, key=lambda row: (-counts[row], row), default=())
     probe = Probe(
         attribute.name,
-        kind_of(attribute),
+        operations_of(attribute).probe_kind(attribute),
         labelled=sum(counts.values()),
         absent=sum(not row for row in labels),
         classes=len({label for row in counts for label in row}),

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Bucket, Evidence, ImageResult, Item, Reject, Value
 from schemas.reasons import REASONS
@@ -25,6 +23,7 @@ from schemas.tables import (
     records_schema,
 )
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.items.identity import item_fingerprint
 
 RECORD_COLUMNS = tuple(records_schema().names)
@@ -52,7 +51,9 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
         columns[attribute.name + GIVEN_SUFFIX] = [
             item.record.given.get(attribute.name) for item in items
         ]
-        columns[attribute.name + PROVENANCE_SUFFIX] = [_provenance(value) for value in values]
+        columns[attribute.name + PROVENANCE_SUFFIX] = [
+            _provenance(value, _candidate(attribute, value)) for value in values
+        ]
     columns |= {
         "image_description": [item.image_description for item in items],
         "image_alt_text": [item.answer.alt_text or None if item.answer else None for item in items],
@@ -130,11 +131,7 @@ def _quarantine_order(reject: Reject) -> tuple[Any, ...]:
 
 def arrow_value(attribute: Attribute, value: Value | None) -> Any:
     """A value as its Arrow column takes it."""
-    if isinstance(value, dict):
-        return sorted(value.items())
-    if attribute.type is AttributeType.NUMBER and attribute.integer and isinstance(value, float):
-        return int(value)
-    return value
+    return None if value is None else operations_of(attribute).to_arrow(attribute, value)
 
 
 def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
@@ -185,7 +182,14 @@ def _may_be_tried_again(item: Item) -> bool:
     return any(reason is not None and REASONS[reason].passes for reason in reasons)
 
 
-def _provenance(value: AttributeValue) -> dict[str, Any]:
+def _candidate(attribute: Attribute, value: AttributeValue) -> str | None:
+    """A value that did not suffice, as text."""
+    if value.candidate is None:
+        return None
+    return operations_of(attribute).candidate_text(value.candidate)
+
+
+def _provenance(value: AttributeValue, candidate: str | None = None) -> dict[str, Any]:
     evidence = value.evidence
     return {
         "source": value.source,
@@ -204,17 +208,8 @@ def _provenance(value: AttributeValue) -> dict[str, Any]:
         "prompt_hash": value.prompt_hash,
         "fingerprint": value.fingerprint,
         "reason": value.reason,
-        "candidate": _candidate(value.candidate),
+        "candidate": candidate,
     }
-
-
-def _candidate(value: Value | None) -> str | None:
-    """A value that did not suffice, as text."""
-    if isinstance(value, list):
-        return orjson.dumps(value).decode()
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _description_provenance(item: Item) -> dict[str, Any] | None:

@@ -14,16 +14,10 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.template import Template
-
-# Bins of a number are equally wide on a logarithmic scale, so that they need not be chosen anew for
-# each snapshot.
-BINS_PER_DOUBLING = 4
-_COUNTED = (AttributeType.BOOLEAN, AttributeType.NUMBER)
+from transforms.attribute_types.registry import operations_of
 
 
 @dataclass(slots=True)
@@ -31,7 +25,7 @@ class Distributions:
     """Of the items with a record, of a snapshot or of some of its buckets.
 
     known: attribute → items with a value; values: attribute → value, or bin of a number → how
-    often; of closed lists, booleans and numbers only, so that there are few.
+    often; of types with few values or bins only.
     vectors: kind → number of vectors; sums: kind → float64 array of shape (dimension,), their sum.
     """
 
@@ -47,10 +41,9 @@ class Distributions:
         for attribute in template.attributes:
             column = table[attribute.name]
             self.known[attribute.name] += len(column) - column.null_count
-            if attribute.spec.has_closed_list or attribute.type in _COUNTED:
-                self.values.setdefault(attribute.name, Counter()).update(
-                    _counted(attribute, column)
-                )
+            counts = operations_of(attribute).count(column.combine_chunks())
+            if counts is not None:
+                self.values.setdefault(attribute.name, Counter()).update(counts)
 
     def add_vectors(self, kind: str, matrix: np.ndarray[Any, Any]) -> None:
         """Count vectors; matrix: shape (rows, dimension).
@@ -108,27 +101,6 @@ def _summed(one: Counter[str], other: Counter[str], sign: int) -> Counter[str]:
     for name, count in other.items():
         total[name] += sign * count
     return Counter({name: count for name, count in total.items() if count})
-
-
-def _counted(attribute: Attribute, column: pa.ChunkedArray) -> dict[str, int]:
-    values = column.combine_chunks()
-    if attribute.type is AttributeType.MULTI_ENUM:
-        values = pc.list_flatten(values)
-    if attribute.type is AttributeType.NUMBER:
-        return _binned(values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64))
-    counts = pc.value_counts(values.drop_null()).to_pylist()
-    return {str(each["values"]): each["counts"] for each in counts}
-
-
-def _binned(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, int]:
-    with np.errstate(divide="ignore"):
-        places = np.floor(np.log2(np.abs(numbers)) * BINS_PER_DOUBLING)
-    names = Counter(zip(np.sign(numbers).tolist(), places.tolist(), strict=True))
-    return {
-        "0" if sign == 0 else f"{'-' if sign < 0 else ''}2^{place / BINS_PER_DOUBLING:g}": count
-        for (sign, place), count in names.items()
-        if math.isfinite(place) or sign == 0
-    }
 
 
 def distance(one: Mapping[str, int], other: Mapping[str, int]) -> float:

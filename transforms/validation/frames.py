@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX, TABLES
 from schemas.template import Template
+from transforms.attribute_types.registry import operations_of
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport
@@ -221,14 +221,11 @@ def _attribute_columns(attribute: Attribute, table: pa.Table) -> dict[str, pa.Ch
     rounded = pc.round(pc.cast(confidence, pa.float64()), 6)
     # Of free texts, lists and mappings only presence is checked here; holding them would cost
     # memory.
-    checked = attribute.type in (AttributeType.NUMBER, AttributeType.BOOLEAN) or (
-        attribute.spec.has_closed_list and attribute.type is not AttributeType.MULTI_ENUM
-    )
     return {
         f"{name}__source": pc.if_else(known, source, pa.scalar(None, pa.string())),
         f"{name}__confidence": pc.if_else(filled, rounded, pa.scalar(None, pa.float64())),
         name: table[name]
-        if checked
+        if operations_of(attribute).is_held_by_gate
         else pc.if_else(known, "<value>", pa.scalar(None, pa.string())),
     }
 
@@ -236,7 +233,7 @@ def _attribute_columns(attribute: Attribute, table: pa.Table) -> dict[str, pa.Ch
 def list_frames(template: Template, table: pa.Table) -> Iterator[Frame]:
     """One frame per list attribute, one row per entry."""
     for attribute in template.attributes:
-        if attribute.type is AttributeType.MULTI_ENUM:
+        if attribute.spec.is_list:
             yield (
                 f"list:{attribute.name}",
                 pa.table({attribute.name: pc.list_flatten(table[attribute.name])}),

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
@@ -92,7 +91,7 @@ def _not_as_given(attribute: Attribute, table: pa.Table) -> pa.Array:
 
 
 def _too_long(attribute: Attribute, table: pa.Table) -> pa.Array | None:
-    if attribute.type is not AttributeType.STRING:
+    if not attribute.spec.is_free_text:
         return None
     return _true_only(
         pc.greater(pc.utf8_length(table[attribute.name].combine_chunks()), attribute.max_length)
@@ -100,9 +99,10 @@ def _too_long(attribute: Attribute, table: pa.Table) -> pa.Array | None:
 
 
 def _off_pattern(attribute: Attribute, table: pa.Table) -> pa.Array | None:
-    if attribute.pattern is None or attribute.type is not AttributeType.STRING:
+    written = attribute.spec.stored_pattern(attribute)
+    if written is None:
         return None
-    pattern = re.compile(attribute.pattern)
+    pattern = re.compile(written)
     return _no_member(table[attribute.name], lambda text: pattern.fullmatch(text) is not None)
 
 

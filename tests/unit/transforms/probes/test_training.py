@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.elements import Example
 from tests.support import clean_example, example, learning_template, without
+from transforms.attribute_types.registry import operations_of
 from transforms.items.evidence import CONFIDENCE, statements_of
 from transforms.probes.classifier import Classifier
 from transforms.probes.predict import propose
@@ -26,7 +27,6 @@ from transforms.probes.training import (
     choose_examples,
     folds_of,
     is_learnable,
-    kind_of,
     label_counts,
     rule_record,
     train_probe,
@@ -151,7 +151,7 @@ def test_kinds() -> None:
     teach nothing.
     """
     kinds = {
-        attribute.name: kind_of(attribute)
+        attribute.name: operations_of(attribute).probe_kind(attribute)
         for attribute in SHOP.attributes
         if is_learnable(attribute)
     }

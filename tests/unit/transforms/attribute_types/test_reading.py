@@ -11,7 +11,8 @@ import pytest
 from schemas.attributes import Attribute
 from schemas.elements import Value
 from schemas.template import ColumnFormat
-from transforms.normalise.values import compile_reader, shorten
+from transforms.attribute_types.reading import shorten
+from transforms.attribute_types.registry import operations_of
 
 COLORS = [{"value": "Red", "synonyms": ["rouge"]}, "Blue", {"value": "LumaTech", "synonyms": []}]
 TREE = [
@@ -26,7 +27,9 @@ def read(
 ) -> tuple[Value | None, list[str]]:
     """The value and the reasons of the flags."""
     attribute = Attribute.model_validate({"name": "it", **entry})
-    value, flags = compile_reader(attribute, siblings)(cell, column or ColumnFormat(), False)
+    value, flags = operations_of(attribute).reader(attribute, siblings)(
+        cell, column or ColumnFormat(), False
+    )
     assert all(flag.field == "it" and flag.detail for flag in flags)
     return value, [flag.reason for flag in flags]
 
@@ -109,7 +112,7 @@ def test_numbers_come_in_the_attributes_unit(
 def test_the_allowed_range_is_named(bounds: dict[str, float], cell: float, allowed: str) -> None:
     """Whichever bounds the template gives, the flag says which they are."""
     attribute = Attribute.model_validate({"name": "it", "type": "number", "unit": "g", **bounds})
-    value, (flag,) = compile_reader(attribute)(cell, ColumnFormat(), False)
+    value, (flag,) = operations_of(attribute).reader(attribute, ())(cell, ColumnFormat(), False)
     assert (value, flag.reason) == (None, "value-out-of-range")
     assert flag.detail == f"{cell} is {cell} g; {allowed}"
 
@@ -238,10 +241,10 @@ def test_messages_name_the_value_and_what_is_allowed() -> None:
     attribute = Attribute.model_validate(
         {"name": "year", "type": "number", "min": 1880, "max": 2100}
     )
-    _, (flag,) = compile_reader(attribute)("1066", ColumnFormat(), False)
+    _, (flag,) = operations_of(attribute).reader(attribute, ())("1066", ColumnFormat(), False)
     assert flag.detail == "'1066' is 1066; allowed: at least 1880 and at most 2100"
     attribute = Attribute.model_validate({"name": "color", "type": "enum", "values": COLORS})
-    _, (flag,) = compile_reader(attribute)("x" * 500, ColumnFormat(), False)
+    _, (flag,) = operations_of(attribute).reader(attribute, ())("x" * 500, ColumnFormat(), False)
     assert (
         flag.detail
         == f"'{'x' * 80}… (500 characters)' not in the list; allowed: Red, Blue, LumaTech"
