@@ -29,112 +29,153 @@ _MEANT = (
 class Kind:
     """A kind of check.
 
-    severity: unless the template says otherwise; fix: what to do when it fails.
+    about: what holds where all is well; fix: what to do when it fails; severity: unless the
+      template says otherwise.
+    counted_in: of a check over the whole run, the column of the gate's `run` frame that counts what
+      is wrong, 0 where all is well. The account counts it, or `Found.faults` does under the kind's
+      id. Empty for checks of rows.
     """
 
     id: str
     about: str
     fix: str
     severity: Severity = "critical"
+    counted_in: str = ""
 
 
-def _kinds(*rows: tuple[str, str, str] | tuple[str, str, str, Severity]) -> dict[str, Kind]:
-    return {row[0]: Kind(*row) for row in rows}
-
-
-KINDS = _kinds(
-    ("records-accounted", "records in = items + quarantine", _WRITER),
-    (
-        "image-rows-accounted",
-        "image-table rows in = attached + repeated + of quarantined items + quarantined",
-        _WRITER,
-    ),
-    ("files-as-written", "every data file lies there as it was written, and no other", _WRITER),
-    ("buckets-once", "every bucket was written exactly once", _WRITER),
-    (
-        "inputs-readable",
-        "every input file was read whole",
-        "mend or remove the file that quarantine names, run again",
-    ),
-    (
-        "min-items",
-        "the snapshot holds items",
-        "look whether the export is empty or the inputs are the right ones",
-    ),
-    (
-        "describe-failure-rate",
-        "share of the items asked about that the language model failed on",
-        "mend the server and run again: what was answered is kept; docs/reasons.md explains the "
-        "reasons",
-    ),
-    (
-        "quarantine-rate",
-        "share of the records in quarantine",
-        "look at the quarantine table by reason, mend the export or the template, run again",
-    ),
-    ("file-types", "columns and types of every file are the template's, units included", _WRITER),
-    ("vectors-there", "items with a text, and items with a picture, have their vector", _WRITER),
-    ("records-match", "the records table and the items name each other", _WRITER),
-    ("ids-unique", "ids are unique", _WRITER),
-    ("ids-in-bucket", "every id lies in the file of its bucket, so no id is in two files", _WRITER),
-    ("image-count", "image_count is the number of usable pictures", _WRITER),
-    ("closed-list", "values stay in their closed list", _ROWS),
-    ("range", "numbers stay in their range", _ROWS),
-    ("max-length", "texts are no longer than allowed", _ROWS),
-    ("pattern", "texts match their pattern", _ROWS),
-    ("check-digit", "identifiers have the right check digit", _ROWS),
-    ("required", "required attributes are known", _ROWS),
-    (
-        "coverage",
-        "share of the items that the attribute is known of",
-        "see whether its column was renamed or emptied; else lower expect.min_coverage",
-        "warning",
-    ),
-    ("source-known", "every value says where it came from", _ROWS),
-    ("confidence", "filled values reach the confidence that the template asks for", _ROWS),
-    ("evidence", "every filled value has method and evidence", _ROWS),
-    (
-        "source-kept",
-        "what the source gave stands beside each value, and nothing is filled over it",
-        _ROWS,
-    ),
-    ("vector-unique", "one vector an item", _WRITER),
-    ("vector-owned", "every vector belongs to an item of its bucket", _WRITER),
-    ("vector-norm", "vectors are finite and of length one", _WRITER),
-    (
-        "quarantine-reason",
-        "every record in quarantine has a registered reason and a message",
-        _WRITER,
-    ),
-    (
-        "drift-items-lost",
-        "share of the last snapshot's items that went",
-        f"see whether the export is whole; {_MEANT}",
-    ),
-    (
-        "drift-items-gained",
-        "new items, as a share of the last snapshot's",
-        f"see what came; {_MEANT}",
-        "warning",
-    ),
-    (
-        "drift-quarantine",
-        "rise of the share of records in quarantine",
-        f"look at quarantine by reason; {_MEANT}",
-    ),
-    (
-        "drift-null-rate",
-        "rise of the share of items without a value",
-        f"see whether a column was emptied; {_MEANT}",
-    ),
-    (
-        "drift-values",
-        "distance between the distributions of an attribute's values",
-        f"look at the values; {_MEANT}",
-    ),
-    (
-        "drift-vectors",
-        "distance between the mean vectors",
-        f"see what texts or pictures became; {_MEANT}",
-    ),
-)
+# In the order in which the checks of the whole run are reported.
+KINDS = {
+    kind.id: kind
+    for kind in (
+        Kind(
+            "records-accounted",
+            "records in = items + quarantine",
+            _WRITER,
+            counted_in="unaccounted_records",
+        ),
+        Kind(
+            "image-rows-accounted",
+            "image-table rows in = attached + repeated + of quarantined items + quarantined",
+            _WRITER,
+            counted_in="unaccounted_image_rows",
+        ),
+        Kind(
+            "files-as-written",
+            "every data file lies there as it was written, and no other",
+            _WRITER,
+            counted_in="missing_or_changed_files",
+        ),
+        Kind(
+            "buckets-once",
+            "every bucket was written exactly once",
+            _WRITER,
+            counted_in="buckets_not_reported_once",
+        ),
+        Kind(
+            "file-types",
+            "columns and types of every file are the template's, units included",
+            _WRITER,
+            counted_in="files_of_other_types",
+        ),
+        Kind(
+            "vectors-there",
+            "items with a text, and items with a picture, have their vector",
+            _WRITER,
+            counted_in="items_without_their_vector",
+        ),
+        Kind(
+            "records-match",
+            "the records table and the items name each other",
+            _WRITER,
+            counted_in="records_without_their_item",
+        ),
+        Kind(
+            "inputs-readable",
+            "every input file was read whole",
+            "fix or remove the file that quarantine names, run again",
+            counted_in="unreadable_files",
+        ),
+        Kind(
+            "min-items",
+            "the snapshot holds items",
+            "look whether the export is empty or the inputs are the right ones",
+        ),
+        Kind(
+            "describe-failure-rate",
+            "share of the items asked about that the language model failed on",
+            "fix the server and run again: what was answered is kept; docs/reasons.md explains "
+            "the reasons",
+        ),
+        Kind(
+            "quarantine-rate",
+            "share of the records in quarantine",
+            "look at the quarantine table by reason, fix the export or the template, run again",
+        ),
+        Kind("ids-unique", "ids are unique", _WRITER),
+        Kind(
+            "ids-in-bucket",
+            "every id lies in the file of its bucket, so no id is in two files",
+            _WRITER,
+        ),
+        Kind("image-count", "image_count is the number of usable pictures", _WRITER),
+        Kind("closed-list", "values stay in their closed list", _ROWS),
+        Kind("range", "numbers stay in their range", _ROWS),
+        Kind("max-length", "texts are no longer than allowed", _ROWS),
+        Kind("pattern", "texts match their pattern", _ROWS),
+        Kind("check-digit", "identifiers have the right check digit", _ROWS),
+        Kind("required", "required attributes are known", _ROWS),
+        Kind(
+            "coverage",
+            "share of the items that the attribute is known of",
+            "see whether its column was renamed or emptied; else lower expect.min_coverage",
+            "warning",
+        ),
+        Kind("source-known", "every value says where it came from", _ROWS),
+        Kind("confidence", "filled values reach the confidence that the template asks for", _ROWS),
+        Kind("evidence", "every filled value has method and evidence", _ROWS),
+        Kind(
+            "source-kept",
+            "what the source gave stands beside each value, and nothing is filled over it",
+            _ROWS,
+        ),
+        Kind("vector-unique", "one vector an item", _WRITER),
+        Kind("vector-owned", "every vector belongs to an item of its bucket", _WRITER),
+        Kind("vector-norm", "vectors are finite and of length one", _WRITER),
+        Kind(
+            "quarantine-reason",
+            "every record in quarantine has a registered reason and a message",
+            _WRITER,
+        ),
+        Kind(
+            "drift-items-lost",
+            "share of the last snapshot's items that went",
+            f"see whether the export is whole; {_MEANT}",
+        ),
+        Kind(
+            "drift-items-gained",
+            "new items, as a share of the last snapshot's",
+            f"see what came; {_MEANT}",
+            "warning",
+        ),
+        Kind(
+            "drift-quarantine",
+            "rise of the share of records in quarantine",
+            f"look at quarantine by reason; {_MEANT}",
+        ),
+        Kind(
+            "drift-null-rate",
+            "rise of the share of items without a value",
+            f"see whether a column was emptied; {_MEANT}",
+        ),
+        Kind(
+            "drift-values",
+            "distance between the distributions of an attribute's values",
+            f"look at the values; {_MEANT}",
+        ),
+        Kind(
+            "drift-vectors",
+            "distance between the mean vectors",
+            f"see what texts or pictures became; {_MEANT}",
+        ),
+    )
+}

@@ -229,6 +229,12 @@ ANSWERS = [
     column("answered_ts", TIMESTAMP, "when the answer was kept", nullable=False),
 ]
 
+# Kind of vectors → what one is. A kind is a table, a column `<kind>_vector`, and an encoder.
+VECTOR_KINDS = {
+    "text": "unit vector of text_enriched",
+    "image": "unit mean of the unit vectors of the item's pictures",
+}
+
 
 def embedding(kind: str, dimension: int, description: str) -> list[pa.Field]:
     """Columns of one embeddings table: items without a vector have no row."""

@@ -13,6 +13,7 @@ from typing import Any
 from schemas.attributes import Attribute
 from schemas.checks import KINDS, Severity
 from schemas.reasons import REASONS, Effect
+from schemas.table_specs import QUARANTINE, TableSpec, tables_of_items
 from schemas.template import Template
 
 SOURCES = ("record", "text", "image", "neighbour", "model")
@@ -24,9 +25,8 @@ class Check:
     """One expectation over one frame of the snapshot.
 
     frame: `run` (one row: the account of the run), `drift` (one row: how far it is from the last
-    snapshot), `items`
-      (one row an item, scalar columns), `list:<attribute>` (one row per entry of a list column),
-      `quarantine`, `embeddings/<kind>` (one row a vector: ids and norm).
+      snapshot), `list:<attribute>` (one row per entry of a list column), or the name of a table
+      (what its rows are checked by: scalar columns of items, ids and norms of vectors).
     kind: id in schemas.checks.KINDS; expectation: class name in great_expectations.expectations.
     severity: critical refuses the snapshot.
     """
@@ -56,8 +56,8 @@ def derive_checks(template: Template) -> list[Check]:
     checks = [*_run_checks(template), *_item_checks(template)]
     for attribute in template.attributes:
         checks += _attribute_checks(attribute)
-    for kind in ("text", "image"):
-        checks += _embedding_checks(kind)
+    for spec in tables_of_items():
+        checks += _rows_of_items_checks(spec)
     checks += _quarantine_checks()
     return [
         replace(check, severity=template.gate.severities.get(check.kind, check.severity))
@@ -87,17 +87,9 @@ def between(
 
 def _run_checks(template: Template) -> Iterator[Check]:
     gate = template.gate
-    for kind, column in (
-        ("records-accounted", "unaccounted_records"),
-        ("image-rows-accounted", "unaccounted_image_rows"),
-        ("files-as-written", "missing_or_changed_files"),
-        ("buckets-once", "buckets_not_reported_once"),
-        ("file-types", "files_of_other_types"),
-        ("vectors-there", "items_without_their_vector"),
-        ("records-match", "records_without_their_item"),
-        ("inputs-readable", "unreadable_files"),
-    ):
-        yield between("run", kind, column, 0, 0)
+    for kind in KINDS.values():
+        if kind.counted_in:
+            yield between("run", kind.id, kind.counted_in, 0, 0)
     yield between("run", "min-items", "items", gate.min_items, None)
     meaning = (
         f"the language model failed on at most {gate.max_describe_failure_rate:.0%} of the items "
@@ -168,19 +160,20 @@ def _attribute_checks(attribute: Attribute) -> Iterator[Check]:
     )
 
 
-def _embedding_checks(kind: str) -> Iterator[Check]:
-    frame = f"embeddings/{kind}"
-    unique = {"column": "item_id"}
+def _rows_of_items_checks(spec: TableSpec) -> Iterator[Check]:
     yield _check(
-        frame, "vector-unique", "ExpectColumnValuesToBeUnique", unique, f"one {kind} vector an item"
+        spec.name,
+        spec.unique_check,
+        "ExpectColumnValuesToBeUnique",
+        {"column": "item_id"},
+        f"one {spec.row} an item",
     )
-    yield _none(
-        frame, "vector-owned", "stray_id", f"every {kind} vector belongs to an item of its bucket"
-    )
-    low, high = 1 - UNIT_NORM_TOLERANCE, 1 + UNIT_NORM_TOLERANCE
-    yield between(
-        frame, "vector-norm", "norm", low, high, f"{kind} vectors are finite and of length one"
-    )
+    meaning = f"every {spec.row} belongs to an item of its bucket"
+    yield _none(spec.name, spec.owner_check, "stray_id", meaning)
+    if spec.is_vectors:
+        low, high = 1 - UNIT_NORM_TOLERANCE, 1 + UNIT_NORM_TOLERANCE
+        meaning = f"{spec.row}s are finite and of length one"
+        yield between(spec.name, "vector-norm", "norm", low, high, meaning)
 
 
 def _quarantine_checks() -> Iterator[Check]:
@@ -188,4 +181,4 @@ def _quarantine_checks() -> Iterator[Check]:
         reason.id for reason in REASONS.values() if Effect.QUARANTINE in reason.effects
     )
     reasons = {"column": "reason", "value_set": registered}
-    yield _check("quarantine", "quarantine-reason", "ExpectColumnValuesToBeInSet", reasons)
+    yield _check(QUARANTINE.name, "quarantine-reason", "ExpectColumnValuesToBeInSet", reasons)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import pyarrow as pa
 
 from schemas.attributes import Attribute
-from schemas.columns import ITEM_HEAD, ITEM_TAIL, PROVENANCE, QUARANTINE, RECORDS, column, embedding
+from schemas.columns import (
+    ITEM_HEAD,
+    ITEM_TAIL,
+    PROVENANCE,
+    QUARANTINE,
+    RECORDS,
+    VECTOR_KINDS,
+    column,
+    embedding,
+)
 from schemas.template import Template
 
 GIVEN_SUFFIX = "__given"
 PROVENANCE_SUFFIX = "__provenance"
-TABLES = ("items", "embeddings/text", "embeddings/image", "quarantine", "records")
 
 
 def attribute_fields(attribute: Attribute) -> list[pa.Field]:
@@ -33,22 +41,24 @@ def attribute_fields(attribute: Attribute) -> list[pa.Field]:
 
 
 def items_schema(template: Template) -> pa.Schema:
+    """Columns of the items table: three of each attribute between those that every template has."""
     fields = [field for attribute in template.attributes for field in attribute_fields(attribute)]
     return pa.schema([*ITEM_HEAD, *fields, *ITEM_TAIL])
 
 
 def embeddings_schema(kind: str, dimension: int) -> pa.Schema:
-    """kind: text or image."""
-    of = {
-        "text": "unit vector of text_enriched",
-        "image": "unit mean of the unit vectors of the item's pictures",
-    }
-    return pa.schema(embedding(kind, dimension, of[kind]))
+    """Columns of a table of vectors.
+
+    kind: of VECTOR_KINDS, KeyError for another; dimension: numbers of a vector.
+    """
+    return pa.schema(embedding(kind, dimension, VECTOR_KINDS[kind]))
 
 
 def quarantine_schema() -> pa.Schema:
+    """Columns of the quarantine table, whatever the template."""
     return pa.schema(QUARANTINE)
 
 
 def records_schema() -> pa.Schema:
+    """Columns of the records table, whatever the template."""
     return pa.schema(RECORDS)

@@ -21,8 +21,8 @@ from schemas.loading import parse_template
 from schemas.template import Template
 from tests.support import TEMPLATE
 from transforms.runtime.buckets import bucket_of
-from transforms.tables.build import RunInfo
-from transforms.tables.write import BucketReport, Encoders, write_bucket
+from transforms.tables.build import Encoders, RunInfo, TableContext
+from transforms.tables.write import BucketReport, write_bucket
 from transforms.validation.gate import CheckResult, check_run, check_tables
 
 SHOP = parse_template(TEMPLATE, "test")
@@ -65,7 +65,7 @@ def write(folder: Path, items: Sequence[Item], template: Template = SHOP) -> lis
     for number in range(BUCKETS):
         own = tuple(each for each in items if bucket_of(each.item_id, BUCKETS) == number)
         bucket = Bucket(number, own, (reject(number),))
-        reports.append(write_bucket(str(folder), template, ENCODERS, bucket, RUN))
+        reports.append(write_bucket(TableContext(str(folder), template, ENCODERS, RUN), bucket))
     return reports
 
 

@@ -17,6 +17,7 @@ from pipelines.configuration.options import Parser, add_run_options
 from pipelines.monitoring.terminal import printable
 from pipelines.run.scan import Selection
 from pipelines.snapshots.published import PublishedSnapshot, UnusableSnapshotError, read_published
+from schemas.table_specs import TABLES
 from schemas.tables import items_schema
 from transforms.describe.budget import TOKENS_PER_PRICE
 from transforms.runtime.parquet import read_parquet
@@ -77,7 +78,18 @@ class Prepared:
 
 
 def check_columns(plan: Plan, earlier: PublishedSnapshot) -> None:
-    """Rows that stay and rows that are made anew must have the same columns."""
+    """Refuse a snapshot of other tables or columns: rows that stay must fit those that are rebuilt.
+
+    Raises ConfigError.
+    """
+    if earlier.tables != TABLES.keys():
+        names = ", ".join(sorted(earlier.tables ^ TABLES.keys()))
+        raise ConfigError(
+            [
+                f"the snapshot has other tables than are written today ({names}); "
+                "`catalog-enrich run` rebuilds all rows once"
+            ]
+        )
     for file in earlier.files_of("items")[:1]:
         had = {field.name: field.type for field in read_parquet(earlier.path, file).schema}
         has = {field.name: field.type for field in items_schema(plan.template)}

@@ -21,7 +21,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.summary import snapshot_folder
 from pipelines.monitoring.terminal import printable
 from pipelines.snapshots.history import SnapshotInfo
-from schemas.tables import TABLES
+from schemas.table_specs import TABLES
 from transforms.runtime.parquet import DataFile, read_bytes
 
 MAX_CELL_CHARS = 60
@@ -134,7 +134,7 @@ def _head(info: SnapshotInfo, files: Sequence[DataFile], count: int) -> list[dic
     return rows
 
 
-def reading(folder: str, names: Sequence[str] = TABLES) -> dict[str, str]:
+def reading(folder: str, names: Sequence[str] = tuple(TABLES)) -> dict[str, str]:
     """Ready-made lines that read the first of the tables."""
     files = f"{folder}/{names[0]}/*.parquet"
     return {

@@ -19,16 +19,11 @@ from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.checks import KINDS
 from schemas.choices import Choice
-from schemas.columns import ANSWERS, ITEM_HEAD, ITEM_TAIL
+from schemas.columns import ANSWERS, VECTOR_KINDS
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
-from schemas.tables import (
-    attribute_fields,
-    embeddings_schema,
-    quarantine_schema,
-    records_schema,
-)
-from schemas.template import Drift, Gate
+from schemas.table_specs import TABLES
+from schemas.template import Drift, Gate, Template
 from transforms.runtime.metrics import FAILED, NAMESPACE
 
 # Stands for whatever dimension the chosen encoder has.
@@ -76,40 +71,13 @@ def tables_page() -> str:
         "Plain Parquet (zstd), one file a table and bucket, sorted by `item_id` within a file. "
         "Every file's schema",
         "metadata holds run id, template name, version and hash, model ids and prompt hashes.",
-        "",
-        "## items",
-        "",
-        "One row an item. Each attribute of the template has three columns.",
-        "",
-        *_fields([*ITEM_HEAD, *attribute_fields(example), *ITEM_TAIL]),
     ]
-    for kind in ("text", "image"):
-        schema = embeddings_schema(kind, DIMENSION)
-        lines += [
-            "",
-            f"## embeddings/{kind}",
-            "",
-            "Items without a vector have no row. The vector's length is the encoder's",
-            "dimension; the schema metadata names the encoder that a query must use.",
-            "",
-            *_fields(schema),
-        ]
-    lines += [
-        "",
-        "## quarantine",
-        "",
-        "One row for each record that was set aside.",
-        "",
-        *_fields(quarantine_schema()),
-    ]
-    lines += [
-        "",
-        "## records",
-        "",
-        "One row for each record of the catalog and of image tables: what became of it.",
-        "",
-        *_fields(records_schema()),
-    ]
+    template = Template.model_validate(
+        {"name": "example", "version": "1.0.0", "record": {"id": "id"}, "attributes": [example]}
+    )
+    for spec in TABLES.values():
+        schema = spec.schema(template, dict.fromkeys(VECTOR_KINDS, DIMENSION))
+        lines += ["", f"## {spec.name}", "", *spec.about.splitlines(), "", *_fields(schema)]
     lines += [
         "",
         "## answers",

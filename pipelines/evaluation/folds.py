@@ -24,8 +24,8 @@ from transforms.items.mask import Mask
 from transforms.items.text import ComposeText
 from transforms.probes.report import ProbeReport, as_row
 from transforms.runtime.reports import read_reports
-from transforms.tables.build import RunInfo
-from transforms.tables.write import Encoders, WriteTables
+from transforms.tables.build import Encoders, RunInfo
+from transforms.tables.write import WriteTables
 from transforms.validation.rows import ValidateItems
 
 

@@ -13,19 +13,13 @@ from rich.table import Table
 
 from pipelines.monitoring.terminal import printable
 from schemas.reasons import REASONS
+from schemas.table_specs import QUARANTINE, files_by_label
 
 MAX_NAMES = 12
 # Reasons of an unknown value of which something was seen, though not enough to fill it.
 UNSURE = ("below-threshold", "ambiguous")
 # Reasons that say that no file was found where a reference points.
 _NOT_FOUND = ("image-missing", "image-outside-root", "image-path-invalid", "image-not-a-file")
-# Label → the Parquet files of a snapshot, as a pattern that shells and readers take.
-TABLE_FILES = {
-    "tables": "items/*.parquet",
-    "vectors": "embeddings/*/*.parquet",
-    "quarantine": "quarantine/*.parquet",
-    "records": "records/*.parquet",
-}
 
 
 def print_outcome(
@@ -131,8 +125,8 @@ def _where(manifest: Mapping[str, Any], folder: str) -> Iterator[str]:
     else:
         yield f"{'REFUSED':<11}by the gate; readers keep the previous snapshot"
         yield f"{'kept':<11}{folder}"
-    for label, files in TABLE_FILES.items():
-        if label != "quarantine" or _quarantined(manifest["counts"]):
+    for label, files in files_by_label().items():
+        if label != QUARANTINE.label or _quarantined(manifest["counts"]):
             yield f"{label:<11}{folder}/{files}"
     if manifest.get("options", {}).get("report", True):
         yield f"{'report':<11}{folder}/report.html"

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.report.groups import Groups
+from schemas.table_specs import VECTORS
 from schemas.tables import PROVENANCE_SUFFIX
 from transforms.runtime.parquet import DataFile, read_bytes, read_parquet
 
@@ -84,8 +85,8 @@ def gather(snapshot: str, manifest: Mapping[str, Any]) -> Gathered:
     for file in by_table["quarantine"]:
         if file.rows:
             _read_quarantine(found, read_parquet(snapshot, file))
-    for kind in ("text", "image"):
-        found.vectors[kind] = _read_vectors(snapshot, by_table[f"embeddings/{kind}"], sampled)
+    for kind, spec in VECTORS.items():
+        found.vectors[kind] = _read_vectors(snapshot, by_table[spec.name], sampled)
     return found
 
 

@@ -35,7 +35,7 @@ from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
 from transforms.runtime.parquet import read_parquet
 from transforms.runtime.spool import SpoolRef
-from transforms.tables.build import RunInfo
+from transforms.tables.build import RunInfo, TableContext
 from transforms.tables.merge import EarlierRows
 from transforms.tables.write import BucketReport
 from transforms.validation.drift import Compared
@@ -184,18 +184,8 @@ def keep_deleted(
         return list(reports)
     buckets = set(gone["bucket"].to_pylist())
     files = {report.bucket: report.files for report in earlier.reports if report.bucket in buckets}
-    encoders = chosen_encoders(plan)
-    return retire(
-        earlier.path,
-        files,
-        gone,
-        dirs.snapshot,
-        plan.template,
-        encoders,
-        info,
-        reports,
-        plan.buckets,
-    )
+    context = TableContext(dirs.snapshot, plan.template, chosen_encoders(plan), info)
+    return retire(earlier.path, files, gone, context, reports, plan.buckets)
 
 
 def _gone_since(

@@ -11,9 +11,10 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.configuration.config import Plan
-from pipelines.run.work import POOL, TEXT_VECTORS, Carry, Delta
+from pipelines.run.work import POOL, Carry, Delta
 from pipelines.snapshots.layout import RunDirs
 from schemas.elements import ImageRef
+from schemas.table_specs import VECTORS
 from transforms.consistency.outliers import FindOutliers
 from transforms.consistency.shared_content import FindSharedContent
 from transforms.consistency.within_item import FindContradictions
@@ -40,9 +41,9 @@ from transforms.readers.read import ReadCatalog
 from transforms.runtime.parquet import DataFile
 from transforms.runtime.reports import CollectReports, write_json
 from transforms.runtime.spool import Spool, SpoolRef
-from transforms.tables.build import RunInfo
+from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.merge import Base, EarlierRows
-from transforms.tables.write import Encoders, WriteTables
+from transforms.tables.write import WriteTables
 from transforms.validation.rows import SOURCE_CHECKS, ValidateItems
 
 Spooled = dict[str, beam.PCollection]
@@ -162,7 +163,7 @@ def _write(
     written = (
         filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
     )
-    if base is None or TEXT_VECTORS not in base.kept_whole:
+    if base is None or VECTORS["text"].name not in base.kept_whole:
         written = written | "Embed" >> EmbedText(plan.models, dirs.heartbeats, rows)
     written = written | "Write" >> WriteTables(
         dirs.snapshot, plan.template, encoders, run, dirs.heartbeats, base, rows

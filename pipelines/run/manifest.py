@@ -19,9 +19,10 @@ from transforms.models import (
     build_tagger,
     build_text_encoder,
 )
+from transforms.models.contract import ImageEncoder, TextEncoder
 from transforms.readers import SplitReport
-from transforms.tables.build import RunInfo
-from transforms.tables.write import BucketReport, Encoders
+from transforms.tables.build import Encoders, RunInfo
+from transforms.tables.write import BucketReport
 from transforms.validation.gate import CheckResult
 
 MANIFEST_VERSION = 2
@@ -29,10 +30,13 @@ MANIFEST_VERSION = 2
 
 def chosen_encoders(plan: Plan) -> Encoders:
     """Model names and dimensions of the vectors that this plan makes."""
-    text, image = build_text_encoder(plan.models), build_image_encoder(plan.models)
+    encoders: dict[str, TextEncoder | ImageEncoder] = {
+        "text": build_text_encoder(plan.models),
+        "image": build_image_encoder(plan.models),
+    }
     return Encoders(
-        {"text": text.model, "image": image.model},
-        {"text": text.dimension, "image": image.dimension},
+        {kind: encoder.model for kind, encoder in encoders.items()},
+        {kind: encoder.dimension for kind, encoder in encoders.items()},
     )
 
 

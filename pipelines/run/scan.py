@@ -22,10 +22,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.config import Plan
 from pipelines.configuration.runners import new_pipeline
-from pipelines.run.work import TEXT_VECTORS, Delta, Refs
+from pipelines.run.work import Delta, Refs
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.published import PublishedSnapshot
 from schemas.elements import Reject
+from schemas.table_specs import tables_of_encoder
 from transforms.images.files import versions_of
 from transforms.incremental.changes import ChangeSet, PreviousRecords
 from transforms.readers import SplitReport
@@ -104,7 +105,10 @@ def find_delta(
     }
     untouched = tuple(report.bucket for report in earlier.reports if report.bucket not in touched)
     base = Base(
-        earlier.path, files, drops, frozenset() if selection.embed else frozenset([TEXT_VECTORS])
+        earlier.path,
+        files,
+        drops,
+        frozenset() if selection.embed else tables_of_encoder("text"),
     )
     trusted = frozenset(
         (reason, field) for reason, field in earlier.manifest["trusted_comparisons"]

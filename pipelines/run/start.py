@@ -12,6 +12,7 @@ from pipelines.run.scan import Selection
 from pipelines.run.versions import shape_of
 from pipelines.snapshots.layout import Layout
 from pipelines.snapshots.published import PublishedSnapshot, UnusableSnapshotError, read_published
+from schemas.table_specs import TABLES
 from transforms.tables.build import RunInfo
 
 # A catalog that has grown by more is divided anew.
@@ -73,6 +74,8 @@ def why_anew(plan: Plan, earlier: PublishedSnapshot) -> list[str]:
     because = [f"{part} changed" for part in shape if before.get(part) != shape[part]]
     if _needs_other_buckets(plan, earlier):
         because.append(f"{plan.buckets} buckets instead of {earlier.manifest['buckets']}")
+    because += [f"table {name} is new" for name in TABLES if name not in earlier.tables]
+    because += [f"table {name} is gone" for name in sorted(earlier.tables - TABLES.keys())]
     return because + outgrown(plan, earlier, {})
 
 

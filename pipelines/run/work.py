@@ -13,7 +13,6 @@ from transforms.runtime.parquet import DataFile
 from transforms.runtime.spool import SpoolRef
 from transforms.tables.merge import Base
 
-TEXT_VECTORS = "embeddings/text"
 # Whom demonstrations are chosen from: kept in the snapshot, for runs that go on from it.
 POOL = "pool"
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipelines.snapshots.history import SnapshotInfo
 from schemas.reasons import REASONS
+from schemas.table_specs import VECTORS
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
@@ -162,7 +163,8 @@ def values_of(row: Mapping[str, Any]) -> Iterator[Value]:
 def nearest(info: SnapshotInfo, item_id: str) -> list[Neighbour]:
     """The nearest items by text vector; every vector is looked at, one file at a time."""
     own = None
-    for file in _files(info, "embeddings/text", item_id):
+    table_name = VECTORS["text"].name
+    for file in _files(info, table_name, item_id):
         table = read_parquet(info.path, file)
         rows = vectors_of(table)[pc.equal(table["item_id"], item_id).to_numpy()]
         own = rows[0] if len(rows) else None
@@ -170,7 +172,7 @@ def nearest(info: SnapshotInfo, item_id: str) -> list[Neighbour]:
         return []
     best: list[tuple[float, str]] = []
     for file in info.files:
-        if file.table == "embeddings/text" and file.rows:
+        if file.table == table_name and file.rows:
             table = read_parquet(info.path, file)
             similar = vectors_of(table) @ own
             top = np.argsort(-similar)[: MAX_NEIGHBOURS + 1]

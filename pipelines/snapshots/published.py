@@ -53,6 +53,11 @@ class PublishedSnapshot:
     def run_id(self) -> str:
         return str(self.manifest["run_id"])
 
+    @property
+    def tables(self) -> frozenset[str]:
+        """Names of its tables; bucket 0 has a file of each, so none is missed."""
+        return frozenset(file.table for report in self.reports for file in report.files)
+
     def damaged_buckets(self) -> dict[int, str]:
         """Bucket → what is wrong with its files.
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli import main
-from schemas.tables import TABLES
+from schemas.table_specs import TABLES
 from tests.chat_server import ChatServer
 from tests.support import Run, Shop, reasons
 

@@ -16,6 +16,7 @@ import apache_beam as beam
 import pyarrow.compute as pc
 
 from schemas.elements import Bucket, Flag, Item
+from schemas.table_specs import VECTORS
 from transforms.models import build_text_encoder
 from transforms.models.contract import (
     Failure,
@@ -38,7 +39,7 @@ def earlier_vectors(earlier: EarlierRows, bucket: int) -> dict[str, Vector]:
     be used.
     """
     items = earlier.read(bucket, "items", ["item_id", "text_enriched"])
-    vectors = earlier.read(bucket, "embeddings/text") if earlier.same_encoder else None
+    vectors = earlier.read(bucket, VECTORS["text"].name) if earlier.same_encoder else None
     if items is None or vectors is None:
         return {}
     column = vectors.column(1).combine_chunks()

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.elements import DELETED
+from schemas.table_specs import ITEMS, RECORDS, TABLES, table_spec
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet
-from transforms.tables.build import RunInfo
-from transforms.tables.write import BucketReport, Encoders, add_rows, empty_tables
+from transforms.tables.build import TableContext
+from transforms.tables.write import BucketReport, add_rows, empty_tables
 
 _ENCODED = (b"encoder", b"dimension")
 
@@ -29,17 +30,14 @@ def retire(
     earlier: str,
     files: Mapping[int, Sequence[DataFile]],
     gone: pa.Table,
-    snapshot: str,
-    template: Template,
-    encoders: Encoders,
-    run: RunInfo,
+    context: TableContext,
     reports: Sequence[BucketReport],
     num_buckets: int,
 ) -> list[BucketReport]:
-    """Write the buckets of `snapshot` again that items belong to which are gone; the reports of all
-    its buckets.
+    """Write again the buckets of the new snapshot to which items belong that are gone.
 
-    files: the earlier snapshot's by bucket; gone: `item_id` and `bucket` there.
+    files: the earlier snapshot's by bucket; gone: `item_id` and `bucket` there; context: of the new
+    snapshot. Returns the reports of all its buckets.
     """
     wanted: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for item_id, bucket in zip(
@@ -53,15 +51,16 @@ def retire(
             for name, table in _rows_of(earlier, files[bucket], pa.array(ids, pa.string())):
                 rows[name].append(table)
         if rows:
-            empty = empty_tables(template, encoders, report.bucket, run)
-            fitting = {
-                name: pa.concat_tables(
-                    [fitted(name, table, empty[name], template, run.started) for table in tables]
+            empty = empty_tables(context, report.bucket)
+            fitting = {}
+            for name, tables in rows.items():
+                fitting[name] = pa.concat_tables(
+                    [
+                        fitted(name, table, empty[name], context.template, context.run.started)
+                        for table in tables
+                    ]
                 )
-                for name, tables in rows.items()
-                if name in empty
-            }
-            report = add_rows(snapshot, template, encoders, report, fitting, run)
+            report = add_rows(context, report, fitting)
         written.append(report)
     return written
 
@@ -73,11 +72,12 @@ def _rows_of(
     of.
     """
     for file in files:
-        if file.table == "quarantine":
+        # A snapshot of another version may have tables that are no longer written.
+        if file.table not in TABLES or not TABLES[file.table].keeps_deleted:
             continue
         table = read_parquet(snapshot, file)
         table = table.filter(pc.is_in(table["item_id"], value_set=ids))
-        if file.table == "records":
+        if file.table == RECORDS.name:
             table = table.filter(pc.is_in(table["fate"], value_set=pa.array(["item", DELETED])))
         yield file.table, table
 
@@ -88,9 +88,9 @@ def fitted(
     """Earlier rows as today's table has them, marked as gone: what has no place in it, or another
     type, is left out.
 
-    Vectors of another encoder are no rows: nothing could be compared with them.
+    Rows derived from another encoder's vectors are left out: nothing could be compared with them.
     """
-    if name == "items":
+    if name == ITEMS.name:
         marked = like.schema.field("deleted_ts")
         since = pa.array([now] * len(rows), marked.type)
         if marked.name in rows.column_names:  # earlier versions had none
@@ -107,7 +107,7 @@ def fitted(
                 rows, like, attribute.name
             ):
                 rows = rows.drop_columns([each for each in names if each in rows.column_names])
-    elif name == "records":
+    elif name == RECORDS.name:
         rows = rows.set_column(
             rows.column_names.index("fate"),
             rows.schema.field("fate"),
@@ -118,7 +118,7 @@ def fitted(
             rows.schema.field("retry"),
             pa.array([False] * len(rows)),
         )
-    elif _encoded(rows) != _encoded(like):
+    elif table_spec(name).encoder and _encoded(rows) != _encoded(like):
         rows = rows.slice(0, 0)
     columns = [
         rows[field.name].cast(field.type)

@@ -1,11 +1,15 @@
-"""Items and rejects as Arrow tables: pure, sorted, deterministic but for run id and times."""
+"""Buckets as Arrow tables: pure, sorted, deterministic but for run id and times.
+
+Each table of `schemas.table_specs` has its builder in BUILDERS.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ import pyarrow as pa
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Bucket, Evidence, ImageResult, Item, Reject, Value
 from schemas.reasons import REASONS
+from schemas.table_specs import ITEMS, QUARANTINE, RECORDS, VECTORS
 from schemas.tables import (
     GIVEN_SUFFIX,
     PROVENANCE_SUFFIX,
@@ -40,6 +45,27 @@ class RunInfo:
     run_id: str
     started: dt.datetime
     metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoders:
+    """What vectors are made with, by kind: names of the models, and numbers of a vector.
+
+    A kind that is missing has no tables.
+    """
+
+    models: dict[str, str]
+    dimensions: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TableContext:
+    """What the tables of a run are written with, and where. snapshot: the folder they go below."""
+
+    snapshot: str
+    template: Template
+    encoders: Encoders
+    run: RunInfo
 
 
 def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.Table:
@@ -77,7 +103,7 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
 def embeddings_table(
     kind: str, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo
 ) -> pa.Table:
-    """item_id and vector of the items that have one. kind: text or image."""
+    """Ids and vectors of the items that have one. kind: of VECTOR_KINDS."""
     having = [
         (item.item_id, vector)
         for item in items
@@ -88,9 +114,12 @@ def embeddings_table(
     schema = embeddings_schema(kind, dimension)
     ids = pa.array([item_id for item_id, _ in having], pa.string())
     table = pa.Table.from_arrays([ids, vectors], schema=schema)
-    return _with_metadata(
-        table, run, {"encoder": encoder, "dimension": str(dimension), "normalised": "l2"}
-    )
+    return _with_metadata(table, run, {**encoder_metadata(encoder, dimension), "normalised": "l2"})
+
+
+def encoder_metadata(encoder: str, dimension: int) -> dict[str, str]:
+    """Schema metadata of rows derived from vectors: it tells rows of encoders apart."""
+    return {"encoder": encoder, "dimension": str(dimension)}
 
 
 def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
@@ -275,3 +304,30 @@ def _table(schema: pa.Schema, columns: dict[str, list[Any]], run: RunInfo) -> pa
 
 def _with_metadata(table: pa.Table, run: RunInfo, more: dict[str, str]) -> pa.Table:
     return table.replace_schema_metadata({"run_id": run.run_id, **run.metadata, **more})
+
+
+def _items(bucket: Bucket, context: TableContext) -> pa.Table:
+    return items_table(context.template, bucket.items, context.run)
+
+
+def _vectors(kind: str, bucket: Bucket, context: TableContext) -> pa.Table:
+    encoders = context.encoders
+    dimension, model = encoders.dimensions[kind], encoders.models[kind]
+    return embeddings_table(kind, bucket.items, dimension, model, context.run)
+
+
+def _quarantine(bucket: Bucket, context: TableContext) -> pa.Table:
+    return quarantine_table(bucket.rejects, context.run)
+
+
+def _records(bucket: Bucket, context: TableContext) -> pa.Table:
+    return records_table(bucket, context.run)
+
+
+# Table → what makes its rows of a bucket, in the sort order of its specification.
+BUILDERS: Mapping[str, Callable[[Bucket, TableContext], pa.Table]] = {
+    ITEMS.name: _items,
+    **{spec.name: partial(_vectors, kind) for kind, spec in VECTORS.items()},
+    QUARANTINE.name: _quarantine,
+    RECORDS.name: _records,
+}

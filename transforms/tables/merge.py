@@ -17,6 +17,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.elements import KEY_BYTES, MODEL_ANSWER
+from schemas.table_specs import table_spec
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
 from transforms.tables.row_equality import equal_rows
 
@@ -27,24 +28,6 @@ DROPS_SCHEMA = pa.schema(
         pa.field("raw_key", pa.binary(KEY_BYTES)),
     ]
 )
-_ORDER = {
-    "quarantine": (
-        "item_id",
-        "reason",
-        "raw_digest",
-        "input",
-        "raw_format",
-        "raw_header",
-        "raw_size_bytes",
-        "stage",
-        "field",
-        "message",
-        "source_file",
-        "source_begin",
-        "source_position",
-    ),
-    "records": ("item_id", "raw_key", "input", "fate", "retry"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +71,11 @@ def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
         if file.table in base.kept_whole:
             kept[file.table] = table
             continue
-        dropped_by_id = pc.is_in(table["item_id"], value_set=ids)
-        if file.table in ("quarantine", "records"):
-            dropped = pc.is_in(table["raw_key"], value_set=keys)
-            if file.table == "quarantine":  # what a model said of an item goes with the item
-                of_item = pc.and_(pc.equal(table["input"], MODEL_ANSWER), dropped_by_id)
-                dropped = pc.or_(dropped, of_item)
-        else:
-            dropped = dropped_by_id
+        dropped = pc.is_in(table["item_id"], value_set=ids)
+        if table_spec(file.table).one_row_per == "record":
+            # An answer in quarantine is no record of the catalog: it goes with the item.
+            of_item = pc.and_(pc.equal(table["input"], MODEL_ANSWER), dropped)
+            dropped = pc.or_(pc.is_in(table["raw_key"], value_set=keys), of_item)
         kept[file.table] = table.filter(pc.invert(dropped))
     return kept
 
@@ -153,6 +133,6 @@ def joined(name: str, kept: pa.Table | None, fresh: pa.Table) -> pa.Table:
         return fresh
     metadata = fresh.schema.metadata
     together = pa.concat_tables([kept.replace_schema_metadata(metadata), fresh])
-    keys = [(column, "ascending", "at_start") for column in _ORDER.get(name, ("item_id",))]
+    keys = [(column, "ascending", "at_start") for column in table_spec(name).sort_order]
     order = pc.sort_indices(together, sort_keys=keys)
     return together.take(order).replace_schema_metadata(metadata)

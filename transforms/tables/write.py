@@ -6,8 +6,9 @@ bundle writes the same file again; readers see nothing of it until the snapshot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -16,17 +17,12 @@ import pyarrow.compute as pc
 
 from schemas.columns import IMAGE_ROW_FATES
 from schemas.elements import Bucket
+from schemas.table_specs import ITEMS, TABLES, table_spec
 from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet, write_parquet
-from transforms.tables.build import (
-    RunInfo,
-    embeddings_table,
-    items_table,
-    quarantine_table,
-    records_table,
-)
+from transforms.tables.build import BUILDERS, Encoders, RunInfo, TableContext
 from transforms.tables.merge import Base, EarlierRows, joined, kept_tables, with_earlier_times
 
 _GIVEN = pa.array(["record"])
@@ -55,20 +51,9 @@ class BucketReport:
     files: tuple[DataFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Encoders:
-    """What the vectors were made with: model names and dimensions, by kind."""
-
-    models: dict[str, str]
-    dimensions: dict[str, int]
-
-
 def write_bucket(
-    snapshot: str,
-    template: Template,
-    encoders: Encoders,
+    context: TableContext,
     bucket: Bucket,
-    run: RunInfo,
     base: Base | None = None,
     earlier: EarlierRows | None = None,
 ) -> BucketReport:
@@ -83,94 +68,114 @@ def write_bucket(
     report = BucketReport(bucket.number)
     files = []
     ids = pa.array([], pa.string())
-    for name, fresh in _tables(template, encoders, bucket, run):
-        if name == "items" and earlier is not None:
+    for name, fresh in _tables(context, bucket):
+        if name == ITEMS.name and earlier is not None:
             fresh = with_earlier_times(fresh, earlier.read(bucket.number, name))
         table = joined(name, kept.pop(name, None), fresh)
-        if name == "items":
+        if name == ITEMS.name:
             ids = table["item_id"].combine_chunks()
-        elif (
-            base is not None and name in base.kept_whole
-        ):  # an item may have been set aside meanwhile
+        elif base is not None and name in base.kept_whole:
+            # Nothing was dropped of it, but an item may have been quarantined meanwhile.
             table = table.filter(pc.is_in(table["item_id"], value_set=ids))
-        report = count_table(report, template, name, table)
+        report = count_table(report, context.template, name, table)
         if table.num_rows or bucket.number == 0:
-            files.append(write_parquet(snapshot, name, bucket.number, table))
+            files.append(write_parquet(context.snapshot, name, bucket.number, table))
     return replace(report, files=tuple(files))
 
 
-def empty_tables(
-    template: Template, encoders: Encoders, bucket: int, run: RunInfo
-) -> dict[str, pa.Table]:
-    """The tables of a bucket without rows, by name."""
-    return dict(_tables(template, encoders, Bucket(bucket, ()), run))
+def empty_tables(context: TableContext, bucket: int) -> dict[str, pa.Table]:
+    """Return the tables of a bucket without rows, by name."""
+    return dict(_tables(context, Bucket(bucket, ())))
 
 
 def add_rows(
-    snapshot: str,
-    template: Template,
-    encoders: Encoders,
-    report: BucketReport,
-    rows: Mapping[str, pa.Table],
-    run: RunInfo,
+    context: TableContext, report: BucketReport, rows: Mapping[str, pa.Table]
 ) -> BucketReport:
-    """Write a bucket's files again with further rows by table; the report of what they hold
-    then.
+    """Write a bucket's files again with further rows by table.
+
+    Returns the report of what they hold then.
     """
     written = {file.table: file for file in report.files}
     again = BucketReport(report.bucket)
     files = []
-    for name, empty in empty_tables(template, encoders, report.bucket, run).items():
-        table = read_parquet(snapshot, written[name]) if name in written else empty
+    for name, empty in empty_tables(context, report.bucket).items():
+        table = read_parquet(context.snapshot, written[name]) if name in written else empty
         table = joined(name, rows.get(name), table)
-        again = count_table(again, template, name, table)
+        again = count_table(again, context.template, name, table)
         if table.num_rows or name in written:
-            files.append(write_parquet(snapshot, name, report.bucket, table))
+            files.append(write_parquet(context.snapshot, name, report.bucket, table))
     return replace(again, files=tuple(files))
 
 
-def _tables(
-    template: Template, encoders: Encoders, bucket: Bucket, run: RunInfo
-) -> Iterator[tuple[str, pa.Table]]:
-    """The bucket's tables by name, one at a time, so that only one is held."""
-    yield "items", items_table(template, bucket.items, run)
-    yield "quarantine", quarantine_table(bucket.rejects, run)
-    yield "records", records_table(bucket, run)
-    for kind, dimension in encoders.dimensions.items():
-        yield (
-            f"embeddings/{kind}",
-            embeddings_table(kind, bucket.items, dimension, encoders.models[kind], run),
-        )
+def _tables(context: TableContext, bucket: Bucket) -> Iterator[tuple[str, pa.Table]]:
+    """Tables of the bucket by name, one at a time, so that only one is held in memory."""
+    for name, spec in TABLES.items():
+        # An evaluation makes no vectors and has no encoders, so none of the tables made of them.
+        if not spec.encoder or spec.encoder in context.encoders.dimensions:
+            yield name, BUILDERS[name](bucket, context)
 
 
 def count_table(
     report: BucketReport, template: Template, name: str, table: pa.Table
 ) -> BucketReport:
-    """The report with what a table adds to the bucket's account; items whose records are gone are
-    in none.
-    """
-    if name == "records":
-        of_images = table.filter(pc.equal(table["input"], "image-table"))
-        fates = _counted(of_images["fate"])
-        return replace(report, image_rows={fate: fates.get(fate, 0) for fate in IMAGE_ROW_FATES})
-    if name != "items":
-        return report
-    table = table.filter(pc.is_null(table["deleted_ts"]))
-    provenances = {
-        a.name: table[a.name + PROVENANCE_SUFFIX].combine_chunks() for a in template.attributes
+    """Return the report with what the rows of a table add to the fields that it is counted as."""
+    counts: dict[str, Any] = {
+        field: _COUNTS[field](template, table) for field in table_spec(name).counted_as
     }
-    images = pc.list_flatten(table["images"].combine_chunks())
+    return replace(report, **counts)
+
+
+def _count_values(template: Template, items: pa.Table) -> dict[str, dict[str, int]]:
+    live = _with_record(items)
+    return {
+        name: _counted(_source_or_reason(provenance))
+        for name, provenance in _provenances(template, live).items()
+    }
+
+
+def _count_missing(template: Template, items: pa.Table) -> dict[str, int]:
+    live = _with_record(items)
+    return count_missing(live.num_rows, _provenances(template, live).values())
+
+
+def _count_flags(items: pa.Table) -> dict[str, int]:
+    flags = pc.list_flatten(_with_record(items)["flags"].combine_chunks())
+    return _counted(pc.struct_field(flags, "reason"))
+
+
+def _count_images(items: pa.Table) -> dict[str, int]:
+    images = pc.list_flatten(_with_record(items)["images"].combine_chunks())
     usable = pc.is_valid(pc.struct_field(images, "digest"))
-    return replace(
-        report,
-        values={
-            name: _counted(_source_or_reason(provenance))
-            for name, provenance in provenances.items()
-        },
-        missing=count_missing(table.num_rows, provenances.values()),
-        flags=_counted(pc.struct_field(pc.list_flatten(table["flags"].combine_chunks()), "reason")),
-        images=_counted(pc.if_else(usable, "usable", pc.struct_field(images, "reason"))),
-    )
+    return _counted(pc.if_else(usable, "usable", pc.struct_field(images, "reason")))
+
+
+def _count_image_rows(records: pa.Table) -> dict[str, int]:
+    fates = _counted(records.filter(pc.equal(records["input"], "image-table"))["fate"])
+    return {fate: fates.get(fate, 0) for fate in IMAGE_ROW_FATES}
+
+
+# Field of BucketReport → how rows of the table that is counted as it are counted.
+_COUNTS: Mapping[str, Callable[[Template, pa.Table], dict[str, Any]]] = {
+    "values": _count_values,
+    "missing": _count_missing,
+    "flags": lambda _, items: _count_flags(items),
+    "images": lambda _, items: _count_images(items),
+    "image_rows": lambda _, records: _count_image_rows(records),
+}
+
+
+def _with_record(items: pa.Table) -> pa.Table:
+    """Items that are in the catalog: those kept without a record are in no count but `rows`."""
+    deleted = items["deleted_ts"]
+    # Most runs keep no deleted items: the whole table is not copied for each count then.
+    return items if deleted.null_count == len(deleted) else items.filter(pc.is_null(deleted))
+
+
+def _provenances(template: Template, items: pa.Table) -> dict[str, pa.StructArray]:
+    return {
+        attribute.name: items[attribute.name + PROVENANCE_SUFFIX].combine_chunks()
+        for attribute in template.attributes
+    }
 
 
 def _source_or_reason(provenance: pa.StructArray) -> pa.Array:
@@ -206,28 +211,18 @@ def count_missing(items: int, provenances: Iterable[pa.StructArray]) -> dict[str
 
 class _Write(beam.DoFn):
     def __init__(self, transform: WriteTables) -> None:
-        self._snapshot, self._template = transform.snapshot, transform.template
-        self._encoders, self._run = transform.encoders, transform.run
-        self._heartbeat_dir, self._base, self._earlier = (
-            transform.heartbeat_dir,
-            transform.base,
-            transform.earlier,
+        self._context = TableContext(
+            transform.snapshot, transform.template, transform.encoders, transform.run
         )
+        self._heartbeat_dir = transform.heartbeat_dir
+        self._base, self._earlier = transform.base, transform.earlier
 
     def setup(self) -> None:
         self._meter = Meter("write", self._heartbeat_dir)
 
     def process(self, bucket: Bucket) -> Iterator[BucketReport]:
         with self._meter.timed():
-            report = write_bucket(
-                self._snapshot,
-                self._template,
-                self._encoders,
-                bucket,
-                self._run,
-                self._base,
-                self._earlier,
-            )
+            report = write_bucket(self._context, bucket, self._base, self._earlier)
         self._meter.add("items", len(bucket.items))
         self._meter.add("quarantined", len(bucket.rejects))
         self._meter.beat()

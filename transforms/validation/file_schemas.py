@@ -6,7 +6,7 @@ import re
 
 import pyarrow as pa
 
-from schemas.tables import embeddings_schema, items_schema, quarantine_schema, records_schema
+from schemas.table_specs import TABLES
 from schemas.template import Template
 
 _UNIT = re.compile(r" \[([^\]]*)\]$")
@@ -19,21 +19,25 @@ class FileTypes:
     """
 
     def __init__(self, template: Template) -> None:
-        self._expected = {
-            "items": items_schema(template),
-            "quarantine": quarantine_schema(),
-            "records": records_schema(),
-        }
+        self._template = template
+        self._expected: dict[str, pa.Schema] = {}
 
     def fault(self, table: str, schema: pa.Schema) -> str:
-        """The first thing that is wrong with a file's schema, empty where nothing is."""
-        expected = self._expected.get(table)
-        if expected is None:
-            kind = table.removeprefix("embeddings/")
-            vectors = schema.field(1).type if len(schema) > 1 else pa.null()
-            if not pa.types.is_fixed_size_list(vectors):
-                return f"{kind}_vector is {vectors}, expected a fixed-size list of float"
-            expected = self._expected[table] = embeddings_schema(kind, vectors.list_size)
+        """Return the first thing that is wrong with a file's schema, empty where nothing is."""
+        if table not in TABLES:
+            return f"there is no table {table}; the tables are {', '.join(TABLES)}"
+        spec = TABLES[table]
+        if table not in self._expected:
+            dimensions = {}
+            if spec.is_vectors:
+                vectors = schema.field(1).type if len(schema) > 1 else pa.null()
+                if not pa.types.is_fixed_size_list(vectors):
+                    return (
+                        f"{spec.encoder}_vector is {vectors}, expected a fixed-size list of float"
+                    )
+                dimensions = {spec.encoder: vectors.list_size}
+            self._expected[table] = spec.schema(self._template, dimensions)
+        expected = self._expected[table]
         if schema.names != expected.names:
             strange = [name for name in schema.names if name not in expected.names]
             missing = [name for name in expected.names if name not in schema.names]

@@ -7,7 +7,7 @@ Each file is read once, whole: a file holds one bucket, so memory is bounded by 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,16 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.attributes import Attribute
-from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX, TABLES
+from schemas.table_specs import (
+    ITEMS,
+    QUARANTINE,
+    RECORDS,
+    TABLES,
+    TableSpec,
+    UnknownTableError,
+    table_spec,
+)
+from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime.buckets import bucket_of
@@ -29,22 +38,22 @@ from transforms.tables.write import BucketReport
 from transforms.validation.distributions import Distributions
 from transforms.validation.file_schemas import FileTypes
 from transforms.validation.row_faults import (
+    NO_IDS,
     NOWHERE,
     PROVENANCE_LEAVES,
     mismatched_records,
-    missing_vectors,
+    missing_rows,
     row_faults,
 )
 
 MAX_EXAMPLES = 5
 
 Frame = tuple[str, pa.Table]
-KINDS = ("text", "image")
 
 
 @dataclass(slots=True)
-class Tally:
-    """How many there were, with the first few named."""
+class Faults:
+    """How many there are of a kind, with the first few named."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
@@ -61,25 +70,15 @@ class Found:
 
     items: with a record; deleted: kept without one.
     quarantined: input (`catalog` or `image-table`) → reason → rows.
-    files_amiss: files that are missing, unreadable, changed since they were written, or in no
-    report.
-    buckets_amiss: bucket numbers without exactly one report, and reports of buckets that do not
-    exist.
-    types_amiss: files whose columns or types are not the template's; vectors_amiss: items without
-    their vector;
-    records_amiss: records and items that do not name each other. distributions: of the items'
-    values and vectors.
+    distributions: of the items' values and vectors.
+    faults: kind of check of the whole run (`schemas.checks`) → what is wrong, in words.
     """
 
     items: int = 0
     quarantined: dict[str, Counter[str]] = field(default_factory=dict)
-    files_amiss: Tally = field(default_factory=Tally)
-    buckets_amiss: Tally = field(default_factory=Tally)
     deleted: int = 0
-    types_amiss: Tally = field(default_factory=Tally)
-    vectors_amiss: Tally = field(default_factory=Tally)
-    records_amiss: Tally = field(default_factory=Tally)
     distributions: Distributions = field(default_factory=Distributions)
+    faults: dict[str, Faults] = field(default_factory=lambda: defaultdict(Faults))
 
 
 def read_frames(
@@ -114,63 +113,65 @@ class _BucketReader:
     found: Found
     items: pa.Table | None = None
     records: pa.Table | None = None
-    # Of all rows of the items table, deleted ones included.
-    ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
-    vector_ids: dict[str, pa.Array] = field(
-        default_factory=lambda: dict.fromkeys(KINDS, pa.array([], pa.string()))
-    )
+    # Table → ids of its rows, those of items without a record included.
+    ids: dict[str, pa.Array] = field(default_factory=dict)
 
     def frames(self) -> Iterator[Frame]:
         # The ids of the bucket's items must be known before its vectors come.
-        for file in sorted(self.report.files, key=lambda file: file.table != "items"):
+        for file in sorted(self.report.files, key=lambda file: file.table != ITEMS.name):
             parquet = open_file(self.snapshot, file, self.found)
             wrong = "" if parquet is None else self.types.fault(file.table, parquet.schema_arrow)
             if wrong:
-                self.found.types_amiss.add(f"{file.path}: {wrong}")
+                self.found.faults["file-types"].add(f"{file.path}: {wrong}")
             elif parquet is not None:
                 yield from self._of(file, parquet)
         self._compare()
 
     def _of(self, file: DataFile, parquet: pq.ParquetFile) -> Iterator[Frame]:
-        match file.table:
-            case "items":
-                table = parquet.read(columns=_item_columns(self.template))
-                self.ids = table["item_id"].combine_chunks()
-                self.items = _without_deleted(
-                    table, file, self.report.bucket, self.num_buckets, self.found
-                )
-                self.found.distributions.add_items(self.template, self.items)
-                yield (
-                    "items",
-                    item_frame(self.template, self.items, self.report.bucket, self.num_buckets),
-                )
-                yield from list_frames(self.template, self.items)
-            case "quarantine":
-                table = parquet.read(columns=["input", "reason", "message"])
-                _count_quarantine(table, self.found)
-                yield "quarantine", quarantine_frame(table)
-            case "records":
-                self.records = parquet.read(columns=["item_id", "input", "fate"])
-            case _:
-                yield (
-                    file.table,
-                    self._vectors(file.table.removeprefix("embeddings/"), parquet.read()),
-                )
+        spec = table_spec(file.table)
+        if spec is ITEMS:
+            yield from self._items(file, parquet)
+        elif spec is QUARANTINE:
+            table = parquet.read(columns=["input", "reason", "message"])
+            _count_quarantine(table, self.found)
+            yield spec.name, quarantine_frame(table)
+        elif spec is RECORDS:
+            self.records = parquet.read(columns=["item_id", "input", "fate"])
+        else:
+            yield spec.name, self._rows_of_items(spec, parquet)
 
-    def _vectors(self, kind: str, table: pa.Table) -> pa.Table:
+    def _items(self, file: DataFile, parquet: pq.ParquetFile) -> Iterator[Frame]:
+        table = parquet.read(columns=_item_columns(self.template))
+        self.ids[ITEMS.name] = table["item_id"].combine_chunks()
+        self.items = _without_deleted(table, file, self.report.bucket, self.num_buckets, self.found)
+        self.found.distributions.add_items(self.template, self.items)
+        yield (
+            ITEMS.name,
+            item_frame(self.template, self.items, self.report.bucket, self.num_buckets),
+        )
+        yield from list_frames(self.template, self.items)
+
+    def _rows_of_items(self, spec: TableSpec, parquet: pq.ParquetFile) -> pa.Table:
+        """Frame of a table that hangs on the items; of vectors with their norms."""
+        if spec.one_row_per != "item":
+            raise UnknownTableError(f"the gate has no frame for the rows of table {spec.name}")
+        table = parquet.read(columns=None if spec.is_vectors else ["item_id"])
+        ids = self.ids[spec.name] = table["item_id"].combine_chunks()
+        frame = owned_frame(ids, self.ids.get(ITEMS.name, NO_IDS))
+        if not spec.is_vectors:
+            return frame
         matrix = vectors_of(table)
-        self.vector_ids[kind] = table["item_id"].combine_chunks()
-        self.found.distributions.add_vectors(kind, matrix)
-        return embedding_frame(self.vector_ids[kind], matrix, self.ids)
+        self.found.distributions.add_vectors(spec.encoder, matrix)
+        return frame.append_column("norm", pa.array(norms_of(matrix)))
 
     def _compare(self) -> None:
         if self.items is None:
             return
-        for lost in missing_vectors(self.items, self.vector_ids):
-            self.found.vectors_amiss.add(lost)
+        for lost in missing_rows(self.items, self.ids):
+            self.found.faults["vectors-there"].add(lost)
         if self.records is not None:
             for lost in mismatched_records(self.records, self.items):
-                self.found.records_amiss.add(lost)
+                self.found.faults["records-match"].add(lost)
 
 
 def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | None:
@@ -185,14 +186,16 @@ def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | N
             data = source.read()
         parquet = pq.ParquetFile(pa.BufferReader(data))
     except (OSError, BeamIOError, pa.ArrowException) as error:
-        found.files_amiss.add(f"{file.path}: cannot be read ({type(error).__name__})")
+        found.faults["files-as-written"].add(
+            f"{file.path}: cannot be read ({type(error).__name__})"
+        )
         return None
     if parquet.metadata.num_rows != file.rows:
-        found.files_amiss.add(
+        found.faults["files-as-written"].add(
             f"{file.path}: {parquet.metadata.num_rows} rows, {file.rows} were written"
         )
     elif hashlib.sha256(data).hexdigest() != file.digest:
-        found.files_amiss.add(f"{file.path}: other bytes than were written")
+        found.faults["files-as-written"].add(f"{file.path}: other bytes than were written")
     return parquet
 
 
@@ -256,17 +259,18 @@ def vectors_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]]:
     )
 
 
-def embedding_frame(
-    ids: pa.Array, matrix: np.ndarray[Any, np.dtype[np.float32]], item_ids: pa.Array
-) -> pa.Table:
-    """item_id, the length of its vector (-1 with NaN or infinity), and stray_id: an id of no item
-    of the bucket.
+def owned_frame(ids: pa.Array, item_ids: pa.Array) -> pa.Table:
+    """Rows of a table that hangs on the items: item_id, and stray_id where the bucket has no such
+    item.
     """
-    norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
     stray = pc.if_else(pc.is_in(ids, value_set=item_ids), NOWHERE, ids)
-    return pa.table(
-        {"item_id": ids, "stray_id": stray, "norm": np.where(np.isfinite(norms), norms, -1.0)}
-    )
+    return pa.table({"item_id": ids, "stray_id": stray})
+
+
+def norms_of(matrix: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
+    """Lengths of vectors, float64 of shape (rows,); -1 of those with NaN or infinity."""
+    norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
+    return np.where(np.isfinite(norms), norms, -1.0)
 
 
 def _without_deleted(
@@ -282,9 +286,13 @@ def _without_deleted(
     known = Counter(table["item_id"].to_pylist()) if deleted.num_rows else Counter()
     for item_id in deleted["item_id"].to_pylist():
         if bucket_of(item_id, num_buckets) != bucket:
-            found.files_amiss.add(f"{file.path}: deleted item {item_id} belongs to another bucket")
+            found.faults["files-as-written"].add(
+                f"{file.path}: deleted item {item_id} belongs to another bucket"
+            )
         elif known[item_id] > 1:
-            found.files_amiss.add(f"{file.path}: {item_id} is there as a deleted item as well")
+            found.faults["files-as-written"].add(
+                f"{file.path}: {item_id} is there as a deleted item as well"
+            )
     return live
 
 
@@ -306,7 +314,7 @@ def _check_buckets(reports: Sequence[BucketReport], num_buckets: int, found: Fou
     for number in sorted({*range(num_buckets), *times}):
         expected = 1 if 0 <= number < num_buckets else 0
         if times[number] != expected:
-            found.buckets_amiss.add(
+            found.faults["buckets-once"].add(
                 f"bucket {number}: {times[number]} reports, {expected} expected"
             )
 
@@ -321,4 +329,4 @@ def _check_unreported(snapshot: str, reports: Sequence[BucketReport], found: Fou
         for metadata in FileSystems.match([pattern])[0].metadata_list:
             path = f"{table}/{FileSystems.split(metadata.path)[1]}"
             if path not in reported:
-                found.files_amiss.add(f"{path}: in no report of this run")
+                found.faults["files-as-written"].add(f"{path}: in no report of this run")

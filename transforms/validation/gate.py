@@ -17,11 +17,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from schemas.checks import KINDS
 from schemas.expectations import Check, derive_checks
 from schemas.template import Template
 from transforms.tables.write import BucketReport
 from transforms.validation.drift import Shift
-from transforms.validation.frames import MAX_EXAMPLES, Found, Frame, read_frames
+from transforms.validation.frames import MAX_EXAMPLES, Faults, Found, Frame, read_frames
 
 BATCH_ROWS = 20_000
 
@@ -94,15 +95,11 @@ def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
     return results, Found(
         whole[1].items - taken_out[1].items + now.items,
         quarantined,
-        now.files_amiss,
-        now.buckets_amiss,
         whole[1].deleted - taken_out[1].deleted + now.deleted,
-        now.types_amiss,
-        now.vectors_amiss,
-        now.records_amiss,
         whole[1]
         .distributions.combined(taken_out[1].distributions, -1)
         .combined(now.distributions, 1),
+        now.faults,
     )
 
 
@@ -113,18 +110,17 @@ def _name(result: CheckResult) -> tuple[str, str, str]:
 def check_run(template: Template, account: Mapping[str, float], found: Found) -> list[CheckResult]:
     """Run the checks of the run's account (one value a column) and of the files as a whole."""
     results = [CheckResult(check) for check in derive_checks(template) if check.frame == "run"]
-    amiss = {
-        "missing_or_changed_files": found.files_amiss,
-        "buckets_not_reported_once": found.buckets_amiss,
-        "files_of_other_types": found.types_amiss,
-        "items_without_their_vector": found.vectors_amiss,
-        "records_without_their_item": found.records_amiss,
+    # What the account does not count itself, reading the files has counted.
+    faults = {
+        kind.counted_in: found.faults.get(kind.id, Faults())
+        for kind in KINDS.values()
+        if kind.counted_in and kind.counted_in not in account
     }
-    row = {**account, **{column: tally.count for column, tally in amiss.items()}}
+    row = {**account, **{column: each.count for column, each in faults.items()}}
     _Validator().add(pd.DataFrame([row]), results)
     for result in results:
-        if result.check.column in amiss:
-            result.examples = list(amiss[result.check.column].examples)
+        if result.check.column in faults:
+            result.examples = list(faults[result.check.column].examples)
     return results
 
 

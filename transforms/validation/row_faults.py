@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.attributes import Attribute
+from schemas.table_specs import TABLES
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.extraction.identifiers import normalise_identifier
 from transforms.runtime.buckets import bucket_of
 
 NOWHERE = pa.scalar(None, pa.string())
+NO_IDS = pa.array([], pa.string())
 
 # Leaves of an attribute's provenance that are looked at.
 PROVENANCE_LEAVES = ("source", "confidence", "method", "evidence.field", "evidence.image")
@@ -143,24 +145,40 @@ def _true_only(found: pa.Array) -> pa.Array:
     return pc.fill_null(found, False)
 
 
-def missing_vectors(table: pa.Table, ids_by_kind: Mapping[str, pa.Array]) -> Iterator[str]:
-    """Items that have a text, or a usable picture, and no vector of it, though no flag says why.
+def missing_rows(items: pa.Table, ids_by_table: Mapping[str, pa.Array]) -> Iterator[str]:
+    """Name the rows that items lack in the tables derived from their vectors.
 
-    ids_by_kind: ids of the vectors in the bucket.
+    ids_by_table: ids of the rows in the bucket. An item has a vector if it has a text, or a usable
+    picture, unless a flag says why there is none.
     """
-    ids, flags = table["item_id"].combine_chunks(), table["flags"].combine_chunks()
+    item_ids = items["item_id"].combine_chunks()
+    for spec in TABLES.values():
+        if spec.encoder:
+            ids = ids_by_table.get(spec.name, NO_IDS)
+            lacks = pc.and_(
+                _HAS_VECTOR[spec.encoder](items), pc.invert(pc.is_in(item_ids, value_set=ids))
+            )
+            yield from (f"{spec.row} of {each}" for each in pc.filter(item_ids, lacks).to_pylist())
+
+
+def _has_text_vector(items: pa.Table) -> pa.Array:
+    flags = items["flags"].combine_chunks()
     failed = pc.equal(pc.struct_field(pc.list_flatten(flags), "reason"), "embed-failed")
-    excused = np.zeros(len(ids), bool)
+    excused = np.zeros(items.num_rows, bool)
     excused[pc.filter(pc.list_parent_indices(flags), failed).to_numpy()] = True
-    has_text = pc.greater(pc.utf8_length(table["text_enriched"].combine_chunks()), 0)
-    for kind, expected in (
-        ("text", pc.and_(has_text, pa.array(~excused))),
-        ("image", pc.greater(table["image_count"].combine_chunks(), 0)),
-    ):
-        without = pc.and_(expected, pc.invert(pc.is_in(ids, value_set=ids_by_kind[kind])))
-        yield from (
-            f"{kind} vector of {item_id}" for item_id in pc.filter(ids, without).to_pylist()
-        )
+    has_text = pc.greater(pc.utf8_length(items["text_enriched"].combine_chunks()), 0)
+    return pc.and_(has_text, pa.array(~excused))
+
+
+def _has_image_vector(items: pa.Table) -> pa.Array:
+    return pc.greater(items["image_count"].combine_chunks(), 0)
+
+
+# Kind of vectors → the items that must have one.
+_HAS_VECTOR: Mapping[str, Callable[[pa.Table], pa.Array]] = {
+    "text": _has_text_vector,
+    "image": _has_image_vector,
+}
 
 
 def mismatched_records(records: pa.Table, items: pa.Table) -> Iterator[str]:

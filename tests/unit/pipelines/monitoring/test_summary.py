@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipelines.monitoring.summary import TABLE_FILES, check_line, snapshot_folder, write_summary
-from schemas.tables import TABLES
+from pipelines.monitoring.summary import check_line, snapshot_folder, write_summary
+from schemas.table_specs import TABLES, files_by_label
 
 MANIFEST: dict[str, Any] = {
     "published": True,
@@ -96,7 +96,7 @@ def test_every_table_is_among_the_files_named() -> None:
     for table in TABLES:
         assert any(
             fnmatch.fnmatch(f"{table}/bucket-00000.parquet", files)
-            for files in TABLE_FILES.values()
+            for files in files_by_label().values()
         )
 
 

@@ -22,9 +22,9 @@ from transforms.embed.text_vectors import earlier_vectors
 from transforms.incremental.deleted_items import fitted, retire
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import read_parquet, write_parquet
-from transforms.tables.build import items_table
+from transforms.tables.build import Encoders, TableContext, items_table
 from transforms.tables.merge import EarlierRows
-from transforms.tables.write import BucketReport, Encoders, empty_tables
+from transforms.tables.write import BucketReport, empty_tables
 
 LATER = replace(RUN, run_id="later", started=dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
 
@@ -42,8 +42,8 @@ def retired(folder: Path, encoders: Encoders = ENCODERS) -> list[BucketReport]:
     before = write(folder / "before", [item(n) for n in range(4)])
     now = write(folder / "now", [item(n) for n in (2, 3)])
     files = {report.bucket: report.files for report in before}
-    earlier, snapshot = str(folder / "before"), str(folder / "now")
-    return retire(earlier, files, gone(0, 1), snapshot, SHOP, encoders, LATER, now, BUCKETS)
+    context = TableContext(str(folder / "now"), SHOP, encoders, LATER)
+    return retire(str(folder / "before"), files, gone(0, 1), context, now, BUCKETS)
 
 
 def rows(folder: Path, reports: list[BucketReport], table: str) -> list[dict[str, object]]:
@@ -91,7 +91,7 @@ def test_gone_items_are_taken_over_sorted_and_marked(tmp_path: Path) -> None:
 
 def test_rows_of_versions_without_the_column_are_marked() -> None:
     """Items of a snapshot that knows no deleted_ts are taken over with the time of this run."""
-    like = empty_tables(SHOP, ENCODERS, 0, LATER)["items"]
+    like = empty_tables(TableContext("", SHOP, ENCODERS, LATER), 0)["items"]
     rows = items_table(SHOP, [item(0)], RUN).drop_columns(["deleted_ts"])
     taken = fitted("items", rows, like, SHOP, LATER.started)
     assert taken.schema == like.schema

@@ -9,8 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.columns import VECTOR_KINDS
 from schemas.elements import (
     AttributeValue,
+    Bucket,
     Evidence,
     ImageFeatures,
     ImageResult,
@@ -20,11 +22,30 @@ from schemas.elements import (
     Reject,
 )
 from schemas.loading import parse_template
+from schemas.table_specs import TABLES
 from tests.support import PLACE_COLUMNS, TEMPLATE
-from transforms.tables.build import RunInfo, items_table, quarantine_table
+from transforms.tables.build import (
+    BUILDERS,
+    Encoders,
+    RunInfo,
+    TableContext,
+    items_table,
+    quarantine_table,
+)
 
 SHOP = parse_template(TEMPLATE, "test")
 RUN = RunInfo("run", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), {})
+
+
+def test_every_table_has_its_builder() -> None:
+    """Each specified table, and no other, is built with the columns of its specification."""
+    dimensions = dict.fromkeys(VECTOR_KINDS, 4)
+    encoders = Encoders(dict.fromkeys(VECTOR_KINDS, "fake"), dimensions)
+    context = TableContext("", SHOP, encoders, RUN)
+    assert list(BUILDERS) == list(TABLES)
+    for name, build in BUILDERS.items():
+        built = build(Bucket(0, ()), context)
+        assert built.schema.equals(TABLES[name].schema(SHOP, dimensions)), name
 
 
 def reject(

@@ -24,6 +24,8 @@ from schemas.loading import parse_template
 from tests.support import TEMPLATE
 from tests.written_tables import BUCKETS, CLOSED, ENCODERS, RUN, SHOP, check, item, write
 from transforms.runtime.buckets import bucket_of
+from transforms.runtime.parquet import write_parquet
+from transforms.tables.build import TableContext
 from transforms.tables.write import BucketReport, write_bucket
 from transforms.validation.frames import Found
 from transforms.validation.gate import CheckResult, batches, check_run, check_tables
@@ -208,6 +210,17 @@ def test_a_file_that_nobody_reported_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_reported_table_that_nobody_specified_refuses_the_snapshot(tmp_path: Path) -> None:
+    """Sound vectors under an unknown name are a fault of the run, not a further kind of vectors."""
+    reports = write(tmp_path, [item(n) for n in range(6)])
+    table = pq.read_table(some_file(tmp_path, reports, "embeddings/text")[0])
+    file = write_parquet(str(tmp_path), "embeddings/sound", 0, table)
+    reports[0] = replace(reports[0], files=(*reports[0].files, file))
+    (named,) = [result for result in check(tmp_path, reports) if not result.passed]
+    assert (named.check.kind, named.refuses) == ("file-types", True)
+    assert "there is no table embeddings/sound" in named.examples[0]
+
+
 def test_counts_come_from_the_files(tmp_path: Path) -> None:
     """Items and quarantined records are counted from the files, whatever the stages remember."""
     reports = write(tmp_path, [item(n) for n in range(6)])
@@ -222,7 +235,8 @@ def test_an_id_in_the_file_of_another_bucket_is_named(tmp_path: Path) -> None:
     """The same id in two files cannot pass: only one of them is the file of its bucket."""
     one = item(1)
     reports = [
-        write_bucket(str(tmp_path), SHOP, ENCODERS, Bucket(n, (one,)), RUN) for n in range(BUCKETS)
+        write_bucket(TableContext(str(tmp_path), SHOP, ENCODERS, RUN), Bucket(n, (one,)))
+        for n in range(BUCKETS)
     ]
     failed = {result.check.meaning: result for result in check(tmp_path, reports) if result.refuses}
     assert failed["every id lies in the file of its bucket, so no id is in two files"].examples == [

@@ -1,0 +1,174 @@
+"""The tables of a snapshot: one specification each, in the order in which they are written.
+
+Building, merging with an earlier snapshot, validation, summaries, commands and the data dictionary
+loop over `TABLES`, so a table is named here, and where its rows are built, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import pyarrow as pa
+
+from schemas.columns import VECTOR_KINDS
+from schemas.tables import embeddings_schema, items_schema, quarantine_schema, records_schema
+from schemas.template import Template
+
+# Columns of a table: of the template, and of the dimensions of vectors by kind where it has some.
+Columns = Callable[[Template, Mapping[str, int]], pa.Schema]
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """What the rest of the program has to know of a table.
+
+    name: folder below the snapshot, and the table's name in the manifest.
+    one_row_per: `item`: at most one row an item, which belongs to the item of that id and goes when
+      the item goes; `record`: one row a record, known by its `raw_key`.
+    row: what a row is, for messages about a missing one.
+    schema: its columns; the first one is `item_id`, because rows are filtered by it.
+    about: its paragraph of the data dictionary.
+    label: line of a run's summary that names its files; tables of one folder may share one.
+    sort_order: columns that rows are sorted by, nulls first. Rows that stay and rows that are new
+      are merged by it, so it must give the order in which the builder sorts.
+    counted_as: fields of `BucketReport` that its rows are counted in, besides their number.
+    encoder: kind of vectors that rows are derived from, empty where they do not depend on any. Such
+      rows are kept where vectors are kept, and not taken over from a snapshot of another encoder.
+    is_vectors: rows are the encoder's vectors themselves.
+    keeps_deleted: whether rows stay with an item that --keep-deleted keeps without a record.
+    unique_check, owner_check: kinds of checks (`schemas.checks`) for one row an item, and for rows
+      whose item is in the same bucket.
+    """
+
+    name: str
+    one_row_per: Literal["item", "record"]
+    row: str
+    schema: Columns
+    about: str
+    label: str
+    sort_order: tuple[str, ...] = ("item_id",)
+    counted_as: tuple[str, ...] = ()
+    encoder: str = ""
+    is_vectors: bool = False
+    keeps_deleted: bool = True
+    unique_check: str = "ids-unique"
+    owner_check: str = "ids-in-bucket"
+
+    @property
+    def files(self) -> str:
+        """Pattern of its Parquet files, relative to the snapshot."""
+        return f"{self.name}/*.parquet"
+
+
+class UnknownTableError(ValueError):
+    """A table that has no specification."""
+
+
+def _vectors(kind: str) -> TableSpec:
+    return TableSpec(
+        name=f"embeddings/{kind}",
+        one_row_per="item",
+        row=f"{kind} vector",
+        schema=partial(_vectors_schema, kind),
+        about="Items without a vector have no row. The vector's length is the encoder's\n"
+        "dimension; the schema metadata names the encoder that a query must use.",
+        label="vectors",
+        encoder=kind,
+        is_vectors=True,
+        unique_check="vector-unique",
+        owner_check="vector-owned",
+    )
+
+
+def _vectors_schema(kind: str, template: Template, dimensions: Mapping[str, int]) -> pa.Schema:
+    del template  # vectors are the same whatever the template says
+    return embeddings_schema(kind, dimensions[kind])
+
+
+ITEMS = TableSpec(
+    name="items",
+    one_row_per="item",
+    row="item",
+    schema=lambda template, _: items_schema(template),
+    about="One row an item. Each attribute of the template has three columns.",
+    label="tables",
+    counted_as=("values", "missing", "flags", "images"),
+)
+VECTORS = {kind: _vectors(kind) for kind in VECTOR_KINDS}
+QUARANTINE = TableSpec(
+    name="quarantine",
+    one_row_per="record",
+    row="record in quarantine",
+    schema=lambda _, __: quarantine_schema(),
+    about="One row for each record that was set aside.",
+    label="quarantine",
+    sort_order=(
+        "item_id",
+        "reason",
+        "raw_digest",
+        "input",
+        "raw_format",
+        "raw_header",
+        "raw_size_bytes",
+        "stage",
+        "field",
+        "message",
+        "source_file",
+        "source_begin",
+        "source_position",
+    ),
+    keeps_deleted=False,
+)
+RECORDS = TableSpec(
+    name="records",
+    one_row_per="record",
+    row="record",
+    schema=lambda _, __: records_schema(),
+    about="One row for each record of the catalog and of image tables: what became of it.",
+    label="records",
+    sort_order=("item_id", "raw_key", "input", "fate", "retry"),
+    counted_as=("image_rows",),
+)
+
+# The items come first: rows of other tables are compared with the ids of their bucket's items.
+TABLES: Mapping[str, TableSpec] = {
+    spec.name: spec for spec in (ITEMS, *VECTORS.values(), QUARANTINE, RECORDS)
+}
+
+
+def table_spec(name: str) -> TableSpec:
+    """Return the specification of a table.
+
+    Raises UnknownTableError: a table that nobody specified must never pass for one that is known.
+    """
+    if name not in TABLES:
+        raise UnknownTableError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
+    return TABLES[name]
+
+
+def tables_of_encoder(kind: str) -> frozenset[str]:
+    """Names of the tables whose rows are derived from one kind of vectors."""
+    return frozenset(name for name, spec in TABLES.items() if spec.encoder == kind)
+
+
+def tables_of_items() -> tuple[TableSpec, ...]:
+    """Tables that hang on the items: at most one row an item, the items themselves aside."""
+    return tuple(
+        spec for spec in TABLES.values() if spec.one_row_per == "item" and spec is not ITEMS
+    )
+
+
+def files_by_label() -> dict[str, str]:
+    """Label → pattern of the Parquet files of all tables that have it.
+
+    >>> files_by_label()["vectors"]
+    'embeddings/*/*.parquet'
+    """
+    files: dict[str, str] = {}
+    for spec in TABLES.values():
+        folder = spec.name.rpartition("/")[0]
+        files[spec.label] = f"{folder}/*/*.parquet" if folder else spec.files
+    return files

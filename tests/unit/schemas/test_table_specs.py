@@ -1,0 +1,44 @@
+"""The registry of tables: what every table says of itself, and what no table can pass for."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.checks import KINDS
+from schemas.columns import VECTOR_KINDS
+from schemas.loading import parse_template
+from schemas.table_specs import (
+    TABLES,
+    TableSpec,
+    UnknownTableError,
+    table_spec,
+    tables_of_encoder,
+    tables_of_items,
+)
+from tests.support import TEMPLATE
+
+SHOP = parse_template(TEMPLATE, "test")
+
+
+@pytest.mark.parametrize("spec", TABLES.values(), ids=str)
+def test_a_specification_names_what_there_is(spec: TableSpec) -> None:
+    """Sort columns are columns, rows can be told by item id, encoders and kinds of checks exist."""
+    schema = spec.schema(SHOP, dict.fromkeys(VECTOR_KINDS, 4))
+    assert set(spec.sort_order) <= set(schema.names)
+    assert schema.names[0] == "item_id"
+    assert spec.one_row_per == "item" or {"raw_key", "input"} <= set(schema.names)
+    assert spec.encoder in {"", *VECTOR_KINDS}
+    assert {spec.unique_check, spec.owner_check} <= KINDS.keys()
+    assert all(field.metadata[b"description"] for field in schema)
+
+
+def test_an_unknown_table_is_refused_by_name() -> None:
+    """Asking for a table that has no specification names it and the tables that there are."""
+    with pytest.raises(UnknownTableError, match=r"no table 'embeddings/sound'.*embeddings/text"):
+        table_spec("embeddings/sound")
+
+
+def test_tables_hang_on_items_and_encoders() -> None:
+    """Tables of vectors are those of the items and of their encoder."""
+    assert tables_of_encoder("text") == {"embeddings/text"}
+    assert [spec.name for spec in tables_of_items()] == ["embeddings/text", "embeddings/image"]
