@@ -13,8 +13,9 @@ from ruamel.yaml import YAML
 from pipelines.configuration.options import EXIT_CODES, add_run_options
 from pipelines.docs.architecture import architecture_page
 from pipelines.docs.markdown import NOTE, table
-from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT, STAGES
+from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT
 from pipelines.monitoring.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
+from pipelines.monitoring.stages import STAGES
 from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.checks import KINDS
@@ -241,7 +242,10 @@ def metrics_page() -> str:
         "manifest has them as",
         f"`stages` and `distributions`. `<stage>_{FAILED}<reason>` counts {FAILED_ABOUT}.",
         "",
-        *table(("stage", "what it does"), [(f"`{stage}`", text) for stage, text in STAGES.items()]),
+        *table(
+            ("stage", "what it does"),
+            [(f"`{stage.name}`", stage.about) for stage in STAGES.values()],
+        ),
         "",
         *table(
             ("counter", "what is counted"), [(f"`{what}`", text) for what, text in COUNTERS.items()]

@@ -12,27 +12,9 @@ from typing import Any
 
 import apache_beam as beam
 
+from pipelines.monitoring.stages import STAGES
 from transforms.runtime.metrics import FAILED, NAMESPACE
 
-# Stage → what it does.
-STAGES = {
-    "read": "reads records and normalises them",
-    "locate": "finds picture files",
-    "prepare": "decodes pictures and looks at them with the image models",
-    "assemble": "puts a bucket's records, pictures and answers together",
-    "contradict": "looks for what speaks against source values",
-    "learn": "makes examples of rows with known values",
-    "train": "trains probes",
-    "fill": "fills values by rules and probes",
-    "question": "makes questions of what is open",
-    "describe": "asks a language model",
-    "rehearse": "counts what a language model would be asked (catalog-enrich plan)",
-    "validate": "checks rows",
-    "text": "composes texts",
-    "embed": "makes text vectors",
-    "write": "writes tables",
-    "gate": "checks the written snapshot",
-}
 # Counter → what is counted.
 COUNTERS = {
     "msecs": "milliseconds in the stage, summed over workers",
@@ -94,7 +76,7 @@ def about(stage: str, what: str) -> str:
     """
     if what.startswith(FAILED):
         return FAILED_ABOUT
-    return f"{STAGES[stage]}: {COUNTERS.get(what) or DISTRIBUTIONS[what]}"
+    return f"{STAGES[stage].about}: {COUNTERS.get(what) or DISTRIBUTIONS[what]}"
 
 
 def _queried(result: Any) -> Any:

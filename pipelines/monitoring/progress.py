@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.monitoring.stages import STAGES, Stage
 from transforms.describe.ask import MICRO
 from transforms.runtime.metrics import FAILED
 
@@ -22,58 +23,8 @@ State = Literal["waiting", "running", "done"]
 Beats = Mapping[str, Counter[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A line of the view.
-
-    total: what its count ends at, at most: stage and what that counts.
-    whole: ends before the next stage begins; the others run bucket by bucket, side by side.
-    optional: not shown before it begins, since not every run has it.
-    steady: counts one by one, so that a rate can be told while it runs; the others count a bucket
-    at once.
-    """
-
-    name: str
-    counts: str
-    title: str
-    total: tuple[str, str] | None = None
-    whole: bool = False
-    steady: bool = True
-    loads_model: bool = False
-    optional: bool = False
-
-
-_RECORDS = ("read", "records")
-# Items that are asked about: at most as many questions, since equal ones are put once.
-_QUESTIONS = ("question", "items")
-# In the order of the flow.
-STAGES = (
-    Stage("read", "records", "records read", whole=True),
-    Stage("locate", "pictures", "pictures located", whole=True),
-    Stage(
-        "prepare",
-        "pictures",
-        "pictures prepared",
-        ("locate", "pictures"),
-        whole=True,
-        loads_model=True,
-    ),
-    Stage("learn", "items", "examples made", whole=True, loads_model=True, optional=True),
-    Stage("train", "probes", "probes trained", whole=True, steady=False, optional=True),
-    Stage(
-        "describe",
-        "answers",
-        "model answers",
-        _QUESTIONS,
-        whole=True,
-        loads_model=True,
-        optional=True,
-    ),
-    Stage("rehearse", "answers", "questions counted", _QUESTIONS, whole=True, optional=True),
-    Stage("assemble", "items", "items assembled", _RECORDS, steady=False),
-    Stage("embed", "items", "items embedded", _RECORDS, loads_model=True),
-    Stage("write", "items", "items written", _RECORDS, steady=False),
-)
+# Stages with a line of the view.
+SHOWN = tuple(stage for stage in STAGES.values() if stage.title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +117,7 @@ class Tracker:
         """The lines `seconds` after the start; finished: the run is over, so every stage is
         done.
         """
-        for stage in STAGES:
+        for stage in SHOWN:
             if stage.name in beats:
                 begun = _Pace(self._polled_secs, seconds, deque([(self._polled_secs, 0)]))
                 self._paces.setdefault(stage.name, begun).see(
@@ -175,16 +126,16 @@ class Tracker:
         self._polled_secs = seconds
         shown = [
             position
-            for position, stage in enumerate(STAGES)
+            for position, stage in enumerate(SHOWN)
             if stage.name in beats or not stage.optional
         ]
         return [self._line(position, beats, finished) for position in shown]
 
     def _line(self, position: int, beats: Beats, finished: bool) -> StageLine:
-        stage, pace = STAGES[position], self._paces.get(STAGES[position].name)
+        stage, pace = SHOWN[position], self._paces.get(SHOWN[position].name)
         count = beats[stage.name][stage.counts] if stage.name in beats else 0
         total = _total(stage, beats)
-        passed = stage.whole and any(later.name in beats for later in STAGES[position + 1 :])
+        passed = stage.whole and any(later.name in beats for later in SHOWN[position + 1 :])
         if finished or passed or (total and count >= total):
             rate = pace.mean_rate() if pace and count and stage.steady else None
             return StageLine(stage.title, "done", count, rate=rate)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, STAGES, about
+from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, about
 from pipelines.monitoring.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES, exposition
+from pipelines.monitoring.stages import STAGES
 from tests.support import ROOT, Run, Shop
 
 DOCS = ROOT / "docs"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from pipelines.monitoring.live_view import LOG_INTERVAL_SECS, as_log, live_view, plain_line, render
-from pipelines.monitoring.progress import STAGES, StageLine, Tracker, calls_of, failures_of
+from pipelines.monitoring.progress import SHOWN, StageLine, Tracker, calls_of, failures_of
 from schemas.elements import Item, RawRecord, Record
 from transforms.embed.text_vectors import BATCH_TEXTS, embed_items
 from transforms.models import build_text_encoder
@@ -43,7 +43,7 @@ def test_all_stages_show_from_the_start() -> None:
     are said to start.
     """
     lines = Tracker().observe({}, 1.0)
-    assert [line.title for line in lines] == [stage.title for stage in STAGES if not stage.optional]
+    assert [line.title for line in lines] == [stage.title for stage in SHOWN if not stage.optional]
     assert {line.state for line in lines} == {"waiting"}
     assert "starting workers" in shown(lines, 1.0)[-1]
     assert plain_line(lines, 1.0) == "1 s  starting workers"
@@ -154,13 +154,13 @@ def test_view_fits_80_columns(
     """Whatever the counts, every stage has one line of at most 80 columns with nothing cut off."""
     seen = {
         stage.name: Counter({stage.counts: n})
-        for stage, n in zip(STAGES[:begun], counts, strict=False)
+        for stage, n in zip(SHOWN[:begun], counts, strict=False)
     }
     tracker = Tracker()
     tracker.observe({name: Counter() for name in seen}, 0.0)
     lines = tracker.observe(seen, seconds, finished=finished)
     rows = shown(lines, seconds)
-    expected = [stage for stage in STAGES if stage.name in seen or not stage.optional]
+    expected = [stage for stage in SHOWN if stage.name in seen or not stage.optional]
     assert len(rows) == len(expected) + 1
     assert all(len(row) <= COLUMNS and "…" not in row for row in rows)
 
