@@ -22,8 +22,9 @@ from moto.server import ThreadedMotoServer
 
 from tests.chat_server import ChatServer
 from tests.support import RUN_COLUMNS, TABLES, Shop
-from transforms.caching.answers import AnswerStore, forget_answers
-from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.caching.answers import AnswerCodec, CachedAnswer, forget_answers
+from transforms.caching.key_range import KeyRangeCache
+from transforms.models.chat import ChatAnswer
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "key",
@@ -307,18 +308,15 @@ def test_answers_on_s3_are_kept_and_forgotten(bucket: Bucket) -> None:
     """The store keeps answers in batches, puts many files together, and drops what it is told to."""
     FileSystems.set_options(PipelineOptions([]))  # as each pipeline does
     folder = f"{bucket.url}/out/answers"
-    request, answer = (
-        ChatRequest("s", "t", {}, prompt_hash="p"),
-        ChatAnswer("{}", probabilities={"a": 0.5}),
-    )
+    answer = CachedAnswer(ChatAnswer("{}", probabilities={"a": 0.5}), "p")
     for run in range(10):
-        kept = AnswerStore(folder, "0000", "ffff", f"run-{run}", "m")
+        kept = KeyRangeCache(folder, "0000", "ffff", AnswerCodec(f"run-{run}", "m"))
         kept.load()
-        kept.put(f"f{run}", request, answer)
+        kept.put(f"f{run}", answer)
         kept.close()
     assert len(bucket.keys("out/answers/")) == 1, "nine earlier files became one"
     assert forget_answers(folder, ["f0", "f9"]) == 2
-    later = AnswerStore(folder, "0000", "ffff", "run", "m")
+    later = KeyRangeCache(folder, "0000", "ffff", AnswerCodec("run", "m"))
     later.load()
     assert [later.get(f"f{run}") for run in range(10)] == [None, *[answer] * 8, None]
     assert later.unreadable == []

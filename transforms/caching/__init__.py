@@ -1,1 +1,1 @@
-"""Kept from run to run: answers of language models and features of images."""
+"""Caches shared by all runs of an output: answers of language models, features of images."""

@@ -1,18 +1,15 @@
-"""The files that answers of language models are kept in, and how they are read, written and
-removed.
+"""The files of a cache by key range: how they are named, read, written and removed.
 
-FOLDER/<first>-<last>-<id>.parquet   answers that were put together, sorted by fingerprint
-FOLDER/<first>-<last>-<id>.journal   answers as they came, one line each, on local disks only
+FOLDER/<first>-<last>-<id>.parquet   rows that were merged, sorted by their key
+FOLDER/<first>-<last>-<id>.journal   rows as they came, one line each, on local disks only
 
-`first` and `last` bound the keys of the jobs whose answers are in the file, as four hexadecimal
-digits each. A row is a dictionary with the columns of ANSWERS. Whoever replaces a file writes the
-new one first and removes the old one
-after: a kill in between leaves an answer twice, and never not at all.
+`first` and `last` bound the keys whose rows are in the file, as four hexadecimal digits each. To
+replace a file is to write the new one first and to remove the old one after: a kill in between
+leaves a row twice, but never loses one.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import fcntl
 import io
 import json
@@ -20,9 +17,9 @@ import os
 import re
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,19 +28,63 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.columns import ANSWERS
 from transforms.runtime.parquet import parquet_table_as
 
 Row = Mapping[str, Any]
 
 _NAME = re.compile(r"([0-9a-f]{4})-([0-9a-f]{4})-[0-9a-f]+\.(parquet|journal)")
-_SCHEMA = pa.schema(ANSWERS)
-_COLUMNS = frozenset(_SCHEMA.names)
+# A file may be replaced while it is being read, and its successor too; after so many listings a
+# file that cannot be opened counts as damaged.
 _LISTINGS = 5
 
 
-class AnswerFile(NamedTuple):
-    """A file of answers. first, last: bounds of its jobs' keys."""
+class JsonColumn(NamedTuple):
+    """How a column whose type JSON lacks is written into a journal, and read back."""
+
+    write: Callable[[Any], object]
+    read: Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class RowLayout:
+    """What the rows of one cache look like. A row is a dictionary with the columns of `schema`.
+
+    key: columns that tell rows apart.
+    newest_by: of two rows with one key the one with the greater value here counts; without it the
+    one that is read last.
+    json_columns: columns that JSON has no type for; rows of a layout with bytes are not journalled.
+    """
+
+    schema: pa.Schema
+    key: tuple[str, ...]
+    newest_by: str | None = None
+    json_columns: Mapping[str, JsonColumn] = field(default_factory=dict)
+
+    def key_of(self, row: Row) -> tuple[object, ...]:
+        return tuple(row[name] for name in self.key)
+
+    def newest(self, rows: Iterable[Row]) -> list[Row]:
+        """One row for each key: the latest.
+
+        >>> layout = RowLayout(pa.schema([]), key=("f",), newest_by="ts")
+        >>> layout.newest([{"f": "a", "ts": 2}, {"f": "a", "ts": 1}])
+        [{'f': 'a', 'ts': 2}]
+        """
+        latest: dict[tuple[object, ...], Row] = {}
+        for row in rows:
+            key = self.key_of(row)
+            known = latest.get(key)
+            if (
+                known is None
+                or self.newest_by is None
+                or row[self.newest_by] >= known[self.newest_by]
+            ):
+                latest[key] = row
+        return list(latest.values())
+
+
+class CacheFile(NamedTuple):
+    """A file of rows. first, last: bounds of their keys."""
 
     path: str
     first: str
@@ -56,7 +97,7 @@ class AnswerFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a file holds.
+    """The rows of a file.
 
     problem: why it could not be used, or not all of it; empty when all is well.
     """
@@ -69,17 +110,16 @@ def is_local(folder: str) -> bool:
     return "://" not in folder
 
 
-def list_files(folder: str, first: str = "0000", last: str = "ffff") -> list[AnswerFile]:
-    """The files with answers to jobs between `first` and `last`, by name; none where there is no
-    folder.
+def list_files(folder: str, first: str = "0000", last: str = "ffff") -> list[CacheFile]:
+    """Files that may hold keys between `first` and `last`, by name; none where there is no folder.
 
-    Raises BeamIOError or OSError when the folder cannot be listed: to take it for empty would be to
-    pay again.
+    Raises BeamIOError or OSError when the folder cannot be listed: to take it for empty could mean
+    to pay again.
     """
     names = [
         (_NAME.fullmatch(FileSystems.split(path)[1]), path) for path in sorted(_paths_in(folder))
     ]
-    files = [AnswerFile(path, name[1], name[2]) for name, path in names if name]
+    files = [CacheFile(path, name[1], name[2]) for name, path in names if name]
     return [file for file in files if file.first <= last and file.last >= first]
 
 
@@ -101,19 +141,19 @@ def _paths_in(folder: str) -> list[str]:
 
 
 def read_files(
-    folder: str, first: str = "0000", last: str = "ffff"
-) -> Iterator[tuple[AnswerFile, Contents]]:
+    folder: str, layout: RowLayout, first: str = "0000", last: str = "ffff"
+) -> Iterator[tuple[CacheFile, Contents]]:
     """Each file with its contents.
 
     Of files that are replaced meanwhile, the new ones are read as well.
     """
-    read: set[AnswerFile] = set()
+    read: set[CacheFile] = set()
     for listing in range(_LISTINGS):
         vanished = False
         for file in list_files(folder, first, last):
             if file in read:
                 continue
-            contents = read_file(file)
+            contents = read_file(file, layout)
             if contents.problem and listing < _LISTINGS - 1 and not FileSystems.exists(file.path):
                 vanished = True
                 continue
@@ -123,31 +163,30 @@ def read_files(
             return
 
 
-def read_file(file: AnswerFile) -> Contents:
-    """A file's rows; of a journal all that are whole."""
+def read_file(file: CacheFile, layout: RowLayout) -> Contents:
+    """Return a file's rows; of a journal all that are whole. Never raises."""
     try:
         with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
             data = opened.read()
         if not file.is_journal:
-            return Contents(parquet_table_as(data, _SCHEMA).to_pylist())
-    except Exception as error:  # each storage has errors of its own
+            return Contents(parquet_table_as(data, layout.schema).to_pylist())
+    # Each storage has errors of its own, and a file may hold anything.
+    except Exception as error:
         return Contents(problem=str(error) or type(error).__name__)
-    rows, damaged = decode_rows(data)
+    rows, damaged = decode_rows(data, layout)
     return Contents(rows, f"{damaged} lines are damaged" if damaged else "")
 
 
-def write_rows(folder: str, first: str, last: str, rows: Iterable[Row]) -> str:
-    """Write rows into a new Parquet file; returns its path. Raises what the storage raises."""
-    table = pa.Table.from_pylist(list(rows), schema=_SCHEMA)
-    return write_table(folder, first, last, table.sort_by("fingerprint"))
+def write_rows(folder: str, layout: RowLayout, first: str, last: str, rows: Iterable[Row]) -> str:
+    """Write rows into a new Parquet file that is there as a whole or not at all.
 
-
-def write_table(folder: str, first: str, last: str, table: pa.Table) -> str:
-    """Write a table into a new Parquet file that is there as a whole or not at all; returns its
-    path.
+    Returns its path. Raises what the storage raises.
     """
+    table = pa.Table.from_pylist(list(rows), schema=layout.schema)
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(
+        table.sort_by([(name, "ascending") for name in layout.key]), sink, compression="zstd"
+    )
     path: str = FileSystems.join(folder, f"{first}-{last}-{uuid.uuid4().hex}.parquet")
     # Under another name first: a reader must not take half a file for a damaged one. Object stores,
     # which have no folders, show an object as a whole.
@@ -159,6 +198,8 @@ def write_table(folder: str, first: str, last: str, table: pa.Table) -> str:
     if written != path:
         FileSystems.rename([written], [path])
     if is_local(folder):
+        # The folder too, or the new name may not survive a power cut that the removal of the files
+        # it replaces survives.
         _sync(folder)
     return path
 
@@ -166,65 +207,54 @@ def write_table(folder: str, first: str, last: str, table: pa.Table) -> str:
 def remove(paths: Sequence[str]) -> None:
     """Remove files that others have replaced.
 
-    Raises BeamIOError; answers that are there twice do no harm then.
+    Raises BeamIOError; rows that are there twice do no harm then.
     """
     if paths:
         FileSystems.delete(list(paths))
 
 
-def newest(rows: Iterable[Row]) -> dict[str, Row]:
-    """One row a fingerprint, the one that was answered last.
+def encode_row(row: Row, layout: RowLayout) -> bytes:
+    """Return a row as a line of a journal.
 
-    >>> rows = [{"fingerprint": "f", "answered_ts": ts} for ts in (2, 1)]
-    >>> newest(rows)["f"]["answered_ts"]
-    2
+    CRC-32 in eight hexadecimal digits, a space, JSON in ASCII.
     """
-    latest: dict[str, Row] = {}
-    for row in rows:
-        known = latest.get(row["fingerprint"])
-        if known is None or row["answered_ts"] >= known["answered_ts"]:
-            latest[row["fingerprint"]] = row
-    return latest
-
-
-def encode_row(row: Row) -> bytes:
-    """A row as a line of a journal: CRC-32 in eight hexadecimal digits, a space, JSON in ASCII."""
-    text = json.dumps(
-        {**row, "answered_ts": row["answered_ts"].isoformat()}, separators=(",", ":")
-    ).encode()
+    columns = {name: column.write(row[name]) for name, column in layout.json_columns.items()}
+    text = json.dumps({**row, **columns}, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def decode_rows(data: bytes) -> tuple[list[Row], int]:
-    """The whole rows of a journal and the number of damaged lines.
+def decode_rows(data: bytes, layout: RowLayout) -> tuple[list[Row], int]:
+    """Return the whole rows of a journal and the number of damaged lines.
 
     A last line without its end is what a kill leaves in the middle of a write: it is no damage, and
-    no answer.
+    no row.
     """
-    rows = [_decode_line(line) for line in data.split(b"\n")[:-1]]
+    rows = [_decode_line(line, layout) for line in data.split(b"\n")[:-1]]
     return [row for row in rows if row is not None], rows.count(None)
 
 
-def _decode_line(line: bytes) -> Row | None:
+def _decode_line(line: bytes, layout: RowLayout) -> Row | None:
     digits, _, text = line.partition(b" ")
     if digits != b"%08x" % zlib.crc32(text):
         return None
+    # A right checksum over wrong content is the line of another program, or of another version.
     try:
         row = json.loads(text)
-        row["answered_ts"] = dt.datetime.fromisoformat(row["answered_ts"])
-        row["probabilities"] = [tuple(pair) for pair in row["probabilities"]]
+        for name, column in layout.json_columns.items():
+            row[name] = column.read(row[name])
     except (ValueError, TypeError, KeyError):
         return None
-    return row if row.keys() == _COLUMNS else None
+    return row if set(row) == set(layout.schema.names) else None
 
 
 class Journal:
-    """A new journal, held by this process until it is closed or the process ends, however that
-    comes about.
+    """A new journal, locked by this process until it is closed or the process ends, even if killed.
+
+    Raises OSError when the folder cannot be written to.
     """
 
-    def __init__(self, folder: str, first: str, last: str) -> None:
-        """Raises OSError when the folder cannot be written to."""
+    def __init__(self, folder: str, layout: RowLayout, first: str, last: str) -> None:
+        self._layout = layout
         Path(folder).mkdir(parents=True, exist_ok=True)
         while True:
             self.path = str(Path(folder) / f"{first}-{last}-{uuid.uuid4().hex}.journal")
@@ -234,16 +264,15 @@ class Journal:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if os.fstat(self._descriptor).st_nlink:
                 return
-            # Merging took it for an abandoned one before it was locked.
+            # Another process merged it as an abandoned one before it was locked.
             self.close()
 
     def append(self, row: Row) -> None:
-        """Hand a row to the operating system, which keeps it also when this process is killed the
-        moment after.
+        """Hand a row to the operating system, which keeps it even if this process is killed next.
 
-        Raises OSError when the disk is full; the journal is as it was before then.
+        Raises OSError when the disk is full; the journal is then as it was before.
         """
-        line = encode_row(row)
+        line = encode_row(row, self._layout)
         before = os.fstat(self._descriptor).st_size
         written = os.write(self._descriptor, line)
         if written != len(line):
@@ -253,7 +282,7 @@ class Journal:
             )
 
     def sync(self) -> None:
-        """Wait until all rows are on the platter, where they survive the machine as well."""
+        """Wait until all rows are on the disk itself, where they survive a power cut as well."""
         os.fdatasync(self._descriptor)
 
     def close(self) -> None:
@@ -261,8 +290,8 @@ class Journal:
 
 
 @contextmanager
-def claim(file: AnswerFile) -> Iterator[bool]:
-    """Whether the file may be replaced: nobody writes to it, and nobody will within the block."""
+def claim(file: CacheFile) -> Iterator[bool]:
+    """Yield whether the file may be replaced: no process writes to it, now or within the block."""
     if not file.is_journal:
         yield True
         return
@@ -280,7 +309,7 @@ def claim(file: AnswerFile) -> Iterator[bool]:
 def _lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # it is held, or this disk has no locks and nobody can tell
+    except OSError:  # another process holds it, or this disk has no locks: then assume that
         return False
     return True
 

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from schemas.elements import DescribeJob, ItemAnswer
-from transforms.caching.answers import AnswerStore
+from transforms.caching.answers import CachedAnswer
+from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.budget import UNLIMITED, Budget, BudgetShare, Usage
 from transforms.describe.conversation import RequestBroker, run_dialogue
 from transforms.describe.prompts import effort_of
@@ -43,7 +44,7 @@ def job_key(job: DescribeJob, *, two_pass: bool) -> str:
 
 @dataclass
 class ModelSession:
-    """Answers requests: from the store, else within the budget from the model. Counts what it took.
+    """Answers requests: from the cache, else within the budget from the model. Counts what it took.
 
     told: called with what happened, for a live view: requests `sent`, `answers`, and what they
     took.
@@ -51,7 +52,7 @@ class ModelSession:
     """
 
     model: ChatModel
-    store: AnswerStore
+    cache: KeyRangeCache[CachedAnswer]
     budget: Budget
     purse: BudgetShare
     image_px: int
@@ -68,7 +69,7 @@ class ModelSession:
         for fingerprint, request in zip(fingerprints, requests, strict=True):
             distinct.setdefault(fingerprint, request)  # the first one's demonstrations are shown
         answers: dict[str, ChatAnswer | Failure] = {
-            f: a for f in distinct if (a := self.store.get(f)) is not None
+            f: cached.answer for f in distinct if (cached := self.cache.get(f)) is not None
         }
         self.usage += Usage(reused=len(answers))
         waiting = [f for f in distinct if f not in answers]
@@ -107,7 +108,7 @@ class ModelSession:
     ) -> None:
         spent = self.budget.spent(answer)
         if isinstance(answer, ChatAnswer):
-            self.store.put(fingerprint, request, answer)
+            self.cache.put(fingerprint, CachedAnswer(answer, request.prompt_hash))
         if self.budget.limit != UNLIMITED:
             self.purse.settle(self.budget.estimate(request, self.image_px), spent)
         self.usage = self.usage.with_call(

@@ -23,7 +23,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from schemas.elements import Bucket, DescribeJob, Example, Item, ItemAnswer
 from schemas.template import Template
-from transforms.caching.answers import AnswerStore
+from transforms.caching.answers import AnswerCodec
+from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.ask import ModelSession, describe_part, fault_answer, job_key
 from transforms.describe.budget import (
     Budget,
@@ -179,19 +180,23 @@ class _Describe(beam.DoFn):
 
     def _describe(self, asker: RequestBroker, part: int, jobs: list[DescribeJob]) -> _Part:
         config = self._config
-        bounds, is_rehearsal = bounds_of(part, config.parts), config.rehearsal is not None
-        store = AnswerStore(
-            config.answers_dir, *bounds, config.run_id, asker.model.model, read_only=is_rehearsal
+        first, last = bounds_of(part, config.parts)
+        cache = KeyRangeCache(
+            config.answers_dir,
+            first,
+            last,
+            AnswerCodec(config.run_id, asker.model.model),
+            read_only=config.rehearsal is not None,
         )
-        store.load()
+        cache.load()
         teller = ModelSession(
-            asker.model, store, config.budget, self._purse(), config.ask.image_px, self._meter.watch
+            asker.model, cache, config.budget, self._purse(), config.ask.image_px, self._meter.watch
         )
         try:
             answered, usage = describe_part(asker, jobs, teller)
             return answered, usage, teller.took_msecs
         finally:
-            store.close()
+            cache.close()
 
     def _purse(self) -> BudgetShare:
         limit = self._config.budget.limit

@@ -21,7 +21,8 @@ from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
 from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
-from transforms.caching.image_features import PictureStore
+from transforms.caching.image_features import FeatureCodec
+from transforms.caching.key_range import KeyRangeCache
 from transforms.images.decode import DecodedPicture, decode
 from transforms.images.files import (
     ImageLimits,
@@ -290,7 +291,7 @@ class _Prepare(beam.DoFn):
 
     def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[KeyedResult]:
         part, refs = spooled
-        store = self._store(part)
+        cache = self._open_cache(part)
         by_digest: dict[str, list[LocatedImage]] = {}
         for located in read_spool(refs, LocatedImage):
             by_digest.setdefault(located.digest, []).append(located)
@@ -299,23 +300,26 @@ class _Prepare(beam.DoFn):
         ]
         for begin in range(0, len(contents), BATCH_PICTURES):
             with self._meter.timed():
-                results = list(self._prepare(contents[begin : begin + BATCH_PICTURES], store))
+                results = list(self._prepare(contents[begin : begin + BATCH_PICTURES], cache))
             yield from results
-        if store is not None:
-            store.close()
+        if cache is not None:
+            cache.close()
         self._meter.beat()
 
-    def _store(self, part: int) -> PictureStore | None:
+    def _open_cache(self, part: int) -> KeyRangeCache[ImageFeatures] | None:
         if not self._features_dir:
             return None
-        store = PictureStore(self._features_dir, self._made_by, *bounds_of(part, self._num_buckets))
-        store.load()
-        return store
+        first, last = bounds_of(part, self._num_buckets)
+        cache = KeyRangeCache(self._features_dir, first, last, FeatureCodec(self._made_by))
+        cache.load()
+        return cache
 
     def _prepare(
-        self, contents: Sequence[Sequence[LocatedImage]], store: PictureStore | None
+        self,
+        contents: Sequence[Sequence[LocatedImage]],
+        cache: KeyRangeCache[ImageFeatures] | None,
     ) -> Iterator[KeyedResult]:
-        known = [store.get(copies[0].digest) if store is not None else None for copies in contents]
+        known = [cache.get(copies[0].digest) if cache is not None else None for copies in contents]
         # A language model has to be shown what is known already, too.
         loaded = [
             load_picture(self._root, copies, self._limits)
@@ -339,8 +343,8 @@ class _Prepare(beam.DoFn):
                 self._meter.add("reused")
             elif isinstance(picture, DecodedPicture):
                 features = next(described)
-                if store is not None:
-                    store.put(features)
+                if cache is not None:
+                    cache.put(features.digest, features)
             if isinstance(picture, PictureProblem):
                 self._meter.fail(picture.reason)
             yield from spread(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.memory_storage import MemoryStorage
-from transforms.caching.answers import FLUSH_ANSWERS, MANY_FILES, AnswerStore, forget_answers
-from transforms.caching.files import newest, read_files
-from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.caching.answers import LAYOUT, AnswerCodec, CachedAnswer, forget_answers
+from transforms.caching.files import read_files
+from transforms.caching.key_range import MANY_FILES, KeyRangeCache
+from transforms.models.chat import ChatAnswer
 from transforms.runtime.buckets import bounds_of, part_of
 
-REQUEST = ChatRequest("s", "t", {}, prompt_hash="p")
-ANSWER = ChatAnswer('{"a": "é"}', "stop", 10, 4, 3, probabilities={"a": 0.5})
+ANSWER = CachedAnswer(ChatAnswer('{"a": "é"}', "stop", 10, 4, 3, probabilities={"a": 0.5}), "p")
+FLUSH_ANSWERS = int(AnswerCodec.flush_rows)
 
 
-def store(folder: Path | str, part: int = 0, parts: int = 1) -> AnswerStore:
-    made = AnswerStore(str(folder), *bounds_of(part, parts), "run-1", "m 1")
-    made.load()
-    return made
+def store(folder: Path | str, part: int = 0, parts: int = 1) -> KeyRangeCache[CachedAnswer]:
+    opened = KeyRangeCache(str(folder), *bounds_of(part, parts), AnswerCodec("run-1", "m 1"))
+    opened.load()
+    return opened
 
 
 def test_an_answer_is_read_by_a_later_run(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_an_answer_is_read_by_a_later_run(tmp_path: Path) -> None:
     known.
     """
     first = store(tmp_path)
-    first.put("f1", REQUEST, ANSWER)
+    first.put("f1", ANSWER)
     first.close()
     later = store(tmp_path)
     assert later.get("f1") == ANSWER
@@ -50,7 +52,7 @@ def test_every_answer_is_kept_at_once(tmp_path: Path) -> None:
     """Without a proper end no answer is lost that has come, however few there were."""
     killed = store(tmp_path)
     for number in range(3):
-        killed.put(f"f{number}", REQUEST, ANSWER)
+        killed.put(f"f{number}", ANSWER)
         assert store(tmp_path).get(f"f{number}") == ANSWER
     assert names(tmp_path) == ["journal"]
 
@@ -59,7 +61,7 @@ def test_a_part_ends_with_one_file(tmp_path: Path) -> None:
     """The journal becomes a Parquet file with the same answers, and nothing half written is left."""
     whole = store(tmp_path)
     for number in range(200):
-        whole.put(f"f{number}", REQUEST, ANSWER)
+        whole.put(f"f{number}", ANSWER)
     whole.close()
     assert names(tmp_path) == ["parquet"]
     assert all(store(tmp_path).get(f"f{number}") == ANSWER for number in range(200))
@@ -71,7 +73,7 @@ def test_what_killed_runs_left_is_put_away(tmp_path: Path) -> None:
     """
     for number in range(3):
         killed = store(tmp_path)
-        killed.put(f"f{number}", REQUEST, ANSWER)
+        killed.put(f"f{number}", ANSWER)
         assert killed._journal is not None
         killed._journal.close()  # as the end of its process does
     last = store(tmp_path)
@@ -83,11 +85,11 @@ def test_what_killed_runs_left_is_put_away(tmp_path: Path) -> None:
 def test_a_journal_that_is_written_is_left_alone(tmp_path: Path) -> None:
     """Who puts files together does not take away the journal of one who is still at work."""
     busy = store(tmp_path)
-    busy.put("f1", REQUEST, ANSWER)
+    busy.put("f1", ANSWER)
     other = store(tmp_path)
-    other.put("f2", REQUEST, ANSWER)
+    other.put("f2", ANSWER)
     other.close()
-    busy.put("f3", REQUEST, ANSWER)
+    busy.put("f3", ANSWER)
     assert names(tmp_path) == ["journal", "parquet"]
     assert all(store(tmp_path).get(each) for each in ("f1", "f2", "f3"))
 
@@ -95,7 +97,7 @@ def test_a_journal_that_is_written_is_left_alone(tmp_path: Path) -> None:
 def runs(folder: Path, count: int, part: int = 0, parts: int = 1) -> None:
     for number in range(count):
         run = store(folder, part, parts)
-        run.put(f"f{part}-{number}", REQUEST, ANSWER)
+        run.put(f"f{part}-{number}", ANSWER)
         run.close()
 
 
@@ -122,6 +124,10 @@ def test_files_of_other_parts_are_not_put_together(tmp_path: Path) -> None:
     assert len(names(tmp_path)) == 1
 
 
+def with_content(content: str) -> CachedAnswer:
+    return ANSWER._replace(answer=replace(ANSWER.answer, content=content))
+
+
 def test_the_latest_answer_counts(tmp_path: Path) -> None:
     """Of two answers to one request the later one is given, before and after files are put
     together.
@@ -129,24 +135,24 @@ def test_the_latest_answer_counts(tmp_path: Path) -> None:
     runs(tmp_path, MANY_FILES)
     for content in ("zzz", "aaa"):
         run = store(tmp_path)
-        run.put("twice", REQUEST, replace(ANSWER, content=content))
+        run.put("twice", with_content(content))
         run.close()
         found = store(tmp_path).get("twice")
         assert found is not None
-        assert found.content == content
+        assert found.answer.content == content
     store(tmp_path).close()
     assert len(names(tmp_path)) == 1
-    assert store(tmp_path).get("twice") == replace(ANSWER, content="aaa")
+    assert store(tmp_path).get("twice") == with_content("aaa")
 
 
 def test_a_file_that_is_replaced_while_it_is_read(tmp_path: Path) -> None:
     """Who holds an old list when files are put together reads the new file instead."""
     runs(tmp_path, MANY_FILES + 1)
-    reading = read_files(str(tmp_path))
+    reading = read_files(str(tmp_path), LAYOUT)
     found = [next(reading)]
     store(tmp_path).close()
     found += reading
-    rows = newest(row for _, contents in found for row in contents.rows)
+    rows = LAYOUT.newest(row for _, contents in found for row in contents.rows)
     assert len(rows) == MANY_FILES + 1
     assert not any(contents.problem for _, contents in found)
 
@@ -157,16 +163,17 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     """
     code = f"""
 import resource, signal
-from transforms.caching.answers import AnswerStore
-from transforms.models.chat import ChatAnswer, ChatRequest
+from transforms.caching.answers import AnswerCodec, CachedAnswer
+from transforms.caching.key_range import KeyRangeCache
+from transforms.models.chat import ChatAnswer
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-full = AnswerStore({str(tmp_path)!r}, *{bounds_of(0, 1)!r}, "run-1", "m 1")
+full = KeyRangeCache({str(tmp_path)!r}, *{bounds_of(0, 1)!r}, AnswerCodec("run-1", "m 1"))
 full.load()
-request, answer = ChatRequest("s", "t", {{}}, prompt_hash="p"), ChatAnswer("x" * 90, "stop", 10, 4, 3)
+answer = CachedAnswer(ChatAnswer("x" * 90, "stop", 10, 4, 3), "p")
 for number in range(9):
     try:
-        full.put(f"f{{number}}", request, answer)
+        full.put(f"f{{number}}", answer)
     except OSError as error:
         print(number, "bytes could be written" in str(error) or error.errno)
         break
@@ -184,7 +191,7 @@ for number in range(9):
 def test_a_damaged_file_costs_its_answers_only(tmp_path: Path) -> None:
     """A file that is no Parquet is named, its answers are asked for again, and all others are read."""
     kept = store(tmp_path)
-    kept.put("f1", REQUEST, ANSWER)
+    kept.put("f1", ANSWER)
     kept.close()
     damaged = tmp_path / "0000-ffff-abc.parquet"
     damaged.write_bytes(b"nope")
@@ -209,7 +216,7 @@ def test_parts_of_any_number_overlap_rightly(key: int, before: int, now: int) ->
 def test_a_run_with_other_parts_finds_the_answers(tmp_path: Path) -> None:
     """A part that overlaps the part of an earlier run reads its answers."""
     early = store(tmp_path, part=5, parts=8)
-    early.put("f1", REQUEST, ANSWER)
+    early.put("f1", ANSWER)
     early.close()
     assert store(tmp_path, part=1, parts=2).get("f1") == ANSWER
     assert store(tmp_path, part=0, parts=2).get("f1") is None
@@ -229,7 +236,7 @@ def test_object_stores_get_answers_in_small_files(bucket: str) -> None:
     """
     busy = store(bucket)
     for number in range(2 * FLUSH_ANSWERS + 3):
-        busy.put(f"f{number}", REQUEST, ANSWER)
+        busy.put(f"f{number}", ANSWER)
     assert len(MemoryStorage.files) == 2
     killed = [
         store(bucket).get(f"f{n}") is not None
@@ -245,7 +252,7 @@ def test_slow_answers_are_kept_soon(bucket: str) -> None:
     """Where answers come slowly they do not wait for a full batch."""
     slow = store(bucket)
     slow._flushed_at = time.monotonic() - 60
-    slow.put("f1", REQUEST, ANSWER)
+    slow.put("f1", ANSWER)
     assert store(bucket).get("f1") == ANSWER
 
 
@@ -263,12 +270,12 @@ def test_answers_can_be_forgotten(tmp_path: Path, bucket: str, place: str) -> No
     folder = str(tmp_path) if place == "local" else place
     for number in range(3):
         run = store(folder)
-        run.put("twice", REQUEST, ANSWER)
-        run.put(f"f{number}", REQUEST, ANSWER)
+        run.put("twice", ANSWER)
+        run.put(f"f{number}", ANSWER)
         run.close()
     killed = store(folder)
-    killed.put("f3", REQUEST, ANSWER)
-    killed.put("f4", REQUEST, ANSWER)
+    killed.put("f3", ANSWER)
+    killed.put("f4", ANSWER)
     killed.flush()
     if killed._journal is not None:
         killed._journal.close()
@@ -282,7 +289,7 @@ def test_answers_can_be_forgotten(tmp_path: Path, bucket: str, place: str) -> No
 def test_nothing_is_forgotten_under_a_run_that_writes(tmp_path: Path) -> None:
     """Who wants to drop an answer from a journal that is being written is told to wait."""
     busy = store(tmp_path)
-    busy.put("f1", REQUEST, ANSWER)
+    busy.put("f1", ANSWER)
     assert forget_answers(str(tmp_path), ["f2"]) == 0
     with pytest.raises(BlockingIOError, match="being written"):
         forget_answers(str(tmp_path), ["f1"])
@@ -295,7 +302,7 @@ def test_forgetting_in_a_damaged_journal_keeps_it(tmp_path: Path) -> None:
     """
     killed = store(tmp_path)
     for number in range(3):
-        killed.put(f"f{number}", REQUEST, ANSWER)
+        killed.put(f"f{number}", ANSWER)
     assert killed._journal is not None
     killed._journal.close()
     path = Path(killed._journal.path)
@@ -312,3 +319,32 @@ def test_forgetting_in_a_damaged_journal_keeps_it(tmp_path: Path) -> None:
         True,
     ]
     assert path.with_name(path.name + ".damaged").exists()
+
+
+EARLIER_LINE = (
+    b'{"fingerprint":"f1","content":"{\\"a\\": \\"\\u00e9\\"}","finish_reason":"stop",'
+    b'"prompt_tokens":10,"image_tokens":4,"completion_tokens":3,"probabilities":[["a",0.5]],'
+    b'"model":"m 1","prompt_hash":"p","run_id":"run-1",'
+    b'"answered_ts":"2026-01-02T03:04:05.000006+00:00"}'
+)
+
+
+def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """Lines as they were written ever since give the answer, so nothing that was paid for is lost."""
+    line = b"%08x %s\n" % (zlib.crc32(EARLIER_LINE), EARLIER_LINE)
+    (tmp_path / "0000-ffff-abc.journal").write_bytes(line)
+    opened = store(tmp_path)
+    assert opened.get("f1") == ANSWER
+    opened.close()
+    assert names(tmp_path) == ["parquet"]
+    assert store(tmp_path).get("f1") == ANSWER
+
+
+def test_a_read_only_cache_leaves_no_trace(tmp_path: Path) -> None:
+    """What comes to it is known until the end, and the storage stays as it was."""
+    opened = KeyRangeCache(str(tmp_path), "0000", "ffff", AnswerCodec("r", "m"), read_only=True)
+    opened.load()
+    opened.put("f1", ANSWER)
+    assert opened.get("f1") == ANSWER
+    opened.close()
+    assert names(tmp_path) == []

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms.caching.answers import LAYOUT
 from transforms.caching.files import (
-    AnswerFile,
+    CacheFile,
     Journal,
     Row,
     decode_rows,
@@ -52,21 +53,21 @@ def test_any_prefix_holds_its_whole_answers(rows: Sequence[Row], data: st.DataOb
     """Wherever a kill cuts a journal off, it gives the answers before the cut, and the cut counts
     as no damage.
     """
-    lines = [encode_row(row) for row in rows]
+    lines = [encode_row(row, LAYOUT) for row in rows]
     journal = b"".join(lines)
     cut = data.draw(st.integers(0, len(journal)))
     whole = [row for number, row in enumerate(rows) if len(b"".join(lines[: number + 1])) <= cut]
-    assert decode_rows(journal[:cut]) == (whole, 0)
+    assert decode_rows(journal[:cut], LAYOUT) == (whole, 0)
 
 
 def test_every_prefix_holds_its_whole_answers() -> None:
     """The same for each single byte of a small journal."""
     rows = [row(f"f{number}") for number in range(3)]
-    lines = [encode_row(each) for each in rows]
+    lines = [encode_row(each, LAYOUT) for each in rows]
     journal = b"".join(lines)
     ends = [len(b"".join(lines[: number + 1])) for number in range(3)]
     for cut in range(len(journal) + 1):
-        assert decode_rows(journal[:cut]) == (rows[: sum(end <= cut for end in ends)], 0)
+        assert decode_rows(journal[:cut], LAYOUT) == (rows[: sum(end <= cut for end in ends)], 0)
 
 
 @given(st.lists(ROWS, min_size=1, max_size=4), st.data())
@@ -74,10 +75,10 @@ def test_damage_is_told_and_costs_what_it_touched(rows: Sequence[Row], data: st.
     """A byte that changed in a journal costs no more than the lines at it, is told, and makes no
     answer up.
     """
-    journal = bytearray(b"".join(encode_row(row) for row in rows))
+    journal = bytearray(b"".join(encode_row(row, LAYOUT) for row in rows))
     place = data.draw(st.integers(0, len(journal) - 2))
     journal[place] ^= data.draw(st.integers(1, 255))
-    found, damaged = decode_rows(bytes(journal))
+    found, damaged = decode_rows(bytes(journal), LAYOUT)
     assert damaged >= 1
     assert len(found) >= len(rows) - 2
     assert all(row in rows for row in found)
@@ -87,15 +88,14 @@ def test_damage_is_told_and_costs_what_it_touched(rows: Sequence[Row], data: st.
 def test_a_journal_and_a_parquet_file_hold_the_same(rows: Sequence[Row]) -> None:
     """What came as lines reads the same after it was put into one file."""
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(folder, "0000", "ffff")
+        journal = Journal(folder, LAYOUT, "0000", "ffff")
         for each in rows:
             journal.append(each)
         journal.close()
-        lines = read_file(AnswerFile(journal.path, "0000", "ffff"))
+        lines = read_file(CacheFile(journal.path, "0000", "ffff"), LAYOUT)
         assert (list(lines.rows), lines.problem) == (list(rows), "")
-        table = read_file(
-            AnswerFile(write_rows(folder, "0000", "ffff", lines.rows), "0000", "ffff")
-        )
+        path = write_rows(folder, LAYOUT, "0000", "ffff", lines.rows)
+        table = read_file(CacheFile(path, "0000", "ffff"), LAYOUT)
         assert list(table.rows) == sorted(rows, key=lambda each: each["fingerprint"].encode())
 
 
@@ -136,5 +136,5 @@ def test_only_files_of_answers_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["0000-ffff-ab.parquet", "0000-ffff-ab.journal"])
 def test_a_file_that_is_not_there_is_a_problem_of_its_own(tmp_path: Path, name: str) -> None:
     """Reading never raises."""
-    contents = read_file(AnswerFile(str(tmp_path / name), "0000", "ffff"))
+    contents = read_file(CacheFile(str(tmp_path / name), "0000", "ffff"), LAYOUT)
     assert (contents.rows, bool(contents.problem)) == ((), True)

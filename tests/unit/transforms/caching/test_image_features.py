@@ -6,11 +6,13 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from schemas.elements import ImageFeatures
-from transforms.caching import image_features as picture_store
-from transforms.caching.image_features import PictureStore
+from schemas.elements import ImageFeatures, encode
+from transforms.caching.image_features import FeatureCodec
+from transforms.caching.key_range import MANY_FILES, KeyRangeCache
 
 
 def features(number: int, text: str = "") -> ImageFeatures:
@@ -20,8 +22,8 @@ def features(number: int, text: str = "") -> ImageFeatures:
 
 def store(
     folder: Path, made_by: str = "m", first: str = "0000", last: str = "ffff"
-) -> PictureStore:
-    opened = PictureStore(str(folder), made_by, first, last)
+) -> KeyRangeCache[ImageFeatures]:
+    opened = KeyRangeCache(str(folder), first, last, FeatureCodec(made_by))
     opened.load()
     return opened
 
@@ -29,7 +31,7 @@ def store(
 def keep(folder: Path, *kept: ImageFeatures, made_by: str = "m") -> None:
     opened = store(folder, made_by)
     for each in kept:
-        opened.put(each)
+        opened.put(each.digest, each)
     opened.close()
 
 
@@ -64,9 +66,9 @@ def test_what_a_killed_run_had_kept_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a close, what was written until then is there."""
-    monkeypatch.setattr(picture_store, "FLUSH_SECS", 0.0)
+    monkeypatch.setattr(FeatureCodec, "flush_secs", 0.0)
     opened = store(tmp_path)
-    opened.put(features(1))
+    opened.put(features(1).digest, features(1))
     assert store(tmp_path).get(features(1).digest) == features(1)
 
 
@@ -77,7 +79,7 @@ def test_many_files_become_one_and_nothing_is_lost(tmp_path: Path) -> None:
     keep(tmp_path, features(99), made_by="n")
     for number in range(12):
         keep(tmp_path, features(number))
-    assert len(list(tmp_path.iterdir())) <= picture_store.MANY_FILES + 1
+    assert len(list(tmp_path.iterdir())) <= MANY_FILES + 1
     low, high = store(tmp_path, "m", "0000", "7fff"), store(tmp_path, "m", "8000", "ffff")
     before = sorted(tmp_path.iterdir())
     low.close()
@@ -99,8 +101,7 @@ def test_damage_costs_time_only(tmp_path: Path, damage: bytes | None) -> None:
 def test_a_row_that_belies_its_digest_is_not_used(tmp_path: Path) -> None:
     """Features of one picture are never taken for another's."""
     opened = store(tmp_path)
-    opened.put(features(1))
-    opened._fresh[features(2).digest] = opened._fresh.pop(features(1).digest)
+    opened.put(features(2).digest, features(1))
     opened.close()
     assert store(tmp_path).get(features(2).digest) is None
 
@@ -109,7 +110,7 @@ def test_what_cannot_be_read_is_not_removed(tmp_path: Path) -> None:
     """A file that fails while files are put together stays where it is, for when it can be read
     again.
     """
-    for number in range(picture_store.MANY_FILES + 1):
+    for number in range(MANY_FILES + 1):
         keep(tmp_path, features(number))
     opened = store(tmp_path)
     spoilt = min(tmp_path.iterdir())
@@ -117,3 +118,22 @@ def test_what_cannot_be_read_is_not_removed(tmp_path: Path) -> None:
     opened.close()
     assert spoilt.read_bytes() == b"not now"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """A file with the columns as they were written ever since, in any order of rows, is used."""
+    rows = [
+        {"digest": each.digest, "made_by": "m", "features": encode(each)}
+        for each in (features(2), features(1))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "0000-ffff-abc.parquet")
+    opened = store(tmp_path)
+    assert [opened.get(features(n).digest) for n in (1, 2)] == [features(1), features(2)]
+    assert opened.unreadable == []
+
+
+def test_a_storage_that_cannot_be_listed_costs_time_only() -> None:
+    """Features cost no money: the run goes on and makes them again."""
+    opened = KeyRangeCache("nowhere://bucket/features", "0000", "ffff", FeatureCodec("m"))
+    opened.load()
+    assert opened.get(features(1).digest) is None

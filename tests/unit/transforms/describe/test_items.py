@@ -28,7 +28,8 @@ from schemas.elements import (
     encode,
 )
 from schemas.template import Template
-from transforms.caching.answers import AnswerStore
+from transforms.caching.answers import AnswerCodec, CachedAnswer
+from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.ask import ModelSession, describe_part, job_key, run_dialogues
 from transforms.describe.budget import Amount, Budget, OwnBudgetShare
 from transforms.describe.conversation import RequestBroker
@@ -62,10 +63,10 @@ def ready(config: DescribeConfig) -> MakeJobs:
 
 def teller(folder: Path, model: Any = None, **budget: Any) -> ModelSession:
     limits = Budget(**budget)
-    store = AnswerStore(str(folder), "0000", "ffff", "run-1", "fake 1")
-    store.load()
+    cache = KeyRangeCache(str(folder), "0000", "ffff", AnswerCodec("run-1", "fake 1"))
+    cache.load()
     return ModelSession(
-        model or FakeChatModel(ModelOptions()), store, limits, OwnBudgetShare(limits.limit), 672
+        model or FakeChatModel(ModelOptions()), cache, limits, OwnBudgetShare(limits.limit), 672
     )
 
 
@@ -93,7 +94,7 @@ def test_equal_requests_are_sent_once_and_kept(tmp_path: Path) -> None:
     answers = first.ask([request(text) for text in "abaab"])
     assert answers[0] == answers[2] == answers[3]
     assert first.usage.calls == 2
-    first.store.close()
+    first.cache.close()
     second = teller(tmp_path)
     assert second.ask([request(text) for text in "ba"]) == [answers[1], answers[0]]
     assert (second.usage.calls, second.usage.reused) == (0, 2)
@@ -117,7 +118,7 @@ def test_a_budget_of_calls_is_exact(limit: int, wanted: int) -> None:
     """As many calls as allowed are made, and not one more."""
     spender = ModelSession(
         FakeChatModel(ModelOptions()),
-        _Nowhere("", "0000", "ffff", "r", "m"),
+        _Nowhere("", "0000", "ffff", AnswerCodec("r", "m")),
         Budget(max_model_calls=limit),
         OwnBudgetShare(Amount(limit, float("inf"), float("inf"))),
         672,
@@ -126,7 +127,7 @@ def test_a_budget_of_calls_is_exact(limit: int, wanted: int) -> None:
     assert spender.usage.calls == min(limit, wanted)
 
 
-class _Nowhere(AnswerStore):
+class _Nowhere(KeyRangeCache[CachedAnswer]):
     """Keeps answers in memory only."""
 
     def flush(self) -> None:
@@ -222,7 +223,7 @@ def test_neighbours_that_change_cost_nothing(tmp_path: Path) -> None:
     first = teller(tmp_path)
     answered, usage = describe_part(asker(), [before], first)
     assert usage.calls == 1
-    first.store.close()
+    first.cache.close()
     again, usage = describe_part(asker(), [after], teller(tmp_path))
     assert (usage.calls, usage.reused) == (0, 1)
     assert again == answered
