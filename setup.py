@@ -68,7 +68,8 @@ setup(
     package_data={
         "pipelines.evaluation": ["*.j2"],
         "pipelines.report": ["*.css", "*.j2", "*.js"],
-        "schemas": ["templates/*.yaml"],
+        "schemas": ["colors.yaml", "templates/*.yaml"],
+        "schemas.lexicons": ["*.yaml"],
         "prompts": ["*/*.md", "lock.json"],
     },
     install_requires=[
@@ -93,6 +94,7 @@ setup(
         "pydantic>=2.10",
         "python-crfsuite>=0.9.11",
         "python-stdnum>=2",
+        "pyyaml>=6",
         "rich>=14",
         "ruamel.yaml>=0.18",
         "safetensors>=0.5",

@@ -2,8 +2,8 @@
 template.
 
 (vocabulary, locales, choices of the template) → choices. Names of languages and countries are those
-of the Unicode CLDR through babel, the lists themselves are ISO 639-1 and ISO 3166-1; colours stand
-here once, for words and pictures.
+of the Unicode CLDR through babel, the lists themselves are ISO 639-1 and ISO 3166-1. Colours
+stand in `schemas/colors.yaml`, for words and pictures; what they are called, in the lexicons.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib import resources
 from typing import TYPE_CHECKING, Literal
 
 from schemas.choices import Choice
+from schemas.lexicons import Names, every, lexicons
+from schemas.strict_yaml import decode
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -31,332 +34,25 @@ _WITHDRAWN = frozenset(["sh"])
 # As a cell "NA" says that nothing is known, more often than Namibia.
 _UNSAFE_CODES = frozenset(["NA"])
 
-# English names beside CLDR's one.
-_MORE_LANGUAGE_NAMES: dict[str, tuple[str, ...]] = {
-    "bn": ("Bengali",),
-    "es": ("Castilian",),
-    "fa": ("Farsi",),
-    "nb": ("Bokmål",),
-    "nn": ("Nynorsk",),
-    "or": ("Oriya",),
-    "tw": ("Twi",),
-}
-_MORE_COUNTRY_NAMES: dict[str, tuple[str, ...]] = {
-    "CD": ("Democratic Republic of the Congo", "DR Congo"),
-    "CG": ("Republic of the Congo",),
-    "CI": ("Ivory Coast",),
-    "CN": ("People's Republic of China",),
-    "CV": ("Cabo Verde",),
-    "CZ": ("Czech Republic",),
-    "GB": ("UK", "U.K.", "Great Britain"),
-    "KR": ("Republic of Korea",),
-    "MK": ("Macedonia",),
-    "NL": ("The Netherlands", "Holland"),
-    "PS": ("Palestine",),
-    "RU": ("Russian Federation",),
-    "SZ": ("Swaziland",),
-    "TL": ("East Timor",),
-    "TR": ("Turkey",),
-    "US": ("USA", "U.S.A.", "United States of America"),
-    "VA": ("Holy See",),
-    "VN": ("Viet Nam",),
-}
-# Names that mean something else in a text more often than not: a fabric, a fowl, shorts, a given
-# name, a state of the USA, an island, what nails are painted with, a sheep. As a whole cell they
-# are what the column is about.
-_WORDS = frozenset(
-    [
-        "afar",
-        "bermuda",
-        "chad",
-        "ewe",
-        "georgia",
-        "guinea",
-        "island",
-        "jersey",
-        "jordan",
-        "maurice",
-        "polish",
-    ]
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Color:
     """A basic colour.
 
     anchors: name → sRGB values that pictures call so, 0 to 255; empty for names that no picture is
-    given.
-    names: of this colour in running text, by language; cells: those that are something else there
-    (olive oil).
+    given. What texts call it stands in the lexicons.
     """
 
     value: str
     anchors: dict[str, tuple[Rgb, ...]]
-    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    cells: tuple[str, ...] = ()
 
 
-# Most names need several anchors: people call light, full and dark shades by one name. Left out are
-# names that are another word in a neighbouring language: "rosa" is pink in one and a rose in the
-# next, "rot" red and decay. fmt: off
-COLORS: tuple[Color, ...] = (
-    Color(
-        "Black",
-        {"black": ((0, 0, 0), (28, 28, 30), (45, 45, 47))},
-        {
-            "en": ("jet black",),
-            "de": ("schwarz",),
-            "fr": ("noir",),
-            "it": ("nero",),
-            "ja": ("黒",),
-            "pt": ("preto",),
-            "ru": ("чёрный", "черный"),
-            "sv": ("svart",),
-            "zh": ("黑色",),
-        },
-        ("ebony", "jet"),
-    ),
-    Color(
-        "Gray",
-        {"gray": ((75, 76, 78), (110, 111, 113), (145, 146, 148), (180, 181, 183))},
-        {
-            "en": ("grey", "charcoal", "anthracite", "slate gray", "slate grey"),
-            "de": ("grau",),
-            "es": ("gris",),
-            "fr": ("gris",),
-            "it": ("grigio",),
-            "pt": ("cinza",),
-            "ru": ("серый",),
-            "sv": ("grå",),
-            "zh": ("灰色",),
-        },
-        ("graphite", "slate", "ash"),
-    ),
-    Color(
-        "White",
-        {"white": ((255, 255, 255), (235, 236, 238))},
-        {
-            "de": ("weiß",),
-            "es": ("blanco",),
-            "fr": ("blanc",),
-            "it": ("bianco",),
-            "ja": ("白い",),
-            "pt": ("branco",),
-            "ru": ("белый",),
-            "zh": ("白色",),
-        },
-        ("snow",),
-    ),
-    Color(
-        "Red",
-        {
-            "red": ((215, 25, 35), (170, 20, 30), (225, 65, 65)),
-            "burgundy": ((105, 18, 38), (80, 15, 28), (128, 0, 20)),
-        },
-        {
-            "en": ("maroon", "crimson", "scarlet", "wine red"),
-            "de": ("rote", "roter", "rotes"),
-            "es": ("rojo", "roja"),
-            "fr": ("rouge",),
-            "it": ("rosso", "rossa"),
-            "ja": ("赤い",),
-            "pt": ("vermelho", "vermelha"),
-            "ru": ("красный",),
-            "sv": ("röd", "rött"),
-            "zh": ("紅色",),
-        },
-        ("ruby", "cherry", "wine", "bordeaux"),
-    ),
-    Color(
-        "Orange",
-        {"orange": ((250, 125, 15), (230, 95, 30), (250, 160, 70))},
-        {},
-        ("apricot", "tangerine", "rust"),
-    ),
-    Color(
-        "Yellow",
-        {"yellow": ((250, 225, 30), (235, 200, 50), (250, 238, 130))},
-        {
-            "en": ("mustard yellow", "lemon yellow"),
-            "de": ("gelb", "gelbe", "gelber"),
-            "es": ("amarillo", "amarilla"),
-            "fr": ("jaune",),
-            "it": ("giallo", "gialla"),
-            "pt": ("amarelo", "amarela"),
-            "ru": ("жёлтый", "желтый"),
-            "sv": ("gul", "gult"),
-            "zh": ("黄色", "黃色"),
-        },
-        ("mustard", "lemon", "amber"),
-    ),
-    Color(
-        "Green",
-        {
-            "green": (
-                (40, 150, 60),
-                (25, 95, 45),
-                (110, 185, 75),
-                (150, 205, 120),
-                (15, 60, 35),
-                (120, 205, 160),
-            ),
-            "olive": ((110, 110, 40), (80, 82, 40), (140, 140, 80)),
-        },
-        {
-            "en": (
-                "olive green",
-                "khaki green",
-                "emerald green",
-                "lime green",
-                "mint green",
-                "forest green",
-            ),
-            "de": ("grün", "grüne", "grüner"),
-            "es": ("verde",),
-            "fr": ("vert", "verte"),
-            "it": ("verde",),
-            "ja": ("緑",),
-            "pt": ("verde",),
-            "ru": ("зелёный", "зеленый"),
-            "sv": ("grön", "grönt"),
-            "zh": ("綠色",),
-        },
-        ("emerald", "lime", "mint", "sage", "khaki"),
-    ),
-    Color(
-        "Turquoise",
-        {
-            "teal": ((0, 128, 128), (20, 95, 100), (60, 165, 160)),
-            "turquoise": ((70, 205, 200), (140, 225, 215)),
-        },
-        {
-            "en": ("aqua", "aquamarine"),
-            "de": ("türkis",),
-            "es": ("turquesa",),
-            "it": ("turchese",),
-            "pt": ("turquesa",),
-            "sv": ("turkos",),
-        },
-        ("cyan",),
-    ),
-    Color(
-        "Blue",
-        {
-            "blue": (
-                (25, 90, 190),
-                (60, 130, 210),
-                (30, 60, 150),
-                (115, 170, 220),
-                (165, 200, 230),
-                (90, 125, 165),
-                (0, 0, 255),
-                (60, 75, 185),
-            ),
-            "navy": ((18, 28, 70), (30, 42, 90), (35, 45, 70), (0, 0, 128), (25, 25, 112)),
-        },
-        {
-            "en": ("navy blue", "royal blue", "light blue", "dark blue", "sky blue"),
-            "de": ("blau", "blaue", "blauer"),
-            "es": ("azul",),
-            "fr": ("bleu", "bleue"),
-            "it": ("blu",),
-            "ja": ("青い",),
-            "pt": ("azul",),
-            "ru": ("синий",),
-            "sv": ("blå", "blått"),
-            "zh": ("藍色",),
-        },
-        ("azure", "cobalt", "indigo", "denim"),
-    ),
-    Color(
-        "Purple",
-        {
-            "purple": (
-                (110, 45, 140),
-                (75, 30, 95),
-                (150, 90, 180),
-                (180, 145, 205),
-                (95, 60, 105),
-                (75, 50, 150),
-                (155, 150, 215),
-                (75, 0, 130),
-            )
-        },
-        {
-            "en": ("violet", "lilac", "lavender"),
-            "de": ("violett",),
-            "es": ("morado",),
-            "fr": ("violet", "violette"),
-            "pt": ("roxo",),
-            "ru": ("фиолетовый",),
-            "sv": ("violett",),
-            "zh": ("紫色",),
-        },
-        ("plum", "mauve", "aubergine"),
-    ),
-    Color(
-        "Pink",
-        {"pink": ((245, 120, 170), (250, 185, 205), (225, 40, 130), (215, 110, 140))},
-        {
-            "en": ("fuchsia", "magenta", "hot pink"),
-            "de": ("rosafarben",),
-            "es": ("rosado",),
-            "ja": ("ピンク",),
-            "ru": ("розовый",),
-            "zh": ("粉紅色",),
-        },
-        ("rose", "coral", "salmon", "blush"),
-    ),
-    Color(
-        "Brown",
-        {"brown": ((105, 65, 35), (75, 48, 32), (140, 92, 58), (60, 38, 28))},
-        {
-            "en": ("chocolate brown", "dark brown", "light brown"),
-            "de": ("braun", "braune", "brauner"),
-            "es": ("marrón",),
-            "fr": ("marron", "brun"),
-            "it": ("marrone",),
-            "ja": ("茶色",),
-            "pt": ("marrom",),
-            "ru": ("коричневый",),
-            "sv": ("brun", "brunt"),
-            "zh": ("棕色",),
-        },
-        ("chocolate", "coffee", "cognac", "camel", "chestnut"),
-    ),
-    Color(
-        "Beige",
-        {"beige": ((225, 205, 170), (205, 180, 145), (238, 225, 203), (185, 160, 130))},
-        {"en": ("ivory", "cream-colored", "cream-coloured", "off-white")},
-        ("cream", "sand", "tan", "ecru", "nude", "taupe"),
-    ),
-    Color(
-        "Gold",
-        {},
-        {
-            "en": ("golden", "gold-tone"),
-            "es": ("dorado",),
-            "fr": ("doré",),
-            "ru": ("золотой",),
-            "zh": ("金色",),
-        },
-    ),
-    Color(
-        "Silver",
-        {},
-        {
-            "en": ("silver-tone",),
-            "de": ("silbern",),
-            "es": ("plateado",),
-            "fr": ("argenté",),
-            "ru": ("серебряный",),
-            "sv": ("silverfärgad",),
-            "zh": ("銀色",),
-        },
-    ),
-)
-# fmt: on
+@cache
+def basic_colors() -> tuple[Color, ...]:
+    """Return the basic colours of `schemas/colors.yaml`, in the order of a list to choose from."""
+    text = (resources.files("schemas") / "colors.yaml").read_text("utf-8")
+    anchors = decode(text, "schemas/colors.yaml", dict[str, dict[str, tuple[Rgb, ...]]])
+    return tuple(Color(value, named) for value, named in anchors.items())
 
 
 def resolve(
@@ -421,8 +117,8 @@ def _languages(locales: tuple[str, ...]) -> Iterator[Choice]:
             for locale in locales
             for name in _spellings(_names(locale, "languages").get(code, ""))
         ]
-        if "en" in locales:
-            names += _MORE_LANGUAGE_NAMES.get(code, ())
+        for more in _more_names(locales):
+            names += more.languages.get(code, ())
         yield _choice(code, names, [code, *sorted(longer.get(code, ()))])
 
 
@@ -445,8 +141,8 @@ def _countries(locales: tuple[str, ...]) -> Iterator[Choice]:
     choices = []
     for code in codes:
         own, *rest = _spellings(english[code])
-        if "en" in locales:
-            rest += _MORE_COUNTRY_NAMES.get(code, ())
+        for more in _more_names(locales):
+            rest += more.countries.get(code, ())
         names = [
             name
             for locale in locales
@@ -458,12 +154,20 @@ def _countries(locales: tuple[str, ...]) -> Iterator[Choice]:
 
 
 def _colors(locales: tuple[str, ...]) -> Iterator[Choice]:
-    for color in COLORS:
+    languages = [_locale(locale).language for locale in locales]
+    for color in basic_colors():
         spoken = [
-            name for locale in locales for name in color.names.get(_locale(locale).language, ())
+            name for more in _more_names(languages) for name in more.colors.get(color.value, ())
         ]
-        cells = color.cells if "en" in locales else ()
+        cells = [
+            name for more in _more_names(locales) for name in more.color_cells.get(color.value, ())
+        ]
         yield _choice(color.value, [*color.anchors, *spoken], cells)
+
+
+def _more_names(locales: Sequence[str]) -> list[Names]:
+    """Return the names that the lexicons have beside the Unicode CLDR, in the order of locales."""
+    return [lexicons()[locale].names for locale in locales if locale in lexicons()]
 
 
 def _spellings(name: str) -> list[str]:
@@ -491,12 +195,17 @@ def _choice(value: str, names: Iterable[str], cells: Sequence[str]) -> Choice:
     seen = {_key(value): value}
     for name in names:
         seen.setdefault(_key(name), name)
-    words = [name for key, name in seen.items() if key in _WORDS]
+    words = [name for key, name in seen.items() if key in _other_meanings()]
     synonyms = [name for name in list(seen.values())[1:] if name not in words]
     codes = [code for code in cells if _key(code) not in seen or code == value]
     return Choice(
         value=value, synonyms=tuple(synonyms), cell_only=tuple(dict.fromkeys([*codes, *words]))
     )
+
+
+@cache
+def _other_meanings() -> frozenset[str]:
+    return frozenset(every(lambda lexicon: lexicon.names.other_meanings))
 
 
 def _unshared(entries: Sequence[Choice]) -> Iterator[Choice]:

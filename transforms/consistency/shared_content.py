@@ -23,6 +23,7 @@ from typing import Any
 import apache_beam as beam
 
 from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
+from schemas.lexicons import every
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
@@ -52,7 +53,7 @@ MIN_SPELLED_CHARS = 8
 # even surface.
 MIN_HASH_BITS = 8
 _MAX_TITLES_OF_ITEM, _MAX_TITLE_CHARS = 4, 200
-_FILLERS = frozenset({"the", "a", "an", "of", "and", "in", "on", "for", "with", "to"})
+_FILLERS = frozenset(every(lambda words: words.stop_words))
 _PICTURE, _TEXT = "picture", "text"
 _OTHER_VALUE, _TALLIES = "same-item-other-value", "tallies"
 

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from schemas.vocabularies import COLORS, Rgb
+from schemas.vocabularies import Rgb, basic_colors
 
 Lab = np.ndarray[Any, np.dtype[np.float32]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -27,7 +27,7 @@ MIN_FOREGROUND_SHARE = 0.02
 
 # Name → sRGB anchors, as the vocabulary of colours has them: a picture and a word are called alike.
 PALETTE: dict[str, tuple[Rgb, ...]] = {
-    name: anchors for color in COLORS for name, anchors in color.anchors.items()
+    name: anchors for color in basic_colors() for name, anchors in color.anchors.items()
 }
 
 _NAMES = tuple(PALETTE)

@@ -9,10 +9,11 @@ out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 
 from schemas.attribute_types.number import AMOUNT_PARTS, Part
+from schemas.lexicons import Lexicon, every, lexicons, one_of
 from schemas.units import convert, same_kind
 from transforms.extraction.quantities import (
     NOT_INSIDE,
@@ -22,6 +23,7 @@ from transforms.extraction.quantities import (
     to_float,
     unit_pattern,
 )
+from transforms.extraction.small_words import AND, APPROXIMATELY, BOUND, BY, OR, PER, TO
 
 _TIMES = r"\s?[xX×*]\s?"
 _WORD_END = r"(?![^\W_])"
@@ -30,73 +32,91 @@ _WORD_END = r"(?![^\W_])"
 
 _COUNT_WORDS = {
     word: float(count)
-    for count, words in enumerate(
-        (
-            "two zwei två",
-            "three drei tre",
-            "four vier fyra",
-            "five fünf fem",
-            "six sechs sex",
-            "seven sieben sju",
-            "eight acht åtta",
-            "nine neun nio",
-            "ten zehn tio",
-            "eleven elf elva",
-            "twelve zwölf tolv",
-        ),
-        start=2,
-    )
-    for word in words.split()
+    for lexicon in lexicons().values()
+    for count, words in lexicon.numbers.items()
+    for word in words
 }
 _DIGITS = r"(?P<count>\d{1,3}(?:,\d{3})+|\d{1,4})"
-_COUNT = rf"(?P<count>\d{{1,3}}(?:,\d{{3}})+|\d{{1,4}}|{'|'.join(_COUNT_WORDS)})"
-_CONTAINERS = (
-    r"(?:pack(?:et|age)?|pk|box(?:e)?|case|carton|bag|set|bundle|bottle|can|tin|jar|tube|pouche?|sachet|bar|piece|pc)s?"
-    r"|flaschen?|dosen?|beutel|stück|stk\.?|packungen|st\.?|styck|flaskor|burkar|påsar|paket|förpackningar"
-)
-_BOXES = "pack|pk|box|bx|carton|ctn|case|set|bundle|bag"
+_COUNT = rf"(?P<count>\d{{1,3}}(?:,\d{{3}})+|\d{{1,4}}|{one_of(_COUNT_WORDS)})"
+_CONTAINERS = one_of(every(lambda words: words.packs.containers))
+_CONTAINER_LINKS = one_of(every(lambda words: words.packs.container_links))
+_EACH = one_of(every(lambda words: words.packs.each))
+_BOXES = one_of(every(lambda words: words.packs.per_pack))
+
+
+def _any_language(pattern: Callable[[Lexicon], str]) -> str:
+    """Return an expression for any language's pattern; its parts come from one language each."""
+    return f"(?:{'|'.join(pattern(lexicon) for lexicon in lexicons().values())})"
+
+
 # A number of pieces, announced: "pack of 12", "12-pack", "4er Pack", "24 ct", "10 pcs", "100/box",
 # "10 pens per pack". Each behind a sign of it that is quick to look for: most texts have none.
 _PACK_PHRASES = (
     (
-        rf"\sof\s{_COUNT}",
-        rf"(?:pack|package|packet|box|case|carton|bag|set|bundle)s?\sof\s{_COUNT}",
+        rf"\s{one_of(every(lambda words: words.packs.links))}\s{_COUNT}",
+        _any_language(lambda words: rf"{one_of(words.packs.words)}\s{one_of(words.packs.links)}")
+        + rf"\s{_COUNT}",
     ),
     (
-        rf"\s(?:mit|med|à)\s{_COUNT}",
-        rf"(?:pack|packung|karton|set|paket|förpackning)\s(?:mit|med|à)\s{_COUNT}",
+        rf"\d[\s-]?{one_of(every(lambda words: words.packs.number_endings))}",
+        rf"{_DIGITS}[\s-]?"
+        + _any_language(
+            lambda words: rf"{one_of(words.packs.number_endings)}[\s-]?{one_of(words.packs.words)}"
+        ),
     ),
-    (r"\d[\s-]?er", rf"{_DIGITS}[\s-]?er[\s-]?(?:pack(?:ung)?|set|box|karton)"),
-    (r"p(?:ac?k|k)", rf"{_COUNT}[\s-]?(?:pack|pk|pak)"),
     (
-        r"\d[\s-]?c[ot]",
-        rf"{_DIGITS}[\s-]?(?:ct|count)\b\.?(?!\s?(?:tw|gold|diamond|(?:white|yellow|rose)\b))",
+        one_of(every(lambda words: words.packs.behind_number)),
+        rf"{_COUNT}[\s-]?{one_of(every(lambda words: words.packs.behind_number))}",
     ),
-    (r"\d\s?[ps][ct]", rf"{_DIGITS}\s?(?:pcs|stück|stk)\b\.?"),
-    (rf"[/r]\s?(?:{_BOXES})", rf"{_DIGITS}(?:\s?/\s?|(?:\s[^\W\d_]{{3,12}})?\sper\s)(?:{_BOXES})"),
+    (
+        rf"\d[\s-]?{one_of(every(lambda words: words.packs.counted_or_carats))}",
+        rf"{_DIGITS}[\s-]?{one_of(every(lambda words: words.packs.counted_or_carats))}\b\.?"
+        rf"(?!\s?{one_of(every(lambda words: words.packs.carats_before))}\b)",
+    ),
+    (
+        rf"\d\s?{one_of(every(lambda words: words.packs.counted))}",
+        rf"{_DIGITS}\s?{one_of(every(lambda words: words.packs.counted), dots=False)}\b\.?",
+    ),
+    (
+        rf"(?:/|{PER})\s?{_BOXES}",
+        rf"{_DIGITS}(?:\s?/\s?{_BOXES}|"
+        + _any_language(
+            lambda words: (
+                rf"(?:\s[^\W\d_]{{3,12}})?\s{one_of(words.per)}\s{one_of(words.packs.per_pack)}"
+            )
+        )
+        + ")",
+    ),
 )
 # "24 ct" counts pieces, but carats where a jewel is spoken of.
-_JEWEL = re.compile(
-    r"\b(?:gold|silver|diamond|gem(?:stone)?|carat|karat|jewel\w*|necklace|earrings?)s?\b",
-    re.IGNORECASE,
-)
+_JEWEL = re.compile(rf"\b{one_of(every(lambda words: words.packs.jewels))}\b", re.IGNORECASE)
 _CARAT = re.compile(r"ct\b", re.IGNORECASE)
 # What makes a number of pieces none: another factor, a bound, a range, an amount.
 _NOT_A_COUNT_BEFORE = re.compile(
-    r"(?:[x×*]\s?|\d\s?|\d\s?[-–—]\s?|\b(?:per|pro|up to|at "
-    r"least|over|min\.?|max\.?|\d[\s-]*(?:or|oder|eller))\s)$",
+    rf"(?:[x×*]\s?|\d\s?|\d\s?[-–—]\s?|\b(?:{PER}|{BOUND}|\d[\s-]*{OR})\s)$",
     re.IGNORECASE,
 )
 _NOT_A_COUNT_AFTER = re.compile(
-    r"\s?(?:[-–—]\s?\d|[x×*]\s?\d|[.,/]\d)|\s(?:to|or|bis|oder|till|eller)\s\d", re.IGNORECASE
+    rf"\s?(?:[-–—]\s?\d|[x×*]\s?\d|[.,/]\d)|\s(?:{TO}|{OR})\s\d", re.IGNORECASE
 )
 
 
-# Every pack size has one of these before a number: a sign of multiplication, "à", "@", "je", "om"
-# or "of".
-PACK_SIZE_SIGN = re.compile(
-    r"[xX×*àá@emf](?:(?<=[xX×*àá@])(?<![^\W\d_].)|(?<=\s[oj][emf]))\s?[\d.¼½¾⅐-⅞]",
-)
+def _pack_size_sign() -> str:
+    """Return an expression for what every pack size has before a number: a sign of multiplication,
+    or a word such as "à", "je" or "of".
+
+    It begins with the last letter of the words and looks back from there: to look for the space
+    before them would mean to stop at every word of a text.
+    """
+    words = {*every(lambda w: w.packs.each), *every(lambda w: w.packs.container_links)}
+    signs = "xX×*" + "".join(re.escape(word) for word in sorted(words) if len(word) == 1)
+    longer = sorted(word for word in words if len(word) > 1)
+    last = "".join(sorted({re.escape(word[-1]) for word in longer}))
+    behind = "|".join(rf"(?<=\s{re.escape(word)})" for word in longer)
+    return rf"[{signs}{last}](?:(?<=[{signs}])(?<![^\W\d_].)|{behind})\s?[\d.¼½¾⅐-⅞]"
+
+
+PACK_SIZE_SIGN = re.compile(_pack_size_sign())
 
 
 def find_parts(text: str, part: Part, unit: str | None) -> list[Quantity]:
@@ -157,7 +177,7 @@ def _product_patterns(unit: str | None) -> tuple[re.Pattern[str], ...]:
         re.compile(rf"{NOT_INSIDE}{digits}(?:{_TIMES}(?P<inner>\d{{1,4}}))?{_TIMES}{amount}"),
         re.compile(rf"{NOT_INSIDE}{amount}{_TIMES}{digits}(?![\w.,]|\s?[x×*]|\s?(?:{kinds}))"),
         re.compile(
-            rf"{NOT_INSIDE}{digits}[\s-]?(?i:(?:{_CONTAINERS})\s(?:of|à|á|je|om|@)|à|á|je|@)\s?{amount}",
+            rf"{NOT_INSIDE}{digits}[\s-]?(?i:{_CONTAINERS}\s{_CONTAINER_LINKS}|{_EACH})\s?{amount}",
         ),
     )
 
@@ -234,50 +254,48 @@ def _counts_of_phrases(text: str) -> Iterator[Quantity]:
 
 # --- sides ---
 
-_AXIS_NOUNS: dict[Part, str] = {
-    "width": "width breite bredd largeur ancho larghezza",
-    "height": "height höhe höjd hauteur altura altezza",
-    "depth": "depth tiefe djup profondeur profundidad profondità",
-    "length": "length länge längd longueur longitud lunghezza",
-}
-_AXIS_ADJECTIVES: dict[Part, str] = {
-    "width": "wide breit bred",
-    "height": "high tall hoch hög",
-    "depth": "deep tief",
-    "length": "long lang lång",
-}
 _AXIS: dict[str, Part] = {
-    word: axis
-    for names in (_AXIS_NOUNS, _AXIS_ADJECTIVES)
-    for axis, words in names.items()
-    for word in words.split()
+    word: side
+    for lexicon in lexicons().values()
+    for side, words in lexicon.sides.items()
+    for word in (*words.nouns, *words.adjectives)
 }
-_ADJECTIVES = frozenset(word for words in _AXIS_ADJECTIVES.values() for word in words.split())
-# D is a depth beside a width, and T ("Tiefe") beside a B ("Breite"); else they may be a diameter
-# and a thickness.
-_LETTERS: dict[str, Part] = {"h": "height", "w": "width", "b": "width", "l": "length"}
-_LETTER_WITH: dict[str, tuple[Part, frozenset[str]]] = {
-    "d": (
-        "depth",
-        frozenset(["w", "b", *(word for word, axis in _AXIS.items() if axis == "width")]),
-    ),
-    "t": ("depth", frozenset(["b", "breite", "breit"])),
-}
-_WORDS = "|".join(sorted(_AXIS, key=lambda word: (-len(word), word)))
-_TOKEN = rf"(?:(?i:{_WORDS})|[HWBLDT])"
-_ANY_TOKEN = rf"(?i:{_WORDS}|[HWBLDT])"
-_LEGEND = re.compile(rf"(?<![^\W_]){_ANY_TOKEN}(?:\s?[x×*/]\s?{_ANY_TOKEN}){{1,2}}{_WORD_END}")
-_AFTER_LEGEND = re.compile(r"[\s):=\]]{0,4}(?:(?:ca|approx|about)\b\.?\s?)?", re.IGNORECASE)
-_BEFORE_LEGEND = re.compile(r"\s?[(\[]?\s?")
-_FACTOR_GAP = re.compile(r"\s?[x×*]\s?|\s?by\s?", re.IGNORECASE)
-_LIST_GAP = re.compile(r"\s?[,;/|]\s?|\s(?:and|und|och|et|y|e)\s|\n", re.IGNORECASE)
-_BOUND_BEFORE = re.compile(
-    r"(?:\b(?:up to|at least|at most|more than|less than|over|under|max|min|bis zu|upp "
-    r"till|mindestens|minst)\.?"
-    r"|[<>≤≥±–—x×-])\s*$",
-    re.IGNORECASE,
+_ADJECTIVES = frozenset(
+    every(lambda words: [word for side in words.sides.values() for word in side.adjectives])
 )
-_FIELD_END = re.compile(r"\s*(?:$|[^\w\s'\"″”′]|\n|(?:and|und|och)\b)", re.IGNORECASE)
+_LETTERS: dict[str, Part] = {"h": "height", "w": "width", "b": "width", "l": "length"}
+
+
+def _depth_letters() -> dict[str, tuple[Part, frozenset[str]]]:
+    """Return each letter that stands for a depth only beside a width, with what says a width.
+
+    "D" does so in all languages, other letters beside the words of their own ("T", of "Tiefe",
+    beside a "B" or "Breite"); else they may be a diameter and a thickness.
+    """
+    widths = [word for word, side in _AXIS.items() if side == "width"]
+    letters: dict[str, tuple[Part, frozenset[str]]] = {
+        "d": ("depth", frozenset("wb").union(widths))
+    }
+    for lexicon in lexicons().values():
+        if lexicon.depth_letter is not None and "width" in lexicon.sides:
+            words = lexicon.sides["width"]
+            own = frozenset("b").union(words.nouns, words.adjectives)
+            letters[lexicon.depth_letter] = ("depth", own)
+    return letters
+
+
+_LETTER_WITH = _depth_letters()
+_CAPITALS = "".join(letter.upper() for letter in (*_LETTERS, *_LETTER_WITH))
+_WORDS = one_of(_AXIS)
+_TOKEN = rf"(?:(?i:{_WORDS})|[{_CAPITALS}])"
+_ANY_TOKEN = rf"(?i:{_WORDS}|[{_CAPITALS}])"
+_LEGEND = re.compile(rf"(?<![^\W_]){_ANY_TOKEN}(?:\s?[x×*/]\s?{_ANY_TOKEN}){{1,2}}{_WORD_END}")
+_AFTER_LEGEND = re.compile(rf"[\s):=\]]{{0,4}}(?:{APPROXIMATELY}\s?)?", re.IGNORECASE)
+_BEFORE_LEGEND = re.compile(r"\s?[(\[]?\s?")
+_FACTOR_GAP = re.compile(rf"\s?[x×*]\s?|\s?{BY}\s?", re.IGNORECASE)
+_LIST_GAP = re.compile(rf"\s?[,;/|]\s?|\s{AND}\s|\n", re.IGNORECASE)
+_BOUND_BEFORE = re.compile(rf"(?:\b{BOUND}\.?|[<>≤≥±–—x×-])\s*$", re.IGNORECASE)
+_FIELD_END = re.compile(rf"\s*(?:$|[^\w\s'\"″”′]|\n|{AND}\b)", re.IGNORECASE)
 
 
 def states_sides(text: str) -> bool:
@@ -291,13 +309,13 @@ def states_sides(text: str) -> bool:
 
 def axis_nouns(part: Part) -> tuple[str, ...]:
     """Words that label an amount as this side; none for a part of a pack."""
-    return tuple(_AXIS_NOUNS.get(part, "").split())
+    return every(lambda words: words.sides[part].nouns if part in words.sides else ())
 
 
 @cache
 def _length() -> str:
     # a letter may follow the unit at once: 8.5"W, 20cmH
-    before_letter = r"(?:cm|mm|[\"”″])(?=[HWBLDT](?![^\W_]))"
+    before_letter = rf"(?:cm|mm|[\"”″])(?=[{_CAPITALS}](?![^\W_]))"
     return rf"(?P<number>{NUMBER})(?:[\s\u00a0-]?(?P<unit>{unit_pattern('cm')}|{before_letter}))?"
 
 
@@ -311,7 +329,7 @@ def _bare_sides() -> re.Pattern[str]:
     """Two or three numbers, joined: "30 x 20 x 10 cm"."""
     length = re.sub(r"\?P<\w+>", "?:", _length())
     return re.compile(
-        rf"{NOT_INSIDE}{length}(?:(?:{_TIMES}|\s?by\s?){length}){{1,2}}(?![^\W_]|[.,]\d|\s?[x×*]\s?\d)"
+        rf"{NOT_INSIDE}{length}(?:(?:{_TIMES}|\s?{BY}\s?){length}){{1,2}}(?![^\W_]|[.,]\d|\s?[x×*]\s?\d)"
     )
 
 
@@ -325,7 +343,7 @@ def _lettered() -> tuple[re.Pattern[str], ...]:
     """A side with its letter or word before it, and behind it."""
     return (
         re.compile(
-            rf"(?:(?<![^\W_])|(?<=[\dm]x))(?P<axis>{_TOKEN})\.?\s?[:=]?\s?{_length()}(?!(?!x[HWBLDT])[^\W_]|[.,]\d)"
+            rf"(?:(?<![^\W_])|(?<=[\dm]x))(?P<axis>{_TOKEN})\.?\s?[:=]?\s?{_length()}(?!(?!x[{_CAPITALS}])[^\W_]|[.,]\d)"
         ),
         re.compile(
             rf"{NOT_INSIDE}{_length()}(?P<bracket>\s?\()?(?(bracket)|[\s-]?)(?P<axis>{_TOKEN})(?(bracket)\)){_WORD_END}"

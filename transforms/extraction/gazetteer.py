@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from schemas.attributes import PATH_SEPARATOR
 from schemas.choices import Choice
+from schemas.lexicons import every
 from transforms.extraction.negation import is_carried, is_denied
 from transforms.extraction.tokens import Tokens, number_forms, tokenise
 
@@ -24,6 +25,11 @@ _MAX_FORMS_PER_NAME = 256
 _CJK_NAME = re.compile(
     r"(?:[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff].*){2}", re.DOTALL
 )
+
+# Directly before a name in scripts without spaces, they deny it.
+_UNSPACED_DENIALS = every(lambda words: words.negation.unspaced)
+# What "&" in a name is also written as.
+_AMPERSAND = every(lambda words: words.ampersand)
 
 Key = tuple[str, ...]
 Values = tuple[str, ...]
@@ -179,10 +185,10 @@ def _names(choice: Choice, leaf_only: bool) -> Iterator[_Name]:
         words = _words_only(tokens)
         # "Dr. Martens" is also found without its mark, "salt & pepper" also with the word
         keys = dict.fromkeys(
-            filter(None, [tokens.keys, words, tuple(key for key in words if key != "and")])
+            filter(None, [tokens.keys, words, tuple(key for key in words if key not in _AMPERSAND)])
         )
-        if "&" in text:
-            keys[tokenise(text.replace("&", " and ")).keys] = None
+        for spelled in _AMPERSAND if "&" in text else ():
+            keys[tokenise(text.replace("&", f" {spelled} ")).keys] = None
         for key in keys or {(): None}:
             yield _Name(choice.value, text, key, text != own, text not in choice.cell_only)
 
@@ -306,8 +312,4 @@ def _unspaced(names: Sequence[_Name]) -> re.Pattern[str] | None:
 
 
 def _is_denied_unspaced(text: str, begin: int) -> bool:
-    return (
-        text[max(0, begin - 4) : begin]
-        .rstrip()
-        .endswith(("不", "不含", "无", "無", "没有", "沒有", "非", "不是", "ノン", "無添加"))
-    )
+    return text[max(0, begin - 4) : begin].rstrip().endswith(_UNSPACED_DENIALS)

@@ -7,9 +7,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from stdnum import ean, isbn, isni, issn
+
+from schemas.lexicons import every, one_of
+from transforms.extraction.small_words import AND, OR
 
 Scheme = Literal["gtin", "isbn", "issn", "orcid"]
 
@@ -21,18 +24,27 @@ _ORCID_BLOCKS = ((15_000_000, 35_000_000), (900_000_000_000, 900_100_000_000))
 
 # Capitals are found inside a word too: shop texts run lines together ("106R01409UPC:
 # 095205742466").
-_LABEL_WORDS = {
-    "gtin": r"GTIN|EAN|UPC|JAN|\b(?i:gtin|ean|upc|jan|bar\s?code)",
+_ABBREVIATIONS = {
+    "gtin": r"GTIN|EAN|UPC|JAN|\b(?i:gtin|ean|upc|jan)",
     "isbn": r"ISBN|\b(?i:isbn)",
     "issn": r"ISSN|\b(?i:issn)",
     "orcid": r"(?:https?://)?(?i:\borcid\.org/)|ORCID(?:\s?iD)?|\b(?i:orcid(?:\s?id)?)",
 }
-_LABEL = {
-    scheme: re.compile(rf"(?:{words})(?:s\b|-?A\b)?(?:-?(?:8|1[0-4])(?=[\s:]))?")
-    for scheme, words in _LABEL_WORDS.items()
-}
+
+
+_SPACE = r"\s"
+
+
+def _label(scheme: Scheme) -> re.Pattern[str]:
+    words = every(lambda lexicon: lexicon.identifier_labels.get(scheme, ()))
+    spoken = rf"\b(?i:{one_of(words, space=_SPACE)})"
+    numbered = r"(?:s\b|-?A\b)?(?:-?(?:8|1[0-4])(?=[\s:]))?"
+    return re.compile(rf"(?:{_ABBREVIATIONS[scheme]}|{spoken}){numbered}")
+
+
+_LABEL: dict[Scheme, re.Pattern[str]] = {scheme: _label(scheme) for scheme in get_args(Scheme)}
 _RUN = re.compile(r"\d[\d \-\u2010-\u2013]*\d(?:[ -]?[Xx](?![^\W_]))?|\d")
-_BETWEEN = re.compile(r"[\s,;/&|]*(?:and|or|und|och)?\s*")
+_BETWEEN = re.compile(rf"[\s,;/&|]*(?:{AND}|{OR})?\s*")
 _MAX_LABEL_DISTANCE = 20
 _MAX_LIST_GAP = 5
 

@@ -7,70 +7,63 @@ A cue list with a reach in words, after Chapman et al. 2001 (NegEx, doi:10.1006/
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 
-from transforms.extraction.tokens import Tokens
+from schemas.lexicons import Negation, every, lexicons, one_of
+from transforms.extraction.tokens import Tokens, token_key
 
-# Reach, in words: how far after the cue a denied name may begin.
-_CUES_BY_REACH = {
-    4: "not isnt arent wasnt doesnt dont cant cannot wont never neither nor lacks lacking varken "
-    "weder",
-    3: "without excluding excludes excl except minus sans sin senza sem ohne utan zonder uden "
-    "nicht inte ej ikke niet",
-    2: "no kein keine keinen keiner ingen inget inga saknar nessun aucun",
-    1: "non zero faux fake imitation pseudo simulated",
+
+def _keys(words: Callable[[Negation], Iterable[str]]) -> frozenset[str]:
+    """Return the words as tokens have them: casefolded and without apostrophes."""
+    return frozenset(map(token_key, every(lambda lexicon: words(lexicon.negation))))
+
+
+# How far after the cue, in words, a denied name may begin.
+_REACH = {
+    token_key(cue): reach
+    for lexicon in lexicons().values()
+    for reach, cues in lexicon.negation.cues.items()
+    for cue in cues
 }
-_REACH = {cue: reach for reach, cues in _CUES_BY_REACH.items() for cue in cues.split()}
 # After these an enumeration goes on being denied with "and" too: "without wool and cotton".
-_CARRYING = frozenset(
-    {
-        "without",
-        "excluding",
-        "except",
-        "ohne",
-        "utan",
-        "zonder",
-        "uden",
-        "sans",
-        "sin",
-        "of",
-        "from",
-    }
-)
-_CARRYING |= {"från", "fra", "von"}
-_FREE = frozenset({"free", "frei", "fri", "fritt", "fria"})
-_FREE_OF = frozenset({"of", "from", "från", "fra", "von"})
-_RESUMING = frozenset(
-    {
-        "but",
-        "just",
-        "only",
-        "merely",
-        "simply",
-        "with",
-        "and",
-        "aber",
-        "sondern",
-        "med",
-        "mais",
-        "pero",
-    }
-    | {"nur", "bara", "endast", "lediglich", "seulement", "solo"}
-)
+_CARRYING = _keys(lambda words: words.carrying)
+_FREE, _FREE_OF = _keys(lambda words: words.free), _keys(lambda words: words.free_of)
+# "With" goes on being denied right behind a cue: "not with sugar".
+_WITH = _keys(lambda words: words.with_)
+_RESUMING = _keys(lambda words: words.resuming) | _WITH
 # "inte blå utan röd": after another denial, Swedish "without" is "but".
-_BEFORE_BUT = frozenset({"inte", "ej", "icke", "ingen", "inget", "inga"})
-_OR = frozenset({",", "/", "or", "nor", "oder", "noch", "eller", "ou", "o"})
-_AND = frozenset({"and", "und", "och", "et", "y", "e"})
+_BUT_AFTER = {
+    token_key(word): frozenset(map(token_key, denials))
+    for lexicon in lexicons().values()
+    for word, denials in lexicon.negation.only_but_after.items()
+}
+_ALSO_NUMBER = _keys(lambda words: words.also_number)  # "No 5"
+_AND = frozenset(every(lambda words: words.and_))
+_OR = frozenset([",", "/", *every(lambda words: words.or_), *_keys(lambda words: words.nor)])
+
+
+_SPACE = r"\s"
+
+
+def _absent(words: Negation) -> str:
+    """Return an expression for what a language says behind something that is not there."""
+    return rf"\s+(?:{one_of(words.is_)}\s)?{one_of(words.absent, space=_SPACE)}\b"
+
+
 _DENIED_AFTER = re.compile(
-    r"-?\s?free\b(?!\s+(?:shipping|delivery|of|from|size|gift|returns?|trial|standing)\b)|-(?:less|like|look)\b|-?frei\b"
-    r"|-fri(?:tt|a)?\b|\s+(?:is\s|are\s)?"
-    r"(?:not\s(?:included|supplied|available|added)|excluded|sold separately)\b"
-    r"|\s+(?:(?:ist\s|sind\s)?nicht\s(?:enthalten|inbegriffen)|(?:ingår|medföljer)\s(?:ej|inte)|(?:ej|inte)\singår|saknas)\b",
+    rf"-?\s?{one_of(every(lambda words: words.negation.free_behind))}\b"
+    rf"(?!\s+{one_of(every(lambda words: words.negation.free_not_before))}\b)"
+    rf"|-{one_of(every(lambda words: words.negation.endings))}\b"
+    + "".join(f"|{_absent(lexicon.negation)}" for lexicon in lexicons().values()),
     re.IGNORECASE,
 )
 _NOTHING_OF = re.compile(
-    r"(?<![\d.,])0\s?%\s(?:(?:of|added|tillsatt|zugesetzter)\s)?$", re.IGNORECASE
+    rf"(?<![\d.,])0\s?%\s(?:{one_of(every(lambda words: words.negation.added))}\s)?$",
+    re.IGNORECASE,
 )
-_HYPHENATED_BEFORE = re.compile(r"(?<![^\W_])(?:un|non|anti)-$", re.IGNORECASE)
+_HYPHENATED_BEFORE = re.compile(
+    rf"(?<![^\W_]){one_of(every(lambda words: words.negation.prefixes))}-$", re.IGNORECASE
+)
 
 
 def is_denied(text: str, tokens: Tokens, first: int, last: int) -> bool:
@@ -85,15 +78,14 @@ def is_denied(text: str, tokens: Tokens, first: int, last: int) -> bool:
         if index < 0 or not tokens.is_word[index]:
             return False
         word = tokens.keys[index]
-        if word in _RESUMING and not (
-            word in ("with", "med") and index and tokens.keys[index - 1] in _REACH
-        ):
+        if word in _RESUMING and not (word in _WITH and index and tokens.keys[index - 1] in _REACH):
             return False
-        if word == "utan" and not _BEFORE_BUT.isdisjoint(tokens.keys[max(0, index - 4) : index]):
+        denials = _BUT_AFTER.get(word, frozenset())
+        if not denials.isdisjoint(tokens.keys[max(0, index - 4) : index]):
             return False
         if distance <= _REACH.get(word, 0) and not (
-            word == "no" and tokens.keys[index + 1].isdigit()
-        ):  # "No 5"
+            word in _ALSO_NUMBER and tokens.keys[index + 1].isdigit()
+        ):
             return True
         if word in _FREE_OF and index and tokens.keys[index - 1] in _FREE:
             return True

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Literal
 
-from schemas.units import convert, text_spellings
+from schemas.lexicons import lexicons, one_of
+from schemas.units import convert, spellings_of, text_spellings
+from transforms.extraction.small_words import AND, APPROXIMATELY, BOUND, BY, OR, PER, TO
 
 DecimalMark = Literal[",", "."]
 
@@ -36,15 +38,13 @@ def _number_pattern(group_marks: str) -> str:
 NUMBER = _number_pattern(_GROUPS_IN_TEXT)
 _CELL_NUMBER = _number_pattern(_GROUPS_IN_TEXT + " ")
 _SIGN = r"[-+−]?\s?"
-_APPROXIMATELY = (
-    r"(?:(?:ca|c|circa|approx|approximately|about|around|ungefähr|etwa|environ)\b\.?|[~≈±])\s*"
-)
+_ABOUT = rf"(?:{APPROXIMATELY}|[~≈±])\s*"
 _WHOLE_NUMBER = re.compile(
-    rf"\s*(?:{_APPROXIMATELY})?[$€£¥₹]?\s?(?P<number>{_SIGN}(?:{_CELL_NUMBER}|\d+(?:\.\d+)?[eE][-+]?\d+))\s?[$€£¥₹]?\s*",
+    rf"\s*(?:{_ABOUT})?[$€£¥₹]?\s?(?P<number>{_SIGN}(?:{_CELL_NUMBER}|\d+(?:\.\d+)?[eE][-+]?\d+))\s?[$€£¥₹]?\s*",
     re.IGNORECASE,
 )
 _WHOLE_QUANTITY = re.compile(
-    rf"\s*(?:{_APPROXIMATELY})?(?P<number>{_SIGN}{_CELL_NUMBER})[\s-]?(?P<unit>[^\d\s,;:].{{0,30}}?)\s*",
+    rf"\s*(?:{_ABOUT})?(?P<number>{_SIGN}{_CELL_NUMBER})[\s-]?(?P<unit>[^\d\s,;:].{{0,30}}?)\s*",
     re.IGNORECASE,
 )
 # no digit, letter, hyphen or slash before: that is the rest of a number, a range or a model name
@@ -55,32 +55,24 @@ _SINGLE_MARK = re.compile(r"(?<![\d.,])\d+([.,])(\d+)(?![.,]?\d)")
 # What stands before or after a number that is not a plain amount.
 _WORD_BEFORE = r"(?<![^\W\d_])"
 _NOT_PLAIN_BEFORE = re.compile(
-    rf"(?:{_WORD_BEFORE}[x×*]\s?|\d\s*(?:[-–—]|to|bis|till|by|and|und|och|or|oder|eller)\s*|\d\s?[^\W\d_]{{1,6}}\s?[-–—]\s?"
-    rf"|{_WORD_BEFORE}(?:per|pro|up to|at least|at most|more than|less than|over|under|below|above"
-    r"|max|min|maximum|minimum|bis zu|mindestens|höchstens|upp till|minst|högst)\.?\s*"
-    r"|[<>≤≥±]\s*)$",
+    rf"(?:{_WORD_BEFORE}[x×*]\s?|\d\s*(?:[-–—]|{TO}|{BY}|{AND}|{OR})\s*"
+    rf"|\d\s?[^\W\d_]{{1,6}}\s?[-–—]\s?|{_WORD_BEFORE}(?:{PER}|{BOUND})\.?\s*|[<>≤≥±]\s*)$",
     re.IGNORECASE,
 )
 _NOT_PLAIN_AFTER = re.compile(
-    r"(?:\s?(?:[A-Za-z]{1,2}\.?\s?)?[x×*]\s?\d|\s?[-–—]\s?\d|\s(?:to|bis|till|by)\s\d|/\S|\s?/\s?[^\W\d_]|\s(?:per|pro)\b)",
+    rf"(?:\s?(?:[A-Za-z]{{1,2}}\.?\s?)?[x×*]\s?\d|\s?[-–—]\s?\d|\s(?:{TO}|{BY})\s\d|/\S"
+    rf"|\s?/\s?[^\W\d_]|\s{PER}\b)",
     re.IGNORECASE,
 )
-_INCH_WORD_AFTER = re.compile(
-    r"\s*(?:$|[^\w\s]|(?:long|wide|high|tall|deep|thick|diameter|dia|[hwldx])\b)", re.IGNORECASE
-)
+# Spellings that are mostly other words ("in") → what has to follow such a unit.
+_UNIT_ONLY_BEFORE = {
+    unit: re.compile(rf"\s*(?:$|[^\w\s]|{one_of(words)}\b)", re.IGNORECASE)
+    for lexicon in lexicons().values()
+    for unit, words in lexicon.units_only_before.items()
+}
 
-# Two amounts that make one: larger unit, smaller unit.
-_COMPOUNDS = (
-    ("foot", r"'|′|ft\.?|feet|foot", "inch", r"''|\"|″|”|inches|inch|in(?!\w)\.?"),
-    (
-        "hour",
-        r"h|hrs?\.?|hours?|std\.?|stunden?|timm?ar?",
-        "minute",
-        r"minutes?|minuten|minuter|mins?\.?|m",
-    ),
-    ("minute", r"minutes?|minuten|minuter|mins?\.?|m", "second", r"seconds?|sekunden|secs?\.?|s"),
-    ("pound", r"pounds?|lbs?\.?", "ounce", r"ounces?|oz\.?"),
-)
+# Two amounts that make one ("5 ft 3 in"): larger unit, smaller unit.
+_COMPOUNDS = (("foot", "inch"), ("hour", "minute"), ("minute", "second"), ("pound", "ounce"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +248,8 @@ def _is_plain(text: str, match: re.Match[str]) -> bool:
     unit = match.groupdict().get("unit", "")
     if unit == "s" and text[match.end() - 2].isdigit():  # "the 80s"
         return False
-    return unit.casefold() != "in" or _INCH_WORD_AFTER.match(text, match.end()) is not None
+    needed = _UNIT_ONLY_BEFORE.get(unit.casefold())
+    return needed is None or needed.match(text, match.end()) is not None
 
 
 @cache
@@ -264,15 +257,20 @@ def _compound_patterns() -> tuple[tuple[re.Pattern[str], str, str], ...]:
     return tuple(
         (
             re.compile(
-                rf"(?<![\w.,/–-])(?P<large>\d{{1,6}})\s?(?:{large})[\s,-]{{0,2}}(?:(?:and|und|och)\s)?"
-                rf"(?P<small>{NUMBER})\s?(?:{small})(?![^\W_])",
+                rf"(?<![\w.,/–-])(?P<large>\d{{1,6}})\s?{_spelled(large)}[\s,-]{{0,2}}(?:{AND}\s)?"
+                rf"(?P<small>{NUMBER})\s?{_spelled(small)}(?![^\W_])",
                 re.IGNORECASE,
             ),
-            large_unit,
-            small_unit,
+            large,
+            small,
         )
-        for large_unit, large, small_unit, small in _COMPOUNDS
+        for large, small in _COMPOUNDS
     )
+
+
+def _spelled(unit: str) -> str:
+    """Return a pattern of the unit's spellings beside another unit, its single letters included."""
+    return one_of(spellings_of(unit), space=r"\s?")
 
 
 def _find_compounds(text: str, unit: str) -> Iterator[Quantity]:

@@ -13,26 +13,27 @@ from schemas.attribute_types.number import AMOUNT_PARTS, Part
 from schemas.attributes import Attribute
 from schemas.choices import Choice
 from schemas.elements import Value
+from schemas.lexicons import every, one_of
 from schemas.units import is_unit, same_kind
 from transforms.extraction.compounds import PACK_SIZE_SIGN, axis_nouns, find_parts, states_a_pack
 from transforms.extraction.gazetteer import Gazetteer, Mention
 from transforms.extraction.identifiers import find_identifiers
 from transforms.extraction.quantities import Quantity, find_numbers, find_quantities
+from transforms.extraction.small_words import AND, APPROXIMATELY, OR
 
 Kind = Literal[
     "term", "synonym", "labelled-term", "content", "quantity", "labelled-quantity", "identifier"
 ]
 
 # Answers to a question, not statements about a product.
-_ANSWERS = frozenset(
-    {"yes", "true", "1", "y", "t", "on", "ja", "oui", "si", "sí", "sim"}
-) | frozenset({"no", "false", "0", "n", "f", "off", "nein", "nej", "non", "nee", "não"})
+_ANSWERS = frozenset(every(lambda words: (*words.yes, *words.no)))
 _FIELD_START = re.compile(r"(?:^|[.;,|/\n•·(\[]|\s[-–—*])\s?\Z")
 _LABEL_THEN_VALUE = re.compile(r"\s?[:=]\s?")
-_ENUMERATION = re.compile(r"\s?(?:[,/&+]\s?)?(?:(?:and|or|und|oder|och|eller)\s)?")
-_LABEL_THEN_AMOUNT = re.compile(r"\s?[:=]\s?(?:ca\.?|approx\.?|about)?\s?")
-_LABEL_NEAR_AMOUNT = re.compile(r"[\s(]{1,2}(?:(?:is|of|ca|approx|about)\b\.?\s)?")
-_AMOUNT_THEN_LABEL = re.compile(r"[\s-]?(?:(?:in|of)\s)?")
+_ENUMERATION = re.compile(rf"\s?(?:[,/&+]\s?)?(?:(?:{AND}|{OR})\s)?")
+_LABEL_THEN_AMOUNT = re.compile(rf"\s?[:=]\s?(?:{APPROXIMATELY})?\s?")
+_BEFORE_AMOUNT = one_of(every(lambda words: words.before_amount))
+_LABEL_NEAR_AMOUNT = re.compile(rf"[\s(]{{1,2}}(?:(?:{_BEFORE_AMOUNT}\b\.?|{APPROXIMATELY})\s)?")
+_AMOUNT_THEN_LABEL = re.compile(rf"[\s-]?(?:{one_of(every(lambda words: words.after_amount))}\s)?")
 _AMOUNT_BEFORE = re.compile(r"\d\s?[^\s\d.,;]{0,6}[\s-]?$")
 _SIDE_START = re.compile(r"(?:^|[.;:,|/\n•·(\[]|\s[-–—*])\s?\Z")
 _SIDE_END = re.compile(r"\s?(?:$|[^\w\s])")

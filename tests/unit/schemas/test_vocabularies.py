@@ -12,7 +12,7 @@ from schemas.attributes import Attribute
 from schemas.choices import Choice
 from schemas.expectations import derive_checks
 from schemas.loading import TemplateRefusedError, parse_template
-from schemas.vocabularies import COLORS, resolve
+from schemas.vocabularies import basic_colors, resolve
 from transforms.extraction.colors import PALETTE
 from transforms.extraction.gazetteer import Gazetteer
 
@@ -176,7 +176,7 @@ def test_pictures_and_words_have_the_same_colors() -> None:
         "beige": "Beige",
     }
     assert {name: colors.exact(name) for name in shades} == shades
-    assert list(PALETTE) == [name for color in COLORS for name in color.anchors]
+    assert list(PALETTE) == [name for color in basic_colors() for name in color.anchors]
 
 
 def test_foods_are_no_colors() -> None:
