@@ -22,7 +22,7 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: install  ## run the main job on a small catalog with embedded models
-	$(BIN)/python -m pipelines.demo --output $(DEMO_OUTPUT)
+	$(BIN)/catalog-enrich demo --output $(DEMO_OUTPUT)
 
 picture: demo  ## take the picture of the report in the README (needs chromium)
 	$(BIN)/python -m tests.screenshot $(DEMO_OUTPUT)/tables/current/report.html docs/report.png

@@ -50,8 +50,8 @@ def demo_catalog(folder: Path) -> tuple[str, Path, Path]:
     """The demo's records over 20 crops of each of its photographs."""
     from PIL import Image
 
-    from pipelines.demo import RECORDS as DEMO
-    from pipelines.demo import write_catalog
+    from pipelines.commands.demo import RECORDS as DEMO
+    from pipelines.commands.demo import write_catalog
 
     write_catalog(folder / "demo")
     crops = folder / "crops"

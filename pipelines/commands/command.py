@@ -1,33 +1,46 @@
-"""What a command of the command line is: its name, what it says of itself, its options, and what it
-does.
+"""What a command of the command line is: its name, its help, its options, and what it does.
+
+A command is declared in a file of its own and listed in `COMMANDS` of pipelines/cli.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
+from pipelines.commands.exits import HELP_COLUMNS, USUAL_EXITS, Exit, exit_lines, guarded
+from pipelines.configuration.errors import ConfigError
+from pipelines.configuration.options import Parser, refuse_unknown_options
+from pipelines.configuration.runners import connect_storage
+from pipelines.monitoring.stderr import quiet_libraries
 
-HELP_COLUMNS = 80
+PROGRAM = "catalog-enrich"
 
-EXIT_CODES = """exit codes:
-  0  done
-  1  refused, or what was looked at is not in order
-  2  bad arguments, or there is no such thing; nothing was changed
-  3  it broke off (disk full, files that may not be read, object store out of reach)"""
+
+def no_options(_: argparse.ArgumentParser) -> None:
+    """Declare nothing, for commands without options of their own."""
+
+
+def _no_defaults(_: argparse.Namespace) -> Mapping[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that takes no Beam options.
+    """A command of the command line.
 
+    name: as it is typed; of two words for an action of a group, such as `template check`.
     brief: its line in the list of commands; about: what it does, in sentences; examples: its
-    arguments in examples.
-    run: returns the exit code; raises ConfigError for arguments that make no sense.
+    arguments in examples; notes: what else its help says, as it is to be printed.
+    run: does the work and returns how it ended; may raise whatever `guarded` turns into an exit
+    code. exits: what the exit codes mean.
+    takes_beam_options: arguments that it does not declare are Apache Beam's; they come as
+    `options.beam_args`.
+    defaults: given the options as parsed, returns other defaults for those that were not given.
+
     Every command has --json, by which it prints one JSON document on stdout and nothing else there.
     """
 
@@ -36,30 +49,55 @@ class Command:
     about: str
     examples: Sequence[str]
     add_options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-    exit_codes: str = EXIT_CODES
+    run: Callable[[argparse.Namespace], Exit]
+    exits: Mapping[Exit, str] = field(default_factory=lambda: USUAL_EXITS)
+    notes: str = ""
+    takes_beam_options: bool = False
+    defaults: Callable[[argparse.Namespace], Mapping[str, Any]] = _no_defaults
 
-    def declare(
-        self, add_parser: Callable[..., argparse.ArgumentParser], prefix: str = "catalog-enrich"
-    ) -> None:
-        """Add its parser.
+    def main(self, arguments: Sequence[str], program: str = "") -> int:
+        """Run with these arguments; returns the exit code.
 
-        add_parser: of the subparsers that it belongs to; prefix: what is typed before its name.
+        program: how it was started, for its messages, if not as `catalog-enrich NAME`.
         """
-        shown = "".join(f"\n  {prefix} {self.name} {each}" for each in self.examples)
-        parser = add_parser(
-            self.name,
-            help=self.brief,
-            description=textwrap.fill(self.about, HELP_COLUMNS),
-            epilog=f"examples:{shown}\n\n{self.exit_codes}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        quiet_libraries()
+        return guarded(lambda: self.run(self._parse(arguments, program)))
+
+    def parser(self, program: str = "") -> Parser:
+        """Return a parser of this command alone."""
+        return self._declared_on(Parser(prog=program or f"{PROGRAM} {self.name}", **self._help()))
+
+    def add_to(self, commands: argparse._SubParsersAction[Parser]) -> None:
+        """Add its parser to those of all commands, or of its group."""
+        name = self.name.split()[-1]
+        self._declared_on(commands.add_parser(name, help=self.brief, **self._help()))
+
+    def _help(self) -> dict[str, Any]:
+        lines = "".join(f"\n  {PROGRAM} {self.name} {each}".rstrip() for each in self.examples)
+        parts = [f"examples:{lines}", self.notes, exit_lines(self.exits)]
+        return {
+            "description": textwrap.fill(self.about, HELP_COLUMNS),
+            "epilog": "\n\n".join(part for part in parts if part),
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "allow_abbrev": False,
+        }
+
+    def _declared_on(self, parser: Parser) -> Parser:
         self.add_options(parser)
         parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-        parser.set_defaults(command_run=self.run)
+        return parser
 
-
-def print_json(value: Any) -> None:
-    """Print a value as one indented JSON document; what JSON has no form for as its text."""
-    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1).decode())
+    def _parse(self, arguments: Sequence[str], program: str) -> argparse.Namespace:
+        """Return the options. Raises ConfigError."""
+        parser = self.parser(program)
+        refuse_unknown_options(arguments, parser, beam=self.takes_beam_options)
+        options, passed = parser.parse_known_args(list(arguments))
+        if passed and not self.takes_beam_options:
+            raise ConfigError([f"unknown argument {argument}" for argument in passed])
+        connect_storage(passed)
+        defaults = self.defaults(options)
+        if defaults:
+            parser.set_defaults(**defaults)
+            options, passed = parser.parse_known_args(list(arguments))
+        options.beam_args = passed
+        return options

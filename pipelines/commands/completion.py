@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from pipelines.commands.command import Command, print_json
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.monitoring.terminal import print_json
 
 ParserBuilder = Callable[[], argparse.ArgumentParser]
 
@@ -17,14 +19,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="for which shell the script is")
 
 
-def _print_script(build_parser: ParserBuilder, options: argparse.Namespace) -> int:
+def _print_script(build_parser: ParserBuilder, options: argparse.Namespace) -> Exit:
     import shtab
 
     parser = build_parser()
     _complete_paths(parser, {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "OUTPUT": shtab.DIRECTORY})
     script = shtab.complete(parser, shell=options.shell)
-    print_json({"shell": options.shell, "script": script}) if options.json else print(script)
-    return 0
+    if options.json:
+        print_json({"shell": options.shell, "script": script})
+    else:
+        print(script)
+    return Exit.DONE
 
 
 def _complete_paths(
@@ -54,4 +59,5 @@ def completion_command(build_parser: ParserBuilder) -> Command:
         ],
         _add_options,
         partial(_print_script, build_parser),
+        {Exit.DONE: "the script was printed", Exit.BAD_ARGUMENTS: "bad arguments"},
     )

@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.commands.command import print_json
-from pipelines.commands.exits import DONE, table_text
-from pipelines.monitoring.terminal import printable
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.commands.snapshot_option import existing_output
+from pipelines.monitoring.terminal import print_json, printable, table_text
 from pipelines.snapshots.diff import KINDS, AttributeDifference, Difference, diff
 from pipelines.snapshots.history import (
     named_snapshot,
@@ -20,19 +21,27 @@ from pipelines.snapshots.history import (
 MAX_SHOWN_CHARS = 60
 
 
-def add_diff_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser) -> None:
     for name, metavar in (("before", "A"), ("after", "B")):
         which = "run id, `current`, `previous`, or the path of a snapshot's folder"
         parser.add_argument(name, metavar=metavar, help=which)
     parser.add_argument(
-        "--output", default="", metavar="DIR", help="folder of the snapshots; not for paths"
+        "--output",
+        type=existing_output,
+        default="",
+        metavar="DIR",
+        help="folder of the snapshots; not needed where A and B are paths",
     )
     parser.add_argument(
-        "--examples", type=int, default=3, metavar="N", help="of each kind (default: %(default)s)"
+        "--examples",
+        type=int,
+        default=3,
+        metavar="N",
+        help="examples of each kind of difference (default: %(default)s)",
     )
 
 
-def diff_command(options: argparse.Namespace) -> int:
+def _diff(options: argparse.Namespace) -> Exit:
     before, after = (
         named_snapshot(options.output, named) for named in (options.before, options.after)
     )
@@ -41,7 +50,7 @@ def diff_command(options: argparse.Namespace) -> int:
         print_json(found)
     else:
         _print_difference(found)
-    return DONE
+    return Exit.DONE
 
 
 def _print_difference(found: Difference) -> None:
@@ -90,3 +99,18 @@ def _examples(name: str, difference: AttributeDifference) -> Iterator[str]:
 def _shown(value: Any) -> str:
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "..."
+
+
+DIFF = Command(
+    "diff",
+    "what differs between two snapshots",
+    "Lists the records and values that differ between two snapshots, by attribute and by the "
+    "source of the value, with examples, and the records that entered or left quarantine. Refused "
+    "snapshots can be compared too.",
+    [
+        "previous current --output features",
+        "features/current features/snapshots/20260131T120000Z-1f3c9a --json",
+    ],
+    _add_options,
+    _diff,
+)

@@ -8,24 +8,17 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.commands.command import Command, print_json
-from pipelines.commands.snapshot_option import with_storage
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.model_options import add_backend_options
 from pipelines.doctor.machine import MACHINE_CHECKS, Finding, Patient
 from pipelines.doctor.models import MODEL_CHECKS
-from pipelines.monitoring.stderr import quiet_libraries
-from pipelines.monitoring.terminal import printable
+from pipelines.monitoring.terminal import print_json, printable
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import ModelOptions
 
-WELL, PROBLEM = 0, 1
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
-
-EXIT_CODES = """exit codes:
-  0  all well, or warnings only
-  1  a problem: a run with these options would fail
-  2  bad arguments; nothing was looked at"""
 
 
 def patient_of(options: argparse.Namespace) -> Patient:
@@ -71,8 +64,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="load no model")
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    quiet_libraries()
+def _doctor(options: argparse.Namespace) -> Exit:
     findings = []
     console = Console(highlight=False)
     for finding in examine(patient_of(options)):
@@ -81,7 +73,8 @@ def _doctor(options: argparse.Namespace) -> int:
             _print(console, finding)
     if options.json:
         print_json(findings)
-    return PROBLEM if any(finding.status == "problem" for finding in findings) else WELL
+    has_problem = any(finding.status == "problem" for finding in findings)
+    return Exit.REFUSED if has_problem else Exit.DONE
 
 
 def _print(console: Console, finding: Finding) -> None:
@@ -107,6 +100,10 @@ DOCTOR = Command(
         "http://gpu-box:8000/v1",
     ],
     _add_options,
-    with_storage(_doctor),
-    EXIT_CODES,
+    _doctor,
+    {
+        Exit.DONE: "no problem, perhaps warnings",
+        Exit.REFUSED: "a problem: a run with these options would fail",
+        Exit.BAD_ARGUMENTS: "bad arguments; nothing was checked",
+    },
 )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,18 +19,14 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.commands.exits import attempt, report_bad_arguments, show
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit, interruptible
 from pipelines.commands.run import progress_of
 from pipelines.configuration.config import EnrichConfig, make_plan
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.model_options import add_model_options
-from pipelines.configuration.options import (
-    Parser,
-    add_execution_options,
-    add_input_options,
-    refuse_unknown_options,
-)
+from pipelines.configuration.options import add_execution_options, add_input_options
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
@@ -39,29 +34,13 @@ from pipelines.evaluation.protocols.catalogs import FOLDS, Request, Trial, refer
 from pipelines.evaluation.protocols.registry import PROTOCOLS
 from pipelines.evaluation.report import Against, Report, write_report
 from pipelines.evaluation.terminal import print_report
-from pipelines.monitoring.stderr import quiet_libraries
-from pipelines.monitoring.terminal import printable
+from pipelines.monitoring.terminal import print_after_work, printable
 from pipelines.run.manifest import table_metadata
 from schemas.loading import load_template
 from schemas.template import Template
 from transforms.readers import ReadLimits
 
 DECISIONS = "decisions.parquet"
-
-EPILOG = """protocols:
-  hidden       values that were removed from the catalog and are kept in --truth; one run
-  holdout      no --truth: each known value of a fillable attribute is hidden once, then compared
-  wdc-pave     the WDC-PAVE benchmark, with benchmarks/templates/wdc_pave.yaml
-  implicitave  the ImplicitAVE benchmark, with benchmarks/templates/implicitave.yaml
-
-examples:
-  catalog-enrich evaluate --template grocery --catalog catalog.jsonl --truth removed.jsonl
-  catalog-enrich evaluate --template my.yaml --catalog items.csv --against evaluation/before
-
-exit codes:
-  0  measured and reported
-  2  bad arguments, template, catalog or truth; nothing was run
-  3  the evaluation broke off"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +52,7 @@ class Outcome:
     decisions_path: Path
 
 
-def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `catalog-enrich evaluate`."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("what to evaluate on")
     add_input_options(inputs, ("--catalog", "--input"))
     inputs.add_argument(
@@ -115,34 +93,11 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     add_execution_options(parser.add_argument_group("how to run"))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Evaluate with these arguments; returns the exit code."""
-    parser = Parser(
-        prog="python -m pipelines.commands.evaluate",
-        description="Measure how good filled values are.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_evaluate_options(parser)
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    try:
-        refuse_unknown_options(arguments, add_evaluate_options, beam=False)
-        options, passed = parser.parse_known_args(arguments)
-        return evaluate_command(options, passed)
-    except ConfigError as error:
-        return report_bad_arguments(error)
-
-
-def evaluate_command(options: argparse.Namespace, passed: Sequence[str]) -> int:
-    """Prepare, run, judge and report; `passed` are arguments that nobody knows."""
-    quiet_libraries()
-    if passed:
-        raise ConfigError([f"unknown argument {argument}" for argument in passed])
-    outcome, code = attempt(lambda _: _evaluate(options), "the evaluation", "")
-    if outcome is not None:
-        show(lambda: _print(outcome, options))
-    return code
+def _run_command(options: argparse.Namespace) -> Exit:
+    with interruptible("the evaluation", after=""):
+        outcome = _evaluate(options)
+    print_after_work(lambda: _print(outcome, options))
+    return Exit.DONE
 
 
 def _evaluate(options: argparse.Namespace) -> Outcome:
@@ -294,5 +249,25 @@ def _print(outcome: Outcome, options: argparse.Namespace) -> None:
         console.print(f"{name:10} {printable(str(path))}", markup=False, soft_wrap=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+EVALUATE = Command(
+    "evaluate",
+    "measure how good filled values are, on known values held back",
+    "Hides known values, runs the job without them, and measures how often it fills them in "
+    "rightly, by attribute, by method and by confidence; writes a report with every decision.",
+    [
+        "--template grocery --catalog catalog.jsonl --truth removed.jsonl",
+        "--template my.yaml --catalog items.csv --against evaluation/before",
+    ],
+    _add_options,
+    _run_command,
+    {
+        Exit.DONE: "measured and reported",
+        Exit.BAD_ARGUMENTS: "bad arguments, template, catalog or truth; nothing was run",
+        Exit.BROKEN_OFF: "the evaluation broke off",
+    },
+    notes="""protocols:
+  hidden       values that were removed from the catalog and are kept in --truth; one run
+  holdout      no --truth: each known value of a fillable attribute is hidden once, then compared
+  wdc-pave     the WDC-PAVE benchmark, with benchmarks/templates/wdc_pave.yaml
+  implicitave  the ImplicitAVE benchmark, with benchmarks/templates/implicitave.yaml""",
+)

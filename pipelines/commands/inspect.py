@@ -13,17 +13,21 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from pipelines.commands.command import Command, print_json
-from pipelines.commands.snapshot_option import add_snapshot_option, looked_at, with_storage
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.commands.snapshot_option import (
+    add_snapshot_option,
+    existing_output,
+    snapshot_of,
+)
 from pipelines.configuration.errors import ConfigError
-from pipelines.monitoring.terminal import printable
+from pipelines.monitoring.terminal import print_json, printable
 from pipelines.snapshots.history import list_snapshots
 from pipelines.snapshots.item_history import SetAside, Story, Value, Version, near_ids, story_of
 from schemas.reasons import REASONS
 from transforms.images.decode import decode
 from transforms.images.files import ImageLimits, PictureProblem, read_picture
 
-DONE, SET_ASIDE = 0, 1
 PICTURE_COLUMNS = 36
 # Half blocks show two pixels a character, one above the other.
 HALF_BLOCK = "▀"
@@ -31,15 +35,16 @@ MAX_PICTURES = 3
 MAX_SHOWN_CHARS = 300
 CONTEXT_CHARS = 60
 
-EXIT_CODES = """exit codes:
-  0  the item is in the tables
-  1  it is not, but records with its id are in quarantine
-  2  bad arguments, or there is no such item or snapshot"""
-
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item_id", metavar="ITEM_ID", help="the item, by its id")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the snapshots")
+    parser.add_argument(
+        "--output",
+        type=existing_output,
+        required=True,
+        metavar="DIR",
+        help="folder of the snapshots: the --output of a run",
+    )
     add_snapshot_option(parser)
     parser.add_argument(
         "--images-root",
@@ -58,12 +63,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _inspect(options: argparse.Namespace) -> int:
+def _inspect(options: argparse.Namespace) -> Exit:
     if options.history < 0:
         raise ConfigError(
             [f"--history {options.history} is negative; write how many snapshots to look back to"]
         )
-    info = looked_at(options.output, options.snapshot)
+    info = snapshot_of(options)
     infos = [each for each in list_snapshots(options.output) if not each.problem]
     story = story_of(info, options.item_id, infos[-options.history :] if options.history else [])
     if not story.row and not story.set_aside:
@@ -79,7 +84,7 @@ def _inspect(options: argparse.Namespace) -> int:
     else:
         root = options.images_root or info.manifest.get("options", {}).get("images_root", "")
         _print(story, "" if options.no_pictures else root)
-    return DONE if story.row else SET_ASIDE
+    return Exit.DONE if story.row else Exit.REFUSED
 
 
 def _print(story: Story, images_root: str) -> None:
@@ -285,6 +290,11 @@ INSPECT = Command(
     "do.",
     ["sku-42 --output features", "sku-42 --output features --snapshot previous --json"],
     _add_options,
-    with_storage(_inspect),
-    EXIT_CODES,
+    _inspect,
+    {
+        Exit.DONE: "the item is in the tables",
+        Exit.REFUSED: "it is not, but records with its id are in quarantine",
+        Exit.BAD_ARGUMENTS: "bad arguments, or no such item or snapshot",
+        Exit.BROKEN_OFF: "it broke off (no permission, object store out of reach)",
+    },
 )

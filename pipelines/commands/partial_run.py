@@ -1,5 +1,5 @@
 """What `backfill` and `replay` share: the options of the last run, the estimate, the
-confirmation.
+announcement.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
+from pipelines.commands.snapshot_option import add_output_argument
 from pipelines.configuration.config import Plan
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import Parser, add_run_options
-from pipelines.monitoring.terminal import printable
+from pipelines.configuration.runners import beam_options
+from pipelines.monitoring.terminal import print_json, printable
 from pipelines.run.scan import Selection
 from pipelines.snapshots.published import PublishedSnapshot, UnusableSnapshotError, read_published
 from schemas.table_specs import TABLES
@@ -24,44 +27,40 @@ from transforms.runtime.parquet import read_parquet
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the output, --dry-run and the options of a run."""
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would be done and what it would cost, and stop",
+        help="print what would be done and what it would cost, and stop",
     )
-    parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
+    add_output_argument(parser)
     add_run_options(parser, anew=False)
 
 
-def with_earlier_options(
-    parser: Parser, arguments: Sequence[str]
-) -> tuple[argparse.Namespace, list[str], PublishedSnapshot]:
-    """Parse; what is not given is what the published snapshot's run was given.
+def options_of_published_run(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the run that made the published snapshot, and `earlier`, the snapshot.
 
-    Raises ConfigError.
+    Raises ConfigError where there is none to continue from.
     """
-    first, _ = parser.parse_known_args(list(arguments))
     try:
-        earlier = read_published(first.output)
+        earlier = read_published(options.output)
     except UnusableSnapshotError as error:
         raise ConfigError([str(error)]) from error
     if earlier is None:
         raise ConfigError(
-            [f"{first.output!r} has no published snapshot; start with `catalog-enrich run`"]
+            [f"{options.output!r} has no published snapshot; start with `catalog-enrich run`"]
         )
     damaged = earlier.damaged_buckets()
     if damaged:
-        fix = "`catalog-enrich run` makes the records of damaged files anew; then call this again"
+        fix = "`catalog-enrich run` rebuilds the records of damaged files; then call this again"
         raise ConfigError(
             [*(f"the published snapshot is damaged: {fault}" for fault in damaged.values()), fix]
         )
-    parser.set_defaults(**_of_runs(earlier.manifest.get("options", {})))
-    options, passed = parser.parse_known_args(list(arguments))
-    return options, passed, earlier
+    return _of_runs(earlier.manifest.get("options", {})) | {"earlier": earlier}
 
 
 def _of_runs(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what an earlier command of this kind was told to choose and do."""
+    """Return the options that a run has, without those of an earlier backfill or replay."""
     parser = Parser(add_help=False)
     add_run_options(parser, anew=False)
     names = {action.dest for action in parser._actions}
@@ -70,11 +69,20 @@ def _of_runs(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan with what is chosen. told: lines that say what will be done."""
+    """A plan with what is selected. messages: lines that say what will be done."""
 
     plan: Plan
+    beam_flags: PipelineOptions
     selection: Selection
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
+
+
+def prepared_run(
+    options: argparse.Namespace, plan: Plan, selection: Selection, messages: Sequence[str]
+) -> Prepared:
+    """Return the plan with Beam's options. Raises ConfigError."""
+    beam_flags = beam_options(options.runner, plan.workers, options.beam_args)
+    return Prepared(plan, beam_flags, selection, tuple(messages))
 
 
 def check_columns(plan: Plan, earlier: PublishedSnapshot) -> None:
@@ -96,21 +104,21 @@ def check_columns(plan: Plan, earlier: PublishedSnapshot) -> None:
         different = sorted(name for name in {*had, *has} if had.get(name) != has.get(name))
         if different:
             names = ", ".join(different)
-            fix = "`catalog-enrich run` makes all rows anew and asks for the new attributes only"
+            fix = "`catalog-enrich run` rebuilds all rows and asks for the new attributes only"
             raise ConfigError(
                 [f"the template has other columns than the snapshot ({names}); {fix}"]
             )
 
 
 def estimate_lines(plan: Plan, earlier: PublishedSnapshot, items: int) -> list[str]:
-    """What a language model will take at most, by what the published snapshot's run took."""
+    """Return what a language model will take at most, by what the last run took."""
     lines = [
         f"model calls: {items:,} at most, with "
         f"{plan.config.models.chat.model or plan.config.models.describe_backend}"
     ]
     before = earlier.manifest["counts"]["described"]
     if not before["calls"]:
-        return [*lines, "tokens: not known, the last run made no calls"]
+        return [*lines, "tokens: unknown, the last run made no calls"]
     prompt, completion = (
         before[f"{kind}_tokens"] / before["calls"] * items for kind in ("prompt", "completion")
     )
@@ -124,9 +132,12 @@ def estimate_lines(plan: Plan, earlier: PublishedSnapshot, items: int) -> list[s
     return lines
 
 
-def tell(prepared: Prepared, earlier: PublishedSnapshot) -> None:
-    """Print what will be done."""
-    console = Console(highlight=False)
-    console.print(f"going on from {earlier.run_id}", markup=False)
-    for line in prepared.told:
-        console.print(printable(line), markup=False)
+def announce(prepared: Prepared, options: argparse.Namespace) -> None:
+    """Print what will be done, unless the options want nothing, or JSON of what is done."""
+    if options.json and options.dry_run:
+        print_json({"based_on": options.earlier.run_id, "told": prepared.messages})
+    elif not (options.quiet or options.json):
+        console = Console(highlight=False)
+        console.print(f"continuing from {options.earlier.run_id}", markup=False)
+        for line in prepared.messages:
+            console.print(printable(line), markup=False)

@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.commands.command import print_json
-from pipelines.commands.exits import attempt, print_warnings, show
-from pipelines.commands.run import plan_of, progress_of
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit, interruptible
+from pipelines.commands.run import planned, progress_of
+from pipelines.configuration.options import add_run_options
 from pipelines.configuration.runners import LOCAL_RUNNER
-from pipelines.monitoring.terminal import printable
+from pipelines.monitoring.terminal import (
+    print_after_work,
+    print_json,
+    print_warnings,
+    printable,
+)
 from pipelines.run.dry_run import RULES_OF_THUMB, Forecast, forecast
 
-EPILOG = """examples:
-  catalog-enrich plan --template my.yaml --input items.csv --images-root images --output features \\
-      --describe-backend openai --endpoint http://gpu-box:8000/v1 --describe-model NAME \\
-      --prices prompt=0.15 completion=0.6
 
-It takes the options of `run` and does what costs nothing: reads, looks at pictures, tries rules
-and probes, and counts what a language model would be asked. What it learns of pictures is kept
-for the run; nothing else is.
-
-exit codes:
-  0  found out
-  1  refused: a run is at work on the output
-  2  bad arguments, template or input; nothing was looked at
-  3  it broke off"""
-
-
-def plan_command(options: argparse.Namespace, passed: Sequence[str]) -> int:
-    """Rehearse and report; `options` are those of a run, `passed` is for Beam."""
-    planned, code = attempt(lambda _: plan_of(options, passed))
-    if planned is None:
-        return code
-    plan, beam_flags = planned
+def _plan(options: argparse.Namespace) -> Exit:
     local = options.runner == LOCAL_RUNNER
-    found, code = attempt(lambda _: forecast(plan, beam_flags, progress_of(options), local=local))
-    if found is None:
-        return code
-    show(lambda: print_json(found) if options.json else print_forecast(found))
+    with interruptible():
+        plan, beam_flags = planned(options)
+        found = forecast(plan, beam_flags, progress_of(options), local=local)
+    print_after_work(lambda: print_json(found) if options.json else print_forecast(found))
     print_warnings(found.warnings)
-    return code
+    return Exit.DONE
 
 
 def print_forecast(found: Forecast) -> None:
@@ -104,3 +90,26 @@ def _rows(found: Forecast) -> Iterator[tuple[str, str]]:
         "seconds",
         "not known before a first run" if found.seconds is None else f"about {found.seconds:,.0f}",
     )
+
+
+PLAN = Command(
+    "plan",
+    "what a run would do and cost, before anything is paid",
+    "Takes the options of `run` and does what costs nothing: reads, prepares pictures, tries rules "
+    "and probes, and counts what a language model would be asked. Picture features are kept for "
+    "the run; nothing else is written.",
+    [
+        "--template my.yaml --input items.csv --images-root images --output features \\\n"
+        "      --describe-backend openai --endpoint http://gpu-box:8000/v1 --describe-model NAME "
+        "\\\n      --prices prompt=0.15 completion=0.6",
+    ],
+    add_run_options,
+    _plan,
+    {
+        Exit.DONE: "the estimate was printed",
+        Exit.REFUSED: "refused: a run holds the lock of the output",
+        Exit.BAD_ARGUMENTS: "bad arguments, template or input; nothing was read",
+        Exit.BROKEN_OFF: "it broke off",
+    },
+    takes_beam_options=True,
+)

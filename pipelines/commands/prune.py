@@ -6,9 +6,15 @@ import argparse
 import datetime as dt
 from collections.abc import Sequence
 
-from pipelines.commands.command import print_json
-from pipelines.commands.exits import BROKEN_OFF, DONE, add_output_argument, print_to_stderr
-from pipelines.monitoring.terminal import printable
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.commands.snapshot_option import add_output_argument
+from pipelines.monitoring.terminal import (
+    print_json,
+    print_to_stderr,
+    print_warnings,
+    printable,
+)
 from pipelines.snapshots.history import (
     HistoryError,
     SnapshotInfo,
@@ -23,21 +29,21 @@ from pipelines.snapshots.layout import new_run_id
 from pipelines.snapshots.locks import output_lock, read_lock
 
 
-def add_prune_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser) -> None:
     add_output_argument(parser)
     parser.add_argument(
         "--keep",
         type=int,
         required=True,
         metavar="N",
-        help="published ones to keep, with the current",
+        help="published snapshots to keep, the current one included; as many refused ones",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be removed, and stop"
+        "--dry-run", action="store_true", help="print what would be removed, and stop"
     )
 
 
-def prune_command(options: argparse.Namespace) -> int:
+def _prune(options: argparse.Namespace) -> Exit:
     if options.keep < 1:
         raise HistoryError(f"--keep {options.keep}: at least 1, the current snapshot always stays")
     pointed_to(options.output)
@@ -49,8 +55,7 @@ def prune_command(options: argparse.Namespace) -> int:
         with output_lock(options.output, new_run_id(dt.datetime.now(dt.UTC)), "prune") as warnings:
             wanted = to_prune(list_snapshots(options.output), options.keep)
             gone, left = prune(options.output, options.keep), remove_leftovers(options.output)
-        for warning in warnings:
-            print_to_stderr(f"warning: {warning}")
+        print_warnings(warnings)
     if options.json:
         print_json(
             {
@@ -60,17 +65,29 @@ def prune_command(options: argparse.Namespace) -> int:
             }
         )
     else:
-        _tell_pruned("would be removed" if options.dry_run else "removed", gone, left)
+        _print_removed("would be removed" if options.dry_run else "removed", gone, left)
     stayed = sorted({info.path for info in wanted} - {info.path for info in gone})
     for path in stayed:
         print_to_stderr(f"error: {path} could not be removed; may this user write there?")
-    return BROKEN_OFF if stayed else DONE
+    return Exit.BROKEN_OFF if stayed else Exit.DONE
 
 
-def _tell_pruned(verb: str, gone: Sequence[SnapshotInfo], left: Sequence[str]) -> None:
+def _print_removed(verb: str, gone: Sequence[SnapshotInfo], left: Sequence[str]) -> None:
     for info in gone:
         print(printable(f"{verb}: {info.run_id}"))
     for path in left:
         print(printable(f"{verb}: {path}, left by a run that broke off"))
     if not gone and not left:
         print("nothing to remove")
+
+
+PRUNE = Command(
+    "prune",
+    "remove old snapshots",
+    "Removes all but the newest N published (and N refused) snapshots, and leftovers of killed "
+    "runs. The current one always stays. Files that a removed snapshot shares with others stay "
+    "with these.",
+    ["features --keep 14 --dry-run", "features --keep 14"],
+    _add_options,
+    _prune,
+)

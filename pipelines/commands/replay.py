@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
 from pipelines.commands.partial_run import (
     Prepared,
     add_shared_options,
+    announce,
     check_columns,
     estimate_lines,
+    options_of_published_run,
+    prepared_run,
 )
+from pipelines.commands.run import RUN_EXITS, execute
 from pipelines.commands.selection import check_reasons
 from pipelines.configuration.config import make_plan
 from pipelines.configuration.from_options import config_from
@@ -19,16 +25,8 @@ from pipelines.snapshots.published import PublishedSnapshot
 from schemas.elements import MODEL_ANSWER
 from transforms.runtime.parquet import read_parquet
 
-REPLAY_EPILOG = """examples:
-  catalog-enrich replay out --reason required-missing --template fixed.yaml
-  catalog-enrich replay out --reason malformed-json record-too-large --dry-run
 
-The records are read from the quarantine table, as they came; what passes now leaves it.
-Options as of backfill."""
-
-
-def add_replay_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `replay`, those of a run among them."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reason",
         nargs="+",
@@ -39,8 +37,8 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
     add_shared_options(parser)
 
 
-def prepare_replay(options: argparse.Namespace, earlier: PublishedSnapshot) -> Prepared:
-    """Find the chosen records and say what reading them anew takes. Raises ConfigError."""
+def _prepare(options: argparse.Namespace, earlier: PublishedSnapshot) -> Prepared:
+    """Count the chosen records and estimate what reading them again takes. Raises ConfigError."""
     plan = make_plan(config_from(options))
     check_columns(plan, earlier)
     check_reasons(options.reason)
@@ -52,10 +50,35 @@ def prepare_replay(options: argparse.Namespace, earlier: PublishedSnapshot) -> P
         ):
             if reason in options.reason and kind != MODEL_ANSWER:
                 chosen[reason] += 1
-    told = [f"records read anew: {sum(chosen.values()):,}"]
-    told += [f"  {reason}: {chosen.get(reason, 0):,}" for reason in options.reason]
+    messages = [f"records read again: {sum(chosen.values()):,}"]
+    messages += [f"  {reason}: {chosen.get(reason, 0):,}" for reason in options.reason]
     if plan.asks_model:
-        told += list(estimate_lines(plan, earlier, sum(chosen.values())))
-    return Prepared(
-        plan, Selection(reasons=frozenset(options.reason), command="replay"), tuple(told)
-    )
+        messages += list(estimate_lines(plan, earlier, sum(chosen.values())))
+    selection = Selection(reasons=frozenset(options.reason), command="replay")
+    return prepared_run(options, plan, selection, messages)
+
+
+def _replay(options: argparse.Namespace) -> Exit:
+    prepared = _prepare(options, options.earlier)
+    announce(prepared, options)
+    if options.dry_run:
+        return Exit.DONE
+    return execute(prepared.plan, prepared.beam_flags, options, prepared.selection)
+
+
+REPLAY = Command(
+    "replay",
+    "send records in quarantine through again, after a fix",
+    "Reads the records of the published snapshot's quarantine again, as they came, and publishes a "
+    "new snapshot; records that pass now leave the quarantine. Every option of `catalog-enrich "
+    "run` may be given; those that are not are taken from the run that made the snapshot.",
+    [
+        "out --reason required-missing --template fixed.yaml",
+        "out --reason malformed-json record-too-large --dry-run",
+    ],
+    _add_options,
+    _replay,
+    RUN_EXITS,
+    takes_beam_options=True,
+    defaults=options_of_published_run,
+)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.commands.command import Command, print_json
-from pipelines.commands.snapshot_option import add_snapshot_option, looked_at, with_storage
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.commands.snapshot_option import (
+    add_output_argument,
+    add_snapshot_option,
+    snapshot_of,
+)
 from pipelines.configuration.errors import ConfigError
-from pipelines.monitoring.terminal import printable
+from pipelines.monitoring.terminal import print_json, printable
 from pipelines.report import REPORT_PAGE, render
 from pipelines.run.artifacts import write_text
 from pipelines.snapshots.history import SnapshotInfo, list_snapshots
@@ -16,7 +21,7 @@ from transforms.images.files import ImageLimits
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
+    add_output_argument(parser)
     add_snapshot_option(parser)
     parser.add_argument(
         "--images-root",
@@ -28,8 +33,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _report(options: argparse.Namespace) -> int:
-    info = looked_at(options.output, options.snapshot)
+def _report(options: argparse.Namespace) -> Exit:
+    info = snapshot_of(options)
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise ConfigError([f"--out {options.out}: its folder does not exist"])
     root = options.images_root or info.manifest.get("options", {}).get("images_root") or None
@@ -44,7 +49,7 @@ def _report(options: argparse.Namespace) -> int:
         print_json({"run_id": info.run_id, "path": path, "size_bytes": size_bytes})
     else:
         print(printable(f"{path} ({size_bytes / 2**20:.1f} MiB): the report of {info.run_id}"))
-    return 0
+    return Exit.DONE
 
 
 def _before(output: str, info: SnapshotInfo) -> str | None:
@@ -72,5 +77,5 @@ REPORT = Command(
     "items, time and cost, and what changed. A run writes it by itself.",
     ["features", "features --snapshot 20260131T120000Z-1f3c9a --out refused.html"],
     _add_options,
-    with_storage(_report),
+    _report,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 
-from pipelines.commands.command import print_json
-from pipelines.commands.exits import DONE, add_output_argument, print_to_stderr
-from pipelines.monitoring.terminal import printable
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.commands.snapshot_option import add_output_argument
+from pipelines.monitoring.terminal import print_json, print_warnings, printable
 from pipelines.snapshots.history import (
     current_run,
     roll_back,
@@ -16,24 +17,34 @@ from pipelines.snapshots.layout import new_run_id
 from pipelines.snapshots.locks import output_lock
 
 
-def add_rollback_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser) -> None:
     add_output_argument(parser)
     parser.add_argument(
         "--to",
         default="previous",
         metavar="RUN_ID",
-        help="which one (default: that before the current)",
+        help="run id of the snapshot to publish (default: the one before the current)",
     )
 
 
-def rollback_command(options: argparse.Namespace) -> int:
+def _rollback(options: argparse.Namespace) -> Exit:
     with output_lock(options.output, new_run_id(dt.datetime.now(dt.UTC)), "rollback") as warnings:
         before = current_run(options.output)
         info, more = roll_back(options.output, options.to)
-    for warning in (*warnings, *more):
-        print_to_stderr(f"warning: {warning}")
+    print_warnings([*warnings, *more])
     if options.json:
         print_json({"current": info.run_id, "before": before or None})
     else:
         print(printable(f"readers see {info.run_id} now, instead of {before or 'none'}"))
-    return DONE
+    return Exit.DONE
+
+
+ROLLBACK = Command(
+    "rollback",
+    "let readers see an earlier snapshot",
+    "Makes an earlier published snapshot the current one, in one step, once each of its files has "
+    "been verified. The next run continues from it.",
+    ["features", "features --to 20260131T120000Z-1f3c9a"],
+    _add_options,
+    _rollback,
+)

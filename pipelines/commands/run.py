@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import argparse
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.commands.command import print_json
-from pipelines.commands.exits import DONE, REFUSED, attempt, print_warnings, show
-from pipelines.commands.interrupts import Interrupts
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit, interruptible
 from pipelines.configuration.config import Plan, make_plan
 from pipelines.configuration.from_options import config_from
-from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, connect_storage
-from pipelines.monitoring.stderr import quiet_libraries
+from pipelines.configuration.options import add_run_options
+from pipelines.configuration.runners import LOCAL_RUNNER, beam_options
 from pipelines.monitoring.summary import print_outcome, print_refusal
+from pipelines.monitoring.terminal import print_after_work, print_json, print_warnings
 from pipelines.run.job import Outcome, run
 from pipelines.run.scan import Selection
 
+RUN_EXITS = {
+    Exit.DONE: "the snapshot was published",
+    Exit.REFUSED: "the gate refused the snapshot (also when a language model failed on too many "
+    "items), a record could not be accounted for, or another run holds the lock of the output; "
+    "readers keep the previous snapshot, the answers of a language model are kept",
+    Exit.BAD_ARGUMENTS: "bad arguments, template or input; nothing was run",
+    Exit.BROKEN_OFF: "the run broke off (disk full, killed worker, runner failure); readers keep "
+    "the previous snapshot",
+}
 
-def run_command(options: Any, passed: Sequence[str]) -> int:
-    """Plan, run and report; `options` are ours, `passed` is for Beam."""
-    planned, code = attempt(lambda _: plan_of(options, passed))
-    return code if planned is None else execute(*planned, options)
 
+def planned(options: argparse.Namespace) -> tuple[Plan, PipelineOptions]:
+    """Return the plan that the options describe, and Beam's own options.
 
-def plan_of(options: Any, passed: Sequence[str]) -> tuple[Plan, PipelineOptions]:
-    """What parsed options ask for, and Beam's own. Raises ConfigError and TemplateRefusedError."""
-    quiet_libraries()
-    connect_storage(passed)
+    Raises ConfigError and TemplateRefusedError.
+    """
     plan = make_plan(config_from(options))
-    return plan, beam_options(options.runner, plan.workers, passed)
+    return plan, beam_options(options.runner, plan.workers, options.beam_args)
 
 
 def execute(
-    plan: Plan, beam_flags: PipelineOptions, options: Any, selection: Selection | None = None
-) -> int:
-    """Run a plan and report how it ended; returns the exit code. selection: as of `run`."""
-
-    def work(interrupts: Interrupts) -> Outcome:
-        return run(
+    plan: Plan,
+    beam_flags: PipelineOptions,
+    options: argparse.Namespace,
+    selection: Selection | None = None,
+) -> Exit:
+    """Run a plan and print how it ended. selection: as of `pipelines.run.job.run`."""
+    with interruptible() as interrupts:
+        outcome = run(
             plan,
             beam_flags,
             progress_of(options),
@@ -47,20 +53,16 @@ def execute(
             before_publishing=interrupts.stop_listening,
             selection=selection,
         )
-
-    outcome, code = attempt(work)
-    if outcome is None:
-        return code
-    show(lambda: _print(outcome, options))
-    return DONE if outcome.published else REFUSED
+    print_after_work(lambda: _print(outcome, options))
+    return Exit.DONE if outcome.published else Exit.REFUSED
 
 
-def progress_of(options: Any) -> str:
-    """When the live view is shown: --quiet is --progress never, and more."""
+def progress_of(options: argparse.Namespace) -> str:
+    """Return when the live view is shown: --quiet includes --progress never."""
     return "never" if options.quiet else str(options.progress)
 
 
-def _print(outcome: Outcome, options: Any) -> None:
+def _print(outcome: Outcome, options: argparse.Namespace) -> None:
     if options.json:
         print_json(
             {"unchanged": outcome.unchanged, "manifest_path": outcome.manifest_path}
@@ -71,3 +73,29 @@ def _print(outcome: Outcome, options: Any) -> None:
     elif not outcome.published:
         print_refusal(outcome.manifest, outcome.manifest_path)
     print_warnings(outcome.warnings)
+
+
+def _run(options: argparse.Namespace) -> Exit:
+    with interruptible():
+        plan, beam_flags = planned(options)
+    return execute(plan, beam_flags, options)
+
+
+RUN = Command(
+    "run",
+    "enrich a catalog and publish a snapshot",
+    "Reads a raw catalog and its pictures, fills what is missing, checks the result, and publishes "
+    "it as a snapshot of feature tables. A run continues from the last snapshot of its output: "
+    "only what changed is processed again.",
+    [
+        "--template grocery --input 'catalog/*.jsonl' --images-root catalog --output out",
+        "--template my.yaml --input items.csv.gz --images-root images --output out",
+    ],
+    add_run_options,
+    _run,
+    RUN_EXITS,
+    notes="""Every Apache Beam option is accepted as well, for example
+--runner DataflowRunner --project P --region R
+--temp_location gs://B/tmp --setup_file ./setup.py.""",
+    takes_beam_options=True,
+)

@@ -1,49 +1,45 @@
-"""Which snapshot a command looks at: options and the errors that go with them, shared by commands
-that only read.
-"""
+"""Arguments that name an output, and a snapshot of it; shared by commands that read snapshots."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 
-from pipelines.configuration.errors import ConfigError
-from pipelines.configuration.runners import connect_storage
-from pipelines.snapshots.history import HistoryError, SnapshotInfo, named_snapshot
+from pipelines.snapshots.history import SnapshotInfo, named_snapshot
 from pipelines.snapshots.layout import is_local
 
-Work = Callable[[argparse.Namespace], int]
+
+def existing_output(path: str) -> str:
+    """Return the path if a folder is there: a lock would create a mistyped one.
+
+    For argparse's `type`. An object store has no folders; there only the snapshots are looked for.
+    """
+    if path and is_local(path) and not Path(path).is_dir():
+        raise argparse.ArgumentTypeError(f"{path!r} is not a folder; name the --output of a run")
+    return path
+
+
+def add_output_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare OUTPUT, the folder that runs were given as --output."""
+    parser.add_argument(
+        "output",
+        type=existing_output,
+        metavar="OUTPUT",
+        help="folder of the snapshots: the --output of a run",
+    )
 
 
 def add_snapshot_option(parser: argparse.ArgumentParser) -> None:
+    """Declare --snapshot, for `snapshot_of`."""
     parser.add_argument(
         "--snapshot",
         default="current",
         metavar="RUN_ID",
-        help="which one: a run id (refused ones too), `current`, `previous`, or the path of a "
-        "snapshot's folder "
-        "(default: %(default)s)",
+        help="a run id (refused ones too), `current`, `previous`, or the path of a snapshot's "
+        "folder (default: %(default)s)",
     )
 
 
-def looked_at(output: str, named: str) -> SnapshotInfo:
-    """The snapshot that the options name. Raises ConfigError where there is none."""
-    if is_local(output) and not Path(output).is_dir():
-        raise ConfigError([f"{output!r} is no folder; name the --output of a run"])
-    try:
-        return named_snapshot(output, named)
-    except HistoryError as error:
-        raise ConfigError([str(error)]) from error
-
-
-def with_storage(work: Work) -> Work:
-    """The work of a command, with object stores at hand."""
-
-    @wraps(work)
-    def connected(options: argparse.Namespace) -> int:
-        connect_storage()
-        return work(options)
-
-    return connected
+def snapshot_of(options: argparse.Namespace) -> SnapshotInfo:
+    """Return the snapshot that the options name. Raises HistoryError where there is none."""
+    return named_snapshot(options.output, options.snapshot)

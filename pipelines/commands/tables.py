@@ -15,11 +15,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.commands.command import Command, print_json
-from pipelines.commands.snapshot_option import add_snapshot_option, looked_at, with_storage
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.commands.snapshot_option import (
+    add_output_argument,
+    add_snapshot_option,
+    snapshot_of,
+)
 from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.summary import snapshot_folder
-from pipelines.monitoring.terminal import printable
+from pipelines.monitoring.terminal import print_json, printable
 from pipelines.snapshots.history import SnapshotInfo
 from schemas.table_specs import TABLES
 from transforms.runtime.parquet import DataFile, read_bytes
@@ -28,7 +33,7 @@ MAX_CELL_CHARS = 60
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", metavar="OUTPUT", help="folder of the snapshots")
+    add_output_argument(parser)
     add_snapshot_option(parser)
     parser.add_argument("--table", choices=TABLES, help="only this one, with its columns")
     parser.add_argument("--columns", action="store_true", help="list the columns of every table")
@@ -37,10 +42,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _tables(options: argparse.Namespace) -> int:
+def _tables(options: argparse.Namespace) -> Exit:
     if options.head < 0:
         raise ConfigError([f"--head {options.head} is negative; write how many rows to print"])
-    info = looked_at(options.output, options.snapshot)
+    info = snapshot_of(options)
     names = [options.table] if options.table else list(TABLES)
     wants_columns = options.columns or bool(options.table) or options.json
     told = {name: _told(info, name, wants_columns, options.head) for name in names}
@@ -54,9 +59,9 @@ def _tables(options: argparse.Namespace) -> int:
                 "read": reading(folder, names),
             }
         )
-        return 0
+        return Exit.DONE
     _print(info, folder, told)
-    return 0
+    return Exit.DONE
 
 
 def _told(info: SnapshotInfo, name: str, wants_columns: bool, head: int) -> dict[str, Any]:
@@ -213,5 +218,5 @@ TABLES_COMMAND = Command(
     "and pandas.",
     ["features", "features --table items --head 2", "features --snapshot previous --json"],
     _add_options,
-    with_storage(_tables),
+    _tables,
 )

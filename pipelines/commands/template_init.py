@@ -13,24 +13,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.commands.command import Command, print_json
-from pipelines.commands.snapshot_option import with_storage
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
 from pipelines.configuration.errors import ConfigError
 from pipelines.drafting.draft import Drafted, draft, unused_name
 from pipelines.drafting.profile import Profile, profile
 from pipelines.drafting.record import Identity, find_id, find_image_table, find_pictures
-from pipelines.monitoring.terminal import printable
+from pipelines.monitoring.terminal import print_json, printable
 from schemas.loading import parse_template
 from transforms.readers import FORMATS, InputRefusedError, plan_splits
 
 MAX_RECORDS = 20_000
 TOLD_EVERY = 5_000
-DONE = 0
-
-EXIT_CODES = """exit codes:
-  0  drafted
-  2  bad arguments, no column that could be the id, or a file that is there already;
-     nothing was written"""
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +62,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _init(options: argparse.Namespace) -> int:
+def _init(options: argparse.Namespace) -> Exit:
     if options.max_records < 1:
         raise ConfigError(
             [f"--max-records {options.max_records} is below 1; write how many records to look at"]
@@ -97,7 +91,7 @@ def _init(options: argparse.Namespace) -> int:
     if options.out:
         Path(options.out).write_text(drafted.text, "utf-8")
     _tell(options, found, identity, drafted)
-    return DONE
+    return Exit.DONE
 
 
 def _profile(
@@ -198,7 +192,7 @@ def _lines(
 
 
 INIT = Command(
-    "init",
+    "template init",
     "draft a template for a raw catalog",
     "Looks at a raw catalog and drafts a template for it: the id, picture columns, how lists, "
     "category paths and "
@@ -211,6 +205,11 @@ INIT = Command(
         "'export/*.jsonl.gz' --max-records 5000 > my.yaml",
     ],
     _add_options,
-    with_storage(_init),
-    EXIT_CODES,
+    _init,
+    {
+        Exit.DONE: "the template was drafted",
+        Exit.BAD_ARGUMENTS: "bad arguments, no column that could be the id, or a file that is "
+        "there already; nothing was written",
+        Exit.BROKEN_OFF: "it broke off (disk full, no permission, object store out of reach)",
+    },
 )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from pipelines.commands.command import print_json
-from pipelines.commands.exits import DONE
-from pipelines.monitoring.terminal import printable
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.commands.snapshot_option import add_output_argument
+from pipelines.monitoring.terminal import print_json, printable
 from pipelines.snapshots.history import (
     RefusedError,
 )
 from pipelines.snapshots.locks import break_lock, is_dead, read_lock
 
 
-def unlock_command(options: argparse.Namespace) -> int:
+def _unlock(options: argparse.Namespace) -> Exit:
     held = read_lock(options.output)
     if held is not None and is_dead(held) is False:
         alive = f"run {held.run_id} is alive, process {held.pid} of this machine"
@@ -28,4 +29,17 @@ def unlock_command(options: argparse.Namespace) -> int:
         print_json({"removed": None if held is None else held})
     else:
         print(printable(whose or f"{options.output} has no lock that could be read, and none now"))
-    return DONE
+    return Exit.DONE
+
+
+UNLOCK = Command(
+    "unlock",
+    "remove the lock of a dead run",
+    "Removes the lock that keeps other runs off the output. The next run does so by itself where "
+    "it can tell that the run is dead; use this where it cannot, and only if you are certain that "
+    "run is dead: two runs at once overwrite each other's snapshots. The lock of a run that is "
+    "seen to be alive stays.",
+    ["features"],
+    add_output_argument,
+    _unlock,
+)

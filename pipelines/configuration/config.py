@@ -31,6 +31,9 @@ from transforms.models.fake.dry_run import Rates
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, peek, plan_splits
 
+# Imported where the gate checks, as it takes seconds; of the extra `checks`.
+GATE_MODULE = "great_expectations"
+
 
 @dataclass(frozen=True, slots=True)
 class ReuseOptions:
@@ -248,8 +251,8 @@ def _model_problems(options: ModelOptions) -> Iterator[str]:
             yield (
                 f"{option} {name} needs {', '.join(missing)}; pip install 'catalog-enrich[{name}]'"
             )
-    if find_spec("great_expectations") is None:
-        yield "the gate needs great_expectations; pip install 'catalog-enrich[checks]'"
+    if find_spec(GATE_MODULE) is None:
+        yield f"the gate needs {GATE_MODULE}; pip install 'catalog-enrich[checks]'"
 
 
 def _misfit(template: Template, named: str, seen: Peek) -> str | None:

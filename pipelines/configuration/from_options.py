@@ -84,7 +84,8 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
 # What the next command on the same output is asked for anew, or is no business of the manifest.
 _ABOUT_THE_RUN = (
     "accept_drift",
-    "command",
+    "beam_args",
+    "earlier",
     "full",
     "json",
     "keep_work",

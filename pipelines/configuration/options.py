@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from pipelines.configuration.config import ReuseOptions
@@ -16,25 +16,6 @@ from pipelines.configuration.runners import LOCAL_RUNNER, beam_parser
 from pipelines.configuration.sizing import BUCKET_BYTES, BUCKET_RECORDS
 from schemas.loading import packaged_templates
 from transforms.readers import FORMATS
-
-EXIT_CODES = """exit codes:
-  0  the snapshot was published
-  1  the gate refused the snapshot (also when a language model, dead or not, failed on too many
-     items), or a record could not be accounted for; readers keep the previous snapshot, what a
-     model answered is kept
-  2  bad arguments, template or input; nothing was run
-  3  the run broke off (disk full, killed worker, runner failure); readers keep the
-     previous snapshot"""
-
-EPILOG = f"""examples:
-  catalog-enrich run --template grocery --input 'catalog/*.jsonl' --images-root catalog --output out
-  catalog-enrich run --template my.yaml --input items.csv.gz --images-root images --output out
-
-Every Apache Beam option is accepted as well, for example
---runner DataflowRunner --project P --region R
---temp_location gs://B/tmp --setup_file ./setup.py.
-
-{EXIT_CODES}"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -215,31 +196,20 @@ def add_execution_options(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="say nothing unless it goes wrong: no live view, no summary; for cron",
     )
-    group.add_argument(
-        "--json", action="store_true", help="print JSON instead of the summary, for programs"
-    )
 
 
 def refuse_unknown_options(
-    arguments: Sequence[str],
-    declare: Callable[[argparse.ArgumentParser], None] = add_run_options,
-    *,
-    beam: bool = True,
+    arguments: Sequence[str], parser: argparse.ArgumentParser, *, beam: bool
 ) -> None:
     """Raise ConfigError naming every option that neither this program nor Beam knows: Beam would
     only log it.
 
     Comes before parsing, so that a typo is not reported as the option that it was meant to be
     missing.
-    declare: adds the command's options to a parser; beam: whether Beam's are taken too.
+    parser: of the command; beam: whether Beam's options are taken too.
     """
-    ours = Parser(add_help=False)
-    declare(ours)
-    known = {"--help", "--version"}
-    parsers = (ours, beam_parser()) if beam else (ours,)
-    known |= {
-        flag for each in parsers for action in each._actions for flag in action.option_strings
-    }
+    parsers = (parser, beam_parser()) if beam else (parser,)
+    known = {flag for each in parsers for action in each._actions for flag in action.option_strings}
     problems = []
     for argument in arguments:
         name = argument.split("=")[0]

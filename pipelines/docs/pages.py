@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 from ruamel.yaml import YAML
 
-from pipelines.configuration.options import EXIT_CODES, add_run_options
+from pipelines.commands.exits import exit_lines
+from pipelines.commands.run import RUN
+from pipelines.configuration.options import add_run_options
 from pipelines.docs.architecture import architecture_page
 from pipelines.docs.markdown import NOTE, table
 from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT
@@ -116,8 +118,7 @@ def tables_page() -> str:
 
 def options_page() -> str:
     """Every option of `catalog-enrich run`."""
-    parser = argparse.ArgumentParser(prog="catalog-enrich run")
-    add_run_options(parser)
+    parser = RUN.parser()
     lines = [
         "# Options of `catalog-enrich run`",
         NOTE,
@@ -128,7 +129,7 @@ def options_page() -> str:
         rows = [_option(action) for action in group._group_actions if action.dest != "help"]
         if rows:
             lines += ["", f"## {group.title}", "", *table(("option", "default", "meaning"), rows)]
-    lines += ["", "## Exit codes", "", "```", *EXIT_CODES.splitlines()[1:], "```"]
+    lines += ["", "## Exit codes", "", "```", *exit_lines(RUN.exits).splitlines()[1:], "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -149,7 +150,7 @@ def commands_page() -> str:
     ]
     for name, parser in commands_of(build_parser()):
         lines += ["", f"## {name}", "", " ".join((parser.description or "").split())]
-        actions = [action for action in parser._actions if action.dest != "help"]
+        actions = [action for action in parser._actions if action.dest not in ("help", "json")]
         own = [
             action
             for action in actions

@@ -1,11 +1,19 @@
-"""Text for terminals: what comes from a catalog is shown, never obeyed."""
+"""Print for people and for programs; what comes from a catalog is shown, never obeyed."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from rich.text import Text
+
 
 def printable(text: str) -> str:
-    r"""The text with control and invisible characters as escapes, so that no catalog can steer a
-    terminal.
+    r"""Return the text with control and invisible characters as escapes, so that no catalog can
+    steer a terminal.
 
     >>> printable("red\x1b[2J\u202e")
     'red\\x1b[2J\\u202e'
@@ -13,3 +21,37 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def table_text(text: str) -> Text:
+    """Return the text of a table's cell; of a plain string rich would read brackets as markup."""
+    return Text(printable(text))
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one indented JSON document; what JSON has no form for becomes its text."""
+    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1).decode())
+
+
+def print_to_stderr(message: str) -> None:
+    """Print a line that begins with the program's name."""
+    print(printable(f"catalog-enrich: {message}"), file=sys.stderr)
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print each warning on stderr."""
+    for warning in warnings:
+        print_to_stderr(f"warning: {warning}")
+
+
+def print_after_work(print_all: Callable[[], None]) -> None:
+    """Print what was done; if the reader has gone, what was done stays done.
+
+    A closed pipe raises OSError, or makes rich end the process with SystemExit: neither may turn
+    the exit code of a finished run into a failure.
+    """
+    try:
+        print_all()
+        sys.stdout.flush()
+    except (OSError, SystemExit):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

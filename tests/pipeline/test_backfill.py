@@ -135,7 +135,7 @@ def test_conditions_choose_items_and_nothing_else_is_touched(
     items, held = by_id(first), everything(first)
     run = call(shop, "backfill", *arguments)
     assert run.code == 0, run.err
-    assert f"items made anew: {len(chosen)} of {COUNT}" in run.out
+    assert f"items rebuilt: {len(chosen)} of {COUNT}" in run.out
     assert touched(items, by_id(run)) == chosen, "rows made anew have the run's time"
     for table in TABLES:
         others = [row for row in before[table] if row["item_id"] not in chosen]
@@ -165,7 +165,7 @@ def test_a_dry_run_tells_and_changes_nothing(varied: tuple[Shop, Run]) -> None:
         "completion=0",
     )
     assert run.code == 0, run.err
-    assert "items made anew: 3 of 6" in run.out
+    assert "items rebuilt: 3 of 6" in run.out
     assert "model calls: 3 at most" in run.out
     described = first.manifest["counts"]["described"]
     tokens = described["prompt_tokens"] / described["calls"] * 3
@@ -436,7 +436,7 @@ def test_the_same_question_is_paid_again_on_demand(shop: Shop, server: ChatServe
     assert (kept.code, server.calls) == (0, asked), kept.err
     again = call(shop, "backfill", "--where", "item_id < 's2'", *names, "--ask-again")
     assert (again.code, server.calls) == (0, asked + 2), again.err
-    assert "answers forgotten: 2" in again.out
+    assert "cached answers discarded: 2" in again.out
     assert {i: row["color"] for i, row in by_id(again).items()} == {
         i: row["color"] for i, row in by_id(first).items()
     }
@@ -456,7 +456,7 @@ def test_conditions_are_not_remembered(shop: Shop, server: ChatServer) -> None:
     assert other.code == 0, other.err
     assert touched(before, by_id(other)) == {"s2", "s3"}
     assert server.calls == asked
-    assert "forgotten" not in other.out
+    assert "discarded" not in other.out
     nothing = call(shop, "backfill")
     assert nothing.code == 2, nothing.out
     assert first.code == 0
@@ -470,7 +470,7 @@ def test_a_budget_is_gone_on_with(shop: Shop, server: ChatServer) -> None:
     shop.run(path, options=(*ON, *openai(server.url), "--max-model-calls", "2"))
     run = call(shop, "backfill", "--reason", "budget", "--max-model-calls", "3")
     assert run.code == 0, run.err
-    assert "items made anew: 4 of 6" in run.out
+    assert "items rebuilt: 4 of 6" in run.out
     assert server.calls == 5
     left = [
         row for row in run.rows("items") if "budget" in {flag["reason"] for flag in row["flags"]}

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from pipelines import cli
-from pipelines.commands import evaluate
 from pipelines.evaluation.decisions import Decision, read_decisions
 from tests.support import DATA, FAKE_MODELS, Shop, needs_data
 
@@ -47,7 +46,7 @@ def evaluated(
     command = [*map(str, arguments), *models, "--workers", "1", "--output", str(output)]
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = evaluate.main(command)
+        code = cli.main(["evaluate", *command])
     return Evaluation(code, output, out.getvalue(), err.getvalue())
 
 

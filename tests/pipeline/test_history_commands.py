@@ -86,13 +86,13 @@ def test_commands_refuse_what_is_not_there(
         ),
         (["diff", "current", "previous", "--output", str(tmp_path)], "no current snapshot"),
         (["prune", str(tmp_path), "--keep", "0"], "at least 1"),
-        (["rollback", str(tmp_path / "typo")], "is no folder"),
-        (["prune", str(tmp_path / "typo"), "--keep", "2"], "is no folder"),
-        (["unlock", str(tmp_path / "typo")], "is no folder"),
+        (["rollback", str(tmp_path / "typo")], "is not a folder"),
+        (["prune", str(tmp_path / "typo"), "--keep", "2"], "is not a folder"),
+        (["unlock", str(tmp_path / "typo")], "is not a folder"),
         (["diff", "current", "previous"], "name its --output"),
         (["diff", str(tmp_path), str(tmp_path)], "no snapshot to look at"),
         (["backfill", str(tmp_path), "--reason", "budget"], "has no published snapshot"),
-        (["snapshots", str(tmp_path), "--nonsense"], "unknown argument --nonsense"),
+        (["snapshots", str(tmp_path), "--nonsense"], "unknown option --nonsense"),
     ):
         assert cli.main(arguments) == 2
         assert told in capsys.readouterr().err
@@ -100,8 +100,15 @@ def test_commands_refuse_what_is_not_there(
 
 
 @pytest.mark.parametrize("command", ["snapshots", "diff", "rollback", "prune", "unlock"])
-def test_help_suffices(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_suffices(
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """--help of each command has its arguments, examples that parse, and exit codes."""
+    (tmp_path / "features").mkdir()  # the output of the examples
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])
     out = capsys.readouterr().out

@@ -105,7 +105,7 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     ):
         code, _, err = call(capsys, *command)
         assert code == 2
-        assert "is no folder" in err
+        assert "is not a folder" in err
 
 
 def test_a_record_in_quarantine_is_found_by_its_id(

@@ -1,15 +1,13 @@
-"""The demo: a small catalog, half empty on purpose, over the photographs inside the scikit-image
-wheel.
+"""`catalog-enrich demo`: a small catalog, half empty on purpose, and the job run on it.
 
-Writes the catalog and its pictures (with a few broken ones) to a folder, runs the main job on it
-and says where to look. Started as `make demo` or `python -m pipelines.demo`.
+Its pictures are the photographs inside the scikit-image wheel, and a few broken files; so the demo
+needs no network and no repository.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,14 +15,26 @@ from typing import Any
 
 import orjson
 
-from pipelines import enrich
-from pipelines.commands.exits import DONE
+from pipelines.commands.command import Command
+from pipelines.commands.exits import Exit
+from pipelines.commands.run import RUN, RUN_EXITS
+from pipelines.configuration.config import GATE_MODULE
+from pipelines.configuration.errors import ConfigError
+from transforms.models import (
+    build_image_encoder,
+    build_tagger,
+    build_text_encoder,
+    missing_requirements,
+)
+from transforms.models.contract import ModelOptions
+
+EXTRAS = "embedded,checks,demo"
 
 
 def _record(
     sku: str | None, name: str | None, description: str | None, images: Sequence[str], **given: str
 ) -> dict[str, Any]:
-    """A record of the demo; what is not given is null, as in a real catalog's gaps."""
+    """Return a record of the demo; what is not given is null, as in a real catalog's gaps."""
     known = {
         "brand": given.get("brand"),
         "color": given.get("color"),
@@ -147,12 +157,10 @@ BROKEN_LINES = (
 
 
 def write_catalog(folder: Path) -> None:
-    """Write catalog.jsonl, template.yaml and images/ below `folder`."""
+    """Write catalog.jsonl and images/ below `folder`."""
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(
-            "the demo needs scikit-image; pip install 'catalog-enrich[embedded,checks,demo]'"
-        )
+        raise FileNotFoundError("scikit-image is not installed")
     photographs = Path(spec.submodule_search_locations[0]) / "data"
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -165,35 +173,53 @@ def write_catalog(folder: Path) -> None:
     (folder / "catalog.jsonl").write_bytes(b"\n".join([*lines, *BROKEN_LINES]) + b"\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the demo's catalog and run the main job on it; returns the job's exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.demo", description=__doc__.split("\n")[0]
-    )
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--output", default="demo-output", metavar="DIR", help="(default: %(default)s)"
+        "--output",
+        default="demo-output",
+        metavar="DIR",
+        help="where the catalog and its tables are written (default: %(default)s)",
     )
-    folder = Path(parser.parse_args(argv).output)
-    catalog = folder / "catalog"
+
+
+def _demo(options: argparse.Namespace) -> Exit:
+    missing = sorted(_missing_modules())
+    if missing:
+        fix = f"pip install 'catalog-enrich[{EXTRAS}]'"
+        raise ConfigError([f"the demo needs {', '.join(missing)}; {fix}"])
+    folder = Path(options.output)
+    catalog, tables = folder / "catalog", folder / "tables"
     write_catalog(catalog)
-    print(
-        f"catalog    {catalog}/catalog.jsonl ({len(RECORDS) + len(BROKEN_LINES)} records), "
-        f"pictures in {catalog}/images"
-    )
-    tables = folder / "tables"
-    job = [
-        "--template",
-        "product",
-        "--input",
-        f"{catalog}/catalog.jsonl",
-        "--images-root",
-        f"{catalog}/images",
-    ]
-    code = enrich.main([*job, "--output", str(tables)])
-    if code == DONE:
-        print("look       the README, section Start, has a query for these tables")
-    return code
+    if not options.json:
+        print(
+            f"catalog    {catalog}/catalog.jsonl ({len(RECORDS) + len(BROKEN_LINES)} records), "
+            f"pictures in {catalog}/images"
+        )
+    job = ["--template", "product", "--input", f"{catalog}/catalog.jsonl"]
+    job += ["--images-root", f"{catalog}/images", "--output", str(tables)]
+    code = RUN.main([*job, "--json"] if options.json else job)
+    if code == Exit.DONE and not options.json:
+        print(f"next       catalog-enrich inspect D-001 --output {tables}")
+        print(f"           catalog-enrich tables {tables} --table items --head 3")
+    return Exit(code)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _missing_modules() -> set[str]:
+    """Return the modules of EXTRAS that are not installed."""
+    options = ModelOptions()
+    models = (build_tagger(options), build_image_encoder(options), build_text_encoder(options))
+    missing = {name for model in models for name in missing_requirements(model)}
+    return missing | {name for name in ("skimage", GATE_MODULE) if find_spec(name) is None}
+
+
+DEMO = Command(
+    "demo",
+    "run the job on a small packaged catalog",
+    "Writes a small catalog, half empty on purpose, over photographs that come with scikit-image, "
+    "and runs the job on it with the embedded models: no language model, no network, about a "
+    f"minute. Needs the extras {EXTRAS}.",
+    ["", "--output somewhere"],
+    _add_options,
+    _demo,
+    RUN_EXITS,
+)
