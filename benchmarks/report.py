@@ -105,13 +105,13 @@ def measured(what: str, snapshot: str, folder: Path) -> dict[str, Any]:
 def gate(snapshot: str, folder: Path) -> dict[str, Any]:
     """Every check over every file, as a run makes them."""
     from pipelines.run.carry_over import compared_of
-    from pipelines.snapshots.published import read_snapshot
+    from pipelines.snapshots.snapshot import read_snapshot
     from schemas.loading import load_template
     from transforms.validation.drift import shifts
     from transforms.validation.gate import check_drift, check_tables
 
     template, earlier = load_template(str(folder / "template.yaml")), read_snapshot(snapshot)
-    results, found = check_tables(snapshot, template, earlier.reports, earlier.manifest["buckets"])
+    results, found = check_tables(snapshot, template, earlier.reports, earlier.manifest.buckets)
     before = compared_of(earlier)
     results += check_drift(shifts(template.gate, before, before))
     return {
@@ -124,9 +124,10 @@ def gate(snapshot: str, folder: Path) -> dict[str, Any]:
 def report(snapshot: str, folder: Path) -> dict[str, Any]:
     """The page, as a run writes it."""
     from pipelines.report import write_run_report
+    from pipelines.snapshots.manifest import read_manifest
     from transforms.images.files import ImageLimits
 
-    manifest = json.loads(Path(snapshot, "manifest.json").read_text())
+    manifest = read_manifest(f"{snapshot}/manifest.json")
     path = write_run_report(snapshot, manifest, str(folder / "images"), ImageLimits())
     return {"page_mib": round(Path(path).stat().st_size / 2**20, 2)}
 

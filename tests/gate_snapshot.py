@@ -5,7 +5,6 @@ would alter it.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.run.accounting import add_up
+from pipelines.run.accounting import add_up, run_row
 from pipelines.run.carry_over import compared_of
-from pipelines.snapshots.published import read_snapshot
+from pipelines.snapshots.manifest import read_manifest
+from pipelines.snapshots.snapshot import read_snapshot
 from schemas.loading import load_template
 from schemas.template import Template
 from tests.support import Run, Shop
@@ -122,12 +122,11 @@ class Snapshot:
         published = sorted((second.output / "snapshots").iterdir())
         shutil.copytree(published[-1], folder)
         template = load_template(str(second.output.parent / "template.yaml"))
-        manifest = json.loads((folder / "manifest.json").read_text())
         before = compared_of(read_snapshot(str(published[0])))
         reports = msgspec.json.decode(
             (folder / "buckets.json").read_bytes(), type=list[BucketReport]
         )
-        inputs = [msgspec.convert(row, SplitReport, strict=False) for row in manifest["inputs"]]
+        inputs = read_manifest(str(folder / "manifest.json")).inputs
         return cls(folder, template, before, reports, inputs)
 
     def path(self, table: str, bucket: int = 0) -> Path:
@@ -199,7 +198,7 @@ class Snapshot:
         now = replace(self.before, distributions=found.distributions, quarantine_rate=rate)
         drifted = check_drift(shifts(self.template.gate, self.before, now, accepted=accepted))
         return [
-            *check_run(self.template, {**account.as_row(), **self.account}, found),
+            *check_run(self.template, {**run_row(account), **self.account}, found),
             *drifted,
             *results,
         ]

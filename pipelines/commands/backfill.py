@@ -30,7 +30,7 @@ from pipelines.configuration.config import make_plan
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
 from pipelines.run.scan import Selection
-from pipelines.snapshots.published import PublishedSnapshot
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.tables import PROVENANCE_SUFFIX
 from transforms.caching.answers import forget_answers
 from transforms.models import TAGS_ONLY
@@ -81,7 +81,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_shared_options(parser)
 
 
-def _prepare(options: argparse.Namespace, earlier: PublishedSnapshot) -> Prepared:
+def _prepare(options: argparse.Namespace, earlier: Snapshot) -> Prepared:
     """Find the chosen items and estimate what processing them takes. Raises ConfigError."""
     if not (options.where or options.ids or options.reason):
         raise ConfigError(
@@ -108,15 +108,13 @@ def _prepare(options: argparse.Namespace, earlier: PublishedSnapshot) -> Prepare
         embed="embed" in options.stages,
         command="backfill",
     )
-    messages = [f"items rebuilt: {len(ids):,} of {earlier.manifest['counts']['items']:,}"]
+    messages = [f"items rebuilt: {len(ids):,} of {earlier.manifest.counts.items:,}"]
     if plan.asks_model:
         messages += list(estimate_lines(plan, earlier, len(ids)))
     return prepared_run(options, plan, selection, messages)
 
 
-def forget(
-    earlier: PublishedSnapshot, item_ids: Collection[str], attributes: Collection[str]
-) -> int:
+def forget(earlier: Snapshot, item_ids: Collection[str], attributes: Collection[str]) -> int:
     """Discard the cached answers that these items' values came from, and return how many.
 
     attributes: whose answers; all if none are named.

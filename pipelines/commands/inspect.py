@@ -69,7 +69,7 @@ def _inspect(options: argparse.Namespace) -> Exit:
             [f"--history {options.history} is negative; write how many snapshots to look back to"]
         )
     info = snapshot_of(options)
-    infos = [each for each in list_snapshots(options.output) if not each.problem]
+    infos = list_snapshots(options.output)
     story = story_of(info, options.item_id, infos[-options.history :] if options.history else [])
     if not story.row and not story.set_aside:
         close = near_ids(info, options.item_id)
@@ -82,7 +82,7 @@ def _inspect(options: argparse.Namespace) -> Exit:
     if options.json:
         print_json(story)
     else:
-        root = options.images_root or info.manifest.get("options", {}).get("images_root", "")
+        root = options.images_root or info.manifest.options.get("images_root", "")
         _print(story, "" if options.no_pictures else root)
     return Exit.DONE if story.row else Exit.REFUSED
 

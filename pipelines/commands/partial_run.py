@@ -19,7 +19,7 @@ from pipelines.configuration.options import Parser, add_run_options
 from pipelines.configuration.runners import beam_options
 from pipelines.monitoring.terminal import print_json, printable
 from pipelines.run.scan import Selection
-from pipelines.snapshots.published import PublishedSnapshot, UnusableSnapshotError, read_published
+from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
 from schemas.table_specs import TABLES
 from schemas.tables import items_schema
 from transforms.describe.budget import TOKENS_PER_PRICE
@@ -56,7 +56,7 @@ def options_of_published_run(options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(
             [*(f"the published snapshot is damaged: {fault}" for fault in damaged.values()), fix]
         )
-    return _of_runs(earlier.manifest.get("options", {})) | {"earlier": earlier}
+    return _of_runs(earlier.manifest.options) | {"earlier": earlier}
 
 
 def _of_runs(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def prepared_run(
     return Prepared(plan, beam_flags, selection, tuple(messages))
 
 
-def check_columns(plan: Plan, earlier: PublishedSnapshot) -> None:
+def check_columns(plan: Plan, earlier: Snapshot) -> None:
     """Refuse a snapshot of other tables or columns: rows that stay must fit those that are rebuilt.
 
     Raises ConfigError.
@@ -110,17 +110,17 @@ def check_columns(plan: Plan, earlier: PublishedSnapshot) -> None:
             )
 
 
-def estimate_lines(plan: Plan, earlier: PublishedSnapshot, items: int) -> list[str]:
+def estimate_lines(plan: Plan, earlier: Snapshot, items: int) -> list[str]:
     """Return what a language model will take at most, by what the last run took."""
     lines = [
         f"model calls: {items:,} at most, with "
         f"{plan.config.models.chat.model or plan.config.models.describe_backend}"
     ]
-    before = earlier.manifest["counts"]["described"]
-    if not before["calls"]:
+    before = earlier.manifest.counts.described
+    if not before.calls:
         return [*lines, "tokens: unknown, the last run made no calls"]
     prompt, completion = (
-        before[f"{kind}_tokens"] / before["calls"] * items for kind in ("prompt", "completion")
+        tokens / before.calls * items for tokens in (before.prompt_tokens, before.completion_tokens)
     )
     lines.append(
         f"tokens, by the last run's mean: {prompt:,.0f} of prompts, {completion:,.0f} of answers"

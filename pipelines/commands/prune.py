@@ -17,7 +17,6 @@ from pipelines.monitoring.terminal import (
 )
 from pipelines.snapshots.history import (
     HistoryError,
-    SnapshotInfo,
     leftovers,
     list_snapshots,
     pointed_to,
@@ -27,6 +26,7 @@ from pipelines.snapshots.history import (
 )
 from pipelines.snapshots.layout import new_run_id
 from pipelines.snapshots.locks import output_lock, read_lock
+from pipelines.snapshots.snapshot import Snapshot
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +72,7 @@ def _prune(options: argparse.Namespace) -> Exit:
     return Exit.BROKEN_OFF if stayed else Exit.DONE
 
 
-def _print_removed(verb: str, gone: Sequence[SnapshotInfo], left: Sequence[str]) -> None:
+def _print_removed(verb: str, gone: Sequence[Snapshot], left: Sequence[str]) -> None:
     for info in gone:
         print(printable(f"{verb}: {info.run_id}"))
     for path in left:

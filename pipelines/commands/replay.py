@@ -21,7 +21,7 @@ from pipelines.commands.selection import check_reasons
 from pipelines.configuration.config import make_plan
 from pipelines.configuration.from_options import config_from
 from pipelines.run.scan import Selection
-from pipelines.snapshots.published import PublishedSnapshot
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import MODEL_ANSWER
 from transforms.runtime.parquet import read_parquet
 
@@ -37,7 +37,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_shared_options(parser)
 
 
-def _prepare(options: argparse.Namespace, earlier: PublishedSnapshot) -> Prepared:
+def _prepare(options: argparse.Namespace, earlier: Snapshot) -> Prepared:
     """Count the chosen records and estimate what reading them again takes. Raises ConfigError."""
     plan = make_plan(config_from(options))
     check_columns(plan, earlier)

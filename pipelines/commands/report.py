@@ -16,7 +16,8 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.terminal import print_json, printable
 from pipelines.report import REPORT_PAGE, render
 from pipelines.run.artifacts import write_text
-from pipelines.snapshots.history import SnapshotInfo, list_snapshots
+from pipelines.snapshots.history import list_snapshots
+from pipelines.snapshots.snapshot import Snapshot
 from transforms.images.files import ImageLimits
 
 
@@ -37,7 +38,7 @@ def _report(options: argparse.Namespace) -> Exit:
     info = snapshot_of(options)
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise ConfigError([f"--out {options.out}: its folder does not exist"])
-    root = options.images_root or info.manifest.get("options", {}).get("images_root") or None
+    root = options.images_root or info.manifest.options.get("images_root") or None
     page = render(info.path, info.manifest, root, ImageLimits(), _before(options.output, info))
     if options.out:
         path = str(Path(options.out).absolute())
@@ -52,17 +53,13 @@ def _report(options: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _before(output: str, info: SnapshotInfo) -> str | None:
+def _before(output: str, info: Snapshot) -> str | None:
     """The folder of the snapshot that it went on from, or was compared with; None where it
     is gone.
     """
-    wanted = info.manifest.get("compared_with") or info.based_on
+    wanted = info.manifest.compared_with or info.manifest.based_on
     return next(
-        (
-            each.path
-            for each in list_snapshots(output)
-            if each.run_id == wanted and not each.problem
-        ),
+        (each.path for each in list_snapshots(output) if each.run_id == wanted),
         None,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.commands.command import Command
@@ -66,7 +67,7 @@ def _print(outcome: Outcome, options: argparse.Namespace) -> None:
     if options.json:
         print_json(
             {"unchanged": outcome.unchanged, "manifest_path": outcome.manifest_path}
-            | dict(outcome.manifest)
+            | msgspec.to_builtins(outcome.manifest)
         )
     elif not options.quiet:
         print_outcome(outcome.manifest, outcome.manifest_path, unchanged=outcome.unchanged)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.configuration.errors import ConfigError
-from pipelines.snapshots.published import PublishedSnapshot
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.reasons import REASONS
 from schemas.tables import PROVENANCE_SUFFIX
 from transforms.runtime.parquet import read_parquet
@@ -24,7 +24,7 @@ def check_reasons(reasons: Collection[str]) -> None:
 
 
 def chosen_ids(
-    earlier: PublishedSnapshot, where: str | None, ids_file: str | None, reasons: Sequence[str]
+    earlier: Snapshot, where: str | None, ids_file: str | None, reasons: Sequence[str]
 ) -> set[str]:
     """Ids of the items that all given conditions hold for. Raises ConfigError."""
     check_reasons(reasons)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.snapshots.history import SnapshotInfo, named_snapshot
+from pipelines.snapshots.history import named_snapshot
 from pipelines.snapshots.layout import is_local
+from pipelines.snapshots.snapshot import Snapshot
 
 
 def existing_output(path: str) -> str:
@@ -40,6 +41,6 @@ def add_snapshot_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def snapshot_of(options: argparse.Namespace) -> SnapshotInfo:
+def snapshot_of(options: argparse.Namespace) -> Snapshot:
     """Return the snapshot that the options name. Raises HistoryError where there is none."""
     return named_snapshot(options.output, options.snapshot)

@@ -15,23 +15,23 @@ from pipelines.commands.exits import Exit
 from pipelines.commands.snapshot_option import add_output_argument
 from pipelines.monitoring.terminal import print_json, printable, table_text
 from pipelines.snapshots.history import (
+    BrokenSnapshot,
     HistoryError,
-    SnapshotInfo,
-    list_snapshots,
-    size_bytes,
+    list_folders,
 )
 from pipelines.snapshots.locks import read_lock
+from pipelines.snapshots.snapshot import Snapshot
 
 CHANGES = "added / changed / removed"
 
 
 def _snapshots(options: argparse.Namespace) -> Exit:
-    infos = list_snapshots(options.output)
-    if not infos:
+    snapshots, broken = list_folders(options.output)
+    if not snapshots and not broken:
         fix = f"`catalog-enrich run --output {options.output}` makes one"
         raise HistoryError(f"{options.output!r} has no snapshots; {fix}")
     if options.json:
-        print_json([_as_document(info) for info in infos])
+        print_json([*map(_broken_document, broken), *map(_as_document, snapshots)])
         return Exit.DONE
     table = Table(
         title=table_text(f"Snapshots of {options.output}"),
@@ -42,7 +42,9 @@ def _snapshots(options: argparse.Namespace) -> Exit:
     for name in ("", "run id", "command", "items", "filled", "quarantined", CHANGES, "MiB"):
         left = name in ("", "run id", "command")
         table.add_column(name, justify="left" if left else "right", no_wrap=name == "run id")
-    for info in infos:
+    for each in broken:
+        table.add_row("*" if each.is_current else "", table_text(each.run_id), "damaged")
+    for info in snapshots:
         table.add_row(
             "*" if info.is_current else "", *map(table_text, (info.run_id, *_about(info)))
         )
@@ -51,41 +53,48 @@ def _snapshots(options: argparse.Namespace) -> Exit:
     console.print(
         f"*: the current one, which readers see; {CHANGES}: items", style="dim", markup=False
     )
-    for note in _notes(options.output, infos):
+    for note in _notes(options.output, snapshots, broken):
         console.print(printable(note), markup=False, soft_wrap=True)
     return Exit.DONE
 
 
-def _as_document(info: SnapshotInfo) -> dict[str, Any]:
-    document = {
+def _broken_document(broken: BrokenSnapshot) -> dict[str, Any]:
+    return {
+        "run_id": broken.run_id,
+        "path": broken.path,
+        "is_current": broken.is_current,
+        "problem": broken.problem,
+    }
+
+
+def _as_document(info: Snapshot) -> dict[str, Any]:
+    manifest = info.manifest
+    return {
         "run_id": info.run_id,
         "path": info.path,
         "is_current": info.is_current,
-        "problem": info.problem or None,
-    }
-    if info.problem:
-        return document
-    manifest = info.manifest
-    return document | {
-        "command": manifest.get("command", "run"),
-        "published": info.is_published,
-        "items": manifest["counts"]["items"],
-        "filled": info.filled,
-        "records_quarantined": manifest["counts"]["records_quarantined"],
-        "records": manifest.get("records"),
-        "size_bytes": size_bytes(info),
+        "problem": None,
+        "command": manifest.command,
+        "published": manifest.published,
+        "items": manifest.counts.items,
+        "filled": manifest.counts.filled,
+        "records_quarantined": manifest.counts.records_quarantined,
+        "records": manifest.records,
+        "size_bytes": info.size_bytes,
     }
 
 
-def _notes(output: str, infos: Sequence[SnapshotInfo]) -> Iterator[str]:
+def _notes(
+    output: str, snapshots: Sequence[Snapshot], broken: Sequence[BrokenSnapshot]
+) -> Iterator[str]:
     """Yield what does not fit into the table's columns."""
-    before = ""
-    for info in infos:
-        if info.problem:
-            yield f"{info.run_id}: {info.problem}"
-        elif info.based_on not in ("", before):
-            yield f"{info.run_id} continues from {info.based_on}"
-        before = info.run_id if info.is_published else before
+    for each in broken:
+        yield f"{each.run_id}: {each.problem}"
+    before = None
+    for info in snapshots:
+        if info.manifest.based_on not in (None, before):
+            yield f"{info.run_id} continues from {info.manifest.based_on}"
+        before = info.run_id if info.manifest.published else before
     lock = read_lock(output)
     if lock is not None:
         yield (
@@ -94,21 +103,18 @@ def _notes(output: str, infos: Sequence[SnapshotInfo]) -> Iterator[str]:
         )
 
 
-def _about(info: SnapshotInfo) -> Iterator[str]:
-    if info.problem:
-        yield "damaged"
-        return
-    counts, records = info.manifest["counts"], info.manifest.get("records")
-    yield str(info.manifest.get("command", "run")) + ("" if info.is_published else ", refused")
-    yield from (
-        f"{number:,}" for number in (counts["items"], info.filled, counts["records_quarantined"])
-    )
+def _about(info: Snapshot) -> Iterator[str]:
+    manifest = info.manifest
+    counts, records = manifest.counts, manifest.records
+    yield manifest.command + ("" if manifest.published else ", refused")
+    yield from (f"{number:,}" for number in (counts.items, counts.filled))
+    yield f"{counts.records_quarantined:,}"
     yield (
         " / ".join(f"{records[kind]:,}" for kind in ("new", "changed", "deleted"))
         if records
         else "full"
     )
-    yield f"{size_bytes(info) / 2**20:,.0f}"
+    yield f"{info.size_bytes / 2**20:,.0f}"
 
 
 SNAPSHOTS = Command(

@@ -25,7 +25,7 @@ from pipelines.commands.snapshot_option import (
 from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.summary import snapshot_folder
 from pipelines.monitoring.terminal import print_json, printable
-from pipelines.snapshots.history import SnapshotInfo
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.table_specs import TABLES
 from transforms.runtime.parquet import DataFile, read_bytes
 
@@ -64,9 +64,9 @@ def _tables(options: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _told(info: SnapshotInfo, name: str, wants_columns: bool, head: int) -> dict[str, Any]:
+def _told(info: Snapshot, name: str, wants_columns: bool, head: int) -> dict[str, Any]:
     """Rows, files and bytes of a table; its columns with the share of nulls; its first rows."""
-    files = [file for file in info.files if file.table == name]
+    files = info.files_of(name)
     told: dict[str, Any] = {
         "rows": sum(file.rows for file in files),
         "files": len(files),
@@ -79,7 +79,7 @@ def _told(info: SnapshotInfo, name: str, wants_columns: bool, head: int) -> dict
     return told
 
 
-def _columns(info: SnapshotInfo, files: Sequence[DataFile]) -> list[dict[str, Any]]:
+def _columns(info: Snapshot, files: Sequence[DataFile]) -> list[dict[str, Any]]:
     """Of every file only the statistics are looked at."""
     nulls: dict[str, int] | None = {}
     schema = pa.schema([])
@@ -127,7 +127,7 @@ def _type_name(kind: pa.DataType) -> str:
     return f"list of {_type_name(kind.value_type)}" if pa.types.is_list(kind) else str(kind)
 
 
-def _head(info: SnapshotInfo, files: Sequence[DataFile], count: int) -> list[dict[str, Any]]:
+def _head(info: Snapshot, files: Sequence[DataFile], count: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for file in files:
         if len(rows) >= count:
@@ -151,13 +151,13 @@ def reading(folder: str, names: Sequence[str] = tuple(TABLES)) -> dict[str, str]
     }
 
 
-def _print(info: SnapshotInfo, folder: str, told: Mapping[str, Mapping[str, Any]]) -> None:
+def _print(info: Snapshot, folder: str, told: Mapping[str, Mapping[str, Any]]) -> None:
     console = Console(highlight=False)
     state = (
         "readers see it"
         if info.is_current
         else "published"
-        if info.is_published
+        if info.manifest.published
         else "refused by the gate"
     )
     console.print(printable(f"{info.run_id}, {state}"), markup=False)

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 
 from pipelines.snapshots.layout import is_local
 from pipelines.snapshots.locks import is_dead, read_lock
-from pipelines.snapshots.published import UnusableSnapshotError, read_published
+from pipelines.snapshots.snapshot import UnusableSnapshotError, read_published
 from schemas.loading import TemplateRefusedError, load_template
 from transforms.models.contract import ModelOptions
 
@@ -263,17 +263,16 @@ def _snapshot(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield Finding("snapshot", "ok", f"{earlier.run_id}, every file as it was written")
-    yield from _clock(str(earlier.manifest["started"]))
+    yield from _clock(earlier.manifest.started)
 
 
-def _clock(last_started: str) -> Iterator[Finding]:
-
+def _clock(last_started: dt.datetime) -> Iterator[Finding]:
     now = dt.datetime.now(dt.UTC)
-    if dt.datetime.fromisoformat(last_started) > now:
+    if last_started > now:
         yield Finding(
             "clock",
             "problem",
-            f"it says {now:%F %T}Z, the last run began at {last_started}",
+            f"it says {now:%F %T}Z, the last run began at {last_started:%F %T}Z",
             "set the clock",
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import msgspec
 import pyarrow.parquet as pq
 
 from pipelines.configuration.config import Plan
@@ -22,7 +23,7 @@ from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from transforms.describe.budget import Usage
 from transforms.items.mask import Mask
 from transforms.items.text import ComposeText
-from transforms.probes.report import ProbeReport, as_row
+from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.runtime.reports import read_reports
 from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.write import WriteTables
@@ -118,7 +119,8 @@ def _build(
 def _probes(plan: Plan, fold: RunDirs) -> list[dict[str, Any]]:
     if not plan.learns:
         return []
-    return [as_row(report) for report in read_reports(f"{fold.reports}/probes.json", ProbeReport)]
+    reports = read_reports(f"{fold.reports}/probes.json", ProbeReport)
+    return [msgspec.to_builtins(below_snapshot(report)) for report in reports]
 
 
 def _usage(plan: Plan, folds: Sequence[RunDirs], seconds: float) -> dict[str, float]:

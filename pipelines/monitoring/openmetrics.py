@@ -5,17 +5,16 @@ Every sample is of one run, so all are gauges, but for the stages' timings, whic
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.snapshots.manifest import Manifest
 from transforms.runtime.metrics import FAILED
 
 METRICS = "metrics.txt"
 PREFIX = "catalog_enrich"
 
-Manifest = Mapping[str, Any]
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
@@ -37,49 +36,53 @@ def _counted(counts: Mapping[str, float]) -> Samples:
 
 
 def _records(manifest: Manifest) -> Samples:
-    counts = manifest["counts"]
-    names = {
-        "in": "records_in",
-        "item": "items",
-        "quarantined": "records_quarantined",
-        "unaccounted": "unaccounted",
-    }
-    return _counted({fate: counts[name] for fate, name in names.items()})
+    counts = manifest.counts
+    return _counted(
+        {
+            "in": counts.records_in,
+            "item": counts.items,
+            "quarantined": counts.records_quarantined,
+            "unaccounted": counts.unaccounted,
+        }
+    )
 
 
 def _quarantined(manifest: Manifest) -> Samples:
-    counts = manifest["counts"]
+    counts = manifest.counts
     kinds = {
-        "catalog": "quarantined",
-        "image-table": "image_rows_quarantined",
-        "model-answer": "answers_quarantined",
+        "catalog": counts.quarantined,
+        "image-table": counts.image_rows_quarantined,
+        "model-answer": counts.answers_quarantined,
     }
-    return [
-        ((kind, reason), n) for kind, name in kinds.items() for reason, n in counts[name].items()
-    ]
+    return [((kind, reason), n) for kind, reasons in kinds.items() for reason, n in reasons.items()]
 
 
 def _values(manifest: Manifest) -> Samples:
-    values = manifest["counts"]["values"]
     return [
         ((attribute, source), n)
-        for attribute, by_source in values.items()
+        for attribute, by_source in manifest.counts.values.items()
         for source, n in by_source.items()
     ]
 
 
 def _tokens(manifest: Manifest) -> Samples:
-    used = manifest["counts"]["described"]
-    return _counted({kind: used[f"{kind}_tokens"] for kind in ("prompt", "image", "completion")})
+    used = manifest.counts.described
+    return _counted(
+        {
+            "prompt": used.prompt_tokens,
+            "image": used.image_tokens,
+            "completion": used.completion_tokens,
+        }
+    )
 
 
 def _failed_checks(manifest: Manifest) -> Samples:
-    failed = [check["severity"] for check in manifest["checks"] if not check["passed"]]
+    failed = [check.severity for check in manifest.failed]
     return _counted({severity: failed.count(severity) for severity in ("critical", "warning")})
 
 
 def _stage_counts(manifest: Manifest) -> Samples:
-    stages = manifest["stages"].items()
+    stages = manifest.stages.items()
     return [
         ((s, w), n)
         for s, c in stages
@@ -89,7 +92,7 @@ def _stage_counts(manifest: Manifest) -> Samples:
 
 
 def _stage_failures(manifest: Manifest) -> Samples:
-    stages = manifest["stages"].items()
+    stages = manifest.stages.items()
     return [
         ((s, w.removeprefix(FAILED)), n)
         for s, c in stages
@@ -101,13 +104,13 @@ def _stage_failures(manifest: Manifest) -> Samples:
 def _stage_seconds(manifest: Manifest) -> Samples:
     return [
         ((s,), counters["msecs"] / 1000)
-        for s, counters in manifest["stages"].items()
+        for s, counters in manifest.stages.items()
         if "msecs" in counters
     ]
 
 
 def _finished(manifest: Manifest) -> Samples:
-    return [((), dt.datetime.fromisoformat(str(manifest["finished"])).timestamp())]
+    return [] if manifest.finished is None else [((), manifest.finished.timestamp())]
 
 
 FAMILIES = (
@@ -115,14 +118,14 @@ FAMILIES = (
         "run_published",
         "1: readers see it, 0: the gate refused it",
         (),
-        lambda m: [((), m["published"])],
+        lambda m: [((), m.published)],
     ),
     Family("run_finished_timestamp_seconds", "when the run ended, in Unix time", (), _finished),
     Family(
         "run_duration_seconds",
         "the whole run, start-up included",
         (),
-        lambda m: [((), m["seconds"])],
+        lambda m: [((), m.seconds)],
     ),
     Family("records", "records of the catalog, by what became of them", ("fate",), _records),
     Family(
@@ -130,36 +133,36 @@ FAMILIES = (
         "items by what the catalog had done to them since the last snapshot; none where everything "
         "was made anew",
         ("change",),
-        lambda m: _counted(m.get("records") or {}),
+        lambda m: _counted(m.records or {}),
     ),
     Family("quarantined", "what was set aside", ("input", "reason"), _quarantined),
-    Family("flags", "flags on items", ("reason",), lambda m: _counted(m["counts"]["flags"])),
+    Family("flags", "flags on items", ("reason",), lambda m: _counted(m.counts.flags)),
     Family(
         "pictures",
         "picture references of items",
         ("state",),
-        lambda m: _counted(m["counts"]["images"]),
+        lambda m: _counted(m.counts.images),
     ),
     Family("values", "attributes' values, or why there is none", ("attribute", "source"), _values),
-    Family("table_rows", "rows of the tables", ("table",), lambda m: _counted(m["counts"]["rows"])),
+    Family("table_rows", "rows of the tables", ("table",), lambda m: _counted(m.counts.rows)),
     Family(
         "model_calls",
         "calls of a language model",
         (),
-        lambda m: [((), m["counts"]["described"]["calls"])],
+        lambda m: [((), m.counts.described.calls)],
     ),
     Family(
         "model_answers_reused",
         "answers that earlier runs had paid for",
         (),
-        lambda m: [((), m["counts"]["described"]["reused"])],
+        lambda m: [((), m.counts.described.reused)],
     ),
     Family("model_tokens", "tokens of calls; image is a part of prompt", ("kind",), _tokens),
     Family(
         "model_cost",
         "by --prices, in their currency",
         (),
-        lambda m: [((), m["counts"]["described"]["cost"])],
+        lambda m: [((), m.counts.described.cost)],
     ),
     Family("checks_failed", "checks of the gate that failed", ("severity",), _failed_checks),
     Family("stage_seconds", "seconds in a stage, summed over workers", ("stage",), _stage_seconds),
@@ -189,10 +192,9 @@ def exposition(manifest: Manifest) -> str:
     from prometheus_client.openmetrics.exposition import generate_latest
 
     name, info_about, labels = INFO
-    told = {
-        label: str(manifest.get(label) or manifest["versions"].get(label, "")) for label in labels
-    }
-    families: list[Any] = [InfoMetricFamily(f"{PREFIX}_{name}", info_about, value=told)]
+    of_run = {"run_id": manifest.run_id, "command": manifest.command}
+    info = {label: of_run.get(label) or manifest.versions.get(label, "") for label in labels}
+    families: list[Any] = [InfoMetricFamily(f"{PREFIX}_{name}", info_about, value=info)]
     for family in FAMILIES:
         gauge = GaugeMetricFamily(f"{PREFIX}_{family.name}", family.about, labels=family.labels)
         for values, number in family.samples(manifest):
@@ -200,7 +202,7 @@ def exposition(manifest: Manifest) -> str:
         families.append(gauge)
     for what, (name, summary_about) in SUMMARIES.items():
         summary = SummaryMetricFamily(f"{PREFIX}_{name}", summary_about, labels=("stage",))
-        for stage, found in manifest.get("distributions", {}).items():
+        for stage, found in manifest.distributions.items():
             if what in found:
                 summary.add_metric((stage,), found[what]["count"], found[what]["sum"] / 1000)
         families.append(summary)

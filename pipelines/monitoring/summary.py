@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.monitoring.terminal import printable
+from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
 from schemas.reasons import REASONS
 from schemas.table_specs import QUARANTINE, files_by_label
 
@@ -22,39 +23,31 @@ UNSURE = ("below-threshold", "ambiguous")
 _NOT_FOUND = ("image-missing", "image-outside-root", "image-path-invalid", "image-not-a-file")
 
 
-def print_outcome(
-    manifest: Mapping[str, Any], manifest_path: str, *, unchanged: bool = False
-) -> None:
+def print_outcome(manifest: Manifest, manifest_path: str, *, unchanged: bool = False) -> None:
     """Print the summary of a manifest on stdout; of one that is still true, only that it is."""
     console, folder = (
         Console(highlight=False),
-        snapshot_folder(manifest_path, manifest["published"]),
+        snapshot_folder(manifest_path, manifest.published),
     )
     if not unchanged:
         write_summary(console, manifest, folder)
         return
-    counts = manifest["counts"]
-    held = f"{counts['items']:,} items, {counts['records_quarantined']:,} in quarantine"
+    counts = manifest.counts
+    held = f"{counts.items:,} items, {counts.records_quarantined:,} in quarantine"
     console.print(
-        f"nothing has changed since {manifest['run_id']}: {held}, no model was asked", markup=False
+        f"nothing has changed since {manifest.run_id}: {held}, no model was asked", markup=False
     )
     console.print(printable(f"{'published':<11}{folder}"), soft_wrap=True, markup=False)
 
 
-def print_refusal(manifest: Mapping[str, Any], manifest_path: str) -> None:
+def print_refusal(manifest: Manifest, manifest_path: str) -> None:
     """Say on stderr, and nothing else, why the gate refused a snapshot, and where it is kept."""
     console = Console(highlight=False, stderr=True)
-    for check in _failed(manifest):
+    for check in manifest.failed:
         for line in check_lines(check):
             console.print(printable(line), soft_wrap=True, markup=False)
     for line in _where(manifest, snapshot_folder(manifest_path, published=False)):
         console.print(printable(line), soft_wrap=True, markup=False)
-
-
-def _failed(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Checks that failed, the critical ones first."""
-    failed = [check for check in manifest["checks"] if not check["passed"]]
-    return sorted(failed, key=lambda check: check["severity"] != "critical")
 
 
 def snapshot_folder(manifest_path: str, published: bool) -> str:
@@ -66,12 +59,12 @@ def snapshot_folder(manifest_path: str, published: bool) -> str:
     return current if published and Path(current).is_symlink() else snapshot
 
 
-def write_summary(console: Console, manifest: Mapping[str, Any], folder: str) -> None:
+def write_summary(console: Console, manifest: Manifest, folder: str) -> None:
     """Write the summary of a manifest whose snapshot is read at `folder`; fits 80 columns, long
     paths aside.
     """
-    counts = manifest["counts"]
-    timing = f"summed over workers ({manifest['workers']}); the whole run includes start-up"
+    counts = manifest.counts
+    timing = f"summed over workers ({manifest.workers}); the whole run includes start-up"
     for table, notes in (
         (_records(manifest), []),
         _filled(counts),
@@ -91,23 +84,23 @@ def write_summary(console: Console, manifest: Mapping[str, Any], folder: str) ->
         console.print(printable(line), soft_wrap=True, markup=False)
 
 
-def _remarks(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _remarks(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """What the reader ought to know or do, each with its style."""
-    counts = manifest["counts"]
-    if manifest["unmapped_columns"]:
+    counts = manifest.counts
+    if manifest.unmapped_columns:
         yield (
-            f"columns that the template does not read: {_named(manifest['unmapped_columns'])}",
+            f"columns that the template does not read: {_named(manifest.unmapped_columns)}",
             "dim",
         )
-    if counts["images"] and not counts["images"].get("usable"):
-        yield _no_pictures(counts["images"]), "yellow"
-    faults = _quarantined(counts).get("internal-error", 0)
+    if counts.images and not counts.images.get("usable"):
+        yield _no_pictures(counts.images), "yellow"
+    faults = counts.quarantined_by_reason.get("internal-error", 0)
     if faults:
         told = "please report it with the messages in the quarantine table"
         yield f"{faults:,} in quarantine as internal-error, a fault of this program: {told}", "red"
-    for check in _failed(manifest):
+    for check in manifest.failed:
         for line in check_lines(check):
-            yield line, "red" if check["severity"] == "critical" else "yellow"
+            yield line, "red" if check.severity == "critical" else "yellow"
 
 
 def _no_pictures(images: Mapping[str, int]) -> str:
@@ -119,16 +112,16 @@ def _no_pictures(images: Mapping[str, int]) -> str:
     )
 
 
-def _where(manifest: Mapping[str, Any], folder: str) -> Iterator[str]:
-    if manifest["published"]:
+def _where(manifest: Manifest, folder: str) -> Iterator[str]:
+    if manifest.published:
         yield f"{'published':<11}{folder}"
     else:
         yield f"{'REFUSED':<11}by the gate; readers keep the previous snapshot"
         yield f"{'kept':<11}{folder}"
     for label, files in files_by_label().items():
-        if label != QUARANTINE.label or _quarantined(manifest["counts"]):
+        if label != QUARANTINE.label or manifest.counts.quarantined_by_reason:
             yield f"{label:<11}{folder}/{files}"
-    if manifest.get("options", {}).get("report", True):
+    if manifest.options.get("report", True):
         yield f"{'report':<11}{folder}/report.html"
     yield f"{'manifest':<11}{folder}/manifest.json"
 
@@ -138,27 +131,27 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more (see the report)" if rest > 0 else "")
 
 
-def check_lines(check: dict[str, Any]) -> Iterator[str]:
+def check_lines(check: CheckEntry) -> Iterator[str]:
     """A failed check: what was expected and found, and what to do."""
     yield check_line(check)
-    if check.get("fix"):
-        yield f"  {check['id']}: {check['fix']}"
+    if check.fix:
+        yield f"  {check.id}: {check.fix}"
 
 
-def check_line(check: dict[str, Any]) -> str:
+def check_line(check: CheckEntry) -> str:
     """A failed check in one line: what was expected, where, how often not, examples."""
-    frame, _, column = check["column"].partition(".")
-    if frame == "drift" and check["examples"]:
-        found, *told = check["examples"]
-        return f"{check['severity']}: {check['check']}: it is {_number(found)} ({'; '.join(told)})"
-    if frame == "run" and check["examples"]:
+    frame, _, column = check.column.partition(".")
+    if frame == "drift" and check.examples:
+        found, *told = check.examples
+        return f"{check.severity}: {check.check}: it is {_number(found)} ({'; '.join(told)})"
+    if frame == "run" and check.examples:
         # One row, so that the value itself says more than how many do not fit.
-        limits = _limits(check["expected"].get("min_value"), check["expected"].get("max_value"))
-        found = f"{column.replace('_', ' ')} is {_number(check['examples'][0])}, expected {limits}"
-        return f"{check['severity']}: {check['check']}: {found}"
-    counts = f"{check['unexpected']:,} of {check['values']:,} values do not fit"
-    examples = f", for example {', '.join(check['examples'])}" if check["examples"] else ""
-    return f"{check['severity']}: {check['check']} ({check['column']}: {counts}{examples})"
+        limits = _limits(check.expected.get("min_value"), check.expected.get("max_value"))
+        found = f"{column.replace('_', ' ')} is {_number(check.examples[0])}, expected {limits}"
+        return f"{check.severity}: {check.check}: {found}"
+    counts = f"{check.unexpected:,} of {check.values:,} values do not fit"
+    examples = f", for example {', '.join(check.examples)}" if check.examples else ""
+    return f"{check.severity}: {check.check} ({check.column}: {counts}{examples})"
 
 
 def _limits(low: float | None, high: float | None) -> str:
@@ -177,46 +170,40 @@ def _number(value: Any) -> str:
     return f"{number:,.0f}" if number.is_integer() else f"{number:,.4f}".rstrip("0")
 
 
-def _quarantined(counts: Mapping[str, Any]) -> dict[str, int]:
-    """Reason → records, rows of image tables and answers of a language model."""
-    kinds = [counts["quarantined"], counts["image_rows_quarantined"], counts["answers_quarantined"]]
-    return {reason: sum(kind.get(reason, 0) for kind in kinds) for kind in kinds for reason in kind}
-
-
-def _records(manifest: Mapping[str, Any]) -> Table:
-    counts = manifest["counts"]
+def _records(manifest: Manifest) -> Table:
+    counts = manifest.counts
     table = Table(title="Records", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    table.add_row("records in", f"{counts['records_in']:,}")
-    table.add_row("items", f"{counts['items']:,}")
-    if counts["items_deleted"]:
-        table.add_row("items kept without a record", f"{counts['items_deleted']:,}")
-    table.add_row("quarantined", f"{counts['records_quarantined']:,}")
-    table.add_row("unaccounted", f"{counts['unaccounted']:,}")
-    for what, number in (manifest.get("records") or {}).items():
+    table.add_row("records in", f"{counts.records_in:,}")
+    table.add_row("items", f"{counts.items:,}")
+    if counts.items_deleted:
+        table.add_row("items kept without a record", f"{counts.items_deleted:,}")
+    table.add_row("quarantined", f"{counts.records_quarantined:,}")
+    table.add_row("unaccounted", f"{counts.unaccounted:,}")
+    for what, number in (manifest.records or {}).items():
         table.add_row(f"items {what.replace('_', ' ')}", f"{number:,}")
-    images = counts["images"]
+    images = counts.images
     table.add_row("pictures used", f"{images.get('usable', 0):,}")
     table.add_row("pictures skipped", f"{sum(images.values()) - images.get('usable', 0):,}")
     return table
 
 
-def _filled(counts: Mapping[str, Any]) -> tuple[Table, list[str]]:
+def _filled(counts: Counts) -> tuple[Table, list[str]]:
     """The table of values with its notes; attributes of which nothing was ever seen are named in a
     note.
     """
     sources = [
         s
         for s in ("record", "text", "image", "neighbour", "model")
-        if any(s in v for v in counts["values"].values())
+        if any(s in v for v in counts.values.values())
     ]
     table = Table(title="Values by attribute and source", title_justify="left")
     table.add_column("attribute", overflow="fold")
     for source in (*sources, "unsure", "unknown"):
         table.add_column("given" if source == "record" else source, justify="right", no_wrap=True)
     never, any_unsure = [], False
-    for name, by_source in counts["values"].items():
+    for name, by_source in counts.values.items():
         unsure = sum(by_source.get(f"unknown:{reason}", 0) for reason in UNSURE)
         unknown = (
             sum(count for source, count in by_source.items() if source.startswith("unknown:"))
@@ -230,7 +217,7 @@ def _filled(counts: Mapping[str, Any]) -> tuple[Table, list[str]]:
             name, *(f"{by_source.get(s, 0):,}" for s in sources), f"{unsure:,}", f"{unknown:,}"
         )
     notes = ["unsure: something was seen, not enough to fill the value"] if any_unsure else []
-    notes += _settled(counts["missing"])
+    notes += _settled(counts.missing)
     notes += [f"never known: {_named(never)}"] if never else []
     return table, notes
 
@@ -250,7 +237,7 @@ def _settled(missing: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _probes(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
+def _probes(manifest: Manifest) -> tuple[Table, list[str]]:
     """What was learnt from the rows that have a value: how often it was right on rows that were
     held back.
     """
@@ -260,77 +247,77 @@ def _probes(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
             name, overflow="fold", justify="left" if name in ("attribute", "by") else "right"
         )
     notes = []
-    for probe in manifest["probes"]:
-        if probe["threshold"] is not None:
+    for probe in manifest.probes:
+        if probe.threshold is not None:
             coverage, precision = (
-                f"{probe['expected_coverage']:.0%}",
-                f"{probe['expected_precision']:.0%}",
+                f"{probe.expected_coverage:.0%}",
+                f"{probe.expected_precision:.0%}",
             )
-            by = "spans" if probe["kind"] == "spans" else probe["view"]
-            rows = f"{probe['labelled']:,}" + (" (earlier run)" if probe["reused"] else "")
-            table.add_row(probe["attribute"], rows, by, coverage, precision)
-    noted = [probe for probe in manifest["probes"] if probe["kind"] != "none" and probe["note"]]
+            by = "spans" if probe.kind == "spans" else probe.view
+            rows = f"{probe.labelled:,}" + (" (earlier run)" if probe.reused else "")
+            table.add_row(probe.attribute, rows, by, coverage, precision)
+    noted = [probe for probe in manifest.probes if probe.kind != "none" and probe.note]
     for told, silent in (
         ("abstain, see the report for why", True),
         ("measured on other catalogs' rows more than on this one's, see the report", False),
     ):
-        names = [probe["attribute"] for probe in noted if (probe["threshold"] is None) == silent]
+        names = [probe.attribute for probe in noted if (probe.threshold is None) == silent]
         if names:
             notes.append(f"{told}: {_named(names)}")
     return table, notes
 
 
-def _set_aside(counts: Mapping[str, Any]) -> Table:
+def _set_aside(counts: Counts) -> Table:
     table = Table(title="Set aside or flagged, by reason", title_justify="left")
     table.add_column("reason")
     table.add_column("quarantined", justify="right")
     table.add_column("flagged", justify="right")
-    quarantined = _quarantined(counts)
+    quarantined = counts.quarantined_by_reason
     for reason in REASONS:
-        if quarantined.get(reason) or counts["flags"].get(reason):
-            numbers = (each.get(reason) for each in (quarantined, counts["flags"]))
+        if quarantined.get(reason) or counts.flags.get(reason):
+            numbers = (each.get(reason) for each in (quarantined, counts.flags))
             table.add_row(reason, *(f"{number:,}" if number else "" for number in numbers))
     return table
 
 
-def _model(manifest: Mapping[str, Any]) -> tuple[Table, list[str]]:
+def _model(manifest: Manifest) -> tuple[Table, list[str]]:
     """What the language model was asked, what it took, and what it cost."""
-    name = manifest["versions"].get("describe_model")
+    name = manifest.versions.get("describe_model")
     table = Table(
         title=f"Language model {printable(name or '')}", title_justify="left", show_header=False
     )
     if name is None:
         return table, []
-    used = manifest["counts"]["described"]
+    used = manifest.counts.described
     table.add_column()
     table.add_column(justify="right")
-    for label, key in (
-        ("items asked about", "items"),
-        ("calls", "calls"),
-        ("answers of earlier runs", "reused"),
-        ("sent again", "retries"),
-        ("prompt tokens", "prompt_tokens"),
-        ("of these for pictures", "image_tokens"),
-        ("answer tokens", "completion_tokens"),
+    for label, number in (
+        ("items asked about", used.items),
+        ("calls", used.calls),
+        ("answers of earlier runs", used.reused),
+        ("sent again", used.retries),
+        ("prompt tokens", used.prompt_tokens),
+        ("of these for pictures", used.image_tokens),
+        ("answer tokens", used.completion_tokens),
     ):
-        table.add_row(label, f"{used[key]:,}")
-    if used["calls"]:
-        table.add_row("seconds a call", f"{used['seconds'] / used['calls']:,.2f}")
-    if used["cost"]:
-        table.add_row("cost by --prices", f"{used['cost']:,.4f}")
-    for reason, items in used["failed_items"].items():
+        table.add_row(label, f"{number:,}")
+    if used.calls:
+        table.add_row("seconds a call", f"{used.seconds / used.calls:,.2f}")
+    if used.cost:
+        table.add_row("cost by --prices", f"{used.cost:,.4f}")
+    for reason, items in used.failed_items.items():
         table.add_row(f"items open: {reason}", f"{items:,}")
-    left = used["failed_items"].get("budget", 0)
+    left = used.failed_items.get("budget", 0)
     notes = ["the budget was spent; run again, with more of it, for what is open"] if left else []
     return table, notes
 
 
-def _stages(manifest: Mapping[str, Any]) -> Table:
+def _stages(manifest: Manifest) -> Table:
     table = Table(title="Seconds by stage", title_justify="left")
     table.add_column("stage")
     table.add_column("seconds", justify="right")
-    for stage, counters in manifest["stages"].items():
+    for stage, counters in manifest.stages.items():
         if "msecs" in counters:
             table.add_row(stage, f"{counters['msecs'] / 1000:,.1f}")
-    table.add_row("whole run", f"{manifest['seconds']:,.0f}")
+    table.add_row("whole run", f"{manifest.seconds:,.0f}")
     return table

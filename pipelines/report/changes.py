@@ -4,16 +4,15 @@ are small.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pipelines.snapshots.diff import Difference, diff
-from pipelines.snapshots.history import HistoryError, SnapshotInfo, named_snapshot
+from pipelines.snapshots.history import HistoryError, named_snapshot
+from pipelines.snapshots.manifest import Manifest
+from pipelines.snapshots.snapshot import Snapshot
 from transforms.runtime.parquet import DamagedFileError
 
 MAX_DIFFED_ITEMS = 20_000
-UNKNOWN = "unknown:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +37,7 @@ class Changes:
     note: str
 
 
-def known(values: Mapping[str, int]) -> int:
-    """Items with a value, of a manifest's counts of one attribute."""
-    return sum(number for source, number in values.items() if not source.startswith(UNKNOWN))
-
-
-def changes(snapshot: str, manifest: Mapping[str, Any], earlier: str | None) -> Changes | None:
+def changes(snapshot: str, manifest: Manifest, earlier: str | None) -> Changes | None:
     """Compare with an earlier snapshot's folder; None where there is none that can be read."""
     if earlier is None:
         return None
@@ -51,29 +45,23 @@ def changes(snapshot: str, manifest: Mapping[str, Any], earlier: str | None) -> 
         before = named_snapshot("", earlier)
     except HistoryError:
         return None
-    old, new = before.manifest["counts"], manifest["counts"]
-    names = [
-        name
-        for name in ("records_in", "items", "records_quarantined", "items_deleted")
-        if name in old
+    old, new = before.manifest.counts, manifest.counts
+    counts = [
+        Moved("records in", old.records_in, new.records_in),
+        Moved("items", old.items, new.items),
+        Moved("records quarantined", old.records_quarantined, new.records_quarantined),
+        Moved("items deleted", old.items_deleted, new.items_deleted),
     ]
-    counts = [Moved(name.replace("_", " "), old[name], new.get(name, 0)) for name in names]
     shares = [
-        Moved(
-            name,
-            known(old["values"].get(name, {})) / max(1, old["items"]),
-            known(values) / max(1, new["items"]),
-        )
-        for name, values in new["values"].items()
+        Moved(name, old.known(name) / max(1, old.items), new.known(name) / max(1, new.items))
+        for name in new.values
     ]
-    difference, note = _difference(
-        before, SnapshotInfo(manifest["run_id"], snapshot, False, manifest)
-    )
+    difference, note = _difference(before, Snapshot(manifest.run_id, snapshot, manifest))
     return Changes(before.run_id, counts, shares, difference, note)
 
 
-def _difference(before: SnapshotInfo, after: SnapshotInfo) -> tuple[Difference | None, str]:
-    if max(info.manifest["counts"]["items"] for info in (before, after)) > MAX_DIFFED_ITEMS:
+def _difference(before: Snapshot, after: Snapshot) -> tuple[Difference | None, str]:
+    if max(info.manifest.counts.items for info in (before, after)) > MAX_DIFFED_ITEMS:
         return (
             None,
             f"Single values are compared up to {MAX_DIFFED_ITEMS:,} items; `catalog-enrich diff` "

@@ -8,7 +8,6 @@ looking at a snapshot tells nobody of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -17,6 +16,7 @@ from lxml import html
 from markupsafe import Markup
 
 from pipelines.report.html import clean, content_policy
+from pipelines.snapshots.manifest import CheckEntry, Manifest
 
 DATA_DOCS = "data_docs/index.html"
 # What loads from elsewhere or needs a script, and the library's own frame: styles, navigation,
@@ -31,7 +31,7 @@ _SECTIONS = (
 )
 
 
-def data_docs_page(manifest: Mapping[str, Any]) -> str:
+def data_docs_page(manifest: Manifest) -> str:
     """The HTML page of all checks in a manifest.
 
     Each is shown with the column `<frame>.<column>`.
@@ -41,10 +41,10 @@ def data_docs_page(manifest: Mapping[str, Any]) -> str:
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
-    rows = [_validation(check) for check in manifest["checks"]]
+    rows = [_validation(check) for check in manifest.checks]
     passed = sum(row.success for row in rows)
     whole = ExpectationSuiteValidationResult(
-        success=manifest["published"],
+        success=manifest.published,
         results=rows,
         suite_name="catalog-enrich",
         statistics={
@@ -55,7 +55,7 @@ def data_docs_page(manifest: Mapping[str, Any]) -> str:
         },
         meta={
             "great_expectations_version": gx.__version__,
-            "run_id": {"run_name": manifest["run_id"], "run_time": str(manifest["finished"])},
+            "run_id": {"run_name": manifest.run_id, "run_time": str(manifest.finished)},
             "active_batch_definition": {},
         },
     )
@@ -71,7 +71,7 @@ def data_docs_page(manifest: Mapping[str, Any]) -> str:
     return environment.get_template("data_docs.html.j2").render(
         manifest=manifest,
         version=gx.__version__,
-        checks=sorted(manifest["checks"], key=lambda check: (check["passed"], check["severity"])),
+        checks=sorted(manifest.checks, key=lambda check: (check.passed, check.severity)),
         passed=passed,
         places=places,
         sections=Markup(sections),  # noqa: S704 - made by the library, which escapes, and cleaned
@@ -106,25 +106,25 @@ def self_contained(page: str) -> tuple[str, dict[str, str]]:
     ), places
 
 
-def _validation(check: Mapping[str, Any]) -> Any:
+def _validation(check: CheckEntry) -> Any:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-    arguments = {"column": check["column"], **check["expected"]}
-    values = max(1, check["values"], check["unexpected"])
-    percent = 100.0 * check["unexpected"] / values
+    arguments = {"column": check.column, **check.expected}
+    values = max(1, check.values, check.unexpected)
+    percent = 100.0 * check.unexpected / values
     return ExpectationValidationResult(
-        success=check["passed"],
+        success=check.passed,
         expectation_config=ExpectationConfiguration(
-            type=_snake(check["expectation"]),
+            type=_snake(check.expectation),
             kwargs=arguments,
         ),
         result={
             "element_count": values,
-            "unexpected_count": check["unexpected"],
+            "unexpected_count": check.unexpected,
             "unexpected_percent": percent,
             "unexpected_percent_nonmissing": percent,
-            "partial_unexpected_list": check["examples"],
+            "partial_unexpected_list": check.examples,
             "missing_count": 0,
             "missing_percent": 0.0,
         },

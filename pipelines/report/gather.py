@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.report.groups import Groups
+from pipelines.snapshots.manifest import Manifest
 from schemas.table_specs import VECTORS
 from schemas.tables import PROVENANCE_SUFFIX
 from transforms.runtime.parquet import DataFile, read_bytes, read_parquet
@@ -66,12 +66,11 @@ class Gathered:
         return named[0] if named else (self.attributes[0] if self.attributes else "")
 
 
-def gather(snapshot: str, manifest: Mapping[str, Any]) -> Gathered:
+def gather(snapshot: str, manifest: Manifest) -> Gathered:
     """Read what the report shows of a snapshot. Raises DamagedFileError."""
     found = Gathered()
-    files = msgspec.convert(manifest["files"], list[DataFile])
     by_table: dict[str, list[DataFile]] = defaultdict(list)
-    for file in files:
+    for file in manifest.files:
         by_table[file.table].append(file)
     draw, items = random.Random(SEED), [file for file in by_table["items"] if file.rows]  # noqa: S311
     rows = sum(file.rows for file in items)

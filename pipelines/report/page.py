@@ -14,11 +14,12 @@ from importlib import resources
 from typing import Any
 
 import jinja2
+import msgspec
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from markupsafe import Markup
 
-from pipelines.report.changes import Changes, changes, known
+from pipelines.report.changes import Changes, changes
 from pipelines.report.data_docs import DATA_DOCS
 from pipelines.report.examples import (
     CONTRADICTIONS,
@@ -33,18 +34,18 @@ from pipelines.report.groups import Group, near
 from pipelines.report.html import clean, content_policy
 from pipelines.report.projection import HEIGHT, NO_VALUE, OTHER, WIDTH, colorable, project, value_of
 from pipelines.report.thumbnails import MAX_POINT_PICTURES, Thumbnails
+from pipelines.snapshots.manifest import UNKNOWN, CheckEntry, Counts, Manifest
 from schemas.reasons import REASONS
 from transforms.images.files import ImageLimits
 
 REPORT_PAGE = "report.html"
-UNKNOWN = "unknown:"
 MAX_TABLE_POINTS = 400
 _LONGEST = 4_000
 
 
 def write_run_report(
     snapshot: str,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     images_root: str | None,
     limits: ImageLimits,
     earlier: str | None = None,
@@ -65,19 +66,20 @@ def write_run_report(
 
 def render(
     snapshot: str,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     images_root: str | None,
     limits: ImageLimits,
     earlier: str | None = None,
 ) -> str:
     """The page as text."""
-    manifest = json.loads(json.dumps(manifest, default=str))  # as it is read back from the file
+    # The page names its numbers by where they are in the file, so it is given what the file holds.
+    document = msgspec.to_builtins(manifest)
     found, pictures = gather(snapshot, manifest), Thumbnails(images_root, limits)
     style, script = (
         resources.files("pipelines.report").joinpath(f"report.{kind}").read_text()
         for kind in ("css", "js")
     )
-    attributes = [name for name in manifest["counts"]["values"] if name in found.attributes]
+    attributes = [name for name in manifest.counts.values if name in found.attributes]
     cards = {name: list(value_cards(found, name, pictures)) for name in attributes}
     flagged = {
         reason: list(flag_cards(found, reason, pictures)) for reason in sorted(found.flagged)
@@ -85,18 +87,18 @@ def render(
     groups = list(found.groups.largest())
     moved = changes(snapshot, manifest, earlier)
     return (
-        _environment(manifest)
+        _environment(document)
         .get_template("report.html.j2")
         .render(
-            manifest=manifest,
+            manifest=document,
             policy=Markup(content_policy(style, script)),  # noqa: S704 - made of hashes
             style=Markup(style),  # noqa: S704 - a file of this package
             script=Markup(script),  # noqa: S704 - a file of this package
-            failed=_failed(manifest["checks"]),
-            passed=sum(check["passed"] for check in manifest["checks"]),
+            failed=_failed(manifest.checks),
+            passed=sum(check.passed for check in manifest.checks),
             attributes=attributes,
-            coverage=[_coverage(manifest, name) for name in manifest["counts"]["values"]],
-            sources=_sources(manifest),
+            coverage=[_coverage(manifest.counts, name) for name in manifest.counts.values],
+            sources=_sources(manifest.counts),
             confidence={
                 name: counts.tolist() for name, counts in found.confidence.items() if counts.sum()
             },
@@ -125,7 +127,7 @@ def render(
     )
 
 
-def _environment(manifest: Mapping[str, Any]) -> jinja2.Environment:
+def _environment(document: Mapping[str, Any]) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipelines.report", "."),
         autoescape=True,
@@ -136,7 +138,7 @@ def _environment(manifest: Mapping[str, Any]) -> jinja2.Environment:
         finalize=_shown,
     )
     environment.globals.update(
-        num=partial(number_at, manifest),
+        num=partial(number_at, document),
         bar=bar,
         line=shown,
         share=share,
@@ -154,11 +156,11 @@ def _shown(value: Any) -> Any:
     return f"{value:,}" if type(value) is int else value
 
 
-def number_at(manifest: Mapping[str, Any], *keys: str | int) -> Markup:
+def number_at(document: Mapping[str, Any], *keys: str | int) -> Markup:
     """A number of the manifest with its path and raw value, for whoever checks the page; a dash
     where it has none.
     """
-    value: Any = manifest
+    value: Any = document
     for key in keys:
         if isinstance(value, list) and isinstance(key, int):
             value = value[key]
@@ -201,20 +203,20 @@ def bar(*parts: tuple[float, str]) -> Markup:
     return Markup(head) + Markup("").join(drawn) + Markup("</svg>")  # noqa: S704 - written here
 
 
-def _failed(checks: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
+def _failed(checks: Sequence[CheckEntry]) -> list[tuple[int, CheckEntry]]:
     """Failed checks with their places in the manifest, the critical ones first."""
-    numbered = [(number, check) for number, check in enumerate(checks) if not check["passed"]]
-    return sorted(numbered, key=lambda each: (each[1]["severity"] != "critical", each[0]))
+    numbered = [(number, check) for number, check in enumerate(checks) if not check.passed]
+    return sorted(numbered, key=lambda each: (each[1].severity != "critical", each[0]))
 
 
-def _coverage(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
-    values = manifest["counts"]["values"][name]
-    return {"name": name, "before": values.get("record", 0), "after": known(values)}
+def _coverage(counts: Counts, name: str) -> dict[str, Any]:
+    given = counts.values[name].get("record", 0)
+    return {"name": name, "before": given, "after": counts.known(name)}
 
 
-def _sources(manifest: Mapping[str, Any]) -> list[str]:
-    """Who gave values, besides the source."""
-    every = {source for values in manifest["counts"]["values"].values() for source in values}
+def _sources(counts: Counts) -> list[str]:
+    """Who gave values, besides the catalog."""
+    every = {source for values in counts.values.values() for source in values}
     return sorted(
         source for source in every if source != "record" and not source.startswith(UNKNOWN)
     )

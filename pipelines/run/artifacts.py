@@ -5,9 +5,8 @@ It never costs a snapshot: what fails is a warning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -17,8 +16,7 @@ from pipelines.monitoring.openmetrics import METRICS, exposition
 from pipelines.report import write_run_report
 from pipelines.report.data_docs import DATA_DOCS, data_docs_page
 from pipelines.snapshots.layout import is_local
-
-Manifest = Mapping[str, Any]
+from pipelines.snapshots.manifest import Manifest
 
 
 def write_beside(snapshot: str, manifest: Manifest, plan: Plan, earlier: str | None) -> list[str]:

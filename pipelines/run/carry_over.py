@@ -10,9 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
@@ -23,7 +21,7 @@ from pipelines.run.manifest import chosen_encoders
 from pipelines.run.versions import DESCRIPTION, asked_of, shape_of
 from pipelines.run.work import POOL, Carry, Delta
 from pipelines.snapshots.layout import RunDirs
-from pipelines.snapshots.published import PublishedSnapshot
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import DELETED
 from schemas.expectations import derive_checks
 from schemas.template import Template
@@ -48,7 +46,7 @@ STATISTICS = "statistics.json"
 
 
 def take_over_files(
-    earlier: PublishedSnapshot, buckets: Collection[int], snapshot: str
+    earlier: Snapshot, buckets: Collection[int], snapshot: str
 ) -> list[BucketReport]:
     """Give the new snapshot these buckets' files: as hard links where the disk allows it, else as
     copies.
@@ -63,12 +61,9 @@ def take_over_files(
     return taken
 
 
-def take_over_probes(earlier: PublishedSnapshot, snapshot: str) -> list[ProbeReport]:
+def take_over_probes(earlier: Snapshot, snapshot: str) -> list[ProbeReport]:
     """Give the new snapshot the earlier one's probes; their reports name the copies."""
-    reports = [
-        msgspec.convert(row, ProbeReport, strict=False)
-        for row in earlier.manifest.get("probes", ())
-    ]
+    reports = earlier.manifest.probes
     moved = [
         replace(report, path=f"{snapshot}/{FOLDER}/{_name(report.path)}", reused=True)
         for report in reports
@@ -94,9 +89,9 @@ def keep_pool(dirs: RunDirs) -> list[str]:
     return sorted(kept.values())
 
 
-def take_over_pool(earlier: PublishedSnapshot, snapshot: str) -> list[SpoolRef]:
+def take_over_pool(earlier: Snapshot, snapshot: str) -> list[SpoolRef]:
     """Give the new snapshot the earlier one's; where they lie now."""
-    names = earlier.manifest.get(POOL, [])
+    names = earlier.manifest.pool
     _copy((f"{earlier.path}/{POOL}/{name}", f"{snapshot}/{POOL}/{name}") for name in names)
     return [
         (f"{snapshot}/{POOL}/{name}", int(name.removesuffix(".arrow").rsplit("-", 1)[1]))
@@ -104,13 +99,11 @@ def take_over_pool(earlier: PublishedSnapshot, snapshot: str) -> list[SpoolRef]:
     ]
 
 
-def earlier_probes(earlier: PublishedSnapshot) -> dict[str, EarlierProbe]:
+def earlier_probes(earlier: Snapshot) -> dict[str, EarlierProbe]:
     """The snapshot's probes by attribute, for training to see whether they still fit."""
-    reports = [
-        msgspec.convert(row, ProbeReport, strict=False)
-        for row in earlier.manifest.get("probes", ())
+    placed = [
+        replace(report, path=f"{earlier.path}/{report.path}") for report in earlier.manifest.probes
     ]
-    placed = [replace(report, path=f"{earlier.path}/{report.path}") for report in reports]
     return {
         report.attribute: EarlierProbe(report.stored, report.key, report.labels)
         for report in placed
@@ -119,7 +112,7 @@ def earlier_probes(earlier: PublishedSnapshot) -> dict[str, EarlierProbe]:
 
 def reused_answers(
     plan: Plan,
-    earlier: PublishedSnapshot,
+    earlier: Snapshot,
     buckets: Iterable[int] | None,
     ask_again: Collection[str] | None = None,
     whole: bool = False,
@@ -130,7 +123,7 @@ def reused_answers(
     ask_again: attributes whose answers are not taken over; whole: all is, however it would be asked
     today.
     """
-    asked, before = asked_of(plan), earlier.manifest.get("asked", {})
+    asked, before = asked_of(plan), earlier.manifest.asked
     # Where no language model is asked any more, nothing better will come.
     whole = whole or (plan.config.reuse.keep_old and not plan.asks_model)
     same = {name for name, key in asked.items() if before.get(name) == key} - set(ask_again or ())
@@ -152,23 +145,21 @@ def reused_answers(
     return Carry(config, earlier.files_of("items", buckets))
 
 
-def earlier_rows(plan: Plan, earlier: PublishedSnapshot) -> EarlierRows | None:
+def earlier_rows(plan: Plan, earlier: Snapshot) -> EarlierRows | None:
     """The snapshot's rows, if items lie in the buckets that they will lie in."""
-    if earlier.manifest["buckets"] != plan.buckets:
+    if earlier.manifest.buckets != plan.buckets:
         return None
     files = {
         report.bucket: {file.table: file for file in report.files} for report in earlier.reports
     }
-    same_encoder = (
-        earlier.manifest.get("shape", {}).get("text encoder") == shape_of(plan)["text encoder"]
-    )
+    same_encoder = earlier.manifest.shape.get("text encoder") == shape_of(plan)["text encoder"]
     return EarlierRows(earlier.path, files, same_encoder)
 
 
 def keep_deleted(
     plan: Plan,
     info: RunInfo,
-    earlier: PublishedSnapshot,
+    earlier: Snapshot,
     delta: Delta | None,
     reports: Sequence[BucketReport],
     dirs: RunDirs,
@@ -189,13 +180,13 @@ def keep_deleted(
 
 
 def _gone_since(
-    plan: Plan, earlier: PublishedSnapshot, reports: Sequence[BucketReport], dirs: RunDirs
+    plan: Plan, earlier: Snapshot, reports: Sequence[BucketReport], dirs: RunDirs
 ) -> pa.Table:
     """item_id and bucket of earlier items, deleted or not, that no record of a whole new snapshot
     belongs to.
     """
     records = earlier.records(earlier.damaged_buckets())
-    if earlier.manifest["versions"].get("template") != plan.template.name:
+    if earlier.manifest.versions.get("template") != plan.template.name:
         return records.slice(0, 0)
     files = [file for report in reports for file in report.files if file.table == "records"]
     ids = []
@@ -214,32 +205,32 @@ def _gone_since(
     return records.filter(pc.and_(was_item, pc.invert(there)))
 
 
-def checked_before(earlier: PublishedSnapshot, template: Template) -> Checked:
+def checked_before(earlier: Snapshot, template: Template) -> Checked:
     """What the gate found of the snapshot, by its manifest.
 
     Raises KeyError where it was checked otherwise.
     """
-    rows = {(row["column"], row["check"]): row for row in earlier.manifest["checks"]}
+    entries = {(entry.column, entry.check): entry for entry in earlier.manifest.checks}
     results = []
     for check in derive_checks(template):
         if check.frame != "run":
-            row = rows[f"{check.frame}.{check.column}", check.meaning]
-            results.append(CheckResult(check, row["values"], row["unexpected"]))
-    counts: dict[str, Any] = earlier.manifest["counts"]
+            entry = entries[f"{check.frame}.{check.column}", check.meaning]
+            results.append(CheckResult(check, entry.values, entry.unexpected))
+    counts = earlier.manifest.counts
     by_input = {
-        "catalog": counts["quarantined"],
-        "image-table": counts["image_rows_quarantined"],
-        "model-answer": counts["answers_quarantined"],
+        "catalog": counts.quarantined,
+        "image-table": counts.image_rows_quarantined,
+        "model-answer": counts.answers_quarantined,
     }
     return results, Found(
-        counts["items"],
+        counts.items,
         {kind: Counter(reasons) for kind, reasons in by_input.items() if reasons},
-        deleted=counts["items_deleted"],
+        deleted=counts.items_deleted,
         distributions=compared_of(earlier).distributions,
     )
 
 
-def compared_of(earlier: PublishedSnapshot) -> Compared:
+def compared_of(earlier: Snapshot) -> Compared:
     """What a snapshot is compared by.
 
     Raises KeyError where it does not say, as those of earlier versions.

@@ -1,17 +1,15 @@
-"""How a run ends: entries of the manifest, drift, gate, publication."""
+"""How a run ends: what it wrote is counted, compared with the snapshot before, and gated."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import Any
 
 import msgspec
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.configuration.config import Plan
-from pipelines.run.accounting import Account, add_up
+from pipelines.run.accounting import add_up, run_row
 from pipelines.run.carry_over import (
     STATISTICS,
     checked_before,
@@ -20,14 +18,15 @@ from pipelines.run.carry_over import (
     keep_pool,
     take_over_files,
 )
-from pipelines.run.manifest import build_manifest, chosen_encoders
+from pipelines.run.manifest import Ancestry, Results, build_manifest, chosen_encoders
 from pipelines.run.start import RunState
 from pipelines.run.versions import asked_of, shape_of
-from pipelines.run.work import POOL, Delta
+from pipelines.run.work import Delta
 from pipelines.snapshots.layout import RunDirs
-from pipelines.snapshots.published import BUCKETS, PublishedSnapshot
+from pipelines.snapshots.manifest import Counts, Manifest
+from pipelines.snapshots.snapshot import BUCKETS, Snapshot
 from transforms.describe.budget import Usage
-from transforms.probes.report import ProbeReport, as_row
+from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.readers import SplitReport
 from transforms.runtime.reports import read_reports, write_json
 from transforms.tables.write import BucketReport
@@ -45,11 +44,13 @@ from transforms.validation.gate import (
 
 
 def conclude(
-    state: RunState, dirs: RunDirs, delta: Delta | None, stages: dict[str, dict[str, int]]
-) -> dict[str, Any]:
-    """Close the account of a run whose stages are done, gate what it wrote, and say so in a
-    manifest.
-    """
+    state: RunState,
+    dirs: RunDirs,
+    delta: Delta | None,
+    stages: dict[str, dict[str, int]],
+    distributions: dict[str, dict[str, dict[str, int]]],
+) -> Manifest:
+    """Count what a run has written, gate it, and return the manifest that says how both went."""
     plan, earlier = state.plan, state.earlier
     splits = read_reports(f"{dirs.reports}/splits.json", SplitReport)
     buckets = read_reports(f"{dirs.reports}/buckets.json", BucketReport)
@@ -67,26 +68,27 @@ def conclude(
         )
         table_checks, found = _check_what_changed(plan, earlier, delta, dirs, buckets)
         if state.selection.is_partial:  # the rest is what it was, whatever the catalog holds by now
-            splits = [
-                msgspec.convert(row, SplitReport, strict=False)
-                for row in earlier.manifest["inputs"]
-            ]
-    account = add_up(splits, buckets, found, usages)
-    drifted, compared_with = _drift(state, dirs, account, found)
-    checks = [*check_run(plan.template, account.as_row(), found), *drifted, *table_checks]
+            splits = earlier.manifest.inputs
+    counts = add_up(splits, buckets, found, usages)
+    drift_checks, compared_with = _drift(state, dirs, counts, found)
+    checks = [*check_run(plan.template, run_row(counts), found), *drift_checks, *table_checks]
     stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
-    published = not any(check.refuses for check in checks)
     write_json(f"{dirs.snapshot}/{BUCKETS}", buckets)
-    learnt = {
-        "probes": [as_row(report) for report in probes],
-        "reference": [asdict(split) for split in reference],
-    }
-    manifest = build_manifest(plan, state.info, account, splits, buckets, checks, stages, published)
-    return manifest | learnt | _reuse(state, dirs, delta) | {"compared_with": compared_with}
+    results = Results(
+        counts,
+        splits,
+        reference,
+        buckets,
+        checks,
+        [below_snapshot(report) for report in probes],
+        stages,
+        distributions,
+    )
+    return build_manifest(plan, state.info, results, _ancestry(state, dirs, delta, compared_with))
 
 
 def _drift(
-    state: RunState, dirs: RunDirs, account: Account, found: Found
+    state: RunState, dirs: RunDirs, counts: Counts, found: Found
 ) -> tuple[list[CheckResult], str | None]:
     """How far the snapshot is from the last one, and which that is; None where there is none to
     compare with.
@@ -94,12 +96,12 @@ def _drift(
     plan, earlier = state.plan, state.earlier
     now = Compared(
         found.distributions,
-        account.records_quarantined / max(1, account.records_in),
+        counts.records_quarantined / max(1, counts.records_in),
         _entries(plan),
         chosen_encoders(plan).models,
     )
     write_json(f"{dirs.snapshot}/{STATISTICS}", now.as_row())
-    if earlier is None or earlier.manifest["versions"].get("template") != plan.template.name:
+    if earlier is None or earlier.manifest.versions.get("template") != plan.template.name:
         return [], None
     try:
         before = compared_of(earlier)
@@ -126,16 +128,15 @@ def _entries(plan: Plan) -> dict[str, str]:
 
 def _pool(state: RunState, dirs: RunDirs, delta: Delta | None) -> list[str]:
     if delta is not None and state.earlier is not None:
-        names: list[str] = state.earlier.manifest.get(POOL, [])
-        return names
+        return state.earlier.manifest.pool
     return keep_pool(dirs) if state.plan.asks_model else []
 
 
-def _trusted(dirs: RunDirs) -> Any:
+def _trusted(dirs: RunDirs) -> list[tuple[str, str]]:
     with FileSystems.open(
         f"{dirs.reports}/trusted.json", compression_type=CompressionTypes.UNCOMPRESSED
     ) as file:
-        return msgspec.json.decode(file.read())
+        return msgspec.json.decode(file.read(), type=list[tuple[str, str]])
 
 
 def _number(report: BucketReport) -> int:
@@ -143,7 +144,7 @@ def _number(report: BucketReport) -> int:
 
 
 def _check_what_changed(
-    plan: Plan, earlier: PublishedSnapshot, delta: Delta, dirs: RunDirs, buckets: list[BucketReport]
+    plan: Plan, earlier: Snapshot, delta: Delta, dirs: RunDirs, buckets: list[BucketReport]
 ) -> Checked:
     """The gate's checks over the buckets that were written; of the others it is known how they
     went.
@@ -163,28 +164,28 @@ def _check_what_changed(
     return check_tables(dirs.snapshot, plan.template, buckets, plan.buckets)
 
 
-def _reuse(state: RunState, dirs: RunDirs, delta: Delta | None) -> dict[str, Any]:
-    """What the manifest says of how the snapshot rests on an earlier one."""
+def _ancestry(
+    state: RunState, dirs: RunDirs, delta: Delta | None, compared_with: str | None
+) -> Ancestry:
+    """Return how the snapshot rests on the earlier one."""
     earlier, plan = state.earlier, state.plan
-    partly = delta is not None and earlier is not None and state.selection.is_partial
-    if partly and earlier is not None:  # most rows are what another configuration made
-        shape, asked = earlier.manifest["shape"], earlier.manifest["asked"]
-    else:
-        shape, asked = shape_of(plan), asked_of(plan)
-    moved = 0
+    shape, asked, since_full = shape_of(plan), asked_of(plan), 0
     if delta is not None and earlier is not None:
-        moved = earlier.manifest["since_full"] + sum(
+        if state.selection.is_partial:  # most rows are what another configuration made
+            shape, asked = earlier.manifest.shape, earlier.manifest.asked
+        since_full = earlier.manifest.since_full + sum(
             delta.counts[each] for each in ("new", "changed", "deleted")
         )
-    return {
-        "command": state.selection.command,
-        "based_on": None if earlier is None else earlier.run_id,
-        "made_anew_because": state.because,
-        "records": None if delta is None else delta.counts,
-        "buckets_written": plan.buckets if delta is None else len(delta.numbers),
-        "since_full": moved,
-        POOL: _pool(state, dirs, delta),
-        "trusted_comparisons": _trusted(dirs) if delta is None else sorted(delta.trusted),
-        "shape": shape,
-        "asked": asked,
-    }
+    return Ancestry(
+        command=state.selection.command,
+        based_on=None if earlier is None else earlier.run_id,
+        made_anew_because=state.because,
+        records=None if delta is None else delta.counts,
+        buckets_written=plan.buckets if delta is None else len(delta.numbers),
+        since_full=since_full,
+        pool=_pool(state, dirs, delta),
+        trusted_comparisons=_trusted(dirs) if delta is None else sorted(delta.trusted),
+        shape=shape,
+        asked=asked,
+        compared_with=compared_with,
+    )

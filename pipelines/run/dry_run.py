@@ -11,7 +11,6 @@ import datetime as dt
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 from apache_beam.io.filesystem import CompressionTypes
@@ -28,7 +27,7 @@ from pipelines.run.start import RunState, begin
 from pipelines.run.work import Delta
 from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
-from pipelines.snapshots.published import PublishedSnapshot
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import ImageRef
 from transforms.describe.budget import Usage
 from transforms.models import build_chat_model
@@ -108,27 +107,28 @@ def forecast(
             layout.remove_work()
 
 
-def rates_of(plan: Plan, earlier: PublishedSnapshot | None) -> Rates:
+def rates_of(plan: Plan, earlier: Snapshot | None) -> Rates:
     """What calls took in the run that made a snapshot, if it asked the same model."""
     used = _calls_of(plan, earlier)
     if not used:
         return Rates()
     return Rates(
-        prompt_share=used["prompt_tokens"] / max(1, used["reckoned_tokens"]),
-        image_share=used["image_tokens"] / max(1, used["prompt_tokens"]),
-        completion_tokens=used["completion_tokens"] / used["calls"],
+        prompt_share=used.prompt_tokens / max(1, used.reckoned_tokens),
+        image_share=used.image_tokens / max(1, used.prompt_tokens),
+        completion_tokens=used.completion_tokens / used.calls,
     )
 
 
-def _calls_of(plan: Plan, earlier: PublishedSnapshot | None) -> Mapping[str, Any]:
-    """The usage in the snapshot's manifest, empty if it cannot tell what calls of this plan's model
-    take.
+def _calls_of(plan: Plan, earlier: Snapshot | None) -> Usage | None:
+    """Return the usage in the snapshot's manifest.
+
+    None if it cannot tell what calls of this plan's model take.
     """
     if earlier is None or not plan.asks_model:
-        return {}
-    used: Mapping[str, Any] = earlier.manifest["counts"]["described"]
-    same = earlier.manifest["versions"].get("describe_model") == build_chat_model(plan.models).model
-    return used if same and used["calls"] and used.get("reckoned_tokens") else {}
+        return None
+    used = earlier.manifest.counts.described
+    same = earlier.manifest.versions.get("describe_model") == build_chat_model(plan.models).model
+    return used if same and used.calls and used.reckoned_tokens else None
 
 
 def _told(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Forecast:
@@ -195,28 +195,20 @@ def _cost(plan: Plan, usage: Usage) -> float | None:
     return prices.cost(usage.prompt_tokens, usage.image_tokens, usage.completion_tokens)
 
 
-def _seconds(
-    plan: Plan, earlier: PublishedSnapshot | None, to_make: int, calls: int
-) -> float | None:
+def _seconds(plan: Plan, earlier: Snapshot | None, to_make: int, calls: int) -> float | None:
     """By the last run: what it took besides its stages, its stages by items made, and its calls by
     calls.
     """
     if earlier is None:
         return None
     manifest = earlier.manifest
-    used, records = manifest["counts"]["described"], manifest.get("records")
-    if calls and not used["calls"]:
+    used, records = manifest.counts.described, manifest.records
+    if calls and not used.calls:
         return None
-    made = (
-        manifest["counts"]["records_in"]
-        if records is None
-        else sum(records[each] for each in _MOVED)
-    )
+    made = manifest.counts.records_in if records is None else sum(records[each] for each in _MOVED)
     work_secs = (
-        sum(stage.get("msecs", 0) for stage in manifest["stages"].values())
-        / 1000
-        / manifest["workers"]
+        sum(stage.get("msecs", 0) for stage in manifest.stages.values()) / 1000 / manifest.workers
     )
-    call_secs = used["seconds"] / max(1, used["calls"]) / plan.config.models.chat.max_inflight
-    rest_secs = max(0.0, manifest["seconds"] - work_secs - call_secs * used["calls"])
+    call_secs = used.seconds / max(1, used.calls) / plan.config.models.chat.max_inflight
+    rest_secs = max(0.0, manifest.seconds - work_secs - call_secs * used.calls)
     return rest_secs + work_secs * to_make / max(1, made) + call_secs * calls

@@ -5,10 +5,9 @@ published.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
@@ -34,9 +33,10 @@ from pipelines.run.scan import Selection, find_delta
 from pipelines.run.start import RunState, begin, outgrown
 from pipelines.run.work import Delta
 from pipelines.snapshots.history import prune, remove_leftovers
-from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
+from pipelines.snapshots.layout import MANIFEST, Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
-from pipelines.snapshots.published import PublishedSnapshot
+from pipelines.snapshots.manifest import Manifest
+from pipelines.snapshots.snapshot import Snapshot
 
 # So few items are made, and so much is looked through, before a second process has loaded its
 # libraries.
@@ -51,7 +51,7 @@ class Outcome:
     """
 
     published: bool
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     manifest_path: str
     warnings: tuple[str, ...] = ()
     unchanged: bool = False
@@ -108,7 +108,7 @@ def _run(
         if delta is not None and delta.is_empty and state.earlier is not None:
             layout.remove_snapshot()
             return _nothing_new(state, state.earlier, delta)
-        manifest = conclude(state, dirs, delta, made.stages) | {"distributions": made.distributions}
+        manifest = conclude(state, dirs, delta, made.stages, made.distributions)
         before = None if state.earlier is None else state.earlier.path
         beside = write_beside(layout.snapshot, manifest, state.plan, before)
         # Last of all: a folder without it is no snapshot.
@@ -120,9 +120,9 @@ def _run(
     finally:
         layout.keep_work() if keep_work else layout.remove_work()
     notes = () if delta is None else delta.notes
-    warnings = layout.publish() if manifest["published"] else []
+    warnings = layout.publish() if manifest.published else []
     return Outcome(
-        manifest["published"], manifest, path, (*state.warnings, *notes, *beside, *warnings)
+        manifest.published, manifest, path, (*state.warnings, *notes, *beside, *warnings)
     )
 
 
@@ -183,6 +183,6 @@ def make(state: RunState, dirs: RunDirs, options: PipelineOptions) -> Made:
     return Made(delta, stage_metrics(result), stage_distributions(result))
 
 
-def _nothing_new(state: RunState, earlier: PublishedSnapshot, delta: Delta) -> Outcome:
-    path = f"{earlier.path}/manifest.json"
+def _nothing_new(state: RunState, earlier: Snapshot, delta: Delta) -> Outcome:
+    path = FileSystems.join(earlier.path, MANIFEST)
     return Outcome(True, earlier.manifest, path, (*state.warnings, *delta.notes), unchanged=True)

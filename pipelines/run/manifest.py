@@ -1,5 +1,6 @@
-"""What a run says of itself: in every Parquet file's metadata, and in the manifest beside the
-tables.
+"""What a run records of itself: the metadata of every Parquet file, and the manifest.
+
+The structure of the manifest is in pipelines/snapshots/manifest.py, here it is filled.
 """
 
 from __future__ import annotations
@@ -7,12 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import TypedDict
 
 from pipelines.configuration.config import Plan
-from pipelines.run.accounting import Account, data_files
+from pipelines.run.accounting import data_files
+from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
 from transforms.models import (
     build_chat_model,
     build_image_encoder,
@@ -20,12 +22,11 @@ from transforms.models import (
     build_text_encoder,
 )
 from transforms.models.contract import ImageEncoder, TextEncoder
+from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
 from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.write import BucketReport
 from transforms.validation.gate import CheckResult
-
-MANIFEST_VERSION = 2
 
 
 def chosen_encoders(plan: Plan) -> Encoders:
@@ -68,58 +69,77 @@ def _described_by(plan: Plan) -> dict[str, str]:
     }
 
 
-def build_manifest(
-    plan: Plan,
-    info: RunInfo,
-    account: Account,
-    splits: Sequence[SplitReport],
-    buckets: Sequence[BucketReport],
-    checks: Sequence[CheckResult],
-    stages: dict[str, dict[str, int]],
-    published: bool,
-) -> dict[str, Any]:
-    """Everything that shaped the snapshot and everything that it holds."""
+@dataclass(frozen=True)
+class Results:
+    """What a run counted and checked. checks: of the gate; the rest as in Manifest."""
+
+    counts: Counts
+    inputs: Sequence[SplitReport]
+    reference: Sequence[SplitReport]
+    buckets: Sequence[BucketReport]
+    checks: Sequence[CheckResult]
+    probes: Sequence[ProbeReport]
+    stages: dict[str, dict[str, int]]
+    distributions: dict[str, dict[str, dict[str, int]]]
+
+
+class Ancestry(TypedDict):
+    """How a snapshot rests on an earlier one: fields of Manifest."""
+
+    command: str
+    based_on: str | None
+    made_anew_because: list[str]
+    records: dict[str, int] | None
+    buckets_written: int
+    since_full: int
+    pool: list[str]
+    trusted_comparisons: list[tuple[str, str]]
+    shape: dict[str, str]
+    asked: dict[str, str]
+    compared_with: str | None
+
+
+def build_manifest(plan: Plan, info: RunInfo, results: Results, ancestry: Ancestry) -> Manifest:
+    """Return the manifest of a run that ends now; it is published if no check refuses."""
     finished = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    return {
-        "manifest_version": MANIFEST_VERSION,
-        "run_id": info.run_id,
-        "published": published,
-        "started": info.started,
-        "finished": finished,
-        "seconds": (finished - info.started).total_seconds(),
-        "versions": {**info.metadata, **_versions()},
-        "options": dict(plan.config.options),
-        "inputs": [asdict(split) for split in splits],
-        "unmapped_columns": plan.unmapped_columns(),
-        "workers": plan.workers,
-        "buckets": plan.buckets,
-        "counts": {
-            **asdict(account),
-            "records_quarantined": account.records_quarantined,
-            "unaccounted": account.unaccounted,
-            "unaccounted_image_rows": account.unaccounted_image_rows,
-        },
-        "stages": stages,
-        "checks": [
-            {
-                "id": check.check.kind,
-                "check": check.check.meaning,
-                "column": f"{check.check.frame}.{check.check.column}",
-                "severity": check.check.severity,
-                "expectation": check.check.expectation,
-                "expected": {
-                    name: value for name, value in check.check.arguments.items() if name != "column"
-                },
-                "passed": check.passed,
-                "values": check.values,
-                "unexpected": check.unexpected,
-                "examples": [str(example) for example in check.examples],
-                "fix": check.check.fix,
-            }
-            for check in checks
-        ],
-        "files": [asdict(file) for file in data_files(buckets)],
-    }
+    return Manifest(
+        run_id=info.run_id,
+        published=not any(check.refuses for check in results.checks),
+        started=info.started,
+        finished=finished,
+        seconds=(finished - info.started).total_seconds(),
+        versions={**info.metadata, **_versions()},
+        options=dict(plan.config.options),
+        inputs=list(results.inputs),
+        unmapped_columns=plan.unmapped_columns(),
+        workers=plan.workers,
+        buckets=plan.buckets,
+        counts=results.counts,
+        stages=results.stages,
+        checks=[_entry(result) for result in results.checks],
+        files=data_files(results.buckets),
+        probes=list(results.probes),
+        reference=list(results.reference),
+        distributions=results.distributions,
+        **ancestry,
+    )
+
+
+def _entry(result: CheckResult) -> CheckEntry:
+    check = result.check
+    return CheckEntry(
+        id=check.kind,
+        check=check.meaning,
+        column=f"{check.frame}.{check.column}",
+        severity=check.severity,
+        expectation=check.expectation,
+        expected={name: value for name, value in check.arguments.items() if name != "column"},
+        passed=result.passed,
+        values=result.values,
+        unexpected=result.unexpected,
+        examples=[str(example) for example in result.examples],
+        fix=check.fix,
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -24,7 +24,7 @@ from pipelines.configuration.config import Plan
 from pipelines.configuration.runners import new_pipeline
 from pipelines.run.work import Delta, Refs
 from pipelines.snapshots.layout import RunDirs
-from pipelines.snapshots.published import PublishedSnapshot
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import Reject
 from schemas.table_specs import tables_of_encoder
 from transforms.images.files import versions_of
@@ -68,7 +68,7 @@ class Selection:
 
 def find_delta(
     plan: Plan,
-    earlier: PublishedSnapshot,
+    earlier: Snapshot,
     dirs: RunDirs,
     run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
@@ -110,9 +110,7 @@ def find_delta(
         drops,
         frozenset() if selection.embed else tables_of_encoder("text"),
     )
-    trusted = frozenset(
-        (reason, field) for reason, field in earlier.manifest["trusted_comparisons"]
-    )
+    trusted = frozenset((reason, field) for reason, field in earlier.manifest.trusted_comparisons)
     return Delta(
         scanned.refs,
         scanned.splits,
@@ -126,7 +124,7 @@ def find_delta(
     )
 
 
-def quarantined_keys(earlier: PublishedSnapshot, reasons: Collection[str]) -> Keys:
+def quarantined_keys(earlier: Snapshot, reasons: Collection[str]) -> Keys:
     """Sorted keys of the records that are in quarantine for one of these reasons."""
     keys = []
     for file in earlier.files_of("quarantine"):
@@ -154,9 +152,7 @@ def _left(past: PreviousRecords, selection: Selection) -> list[str]:
     return [f"{left:,} records were not made anew: {told}"] if left else []
 
 
-def changed_pictures(
-    plan: Plan, earlier: PublishedSnapshot, without: Mapping[int, str]
-) -> set[str]:
+def changed_pictures(plan: Plan, earlier: Snapshot, without: Mapping[int, str]) -> set[str]:
     """Items of which a picture file is not the one that was read; versions are compared, not
     contents.
     """
@@ -180,7 +176,7 @@ class _Scanned:
 def _read_part(
     plan: Plan,
     past: PreviousRecords,
-    earlier: PublishedSnapshot,
+    earlier: Snapshot,
     dirs: RunDirs,
     run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
@@ -210,7 +206,7 @@ def _read_part(
 
 
 def _replay(
-    pipeline: beam.Pipeline, plan: Plan, earlier: PublishedSnapshot, dirs: RunDirs, known: KnownFile
+    pipeline: beam.Pipeline, plan: Plan, earlier: Snapshot, dirs: RunDirs, known: KnownFile
 ) -> ReadOutputs:
     replay = ReplayQuarantine(
         earlier.files_of("quarantine"),

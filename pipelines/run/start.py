@@ -11,7 +11,7 @@ from pipelines.run.manifest import table_metadata
 from pipelines.run.scan import Selection
 from pipelines.run.versions import shape_of
 from pipelines.snapshots.layout import Layout
-from pipelines.snapshots.published import PublishedSnapshot, UnusableSnapshotError, read_published
+from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
 from schemas.table_specs import TABLES
 from transforms.tables.build import RunInfo
 
@@ -29,7 +29,7 @@ class RunState:
     plan: Plan
     layout: Layout
     info: RunInfo
-    earlier: PublishedSnapshot | None
+    earlier: Snapshot | None
     selection: Selection
     because: list[str]
     warnings: list[str]
@@ -44,8 +44,8 @@ def begin(
         earlier = read_published(plan.config.output)
     except UnusableSnapshotError as error:
         warnings.append(f"{error}; everything is made anew")
-    if earlier is not None and dt.datetime.fromisoformat(earlier.manifest["started"]) > started:
-        then = earlier.manifest["started"]
+    if earlier is not None and earlier.manifest.started > started:
+        then = f"{earlier.manifest.started:%Y-%m-%dT%H:%M:%SZ}"
         warnings.append(
             f"this machine's clock says {started:%Y-%m-%dT%H:%M:%SZ}, the last run began at "
             f"{then}; set it"
@@ -54,7 +54,7 @@ def begin(
     if earlier is not None:
         because = [] if selection.is_partial else why_anew(plan, earlier)
         if not _needs_other_buckets(plan, earlier):  # items stay in the buckets that they are in
-            plan = replace(plan, buckets=earlier.manifest["buckets"])
+            plan = replace(plan, buckets=earlier.manifest.buckets)
     return RunState(
         plan,
         layout,
@@ -66,34 +66,34 @@ def begin(
     )
 
 
-def why_anew(plan: Plan, earlier: PublishedSnapshot) -> list[str]:
+def why_anew(plan: Plan, earlier: Snapshot) -> list[str]:
     """Why a run cannot go on from a snapshot and makes everything anew; empty when it can."""
     if plan.config.reuse.full:
         return ["--full was given"]
-    shape, before = shape_of(plan), earlier.manifest.get("shape", {})
+    shape, before = shape_of(plan), earlier.manifest.shape
     because = [f"{part} changed" for part in shape if before.get(part) != shape[part]]
     if _needs_other_buckets(plan, earlier):
-        because.append(f"{plan.buckets} buckets instead of {earlier.manifest['buckets']}")
+        because.append(f"{plan.buckets} buckets instead of {earlier.manifest.buckets}")
     because += [f"table {name} is new" for name in TABLES if name not in earlier.tables]
     because += [f"table {name} is gone" for name in sorted(earlier.tables - TABLES.keys())]
     return because + outgrown(plan, earlier, {})
 
 
-def _needs_other_buckets(plan: Plan, earlier: PublishedSnapshot) -> bool:
-    had = earlier.manifest["buckets"]
+def _needs_other_buckets(plan: Plan, earlier: Snapshot) -> bool:
+    had = earlier.manifest.buckets
     return (
         bool(plan.config.buckets and plan.config.buckets != had) or plan.buckets > MAX_GROWTH * had
     )
 
 
-def outgrown(plan: Plan, earlier: PublishedSnapshot, counts: Mapping[str, int]) -> list[str]:
+def outgrown(plan: Plan, earlier: Snapshot, counts: Mapping[str, int]) -> list[str]:
     """Why what is learnt of all items has to be learnt again: too many came, went or changed since
     it was.
     """
-    moved = earlier.manifest["since_full"] + sum(
+    moved = earlier.manifest.since_full + sum(
         counts.get(each, 0) for each in ("new", "changed", "deleted")
     )
-    items = max(1, earlier.manifest["counts"]["items"])
+    items = max(1, earlier.manifest.counts.items)
     if moved <= plan.config.reuse.refresh_share * items:
         return []
     return [

@@ -1,7 +1,7 @@
 """What differs between two snapshots: records and values added, changed and removed, by attribute
 and source.
 
-(SnapshotInfo, SnapshotInfo) → Difference. Columnar, a bucket at a time; files that both share are
+(Snapshot, Snapshot) → Difference. Columnar, a bucket at a time; files that both share are
 not opened.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.snapshots.history import SnapshotInfo
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import MODEL_ANSWER
 from schemas.tables import PROVENANCE_SUFFIX
 from transforms.runtime.buckets import bucket_of
@@ -85,7 +85,7 @@ class Difference:
         return not (self.items.total() or any(reasons for reasons in self.quarantine.values()))
 
 
-def diff(before: SnapshotInfo, after: SnapshotInfo, max_examples: int = 3) -> Difference:
+def diff(before: Snapshot, after: Snapshot, max_examples: int = 3) -> Difference:
     """Compare two snapshots; max_examples: of each kind and attribute. Raises DamagedFileError."""
     found = Difference(before.run_id, after.run_id)
     for old, new in _pairs(before, after, "items"):
@@ -100,12 +100,10 @@ def diff(before: SnapshotInfo, after: SnapshotInfo, max_examples: int = 3) -> Di
     return found
 
 
-def _pairs(
-    before: SnapshotInfo, after: SnapshotInfo, table: str
-) -> Iterator[tuple[pa.Table, pa.Table]]:
+def _pairs(before: Snapshot, after: Snapshot, table: str) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The rows of both sides that have to be compared, a bucket at a time."""
     olds, news = _files(before, table), _files(after, table)
-    if before.manifest["buckets"] == after.manifest["buckets"]:
+    if before.manifest.buckets == after.manifest.buckets:
         for path in sorted(olds.keys() | news.keys()):
             old, new = olds.get(path), news.get(path)
             if old is None or new is None or old.digest != new.digest:
@@ -117,7 +115,7 @@ def _pairs(
 
 
 def divided_alike(
-    *sides: tuple[SnapshotInfo, Iterable[DataFile]],
+    *sides: tuple[Snapshot, Iterable[DataFile]],
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Rows of equal ids of two snapshots with different numbers of buckets.
 
@@ -125,7 +123,7 @@ def divided_alike(
     these files belong together and are read once. Where that is too much to hold, they are read
     once for each further part of the ids.
     """
-    common = math.gcd(*(info.manifest["buckets"] for info, _ in sides))
+    common = math.gcd(*(info.manifest.buckets for info, _ in sides))
     for part in range(common):
         files = [[file for file in every if _number(file) % common == part] for _, every in sides]
         parts = max(
@@ -143,22 +141,22 @@ def _number(file: DataFile) -> int:
     return int(file.path.rpartition("-")[2].removesuffix(".parquet"))
 
 
-def _files(info: SnapshotInfo, table: str) -> dict[str, DataFile]:
-    return {file.path: file for file in info.files if file.table == table}
+def _files(info: Snapshot, table: str) -> dict[str, DataFile]:
+    return {file.path: file for file in info.files_of(table)}
 
 
-def _table(info: SnapshotInfo, file: DataFile | None) -> pa.Table:
+def _table(info: Snapshot, file: DataFile | None) -> pa.Table:
     return pa.table({}) if file is None else read_parquet(info.path, file)
 
 
-def _whole(info: SnapshotInfo, files: Mapping[str, DataFile]) -> pa.Table:
+def _whole(info: Snapshot, files: Mapping[str, DataFile]) -> pa.Table:
     tables = [
         read_parquet(info.path, file, ["reason", "raw_digest", "input"]) for file in files.values()
     ]
     return pa.concat_tables(tables) if tables else pa.table({})
 
 
-def _part(info: SnapshotInfo, files: Sequence[DataFile], part: int, parts: int) -> pa.Table:
+def _part(info: Snapshot, files: Sequence[DataFile], part: int, parts: int) -> pa.Table:
     """The rows of these files whose ids belong to a part."""
     tables = []
     for file in files:

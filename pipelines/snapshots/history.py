@@ -6,20 +6,26 @@ nothing from others.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.snapshots.layout import KEPT, is_local, point_to, remove_folder
-from pipelines.snapshots.published import MANIFEST, POINTER
-from transforms.runtime.parquet import DamagedFileError, DataFile, read_bytes
+from pipelines.snapshots.layout import (
+    KEPT,
+    MANIFEST,
+    POINTER,
+    SNAPSHOTS,
+    WORK,
+    is_local,
+    point_to,
+    read_pointer,
+    remove_folder,
+)
+from pipelines.snapshots.manifest import read_manifest
+from pipelines.snapshots.snapshot import Snapshot
 
-SNAPSHOTS, WORK = "snapshots", "_work"
 HALF_WRITTEN = "it has no manifest: half written"
 
 
@@ -31,71 +37,34 @@ class RefusedError(HistoryError):
     """What was asked makes sense, and would do harm; the message says which."""
 
 
-class _Counts(msgspec.Struct):
-    items: int
-    records_quarantined: int
-    values: dict[str, dict[str, int]]
-
-
-class _Told(msgspec.Struct):
-    """What of a manifest nothing here can do without; it may say more."""
-
-    run_id: str
-    published: bool
-    buckets: int
-    counts: _Counts
-    files: list[DataFile]
-
-
 @dataclass(frozen=True, slots=True)
-class SnapshotInfo:
-    """A folder of a snapshot.
-
-    problem: why it is none for readers, empty where it is one; manifest: empty then.
-    """
+class BrokenSnapshot:
+    """A folder below `snapshots/` that is not a snapshot for readers. problem: why not."""
 
     run_id: str
     path: str
     is_current: bool
-    manifest: Mapping[str, Any]
-    problem: str = ""
+    problem: str
 
     @property
     def is_half(self) -> bool:
         """Whether its run never came to the manifest, which is written last."""
         return self.problem == HALF_WRITTEN
 
-    @property
-    def is_published(self) -> bool:
-        return bool(self.manifest.get("published"))
 
-    @property
-    def based_on(self) -> str:
-        """The run that it went on from, or the empty string."""
-        return str(self.manifest.get("based_on") or "")
-
-    @property
-    def filled(self) -> int:
-        """Values that the source did not give."""
-        by_source = [
-            each for values in self.manifest["counts"]["values"].values() for each in values.items()
-        ]
-        return sum(
-            number
-            for source, number in by_source
-            if source != "record" and not source.startswith("unknown:")
-        )
-
-    @property
-    def files(self) -> list[DataFile]:
-        return msgspec.convert(self.manifest["files"], list[DataFile])
+def list_snapshots(output: str) -> list[Snapshot]:
+    """Return the snapshots of an output, oldest first by the time their runs began."""
+    return list_folders(output)[0]
 
 
-def list_snapshots(output: str) -> list[SnapshotInfo]:
-    """All folders below snapshots/, oldest first by the time their runs began, then by run id."""
-    current = current_run(output)
-    found = [_info(output, run_id, current) for run_id in _run_ids(output)]
-    return sorted(found, key=lambda info: (str(info.manifest.get("started", "")), info.run_id))
+def list_folders(output: str) -> tuple[list[Snapshot], list[BrokenSnapshot]]:
+    """Return the snapshots of an output, oldest first, and the folders that are none, by run id."""
+    current, snapshots, broken = current_run(output), [], []
+    for run_id in _folders(FileSystems.join(output, SNAPSHOTS)):
+        path = FileSystems.join(output, SNAPSHOTS, run_id)
+        found = _read_folder(path, run_id, is_current=run_id == current)
+        snapshots.append(found) if isinstance(found, Snapshot) else broken.append(found)
+    return sorted(snapshots, key=lambda each: (each.manifest.started, each.run_id)), broken
 
 
 def current_run(output: str) -> str:
@@ -113,21 +82,19 @@ def pointed_to(output: str) -> str:
 
     Raises HistoryError if it is no use.
     """
-    path = FileSystems.join(output, POINTER)
     try:
-        return str(_read_json(path)["run_id"])
+        pointer = read_pointer(output)
     except Exception as error:  # whatever half a file, or an object store, brings
-        if _is_missing(path):
-            return ""
-        mended = f"`catalog-enrich rollback {output} --to RUN_ID` writes it anew"
         raise HistoryError(
-            f"{path} cannot be read ({type(error).__name__}: {error}); {mended}"
+            f"{FileSystems.join(output, POINTER)} cannot be read ({type(error).__name__}: {error});"
+            f" `catalog-enrich rollback {output} --to RUN_ID` writes it again"
         ) from error
+    return "" if pointer is None else pointer.run_id
 
 
-def published_run(output: str, named: str) -> SnapshotInfo:
+def published_run(output: str, named: str) -> Snapshot:
     """A published snapshot by run id, `current` or `previous`. Raises HistoryError."""
-    infos = [info for info in list_snapshots(output) if info.is_published]
+    infos = [info for info in list_snapshots(output) if info.manifest.published]
     at = {info.run_id: number for number, info in enumerate(infos)}
     current = next((number for number, info in enumerate(infos) if info.is_current), None)
     number = at.get(named)
@@ -148,63 +115,56 @@ def published_run(output: str, named: str) -> SnapshotInfo:
     return infos[number]
 
 
-def named_snapshot(output: str, named: str) -> SnapshotInfo:
+def named_snapshot(output: str, named: str) -> Snapshot:
     """A snapshot to look at: by its folder's path, or of `output` by run id (refused ones too),
     `current`, `previous`.
 
     Raises HistoryError.
     """
+    found: Snapshot | BrokenSnapshot | None
     if "/" in named:
-        info = _info_at(named.rstrip("/"))
+        found = _read_folder(named.rstrip("/"))
     elif not output:
         raise HistoryError(
             f"{named}: name its --output, or write the path of a snapshot's folder (./{named})"
         )
     else:
-        every = {info.run_id: info for info in list_snapshots(output)}
-        info = every[named] if named in every else published_run(output, named)
-    if info.problem:
-        raise HistoryError(f"{info.path} is no snapshot to look at: {info.problem}")
-    return info
+        snapshots, broken = list_folders(output)
+        folders: list[Snapshot | BrokenSnapshot] = [*snapshots, *broken]
+        found = next((each for each in folders if each.run_id == named), None)
+    if found is None:
+        return published_run(output, named)
+    if isinstance(found, BrokenSnapshot):
+        raise HistoryError(f"{found.path} is not a snapshot to look at: {found.problem}")
+    return found
 
 
-def faults_of(info: SnapshotInfo) -> Iterator[str]:
-    """What is wrong with the files that a manifest names."""
-    for file in info.files:
-        try:
-            read_bytes(info.path, file)
-        except DamagedFileError as error:
-            yield str(error)
-        except Exception as error:  # each object store has its own exceptions for what is missing
-            yield f"{file.path} cannot be read ({type(error).__name__})"
-
-
-def roll_back(output: str, named: str = "previous") -> tuple[SnapshotInfo, list[str]]:
+def roll_back(output: str, named: str = "previous") -> tuple[Snapshot, list[str]]:
     """Make an earlier snapshot the current one, if all its files are whole. Gives warnings too.
 
     Raises HistoryError, RefusedError where files are damaged. The caller holds the lock.
     """
     info = published_run(output, named)
-    faults = list(faults_of(info))
+    faults = info.faults()
     if faults:
         shown = "; ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
         raise RefusedError(f"{info.run_id} is not whole, readers keep what they have: {shown}")
     return info, point_to(output, info.run_id)
 
 
-def to_prune(infos: Sequence[SnapshotInfo], keep: int) -> list[SnapshotInfo]:
+def to_prune(infos: Sequence[Snapshot], keep: int) -> list[Snapshot]:
     """What goes when `keep` published snapshots stay: older ones, and of refused ones all but the
     newest `keep`.
 
     The current one always stays, and counts.
     """
-    published = [info for info in infos if info.is_published and not info.is_current]
-    refused = [info for info in infos if not info.is_published and not info.problem]
+    published = [info for info in infos if info.manifest.published and not info.is_current]
+    refused = [info for info in infos if not info.manifest.published]
     kept = keep - any(info.is_current for info in infos)
     return [*published[: max(0, len(published) - kept)], *refused[: max(0, len(refused) - keep)]]
 
 
-def prune(output: str, keep: int) -> list[SnapshotInfo]:
+def prune(output: str, keep: int) -> list[Snapshot]:
     """Remove what `to_prune` names; returns what is gone. The caller holds the lock.
 
     Where the pointer cannot be read nothing goes: it might name one of them.
@@ -218,7 +178,7 @@ def prune(output: str, keep: int) -> list[SnapshotInfo]:
     )
 
 
-def _remove(info: SnapshotInfo) -> bool:
+def _remove(info: Snapshot) -> bool:
     """Remove a snapshot; the manifest goes first, so that what a killed prune leaves does not look
     whole.
     """
@@ -235,11 +195,11 @@ def leftovers(output: str, own: Collection[str] = ()) -> list[str]:
 
     own: run ids to leave out.
     """
-    infos = list_snapshots(output)
+    _, broken = list_folders(output)
     halves = [
-        info.path
-        for info in infos
-        if info.is_half and not info.is_current and info.run_id not in own
+        each.path
+        for each in broken
+        if each.is_half and not each.is_current and each.run_id not in own
     ]
     work = FileSystems.join(output, WORK)
     dead = [FileSystems.join(work, run_id) for run_id in _folders(work) if run_id not in own]
@@ -261,30 +221,21 @@ def remove_leftovers(output: str, own: Collection[str] = ()) -> list[str]:
     return [path for path in found if path not in still]
 
 
-def size_bytes(info: SnapshotInfo) -> int:
-    """Of all data files, shared ones too."""
-    return sum(file.bytes for file in info.files)
-
-
-def _info(output: str, run_id: str, current: str) -> SnapshotInfo:
-    return _info_at(
-        FileSystems.join(output, SNAPSHOTS, run_id), run_id, is_current=run_id == current
-    )
-
-
-def _info_at(path: str, run_id: str = "", *, is_current: bool = False) -> SnapshotInfo:
-    """The snapshot in a folder. run_id: empty for what the manifest says."""
+def _read_folder(
+    path: str, run_id: str = "", *, is_current: bool = False
+) -> Snapshot | BrokenSnapshot:
+    """Return the snapshot in a folder. run_id: empty for what the manifest says."""
     manifest_path = FileSystems.join(path, MANIFEST)
     try:
-        manifest = _read_json(manifest_path)
-        told = msgspec.convert(manifest, _Told)
+        manifest = read_manifest(manifest_path)
     except Exception as error:  # whatever half a file, or an object store, brings
         # Half-written ones are removed; a disk that fails for a moment must not make one of a whole
         # snapshot.
-        unread = f"its manifest cannot be read ({type(error).__name__}: {error})"
-        problem = HALF_WRITTEN if _is_missing(manifest_path) else unread
-        return SnapshotInfo(run_id, path, is_current, {}, problem)
-    return SnapshotInfo(run_id or told.run_id, path, is_current, manifest)
+        problem = f"its manifest cannot be read ({type(error).__name__}: {error})"
+        if _is_missing(manifest_path):
+            problem = HALF_WRITTEN
+        return BrokenSnapshot(run_id, path, is_current, problem)
+    return Snapshot(run_id or manifest.run_id, path, manifest, is_current)
 
 
 def _is_missing(path: str) -> bool:
@@ -293,10 +244,6 @@ def _is_missing(path: str) -> bool:
         return not Path(path).exists() if is_local(path) else not FileSystems.exists(path)
     except Exception:  # nobody can tell
         return False
-
-
-def _run_ids(output: str) -> list[str]:
-    return _folders(FileSystems.join(output, SNAPSHOTS))
 
 
 def _folders(path: str) -> list[str]:
@@ -310,8 +257,3 @@ def _folders(path: str) -> list[str]:
     found = FileSystems.match([FileSystems.join(path, "**")])[0].metadata_list
     beginning = path.rstrip("/") + "/"
     return sorted({each.path.removeprefix(beginning).split("/", 1)[0] for each in found})
-
-
-def _read_json(path: str) -> Any:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        return msgspec.json.decode(file.read())

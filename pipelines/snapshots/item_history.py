@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.snapshots.history import SnapshotInfo
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.reasons import REASONS
 from schemas.table_specs import VECTORS
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
@@ -106,7 +106,7 @@ class Story:
     set_aside: tuple[SetAside, ...]
 
 
-def story_of(info: SnapshotInfo, item_id: str, earlier: Sequence[SnapshotInfo] = ()) -> Story:
+def story_of(info: Snapshot, item_id: str, earlier: Sequence[Snapshot] = ()) -> Story:
     """The item's story.
 
     earlier: snapshots of its history, oldest first. Raises DamagedFileError.
@@ -125,7 +125,7 @@ def story_of(info: SnapshotInfo, item_id: str, earlier: Sequence[SnapshotInfo] =
     )
 
 
-def row_of(info: SnapshotInfo, item_id: str) -> dict[str, Any] | None:
+def row_of(info: Snapshot, item_id: str) -> dict[str, Any] | None:
     """The item's row of the items table, None where there is none."""
     for file in _files(info, "items", item_id):
         table = read_parquet(info.path, file)
@@ -160,7 +160,7 @@ def values_of(row: Mapping[str, Any]) -> Iterator[Value]:
             )
 
 
-def nearest(info: SnapshotInfo, item_id: str) -> list[Neighbour]:
+def nearest(info: Snapshot, item_id: str) -> list[Neighbour]:
     """The nearest items by text vector; every vector is looked at, one file at a time."""
     own = None
     table_name = VECTORS["text"].name
@@ -171,8 +171,8 @@ def nearest(info: SnapshotInfo, item_id: str) -> list[Neighbour]:
     if own is None:
         return []
     best: list[tuple[float, str]] = []
-    for file in info.files:
-        if file.table == table_name and file.rows:
+    for file in info.files_of(table_name):
+        if file.rows:
             table = read_parquet(info.path, file)
             similar = vectors_of(table) @ own
             top = np.argsort(-similar)[: MAX_NEIGHBOURS + 1]
@@ -190,7 +190,7 @@ def _title(row: Mapping[str, Any]) -> str | None:
     return text[:MAX_TITLE_CHARS] if text else None
 
 
-def _versions(snapshots: Sequence[SnapshotInfo], item_id: str) -> Iterator[Version]:
+def _versions(snapshots: Sequence[Snapshot], item_id: str) -> Iterator[Version]:
     before: dict[str, Any] | None = None
     for info in snapshots:
         try:
@@ -200,8 +200,8 @@ def _versions(snapshots: Sequence[SnapshotInfo], item_id: str) -> Iterator[Versi
         fate = "absent" if row is None else "deleted" if row.get("deleted_ts") else "item"
         changes = tuple(_changes(before, row)) if row is not None and before is not None else ()
         created = None if row is None else str(row["created_ts"])
-        yield Version(info.run_id, info.is_published, fate, created, changes)
-        before = row if info.is_published else before
+        yield Version(info.run_id, info.manifest.published, fate, created, changes)
+        before = row if info.manifest.published else before
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
@@ -211,10 +211,10 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Ch
             yield Change(value.attribute, old.get(value.attribute), value.value, value.source)
 
 
-def _set_aside(info: SnapshotInfo, item_id: str) -> Iterator[SetAside]:
+def _set_aside(info: Snapshot, item_id: str) -> Iterator[SetAside]:
     # A reject lies in the bucket of its bytes, or of its item; so every file may have it.
-    for file in info.files:
-        if file.table != "quarantine" or not file.rows:
+    for file in info.files_of("quarantine"):
+        if not file.rows:
             continue
         table = read_parquet(info.path, file)
         for row in table.filter(
@@ -227,11 +227,11 @@ def _set_aside(info: SnapshotInfo, item_id: str) -> Iterator[SetAside]:
             yield SetAside(row["reason"], row["stage"], row["message"], fix, place, shown)
 
 
-def near_ids(info: SnapshotInfo, item_id: str) -> list[str]:
+def near_ids(info: Snapshot, item_id: str) -> list[str]:
     """Ids that look like one that is not there."""
     best: list[tuple[float, str]] = []
-    for file in info.files:
-        if file.table == "items" and file.rows:
+    for file in info.files_of("items"):
+        if file.rows:
             ids = read_parquet(info.path, file, ["item_id"])["item_id"].to_pylist()
             close = difflib.get_close_matches(item_id, ids, n=MAX_SUGGESTIONS, cutoff=0.6)
             scored = [
@@ -241,10 +241,6 @@ def near_ids(info: SnapshotInfo, item_id: str) -> list[str]:
     return [each for _, each in best]
 
 
-def _files(info: SnapshotInfo, table: str, item_id: str) -> list[DataFile]:
-    bucket = bucket_of(item_id, info.manifest["buckets"])
-    return [
-        file
-        for file in info.files
-        if file.table == table and file.path.endswith(f"bucket-{bucket:05d}.parquet")
-    ]
+def _files(info: Snapshot, table: str, item_id: str) -> list[DataFile]:
+    name = f"bucket-{bucket_of(item_id, info.manifest.buckets):05d}.parquet"
+    return [file for file in info.files_of(table) if file.path.endswith(name)]

@@ -13,21 +13,30 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
 import os
 import secrets
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import msgspec
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.snapshots.manifest import Manifest, write_manifest
 from transforms.runtime.reports import write_json
 
 POINTER = "current.json"
 KEPT = "kept-on-purpose"
 MANIFEST = "manifest.json"
+SNAPSHOTS, WORK = "snapshots", "_work"
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """The content of POINTER. snapshot: the folder, relative to the output."""
+
+    run_id: str
+    snapshot: str
 
 
 def is_local(path: str) -> bool:
@@ -49,13 +58,11 @@ class Layout:
 
     @property
     def snapshot(self) -> str:
-        return FileSystems.join(self.output, "snapshots", self.run_id)
+        return FileSystems.join(self.output, SNAPSHOTS, self.run_id)
 
     @property
     def work(self) -> str:
-        return FileSystems.join(
-            self.work_root or FileSystems.join(self.output, "_work"), self.run_id
-        )
+        return FileSystems.join(self.work_root or FileSystems.join(self.output, WORK), self.run_id)
 
     def create(self) -> RunDirs:
         """Make the run's folders. Raises OSError when the output cannot be written."""
@@ -93,9 +100,10 @@ class Layout:
         """Remove the half-written snapshot of a run that broke off."""
         remove_folder(self.snapshot)
 
-    def write_manifest(self, manifest: dict[str, Any]) -> str:
-        path = FileSystems.join(self.snapshot, MANIFEST)
-        write_json(path, manifest)
+    def write_manifest(self, manifest: Manifest) -> str:
+        """Write the manifest, which makes the folder a snapshot; returns its path."""
+        path: str = FileSystems.join(self.snapshot, MANIFEST)
+        write_manifest(path, manifest)
         return path
 
     def publish(self) -> list[str]:
@@ -110,18 +118,30 @@ class Layout:
         return point_to(self.output, self.run_id)
 
 
+def read_pointer(output: str) -> Pointer | None:
+    """Return which snapshot readers are sent to, None where nothing is published yet.
+
+    Raises what the file system and msgspec raise where the pointer cannot be read.
+    """
+    path = FileSystems.join(output, POINTER)
+    if not FileSystems.exists(path):
+        return None
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return msgspec.json.decode(file.read(), type=Pointer)
+
+
 def point_to(output: str, run_id: str) -> list[str]:
     """Make a run's snapshot the one that readers see, in one step; returns warnings for the
     operator.
     """
-    pointer = {"run_id": run_id, "snapshot": f"snapshots/{run_id}"}
+    pointer = Pointer(run_id, f"{SNAPSHOTS}/{run_id}")
     path = FileSystems.join(output, POINTER)
     if not is_local(output):
         # An object store replaces an object as a whole.
         write_json(path, pointer)
         return []
-    _replace_file(Path(path), json.dumps(pointer, indent=1), run_id)
-    return _replace_link(Path(output) / "current", pointer["snapshot"], run_id)
+    _replace_file(Path(path), msgspec.json.format(msgspec.json.encode(pointer), indent=1), run_id)
+    return _replace_link(Path(output) / "current", pointer.snapshot, run_id)
 
 
 def remove_folder(path: str) -> None:
@@ -144,10 +164,10 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _replace_file(path: Path, text: str, run_id: str) -> None:
+def _replace_file(path: Path, content: bytes, run_id: str) -> None:
     half = path.with_name(f".{path.name}.{run_id}")
-    with half.open("w") as file:
-        file.write(text)
+    with half.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     half.replace(path)

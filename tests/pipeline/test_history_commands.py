@@ -90,7 +90,7 @@ def test_commands_refuse_what_is_not_there(
         (["prune", str(tmp_path / "typo"), "--keep", "2"], "is not a folder"),
         (["unlock", str(tmp_path / "typo")], "is not a folder"),
         (["diff", "current", "previous"], "name its --output"),
-        (["diff", str(tmp_path), str(tmp_path)], "no snapshot to look at"),
+        (["diff", str(tmp_path), str(tmp_path)], "not a snapshot to look at"),
         (["backfill", str(tmp_path), "--reason", "budget"], "has no published snapshot"),
         (["snapshots", str(tmp_path), "--nonsense"], "unknown option --nonsense"),
     ):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from schemas.template import Template
 from transforms.probes.store import FOLDER, StoredProbe
@@ -78,8 +77,7 @@ def report_of(
     )
 
 
-def as_row(report: ProbeReport) -> dict[str, Any]:
-    """A report as the manifest holds it: with its path below the snapshot, which may be moved."""
-    return asdict(report) | {
-        "path": f"{FOLDER}/{report.path.replace(chr(92), '/').rpartition('/')[2]}"
-    }
+def below_snapshot(report: ProbeReport) -> ProbeReport:
+    """Return the report with its path below the snapshot, which may be moved."""
+    name = report.path.replace("\\", "/").rpartition("/")[2]
+    return replace(report, path=f"{FOLDER}/{name}")

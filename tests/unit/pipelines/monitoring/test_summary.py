@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import io
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,61 +11,38 @@ import pytest
 from rich.console import Console
 
 from pipelines.monitoring.summary import check_line, snapshot_folder, write_summary
+from pipelines.snapshots.manifest import Manifest
 from schemas.table_specs import TABLES, files_by_label
+from tests.manifests import make_check, make_counts, make_manifest
+from transforms.probes.report import ProbeReport
 
-MANIFEST: dict[str, Any] = {
-    "published": True,
-    "versions": {},
-    "seconds": 74.0,
-    "workers": 2,
-    "unmapped_columns": [],
-    "counts": {
-        "records_in": 400,
-        "items": 399,
-        "items_deleted": 0,
-        "records_quarantined": 0,
-        "unaccounted": 0,
-        "quarantined": {},
-        "image_rows_quarantined": {},
-        "answers_quarantined": {},
-        "missing": {"values": 400, "values_settled": 100, "items": 200, "items_settled": 20},
-        "flags": {},
-        "images": {"usable": 575},
-        "values": {
-            "brand": {
-                "record": 16,
-                "text": 75,
-                "unknown:ambiguous": 1,
-                "unknown:below-threshold": 33,
-                "unknown:not-stated": 274,
-            },
-            "ingredients": {"unknown:not-fillable": 399},
+COUNTS: dict[str, Any] = {
+    "records_in": 400,
+    "items": 399,
+    "missing": {"values": 400, "values_settled": 100, "items": 200, "items_settled": 20},
+    "images": {"usable": 575},
+    "values": {
+        "brand": {
+            "record": 16,
+            "text": 75,
+            "unknown:ambiguous": 1,
+            "unknown:below-threshold": 33,
+            "unknown:not-stated": 274,
         },
+        "ingredients": {"unknown:not-fillable": 399},
     },
-    "stages": {"embed": {"msecs": 16_177, "items": 399}, "validate": {}},
-    "checks": [],
-    "probes": [],
 }
-FEW_ITEMS = {
-    "check": "the snapshot holds items",
-    "column": "run.items",
-    "severity": "critical",
-    "expected": {"min_value": 100},
-    "passed": False,
-    "values": 1,
-    "unexpected": 1,
-    "examples": ["6"],
-}
+STAGES = {"embed": {"msecs": 16_177, "items": 399}, "validate": {}}
 
 
-def manifest(published: bool = True, **counts: Any) -> dict[str, Any]:
-    changed = deepcopy(MANIFEST)
-    changed["published"] = published
-    changed["counts"].update(counts)
-    return changed
+def manifest(fields: dict[str, Any] | None = None, **counts: Any) -> Manifest:
+    """The manifest of a run. fields: changes of its own fields; counts: of its counts'."""
+    return make_manifest(
+        counts=make_counts(**(COUNTS | counts)), **({"stages": STAGES} | (fields or {}))
+    )
 
 
-def summary(of: dict[str, Any], folder: str = "out/current") -> str:
+def summary(of: Manifest, folder: str = "out/current") -> str:
     console = Console(file=io.StringIO(), width=80, highlight=False)
     write_summary(console, of, folder)
     return console.file.getvalue()  # type: ignore[attr-defined]
@@ -102,7 +78,7 @@ def test_every_table_is_among_the_files_named() -> None:
 
 def test_refused_snapshot_is_kept_in_its_own_folder() -> None:
     """A refused snapshot is said to be refused, and its own folder is named."""
-    lines = summary(manifest(published=False), "out/snapshots/run").splitlines()
+    lines = summary(manifest({"published": False}), "out/snapshots/run").splitlines()
     assert "REFUSED    by the gate; readers keep the previous snapshot" in lines
     assert "kept       out/snapshots/run" in lines
     assert not any(line.startswith("published") for line in lines)
@@ -169,30 +145,29 @@ def test_failed_check_of_the_run(
     column: str, expected: dict[str, float], example: str, line: str
 ) -> None:
     """A failed check of the run says what was counted and what was expected."""
-    assert check_line(
-        {**FEW_ITEMS, "column": column, "expected": expected, "examples": [example]}
-    ) == line.replace(": ", f": {FEW_ITEMS['check']}: ", 1)
+    check = make_check(column=column, expected=expected, examples=[example])
+    assert check_line(check) == line.replace(": ", f": {check.check}: ", 1)
 
 
 def test_failed_check_of_items() -> None:
     """A failed check of a table says how many values do not fit and shows some."""
-    check = {
-        **FEW_ITEMS,
-        "check": "ids are unique",
-        "column": "items.item_id",
-        "values": 1200,
-        "unexpected": 2,
-    }
+    check = make_check(
+        check="ids are unique",
+        column="items.item_id",
+        values=1200,
+        unexpected=2,
+        examples=["a", "b"],
+    )
     line = (
         "critical: ids are unique (items.item_id: 2 of 1,200 values do not fit, for example a, b)"
     )
-    assert check_line({**check, "examples": ["a", "b"]}) == line
+    assert check_line(check) == line
 
 
 def test_only_failed_checks_are_printed() -> None:
     """A check that passed is not mentioned."""
-    failed, passed = manifest(), manifest()
-    failed["checks"], passed["checks"] = [FEW_ITEMS], [{**FEW_ITEMS, "passed": True}]
+    failed = manifest({"checks": [make_check()]})
+    passed = manifest({"checks": [make_check(passed=True)]})
     assert "items is 6, expected at least 100" in summary(failed)
     assert "expected" not in summary(passed)
 
@@ -223,8 +198,10 @@ def test_a_large_run_fits_80_columns() -> None:
     sources = ("record", "text", "image", "unknown:ambiguous", "unknown:not-stated")
     values = {"a_rather_long_attribute_name_in_full": dict.fromkeys(sources, 12_345_678)}
     flags = {"value-pattern-mismatch": 12_345_678}
-    large = manifest(values=values, flags=flags, records_in=12_345_678)
-    large["unmapped_columns"] = [f"column number {n}" for n in range(40)]
+    unmapped = [f"column number {n}" for n in range(40)]
+    large = manifest(
+        {"unmapped_columns": unmapped}, values=values, flags=flags, records_in=12_345_678
+    )
     text = summary(large, "/data/shop/enriched/current")
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("12,345,678") == 7
@@ -235,11 +212,8 @@ def test_catalogs_do_not_steer_the_terminal() -> None:
     """Column names and values of a catalog are shown with their control characters escaped and
     markup as it is.
     """
-    hostile = manifest()
-    hostile["unmapped_columns"] = ["a\x1b[2Jb", "[red]c[/red]"]
-    hostile["checks"] = [
-        {**FEW_ITEMS, "column": "items.item_id", "examples": ["x\x1b]0;t\x07", "[/]"]}
-    ]
+    checks = [make_check(column="items.item_id", examples=["x\x1b]0;t\x07", "[/]"])]
+    hostile = manifest({"unmapped_columns": ["a\x1b[2Jb", "[red]c[/red]"], "checks": checks})
     text = summary(hostile)
     assert "\x1b" not in text
     assert "\x07" not in text
@@ -247,19 +221,30 @@ def test_catalogs_do_not_steer_the_terminal() -> None:
     assert "[/]" in text
 
 
-def probe(attribute: str, **changes: Any) -> dict[str, Any]:
-    row = {
-        "attribute": attribute,
+def probe(attribute: str, **changes: Any) -> ProbeReport:
+    """The report of a probe that answers, but for what is changed."""
+    fields: dict[str, Any] = {
+        "path": f"probes/{attribute}.safetensors",
+        "digest": "",
+        "key": "",
         "kind": "classes",
         "view": "both",
         "labelled": 181,
+        "absent": 0,
+        "classes": 4,
+        "right_when_forced": 0.9,
+        "target_precision": 0.95,
         "threshold": 0.84,
         "expected_precision": 0.98,
         "expected_coverage": 0.74,
+        "calibration": "isotonic",
         "note": "",
         "reused": False,
+        "disagreements": 0,
+        "labels": {},
+        "rules": {},
     }
-    return row | changes
+    return ProbeReport(attribute, **(fields | changes))
 
 
 def test_what_needs_no_model_is_told() -> None:
@@ -277,15 +262,14 @@ def test_probes_say_how_sure_they_are_or_that_they_abstain() -> None:
     """A probe's line has what held-back rows say of it; those that abstain are named, and those
     that other catalogs'
     rows were held back for."""
-    learnt = manifest()
-    learnt["probes"] = [
+    probes = [
         probe("category"),
         probe("model_name", kind="spans", reused=True),
         probe("brand", threshold=None, note="3 rows have a value, 10 are needed to learn from"),
         probe("weight", kind="none", threshold=None),
         probe("color", note="0 of 60 rows with a value are this catalog's own"),
     ]
-    text = summary(learnt)
+    text = summary(manifest({"probes": probes}))
     assert all(part in text for part in ("181", "both", "74%", "98%", "spans", "181 (earlier run)"))
     assert "abstain, see the report for why: brand\n" in text
     assert (

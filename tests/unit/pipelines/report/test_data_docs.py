@@ -6,6 +6,7 @@ import html
 import re
 
 from pipelines.report.data_docs import DATA_DOCS, data_docs_page, self_contained
+from tests.manifests import make_check, make_manifest
 from tests.support import Shop
 
 RECORDS = [{"sku": f"s{n}", "name": f"Red mug {n}"} for n in range(6)]
@@ -38,26 +39,17 @@ def test_a_refused_snapshot_says_what_to_do(shop: Shop) -> None:
 
 def test_texts_of_catalogs_are_no_markup() -> None:
     """Examples from a catalog cannot bring a script or a picture into the page."""
-    check = {
-        "id": "closed-list",
-        "check": "color stays in its closed list",
-        "column": "items.color",
-        "severity": "critical",
-        "expectation": "ExpectColumnValuesToBeInSet",
-        "expected": {"value_set": ["Red", "<script>alert(1)</script>"]},
-        "passed": False,
-        "values": 3,
-        "unexpected": 1,
-        "examples": ["<img src=x onerror=alert(2)>", "<script>alert(3)</script>"],
-        "fix": "look",
-    }
-    manifest = {
-        "checks": [check],
-        "published": False,
-        "run_id": "r",
-        "finished": "2026-01-01T00:00:00Z",
-    }
-    page = data_docs_page(manifest)
+    check = make_check(
+        id="closed-list",
+        check="color stays in its closed list",
+        column="items.color",
+        expectation="ExpectColumnValuesToBeInSet",
+        expected={"value_set": ["Red", "<script>alert(1)</script>"]},
+        values=3,
+        examples=["<img src=x onerror=alert(2)>", "<script>alert(3)</script>"],
+        fix="look",
+    )
+    page = data_docs_page(make_manifest(checks=[check], published=False))
     assert "<script" not in page
     assert "<img" not in page
     assert "Content-Security-Policy" in page

@@ -12,6 +12,7 @@ import pytest
 from pipelines.report import render
 from pipelines.report.groups import Groups, near
 from pipelines.report.projection import HEIGHT, WIDTH, project
+from pipelines.snapshots.manifest import read_manifest
 from tests.support import Run, Shop
 from transforms.images.files import ImageLimits
 
@@ -39,7 +40,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
 
 def page_of(run: Run, images: Path | None) -> str:
     root = None if images is None else str(images)
-    return render(str(run.snapshot), run.manifest, root, ImageLimits())
+    return render(
+        str(run.snapshot), read_manifest(f"{run.snapshot}/manifest.json"), root, ImageLimits()
+    )
 
 
 def at(manifest: object, path: str) -> object:

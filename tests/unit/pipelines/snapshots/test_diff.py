@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from pipelines.snapshots.diff import (
     diff,
     divided_alike,
 )
-from pipelines.snapshots.history import SnapshotInfo
+from pipelines.snapshots.snapshot import Snapshot
+from tests.manifests import make_manifest
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import write_parquet
 
@@ -121,7 +121,7 @@ def test_a_snapshot_does_not_differ_from_itself(same: list[Row]) -> None:
     assert not found.attributes
 
 
-def thin_snapshot(folder: Path, name: str, of: list[Row], buckets: int) -> SnapshotInfo:
+def thin_snapshot(folder: Path, name: str, of: list[Row], buckets: int) -> Snapshot:
     """A snapshot of an attribute without provenance."""
     schema = pa.schema(
         [("item_id", pa.string()), ("color", pa.string()), ("color__provenance", PROVENANCE)]
@@ -131,19 +131,16 @@ def thin_snapshot(folder: Path, name: str, of: list[Row], buckets: int) -> Snaps
 
 def snapshot(
     folder: Path, name: str, of: list[Row], buckets: int, schema: pa.Schema = SCHEMA
-) -> SnapshotInfo:
+) -> Snapshot:
     path = folder / name
     (path / "items").mkdir(parents=True)
     held: dict[int, list[Row]] = {}
     for each in of:
         held.setdefault(bucket_of(each["item_id"], buckets), []).append(each)
     files = [
-        asdict(write_parquet(str(path), "items", bucket, table(held[bucket], schema)))
-        for bucket in held
+        write_parquet(str(path), "items", bucket, table(held[bucket], schema)) for bucket in held
     ]
-    return SnapshotInfo(
-        name, str(path), False, {"buckets": buckets, "files": files, "published": True}
-    )
+    return Snapshot(name, str(path), make_manifest(name, buckets=buckets, files=files))
 
 
 def test_other_buckets_make_no_difference(tmp_path: Path) -> None:
@@ -175,7 +172,7 @@ def test_what_does_not_fit_at_once_is_compared_in_parts(tmp_path: Path) -> None:
         for start, color in ((0, "red"), (20_000, "blue"))
     )
     sides = [thin_snapshot(tmp_path, name, of, n) for name, of, n in (("a", old, 2), ("b", new, 3))]
-    pairs = list(divided_alike(*((info, info.files) for info in sides)))
+    pairs = list(divided_alike(*((info, info.manifest.files) for info in sides)))
     assert len(pairs) == 2
     assert max(each.num_rows for pair in pairs for each in pair) < ROWS_AT_ONCE
     found = diff(*sides)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import datetime as dt
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,6 +16,7 @@ from pipelines.snapshots.history import (
     RefusedError,
     current_run,
     leftovers,
+    list_folders,
     list_snapshots,
     named_snapshot,
     pointed_to,
@@ -27,25 +26,21 @@ from pipelines.snapshots.history import (
     roll_back,
 )
 from pipelines.snapshots.layout import KEPT, point_to
+from pipelines.snapshots.manifest import write_manifest
+from tests.manifests import STARTED, make_manifest
 from tests.memory_storage import MemoryStorage
 from transforms.runtime.parquet import write_parquet
 
 
-def snapshot(output: Path, run_id: str, *, published: bool = True, started: str = "") -> Path:
+def snapshot(
+    output: Path, run_id: str, *, published: bool = True, started: dt.datetime = STARTED
+) -> Path:
     """A snapshot with one data file."""
     path = output / "snapshots" / run_id
     (path / "items").mkdir(parents=True)
     file = write_parquet(str(path), "items", 0, pa.table({"item_id": [run_id]}))
-    values = {"color": {"record": 1, "text": 2, "model": 3, "unknown:no-evidence": 4}}
-    manifest: dict[str, Any] = {
-        "run_id": run_id,
-        "published": published,
-        "started": started or run_id,
-        "buckets": 1,
-        "counts": {"items": 1, "records_quarantined": 0, "values": values},
-        "files": [asdict(file)],
-    }
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    manifest = make_manifest(run_id, published=published, started=started, files=[file])
+    write_manifest(str(path / "manifest.json"), manifest)
     return path
 
 
@@ -63,17 +58,11 @@ def output(tmp_path: Path) -> Path:
 
 def test_all_are_listed_in_the_order_of_their_runs(output: Path) -> None:
     """Published, refused and half-written snapshots are told apart; the current one is known."""
-    infos = {info.run_id: info for info in list_snapshots(str(output))}
-    assert sorted(infos) == ["r1", "r2", "r3", "r4", "r5", "r6"]
-    assert [run_id for run_id, info in infos.items() if info.is_published] == [
-        "r1",
-        "r2",
-        "r4",
-        "r5",
-    ]
-    assert infos["r6"].is_half
-    assert [run_id for run_id, info in infos.items() if info.is_current] == ["r5"]
-    assert (infos["r5"].filled, infos["r5"].based_on) == (5, "")
+    snapshots, broken = list_folders(str(output))
+    assert [each.run_id for each in snapshots] == ["r1", "r2", "r3", "r4", "r5"]
+    assert [each.run_id for each in snapshots if not each.manifest.published] == ["r3"]
+    assert [(each.run_id, each.is_half) for each in broken] == [("r6", True)]
+    assert [each.run_id for each in snapshots if each.is_current] == ["r5"]
 
 
 @pytest.mark.parametrize("written", ["{half", "[]", '{"run_id": "r2"}', '{"files": 1}'])
@@ -82,10 +71,11 @@ def test_a_manifest_without_sense_is_listed_with_its_problem(output: Path, writt
     the end of the list.
     """
     (output / "snapshots" / "r2" / "manifest.json").write_text(written)
-    infos = {info.run_id: info for info in list_snapshots(str(output))}
-    assert "its manifest cannot be read" in infos["r2"].problem
-    assert not infos["r2"].is_published
-    assert not infos["r2"].is_half
+    snapshots, (broken, half) = list_folders(str(output))
+    assert (broken.run_id, half.run_id) == ("r2", "r6")
+    assert "its manifest cannot be read" in broken.problem
+    assert not broken.is_half
+    assert "r2" not in [each.run_id for each in snapshots]
     with pytest.raises(HistoryError, match="no published snapshot 'r2'"):
         roll_back(str(output), "r2")
 
@@ -111,7 +101,7 @@ def test_what_is_looked_at_has_many_names(output: Path) -> None:
     assert [named_snapshot("", str(path)).run_id for path in paths] == ["r3", "r5"]
     for named, told in (
         ("r3", "name its --output"),
-        (str(output), "no snapshot to look at"),
+        (str(output), "not a snapshot to look at"),
         ("./r9", "half written"),
     ):
         with pytest.raises(HistoryError, match=told):
@@ -122,8 +112,8 @@ def test_a_clock_that_went_backwards_shows(tmp_path: Path) -> None:
     """Runs are ordered by when they say they began, and the pointer says which is current, whatever
     their order.
     """
-    snapshot(tmp_path, "r9", started="2026-03-01")
-    snapshot(tmp_path, "r1", started="2026-02-01")
+    snapshot(tmp_path, "r9", started=STARTED.replace(month=3))
+    snapshot(tmp_path, "r1", started=STARTED.replace(month=2))
     point_to(str(tmp_path), "r1")
     assert [info.run_id for info in list_snapshots(str(tmp_path))] == ["r1", "r9"]
     assert published_run(str(tmp_path), "current").run_id == "r1"
@@ -173,14 +163,14 @@ def test_what_no_reader_may_see_is_not_gone_back_to(output: Path, named: str) ->
 def test_the_newest_are_kept(output: Path, keep: int, left: str) -> None:
     """Of published ones the newest and the current one stay, and the newest refused one."""
     prune(str(output), keep)
-    assert [info.run_id for info in list_snapshots(str(output)) if not info.is_half] == left.split()
+    assert [info.run_id for info in list_snapshots(str(output))] == left.split()
 
 
 def test_the_current_one_stays_though_it_is_old(output: Path) -> None:
     """After going back the current snapshot is not the newest, and stays."""
     roll_back(str(output), "r1")
     prune(str(output), 2)
-    assert [info.run_id for info in list_snapshots(str(output)) if info.is_published] == [
+    assert [info.run_id for info in list_snapshots(str(output)) if info.manifest.published] == [
         "r1",
         "r5",
     ]
@@ -245,7 +235,9 @@ def test_what_a_killed_prune_leaves_does_not_look_whole(output: Path) -> None:
     next run ends it.
     """
     (output / "snapshots" / "r1" / "manifest.json").unlink()
-    assert "r1" not in {info.run_id for info in list_snapshots(str(output)) if info.is_published}
+    assert "r1" not in {
+        info.run_id for info in list_snapshots(str(output)) if info.manifest.published
+    }
     assert str(output / "snapshots" / "r1") in remove_leftovers(str(output))
 
 
@@ -264,9 +256,9 @@ def store(output: Path) -> Iterator[type[MemoryStorage]]:
 
 def test_an_object_store_has_the_same_history(store: type[MemoryStorage]) -> None:
     """Listing, going back, damage, pruning and leftovers are the same on an object store."""
-    infos = {info.run_id: info for info in list_snapshots("store://out")}
-    assert sorted(infos) == ["r1", "r2", "r3", "r4", "r5", "r6"]
-    assert infos["r6"].is_half
+    snapshots, (half,) = list_folders("store://out")
+    assert [each.run_id for each in snapshots] == ["r1", "r2", "r3", "r4", "r5"]
+    assert (half.run_id, half.is_half) == ("r6", True)
     assert roll_back("store://out")[0].run_id == "r4"
     (damaged,) = [name for name in store.files if "/r2/items/" in name]
     del store.files[damaged]

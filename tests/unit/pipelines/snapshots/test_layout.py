@@ -11,12 +11,13 @@ import pytest
 
 from pipelines.commands.interrupts import Interrupts
 from pipelines.snapshots.layout import Layout
+from tests.manifests import make_manifest
 
 
 def written(output: Path, run_id: str) -> Layout:
     layout = Layout(str(output), run_id)
     layout.create()
-    layout.write_manifest({"run_id": run_id})
+    layout.write_manifest(make_manifest(run_id))
     return layout
 
 

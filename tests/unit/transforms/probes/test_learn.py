@@ -35,7 +35,7 @@ from transforms.probes.learn import (
     share_of,
     training_key,
 )
-from transforms.probes.report import ProbeReport, as_row
+from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.probes.store import load_probe
 from transforms.runtime.spool import Spool
 
@@ -225,7 +225,7 @@ def test_probes_are_learnt_reused_and_trained_anew(tmp_path: Path) -> None:
     assert first["weight"].labelled == 0
     for name, report in first.items():
         assert load_probe(report.stored).attribute == name
-        assert as_row(report)["path"] == f"probes/{name}.safetensors"
+        assert below_snapshot(report).path == f"probes/{name}.safetensors"
 
     # the tagger's file is damaged, another one is gone, one attribute's labels moved, one has another key
     Path(first["model"].path).write_bytes(b"rubbish")
