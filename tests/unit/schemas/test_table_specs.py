@@ -8,7 +8,11 @@ from schemas.checks import KINDS
 from schemas.columns import VECTOR_KINDS
 from schemas.loading import parse_template
 from schemas.table_specs import (
+    ITEMS,
+    QUARANTINE,
+    RECORDS,
     TABLES,
+    VECTORS,
     TableSpec,
     UnknownTableError,
     table_spec,
@@ -38,7 +42,13 @@ def test_an_unknown_table_is_refused_by_name() -> None:
         table_spec("embeddings/sound")
 
 
-def test_tables_hang_on_items_and_encoders() -> None:
-    """Tables of vectors are those of the items and of their encoder."""
-    assert tables_of_encoder("text") == {"embeddings/text"}
-    assert [spec.name for spec in tables_of_items()] == ["embeddings/text", "embeddings/image"]
+@pytest.mark.parametrize("kind", VECTOR_KINDS)
+def test_vectors_hang_on_items_and_on_their_encoder(kind: str) -> None:
+    """Vectors go with the items and with their own encoder; items and records do with neither."""
+    table = VECTORS[kind].name
+    others = [name for other in VECTOR_KINDS if other != kind for name in tables_of_encoder(other)]
+    assert table in tables_of_encoder(kind)
+    assert table not in others
+    hanging = {spec.name for spec in tables_of_items()}
+    assert table in hanging
+    assert not hanging & {ITEMS.name, QUARANTINE.name, RECORDS.name}
