@@ -17,6 +17,7 @@ from schemas.attributes import Attribute, OneOrMany
 from schemas.choices import Strict
 from schemas.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
+from schemas.texts import shorten
 
 # What fits a pattern, in words, by the place of the entry; everywhere else stands an attribute's
 # name.
@@ -244,7 +245,7 @@ def _explain(
         elif kind == "value_error":
             problem = str(finding["ctx"]["error"])
         else:
-            problem = f"{finding['msg']}, not {_short(given)}"
+            problem = f"{finding['msg']}, not {shorten(repr(given), 80)}"
         yield TemplateError(_line(tree, location), where or "template", problem)
 
 
@@ -287,8 +288,3 @@ def _line(tree: Any, location: tuple[Any, ...]) -> int | None:
         else:
             break
     return line
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

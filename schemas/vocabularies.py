@@ -9,7 +9,6 @@ stand in `schemas/colors.yaml`, for words and pictures; what they are called, in
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from schemas.choices import Choice
 from schemas.lexicons import Names, every, lexicons
 from schemas.strict_yaml import decode
+from schemas.texts import fold
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -281,5 +281,5 @@ def _names(locale: str, kind: Literal["languages", "territories"]) -> dict[str, 
 @lru_cache(maxsize=65536)
 def _key(name: str) -> str:
     """What makes two spellings one name: case, accents' composition and punctuation aside."""
-    folded = unicodedata.normalize("NFKC", name).casefold().replace("’", "'").replace("&", " and ")
+    folded = fold(name).replace("’", "'").replace("&", " and ")
     return " ".join(re.sub(r"[^\w]+", " ", folded.replace("'", "")).split()) or folded

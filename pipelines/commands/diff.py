@@ -17,6 +17,7 @@ from pipelines.snapshots.diff import KINDS, AttributeDifference, Difference, dif
 from pipelines.snapshots.history import (
     named_snapshot,
 )
+from schemas.texts import shorten
 
 MAX_SHOWN_CHARS = 60
 
@@ -97,8 +98,7 @@ def _examples(name: str, difference: AttributeDifference) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "..."
+    return shorten("nothing" if value is None else repr(value), MAX_SHOWN_CHARS)
 
 
 DIFF = Command(

@@ -25,6 +25,7 @@ from pipelines.monitoring.terminal import print_json, printable
 from pipelines.snapshots.history import list_snapshots
 from pipelines.snapshots.item_history import SetAside, Story, Value, Version, near_ids, story_of
 from schemas.reasons import REASONS
+from schemas.texts import shorten
 from transforms.images.decode import decode
 from transforms.images.files import ImageLimits, PictureProblem, read_picture
 
@@ -116,7 +117,7 @@ def _section(console: Console, title: str, lines: list[Text]) -> None:
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else "" if value is None else repr(value)
-    return printable(text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]} ...")
+    return printable(shorten(text, MAX_SHOWN_CHARS))
 
 
 def _given(value: Value) -> Iterator[Text]:

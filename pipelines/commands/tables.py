@@ -27,6 +27,7 @@ from pipelines.monitoring.summary import snapshot_folder
 from pipelines.monitoring.terminal import print_json, printable
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.table_specs import TABLES
+from schemas.texts import shorten
 from transforms.runtime.parquet import DataFile, read_bytes
 
 MAX_CELL_CHARS = 60
@@ -206,7 +207,7 @@ def _cells(row: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, dict):
             value = {key: part for key, part in value.items() if part is not None}
         text = value if isinstance(value, str) else repr(value)
-        yield f"  {name}: {text if len(text) <= MAX_CELL_CHARS else text[:MAX_CELL_CHARS] + ' ...'}"
+        yield f"  {name}: {shorten(text, MAX_CELL_CHARS)}"
 
 
 TABLES_COMMAND = Command(

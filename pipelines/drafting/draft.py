@@ -24,6 +24,7 @@ from pipelines.monitoring.terminal import printable
 from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.columns import FIXED_ITEM_COLUMNS
+from schemas.texts import one_line
 
 MAX_NAME_CHARS = 40
 MAX_EXAMPLE_CHARS = 40
@@ -213,8 +214,7 @@ def _comment(each: Guess) -> str:
 
 
 def _short(text: str, most: int = MAX_EXAMPLE_CHARS) -> str:
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= most else f"{line[:most]} ..."
+    return printable(one_line(text, most))
 
 
 def _head(

@@ -15,10 +15,11 @@ from pipelines.drafting.profile import MAX_SAMPLES, Column
 from pipelines.drafting.shapes import ONE_VALUE, are_urls, is_html, shape_of
 from schemas.attributes import PATH_SEPARATOR
 from schemas.template import ColumnFormat
+from schemas.texts import one_line
 from schemas.units import is_unit
 from transforms.extraction.cells import as_mapping, as_text, is_null, split_list, split_paths
 from transforms.extraction.identifiers import normalise_identifier
-from transforms.extraction.plain_text import decode_entities, one_line
+from transforms.extraction.plain_text import decode_entities
 from transforms.extraction.quantities import parse_number, parse_quantity
 from transforms.normalise.timestamps import parse_event_ts
 
@@ -245,7 +246,7 @@ def distinct(values: Counter[str]) -> list[str]:
     best: dict[str, str] = {}
     for value, _ in sorted(values.items(), key=lambda each: (-each[1], each[0])):
         # As a run reads it: "Lycra&reg;" is Lycra with its mark.
-        cleaned = one_line(decode_entities(value))
+        cleaned = one_line(decode_entities(value), invisible="dropped")
         if cleaned:
             best.setdefault(cleaned.casefold(), cleaned)
     return sorted(best.values())

@@ -12,6 +12,7 @@ import hashlib
 import io
 import re
 
+from schemas.texts import one_line
 from transforms.images.decode import decode
 from transforms.images.files import ImageLimits, PictureProblem, read_picture
 
@@ -29,9 +30,7 @@ def clean(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
     >>> clean("red\n\x1b[2J \u202eder")
     'red \\x1b[2J \\u202eder'
     """
-    line = " ".join(text.split())
-    if len(line) > max_chars:
-        line = f"{line[:max_chars]} ..."
+    line = one_line(text, max_chars)
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
 
 

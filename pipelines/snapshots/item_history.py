@@ -21,6 +21,7 @@ from pipelines.snapshots.snapshot import Snapshot
 from schemas.reasons import REASONS
 from schemas.table_specs import VECTORS
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.texts import shorten
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
 from transforms.validation.frames import vectors_of
@@ -221,7 +222,7 @@ def _set_aside(info: Snapshot, item_id: str) -> Iterator[SetAside]:
             pc.fill_null(pc.equal(table["item_id"], item_id), False)
         ).to_pylist():
             raw = row["raw"].decode("utf-8", "replace")
-            shown = raw if len(raw) <= MAX_RAW_CHARS else f"{raw[:MAX_RAW_CHARS]} ..."
+            shown = shorten(raw, MAX_RAW_CHARS)
             place = f"{row['source_file']}, {row['source_position']}"
             fix = REASONS[row["reason"]].fix if row["reason"] in REASONS else ""
             yield SetAside(row["reason"], row["stage"], row["message"], fix, place, shown)

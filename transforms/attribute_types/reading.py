@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from schemas import texts
 from schemas.attributes import Attribute
 from schemas.elements import Flag
 from schemas.template import ColumnFormat
@@ -17,9 +18,8 @@ _SHOWN_CHARS = 80
 def shorten(value: Any) -> str:
     """Return a value for a message: text in quotes, cut after 80 characters."""
     text = given_text(value)
-    shown = (
-        text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}… ({len(text):,} characters)"
-    )
+    mark = f"… ({len(text):,} characters)"
+    shown = texts.shorten(text, _SHOWN_CHARS, mark, counted=False)
     return f"'{shown}'" if isinstance(value, str) else shown
 
 

@@ -9,10 +9,11 @@ from schemas.attribute_types.contract import UNKNOWN
 from schemas.attributes import Attribute
 from schemas.elements import Value
 from schemas.template import ColumnFormat
+from schemas.texts import one_line
 from transforms.attribute_types.contract import CellReader, ProbeKind, Reading, TypeOperations
 from transforms.attribute_types.reading import checked_text, flagged, shorten
 from transforms.extraction.cells import as_text, split_list, split_paths
-from transforms.extraction.plain_text import one_line, to_plain_text, to_single_line
+from transforms.extraction.plain_text import to_plain_text, to_single_line
 
 
 class StringOperations(TypeOperations):
@@ -28,7 +29,7 @@ class StringOperations(TypeOperations):
         return bool(said.strip().casefold() == UNKNOWN)
 
     def parse_answer(self, _attribute: Attribute, said: Any) -> Value | None:
-        return one_line(said) or None
+        return one_line(said, invisible="dropped") or None
 
     def probe_kind(self, attribute: Attribute) -> ProbeKind:
         return "spans" if "text" in attribute.evidence else "none"

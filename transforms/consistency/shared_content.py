@@ -25,9 +25,10 @@ import apache_beam as beam
 from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
 from schemas.lexicons import every
 from schemas.template import Template
+from schemas.texts import fold, one_line
 from transforms.attribute_types.registry import operations_of
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
-from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, fold, shown_text
+from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, SHOWN_CHARS
 from transforms.consistency.within_item import STAGE
 from transforms.extraction.tokens import tokenise
 from transforms.items.evidence import evidence_texts, find_statements, is_title
@@ -71,7 +72,7 @@ def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemD
     values = tuple(
         (
             attribute.name,
-            shown_text(format_value(attribute, item.record.values[attribute.name]), 40),
+            one_line(format_value(attribute, item.record.values[attribute.name]), 40),
         )
         for attribute in template.attributes
         if attribute.name in item.record.values
@@ -90,7 +91,7 @@ def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemD
 def titles_of(template: Template, item: Item) -> tuple[str, ...]:
     """The item's titles, cut, in the order of the template and of their languages."""
     titles = [text.text for text in evidence_texts(template, item) if is_title(template, text)]
-    return tuple(shown_text(title, _MAX_TITLE_CHARS) for title in titles[:_MAX_TITLES_OF_ITEM])
+    return tuple(one_line(title, _MAX_TITLE_CHARS) for title in titles[:_MAX_TITLES_OF_ITEM])
 
 
 def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
@@ -106,7 +107,7 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
     ]
     tokens = tokenise(title)
     words = [
-        (fold(key), begin, end)
+        (fold(key, marks=False), begin, end)
         for key, begin, end, is_word in zip(
             tokens.keys, tokens.begins, tokens.ends, tokens.is_word, strict=True
         )
@@ -139,7 +140,7 @@ def _stated(template: Template, text: str) -> tuple[tuple[str, str], ...]:
         if attribute.spec.has_closed_list
         and not (attribute.spec.is_list or attribute.spec.is_taxonomy)
         for value in sorted(
-            {shown_text(str(s.value), 40) for s in find_statements(template, attribute, text)}
+            {one_line(str(s.value), 40) for s in find_statements(template, attribute, text)}
         )
     )
 
@@ -161,7 +162,11 @@ def _texts(template: Template, item: Item) -> Iterator[tuple[str, str, str]]:
     for text in evidence_texts(template, item):
         if text.source != "text" or is_title(template, text):
             continue
-        words = [fold(key) for key, is_word in zip(*_keys(text.text), strict=True) if is_word]
+        words = [
+            fold(key, marks=False)
+            for key, is_word in zip(*_keys(text.text), strict=True)
+            if is_word
+        ]
         if len(words) >= MIN_TEXT_WORDS:
             yield (
                 f"{_TEXT}:{hashlib.blake2b(' '.join(words).encode(), digest_size=16).hexdigest()}",
@@ -280,9 +285,9 @@ class Holders:
                 ((twin, other) for twin, other in others if other != value), (None, "")
             )
             if twin is not None:
+                twin_id = one_line(twin.item_id, SHOWN_CHARS)
                 detail = (
-                    f"{value!r} here, {other!r} in {shown_text(twin.item_id)}, which has the same "
-                    f"title and {kind}"
+                    f"{value!r} here, {other!r} in {twin_id}, which has the same title and {kind}"
                 )
                 yield _finding(digest, _OTHER_VALUE, name, detail)
 
@@ -312,11 +317,11 @@ def _rank(words: Words) -> bytes:
 
 
 def _title(digest: ItemDigest) -> str:
-    return repr(shown_text(digest.titles[0]))
+    return repr(one_line(digest.titles[0], SHOWN_CHARS))
 
 
 def _named(digest: ItemDigest) -> str:
-    return f"{shown_text(digest.item_id)} {_title(digest)}"
+    return f"{one_line(digest.item_id, SHOWN_CHARS)} {_title(digest)}"
 
 
 def _finding(digest: ItemDigest, reason: str, place: str, detail: str) -> Finding:

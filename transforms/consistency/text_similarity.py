@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from difflib import SequenceMatcher
-from functools import lru_cache
+
+from schemas.texts import fold
 
 MIN_WORD_CHARS = 4
 
 
-_SHOWN_CHARS, MAX_DETAIL_CHARS = 80, 300
+SHOWN_CHARS, MAX_DETAIL_CHARS = 80, 300
 
 
-_WORD = re.compile(r"[^\W_]+")
-
-
-def shown_text(text: str, chars: int = _SHOWN_CHARS) -> str:
-    """The text on one line, cut to `chars`."""
-    line = " ".join(text.split())
-    return line if len(line) <= chars else f"{line[: chars - 1].rstrip()}…"
-
-
-@lru_cache(maxsize=4096)
-def fold(text: str) -> str:
-    """Casefolded and without accents.
-
-    >>> fold("Den SEDMÝ")
-    'den sedmy'
-    """
-    return "".join(
-        c for c in unicodedata.normalize("NFKD", text).casefold() if not unicodedata.combining(c)
-    )
+WORD = re.compile(r"[^\W_]+")
 
 
 def latin_words(text: str) -> list[str]:
@@ -40,7 +22,7 @@ def latin_words(text: str) -> list[str]:
     >>> latin_words("Den SEDMÝ, 乌鸦与麻雀 1984")
     ['sedmy']
     """
-    words = _WORD.findall(fold(text))
+    words = WORD.findall(fold(text, marks=False))
     return [
         word for word in words if len(word) >= MIN_WORD_CHARS and word.isascii() and word.isalpha()
     ]

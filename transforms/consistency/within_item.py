@@ -26,15 +26,15 @@ from schemas.attributes import Attribute
 from schemas.choices import Choice
 from schemas.elements import Bucket, EvidenceText, Finding, Flag, Item, Value
 from schemas.template import Template
+from schemas.texts import fold, one_line
 from transforms.attribute_types.registry import operations_of
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import (
-    _WORD,
     MAX_DETAIL_CHARS,
-    fold,
+    SHOWN_CHARS,
+    WORD,
     latin_words,
     resemblance,
-    shown_text,
 )
 from transforms.extraction.colors import PALETTE, srgb_to_lab
 from transforms.extraction.gazetteer import Gazetteer
@@ -60,7 +60,7 @@ CLEAR_DELTA_E = 30.0
 MIN_SHOWN_SHARE = 0.5
 MIN_READ_CHARS = 12
 MIN_WORD_MATCH = 0.5
-_MAX_READ_CHARS, _MAX_TITLE_WORDS = 400, 12
+_MAX_READ_CHARS, _MAX_TITLE_WORDS, _MAX_SPAN_CHARS = 400, 12, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ def check_colors(template: Template, item: Item) -> Iterator[Check]:
             continue
         seen = ", ".join(f"{name} {share:.0%}" for name, share in shown[0])
         value = format_value(attribute, item.record.values[attribute.name])
-        detail = f"the source says {shown_text(value)!r}; the picture's main colours are {seen}"
+        given = one_line(value, SHOWN_CHARS)
+        detail = f"the source says {given!r}; the picture's main colours are {seen}"
         yield Check(
             "picture-contradicts-value",
             attribute.name,
@@ -160,15 +161,15 @@ def check_picture_text(template: Template, item: Item) -> Check | None:
     written = latin_words(read[:_MAX_READ_CHARS])
     if not wanted or sum(map(len, written)) < MIN_READ_CHARS:
         return None
-    letters = "".join(_WORD.findall(fold(read[:_MAX_READ_CHARS])))
+    letters = "".join(WORD.findall(fold(read[:_MAX_READ_CHARS], marks=False)))
     own = {word for cell in item.record.given.values() for word in latin_words(cell)}
     if own.intersection(written) or any(
         resemblance(word, letters) >= MIN_WORD_MATCH for word in wanted
     ):
         return Check("picture-text-other-title", "images")
     detail = (
-        f"the title is {shown_text(titles[0])!r}; on the picture stands "
-        f"{shown_text(' / '.join(read.split(chr(10))))!r}"
+        f"the title is {one_line(titles[0], SHOWN_CHARS)!r}; on the picture stands "
+        f"{one_line(read.replace(chr(10), ' / '), SHOWN_CHARS)!r}"
     )
     return Check(
         "picture-text-other-title", "images", Flag("picture-text-other-title", "images", detail)
@@ -214,9 +215,12 @@ def _text_flag(
     attribute: Attribute, given: Value, text: EvidenceText, statement: Statement
 ) -> Flag:
     span = text.text[max(0, statement.begin - 30) : statement.end + 30]
+    source, stated = (
+        one_line(format_value(attribute, value), SHOWN_CHARS) for value in (given, statement.value)
+    )
     detail = (
-        f"the source says {shown_text(format_value(attribute, given))!r}; {text.field} says "
-        f"{shown_text(format_value(attribute, statement.value))!r}: {shown_text(span, 100)!r}"
+        f"the source says {source!r}; {text.field} says {stated!r}: "
+        f"{one_line(span, _MAX_SPAN_CHARS)!r}"
     )
     return Flag("text-contradicts-value", attribute.name, detail[:MAX_DETAIL_CHARS])
 

@@ -28,8 +28,8 @@ from schemas.questions import (
 )
 from schemas.reasons import Effect, check_registered
 from schemas.template import Template
+from schemas.texts import one_line, shorten
 from transforms.attribute_types.registry import operations_of
-from transforms.extraction.plain_text import one_line
 from transforms.items.evidence import find_statements
 from transforms.models.chat import ChatAnswer
 
@@ -115,8 +115,9 @@ def _refuse(constant: str) -> None:
 
 
 def _shown(text: str) -> str:
-    line = one_line(text[: 4 * MAX_SHOWN_CHARS])
-    return repr(line if len(line) <= MAX_SHOWN_CHARS else line[:MAX_SHOWN_CHARS] + "...")
+    # An answer may be megabytes long, and is cut first; four times, for spaces may go.
+    line = one_line(text[: 4 * MAX_SHOWN_CHARS], invisible="dropped")
+    return repr(shorten(line, MAX_SHOWN_CHARS, "...", counted=False))
 
 
 def _first_fault(content: Any, schema: Mapping[str, Any]) -> str | None:

@@ -17,10 +17,10 @@ from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Demonstration, DescribeJob, ItemAnswer
 from schemas.questions import ALT_TEXT, DESCRIPTION, Question, picture_place
 from schemas.template import Template
+from schemas.texts import one_line
 from transforms.describe.answers import Problem, Source, judge, method_of, read_answer
 from transforms.describe.prompts import AskOptions, build_request
 from transforms.describe.taxonomy import Nearest, is_large, next_level
-from transforms.extraction.plain_text import one_line
 from transforms.images.files import picture_path
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, PreparedPicture
 from transforms.models.contract import Failure
@@ -201,8 +201,8 @@ def _with_description(result: ItemAnswer, heard: _Heard | Problem) -> ItemAnswer
         return _with_problem(result, heard)
     return replace(
         result,
-        description=one_line(heard.content[DESCRIPTION]),
-        alt_text=one_line(heard.content.get(ALT_TEXT, "")),
+        description=one_line(heard.content[DESCRIPTION], invisible="dropped"),
+        alt_text=one_line(heard.content.get(ALT_TEXT, ""), invisible="dropped"),
         fingerprint=heard.source.fingerprint,
         described=heard.source.pictures,
     )

@@ -28,9 +28,9 @@ from schemas.questions import (
     picture_place,
 )
 from schemas.template import Template
+from schemas.texts import one_line
 from transforms.attribute_types.registry import operations_of
 from transforms.describe.taxonomy import is_large
-from transforms.extraction.plain_text import one_line
 from transforms.items.evidence import evidence_texts
 from transforms.items.open_values import is_open
 from transforms.items.text import format_value
@@ -241,7 +241,7 @@ def _demonstrated(question: Question, demonstrations: Sequence[Demonstration]) -
 
 def _asked(question: Question, attribute: Attribute) -> dict[str, str]:
     """An attribute's line in the prompt."""
-    about = one_line(attribute.description or attribute.title)
+    about = one_line(attribute.description or attribute.title, invisible="dropped")
     return {
         "name": attribute.name,
         "description": about if about.endswith((".", "!", "?")) else f"{about}.",

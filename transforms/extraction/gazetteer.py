@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from schemas.attributes import PATH_SEPARATOR
 from schemas.choices import Choice
 from schemas.lexicons import every
+from schemas.texts import fold
 from transforms.extraction.negation import is_carried, is_denied
 from transforms.extraction.tokens import Tokens, number_forms, tokenise
 
@@ -302,7 +302,7 @@ def _cells(
 
 
 def _fold(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(fold(text).split())
 
 
 def _unspaced(names: Sequence[_Name]) -> re.Pattern[str] | None:

@@ -159,22 +159,3 @@ def _tidy(text: str) -> str:
         lines = (" ".join(line.split()) for line in text.splitlines())
         return "\n".join(line for line in lines if line)
     return " ".join(text.split())
-
-
-def one_line(text: str) -> str:
-    r"""The text without control and format characters, with single spaces.
-
-    >>> one_line("SALE\t 50\x07 %\u202e\n")
-    'SALE 50 %'
-    """
-    return " ".join("".join(" " if c.isspace() else c for c in text if _is_printing(c)).split())
-
-
-def _is_printing(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character) not in (
-        "Cc",
-        "Cf",
-        "Cs",
-        "Co",
-        "Cn",
-    )

@@ -5,10 +5,11 @@ a word.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
+
+from schemas.texts import fold
 
 if TYPE_CHECKING:
     import inflect
@@ -61,7 +62,7 @@ def tokenise(text: str) -> Tokens:
 
 @lru_cache(maxsize=65536)
 def token_key(token: str) -> str:
-    folded = unicodedata.normalize("NFKC", token).casefold().replace("’", "'")
+    folded = fold(token).replace("’", "'")
     return folded.removesuffix("'s").replace("'", "") or folded
 
 

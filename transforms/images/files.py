@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from schemas.reasons import Effect, check_registered
+from schemas.texts import shorten
 
 MAX_REFERENCE_CHARS = 4096
 # Pillow refuses larger pictures whatever this program allows: twice PIL.Image.MAX_IMAGE_PIXELS.
@@ -320,10 +321,8 @@ def _too_large(finding: str, reference: str, limits: ImageLimits) -> PictureProb
 
 
 def _problem(reason: str, reference: str, fault: str) -> PictureProblem:
-    shown = repr(reference)
-    return PictureProblem(
-        reason, f"{shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + '...'} {fault}"
-    )
+    shown = shorten(repr(reference), _SHOWN_CHARS, "...", counted=False)
+    return PictureProblem(reason, f"{shown} {fault}")
 
 
 def picture_path(pictures_dir: str, digest: str) -> str:

@@ -8,13 +8,13 @@ pictures. Its answer can be used again by any later run, and equal requests are 
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import orjson
 
+from schemas.texts import one_line
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, Model
 
 
@@ -166,9 +166,7 @@ def _answer_some(
         message = problem or "the backend gave no answer"
         yield (
             left[0],
-            Failure(
-                "backend-failed", textwrap.shorten(message, MAX_MESSAGE_CHARS, placeholder=" ...")
-            ),
+            Failure("backend-failed", one_line(message, MAX_MESSAGE_CHARS, " ...")),
         )
         return
     middle = (len(left) + 1) // 2

@@ -8,7 +8,6 @@ it raises.
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -18,6 +17,7 @@ import orjson
 from PIL import Image
 
 from schemas.expectations import UNIT_NORM_TOLERANCE
+from schemas.texts import one_line
 from transforms.models.chat_options import ChatOptions
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
@@ -201,7 +201,7 @@ def call_each(
     except Exception as error:  # whatever a model library raises concerns this batch only
         problem = f"{type(error).__name__}: {error}"
     if len(requests) == 1:
-        return [Failure(reason, textwrap.shorten(problem, MAX_MESSAGE_CHARS, placeholder=" ..."))]
+        return [Failure(reason, one_line(problem, MAX_MESSAGE_CHARS, " ..."))]
     middle = len(requests) // 2
     return [
         *call_each(call, requests[:middle], reason),

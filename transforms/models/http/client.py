@@ -44,7 +44,7 @@ from transforms.models.http.messages import (
     estimated_tokens,
     judge,
     not_completion,
-    one_line,
+    redact,
     request_body,
 )
 
@@ -369,7 +369,7 @@ class ChatClient:
 
     def _give_up(self, message: str) -> None:
         if self._gone is None:
-            self._gone = Failure("model-unavailable", one_line(message, self._key))
+            self._gone = Failure("model-unavailable", redact(message, self._key))
             for task in self._asks:
                 task.cancel()
 
@@ -488,7 +488,7 @@ class ChatClient:
                     f"{self._breaker.silent_secs(now):.1f} s and was given up (--give-up-secs); "
                     "look at the server and "
                     "its log and run again, what was answered is kept; the last error: "
-                    + one_line(outcome.failure.message, self._key, QUOTE_CHARS // 2)
+                    + redact(outcome.failure.message, self._key, QUOTE_CHARS // 2)
                 )
 
     def _delay_secs(self, outcome: Trouble, sendings: int) -> float:
@@ -502,11 +502,11 @@ class ChatClient:
     def _failed(
         self, problem: str, error: BaseException, reason: str = "backend-failed"
     ) -> Failure:
-        return Failure(reason, one_line(f"{problem}: {type(error).__name__}: {error}", self._key))
+        return Failure(reason, redact(f"{problem}: {type(error).__name__}: {error}", self._key))
 
     def _finally(self, failure: Failure, sendings: int) -> Failure:
         if sendings == 1:
             return failure
         return Failure(
-            failure.reason, one_line(f"after {sendings} sendings: {failure.message}", self._key)
+            failure.reason, redact(f"after {sendings} sendings: {failure.message}", self._key)
         )

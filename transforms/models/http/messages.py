@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from schemas.texts import one_line
 from transforms.models.chat import SEED, ChatAnswer, ChatRequest
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure
@@ -142,10 +143,10 @@ def judge(
         return Trouble(
             Failure("model-refused", f"HTTP {status}"), retry=False, alive=True, unauthorized=status
         )
-    message = one_line(f"HTTP {status}: {quoted(body, key)}", key)
+    message = redact(f"HTTP {status}: {quoted(body, key)}", key)
     if 300 <= status < 400:
         target = headers.get("Location", "")[:QUOTE_CHARS]
-        message = one_line(
+        message = redact(
             f"HTTP {status} leads to {target!r}, which is not followed; name the server itself", key
         )
         return Trouble(Failure("model-error", message), retry=False)
@@ -192,20 +193,19 @@ def quoted(body: bytes, key: str = "") -> str:
                 break
     # Long texts are shortened first, but not so that a part of the key is left over.
     text = (text.replace(key, "[key]") if key else text)[: 100 * QUOTE_CHARS]
-    return one_line(_PICTURE_DATA.sub("[data]", text), key, QUOTE_CHARS) or "nothing"
+    return redact(_PICTURE_DATA.sub("[data]", text), key, QUOTE_CHARS) or "nothing"
 
 
-def one_line(text: str, key: str = "", max_chars: int = MAX_MESSAGE_CHARS) -> str:
-    r"""Text as one line for people, without control characters and the key.
+def redact(text: str, key: str = "", max_chars: int = MAX_MESSAGE_CHARS) -> str:
+    r"""Return the text as one line for people, without control characters and without the key.
 
-    >>> one_line("no such key:\n sk-1", "sk-1")
+    >>> redact("no such key:\n sk-1", "sk-1")
     'no such key: [key]'
     """
     if key:
         text = text.replace(key, "[key]")
-    text = text[: 100 * max_chars]
-    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return text if len(text) <= max_chars else f"{text[: max_chars - 4]} ..."
+    # A server may answer with megabytes.
+    return one_line(text[: 100 * max_chars], max_chars, " ...", invisible="spaces")
 
 
 def _data_url(jpeg: bytes) -> orjson.Fragment:
@@ -214,7 +214,7 @@ def _data_url(jpeg: bytes) -> orjson.Fragment:
 
 
 def not_completion(problem: str, key: str) -> Failure:
-    return Failure("model-error", one_line(f"the response is no chat completion: {problem}", key))
+    return Failure("model-error", redact(f"the response is no chat completion: {problem}", key))
 
 
 def _entry(document: Any, name: str) -> Any:

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from prompts.library import load_prompt
+from schemas.texts import one_line, shorten
 from transforms.extraction import colors
-from transforms.extraction.plain_text import one_line
 from transforms.models.contract import (
     Failure,
     ImageEncoding,
@@ -271,7 +271,7 @@ class EmbeddedTagger:
     def _read(self, image: Image.Image) -> list[str]:
         """The lines of text on the picture in reading order."""
         answer = self._ocr(ocr_pixels(image))
-        lines = [one_line(line) for line in answer.txts or ()]
+        lines = [one_line(line, invisible="dropped") for line in answer.txts or ()]
         return [line for line in lines if sum(map(str.isalnum, line)) >= OCR_MIN_ALPHANUMERICS]
 
 
@@ -303,10 +303,7 @@ def quotable(text: str) -> str:
     >>> quotable('the "best" soup')
     "the 'best' soup"
     """
-    quoted = text.replace('"', "'")
-    return (
-        quoted if len(quoted) <= QUOTE_MAX_CHARS else quoted[: QUOTE_MAX_CHARS - 1].rstrip() + "…"
-    )
+    return shorten(text.replace('"', "'"), QUOTE_MAX_CHARS)
 
 
 def _unit(vector: Vector) -> Vector:

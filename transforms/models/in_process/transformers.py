@@ -7,7 +7,6 @@ request by request, so that a batch may mix schemas, limits and temperatures.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from schemas.texts import one_line
 from transforms.models.chat import SEED, ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, ModelOptions
 from transforms.models.identity import model_identity
@@ -267,6 +267,4 @@ def _device(wanted: str) -> str:
 
 
 def _failure(message: str) -> Failure:
-    return Failure(
-        "backend-failed", textwrap.shorten(message, MAX_MESSAGE_CHARS, placeholder=" ...")
-    )
+    return Failure("backend-failed", one_line(message, MAX_MESSAGE_CHARS, " ..."))

@@ -22,9 +22,9 @@ from transforms.models.http.messages import (
     RETRY_AFTER_CAP_SECS,
     estimated_tokens,
     judge,
-    one_line,
     parse_completion,
     quoted,
+    redact,
     request_body,
     retry_after_secs,
 )
@@ -433,10 +433,10 @@ def test_no_part_of_a_key_is_left_over(filler):
     assert "cGljdHVyZ" not in quoted(b"cannot decode " + b"cGljdHVyZXBpY3R1cmVwaWN0dXJl" * 9)
 
 
-def test_one_line_is_bounded():
+def test_a_message_is_bounded():
     """However long a text is, its message is one line of at most so many characters."""
-    assert one_line("a\r\n\tb\x1b[31m\u202ec") == "a b [31m c"
-    assert len(one_line("x" * 10_000)) == MAX_MESSAGE_CHARS
+    assert redact("a\r\n\tb\x1b[31m\u202ec") == "a b [31m c"
+    assert len(redact("x" * 10_000)) == MAX_MESSAGE_CHARS
 
 
 def test_an_unreadable_picture_costs_its_own_request(server, tmp_path):

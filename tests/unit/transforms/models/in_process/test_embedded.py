@@ -15,7 +15,7 @@ from transforms.models import (
     missing_requirements,
 )
 from transforms.models.contract import Failure, ModelOptions, Picture, TagRequest
-from transforms.models.in_process.embedded import QUOTE_MAX_CHARS, ocr_pixels, one_line, quotable
+from transforms.models.in_process.embedded import QUOTE_MAX_CHARS, ocr_pixels, quotable
 
 
 def load(build, **options):
@@ -244,23 +244,6 @@ def test_small_print_is_read(tagger):
 def test_ocr_pixels_are_bgr():
     """The reader wants blue first."""
     assert ocr_pixels(Image.new("RGB", (40, 40), (1, 2, 3)))[0, 0].tolist() == [3, 2, 1]
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("a\x00b\x1b[0m", "ab[0m"),
-        (" a \n\t b ", "a b"),
-        ("x\u202ey\u200bz", "xyz"),
-        ("Größe 5 €", "Größe 5 €"),
-        ("", ""),
-    ],
-)
-def test_one_line(text, line):
-    """Control and invisible characters go, white space becomes single spaces, everything printable
-    stays.
-    """
-    assert one_line(text) == line
 
 
 def test_quotes_are_bounded():
