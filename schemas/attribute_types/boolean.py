@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-from schemas.attribute_types.contract import UNKNOWN, TypeSpec
-
-if TYPE_CHECKING:
-    from schemas.attributes import Attribute
+from schemas.attribute_types.contract import UNKNOWN, Entry, TypeSpec
 
 
 class BooleanSpec(TypeSpec):
@@ -18,11 +15,11 @@ class BooleanSpec(TypeSpec):
 
     is_drafted_filled = True
 
-    def arrow_type(self, _attribute: Attribute) -> pa.DataType:
+    def arrow_type(self, _entry: Entry) -> pa.DataType:
         return pa.bool_()
 
-    def answer_schema(self, _attribute: Attribute, _offered: Sequence[str]) -> dict[str, Any]:
+    def answer_schema(self, _entry: Entry, _offered: Sequence[str]) -> dict[str, Any]:
         return {"type": "string", "enum": ["yes", "no", UNKNOWN]}
 
-    def answer_hint(self, _attribute: Attribute, _offered: Sequence[str]) -> str:
+    def answer_hint(self, _entry: Entry, _offered: Sequence[str]) -> str:
         return f'"yes", "no" or "{UNKNOWN}".'

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-from schemas.attribute_types.contract import MAX_LIST_VALUES, UNKNOWN, TypeSpec, listed
-
-if TYPE_CHECKING:
-    from schemas.attributes import Attribute
+from schemas.attribute_types.contract import MAX_LIST_VALUES, UNKNOWN, Entry, TypeSpec, listed
 
 
 class EnumSpec(TypeSpec):
@@ -20,10 +17,10 @@ class EnumSpec(TypeSpec):
     has_closed_list = True
     is_drafted_filled = True
 
-    def answer_schema(self, _attribute: Attribute, offered: Sequence[str]) -> dict[str, Any]:
+    def answer_schema(self, _entry: Entry, offered: Sequence[str]) -> dict[str, Any]:
         return {"type": "string", "enum": [*dict.fromkeys([*offered, UNKNOWN])]}
 
-    def answer_hint(self, _attribute: Attribute, offered: Sequence[str]) -> str:
+    def answer_hint(self, _entry: Entry, offered: Sequence[str]) -> str:
         return f'One of {listed(offered)}, or "{UNKNOWN}".'
 
 
@@ -42,16 +39,16 @@ class MultiEnumSpec(TypeSpec):
     is_list = True
     is_drafted_filled = True
 
-    def arrow_type(self, _attribute: Attribute) -> pa.DataType:
+    def arrow_type(self, _entry: Entry) -> pa.DataType:
         return pa.list_(pa.string())
 
-    def answer_schema(self, _attribute: Attribute, offered: Sequence[str]) -> dict[str, Any]:
+    def answer_schema(self, _entry: Entry, offered: Sequence[str]) -> dict[str, Any]:
         return {
             "type": "array",
             "items": {"type": "string", "enum": list(offered)},
             "maxItems": min(len(offered), MAX_LIST_VALUES),
         }
 
-    def answer_hint(self, _attribute: Attribute, offered: Sequence[str]) -> str:
+    def answer_hint(self, _entry: Entry, offered: Sequence[str]) -> str:
         most = min(len(offered), MAX_LIST_VALUES)
         return f"A list of up to {most} of {listed(offered)}; an empty list when unknown."

@@ -7,17 +7,37 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
-
-if TYPE_CHECKING:  # an attribute holds its type
-    from schemas.attributes import Attribute
 
 # The word by which a model says that it does not know.
 UNKNOWN = "unknown"
 MAX_TEXT_CHARS = 200
 MAX_LIST_VALUES = 12
+
+
+class Entry(Protocol):
+    """What a type may look at of the entry that names it, a schemas.attributes.Attribute."""
+
+    @property
+    def fill(self) -> bool: ...
+    @property
+    def unit(self) -> str | None: ...
+    @property
+    def part(self) -> str | None: ...
+    @property
+    def min(self) -> float | None: ...
+    @property
+    def max(self) -> float | None: ...
+    @property
+    def integer(self) -> bool: ...
+    @property
+    def pattern(self) -> str | None: ...
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def scheme(self) -> str | None: ...
 
 
 class TypeSpec(ABC):
@@ -47,27 +67,27 @@ class TypeSpec(ABC):
     is_fillable: ClassVar[bool] = True
     is_drafted_filled: ClassVar[bool] = False
 
-    def problems(self, attribute: Attribute) -> Iterator[str]:  # noqa: ARG002
+    def problems(self, entry: Entry) -> Iterator[str]:  # noqa: ARG002
         """Yield what is wrong with the entry's own options, each with what to write instead."""
         yield from ()
 
-    def arrow_type(self, attribute: Attribute) -> pa.DataType:  # noqa: ARG002
+    def arrow_type(self, entry: Entry) -> pa.DataType:  # noqa: ARG002
         """Return the type of the value column."""
         return pa.string()
 
-    def stored_pattern(self, attribute: Attribute) -> str | None:  # noqa: ARG002
+    def stored_pattern(self, entry: Entry) -> str | None:  # noqa: ARG002
         """Return the regular expression that every stored value must match as a whole, if any."""
         return None
 
     @abstractmethod
-    def answer_schema(self, attribute: Attribute, offered: Sequence[str]) -> dict[str, Any]:
+    def answer_schema(self, entry: Entry, offered: Sequence[str]) -> dict[str, Any]:
         """Return the JSON Schema of a model's answer, which always allows UNKNOWN or an empty list.
 
         offered: of a closed list, the values that this question offers.
         """
 
     @abstractmethod
-    def answer_hint(self, attribute: Attribute, offered: Sequence[str]) -> str:
+    def answer_hint(self, entry: Entry, offered: Sequence[str]) -> str:
         """Return the sentence of the prompt that says which answers are allowed."""
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from schemas.attribute_types.contract import UNKNOWN, TypeSpec, matching
-
-if TYPE_CHECKING:
-    from schemas.attributes import Attribute
+from schemas.attribute_types.contract import UNKNOWN, Entry, TypeSpec, matching
 
 _CODE = r"[0-9][0-9-]{6,16}[0-9Xx]"
 
@@ -18,21 +15,21 @@ class IdentifierSpec(TypeSpec):
 
     options = frozenset({"scheme"})
 
-    def problems(self, attribute: Attribute) -> Iterator[str]:
-        if not attribute.scheme:
+    def problems(self, entry: Entry) -> Iterator[str]:
+        if not entry.scheme:
             yield (
                 "type identifier needs a scheme; add scheme: gtin, isbn, issn or orcid, whose "
                 "check digits are verified, or scheme: any for codes without one"
             )
-        if attribute.fill and attribute.scheme == "any":
+        if entry.fill and entry.scheme == "any":
             yield (
                 "scheme any has no check digit that a found value could be held against; set fill: "
                 "false"
             )
 
-    def answer_schema(self, _attribute: Attribute, _offered: Sequence[str]) -> dict[str, Any]:
+    def answer_schema(self, _entry: Entry, _offered: Sequence[str]) -> dict[str, Any]:
         return matching(_CODE)
 
-    def answer_hint(self, attribute: Attribute, _offered: Sequence[str]) -> str:
-        scheme = str(attribute.scheme).upper()
+    def answer_hint(self, entry: Entry, _offered: Sequence[str]) -> str:
+        scheme = str(entry.scheme).upper()
         return f'The {scheme}, digit by digit as it stands there, or "{UNKNOWN}".'

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pyarrow as pa
 
+from schemas.attribute_types.contract import Entry
 from schemas.attribute_types.string import StringSpec
-
-if TYPE_CHECKING:
-    from schemas.attributes import Attribute
 
 
 class LocalizedSpec(StringSpec):
@@ -18,8 +14,8 @@ class LocalizedSpec(StringSpec):
     is_free_text = False  # checked language by language while it is read
     is_fillable = False
 
-    def arrow_type(self, _attribute: Attribute) -> pa.DataType:
+    def arrow_type(self, _entry: Entry) -> pa.DataType:
         return pa.map_(pa.string(), pa.string())
 
-    def stored_pattern(self, _attribute: Attribute) -> str | None:
+    def stored_pattern(self, _entry: Entry) -> str | None:
         return None

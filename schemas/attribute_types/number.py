@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from schemas.attribute_types.contract import UNKNOWN, TypeSpec, matching
-
-if TYPE_CHECKING:
-    from schemas.attributes import Attribute
+from schemas.attribute_types.contract import UNKNOWN, Entry, TypeSpec, matching
 
 AMOUNT_PARTS = ("each", "total")
 Part = Literal["pack_count", "each", "total", "width", "height", "depth", "length"]
@@ -27,29 +24,25 @@ class NumberSpec(TypeSpec):
     is_number = True
     is_drafted_filled = True
 
-    def problems(self, attribute: Attribute) -> Iterator[str]:
-        yield from _part_problems(attribute)
-        if (
-            attribute.min is not None
-            and attribute.max is not None
-            and attribute.min > attribute.max
-        ):
-            yield f"min {attribute.min:g} is above max {attribute.max:g}; swap them"
+    def problems(self, entry: Entry) -> Iterator[str]:
+        yield from _part_problems(entry)
+        if entry.min is not None and entry.max is not None and entry.min > entry.max:
+            yield f"min {entry.min:g} is above max {entry.max:g}; swap them"
 
-    def arrow_type(self, attribute: Attribute) -> pa.DataType:
-        return pa.int64() if attribute.integer else pa.float64()
+    def arrow_type(self, entry: Entry) -> pa.DataType:
+        return pa.int64() if entry.integer else pa.float64()
 
-    def answer_schema(self, attribute: Attribute, _offered: Sequence[str]) -> dict[str, Any]:
-        return matching(_WHOLE if attribute.integer else _NUMBER)
+    def answer_schema(self, entry: Entry, _offered: Sequence[str]) -> dict[str, Any]:
+        return matching(_WHOLE if entry.integer else _NUMBER)
 
-    def answer_hint(self, attribute: Attribute, _offered: Sequence[str]) -> str:
-        unit = f" in {attribute.unit}, without the unit" if attribute.unit else ""
-        number = "A whole number" if attribute.integer else "A number"
+    def answer_hint(self, entry: Entry, _offered: Sequence[str]) -> str:
+        unit = f" in {entry.unit}, without the unit" if entry.unit else ""
+        number = "A whole number" if entry.integer else "A number"
         return f'{number} as a string{unit}, or "{UNKNOWN}".'
 
 
-def _part_problems(attribute: Attribute) -> Iterator[str]:
-    part, unit = attribute.part, attribute.unit
+def _part_problems(entry: Entry) -> Iterator[str]:
+    part, unit = entry.part, entry.unit
     if part is None:
         return
     if part == "pack_count":

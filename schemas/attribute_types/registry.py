@@ -8,6 +8,7 @@ from typing import Self
 from schemas.attribute_types.boolean import BooleanSpec
 from schemas.attribute_types.closed_list import CategorySpec, EnumSpec, MultiEnumSpec
 from schemas.attribute_types.contract import TypeSpec
+from schemas.attribute_types.date import DateSpec
 from schemas.attribute_types.identifier import IdentifierSpec
 from schemas.attribute_types.localized import LocalizedSpec
 from schemas.attribute_types.number import NumberSpec
@@ -37,3 +38,4 @@ class AttributeType(StrEnum):
     BOOLEAN = "boolean", BooleanSpec()
     IDENTIFIER = "identifier", IdentifierSpec()
     LOCALIZED = "localized", LocalizedSpec()
+    DATE = "date", DateSpec()

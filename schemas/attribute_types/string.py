@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from schemas.attribute_types.contract import MAX_TEXT_CHARS, UNKNOWN, TypeSpec
-
-if TYPE_CHECKING:
-    from schemas.attributes import Attribute
+from schemas.attribute_types.contract import MAX_TEXT_CHARS, UNKNOWN, Entry, TypeSpec
 
 
 class StringSpec(TypeSpec):
@@ -17,15 +14,15 @@ class StringSpec(TypeSpec):
     is_free_text = True
     takes_role = True
 
-    def stored_pattern(self, attribute: Attribute) -> str | None:
-        return attribute.pattern
+    def stored_pattern(self, entry: Entry) -> str | None:
+        return entry.pattern
 
-    def answer_schema(self, attribute: Attribute, _offered: Sequence[str]) -> dict[str, Any]:
+    def answer_schema(self, entry: Entry, _offered: Sequence[str]) -> dict[str, Any]:
         return {
             "type": "string",
             "minLength": 1,
-            "maxLength": min(attribute.max_length, MAX_TEXT_CHARS),
+            "maxLength": min(entry.max_length, MAX_TEXT_CHARS),
         }
 
-    def answer_hint(self, _attribute: Attribute, _offered: Sequence[str]) -> str:
+    def answer_hint(self, _entry: Entry, _offered: Sequence[str]) -> str:
         return f'A short text, or "{UNKNOWN}".'

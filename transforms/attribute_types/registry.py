@@ -11,6 +11,7 @@ from transforms.attribute_types.closed_list import (
     MultiEnumOperations,
 )
 from transforms.attribute_types.contract import TypeOperations
+from transforms.attribute_types.date import DateOperations
 from transforms.attribute_types.identifier import IdentifierOperations
 from transforms.attribute_types.localized import LocalizedOperations
 from transforms.attribute_types.number import NumberOperations
@@ -25,6 +26,7 @@ OPERATIONS: dict[AttributeType, TypeOperations] = {
     AttributeType.BOOLEAN: BooleanOperations(),
     AttributeType.IDENTIFIER: IdentifierOperations(),
     AttributeType.LOCALIZED: LocalizedOperations(),
+    AttributeType.DATE: DateOperations(),
 }
 
 

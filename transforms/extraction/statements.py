@@ -63,7 +63,7 @@ def closed_list_finder(attribute: Attribute) -> Finder:
 
     def find(text: str) -> list[Statement]:
         stated = [mention for mention in gazetteer.find(text) if not mention.negated]
-        labelled = _behindlabels_of(text, stated, labels) if stated else []
+        labelled = _behind_labels(text, stated, labels) if stated else []
         if labelled:
             return [
                 Statement(mention.value, mention.begin, mention.end, "labelled-term")
@@ -79,24 +79,31 @@ def closed_list_finder(attribute: Attribute) -> Finder:
     return find
 
 
-def _behindlabels_of(text: str, stated: Sequence[Mention], labels: Gazetteer) -> list[Mention]:
+def _behind_labels(text: str, stated: Sequence[Mention], labels: Gazetteer) -> list[Mention]:
     """The mentions that stand behind "Colour:", with those that the enumeration goes on to."""
-    # "Applicable material:" is another label than "Material:"
-    label_ends = [
-        label.end
-        for label in labels.find(text)
-        if _FIELD_START.search(text, max(0, label.begin - 3), label.begin)
-    ]
+    ends = label_ends(text, labels)
     behind: list[Mention] = []
     for mention in stated:
         follows = any(
             _LABEL_THEN_VALUE.fullmatch(text, end, mention.begin)
-            for end in label_ends
+            for end in ends
             if end <= mention.begin
         )
         if follows or (behind and _ENUMERATION.fullmatch(text, behind[-1].end, mention.begin)):
             behind.append(mention)
     return behind
+
+
+def label_ends(text: str, labels: Gazetteer) -> list[int]:
+    """Return where labels end that begin a field.
+
+    "Applicable material:" is another label than "Material:".
+    """
+    return [
+        label.end
+        for label in labels.find(text)
+        if _FIELD_START.search(text, max(0, label.begin - 3), label.begin)
+    ]
 
 
 def term_finder(attribute: Attribute) -> Finder:

@@ -36,7 +36,8 @@ PAGES = attribute(name="pages", type="number", integer=True)
 PROOF = attribute(name="proof", type="boolean")
 EAN = attribute(name="ean", type="identifier", scheme="gtin")
 MAKER = attribute(name="maker", type="string", max_length=40)
-EVERY = (COLOR, TAGS, WEIGHT, PAGES, PROOF, EAN, MAKER)
+SINCE = attribute(name="since", type="date")
+EVERY = (COLOR, TAGS, WEIGHT, PAGES, PROOF, EAN, MAKER, SINCE)
 
 
 def allows(schema: dict[str, Any], value: Any) -> bool:
@@ -52,6 +53,11 @@ def allows(schema: dict[str, Any], value: Any) -> bool:
         (PAGES, ["12", UNKNOWN], ["1.5", "x"]),
         (PROOF, ["yes", "no", UNKNOWN], [True, "maybe"]),
         (EAN, ["4006381333931", UNKNOWN], ["4006381", "x" * 13, "1" * 21]),
+        (
+            SINCE,
+            ["2024", "2024-05", "2024-05-17", UNKNOWN],
+            ["17 May 2024", "2024-13", "2024-5", "2024-05-32", "0924", "2024-05-17T10:00", 2024],
+        ),
         (MAKER, ["Arla", UNKNOWN], ["", "x" * 41, 3]),
     ],
 )

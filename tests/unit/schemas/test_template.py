@@ -165,6 +165,7 @@ def test_what_is_no_template(text: str, line: int | None, problem: str) -> None:
             "no check digit that a found value could be held against; set fill: false",
         ),
         ("type: string, scheme: any", "scheme belongs to type identifier"),
+        ("type: date, min: 0", "unit, integer, min and max belong to type number, not date"),
     ],
 )
 def test_an_identifier_says_how_it_is_checked(entry: str, problem: str) -> None:

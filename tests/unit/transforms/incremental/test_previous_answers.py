@@ -35,9 +35,11 @@ attributes:
   - {name: color, type: enum, values: [Red, Blue], from: c, description: d}
   - {name: tags, type: multi_enum, values: [new, sale], from: g, description: d}
   - {name: names, type: localized, from: l, description: d}
+  - {name: since, type: date, from: s, description: d}
 """
 ATTRIBUTES = {attribute.name: attribute for attribute in parse_template(KINDS, "test").attributes}
 VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "since": st.sampled_from(["2024", "2024-05", "2024-05-17"]),
     "text": st.text(st.characters(codec="utf-8"), min_size=1),
     "amount": st.floats(allow_nan=False, allow_infinity=False),
     "count": st.integers(-(2**53), 2**53).map(float),

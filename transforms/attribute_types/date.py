@@ -1,0 +1,108 @@
+"""Dates, as exactly as they are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.attributes import Attribute
+from schemas.elements import Value
+from schemas.template import ColumnFormat
+from transforms.attribute_types.contract import (
+    NOTHING,
+    CellReader,
+    Reading,
+    TypeOperations,
+    count_texts,
+)
+from transforms.attribute_types.reading import flagged, shorten, single_entry
+from transforms.extraction.cells import as_text
+from transforms.extraction.dates import are_compatible, date_readings, find_dates, in_words
+from transforms.extraction.plain_text import to_single_line
+from transforms.extraction.statements import Finder, Statement, label_ends, labels_of
+
+_LABEL_THEN_DATE = re.compile(r"\s?[:=]\s?|\s")
+_YEAR_CHARS = 4
+
+
+class DateOperations(TypeOperations):
+    """ISO dates of day, month or year.
+
+    A date says the same as a more exact one that begins with it: they do not contradict each
+    other, and a text that states both states the exact one. An evaluation tells them apart, as an
+    answer that is less exact than the truth is not the truth.
+
+    No probe learns them: nearly each item has its own.
+    """
+
+    rule_method = "rule:date"
+    is_checked_against_texts = True
+
+    def reader(self, attribute: Attribute, _sibling_units: tuple[str, ...]) -> CellReader:
+        return partial(_read, attribute)
+
+    def finder(self, attribute: Attribute, *, alone: bool) -> Finder:  # noqa: ARG002
+        return _labelled_dates(attribute)
+
+    def decide(self, _attribute: Attribute, statements: Sequence[Statement]) -> Statement | None:
+        exact = max(statements, key=lambda statement: len(str(statement.value)))
+        agrees = all(self.agree(statement.value, exact.value) for statement in statements)
+        return exact if agrees else None
+
+    def parse_answer(self, _attribute: Attribute, said: Any) -> Value | None:
+        readings = date_readings(said)
+        return readings[0] if len(readings) == 1 else None
+
+    def format(self, _attribute: Attribute, value: Value) -> str:
+        return in_words(str(value))
+
+    def agree(self, given: Value, stated: Value) -> bool:
+        return are_compatible(str(given), str(stated))
+
+    def count(self, values: pa.Array) -> dict[str, int] | None:
+        """Return how often each year occurs."""
+        return count_texts(pc.utf8_slice_codeunits(values, 0, _YEAR_CHARS))
+
+
+def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) -> Reading:
+    entry, problem = single_entry(attribute, cell, column, keyed)
+    if entry is None:
+        return problem
+    text = as_text(entry)
+    line = "" if text is None else to_single_line(text)
+    if text is not None and not line:
+        return NOTHING
+    readings = date_readings(line)
+    if len(readings) == 1:
+        return readings[0], ()
+    if readings:
+        meant, written = " or ".join(map(in_words, readings)), " or ".join(readings)
+        detail = f"{shorten(entry)} may mean {meant}; write {written}"
+    else:
+        detail = (
+            f"{shorten(entry)} is not a date; write for example 2024-05-17, 2024-05 or 2024, the "
+            "year with four digits"
+        )
+    return flagged(attribute, "value-wrong-type", detail)
+
+
+def _labelled_dates(attribute: Attribute) -> Finder:
+    """Find dates behind the attribute's name; any other date may be of anything."""
+    labels = labels_of(attribute)
+
+    def find(text: str) -> list[Statement]:
+        ends = label_ends(text, labels)
+        if not ends:
+            return []
+        return [
+            Statement(mention.value, mention.begin, mention.end, "labelled-term")
+            for mention in find_dates(text)
+            if any(_LABEL_THEN_DATE.fullmatch(text, end, mention.begin) for end in ends)
+        ]
+
+    return find
