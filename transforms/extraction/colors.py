@@ -94,9 +94,10 @@ def nearest_names(lab: Lab) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def foreground(lab: Lab) -> Mask:
-    """Which pixels of shape (height, width, 3) belong to the thing shown: bool of shape (height,
-    width).
-    """
+    """Return which of (height, width, 3) pixels belong to the thing shown, bool (height, width)."""
+    # Imported here: readers of texts use this module's palette only.
+    from scipy import ndimage
+
     edge = np.zeros(lab.shape[:2], dtype=np.bool_)
     edge[[0, -1], :] = edge[:, [0, -1]] = True
     border = np.median(lab[edge], axis=0)
@@ -104,30 +105,11 @@ def foreground(lab: Lab) -> Mask:
     everything = np.ones_like(edge)
     if near[edge].mean() < UNIFORM_BORDER_SHARE:
         return everything
-    background = _connected(near & edge, near)
-    # the rim is a mixture of both sides, a colour that nothing shown has
-    rim = _grown(background)
+    # The four neighbours of a pixel are joined to it.
+    background: Mask = ndimage.binary_propagation(near & edge, mask=near)
+    # The rim is a mixture of both sides, a colour that nothing shown has.
+    rim: Mask = ndimage.binary_dilation(background)
     for kept in (~rim, ~background):
         if kept.mean() >= MIN_FOREGROUND_SHARE:
             return kept
     return everything
-
-
-def _connected(seed: Mask, allowed: Mask) -> Mask:
-    """All allowed pixels that a path of allowed neighbours joins to the seed."""
-    reached = seed
-    while True:
-        grown = _grown(reached) & allowed
-        if np.array_equal(grown, reached):
-            return reached
-        reached = grown
-
-
-def _grown(mask: Mask) -> Mask:
-    """The mask with its four-neighbours."""
-    grown = mask.copy()
-    grown[1:] |= mask[:-1]
-    grown[:-1] |= mask[1:]
-    grown[:, 1:] |= mask[:, :-1]
-    grown[:, :-1] |= mask[:, 1:]
-    return grown
