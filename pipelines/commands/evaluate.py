@@ -39,6 +39,7 @@ from pipelines.run.manifest import table_metadata
 from schemas.loading import load_template
 from schemas.template import Template
 from transforms.readers import ReadLimits
+from transforms.runtime.storage import is_local
 
 DECISIONS = "decisions.parquet"
 
@@ -107,7 +108,7 @@ def _evaluate(options: argparse.Namespace) -> Outcome:
     output = Path(
         options.output or Path("evaluation") / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
     )
-    if "://" in str(options.output):
+    if not is_local(str(options.output)):
         raise ConfigError(
             [
                 f"--output {options.output!r} is no local folder; evaluations are written to local "

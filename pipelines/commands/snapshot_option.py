@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from pipelines.snapshots.history import named_snapshot
-from pipelines.snapshots.layout import is_local
 from pipelines.snapshots.snapshot import Snapshot
+from transforms.runtime.storage import is_local
 
 
 def existing_output(path: str) -> str:

@@ -9,8 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.sizing import MAX_BUCKETS, choose_buckets, choose_workers, count_cores
 from schemas.loading import load_template
@@ -30,6 +28,7 @@ from transforms.models.contract import Model, ModelOptions
 from transforms.models.fake.dry_run import Rates
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, peek, plan_splits
+from transforms.runtime import storage
 
 # Imported where the gate checks, as it takes seconds; of the extra `checks`.
 GATE_MODULE = "great_expectations"
@@ -223,9 +222,9 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
         problem = _unwritable(place) if place else None
         if problem:
             yield f"{option} {place!r} {problem}; name a folder that you may write to"
-    if "://" in config.images_root:
+    if not storage.is_local(config.images_root):
         try:
-            FileSystems.get_filesystem(config.images_root)
+            storage.require_file_system(config.images_root)
         except ValueError as error:
             yield (
                 f"--images-root {config.images_root!r}: {error}; install the extra for that "
@@ -270,7 +269,7 @@ def _misfit(template: Template, named: str, seen: Peek) -> str | None:
 
 def _unwritable(place: str) -> str | None:
     """Why a local folder cannot be made or written, or None."""
-    if "://" in place:
+    if not storage.is_local(place):
         return None
     existing = next(
         path for path in (Path(place), *Path(place).absolute().parents) if path.exists()
@@ -285,4 +284,4 @@ def _unwritable(place: str) -> str | None:
 
 
 def _is_folder(path: str) -> bool:
-    return "://" in path or os.path.isdir(path)  # noqa: PTH112
+    return not storage.is_local(path) or os.path.isdir(path)  # noqa: PTH112

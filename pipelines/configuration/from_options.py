@@ -17,6 +17,7 @@ from transforms.images.files import ImageLimits
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import ModelOptions
 from transforms.readers import ReadLimits
+from transforms.runtime.storage import is_local
 
 _USER_IN_URL = re.compile(r"://[^/]*@")
 
@@ -117,7 +118,7 @@ def _whole(paths: Any) -> Any:
     if isinstance(paths, str):
         return (
             paths
-            if "://" in paths or paths in packaged_templates()
+            if not is_local(paths) or paths in packaged_templates()
             else str(Path(paths).absolute())
         )
     return [_whole(path) for path in paths]

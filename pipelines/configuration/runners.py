@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import cache
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -18,6 +17,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import create_runner
 
 from pipelines.configuration.errors import ConfigError
+from transforms.runtime import storage
 
 LOCAL_RUNNER = "FnApiRunner"
 # Options of Beam whose values are secrets, and what to set instead: a worker logs its options, and
@@ -33,7 +33,7 @@ def connect_storage(passed: Sequence[str] = ()) -> None:
     """Let object stores be opened before there is a pipeline, with Beam's options for them
     (`--s3_region_name` ...).
     """
-    FileSystems.set_options(PipelineOptions(list(passed)))
+    storage.connect(PipelineOptions(list(passed)))
 
 
 def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:

@@ -19,11 +19,11 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
-from pipelines.snapshots.layout import is_local
 from pipelines.snapshots.locks import is_dead, read_lock
 from pipelines.snapshots.snapshot import UnusableSnapshotError, read_published
 from schemas.loading import TemplateRefusedError, load_template
 from transforms.models.contract import ModelOptions
+from transforms.runtime.storage import is_local
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -302,7 +302,7 @@ def _template(patient: Patient) -> Iterator[Finding]:
 
 
 def _images_root(patient: Patient) -> Iterator[Finding]:
-    if not patient.images_root or "://" in patient.images_root:
+    if not patient.images_root or not is_local(patient.images_root):
         return
     root = Path(patient.images_root)
     if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):

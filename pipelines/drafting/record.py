@@ -15,6 +15,7 @@ from pipelines.drafting.shapes import LIST_SEPARATORS, are_pictures
 from transforms.extraction.cells import as_text
 from transforms.images.files import version_of
 from transforms.normalise.timestamps import parse_event_ts
+from transforms.runtime.storage import is_local
 
 _ID_NAME = re.compile(
     r"(?:^|_)(?:id|sku|asin|ean|gtin|isbn|code|key|handle|number|no|nr)$", re.IGNORECASE
@@ -131,7 +132,7 @@ def find_pictures(profile: Profile, images_root: str) -> PictureColumns:
             columns.append(column.name)
             separator, paths = separator or mark, [*paths, *texts]
             break
-    local = [path for path in dict.fromkeys(paths) if path and "://" not in path]
+    local = [path for path in dict.fromkeys(paths) if path and is_local(path)]
     prefix = "/" if local and all(path.startswith("/") for path in local) else ""
     looked_at = local[:MAX_LOOKED_AT] if images_root else []
     found = sum(bool(version_of(images_root, path.removeprefix(prefix))) for path in looked_at)

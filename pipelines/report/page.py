@@ -15,8 +15,6 @@ from typing import Any
 
 import jinja2
 import msgspec
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from markupsafe import Markup
 
 from pipelines.report.changes import Changes, changes
@@ -37,6 +35,7 @@ from pipelines.report.thumbnails import MAX_POINT_PICTURES, Thumbnails
 from pipelines.snapshots.manifest import UNKNOWN, CheckEntry, Counts, Manifest
 from schemas.reasons import REASONS
 from transforms.images.files import ImageLimits
+from transforms.runtime import storage
 
 REPORT_PAGE = "report.html"
 MAX_TABLE_POINTS = 400
@@ -55,12 +54,11 @@ def write_run_report(
     images_root: where picture references start, None shows no pictures; earlier: folder of the
     snapshot before. Raises DamagedFileError, and whatever a disk or an object store raises.
     """
-    path: str = FileSystems.join(snapshot, REPORT_PAGE)
+    path = storage.join(snapshot, REPORT_PAGE)
     page = render(snapshot, manifest, images_root, limits, earlier).encode(
         "utf-8", "backslashreplace"
     )
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(page)
+    storage.write_bytes(path, page)
     return path
 
 
@@ -223,9 +221,7 @@ def _sources(counts: Counts) -> list[str]:
 
 
 def _data_docs(snapshot: str) -> str:
-    return (
-        DATA_DOCS if FileSystems.exists(FileSystems.join(snapshot, *DATA_DOCS.split("/"))) else ""
-    )
+    return DATA_DOCS if storage.exists(storage.join(snapshot, *DATA_DOCS.split("/"))) else ""
 
 
 def _groups(groups: Sequence[Group], found: Gathered) -> list[dict[str, Any]]:

@@ -6,17 +6,13 @@ It never costs a snapshot: what fails is a warning.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.configuration.config import Plan
 from pipelines.monitoring.openmetrics import METRICS, exposition
 from pipelines.report import write_run_report
 from pipelines.report.data_docs import DATA_DOCS, data_docs_page
-from pipelines.snapshots.layout import is_local
 from pipelines.snapshots.manifest import Manifest
+from transforms.runtime import storage
 
 
 def write_beside(snapshot: str, manifest: Manifest, plan: Plan, earlier: str | None) -> list[str]:
@@ -40,11 +36,8 @@ def write_beside(snapshot: str, manifest: Manifest, plan: Plan, earlier: str | N
 
 def write_text(snapshot: str, name: str, text: str) -> str:
     """Write a text file beside the tables; returns its path."""
-    path = FileSystems.join(snapshot, *name.split("/"))
-    if is_local(path):
-        Path(path).parent.mkdir(exist_ok=True)
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))
+    path = storage.join(snapshot, *name.split("/"))
+    storage.write_bytes(path, text.encode("utf-8", "backslashreplace"))
     return path
 
 

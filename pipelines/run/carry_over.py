@@ -4,7 +4,6 @@ language model said.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -13,8 +12,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.configuration.config import Plan
 from pipelines.run.manifest import chosen_encoders
@@ -31,7 +28,9 @@ from transforms.models import build_chat_model
 from transforms.probes.learn import EarlierProbe
 from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
+from transforms.runtime import storage
 from transforms.runtime.parquet import read_parquet
+from transforms.runtime.reports import read_json
 from transforms.runtime.spool import SpoolRef
 from transforms.tables.build import RunInfo, TableContext
 from transforms.tables.merge import EarlierRows
@@ -80,10 +79,9 @@ def keep_pool(dirs: RunDirs) -> list[str]:
     files' names.
     """
     path = f"{dirs.reports}/{POOL}.json"
-    if not FileSystems.exists(path):
+    if not storage.exists(path):
         return []
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        refs: list[SpoolRef] = [(name, index) for name, index in json.loads(file.read())]
+    refs: list[SpoolRef] = [(name, index) for name, index in read_json(path)]
     kept = {name: f"{number:05d}-{index}.arrow" for number, (name, index) in enumerate(refs)}
     _copy((name, f"{dirs.snapshot}/{POOL}/{copy}") for name, copy in kept.items())
     return sorted(kept.values())
@@ -236,27 +234,25 @@ def compared_of(earlier: Snapshot) -> Compared:
     Raises KeyError where it does not say, as those of earlier versions.
     """
     path = f"{earlier.path}/{STATISTICS}"
-    if not FileSystems.exists(path):
+    if not storage.exists(path):
         raise KeyError(path)
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        row = json.loads(file.read())
-    return Compared.of_row(row)
+    return Compared.of_row(read_json(path))
 
 
 def _copy(pairs: Iterable[tuple[str, str]]) -> None:
     remote = []
     for source, target in pairs:
-        if "://" in source or "://" in target:
+        if not (storage.is_local(source) and storage.is_local(target)):
             remote.append((source, target))
             continue
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, target)
         except OSError:  # another disk, or one without links
-            FileSystems.copy([source], [target])
+            storage.copy_files([source], [target])
     for begin in range(0, len(remote), COPIED_AT_ONCE):
         sources, targets = zip(*remote[begin : begin + COPIED_AT_ONCE], strict=True)
-        FileSystems.copy(list(sources), list(targets))
+        storage.copy_files(sources, targets)
 
 
 def _name(path: str) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 
 import msgspec
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.configuration.config import Plan
 from pipelines.run.accounting import add_up, run_row
@@ -28,6 +26,7 @@ from pipelines.snapshots.snapshot import BUCKETS, Snapshot
 from transforms.describe.budget import Usage
 from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.readers import SplitReport
+from transforms.runtime import storage
 from transforms.runtime.reports import read_reports, write_json
 from transforms.tables.write import BucketReport
 from transforms.validation.distributions import entry_digest
@@ -133,10 +132,8 @@ def _pool(state: RunState, dirs: RunDirs, delta: Delta | None) -> list[str]:
 
 
 def _trusted(dirs: RunDirs) -> list[tuple[str, str]]:
-    with FileSystems.open(
-        f"{dirs.reports}/trusted.json", compression_type=CompressionTypes.UNCOMPRESSED
-    ) as file:
-        return msgspec.json.decode(file.read(), type=list[tuple[str, str]])
+    data = storage.read_bytes(f"{dirs.reports}/trusted.json")
+    return msgspec.json.decode(data, type=list[tuple[str, str]])
 
 
 def _number(report: BucketReport) -> int:

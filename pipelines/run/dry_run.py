@@ -12,9 +12,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import msgspec
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.config import Plan
@@ -33,7 +30,8 @@ from transforms.describe.budget import Usage
 from transforms.models import build_chat_model
 from transforms.models.fake.dry_run import Rates
 from transforms.readers import SplitReport
-from transforms.runtime.reports import read_reports
+from transforms.runtime import storage
+from transforms.runtime.reports import read_json, read_reports
 from transforms.runtime.spool import read_spool
 
 RULES_OF_THUMB = "rules of thumb"
@@ -90,7 +88,7 @@ def forecast(
     """
     started, begun = dt.datetime.now(dt.UTC).replace(microsecond=0), time.monotonic()
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
-    FileSystems.set_options(options)
+    storage.connect(options)
     with output_lock(layout.output, layout.run_id, "plan") as warnings:
         state = begin(plan, layout, started, Selection(command="plan"), warnings)
         state.plan = replace(state.plan, rehearsal=rates_of(state.plan, state.earlier))
@@ -182,10 +180,7 @@ def _pictures(
         return len(
             {ref.path for ref in read_spool([ref for _, ref in delta.refs["image_refs"]], ImageRef)}
         )
-    with FileSystems.open(
-        f"{dirs.reports}/{PICTURES}.json", compression_type=CompressionTypes.UNCOMPRESSED
-    ) as file:
-        return int(msgspec.json.decode(file.read()))
+    return int(read_json(f"{dirs.reports}/{PICTURES}.json"))
 
 
 def _cost(plan: Plan, usage: Usage) -> float | None:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.config import Plan
@@ -37,6 +36,7 @@ from pipelines.snapshots.layout import MANIFEST, Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
 from pipelines.snapshots.manifest import Manifest
 from pipelines.snapshots.snapshot import Snapshot
+from transforms.runtime import storage
 
 # So few items are made, and so much is looked through, before a second process has loaded its
 # libraries.
@@ -73,7 +73,7 @@ def run(
     """
     chosen, started = selection or Selection(), dt.datetime.now(dt.UTC).replace(microsecond=0)
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
-    FileSystems.set_options(options)
+    storage.connect(options)
     with output_lock(layout.output, layout.run_id, chosen.command) as warnings:
         left = remove_leftovers(layout.output)
         if left:
@@ -184,5 +184,5 @@ def make(state: RunState, dirs: RunDirs, options: PipelineOptions) -> Made:
 
 
 def _nothing_new(state: RunState, earlier: Snapshot, delta: Delta) -> Outcome:
-    path = FileSystems.join(earlier.path, MANIFEST)
+    path = storage.join(earlier.path, MANIFEST)
     return Outcome(True, earlier.manifest, path, (*state.warnings, *delta.notes), unchanged=True)

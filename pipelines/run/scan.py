@@ -7,7 +7,6 @@ the main pipeline to go on with.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.config import Plan
@@ -33,7 +30,7 @@ from transforms.readers import SplitReport
 from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_looked_into, as_keys
 from transforms.readers.read import ReadCatalog, ReadOutputs, ReplayQuarantine
 from transforms.runtime.parquet import read_parquet
-from transforms.runtime.reports import CollectReports, read_reports, write_json
+from transforms.runtime.reports import CollectReports, read_json, read_reports, write_json
 from transforms.runtime.spool import Spool, read_spool
 from transforms.tables.merge import Base, write_drops
 
@@ -281,14 +278,9 @@ def _collected(dirs: RunDirs) -> _Scanned:
     refs = {
         name: [
             (bucket, (path, index))
-            for bucket, (path, index) in _load(f"{dirs.reports}/scan-{name}.json")
+            for bucket, (path, index) in read_json(f"{dirs.reports}/scan-{name}.json")
         ]
         for name in SPOOLED
     }
     splits = tuple(read_reports(f"{dirs.reports}/splits.json", SplitReport))
-    return _Scanned(splits, refs, tuple(_load(_seen_file(dirs))))
-
-
-def _load(path: str) -> Any:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        return json.loads(file.read())
+    return _Scanned(splits, refs, tuple(read_json(_seen_file(dirs))))

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.snapshots.layout import (
     KEPT,
@@ -18,13 +15,12 @@ from pipelines.snapshots.layout import (
     POINTER,
     SNAPSHOTS,
     WORK,
-    is_local,
     point_to,
     read_pointer,
-    remove_folder,
 )
 from pipelines.snapshots.manifest import read_manifest
 from pipelines.snapshots.snapshot import Snapshot
+from transforms.runtime import storage
 
 HALF_WRITTEN = "it has no manifest: half written"
 
@@ -60,8 +56,8 @@ def list_snapshots(output: str) -> list[Snapshot]:
 def list_folders(output: str) -> tuple[list[Snapshot], list[BrokenSnapshot]]:
     """Return the snapshots of an output, oldest first, and the folders that are none, by run id."""
     current, snapshots, broken = current_run(output), [], []
-    for run_id in _folders(FileSystems.join(output, SNAPSHOTS)):
-        path = FileSystems.join(output, SNAPSHOTS, run_id)
+    for run_id in storage.folder_names(storage.join(output, SNAPSHOTS)):
+        path = storage.join(output, SNAPSHOTS, run_id)
         found = _read_folder(path, run_id, is_current=run_id == current)
         snapshots.append(found) if isinstance(found, Snapshot) else broken.append(found)
     return sorted(snapshots, key=lambda each: (each.manifest.started, each.run_id)), broken
@@ -86,7 +82,7 @@ def pointed_to(output: str) -> str:
         pointer = read_pointer(output)
     except Exception as error:  # whatever half a file, or an object store, brings
         raise HistoryError(
-            f"{FileSystems.join(output, POINTER)} cannot be read ({type(error).__name__}: {error});"
+            f"{storage.join(output, POINTER)} cannot be read ({type(error).__name__}: {error});"
             f" `catalog-enrich rollback {output} --to RUN_ID` writes it again"
         ) from error
     return "" if pointer is None else pointer.run_id
@@ -183,10 +179,10 @@ def _remove(info: Snapshot) -> bool:
     whole.
     """
     try:
-        FileSystems.delete([FileSystems.join(info.path, MANIFEST)])
+        storage.delete_files([storage.join(info.path, MANIFEST)])
     except Exception:  # a folder that nobody may write: it stays, whole
         return False
-    remove_folder(info.path)
+    storage.remove_folder(info.path)
     return True
 
 
@@ -201,11 +197,13 @@ def leftovers(output: str, own: Collection[str] = ()) -> list[str]:
         for each in broken
         if each.is_half and not each.is_current and each.run_id not in own
     ]
-    work = FileSystems.join(output, WORK)
-    dead = [FileSystems.join(work, run_id) for run_id in _folders(work) if run_id not in own]
+    work = storage.join(output, WORK)
+    dead = [
+        storage.join(work, run_id) for run_id in storage.folder_names(work) if run_id not in own
+    ]
     return [
         *halves,
-        *(path for path in dead if not FileSystems.exists(FileSystems.join(path, KEPT))),
+        *(path for path in dead if not storage.exists(storage.join(path, KEPT))),
     ]
 
 
@@ -216,7 +214,7 @@ def remove_leftovers(output: str, own: Collection[str] = ()) -> list[str]:
     """
     found = leftovers(output, own)
     for path in found:
-        remove_folder(path)
+        storage.remove_folder(path)
     still = set(leftovers(output, own)) if found else set()
     return [path for path in found if path not in still]
 
@@ -225,35 +223,14 @@ def _read_folder(
     path: str, run_id: str = "", *, is_current: bool = False
 ) -> Snapshot | BrokenSnapshot:
     """Return the snapshot in a folder. run_id: empty for what the manifest says."""
-    manifest_path = FileSystems.join(path, MANIFEST)
+    manifest_path = storage.join(path, MANIFEST)
     try:
         manifest = read_manifest(manifest_path)
     except Exception as error:  # whatever half a file, or an object store, brings
         # Half-written ones are removed; a disk that fails for a moment must not make one of a whole
         # snapshot.
         problem = f"its manifest cannot be read ({type(error).__name__}: {error})"
-        if _is_missing(manifest_path):
+        if storage.is_missing(manifest_path):
             problem = HALF_WRITTEN
         return BrokenSnapshot(run_id, path, is_current, problem)
     return Snapshot(run_id or manifest.run_id, path, manifest, is_current)
-
-
-def _is_missing(path: str) -> bool:
-    """Whether it is sure that there is no such file."""
-    try:
-        return not Path(path).exists() if is_local(path) else not FileSystems.exists(path)
-    except Exception:  # nobody can tell
-        return False
-
-
-def _folders(path: str) -> list[str]:
-    if is_local(path):
-        return (
-            sorted(each.name for each in Path(path).iterdir() if each.is_dir())
-            if Path(path).is_dir()
-            else []
-        )
-    # An object store has no folders but the beginnings of names.
-    found = FileSystems.match([FileSystems.join(path, "**")])[0].metadata_list
-    beginning = path.rstrip("/") + "/"
-    return sorted({each.path.removeprefix(beginning).split("/", 1)[0] for each in found})

@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import secrets
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.snapshots.manifest import Manifest, write_manifest
+from transforms.runtime import storage
 from transforms.runtime.reports import write_json
 
 POINTER = "current.json"
@@ -37,10 +34,6 @@ class Pointer(msgspec.Struct, frozen=True):
 
     run_id: str
     snapshot: str
-
-
-def is_local(path: str) -> bool:
-    return "://" not in path
 
 
 def new_run_id(now: dt.datetime) -> str:
@@ -58,29 +51,28 @@ class Layout:
 
     @property
     def snapshot(self) -> str:
-        return FileSystems.join(self.output, SNAPSHOTS, self.run_id)
+        return storage.join(self.output, SNAPSHOTS, self.run_id)
 
     @property
     def work(self) -> str:
-        return FileSystems.join(self.work_root or FileSystems.join(self.output, WORK), self.run_id)
+        return storage.join(self.work_root or storage.join(self.output, WORK), self.run_id)
 
     def create(self) -> RunDirs:
         """Make the run's folders. Raises OSError when the output cannot be written."""
         parts = [
-            FileSystems.join(self.work, part)
-            for part in ("spool", "reports", "pictures", "heartbeats")
+            storage.join(self.work, part) for part in ("spool", "reports", "pictures", "heartbeats")
         ]
         answers, features = (
-            FileSystems.join(self.output, kept) for kept in ("answers", "picture-features")
+            storage.join(self.output, kept) for kept in ("answers", "picture-features")
         )
         for path in (self.snapshot, *parts):
-            if is_local(path):
+            if storage.is_local(path):
                 Path(path).mkdir(parents=True)
         spool, reports, pictures, heartbeats = parts
         shared = RunDirs(self.snapshot, spool, reports, pictures, answers, features)
-        if not is_local(self.work):
+        if not storage.is_local(self.work):
             return shared
-        purse, log = (FileSystems.join(self.work, name) for name in ("budget.json", "workers.log"))
+        purse, log = (storage.join(self.work, name) for name in ("budget.json", "workers.log"))
         return replace(shared, purse=purse, heartbeats=heartbeats, log=log)
 
     def keep_work(self) -> None:
@@ -88,21 +80,21 @@ class Layout:
         killed one's.
         """
         with contextlib.suppress(Exception):  # the run's own end is what matters
-            write_json(FileSystems.join(self.work, KEPT), self.run_id)
+            write_json(storage.join(self.work, KEPT), self.run_id)
 
     def remove_work(self) -> None:
-        remove_folder(self.work)
-        if is_local(self.work):
+        storage.remove_folder(self.work)
+        if storage.is_local(self.work):
             with contextlib.suppress(OSError):  # other runs may be at work
                 Path(self.work).parent.rmdir()
 
     def remove_snapshot(self) -> None:
         """Remove the half-written snapshot of a run that broke off."""
-        remove_folder(self.snapshot)
+        storage.remove_folder(self.snapshot)
 
     def write_manifest(self, manifest: Manifest) -> str:
         """Write the manifest, which makes the folder a snapshot; returns its path."""
-        path: str = FileSystems.join(self.snapshot, MANIFEST)
+        path = storage.join(self.snapshot, MANIFEST)
         write_manifest(path, manifest)
         return path
 
@@ -111,10 +103,10 @@ class Layout:
 
         On a local disk everything is on the platter before the pointer names it.
         """
-        if is_local(self.output):
+        if storage.is_local(self.output):
             for written in sorted(Path(self.snapshot).rglob("*")):
-                _sync(written)
-            _sync(Path(self.snapshot))
+                storage.sync(written)
+            storage.sync(self.snapshot)
         return point_to(self.output, self.run_id)
 
 
@@ -123,11 +115,10 @@ def read_pointer(output: str) -> Pointer | None:
 
     Raises what the file system and msgspec raise where the pointer cannot be read.
     """
-    path = FileSystems.join(output, POINTER)
-    if not FileSystems.exists(path):
+    path = storage.join(output, POINTER)
+    if not storage.exists(path):
         return None
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        return msgspec.json.decode(file.read(), type=Pointer)
+    return msgspec.json.decode(storage.read_bytes(path), type=Pointer)
 
 
 def point_to(output: str, run_id: str) -> list[str]:
@@ -135,43 +126,14 @@ def point_to(output: str, run_id: str) -> list[str]:
     operator.
     """
     pointer = Pointer(run_id, f"{SNAPSHOTS}/{run_id}")
-    path = FileSystems.join(output, POINTER)
-    if not is_local(output):
+    path = storage.join(output, POINTER)
+    if not storage.is_local(output):
         # An object store replaces an object as a whole.
         write_json(path, pointer)
         return []
-    _replace_file(Path(path), msgspec.json.format(msgspec.json.encode(pointer), indent=1), run_id)
+    content = msgspec.json.format(msgspec.json.encode(pointer), indent=1)
+    storage.write_whole(path, content, storage.join(output, f".{POINTER}.{run_id}"))
     return _replace_link(Path(output) / "current", pointer.snapshot, run_id)
-
-
-def remove_folder(path: str) -> None:
-    """Remove a folder or prefix; cleaning up must not hide why a run ended, so nothing is
-    raised.
-    """
-    if is_local(path):
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    with contextlib.suppress(Exception):
-        # Beam's object stores delete a prefix only when its name ends like a folder's.
-        FileSystems.delete([path.rstrip("/") + "/"])
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _replace_file(path: Path, content: bytes, run_id: str) -> None:
-    half = path.with_name(f".{path.name}.{run_id}")
-    with half.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(path)
-    _sync(path.parent)
 
 
 def _replace_link(link: Path, target: str, run_id: str) -> list[str]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+
+from transforms.runtime import storage
 
 LOCK = "lock.json"
 # An object store has no "create if absent": whoever still reads its own lock after this has it.
@@ -188,22 +188,18 @@ class RemotePlace:
     """
 
     def __init__(self, output: str) -> None:
-        self._path = FileSystems.join(output, LOCK)
+        self._path = storage.join(output, LOCK)
 
     def create(self, lock: Lock) -> bool:
-        if FileSystems.exists(self._path):
+        if storage.exists(self._path):
             return False
         return self._settle(lock)
 
     def read(self) -> bytes | None:
         try:
-            with FileSystems.open(
-                self._path, compression_type=CompressionTypes.UNCOMPRESSED
-            ) as file:
-                text: bytes = file.read()
-                return text
+            return storage.read_bytes(self._path)
         except Exception:  # each object store has its own exceptions for what is missing
-            if FileSystems.exists(self._path):
+            if storage.exists(self._path):
                 raise
             return None
 
@@ -220,7 +216,7 @@ class RemotePlace:
     def remove(self, lock: Lock | None) -> None:
         found = self.read()
         if found is not None and (lock is None or _is_of(found, lock)):
-            FileSystems.delete([self._path])
+            storage.delete_files([self._path])
 
     def _settle(self, lock: Lock) -> bool:
         self._write(lock)
@@ -228,8 +224,7 @@ class RemotePlace:
         return _is_of(self.read(), lock)
 
     def _write(self, lock: Lock) -> None:
-        with FileSystems.create(self._path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            file.write(msgspec.json.encode(lock))
+        storage.write_bytes(self._path, msgspec.json.encode(lock))
 
 
 def _is_of(found: bytes | None, lock: Lock) -> bool:

@@ -25,6 +25,7 @@ from pipelines.snapshots.lock_backends import (
     parse,
     process_start,
 )
+from transforms.runtime.storage import is_local
 
 RENEW_SECS = 20.0
 # As long as three renewals: a busy machine may miss one.
@@ -106,7 +107,7 @@ def is_dead(held: Lock) -> bool | None:
 
 
 def _place(output: str) -> LocalPlace | RemotePlace:
-    return LocalPlace(output) if "://" not in output else RemotePlace(output)
+    return LocalPlace(output) if is_local(output) else RemotePlace(output)
 
 
 def _acquire(

@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from msgspec import field
 
 from transforms.describe.budget import Usage
 from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
+from transforms.runtime import storage
 from transforms.runtime.parquet import DataFile
 from transforms.runtime.reports import write_json
 
@@ -179,8 +178,7 @@ def read_manifest(path: str) -> Manifest:
     Raises ManifestError for one that is damaged or of a newer version, and what the file system
     raises where it cannot be read.
     """
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        data: bytes = file.read()
+    data = storage.read_bytes(path)
     try:
         # The version first: a newer file may lack, or mean otherwise, anything else.
         version = msgspec.json.decode(data, type=_Header).manifest_version

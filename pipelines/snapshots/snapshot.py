@@ -10,12 +10,11 @@ from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
-from pipelines.snapshots.layout import MANIFEST, POINTER, is_local, read_pointer
+from pipelines.snapshots.layout import MANIFEST, POINTER, read_pointer
 from pipelines.snapshots.manifest import Manifest, read_manifest
 from schemas.tables import records_schema
+from transforms.runtime import storage
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_bytes, read_parquet
 from transforms.runtime.reports import read_reports
 from transforms.tables.write import BucketReport
@@ -44,7 +43,7 @@ class Snapshot:
         Only a run that continues from the snapshot needs them. Raises what the file system and
         msgspec raise where BUCKETS is missing or damaged.
         """
-        reports = read_reports(FileSystems.join(self.path, BUCKETS), BucketReport)
+        reports = read_reports(storage.join(self.path, BUCKETS), BucketReport)
         return tuple(sorted(reports, key=lambda report: report.bucket))
 
     def files_of(self, table: str, buckets: Iterable[int] | None = None) -> list[DataFile]:
@@ -129,12 +128,12 @@ def read_published(output: str) -> Snapshot | None:
 
     Raises UnusableSnapshotError.
     """
-    pointer_path = FileSystems.join(output, POINTER)
+    pointer_path = storage.join(output, POINTER)
     try:
         pointer = read_pointer(output)
         if pointer is None:
             return None
-        snapshot = read_snapshot(FileSystems.join(output, *pointer.snapshot.split("/")))
+        snapshot = read_snapshot(storage.join(output, *pointer.snapshot.split("/")))
         _check_probes(snapshot)
     except UnusableSnapshotError:
         raise
@@ -151,7 +150,7 @@ def read_snapshot(path: str) -> Snapshot:
     Raises UnusableSnapshotError.
     """
     try:
-        manifest = read_manifest(FileSystems.join(path, MANIFEST))
+        manifest = read_manifest(storage.join(path, MANIFEST))
         snapshot = Snapshot(manifest.run_id, path, manifest)
         _ = snapshot.reports  # an older version wrote none, or somebody removed them
     except Exception as error:  # each object store has its own exceptions for what is missing
@@ -167,7 +166,7 @@ def _check_probes(snapshot: Snapshot) -> None:
     """
     for probe in snapshot.manifest.probes:
         try:
-            data = _read(FileSystems.join(snapshot.path, *probe.path.split("/")))
+            data = storage.read_bytes(storage.join(snapshot.path, *probe.path.split("/")))
         except Exception as error:  # each object store has its own exceptions for what is missing
             raise UnusableSnapshotError(
                 f"{probe.path} cannot be read ({type(error).__name__})"
@@ -189,18 +188,12 @@ def _fault(snapshot: str, file: DataFile) -> str:
 
 def _quick_fault(snapshot: str, file: DataFile) -> str:
     """What is wrong with a file as far as can be told without fetching it from an object store."""
-    if is_local(snapshot):
+    if storage.is_local(snapshot):
         return _fault(snapshot, file)
     try:
-        size = FileSystems.get_filesystem(snapshot).size(file.place(snapshot))
+        size = storage.size_bytes(file.place(snapshot))
     except Exception as error:  # each object store has its own exceptions for what is missing
         return f"{file.path} cannot be read ({type(error).__name__})"
     if size == file.bytes:
         return ""
     return f"{file.path} has {size:,} bytes, {file.bytes:,} were written"
-
-
-def _read(path: str) -> bytes:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        data: bytes = file.read()
-    return data

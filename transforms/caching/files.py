@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.filesystem import BeamIOError
 
+from transforms.runtime import storage
 from transforms.runtime.parquet import parquet_table_as
 
 Row = Mapping[str, Any]
@@ -106,36 +106,27 @@ class Contents:
     problem: str = ""
 
 
-def is_local(folder: str) -> bool:
-    return "://" not in folder
-
-
 def list_files(folder: str, first: str = "0000", last: str = "ffff") -> list[CacheFile]:
     """Files that may hold keys between `first` and `last`, by name; none where there is no folder.
 
     Raises BeamIOError or OSError when the folder cannot be listed: to take it for empty could mean
     to pay again.
     """
-    names = [
-        (_NAME.fullmatch(FileSystems.split(path)[1]), path) for path in sorted(_paths_in(folder))
-    ]
+    names = [(_NAME.fullmatch(storage.name_of(path)), path) for path in sorted(_paths_in(folder))]
     files = [CacheFile(path, name[1], name[2]) for name, path in names if name]
     return [file for file in files if file.first <= last and file.last >= first]
 
 
 def _paths_in(folder: str) -> list[str]:
-    if is_local(folder):
+    if storage.is_local(folder):
         # Not by a pattern: the folder's own name may hold brackets.
         with suppress(FileNotFoundError), os.scandir(folder) as entries:
             return [entry.path for entry in entries]
         return []
     try:
-        return [
-            metadata.path
-            for metadata in FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
-        ]
+        return [found.path for found in storage.find_files(storage.join(folder, "*"))]
     except BeamIOError:
-        if FileSystems.get_filesystem(folder).has_dirs() and not FileSystems.exists(folder):
+        if storage.has_folders(folder) and not storage.exists(folder):
             return []
         raise
 
@@ -154,7 +145,7 @@ def read_files(
             if file in read:
                 continue
             contents = read_file(file, layout)
-            if contents.problem and listing < _LISTINGS - 1 and not FileSystems.exists(file.path):
+            if contents.problem and listing < _LISTINGS - 1 and not storage.exists(file.path):
                 vanished = True
                 continue
             read.add(file)
@@ -166,8 +157,7 @@ def read_files(
 def read_file(file: CacheFile, layout: RowLayout) -> Contents:
     """Return a file's rows; of a journal all that are whole. Never raises."""
     try:
-        with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
-            data = opened.read()
+        data = storage.read_bytes(file.path)
         if not file.is_journal:
             return Contents(parquet_table_as(data, layout.schema).to_pylist())
     # Each storage has errors of its own, and a file may hold anything.
@@ -187,20 +177,9 @@ def write_rows(folder: str, layout: RowLayout, first: str, last: str, rows: Iter
     pq.write_table(
         table.sort_by([(name, "ascending") for name in layout.key]), sink, compression="zstd"
     )
-    path: str = FileSystems.join(folder, f"{first}-{last}-{uuid.uuid4().hex}.parquet")
-    # Under another name first: a reader must not take half a file for a damaged one. Object stores,
-    # which have no folders, show an object as a whole.
-    written = f"{path}.part" if FileSystems.get_filesystem(path).has_dirs() else path
-    with FileSystems.create(written, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(sink.getbuffer())
-    if is_local(folder):
-        _sync(written)
-    if written != path:
-        FileSystems.rename([written], [path])
-    if is_local(folder):
-        # The folder too, or the new name may not survive a power cut that the removal of the files
-        # it replaces survives.
-        _sync(folder)
+    path = storage.join(folder, f"{first}-{last}-{uuid.uuid4().hex}.parquet")
+    # As a whole: a reader must not take half a file for a damaged one.
+    storage.write_whole(path, sink.getbuffer())
     return path
 
 
@@ -210,7 +189,7 @@ def remove(paths: Sequence[str]) -> None:
     Raises BeamIOError; rows that are there twice do no harm then.
     """
     if paths:
-        FileSystems.delete(list(paths))
+        storage.delete_files(paths)
 
 
 def encode_row(row: Row, layout: RowLayout) -> bytes:
@@ -312,11 +291,3 @@ def _lock(descriptor: int) -> bool:
     except OSError:  # another process holds it, or this disk has no locks: then assume that
         return False
     return True
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

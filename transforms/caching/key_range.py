@@ -21,12 +21,12 @@ from transforms.caching.files import (
     Row,
     RowLayout,
     claim,
-    is_local,
     read_file,
     read_files,
     remove,
     write_rows,
 )
+from transforms.runtime.storage import is_local
 
 # Files of earlier runs that a range may have before they are merged.
 MANY_FILES = 8

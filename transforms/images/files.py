@@ -22,6 +22,7 @@ from pathlib import Path
 
 from schemas.reasons import Effect, check_registered
 from schemas.texts import shorten
+from transforms.runtime import storage
 
 MAX_REFERENCE_CHARS = 4096
 # Pillow refuses larger pictures whatever this program allows: twice PIL.Image.MAX_IMAGE_PIXELS.
@@ -113,12 +114,9 @@ def version_of(root: str, reference: str) -> str:
     if _path_problem(reference) is not None:
         return ""
     try:
-        if "://" in root:
-            from apache_beam.io.filesystems import FileSystems
-
-            path = _remote_path(root, reference)
-            metadata = FileSystems.get_filesystem(path).metadata(path)
-            return _version(metadata.size_in_bytes, metadata.last_updated_in_seconds)
+        if not storage.is_local(root):
+            found = storage.find_file(_remote_path(root, reference))
+            return _version(found.size_bytes, found.modified_secs)
         # Only looked at, never opened: where links lead is checked when the file is read.
         status = os.stat(os.path.join(root, reference))  # noqa: PTH116, PTH118
     except (
@@ -130,15 +128,12 @@ def version_of(root: str, reference: str) -> str:
 
 def versions_of(root: str, references: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Each reference with its version; an object store is listed once instead of asked for each."""
-    if "://" not in root:
+    if storage.is_local(root):
         yield from ((reference, version_of(root, reference)) for reference in references)
         return
-    from apache_beam.io.filesystems import FileSystems
 
-    listed = FileSystems.match([FileSystems.join(root, "**")])[0].metadata_list
-    versions = {
-        found.path: _version(found.size_in_bytes, found.last_updated_in_seconds) for found in listed
-    }
+    listed = storage.find_files(storage.join(root, "**"))
+    versions = {found.path: _version(found.size_bytes, found.modified_secs) for found in listed}
     for reference in references:
         known = "" if _path_problem(reference) else versions.get(_remote_path(root, reference), "")
         yield reference, known
@@ -172,7 +167,7 @@ def _read(
     """Feed the file to `take` in chunks; None when all of it was fed, else why it was not."""
     problem = _path_problem(reference)
     if problem is None:
-        read = _read_remote if "://" in root else _read_local
+        read = _read_local if storage.is_local(root) else _read_remote
         problem = read(root, reference, limits, take)
     return problem
 
@@ -256,39 +251,22 @@ def _open_below(real_root: Path, real_path: Path) -> int:
 def _read_remote(
     root: str, reference: str, limits: ImageLimits, take: Callable[[bytes], object]
 ) -> PictureProblem | None:
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
 
     path = _remote_path(root, reference)
     try:
-        size_bytes = FileSystems.get_filesystem(path).size(path)
-        # Without the explicit type a name that ends in .gz would be unpacked beyond the size that
-        # was checked.
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+        size_bytes = storage.size_bytes(path)
+        with storage.open_file(path) as stream:
             return _feed(stream.read, size_bytes, reference, limits, take)
     except (
         Exception
     ) as error:  # each file system has its own exceptions for what is missing or forbidden
-        reason, fault = _MISSING if _is_missing(path) else _UNREADABLE
+        reason, fault = _MISSING if storage.is_missing(path) else _UNREADABLE
         return _problem(reason, reference, fault.format(error=f"{type(error).__name__}: {error}"))
 
 
 def _remote_path(root: str, reference: str) -> str:
-    from apache_beam.io.filesystems import FileSystems
 
-    path: str = FileSystems.join(
-        root, *(part for part in reference.split("/") if part not in ("", "."))
-    )
-    return path
-
-
-def _is_missing(path: str) -> bool:
-    from apache_beam.io.filesystems import FileSystems
-
-    try:
-        return not FileSystems.exists(path)
-    except Exception:  # a file system that cannot be asked has not said that the file is missing
-        return False
+    return storage.join(root, *(part for part in reference.split("/") if part not in ("", ".")))
 
 
 def _feed(
@@ -327,6 +305,4 @@ def _problem(reason: str, reference: str, fault: str) -> PictureProblem:
 
 def picture_path(pictures_dir: str, digest: str) -> str:
     """Where the prepared picture of this content lies."""
-    from apache_beam.io.filesystems import FileSystems
-
-    return FileSystems.join(pictures_dir, digest[:2], f"{digest}.jpg")
+    return storage.join(pictures_dir, digest[:2], f"{digest}.jpg")

@@ -16,8 +16,6 @@ from io import BytesIO
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
 from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
@@ -45,6 +43,7 @@ from transforms.models.contract import (
     call_each,
     checked_vector,
 )
+from transforms.runtime import storage
 from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
@@ -229,8 +228,7 @@ class Preparation:
         sink = BytesIO()
         small.save(sink, "JPEG", quality=JPEG_QUALITY)
         path = picture_path(self.folder, picture.digest)
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            file.write(sink.getbuffer())
+        storage.write_bytes(path, sink.getbuffer())
 
 
 class _Locate(beam.DoFn):

@@ -16,6 +16,7 @@ import orjson
 
 from schemas.texts import one_line
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, Model
+from transforms.runtime import storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,7 @@ class PreparedPicture:
 
     def read(self) -> bytes:
         """The JPEG's bytes. Raises OSError or Beam's errors when the file has gone."""
-        from apache_beam.io.filesystem import CompressionTypes
-        from apache_beam.io.filesystems import FileSystems
-
-        with FileSystems.open(self.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            content: bytes = file.read()
-        return content
+        return storage.read_bytes(self.path)
 
 
 @dataclass(frozen=True, slots=True)

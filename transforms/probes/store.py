@@ -12,8 +12,6 @@ from typing import Any, get_args
 
 import numpy as np
 import orjson
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from transforms.attribute_types.contract import ProbeKind
 from transforms.probes.calibration import Calibration, Cut
@@ -21,6 +19,7 @@ from transforms.probes.classifier import Classifier, Columns, Design
 from transforms.probes.features import VIEWS
 from transforms.probes.spans import Lexicon, Tagger
 from transforms.probes.training import Disagreement, Probe
+from transforms.runtime import storage
 
 FOLDER = "probes"
 # The format keeps the order of its tensors but not of its metadata: one key, so that equal probes
@@ -44,16 +43,14 @@ class StoredProbe:
 def save_probe(folder: str, probe: Probe) -> StoredProbe:
     """Write a probe below `folder`, which may be on any of Beam's file systems."""
     data = to_bytes(probe)
-    path = FileSystems.join(folder, f"{probe.attribute}.safetensors")
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(data)
+    path = storage.join(folder, f"{probe.attribute}.safetensors")
+    storage.write_bytes(path, data)
     return StoredProbe(probe.attribute, path, hashlib.sha256(data).hexdigest())
 
 
 def load_probe(stored: StoredProbe) -> Probe:
     """Read a probe. Raises ProbeFileError when the file is not the one that was stored."""
-    with FileSystems.open(stored.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        data = file.read()
+    data = storage.read_bytes(stored.path)
     if hashlib.sha256(data).hexdigest() != stored.digest:
         raise ProbeFileError(
             f"{stored.path} is not the file that was stored: its digest differs; train anew"

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from schemas.elements import KEY_BYTES, RawRecord
 from transforms.readers import Unread
+from transforms.runtime import storage
 
 KEY = np.dtype(f"V{KEY_BYTES}")
 
@@ -87,13 +86,15 @@ class KeyFilter:
         """
         seen = np.concatenate(self._seen) if self._seen else np.array([], np.int64)
         places, counts = np.unique(seen, return_counts=True)
-        path: str = FileSystems.join(self.seen_dir, uuid.uuid4().hex)
+        path = storage.join(self.seen_dir, uuid.uuid4().hex)
         _save(f"{path}.npy", np.stack([places, counts]))
         columns = zip(*self._looked_into, strict=True) if self._looked_into else ([], [], [])
         arrays = [
             pa.array(column, field.type) for column, field in zip(columns, LOOKED_INTO, strict=True)
         ]
-        _write(f"{path}.arrow", _as_ipc(pa.Table.from_arrays(arrays, schema=LOOKED_INTO)))
+        storage.write_bytes(
+            f"{path}.arrow", _as_ipc(pa.Table.from_arrays(arrays, schema=LOOKED_INTO))
+        )
         return path
 
 
@@ -111,7 +112,7 @@ class KnownFile:
     @classmethod
     def write(cls, known: Keys, folder: str, wanted: Keys | None = None) -> KnownFile:
         """Keep sorted distinct keys in a folder of the run."""
-        name, chosen = FileSystems.join(folder, f"known-{uuid.uuid4().hex}"), ""
+        name, chosen = storage.join(folder, f"known-{uuid.uuid4().hex}"), ""
         _save_keys(f"{name}.keys.npy", known)
         if wanted is not None:
             chosen = f"{name}.wanted.npy"
@@ -136,7 +137,8 @@ def add_up_seen(saved: Iterable[str], known: int) -> Counts:
 def all_looked_into(saved: Iterable[str]) -> pa.Table:
     """item_id, raw_key and input of the records that were looked into, in no order."""
     tables = [
-        pa.ipc.open_file(pa.BufferReader(_read(f"{path}.arrow"))).read_all() for path in saved
+        pa.ipc.open_file(pa.BufferReader(storage.read_bytes(f"{path}.arrow"))).read_all()
+        for path in saved
     ]
     return pa.concat_tables([LOOKED_INTO.empty_table(), *tables])
 
@@ -153,7 +155,9 @@ def _save_keys(path: str, keys: Keys) -> None:
 @lru_cache(maxsize=2)
 def _load_keys(path: str) -> Keys:
     # Mapped on a local disk, so that the workers of a machine share one copy.
-    stored = np.load(path, mmap_mode="r", allow_pickle=False) if "://" not in path else _load(path)
+    stored = (
+        np.load(path, mmap_mode="r", allow_pickle=False) if storage.is_local(path) else _load(path)
+    )
     keys: Keys = np.asarray(stored).view(KEY).reshape(-1) if len(stored) else np.array([], KEY)
     return keys
 
@@ -161,11 +165,11 @@ def _load_keys(path: str) -> Keys:
 def _save(path: str, array: np.ndarray[Any, Any]) -> None:
     sink = io.BytesIO()
     np.save(sink, np.ascontiguousarray(array), allow_pickle=False)
-    _write(path, sink.getvalue())
+    storage.write_bytes(path, sink.getvalue())
 
 
 def _load(path: str) -> np.ndarray[Any, Any]:
-    loaded: np.ndarray[Any, Any] = np.load(io.BytesIO(_read(path)), allow_pickle=False)
+    loaded: np.ndarray[Any, Any] = np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False)
     return loaded
 
 
@@ -174,15 +178,4 @@ def _as_ipc(table: pa.Table) -> bytes:
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def _write(path: str, data: bytes) -> None:
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(data)
-
-
-def _read(path: str) -> bytes:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        data: bytes = file.read()
     return data

@@ -7,12 +7,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from apache_beam.io.filesystems import FileSystems
+from typing import NamedTuple
 
 from transforms.readers.contract import FileRefusedError, InputSplit
 from transforms.readers.registry import FORMATS
+from transforms.runtime import storage
 
 SPLIT_BYTES = 64 << 20
 _GZIP = ".gz"
@@ -136,13 +135,12 @@ def _matching(pattern: str, problems: list[str]) -> list[_File]:
 def _list_files(pattern: str, is_local: bool) -> list[_File]:
     # Beam's local file system lists nothing for a glob without a folder in front.
     anchored = f"./{pattern}" if is_local and not Path(pattern).is_absolute() else pattern
-    filesystem: Any = FileSystems.get_filesystem(anchored)
     # A name with brackets is a file's own name before it is a pattern.
-    if filesystem.exists(anchored):
-        found = [filesystem.metadata(anchored)]
+    if storage.exists(anchored):
+        found = [storage.find_file(anchored)]
     else:
-        found = filesystem.match([anchored])[0].metadata_list
-    return [_File(str(Path(f.path)) if is_local else f.path, f.size_in_bytes) for f in found]
+        found = storage.find_files(anchored)
+    return [_File(str(Path(f.path)) if is_local else f.path, f.size_bytes) for f in found]
 
 
 def _unknown_extensions(files: Iterable[_File]) -> Iterator[str]:

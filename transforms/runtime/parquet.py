@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.filesystem import BeamIOError
+
+from transforms.runtime import storage
 
 ROW_GROUP_ROWS = 64 * 1024
 
@@ -28,8 +29,7 @@ class DataFile:
 
     def place(self, snapshot: str) -> str:
         """Where the file lies."""
-        path: str = FileSystems.join(snapshot, *self.path.split("/"))
-        return path
+        return storage.join(snapshot, *self.path.split("/"))
 
 
 class DamagedFileError(Exception):
@@ -57,20 +57,14 @@ def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) 
     data = sink.getbuffer()
     path = f"{table_name}/bucket-{bucket:05d}.parquet"
     file = DataFile(table_name, path, table.num_rows, len(data), hashlib.sha256(data).hexdigest())
-    with FileSystems.create(
-        file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED
-    ) as sink_file:
-        sink_file.write(data)
+    storage.write_bytes(file.place(snapshot), data)
     return file
 
 
 def read_bytes(snapshot: str, file: DataFile) -> bytes:
     """The file's bytes. Raises DamagedFileError if they are not those that were written."""
     try:
-        with FileSystems.open(
-            file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED
-        ) as source:
-            data: bytes = source.read()
+        data = storage.read_bytes(file.place(snapshot))
     except (OSError, BeamIOError) as error:
         raise DamagedFileError(f"{file.path} cannot be read ({type(error).__name__})") from error
     if len(data) != file.bytes or hashlib.sha256(data).hexdigest() != file.digest:

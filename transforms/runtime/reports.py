@@ -10,22 +10,28 @@ from typing import Any, TypeVar
 
 import apache_beam as beam
 import msgspec
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+
+from transforms.runtime import storage
 
 Report = TypeVar("Report")
 
 
 def write_json(path: str, content: Any) -> None:
     """Write dataclasses and plain values as JSON."""
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(content), indent=1))
+    storage.write_bytes(path, msgspec.json.format(msgspec.json.encode(content), indent=1))
+
+
+def read_json(path: str) -> Any:
+    """Return what a JSON file holds, as plain values."""
+    return msgspec.json.decode(storage.read_bytes(path))
 
 
 def read_reports(path: str, kind: type[Report]) -> list[Report]:
     """The reports in a file written by CollectReports."""
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        reports: list[Report] = msgspec.json.decode(file.read(), type=list[kind])  # type: ignore[valid-type]
+    reports: list[Report] = msgspec.json.decode(
+        storage.read_bytes(path),
+        type=list[kind],  # type: ignore[valid-type]
+    )
     return reports
 
 

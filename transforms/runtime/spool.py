@@ -17,12 +17,11 @@ from typing import Any, TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from schemas.elements import Spooled, decoder, encode
+from transforms.runtime import storage
 
 FLUSH_BYTES = 16 * 2**20
 _SCHEMA = pa.schema([pa.field("element", pa.large_binary(), nullable=False)])
@@ -40,9 +39,8 @@ def write_spool(directory: str, buffers: dict[int, list[bytes]]) -> Iterator[tup
             writer.write_batch(
                 pa.record_batch([pa.array(payloads, pa.large_binary())], schema=_SCHEMA)
             )
-    path = FileSystems.join(directory, f"{uuid.uuid4().hex}.arrow")
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(sink.getbuffer())
+    path = storage.join(directory, f"{uuid.uuid4().hex}.arrow")
+    storage.write_bytes(path, sink.getbuffer())
     for index, bucket in enumerate(buffers):
         yield bucket, (path, index)
 
@@ -51,7 +49,7 @@ def read_spool(refs: Iterable[SpoolRef], element_type: type[Element]) -> Iterato
     """The elements that `refs` point at, in the order of file and batch."""
     decode = decoder(element_type).decode
     for path, index in sorted(refs):
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with storage.open_file(path) as file:
             batch = pa.ipc.open_file(pa.PythonFile(file, mode="r")).get_batch(index)
         for payload in batch.column(0):
             yield decode(payload.as_buffer())

@@ -13,11 +13,10 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from schemas.elements import KEY_BYTES, MODEL_ANSWER
 from schemas.table_specs import table_spec
+from transforms.runtime import storage
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
 from transforms.tables.row_equality import equal_rows
 
@@ -50,14 +49,12 @@ def write_drops(path: str, drops: pa.Table) -> None:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, DROPS_SCHEMA) as writer:
         writer.write_table(drops.cast(DROPS_SCHEMA))
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(sink.getvalue().to_pybytes())
+    storage.write_bytes(path, sink.getvalue().to_pybytes())
 
 
 @lru_cache(maxsize=2)
 def _read_drops(path: str) -> pa.Table:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        return pa.ipc.open_file(pa.BufferReader(file.read())).read_all()
+    return pa.ipc.open_file(pa.BufferReader(storage.read_bytes(path))).read_all()
 
 
 def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:

@@ -16,8 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.filesystem import BeamIOError
 
 from schemas.attributes import Attribute
 from schemas.table_specs import (
@@ -32,6 +31,7 @@ from schemas.table_specs import (
 from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
+from transforms.runtime import storage
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport
@@ -180,10 +180,7 @@ def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | N
     Differences go to `found`.
     """
     try:
-        with FileSystems.open(
-            file.place(snapshot), compression_type=CompressionTypes.UNCOMPRESSED
-        ) as source:
-            data = source.read()
+        data = storage.read_bytes(file.place(snapshot))
         parquet = pq.ParquetFile(pa.BufferReader(data))
     except (OSError, BeamIOError, pa.ArrowException) as error:
         found.faults["files-as-written"].add(
@@ -325,8 +322,7 @@ def _check_unreported(snapshot: str, reports: Sequence[BucketReport], found: Fou
     """
     reported = {file.path for report in reports for file in report.files}
     for table in TABLES:
-        pattern = FileSystems.join(snapshot, *table.split("/"), "*.parquet")
-        for metadata in FileSystems.match([pattern])[0].metadata_list:
-            path = f"{table}/{FileSystems.split(metadata.path)[1]}"
+        for stored in storage.find_files(storage.join(snapshot, *table.split("/"), "*.parquet")):
+            path = f"{table}/{storage.name_of(stored.path)}"
             if path not in reported:
                 found.faults["files-as-written"].add(f"{path}: in no report of this run")

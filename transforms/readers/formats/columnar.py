@@ -31,7 +31,7 @@ from transforms.readers.contract import (
     check_size,
     check_uncut,
 )
-from transforms.readers.formats.lines import open_stored
+from transforms.runtime.storage import open_file
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20
@@ -93,7 +93,7 @@ def _batches(split: InputSplit) -> Iterator[Any]:
     """Record batches of the split with self-contained types; raises UnreadableError."""
     position = 0
     try:
-        with open_stored(split.path) as stream:
+        with open_file(split.path) as stream:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
             batch_rows = _batch_rows(file.metadata)
             # One by one: a batch that reached into a corrupt row group would lose rows of the one
@@ -214,7 +214,7 @@ def _value(cell: Any) -> Any:
 
 def _digest_file(split: InputSplit, digest: SplitDigest, position: int) -> None:
     try:
-        with open_stored(split.path) as stream:
+        with open_file(split.path) as stream:
             while data := stream.read(_DIGEST_BYTES):
                 digest.update(data)
     except Exception as error:  # whatever an object store's client raises
@@ -232,7 +232,7 @@ def _rebuild(raw: RawRecord) -> dict[str, Any]:
 
 def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
     try:
-        with open_stored(whole.path) as stream:
+        with open_file(whole.path) as stream:
             file = pq.ParquetFile(stream)
             metadata, schema = file.metadata, file.schema_arrow
     except Exception:  # reading the split reports it, with whatever Arrow or an object store says

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
 from transforms.readers.contract import InputSplit, ReadLimits, SplitDigest, UnreadableError
+from transforms.runtime.storage import open_file
 
 _BOM = b"\xef\xbb\xbf"
 _SKIP_BYTES = 1 << 20
@@ -30,17 +28,12 @@ class Line(NamedTuple):
     size_bytes: int
 
 
-def open_stored(path: str) -> BinaryIO:
-    """The file's stored bytes, seekable, from whatever file system the path names."""
-    return cast(BinaryIO, FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
-
-
 @contextmanager
 def open_lines(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Lines]:
     """The lines that begin in a split of a text file; raises UnreadableError."""
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(open_stored(split.path))
+            stream = stack.enter_context(open_file(split.path))
             if split.gzipped:
                 # The stored bytes are digested, so that `sha256sum` of the file gives the same.
                 digesting = io.BufferedReader(_DigestingReader(stream, digest), _READ_AHEAD_BYTES)

@@ -1,0 +1,102 @@
+"""Storage: the same functions for local paths and for URLs, and what they promise."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.memory_storage import MemoryStorage
+from transforms.runtime import storage
+
+
+@pytest.fixture(params=["disk", "object store"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield str(tmp_path / "out") if request.param == "disk" else "store://out"
+    MemoryStorage.files.clear()
+
+
+def test_what_is_written_is_read_back_as_stored(folder: str) -> None:
+    """A name that ends in .gz makes nothing packed or unpacked."""
+    path = storage.join(folder, "deep", "picture.gz")
+    data = gzip.compress(b"picture")
+    storage.write_bytes(path, data)
+    assert storage.read_bytes(path) == data
+    assert storage.size_bytes(path) == len(data)
+    assert storage.name_of(path) == "picture.gz"
+    with storage.open_file(path) as file:
+        assert file.read(2) == data[:2]
+
+
+def test_a_file_is_replaced_as_a_whole(folder: str) -> None:
+    """After a replacement the new bytes are there, and nothing else is in the folder."""
+    path = storage.join(folder, "current.json")
+    storage.write_whole(path, b"old")
+    storage.write_whole(path, memoryview(b"new"), storage.join(folder, ".current.json.1"))
+    assert storage.read_bytes(path) == b"new"
+    assert [found.path for found in storage.find_files(storage.join(folder, "*"))] == [path]
+
+
+def test_a_file_that_cannot_be_completed_leaves_the_old_one(tmp_path: Path) -> None:
+    """When the bytes cannot be written down first, readers keep what they had."""
+    path = tmp_path / "current.json"
+    storage.write_whole(str(path), b"old")
+    with pytest.raises(OSError, match="elsewhere"):
+        storage.write_whole(str(path), b"new", str(tmp_path / "elsewhere" / "part"))
+    assert path.read_bytes() == b"old"
+
+
+def test_files_are_found_copied_and_deleted(folder: str) -> None:
+    """Copies are listed beside their sources, and what was deleted is missing."""
+    first, second = (storage.join(folder, name) for name in ("a.arrow", "b.arrow"))
+    storage.write_bytes(first, b"rows")
+    storage.copy_files([first], [second])
+    found = storage.find_files(storage.join(folder, "*.arrow"))
+    assert sorted((each.path, each.size_bytes) for each in found) == [(first, 4), (second, 4)]
+    assert storage.find_file(first).size_bytes == 4
+    storage.delete_files([first])
+    assert storage.is_missing(first)
+    assert storage.exists(second)
+    assert not storage.is_missing(second)
+
+
+def test_folders_are_named_and_removed_with_what_they_hold(folder: str) -> None:
+    """A removed folder takes its files along and leaves its neighbours."""
+    for run in ("20260102", "20260101"):
+        storage.write_bytes(storage.join(folder, run, "items", "one"), b"")
+    assert storage.folder_names(folder) == ["20260101", "20260102"]
+    storage.remove_folder(storage.join(folder, "20260101"))
+    assert storage.folder_names(folder) == ["20260102"]
+    storage.remove_folder(storage.join(folder, "never there"))
+    assert storage.folder_names(storage.join(folder, "never there")) == []
+
+
+def test_only_file_systems_with_folders_say_so(tmp_path: Path) -> None:
+    """A disk has folders, an object store has names."""
+    assert storage.has_folders(str(tmp_path))
+    assert not storage.has_folders("store://out")
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    """A URL of a storage that is not installed is told before anything is read from it."""
+    with pytest.raises(ValueError, match="nowhere"):
+        storage.require_file_system("nowhere://bucket/pictures")
+    storage.require_file_system("store://out")
+
+
+def test_a_storage_that_cannot_be_asked_has_not_said_that_a_file_is_missing() -> None:
+    """Only a certain answer counts, for what is missing is cleaned up."""
+    assert not storage.is_missing("nowhere://bucket/manifest.json")
+
+
+def test_paths_are_handled_without_beam() -> None:
+    """Importing storage costs no import of Beam, which takes seconds."""
+    code = (
+        "import sys; from transforms.runtime import storage; storage.is_local('out');"
+        "sys.exit('apache_beam' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
