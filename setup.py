@@ -22,8 +22,6 @@ EXTRAS = {
         "onnxruntime>=1.20",
         "rapidocr>=3.10",
     ],
-    # Conditions in SQL for `catalog-enrich backfill --where`.
-    "backfill": ["duckdb>=1.3"],
     "checks": ["great-expectations>=1.20"],
     "demo": ["scikit-image>=0.25"],
     # Plots in the report of `catalog-enrich evaluate`; without it the report has its tables only.
@@ -42,7 +40,6 @@ EXTRAS = {
         "axe-playwright-python>=0.1.5",
         "boto3>=1.40",
         "build",
-        "duckdb>=1.3",
         "hypothesis>=6.100",
         "import-linter>=2",
         "moto[server]>=5.1",
@@ -75,6 +72,7 @@ setup(
     install_requires=[
         "apache-beam>=2.77",
         "babel>=2.17",
+        "duckdb>=1.3",
         "imagehash>=4.3",
         "inflect>=7.5",
         "inscriptis>=2.6",

@@ -1,4 +1,4 @@
-"""Which items a partial run is about: by id, by reason, by a condition in SQL."""
+"""The items of a partial run, selected by id, by reason, and by a condition in SQL."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.configuration.errors import ConfigError
+from pipelines.snapshots.query import quoted, sandbox
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.reasons import REASONS
 from schemas.tables import PROVENANCE_SUFFIX
@@ -16,6 +17,7 @@ from transforms.runtime.parquet import read_parquet
 
 
 def check_reasons(reasons: Collection[str]) -> None:
+    """Raise ConfigError for reason ids that are not registered."""
     unknown = sorted(set(reasons) - REASONS.keys())
     if unknown:
         raise ConfigError(
@@ -26,16 +28,16 @@ def check_reasons(reasons: Collection[str]) -> None:
 def chosen_ids(
     earlier: Snapshot, where: str | None, ids_file: str | None, reasons: Sequence[str]
 ) -> set[str]:
-    """Ids of the items that all given conditions hold for. Raises ConfigError."""
+    """Return the ids of the items that all given conditions hold for. Raises ConfigError."""
     check_reasons(reasons)
     named = None if ids_file is None else _ids_in(ids_file)
     chosen: set[str] = set()
     for file in earlier.files_of("items"):
         table = read_parquet(earlier.path, file)
-        if reasons:
-            table = table.filter(_has_reason(table, reasons))
         if named is not None:
             table = table.filter(pc.is_in(table["item_id"], value_set=named))
+        if reasons:
+            table = _with_reason(table, reasons)
         if where:
             table = _where(table, where)
         chosen.update(table["item_id"].to_pylist())
@@ -50,33 +52,23 @@ def _ids_in(path: str) -> pa.Array:
     return pa.array([line.strip() for line in lines if line.strip()], pa.string())
 
 
-def _has_reason(table: pa.Table, reasons: Sequence[str]) -> pa.Array:
-    wanted = pa.array(list(reasons), pa.string())
-    flags = table["flags"].combine_chunks()
-    flagged = pc.is_in(pc.struct_field(pc.list_flatten(flags), "reason"), value_set=wanted)
-    rows = pc.unique(pc.filter(pc.list_parent_indices(flags), flagged))
-    found = pc.is_in(
-        pa.array(range(table.num_rows), pa.int64()), value_set=pc.cast(rows, pa.int64())
-    )
-    for name in table.column_names:
-        if name.endswith(PROVENANCE_SUFFIX):
-            reason = pc.struct_field(table[name].combine_chunks(), "reason")
-            found = pc.or_(found, pc.fill_null(pc.is_in(reason, value_set=wanted), False))
-    return found
+def _with_reason(table: pa.Table, reasons: Sequence[str]) -> pa.Table:
+    """Rows with a flag of these reasons, or a value that is unknown for one of them."""
+    provenances = [name for name in table.column_names if name.endswith(PROVENANCE_SUFFIX)]
+    of_values = ", ".join(f"{quoted(name)}.reason" for name in provenances)
+    sql = f"""
+        SELECT * FROM items
+        WHERE list_has_any($reasons, list_concat([flag.reason for flag in flags], [{of_values}]))
+    """  # noqa: S608 - names of columns, quoted
+    with sandbox(items=table) as connection:
+        return connection.sql(sql, params={"reasons": list(reasons)}).to_arrow_table()
 
 
 def _where(table: pa.Table, where: str) -> pa.Table:
-    try:
-        import duckdb
-    except ImportError as error:
-        raise ConfigError(
-            ["--where needs duckdb; pip install 'catalog-enrich[backfill]'"]
-        ) from error
-    with duckdb.connect() as connection:
-        connection.register("items", table)
-        # The condition is about these rows; it has no business with files or the network.
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+    """Rows that the operator's condition holds for, which is about these rows only."""
+    import duckdb
+
+    with sandbox(items=table) as connection:
         try:
             statements = connection.extract_statements(f"SELECT item_id FROM items WHERE ({where})")  # noqa: S608 the operator's own
             if len(statements) != 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.snapshots.query import Rows, query
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import MODEL_ANSWER
 from schemas.tables import PROVENANCE_SUFFIX
@@ -88,10 +89,9 @@ class Difference:
 def diff(before: Snapshot, after: Snapshot, max_examples: int = 3) -> Difference:
     """Compare two snapshots; max_examples: of each kind and attribute. Raises DamagedFileError."""
     found = Difference(before.run_id, after.run_id)
-    for old, new in _pairs(before, after, "items"):
+    for old, new in _pairs(before, after):
         add_items(found, old, new, max_examples)
-    for old, new in _pairs(before, after, "quarantine"):
-        _add_quarantine(found, old, new)
+    _add_quarantine(found, before, after)
     found.attributes = {
         name: found.attributes[name]
         for name in sorted(found.attributes)
@@ -100,18 +100,31 @@ def diff(before: Snapshot, after: Snapshot, max_examples: int = 3) -> Difference
     return found
 
 
-def _pairs(before: Snapshot, after: Snapshot, table: str) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """The rows of both sides that have to be compared, a bucket at a time."""
-    olds, news = _files(before, table), _files(after, table)
+def _pairs(before: Snapshot, after: Snapshot) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """The rows of items that have to be compared, a bucket at a time.
+
+    A join in SQL would hold a whole side at once, and compare files that both sides share.
+    """
+    olds, news = _different_files(before, after, "items")
     if before.manifest.buckets == after.manifest.buckets:
         for path in sorted(olds.keys() | news.keys()):
-            old, new = olds.get(path), news.get(path)
-            if old is None or new is None or old.digest != new.digest:
-                yield _table(before, old), _table(after, new)
-    elif table == "quarantine":
-        yield _whole(before, olds), _whole(after, news)
+            yield _table(before, olds.get(path)), _table(after, news.get(path))
     else:
         yield from divided_alike((before, olds.values()), (after, news.values()))
+
+
+def _different_files(
+    before: Snapshot, after: Snapshot, table: str
+) -> tuple[dict[str, DataFile], dict[str, DataFile]]:
+    """The files of a table, by path, without those that both snapshots share."""
+    olds, news = ({file.path: file for file in each.files_of(table)} for each in (before, after))
+    if before.manifest.buckets == after.manifest.buckets:
+        shared = {path for path in olds.keys() & news if olds[path].digest == news[path].digest}
+        olds, news = (
+            {path: file for path, file in files.items() if path not in shared}
+            for files in (olds, news)
+        )
+    return olds, news
 
 
 def divided_alike(
@@ -141,19 +154,8 @@ def _number(file: DataFile) -> int:
     return int(file.path.rpartition("-")[2].removesuffix(".parquet"))
 
 
-def _files(info: Snapshot, table: str) -> dict[str, DataFile]:
-    return {file.path: file for file in info.files_of(table)}
-
-
 def _table(info: Snapshot, file: DataFile | None) -> pa.Table:
     return pa.table({}) if file is None else read_parquet(info.path, file)
-
-
-def _whole(info: Snapshot, files: Mapping[str, DataFile]) -> pa.Table:
-    tables = [
-        read_parquet(info.path, file, ["reason", "raw_digest", "input"]) for file in files.values()
-    ]
-    return pa.concat_tables(tables) if tables else pa.table({})
 
 
 def _part(info: Snapshot, files: Sequence[DataFile], part: int, parts: int) -> pa.Table:
@@ -283,17 +285,31 @@ def _equal(old: Any, new: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(pc.or_(equal, neither).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _add_quarantine(found: Difference, old: pa.Table, new: pa.Table) -> None:
-    counted = [Counter(_reasons(table)) for table in (old, new)]
-    found.quarantine[REMOVED].update(reason for reason, _ in (counted[0] - counted[1]).elements())
-    found.quarantine[ADDED].update(reason for reason, _ in (counted[1] - counted[0]).elements())
+# A record is known by its bytes; the same bytes may lie in quarantine several times.
+_QUARANTINE_SQL = """
+    WITH rows AS (
+        SELECT reason, raw_digest, 1 AS side FROM new WHERE input IS DISTINCT FROM $answers
+        UNION ALL
+        SELECT reason, raw_digest, -1 FROM old WHERE input IS DISTINCT FROM $answers
+    ), records AS (SELECT reason, raw_digest, sum(side) AS more FROM rows GROUP BY ALL)
+    SELECT
+        reason,
+        sum(greatest(more, 0))::BIGINT AS added,
+        sum(greatest(-more, 0))::BIGINT AS removed
+    FROM records GROUP BY reason ORDER BY reason
+"""
 
 
-def _reasons(table: pa.Table) -> Iterator[tuple[str, str]]:
-    if "reason" in table.column_names:
-        columns = (table[name].to_pylist() for name in ("reason", "raw_digest", "input"))
-        yield from (
-            (reason, digest)
-            for reason, digest, kind in zip(*columns, strict=True)
-            if kind != MODEL_ANSWER
-        )
+def _add_quarantine(found: Difference, before: Snapshot, after: Snapshot) -> None:
+    """Count the records that came into quarantine and that left it; answers of a language model
+    are not records.
+    """
+    olds, news = _different_files(before, after, "quarantine")
+    if not olds and not news:
+        return
+    schema = pa.schema([(name, pa.string()) for name in ("reason", "raw_digest", "input")])
+    old, new = Rows(before, [*olds.values()], schema), Rows(after, [*news.values()], schema)
+    for row in query(_QUARANTINE_SQL, {"answers": MODEL_ANSWER}, old=old, new=new):
+        for kind in (ADDED, REMOVED):
+            if row[kind]:
+                found.quarantine[kind][row["reason"]] += row[kind]
