@@ -1,5 +1,4 @@
-"""The gate's kinds of checks: each with a stable id, what it means, how severe it is, and what to
-do when it fails.
+"""The gate's kinds of checks: stable id, meaning, severity, and what to do when one fails.
 
 `gate.severities` of a template changes the severity of a kind; docs/gate.md lists them.
 """
@@ -20,8 +19,8 @@ _ROWS = (
     "snapshot and report it"
 )
 _MEANT = (
-    "if the change is meant, run again with --accept-drift, or raise the limit in the template's "
-    "gate.drift"
+    "if the change is intended, run again with --accept-drift, or raise the limit in the "
+    "template's gate.drift"
 )
 
 

@@ -1,6 +1,7 @@
-"""The columns that every table has whatever the template says, each with its description.
+"""The columns that tables have whatever the template says, each with its description.
 
-The data dictionary (`docs/tables.md`), the writers and the template loader all read this one list.
+The data dictionary (`docs/tables.md`), the writers and the template loader all read these lists.
+Descriptions are written into the files' schemas: changing one changes the bytes of every file.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from schemas.elements import KEY_BYTES
 
 
 def column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
-    """An Arrow field that carries its description in its metadata."""
+    """Return an Arrow field with its description in its metadata."""
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
 
 
@@ -171,7 +172,7 @@ QUARANTINE = [
     column("quarantined_ts", TIMESTAMP, "when it was set aside", nullable=False),
 ]
 
-# What becomes of a row of an image table.
+# Values of `fate` in the records table for rows of an image table.
 IMAGE_ROW_FATES = ("attached", "repeated", "item-quarantined")
 
 RECORDS = [

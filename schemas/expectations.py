@@ -1,7 +1,6 @@
-"""What a snapshot must fulfil, derived from the template as Great Expectations' own expectations.
+"""Checks of a snapshot, derived from the template as Great Expectations' own expectations.
 
-Pure data: `transforms.validation.gate` runs them. To add a check: its kind in `schemas.checks`, one
-entry in the list of the frame it looks at.
+Pure data: `transforms.validation.gate` runs them.
 """
 
 from __future__ import annotations
@@ -52,7 +51,11 @@ class Check:
 
 
 def derive_checks(template: Template) -> list[Check]:
-    """Every expectation of a snapshot of this template, in the order in which they are reported."""
+    """Return all checks of a snapshot of this template, in the order in which they are reported.
+
+    A run that reuses what an earlier gate found matches checks by frame, column and meaning: a
+    changed meaning costs one check of all files.
+    """
     checks = [*_run_checks(template), *_item_checks(template)]
     for attribute in template.attributes:
         checks += _attribute_checks(attribute)
@@ -76,7 +79,7 @@ def _check(
 def between(
     frame: str, kind: str, column: str, low: float | None, high: float | None, meaning: str = ""
 ) -> Check:
-    """That the values of a column lie between two numbers, both included; None: no limit."""
+    """Expect the values of a column between two numbers, both included; None: no limit."""
     limits = {
         key: value for key, value in (("min_value", low), ("max_value", high)) if value is not None
     }
@@ -110,7 +113,7 @@ def _run_checks(template: Template) -> Iterator[Check]:
 
 
 def _none(frame: str, kind: str, column: str, meaning: str = "") -> Check:
-    """For a column that names what is wrong and is null where all is well."""
+    """Expect nulls in a column that names what is wrong with a row."""
     return _check(frame, kind, "ExpectColumnValuesToBeNull", {"column": column}, meaning)
 
 

@@ -1,4 +1,4 @@
-"""Every reason why a record is set aside, a picture is skipped or a value stays unknown.
+"""Every reason why a record is quarantined, an image is skipped or a value stays unknown.
 
 A reason id is stable: it is a counter, a column value, a documentation row and a test assertion.
 `docs/reasons.md` is generated from this registry.
@@ -11,28 +11,32 @@ from enum import StrEnum
 
 
 class Effect(StrEnum):
-    """What a reason does to the record it is raised for."""
+    """Effect of a reason on the record it is raised for."""
 
-    QUARANTINE = "quarantine"  # the whole record is set aside
+    QUARANTINE = "quarantine"  # the whole record goes to the quarantine table
     FLAG = "flag"  # the item goes on; the row carries the reason in `flags`
-    UNKNOWN = "unknown"  # one attribute stays null, the reason stands in its provenance
+    UNKNOWN = "unknown"  # one attribute stays null, its provenance has the reason
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One stable reason id with what it means and what to do about it."""
+    """One stable reason id with what it means and what to do about it.
+
+    stage: that raises it; effects: which of them, depending on where it is raised.
+    passes: the cause may go away by itself, so the next run tries the record again.
+    """
 
     id: str
     stage: str
     effects: tuple[Effect, ...]
     meaning: str
     fix: str
-    passes: bool = False  # may be over by itself, so that the next run tries again
+    passes: bool = False
 
 
 _Q, _F, _U = (Effect.QUARANTINE,), (Effect.FLAG,), (Effect.UNKNOWN,)
-# A model's failure: the item goes on with unknown values and a flag, or is set aside where the
-# template says so.
+# A model's failure: the item goes on with unknown values and a flag, or is quarantined where
+# the template says so.
 _MODEL = (Effect.UNKNOWN, Effect.FLAG, Effect.QUARANTINE)
 
 _ALL = (
@@ -56,7 +60,7 @@ _ALL = (
         "read",
         _Q,
         "The line is not one JSON value (truncated, trailing text, NaN, nested too deeply).",
-        "Mend the exporter: one complete JSON object a line.",
+        "Fix the exporter: one complete JSON object a line.",
     ),
     Reason(
         "not-an-object",
@@ -84,7 +88,7 @@ _ALL = (
         "read",
         _Q,
         "The record is larger than --max-record-bytes.",
-        "Raise --max-record-bytes, or drop the oversized cell at the source.",
+        "Raise --max-record-bytes, or remove the oversized cell at the source.",
     ),
     # normalise: identity
     Reason(
@@ -136,35 +140,35 @@ _ALL = (
         "normalise",
         _F,
         "The cell cannot be read as the attribute's type.",
-        "Mend the cell; what the source gave stays in the __given column.",
+        "Fix the cell; what the source gave stays in the __given column.",
     ),
     Reason(
         "value-not-in-list",
         "normalise",
         _F,
         "The source's value is not in the attribute's closed list.",
-        "Add the value or a synonym to the template, or mend the source.",
+        "Add the value or a synonym to the template, or fix the source.",
     ),
     Reason(
         "value-out-of-range",
         "normalise",
         _F,
         "The number lies outside the attribute's min and max.",
-        "Mend the source, or widen the range in the template.",
+        "Fix the source, or widen the range in the template.",
     ),
     Reason(
         "value-bad-check-digit",
         "normalise",
         _F,
         "The identifier's check digit is wrong.",
-        "Mend the identifier at the source.",
+        "Fix the identifier at the source.",
     ),
     Reason(
         "value-pattern-mismatch",
         "normalise",
         _F,
         "The text does not match the attribute's pattern.",
-        "Mend the source, or the pattern in the template.",
+        "Fix the source, or the pattern in the template.",
     ),
     Reason(
         "value-too-long",
@@ -237,14 +241,14 @@ _ALL = (
         "image-not-an-image",
         "images",
         _F,
-        "The bytes are no picture, whatever the name says (an HTML error page, text).",
+        "The file is not an image, whatever its name says (an HTML error page, text).",
         "Download the picture again.",
     ),
     Reason(
         "image-unsupported",
         "images",
         _F,
-        "A picture format that is not read here (SVG, HEIC, PDF, PSD, ICO ...).",
+        "An image format that is not supported (SVG, HEIC, PDF, PSD, ICO ...).",
         "Convert to JPEG, PNG, WebP, GIF, BMP or TIFF.",
     ),
     Reason(
@@ -294,25 +298,25 @@ _ALL = (
         "backend-failed",
         "describe",
         _MODEL,
-        "The model backend failed on this picture or item; its neighbours are untouched.",
-        "Look at the message; run again when the backend is well.",
+        "The model backend failed on this picture or item; others are not affected.",
+        "Look at the message; run again when the backend works.",
         passes=True,
     ),
     Reason(
         "model-unavailable",
         "describe",
         _MODEL,
-        "The model's server could not be reached, died more often than it may, or was given up.",
-        "Look at the message and at the server's log; run again when it is well: what was answered "
-        "is kept.",
+        "The model's server could not be reached, crashed too often, or was given up.",
+        "Look at the message and at the server's log; run again when it works: answers so far "
+        "are kept.",
         passes=True,
     ),
     Reason(
         "model-timeout",
         "describe",
         _MODEL,
-        "No whole answer came within --request-timeout-secs, not on the last retry either.",
-        "Raise --request-timeout-secs or lower --max-inflight; run again, only what is open is "
+        "No complete answer within --request-timeout-secs, not on the last retry either.",
+        "Raise --request-timeout-secs or lower --max-inflight; run again: only open values are "
         "asked for.",
         passes=True,
     ),
@@ -320,7 +324,7 @@ _ALL = (
         "model-busy",
         "describe",
         _MODEL,
-        "The server answered 429 (too many requests) to the last retry.",
+        "The server answered 429 (too many requests) up to the last retry.",
         "Set --requests-per-min and --tokens-per-min to what the server allows; run again.",
         passes=True,
     ),
@@ -328,8 +332,8 @@ _ALL = (
         "model-error",
         "describe",
         _MODEL,
-        "The server broke off, or answered with an error or with something that is no chat "
-        "completion, to the last retry.",
+        "The last retry failed too: the connection broke, or the answer was an error or not a chat "
+        "completion.",
         "Look at the message and at the server's log; run again.",
         passes=True,
     ),
@@ -346,7 +350,7 @@ _ALL = (
         "answer-truncated",
         "describe",
         _MODEL,
-        "The answer ran into its token limit twice, also with the longer limit of the retry.",
+        "The answer reached its token limit twice, also with the longer limit of the retry.",
         "Raise --max-answer-tokens, or ask a model that keeps to the point.",
     ),
     Reason(
@@ -363,7 +367,7 @@ _ALL = (
         _MODEL,
         "The answer was not one JSON object, twice; the quarantine table keeps it as it came.",
         "Check that the server decodes by JSON Schema (response_format json_schema). The answer is "
-        "kept: delete OUTPUT/answers to ask anew.",
+        "kept: delete OUTPUT/answers to ask again.",
     ),
     Reason(
         "answer-off-schema",
@@ -372,7 +376,7 @@ _ALL = (
         "The answer was JSON, twice, but not what was asked for: keys missing or added, values of "
         "a wrong type or outside the list.",
         "Check that the server decodes by JSON Schema (response_format json_schema). The answer is "
-        "kept: delete OUTPUT/answers to ask anew.",
+        "kept: delete OUTPUT/answers to ask again.",
     ),
     Reason(
         "embed-failed",
@@ -388,7 +392,7 @@ _ALL = (
         "contradict",
         _F,
         "A title or text states another value than the source gave.",
-        "Look at the span in the detail: mend the value, or the text, which may be that of another "
+        "Look at the span in the detail: fix the value, or the text, which may belong to another "
         "item.",
     ),
     Reason(
@@ -397,7 +401,7 @@ _ALL = (
         _F,
         "The pictures show another value than the source gave: a colour far from it, or the look "
         "of other values' pictures.",
-        "Look at the picture: replace it if it shows another item, else mend the value.",
+        "Look at the picture: replace it if it shows another item, else fix the value.",
     ),
     Reason(
         "picture-text-other-title",
@@ -428,15 +432,15 @@ _ALL = (
         _F,
         "An item with the same title and the same picture or text has another value from the "
         "source.",
-        "Merge the two records, or mend the value of one.",
+        "Merge the two records, or fix the value of one.",
     ),
     Reason(
         "placeholder-content",
         "contradict",
         _F,
-        "The picture or text stands under many unrelated titles: a stand-in such as 'no picture', "
-        "which says nothing of the item.",
-        "Remove the stand-in at the source.",
+        "The same placeholder image or text, such as 'no picture', appears under many unrelated "
+        "titles.",
+        "Remove the placeholder at the source.",
     ),
     Reason(
         "value-outlier",
@@ -449,8 +453,8 @@ _ALL = (
         "rows-contradict-value",
         "fill",
         _F,
-        "The catalog's other rows, learnt by a probe that had not seen this one, are sure of "
-        "another value than the source gave.",
+        "A probe trained on the catalog's other rows is sure of another value than the source "
+        "gave.",
         "Check the value: it may be wrong, or the row may hold another item's text or picture.",
     ),
     # fill
@@ -458,15 +462,14 @@ _ALL = (
         "stated-absent",
         "fill",
         _U,
-        "The source says that there is none, in one of the words that the template lists under "
-        "`absent`.",
+        "The source says that there is no value, in a word that the template lists under `absent`.",
         "Nothing to do; such a value is never filled.",
     ),
     Reason(
         "too-few-labels",
         "fill",
         _U,
-        "Nothing states the value, and too few rows have one for a probe to learn from.",
+        "Nothing states the value, and too few rows have one to train a probe.",
         "Add labelled rows with --reference, or ask a language model.",
     ),
     Reason(
@@ -517,7 +520,7 @@ _ALL = (
         (Effect.UNKNOWN, Effect.FLAG),
         "The run's budget (--max-model-calls, --max-tokens, --max-cost) was spent before this item "
         "was asked for.",
-        "Run again: only what is open is asked for, what was answered is kept.",
+        "Run again: only open values are asked for, answers so far are kept.",
         passes=True,
     ),
     # validate
@@ -533,7 +536,7 @@ _ALL = (
         "validate",
         _Q,
         "A value does not fit the template and the attribute says on_invalid: quarantine.",
-        "Mend the source; see the message for the value and what is allowed.",
+        "Fix the source; see the message for the value and what is allowed.",
     ),
     Reason(
         "internal-error",
@@ -548,7 +551,7 @@ REASONS: dict[str, Reason] = {reason.id: reason for reason in _ALL}
 
 
 def reason(reason_id: str) -> Reason:
-    """The registered reason; KeyError names the id when it is not registered."""
+    """Return the registered reason. Raises KeyError with the id when it is not registered."""
     return REASONS[reason_id]
 
 

@@ -22,7 +22,7 @@ PROVENANCE_SUFFIX = "__provenance"
 
 
 def attribute_fields(attribute: Attribute) -> list[pa.Field]:
-    """The three columns of an attribute: value, what the source wrote, provenance."""
+    """Return the three columns of an attribute: value, what the source wrote, provenance."""
     unit = f" [{attribute.unit}]" if attribute.unit else ""
     about = attribute.description or attribute.title
     return [

@@ -1,6 +1,4 @@
-"""`catalog-enrich tables`: what tables a snapshot has, what is in their columns, and how to read
-them.
-"""
+"""`catalog-enrich tables`: the tables of a snapshot, their columns, and how to read them."""
 
 from __future__ import annotations
 
@@ -49,39 +47,42 @@ def _tables(options: argparse.Namespace) -> Exit:
     info = snapshot_of(options)
     names = [options.table] if options.table else list(TABLES)
     wants_columns = options.columns or bool(options.table) or options.json
-    told = {name: _told(info, name, wants_columns, options.head) for name in names}
+    tables = {name: _describe(info, name, wants_columns, options.head) for name in names}
     folder = snapshot_folder(f"{info.path}/manifest.json", info.is_current)
     if options.json:
         print_json(
             {
                 "run_id": info.run_id,
                 "folder": folder,
-                "tables": told,
+                "tables": tables,
                 "read": reading(folder, names),
             }
         )
         return Exit.DONE
-    _print(info, folder, told)
+    _print(info, folder, tables)
     return Exit.DONE
 
 
-def _told(info: Snapshot, name: str, wants_columns: bool, head: int) -> dict[str, Any]:
-    """Rows, files and bytes of a table; its columns with the share of nulls; its first rows."""
+def _describe(info: Snapshot, name: str, wants_columns: bool, head: int) -> dict[str, Any]:
+    """Return rows, files and bytes of a table, its columns and first rows if they are wanted."""
     files = info.files_of(name)
-    told: dict[str, Any] = {
+    table: dict[str, Any] = {
         "rows": sum(file.rows for file in files),
         "files": len(files),
         "bytes": sum(file.bytes for file in files),
     }
     if wants_columns and files:
-        told["columns"] = _columns(info, files)
+        table["columns"] = _columns(info, files)
     if head:
-        told["head"] = _head(info, files, head)
-    return told
+        table["head"] = _head(info, files, head)
+    return table
 
 
 def _columns(info: Snapshot, files: Sequence[DataFile]) -> list[dict[str, Any]]:
-    """Of every file only the statistics are looked at."""
+    """Return name, type, share of nulls and description of the columns.
+
+    Nulls are added up from the files' statistics: no column is read.
+    """
     nulls: dict[str, int] | None = {}
     schema = pa.schema([])
     for file in files:
@@ -105,11 +106,12 @@ def _columns(info: Snapshot, files: Sequence[DataFile]) -> list[dict[str, Any]]:
 
 
 def _added(nulls: dict[str, int], parquet: pq.ParquetFile) -> dict[str, int] | None:
-    """Nulls of flat columns, from the statistics of a file; None where it has none."""
+    """Add the nulls of a file's flat columns, from its statistics; None where it has none."""
     for group in range(parquet.metadata.num_row_groups):
         of_group = parquet.metadata.row_group(group)
-        for place in range(of_group.num_columns):
-            column = of_group.column(place)
+        for index in range(of_group.num_columns):
+            column = of_group.column(index)
+            # Leaves of nested columns: their nulls say nothing of the column's own.
             if "." in column.path_in_schema:
                 continue
             if column.statistics is None or not column.statistics.has_null_count:
@@ -141,7 +143,10 @@ def _head(info: Snapshot, files: Sequence[DataFile], count: int) -> list[dict[st
 
 
 def reading(folder: str, names: Sequence[str] = tuple(TABLES)) -> dict[str, str]:
-    """Ready-made lines that read the first of the tables."""
+    """Return ready-made lines by reader, which read the first of the tables.
+
+    folder: of the snapshot.
+    """
     files = f"{folder}/{names[0]}/*.parquet"
     return {
         "DuckDB": (
@@ -152,34 +157,33 @@ def reading(folder: str, names: Sequence[str] = tuple(TABLES)) -> dict[str, str]
     }
 
 
-def _print(info: Snapshot, folder: str, told: Mapping[str, Mapping[str, Any]]) -> None:
+def _print(info: Snapshot, folder: str, tables: Mapping[str, Mapping[str, Any]]) -> None:
     console = Console(highlight=False)
-    state = (
-        "readers see it"
-        if info.is_current
-        else "published"
-        if info.manifest.published
-        else "refused by the gate"
-    )
-    console.print(printable(f"{info.run_id}, {state}"), markup=False)
-    console.print(_overview(told))
-    for name, each in told.items():
+    console.print(printable(f"{info.run_id}, {_state(info)}"), markup=False)
+    console.print(_overview(tables))
+    for name, each in tables.items():
         if "columns" in each:
             console.print(_column_table(name, each["columns"]))
         for number, row in enumerate(each.get("head", ()), start=1):
             console.print(f"{name}, row {number}", style="bold", markup=False)
             for line in _cells(row):
                 console.print(printable(line), markup=False, soft_wrap=True)
-    for reader, line in reading(folder, list(told)).items():
+    for reader, line in reading(folder, list(tables)).items():
         console.print(printable(f"{reader:<8} {line}"), markup=False, soft_wrap=True)
 
 
-def _overview(told: Mapping[str, Mapping[str, Any]]) -> Table:
+def _state(info: Snapshot) -> str:
+    if info.is_current:
+        return "readers see it"
+    return "published" if info.manifest.published else "refused by the gate"
+
+
+def _overview(tables: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("table")
     for name in ("rows", "files", "MiB"):
         table.add_column(name, justify="right")
-    for name, each in told.items():
+    for name, each in tables.items():
         table.add_row(
             name, f"{each['rows']:,}", f"{each['files']:,}", f"{each['bytes'] / 2**20:,.1f}"
         )
@@ -200,7 +204,7 @@ def _column_table(name: str, columns: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _cells(row: Mapping[str, Any]) -> Iterator[str]:
-    """The values of a row that there are, shortened."""
+    """Yield the known values of a row, shortened."""
     for name, value in row.items():
         if value is None or value in ([], ""):
             continue

@@ -1,1 +1,1 @@
-"""What is shown of a run while it works and after it: progress, metrics, summary."""
+"""Progress, metrics and summary of a run, while it works and after it."""

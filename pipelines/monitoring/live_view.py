@@ -1,6 +1,4 @@
-"""The live view of a local run: a table on a terminal, a plain line every LOG_INTERVAL_SECS
-elsewhere.
-"""
+"""The live view of a local run: a table on a terminal, elsewhere a line every LOG_INTERVAL_SECS."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ from pipelines.monitoring.progress import (
 from transforms.runtime.metrics import read_heartbeats
 
 LOG_INTERVAL_SECS = 30
-# How long the finished view stays, or the last stages would never be seen done.
+# The view is removed when the run ends; so long it stays, or nobody would see the last stages done.
 FAREWELL_SECS = 0.5
 # Reasons that fit into a line.
 MAX_REASONS = 3
@@ -37,8 +35,9 @@ MAX_REASONS = 3
 def render(
     lines: Sequence[StageLine], seconds: float, beats: Beats = MappingProxyType({})
 ) -> Group:
-    """The view, at most 80 columns wide: a line a stage, waiting ones dimmed, model calls,
-    failures, time elapsed.
+    """Return the view, at most 80 columns wide: a line a stage, model calls, failures, time.
+
+    seconds: since the start of the run. Waiting stages are dimmed.
     """
     notes = [
         Text(note, style=style, overflow="ellipsis", no_wrap=True) for note, style in _notes(beats)
@@ -50,8 +49,8 @@ def _notes(beats: Beats) -> Iterator[tuple[str, str]]:
     calls, failures = calls_of(beats), failures_of(beats)
     if calls is not None:
         spent = f"   spent {calls.cost:,.4f}" if calls.cost else ""
-        flying = f"{calls.in_flight:,} in flight   {calls.waiting:,} waiting"
-        yield f"model calls  {flying}   {calls.tokens:,} tokens{spent}", ""
+        sent = f"{calls.in_flight:,} in flight   {calls.waiting:,} waiting"
+        yield f"model calls  {sent}   {calls.tokens:,} tokens{spent}", ""
     if failures:
         yield f"not usable   {named_failures(failures)}", "yellow"
 
@@ -104,7 +103,7 @@ def _stages(lines: Sequence[StageLine], seconds: float) -> Table:
 def plain_line(
     lines: Sequence[StageLine], seconds: float, beats: Beats = MappingProxyType({})
 ) -> str:
-    """The view as one line for a log: the stages that have begun, model calls, failures."""
+    """Return the view as one line of a log: the stages that have begun, model calls, failures."""
     parts = [_duration(seconds), *(["starting workers"] if _starting(lines) else [])]
     for line in lines:
         if line.state == "done":
@@ -125,7 +124,7 @@ def _progress(line: StageLine) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """As exact as it matters to who waits.
+    """Format a duration as exactly as matters to somebody who waits.
 
     >>> [_duration(seconds) for seconds in (8.4, 59.6, 200, 7_500)]
     ['8 s', '1 min 00 s', '3 min 20 s', '2 h 05 min']
@@ -137,7 +136,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {secs:02} s" if minutes else f"{secs} s"
 
 
-# Shows lines at a time in seconds; finished: for the last time.
+# Shows lines, given the seconds since the start; the flag: for the last time.
 Show = Callable[[Sequence[StageLine], float, Beats, bool], None]
 
 
@@ -179,7 +178,7 @@ def _on_terminal(stream: TextIO) -> Iterator[Show]:
 
 @contextmanager
 def as_log(stream: TextIO, *, at_least_one: bool) -> Iterator[Show]:
-    """The view where there is no terminal: one line every LOG_INTERVAL_SECS, and a last one.
+    """Show the view without a terminal: one line every LOG_INTERVAL_SECS, and a last one.
 
     at_least_one: whether the last line is written too where no other was.
     """
@@ -197,14 +196,14 @@ def as_log(stream: TextIO, *, at_least_one: bool) -> Iterator[Show]:
 
 @contextmanager
 def _polled(heartbeat_dir: str, show: Show) -> Iterator[None]:
-    """Poll while the body runs; when it ends well, show the end."""
+    """Poll while the body runs; when it ends without an error, show the finished view."""
     begin, stop, tracker = time.monotonic(), threading.Event(), Tracker()
 
     def poll(*, finished: bool = False) -> None:
         seconds = time.monotonic() - begin
         beats = read_heartbeats(heartbeat_dir)
         lines = tracker.observe(beats, seconds, finished=finished)
-        with suppress(OSError):  # a terminal that has gone must not stop the run
+        with suppress(OSError):  # a closed terminal must not stop the run
             show(lines, seconds, beats, finished)
 
     def poll_until_stopped() -> None:

@@ -1,4 +1,4 @@
-"""Metrics of a run: what the stages counted and timed, with the names that dashboards may rely on.
+"""Metrics of a run: counts and times of the stages, under names that dashboards may rely on.
 
 In Beam they are `<stage>_<what>` in the namespace `catalog_enrich`, on every runner; the manifest
 has them as `stages` and `distributions`, and the snapshot's `metrics.txt` in OpenMetrics' text
@@ -20,20 +20,20 @@ COUNTERS = {
     "msecs": "milliseconds in the stage, summed over workers",
     "records": "records of the catalog",
     "image_rows": "rows of image tables",
-    "known": "records that the last snapshot knows, which are not looked into",
+    "known": "records that the last snapshot knows, which are not read again",
     "pictures": "pictures: references to them (locate), contents (prepare)",
     "unusable": "picture references without a usable file",
     "items": "items",
-    "reused": "pictures, texts or answers that an earlier run has made",
+    "reused": "pictures, texts or answers taken from an earlier run",
     "calls": "calls of a language model",
-    "retries": "sendings of a call beyond its first",
+    "retries": "repeated requests of a call, beyond the first",
     "prompt_tokens": "tokens of prompts, those of pictures included",
     "completion_tokens": "tokens of answers",
     "probes": "attributes that a probe was trained for",
-    "quarantined": "records that were set aside",
-    "failures": "faults of this program that cost no record",
+    "quarantined": "records in quarantine",
+    "failures": "errors of this program that cost no record",
 }
-FAILED_ABOUT = "records, pictures or calls that went wrong, by reason id"
+FAILED_ABOUT = "records, pictures or calls that failed, by reason id"
 # Distribution → what is measured.
 DISTRIBUTIONS = {
     "call_msecs": "milliseconds of one call of the stage: a split of the input, a batch of "
@@ -43,10 +43,9 @@ DISTRIBUTIONS = {
 
 
 def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
-    """Stage → counter → value, from the counters that the stages kept; empty where the runner has
-    none.
+    """Return stage → counter → value; empty where the runner has no counters.
 
-    Counters are for watching: a runner that cannot give them costs no snapshot.
+    A runner that cannot query them must not cost a snapshot, so whatever it raises is ignored.
     """
     stages: dict[str, dict[str, int]] = {}
     with suppress(Exception):
@@ -57,20 +56,24 @@ def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
 
 
 def stage_distributions(result: Any) -> dict[str, dict[str, dict[str, int]]]:
-    """Stage → distribution → count, sum, min and max; empty where the runner has none."""
+    """Return stage → distribution → count, sum, min and max; empty where the runner has none."""
     stages: dict[str, dict[str, dict[str, int]]] = {}
     with suppress(Exception):
         for found in _queried(result)["distributions"]:
             stage, _, what = found.key.metric.name.partition("_")
             value = _value(found)
             if value is not None and value.count:
-                told = {"count": value.count, "sum": value.sum, "min": value.min, "max": value.max}
-                stages.setdefault(stage, {})[what] = told
+                stages.setdefault(stage, {})[what] = {
+                    "count": value.count,
+                    "sum": value.sum,
+                    "min": value.min,
+                    "max": value.max,
+                }
     return dict(sorted(stages.items()))
 
 
 def about(stage: str, what: str) -> str:
-    """What a counter or distribution of a stage means.
+    """Return the meaning of a counter or distribution of a stage.
 
     Raises KeyError for names that are not registered.
     """

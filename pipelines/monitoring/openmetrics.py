@@ -1,6 +1,6 @@
-"""A run's manifest as OpenMetrics text, for Prometheus' textfile collector and the like.
+"""A run's manifest as OpenMetrics text, for Prometheus' textfile collector and others.
 
-Every sample is of one run, so all are gauges, but for the stages' timings, which are summaries.
+All samples are of one run, so they are gauges, except for the timings of stages: summaries.
 """
 
 from __future__ import annotations
@@ -130,12 +130,12 @@ FAMILIES = (
     Family("records", "records of the catalog, by what became of them", ("fate",), _records),
     Family(
         "delta_items",
-        "items by what the catalog had done to them since the last snapshot; none where everything "
-        "was made anew",
+        "items by what changed in the catalog since the last snapshot; none where everything was "
+        "rebuilt",
         ("change",),
         lambda m: _counted(m.records or {}),
     ),
-    Family("quarantined", "what was set aside", ("input", "reason"), _quarantined),
+    Family("quarantined", "rows in quarantine", ("input", "reason"), _quarantined),
     Family("flags", "flags on items", ("reason",), lambda m: _counted(m.counts.flags)),
     Family(
         "pictures",
@@ -153,7 +153,7 @@ FAMILIES = (
     ),
     Family(
         "model_answers_reused",
-        "answers that earlier runs had paid for",
+        "answers taken from earlier runs",
         (),
         lambda m: [((), m.counts.described.reused)],
     ),
@@ -167,7 +167,7 @@ FAMILIES = (
     Family("checks_failed", "checks of the gate that failed", ("severity",), _failed_checks),
     Family("stage_seconds", "seconds in a stage, summed over workers", ("stage",), _stage_seconds),
     Family("stage_events", "what a stage counted", ("stage", "what"), _stage_counts),
-    Family("stage_failures", "what went wrong in a stage", ("stage", "reason"), _stage_failures),
+    Family("stage_failures", "failures in a stage", ("stage", "reason"), _stage_failures),
 )
 SUMMARIES = {
     "call_msecs": (
@@ -187,7 +187,7 @@ INFO = (
 
 
 def exposition(manifest: Manifest) -> str:
-    """The manifest's metrics in OpenMetrics' text format."""
+    """Return the manifest's metrics in OpenMetrics' text format."""
     from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
     from prometheus_client.openmetrics.exposition import generate_latest
 
@@ -212,7 +212,7 @@ def exposition(manifest: Manifest) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Collected:
-    """What the library takes for a registry."""
+    """Families in the shape of the library's registry, without its global state."""
 
     families: list[Any]
 

@@ -1,5 +1,4 @@
-"""How far a local run is, from the heartbeats of its workers: each stage, its model calls, and what
-went wrong.
+"""Progress of a local run, from the heartbeats of its workers: stages, model calls, failures.
 
 Pure: pipelines/monitoring/live_view.py shows it.
 """
@@ -29,10 +28,9 @@ SHOWN = tuple(stage for stage in STAGES.values() if stage.title)
 
 @dataclass(frozen=True, slots=True)
 class StageLine:
-    """What the view says of a stage.
+    """State of a stage as a line of the view.
 
-    rate: per second; left_secs: until it is done; None where it cannot be told.
-
+    rate: per second; left_secs: until it is done; None where it is not known.
     loading: its workers load a model before they count anything.
     """
 
@@ -50,7 +48,6 @@ class Calls:
     """A language model's calls so far.
 
     in_flight: sent and not answered; waiting: for a place among these.
-
     cost: by --prices, in their currency.
     """
 
@@ -61,7 +58,7 @@ class Calls:
 
 
 def calls_of(beats: Beats) -> Calls | None:
-    """What heartbeats say of a language model, None where none is asked."""
+    """Return the calls of a language model by the heartbeats, None where none is asked."""
     counts = beats.get("describe")
     if counts is None:
         return None
@@ -71,7 +68,7 @@ def calls_of(beats: Beats) -> Calls | None:
 
 
 def failures_of(beats: Beats) -> dict[str, int]:
-    """Reason id → records, pictures and calls that went wrong, the most frequent first."""
+    """Return reason id → records, pictures and calls that failed, the most frequent first."""
     found: Counter[str] = Counter()
     for counts in beats.values():
         found.update(
@@ -82,14 +79,14 @@ def failures_of(beats: Beats) -> dict[str, int]:
 
 @dataclass(slots=True)
 class _Pace:
-    """(seconds, count) of a stage as they were seen, those within RATE_WINDOW_SECS."""
+    """Counts of a stage over time. recent: (seconds, count) of the last RATE_WINDOW_SECS."""
 
     begin_secs: float
     end_secs: float
     recent: deque[tuple[float, int]]
 
     def see(self, seconds: float, count: int) -> None:
-        if count == 0:  # loading a model is no part of the rate
+        if count == 0:  # the time to load a model must not lower the rate
             self.begin_secs = seconds
             self.recent.clear()
         elif count > self.recent[-1][1]:
@@ -114,8 +111,9 @@ class Tracker:
     _polled_secs: float = 0.0
 
     def observe(self, beats: Beats, seconds: float, *, finished: bool = False) -> list[StageLine]:
-        """The lines `seconds` after the start; finished: the run is over, so every stage is
-        done.
+        """Return the lines `seconds` after the start.
+
+        finished: the run is over, so every stage is done.
         """
         for stage in SHOWN:
             if stage.name in beats:
@@ -143,8 +141,8 @@ class Tracker:
             return StageLine(stage.title, "waiting")
         if stage.loads_model and not count:
             return StageLine(stage.title, "running", count, total, loading=True)
-        # Without a total the end shows only when the next stage begins: the mean stands still until
-        # then.
+        # Without a total the end shows only when the next stage begins, and until then the recent
+        # rate would fall to 0; the mean does not.
         rate = (pace.recent_rate() if total else pace.mean_rate()) if stage.steady else None
         left_secs = (total - count) / rate if total and rate else None
         return StageLine(stage.title, "running", count, total, rate, left_secs)

@@ -1,4 +1,4 @@
-"""Keep what libraries and worker processes write out of terminals and logs that people read."""
+"""Keep the output of libraries and worker processes out of terminals and logs that people read."""
 
 from __future__ import annotations
 
@@ -62,4 +62,6 @@ def _restore(saved: int) -> None:
 def _tail(path: str) -> str:
     with Path(path).open(errors="replace") as log:
         lines = deque(log, TAIL_LINES)
-    return "the workers said last:\n" + "".join(lines) if lines else "the workers said nothing"
+    return (
+        "last output of the workers:\n" + "".join(lines) if lines else "the workers wrote nothing"
+    )

@@ -1,5 +1,5 @@
-"""What a run says when it ends: counts that close, fills, quarantine, seconds, and where to
-look.
+"""Summary that a run prints when it ends: counts, filled values, quarantine, seconds, and where the
+results are.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from rich.table import Table
 
 from pipelines.monitoring.terminal import printable
 from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
+from schemas.expectations import SOURCES
 from schemas.reasons import REASONS
 from schemas.table_specs import QUARANTINE, files_by_label
 
 MAX_NAMES = 12
-# Reasons of an unknown value of which something was seen, though not enough to fill it.
+# Reasons of an unknown value for which there was some evidence, though not enough to fill it.
 UNSURE = ("below-threshold", "ambiguous")
-# Reasons that say that no file was found where a reference points.
+# Reasons of an image reference that points to no file.
 _NOT_FOUND = ("image-missing", "image-outside-root", "image-path-invalid", "image-not-a-file")
 
 
 def print_outcome(manifest: Manifest, manifest_path: str, *, unchanged: bool = False) -> None:
-    """Print the summary of a manifest on stdout; of one that is still true, only that it is."""
-    console, folder = (
-        Console(highlight=False),
-        snapshot_folder(manifest_path, manifest.published),
-    )
+    """Print the summary of a manifest on stdout.
+
+    unchanged: the run found nothing new, so one line says that the published snapshot is current.
+    """
+    console = Console(highlight=False)
+    folder = snapshot_folder(manifest_path, manifest.published)
     if not unchanged:
         write_summary(console, manifest, folder)
         return
@@ -41,7 +43,9 @@ def print_outcome(manifest: Manifest, manifest_path: str, *, unchanged: bool = F
 
 
 def print_refusal(manifest: Manifest, manifest_path: str) -> None:
-    """Say on stderr, and nothing else, why the gate refused a snapshot, and where it is kept."""
+    """Print on stderr why the gate refused a snapshot and where it is kept; stdout stays free for
+    programs.
+    """
     console = Console(highlight=False, stderr=True)
     for check in manifest.failed:
         for line in check_lines(check):
@@ -51,8 +55,10 @@ def print_refusal(manifest: Manifest, manifest_path: str) -> None:
 
 
 def snapshot_folder(manifest_path: str, published: bool) -> str:
-    """Where to read the snapshot: OUTPUT/current for a published one where that link exists, else
-    its own folder.
+    """Return where to read the snapshot: OUTPUT/current if it is published and that link exists,
+    else its own folder.
+
+    Object stores and some file systems have no links.
     """
     snapshot = manifest_path.rpartition("/")[0]
     current = f"{snapshot.rsplit('/', 2)[0]}/current"
@@ -60,8 +66,9 @@ def snapshot_folder(manifest_path: str, published: bool) -> str:
 
 
 def write_summary(console: Console, manifest: Manifest, folder: str) -> None:
-    """Write the summary of a manifest whose snapshot is read at `folder`; fits 80 columns, long
-    paths aside.
+    """Write the summary of a manifest; it fits into 80 columns, long paths aside.
+
+    folder: where the snapshot is read.
     """
     counts = manifest.counts
     timing = f"summed over workers ({manifest.workers}); the whole run includes start-up"
@@ -69,7 +76,7 @@ def write_summary(console: Console, manifest: Manifest, folder: str) -> None:
         (_records(manifest), []),
         _filled(counts),
         _probes(manifest),
-        (_set_aside(counts), []),
+        (_rejected(counts), []),
         _model(manifest),
         (_stages(manifest), [timing]),
     ):
@@ -80,12 +87,12 @@ def write_summary(console: Console, manifest: Manifest, folder: str) -> None:
     for line, style in _remarks(manifest):
         console.print(printable(line), style=style, markup=False)
     for line in _where(manifest, folder):
-        # Paths are for copying: a terminal may break them, this program does not.
+        # Paths are for copying: with soft_wrap no line break is put into them.
         console.print(printable(line), soft_wrap=True, markup=False)
 
 
 def _remarks(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """What the reader ought to know or do, each with its style."""
+    """Yield remarks that the reader should act on, each with its style."""
     counts = manifest.counts
     if manifest.unmapped_columns:
         yield (
@@ -96,8 +103,9 @@ def _remarks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield _no_pictures(counts.images), "yellow"
     faults = counts.quarantined_by_reason.get("internal-error", 0)
     if faults:
-        told = "please report it with the messages in the quarantine table"
-        yield f"{faults:,} in quarantine as internal-error, a fault of this program: {told}", "red"
+        request = "please report it with the messages in the quarantine table"
+        fault = f"{faults:,} in quarantine as internal-error, a fault of this program"
+        yield f"{fault}: {request}", "red"
     for check in manifest.failed:
         for line in check_lines(check):
             yield line, "red" if check.severity == "critical" else "yellow"
@@ -132,20 +140,21 @@ def _named(names: Sequence[str]) -> str:
 
 
 def check_lines(check: CheckEntry) -> Iterator[str]:
-    """A failed check: what was expected and found, and what to do."""
+    """Yield the lines of a failed check: what was expected and found, and what to do."""
     yield check_line(check)
     if check.fix:
         yield f"  {check.id}: {check.fix}"
 
 
 def check_line(check: CheckEntry) -> str:
-    """A failed check in one line: what was expected, where, how often not, examples."""
+    """Return a failed check in one line: what was expected, where, how often it fails, examples."""
     frame, _, column = check.column.partition(".")
     if frame == "drift" and check.examples:
-        found, *told = check.examples
-        return f"{check.severity}: {check.check}: it is {_number(found)} ({'; '.join(told)})"
+        # The first example is how far it is, the others what it was and is.
+        found, *details = check.examples
+        return f"{check.severity}: {check.check}: it is {_number(found)} ({'; '.join(details)})"
     if frame == "run" and check.examples:
-        # One row, so that the value itself says more than how many do not fit.
+        # The frame has one row: its value says more than how many rows do not fit.
         limits = _limits(check.expected.get("min_value"), check.expected.get("max_value"))
         found = f"{column.replace('_', ' ')} is {_number(check.examples[0])}, expected {limits}"
         return f"{check.severity}: {check.check}: {found}"
@@ -161,7 +170,7 @@ def _limits(low: float | None, high: float | None) -> str:
 
 
 def _number(value: Any) -> str:
-    """A count, or a share to four places.
+    """Format a count, or a share to four places.
 
     >>> _number("12000.0"), _number(0.33333333)
     ('12,000', '0.3333')
@@ -190,14 +199,12 @@ def _records(manifest: Manifest) -> Table:
 
 
 def _filled(counts: Counts) -> tuple[Table, list[str]]:
-    """The table of values with its notes; attributes of which nothing was ever seen are named in a
-    note.
+    """Return the table of values by attribute and source, with its notes.
+
+    Attributes without any value have no row: they are named in a note.
     """
-    sources = [
-        s
-        for s in ("record", "text", "image", "neighbour", "model")
-        if any(s in v for v in counts.values.values())
-    ]
+    present = {source for by_source in counts.values.values() for source in by_source}
+    sources = [source for source in SOURCES if source in present]
     table = Table(title="Values by attribute and source", title_justify="left")
     table.add_column("attribute", overflow="fold")
     for source in (*sources, "unsure", "unknown"):
@@ -216,32 +223,31 @@ def _filled(counts: Counts) -> tuple[Table, list[str]]:
         table.add_row(
             name, *(f"{by_source.get(s, 0):,}" for s in sources), f"{unsure:,}", f"{unknown:,}"
         )
-    notes = ["unsure: something was seen, not enough to fill the value"] if any_unsure else []
+    notes = ["unsure: there was evidence, not enough to fill the value"] if any_unsure else []
     notes += _settled(counts.missing)
     notes += [f"never known: {_named(never)}"] if never else []
     return table, notes
 
 
 def _settled(missing: Mapping[str, int]) -> list[str]:
-    """How much of what is missing needs no language model."""
+    """Return how much rules and probes filled, and how many items need no call."""
     if not missing.get("values"):
         return []
-    values, items = (
-        f"{missing[f'{what}_settled']:,} of {missing[what]:,} "
-        f"({missing[f'{what}_settled'] / missing[what]:.0%})"
-        for what in ("values", "items")
-    )
+    values = _share(missing["values_settled"], missing["values"])
+    items = _share(missing["items_settled"], missing["items"])
     return [
-        f"settled without a language model: {values} missing values; calls saved: {items} items "
-        "with any"
+        f"filled without a language model: {values} missing values; {items} items with missing "
+        "values need no call"
     ]
 
 
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({part / whole:.0%})"
+
+
 def _probes(manifest: Manifest) -> tuple[Table, list[str]]:
-    """What was learnt from the rows that have a value: how often it was right on rows that were
-    held back.
-    """
-    table = Table(title="Probes, by what held-back rows say", title_justify="left")
+    """Return the probes that answer, measured on rows held back from training."""
+    table = Table(title="Probes, measured on held-back rows", title_justify="left")
     for name in ("attribute", "learnt from", "by", "answers", "right"):
         table.add_column(
             name, overflow="fold", justify="left" if name in ("attribute", "by") else "right"
@@ -249,26 +255,24 @@ def _probes(manifest: Manifest) -> tuple[Table, list[str]]:
     notes = []
     for probe in manifest.probes:
         if probe.threshold is not None:
-            coverage, precision = (
-                f"{probe.expected_coverage:.0%}",
-                f"{probe.expected_precision:.0%}",
-            )
+            coverage = f"{probe.expected_coverage:.0%}"
+            precision = f"{probe.expected_precision:.0%}"
             by = "spans" if probe.kind == "spans" else probe.view
             rows = f"{probe.labelled:,}" + (" (earlier run)" if probe.reused else "")
             table.add_row(probe.attribute, rows, by, coverage, precision)
     noted = [probe for probe in manifest.probes if probe.kind != "none" and probe.note]
-    for told, silent in (
+    for note, abstains in (
         ("abstain, see the report for why", True),
         ("measured on other catalogs' rows more than on this one's, see the report", False),
     ):
-        names = [probe.attribute for probe in noted if (probe.threshold is None) == silent]
+        names = [probe.attribute for probe in noted if (probe.threshold is None) == abstains]
         if names:
-            notes.append(f"{told}: {_named(names)}")
+            notes.append(f"{note}: {_named(names)}")
     return table, notes
 
 
-def _set_aside(counts: Counts) -> Table:
-    table = Table(title="Set aside or flagged, by reason", title_justify="left")
+def _rejected(counts: Counts) -> Table:
+    table = Table(title="Quarantined or flagged, by reason", title_justify="left")
     table.add_column("reason")
     table.add_column("quarantined", justify="right")
     table.add_column("flagged", justify="right")
@@ -281,7 +285,7 @@ def _set_aside(counts: Counts) -> Table:
 
 
 def _model(manifest: Manifest) -> tuple[Table, list[str]]:
-    """What the language model was asked, what it took, and what it cost."""
+    """Return what the language model was asked, the tokens and seconds of it, and the cost."""
     name = manifest.versions.get("describe_model")
     table = Table(
         title=f"Language model {printable(name or '')}", title_justify="left", show_header=False
@@ -308,7 +312,7 @@ def _model(manifest: Manifest) -> tuple[Table, list[str]]:
     for reason, items in used.failed_items.items():
         table.add_row(f"items open: {reason}", f"{items:,}")
     left = used.failed_items.get("budget", 0)
-    notes = ["the budget was spent; run again, with more of it, for what is open"] if left else []
+    notes = ["the budget was spent; run again for what is open"] if left else []
     return table, notes
 
 

@@ -119,7 +119,7 @@ def test_too_few_labels_abstain_and_say_so(learnt: tuple[Shop, Run]) -> None:
     assert by_id(run)["s002"]["color__provenance"]["reason"] == "too-few-labels"
     assert "needed to learn from" in probes(run)["color"]["note"]
     assert "abstain, see the report for why: color" in run.out
-    assert "settled without a language model" in run.out
+    assert "filled without a language model" in run.out
 
 
 def test_probes_of_an_earlier_run_are_used_again(learnt: tuple[Shop, Run]) -> None:

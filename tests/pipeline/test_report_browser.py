@@ -178,7 +178,7 @@ def test_a_refused_snapshot_has_its_report(
         with opened(browser, path) as seen:
             assert "Refused" in seen.page.inner_text("header")
             assert "of the records are in quarantine" in seen.page.inner_text("#checks")
-            assert "mend the export" in seen.page.inner_text("#checks")
+            assert "fix the export" in seen.page.inner_text("#checks")
 
 
 def test_a_report_that_cannot_be_written_costs_no_snapshot(shop: Shop) -> None:

@@ -37,7 +37,7 @@ _INPUTS = frozenset(["catalog", "image-table"])
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What identifies a run in its tables.
+    """Identity of a run in its tables.
 
     started: aware UTC time; metadata: goes into every file's schema.
     """
@@ -49,7 +49,7 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class Encoders:
-    """What vectors are made with, by kind: names of the models, and numbers of a vector.
+    """Encoders by kind of vectors: names of the models, and numbers of a vector.
 
     A kind that is missing has no tables.
     """
@@ -60,7 +60,10 @@ class Encoders:
 
 @dataclass(frozen=True, slots=True)
 class TableContext:
-    """What the tables of a run are written with, and where. snapshot: the folder they go below."""
+    """Everything besides the rows that the tables of a run depend on.
+
+    snapshot: the folder below which they are written.
+    """
 
     snapshot: str
     template: Template
@@ -69,7 +72,7 @@ class TableContext:
 
 
 def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.Table:
-    """The items table: one row an item, in the order given."""
+    """Return the items table: one row an item, in the order given."""
     columns: dict[str, list[Any]] = {"item_id": [item.item_id for item in items]}
     for attribute in template.attributes:
         values = [item.values[attribute.name] for item in items]
@@ -118,14 +121,12 @@ def embeddings_table(
 
 
 def encoder_metadata(encoder: str, dimension: int) -> dict[str, str]:
-    """Schema metadata of rows derived from vectors: it tells rows of encoders apart."""
+    """Return schema metadata of rows derived from vectors, by which encoders are told apart."""
     return {"encoder": encoder, "dimension": str(dimension)}
 
 
 def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
-    """Rejects by id (without one first) and content, in an order that does not depend on the order
-    of the input.
-    """
+    """Return rejects by id (without one first) and content, whatever the order of the input."""
     ordered = sorted(rejects, key=_quarantine_order)
     columns: dict[str, list[Any]] = {
         "item_id": [r.item_id for r in ordered],
@@ -159,18 +160,20 @@ def _quarantine_order(reject: Reject) -> tuple[Any, ...]:
 
 
 def arrow_value(attribute: Attribute, value: Value | None) -> Any:
-    """A value as its Arrow column takes it."""
+    """Return a value as its Arrow column takes it."""
     return None if value is None else operations_of(attribute).to_arrow(attribute, value)
 
 
 def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
-    """What became of each record of the bucket, sorted by id and key: how a later run knows what it
-    need not read.
+    """Return the fate of each record of the bucket, sorted by id and key.
+
+    By this table a later run knows which records it need not read again.
     """
     rows: list[tuple[str | None, bytes, str, str, bool]] = [
         (item.item_id, item.record.raw.key, item.record.raw.kind, "item", _may_be_tried_again(item))
         for item in bucket.items
     ]
+    # Only records and rows of image tables: a model's answer in quarantine is neither.
     rows += [
         (
             reject.item_id,
@@ -184,23 +187,18 @@ def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
     ]
     repeated = {item.item_id: item.repeated_image_rows for item in bucket.items}
     for item_id, keys in bucket.image_rows.items():
-        if item_id not in repeated:
+        again = repeated.get(item_id)
+        if again is None:
             fates = ["item-quarantined"] * len(keys)
         else:
-            fates = ["attached"] * (len(keys) - repeated[item_id]) + ["repeated"] * repeated[
-                item_id
-            ]
+            fates = ["attached"] * (len(keys) - again) + ["repeated"] * again
         rows += [
             (item_id, key, "image-table", fate, False)
             for key, fate in zip(sorted(keys), fates, strict=True)
         ]
     ordered = sorted(rows, key=lambda row: (row[0] is not None, row[0] or "", *row[1:]))
-    columns = (
-        dict(zip(RECORD_COLUMNS, map(list, zip(*ordered, strict=True)), strict=True))
-        if rows
-        else {}
-    )
-    return _table(records_schema(), columns or {name: [] for name in RECORD_COLUMNS}, run)
+    columns = {name: [row[at] for row in ordered] for at, name in enumerate(RECORD_COLUMNS)}
+    return _table(records_schema(), columns, run)
 
 
 def _may_be_tried_again(item: Item) -> bool:
@@ -212,7 +210,7 @@ def _may_be_tried_again(item: Item) -> bool:
 
 
 def _candidate(attribute: Attribute, value: AttributeValue) -> str | None:
-    """A value that did not suffice, as text."""
+    """Return as text a value that was not certain enough."""
     if value.candidate is None:
         return None
     return operations_of(attribute).candidate_text(value.candidate)

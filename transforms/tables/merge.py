@@ -1,5 +1,4 @@
-"""What stays of the last snapshot in a bucket: its tables without the rows that are gone or made
-anew.
+"""Rows of the last snapshot that stay in a bucket: all but those that are gone or rebuilt.
 
 (Base, bucket) → table name → pa.Table; columnar, so that unchanged rows never become elements.
 """
@@ -31,11 +30,11 @@ DROPS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The snapshot that a run goes on from.
+    """The snapshot that a run continues from.
 
-    files: of the buckets that the run writes anew; drops: Arrow file of DROPS_SCHEMA, a row for
-    each record that is gone or made anew, with the id of its item if it was one; kept_whole: tables
-    of which nothing is dropped.
+    files: of the buckets that the run writes again; drops: Arrow file of DROPS_SCHEMA, a row for
+    each record that is gone or rebuilt, with the id of its item if it was one; kept_whole: tables
+    that are not rebuilt, so that none of their rows is dropped.
     """
 
     snapshot: str
@@ -52,13 +51,17 @@ def write_drops(path: str, drops: pa.Table) -> None:
     storage.write_bytes(path, sink.getvalue().to_pybytes())
 
 
+# One file for all buckets of a run: without the cache each bucket would read it again.
 @lru_cache(maxsize=2)
 def _read_drops(path: str) -> pa.Table:
     return pa.ipc.open_file(pa.BufferReader(storage.read_bytes(path))).read_all()
 
 
 def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
-    """The bucket's earlier tables without what is dropped. Raises DamagedFileError."""
+    """Return the bucket's earlier tables without what is dropped.
+
+    Raises DamagedFileError, and UnknownTableError for a table that has no specification.
+    """
     drops = _read_drops(base.drops)
     drops = drops.filter(pc.equal(drops["bucket"], bucket))
     ids, keys = (drops[name].combine_chunks().drop_null() for name in ("item_id", "raw_key"))
@@ -79,7 +82,7 @@ def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRows:
-    """Tables of a snapshot of as many buckets, for what is made anew and may turn out the same.
+    """Tables of a snapshot of as many buckets, for rows that are rebuilt and may turn out the same.
 
     files: bucket → table name → file; same_encoder: whether its text vectors are what today's
     encoder would give.
@@ -90,7 +93,7 @@ class EarlierRows:
     same_encoder: bool
 
     def read(self, bucket: int, table: str, columns: list[str] | None = None) -> pa.Table | None:
-        """A bucket's table; None where there is none, or none that can be used any more."""
+        """Return a bucket's table; None where there is none, or its file is damaged."""
         file = self.files.get(bucket, {}).get(table)
         try:
             return None if file is None else read_parquet(self.snapshot, file, columns)
@@ -99,8 +102,9 @@ class EarlierRows:
 
 
 def with_earlier_times(items: pa.Table, before: pa.Table | None) -> pa.Table:
-    """The items, with the earlier created_ts in rows that are what they were: nothing new was known
-    of them.
+    """Return the items, with the earlier created_ts in rows that are otherwise equal.
+
+    Of such rows nothing new was found out, so consumers need not see them as new.
     """
     if before is None or before.schema.remove_metadata() != items.schema.remove_metadata():
         return items
@@ -123,8 +127,9 @@ def with_earlier_times(items: pa.Table, before: pa.Table | None) -> pa.Table:
 
 
 def joined(name: str, kept: pa.Table | None, fresh: pa.Table) -> pa.Table:
-    """Rows that stay and rows that are new, in the order in which one run would have
-    written them.
+    """Return rows that stay and new rows in the order in which a single run would write them.
+
+    Raises UnknownTableError.
     """
     if kept is None or not kept.num_rows:
         return fresh

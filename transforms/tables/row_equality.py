@@ -1,7 +1,7 @@
-"""Which rows of two columnar tables are equal, nested values included; pure, without a Python loop
-over rows.
+"""Equality of the rows of two columnar tables, nested values included; no Python loop over rows.
 
-(array, array) of one type and length → bool (length,). Nulls equal nulls, and nothing else.
+(array, array) of one type and length → bool (length,). Nulls equal nulls, and nothing else. Arrow
+itself compares no nested values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def equal_rows(left: pa.Array, right: pa.Array) -> Mask:
-    """Element by element whether two arrays hold the same."""
+    """Compare two arrays element by element; bool of shape (length,)."""
     if pa.types.is_struct(left.type):
         same = _valid(left) == _valid(right)
         for index in range(left.type.num_fields):
@@ -36,7 +36,7 @@ def equal_rows(left: pa.Array, right: pa.Array) -> Mask:
 
 def _equal_lists(left: pa.Array, right: pa.Array) -> Mask:
     same = equal_rows(pc.list_value_length(left), pc.list_value_length(right))
-    # Only lists of one length have entries that stand side by side.
+    # Only entries of lists of equal length can be compared pairwise.
     chosen = np.flatnonzero(same & _valid(left))
     left, right = left.take(pa.array(chosen)), right.take(pa.array(chosen))
     differs = ~equal_rows(pc.list_flatten(left), pc.list_flatten(right))

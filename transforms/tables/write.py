@@ -1,4 +1,4 @@
-"""Buckets as Parquet files, one file a table and bucket, and an exact account of what was written.
+"""Buckets as Parquet files, one file a table and bucket, and an exact account of their rows.
 
 PCollection[Bucket] → PCollection[BucketReport]. File names depend on the bucket only, so a retried
 bundle writes the same file again; readers see nothing of it until the snapshot is published.
@@ -32,14 +32,14 @@ _CHEAP_SOURCES = pa.array(["text", "image", "neighbour"])
 
 @dataclass(frozen=True, slots=True)
 class BucketReport:
-    """What one bucket holds beside its rows.
+    """Counts and files of one bucket.
 
-    values: (attribute, source or `unknown:<reason>`) → items; images: `usable` or a reason id →
-    references.
-    missing: what the source left out and may be filled, and how much of it rules and probes
-    settled.
+    values: attribute → source or `unknown:<reason>` → items; flags: reason → flags of items;
+    images: `usable` or a reason id → references.
+    missing: values that the source left out and may be filled, and how many of them rules and
+      probes filled, as of `count_missing`.
     image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` →
-    rows of image tables.
+      rows of image tables.
     """
 
     bucket: int
@@ -59,10 +59,11 @@ def write_bucket(
 ) -> BucketReport:
     """Write the bucket's tables.
 
-    Empty ones are left out, but bucket 0 always has all, so that globs match.
+    Empty ones are left out, but bucket 0 always has all: readers' globs match, and a later run
+    knows from it which tables there are.
 
     base: an earlier snapshot, whose rows stay where they are not dropped; earlier: rows of one,
-    whose date stays where all else is equal.
+    whose created_ts stays where all else is equal.
     """
     kept = kept_tables(base, bucket.number) if base is not None else {}
     report = BucketReport(bucket.number)
@@ -190,8 +191,8 @@ def _counted(column: pa.Array | pa.ChunkedArray) -> dict[str, int]:
 
 
 def count_missing(items: int, provenances: Iterable[pa.StructArray]) -> dict[str, int]:
-    """Values that may be filled, and items with any; of both those for which no language model has
-    to be asked.
+    """Count values that may be filled, and items with any; of both, those that need no language
+    model.
     """
     missing, settled = np.zeros(items, np.int64), np.zeros(items, np.int64)
     for provenance in provenances:
@@ -231,7 +232,7 @@ class _Write(beam.DoFn):
 
 @dataclass(eq=False)
 class WriteTables(beam.PTransform):
-    """Writes each bucket below `snapshot` and reports what it wrote.
+    """Write each bucket below `snapshot` and report what was written.
 
     base, earlier: as of `write_bucket`.
     """

@@ -1,6 +1,4 @@
-"""What values a snapshot holds, in small counts that add up bucket by bucket and can be compared
-with another's.
-"""
+"""Distributions of a snapshot's values, as small counts that add up over buckets."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from transforms.attribute_types.registry import operations_of
 
 @dataclass(slots=True)
 class Distributions:
-    """Of the items with a record, of a snapshot or of some of its buckets.
+    """Counts over the items with a record, of a snapshot or of some of its buckets.
 
     known: attribute → items with a value; values: attribute → value, or bin of a number → how
     often; of types with few values or bins only.
@@ -48,14 +46,14 @@ class Distributions:
     def add_vectors(self, kind: str, matrix: np.ndarray[Any, Any]) -> None:
         """Count vectors; matrix: shape (rows, dimension).
 
-        Those with NaN or infinity are the gate's business.
+        Those with NaN or infinity are left out: the gate refuses them anyway.
         """
         sound = matrix[np.isfinite(matrix).all(axis=1)]
         self.vectors[kind] += len(sound)
         self.sums[kind] = self.sums.get(kind, 0.0) + sound.sum(axis=0, dtype=np.float64)
 
     def combined(self, other: Distributions, sign: int) -> Distributions:
-        """Both together (sign 1), or what is left without the other (sign -1)."""
+        """Return the sum of both (sign 1), or the rest without the other (sign -1)."""
         values = {
             name: _summed(self.values.get(name, Counter()), other.values.get(name, Counter()), sign)
             for name in {*self.values, *other.values}
@@ -73,7 +71,7 @@ class Distributions:
         )
 
     def as_row(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return a form that JSON can hold."""
         sums = {kind: [float(number) for number in total] for kind, total in self.sums.items()}
         values = {name: dict(sorted(counts.items())) for name, counts in self.values.items()}
         return {
@@ -86,7 +84,7 @@ class Distributions:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Distributions:
-        """What `as_row` gave. Raises KeyError for something else."""
+        """Rebuild from the result of `as_row`. Raises KeyError for something else."""
         return cls(
             row["items"],
             Counter(row["known"]),
@@ -104,8 +102,7 @@ def _summed(one: Counter[str], other: Counter[str], sign: int) -> Counter[str]:
 
 
 def distance(one: Mapping[str, int], other: Mapping[str, int]) -> float:
-    """Jensen-Shannon distance (base 2) of two distributions, 0 to 1, without what chance alone
-    makes of it.
+    """Jensen-Shannon distance (base 2) of two distributions, 0 to 1, corrected for chance.
 
     Two samples of one distribution are not equal: their divergence is (k - 1) (1/n + 1/m) / (8 ln
     2) on average, for k values and samples of n and m (half of the chi-squared statistic's
@@ -130,8 +127,9 @@ def distance(one: Mapping[str, int], other: Mapping[str, int]) -> float:
 
 
 def entry_digest(attribute: Attribute, filled_by: Sequence[str]) -> str:
-    """Of what decides on an attribute's values: where it differs, distributions are not
-    compared.
+    """Digest of everything that decides on an attribute's values.
+
+    Where it differs between two snapshots, their distributions are not compared.
     """
     entry = [
         attribute.model_dump(

@@ -1,6 +1,4 @@
-"""How far a snapshot is from the last published one: shares, distributions and mean vectors, each
-with its limit.
-"""
+"""Distance of a snapshot from the last published one: shares, distributions and mean vectors."""
 
 from __future__ import annotations
 
@@ -23,8 +21,8 @@ class Shift:
     """One measure of drift.
 
     kind: in schemas.checks; subject: attribute or kind of vectors, empty for the whole.
-
-    value: how far; limit: how far it may be; examples: what it was and is.
+    value: the distance; limit: the largest that is accepted; examples: what it was and is.
+    severity: `shifts` sets it to what the template says.
     """
 
     kind: str
@@ -32,7 +30,7 @@ class Shift:
     value: float
     limit: float
     examples: tuple[str, ...]
-    severity: Severity
+    severity: Severity = "critical"
 
     @property
     def column(self) -> str:
@@ -61,22 +59,23 @@ class Compared:
     encoders: dict[str, str]
 
     def as_row(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return a form that JSON can hold."""
         return {**asdict(self), "distributions": self.distributions.as_row()}
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Compared:
-        """What `as_row` gave. Raises KeyError for something else."""
+        """Rebuild from the result of `as_row`. Raises KeyError for something else."""
         distributions = Distributions.of_row(row["distributions"])
         return cls(distributions, row["quarantine_rate"], row["entries"], row["encoders"])
 
 
 def shifts(gate: Gate, before: Compared, now: Compared, *, accepted: bool = False) -> list[Shift]:
-    """Every measure that both snapshots have enough items for, in the order of the kinds.
+    """Return every measure that both snapshots have enough items for, in the order of the kinds.
 
-    Attributes whose entry changed, and vectors of another encoder, are not comparable and left out;
-    of a catalog that has grown beyond its limit, as from a sample to the whole, only that is told.
-    accepted: the change is meant, so that nothing of it refuses the snapshot.
+    Attributes whose entry changed, and vectors of another encoder, are not comparable and left out.
+    When a catalog has grown beyond its limit, as from a sample to the whole, only that is reported:
+    everything else would differ too.
+    accepted: the change is intended, so it does not refuse the snapshot.
     """
     drift, old, new = gate.drift, before.distributions, now.distributions
     if old.items < drift.min_items:
@@ -85,10 +84,8 @@ def shifts(gate: Gate, before: Compared, now: Compared, *, accepted: bool = Fals
     is_of_one_size = new.items <= (1 + drift.items_gained) * old.items
     if new.items >= drift.min_items and is_of_one_size:
         rise = now.quarantine_rate - before.quarantine_rate
-        told = (f"was {before.quarantine_rate:.1%}, is {now.quarantine_rate:.1%}",)
-        found.append(
-            Shift("drift-quarantine", "", max(0.0, rise), drift.quarantine_rate, told, "critical")
-        )
+        examples = (f"was {before.quarantine_rate:.1%}, is {now.quarantine_rate:.1%}",)
+        found.append(Shift("drift-quarantine", "", max(0.0, rise), drift.quarantine_rate, examples))
         same = [name for name in new.known if before.entries.get(name) == now.entries.get(name)]
         found += [*_null_rates(drift, old, new, same), *_values(drift, old, new, same)]
     found += _vectors(drift, before, now) if is_of_one_size else ()
@@ -99,10 +96,10 @@ def shifts(gate: Gate, before: Compared, now: Compared, *, accepted: bool = Fals
 
 
 def _counts(drift: Drift, old: Distributions, new: Distributions) -> Iterator[Shift]:
-    told = (f"were {old.items:,}, are {new.items:,}",)
+    examples = (f"were {old.items:,}, are {new.items:,}",)
     change = (new.items - old.items) / old.items
-    yield Shift("drift-items-lost", "", max(0.0, -change), drift.items_lost, told, "critical")
-    yield Shift("drift-items-gained", "", max(0.0, change), drift.items_gained, told, "critical")
+    yield Shift("drift-items-lost", "", max(0.0, -change), drift.items_lost, examples)
+    yield Shift("drift-items-gained", "", max(0.0, change), drift.items_gained, examples)
 
 
 def _null_rates(
@@ -110,8 +107,8 @@ def _null_rates(
 ) -> Iterator[Shift]:
     for name in same:
         was, now = (1 - each.known.get(name, 0) / each.items for each in (old, new))
-        told = (f"was {was:.1%}, is {now:.1%}",)
-        yield Shift("drift-null-rate", name, max(0.0, now - was), drift.null_rate, told, "critical")
+        examples = (f"was {was:.1%}, is {now:.1%}",)
+        yield Shift("drift-null-rate", name, max(0.0, now - was), drift.null_rate, examples)
 
 
 def _values(
@@ -129,10 +126,10 @@ def _values(
         most = sorted(shares, key=lambda value: (-abs(shares[value][1] - shares[value][0]), value))[
             :MAX_EXAMPLES
         ]
-        told = tuple(
+        examples = tuple(
             f"{value}: was {shares[value][0]:.1%}, is {shares[value][1]:.1%}" for value in most
         )
-        yield Shift("drift-values", name, distance(was, now), drift.values, told, "critical")
+        yield Shift("drift-values", name, distance(was, now), drift.values, examples)
 
 
 def _vectors(drift: Drift, before: Compared, now: Compared) -> Iterator[Shift]:
@@ -143,15 +140,19 @@ def _vectors(drift: Drift, before: Compared, now: Compared) -> Iterator[Shift]:
             continue
         means = [side.sums[kind] / side.vectors[kind] for side in sides]
         if means[0].shape == means[1].shape:
-            told = (f"means of {counts[0]:,} and of {counts[1]:,} vectors",)
+            examples = (f"means of {counts[0]:,} and of {counts[1]:,} vectors",)
             yield Shift(
-                "drift-vectors", kind, mean_shift(means, counts), drift.vectors, told, "critical"
+                "drift-vectors",
+                kind,
+                mean_shift(means, counts),
+                drift.vectors,
+                examples,
+                "critical",
             )
 
 
 def mean_shift(means: Sequence[Any], counts: Sequence[int]) -> float:
-    """Distance between the means of two samples of unit vectors, without what chance alone makes of
-    it.
+    """Distance between the means of two samples of unit vectors, corrected for chance.
 
     A mean of n unit vectors is off by sqrt((1 - |mean|^2) / n) on average: the standard error of
     all dimensions.

@@ -1,4 +1,4 @@
-"""Whether a data file has the columns, types and units that the template says."""
+"""Schemas of data files, compared with the columns, types and units of the template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _UNIT = re.compile(r" \[([^\]]*)\]$")
 class FileTypes:
     """The expected schema of each table.
 
-    The dimension of vectors is that of the first file of their table.
+    The template does not know the dimension of vectors: all files must have that of their table's
+    first file.
     """
 
     def __init__(self, template: Template) -> None:

@@ -1,5 +1,4 @@
-"""A written snapshot read back: what lies on disk, compared with the reports, as the frames that
-the gate checks.
+"""A written snapshot read back from disk: compared with the reports, and as the gate's frames.
 
 Each file is read once, whole: a file holds one bucket, so memory is bounded by a bucket.
 """
@@ -53,7 +52,7 @@ Frame = tuple[str, pa.Table]
 
 @dataclass(slots=True)
 class Faults:
-    """How many there are of a kind, with the first few named."""
+    """Number of faults of a kind, with examples of the first few."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
@@ -66,12 +65,12 @@ class Faults:
 
 @dataclass(slots=True)
 class Found:
-    """What the files of a snapshot hold, counted from the files themselves.
+    """Content of a snapshot, counted from the files themselves.
 
     items: with a record; deleted: kept without one.
     quarantined: input (`catalog` or `image-table`) → reason → rows.
     distributions: of the items' values and vectors.
-    faults: kind of check of the whole run (`schemas.checks`) → what is wrong, in words.
+    faults: kind of check of the whole run (`schemas.checks`) → faults, in words.
     """
 
     items: int = 0
@@ -87,23 +86,23 @@ def read_frames(
     reports: Sequence[BucketReport],
     num_buckets: int,
     found: Found,
-    looked_at: Collection[int] | None = None,
+    only: Collection[int] | None = None,
 ) -> Iterator[Frame]:
-    """The frames of every reported file, bucket by bucket; `found` is filled on the way.
+    """Yield the frames of every reported file, bucket by bucket; `found` is filled on the way.
 
-    looked_at: buckets whose files are read, None for all.
+    only: buckets whose files are read, None for all.
     """
     _check_buckets(reports, num_buckets, found)
     _check_unreported(snapshot, reports, found)
     types = FileTypes(template)
     for report in reports:
-        if looked_at is None or report.bucket in looked_at:
+        if only is None or report.bucket in only:
             yield from _BucketReader(snapshot, template, report, num_buckets, types, found).frames()
 
 
 @dataclass
 class _BucketReader:
-    """Reads the files of one bucket and holds its tables against each other."""
+    """Reads the files of one bucket and compares its tables with each other."""
 
     snapshot: str
     template: Template
@@ -120,10 +119,12 @@ class _BucketReader:
         # The ids of the bucket's items must be known before its vectors come.
         for file in sorted(self.report.files, key=lambda file: file.table != ITEMS.name):
             parquet = open_file(self.snapshot, file, self.found)
-            wrong = "" if parquet is None else self.types.fault(file.table, parquet.schema_arrow)
-            if wrong:
-                self.found.faults["file-types"].add(f"{file.path}: {wrong}")
-            elif parquet is not None:
+            if parquet is None:
+                continue
+            fault = self.types.fault(file.table, parquet.schema_arrow)
+            if fault:  # its columns cannot be relied on, so its rows are not checked
+                self.found.faults["file-types"].add(f"{file.path}: {fault}")
+            else:
                 yield from self._of(file, parquet)
         self._compare()
 
@@ -152,7 +153,7 @@ class _BucketReader:
         yield from list_frames(self.template, self.items)
 
     def _rows_of_items(self, spec: TableSpec, parquet: pq.ParquetFile) -> pa.Table:
-        """Frame of a table that hangs on the items; of vectors with their norms."""
+        """Return the frame of a table that hangs on the items; of vectors with their norms."""
         if spec.one_row_per != "item":
             raise UnknownTableError(f"the gate has no frame for the rows of table {spec.name}")
         table = parquet.read(columns=None if spec.is_vectors else ["item_id"])
@@ -175,9 +176,9 @@ class _BucketReader:
 
 
 def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | None:
-    """The file as it lies on disk, read into memory; None when it cannot be read.
+    """Open the file as it lies on disk, read into memory; None when it cannot be read.
 
-    Differences go to `found`.
+    Differences from its report go to `found`.
     """
     try:
         data = storage.read_bytes(file.place(snapshot))
@@ -197,10 +198,10 @@ def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | N
 
 
 def item_frame(template: Template, table: pa.Table, bucket: int, num_buckets: int) -> pa.Table:
-    """Scalar columns of the items table, and what is wrong with its rows (`row_faults`).
+    """Scalar columns of the items table, and the faults of its rows (`row_faults`).
 
-    A value without a source shows as source `<none>`. `<attribute>__confidence` is null where the
-    source gave the value, so that only filled ones are checked.
+    A value without a source has source `<none>`. `<attribute>__confidence` is null where the source
+    gave the value, so that only filled ones are checked.
     """
     columns: dict[str, Any] = {
         "item_id": table["item_id"].combine_chunks(),
@@ -217,7 +218,7 @@ def _attribute_columns(attribute: Attribute, table: pa.Table) -> dict[str, pa.Ch
     source = pc.fill_null(pc.struct_field(provenance, "source"), "<none>")
     filled = pc.and_(known, pc.not_equal(source, "record"))
     confidence = pc.fill_null(pc.struct_field(provenance, "confidence"), float("-inf"))
-    # float32 cannot hold 0.8; compare what was meant, not the rounding.
+    # float32 has no exact 0.8: without rounding it would fall below a limit of 0.8.
     rounded = pc.round(pc.cast(confidence, pa.float64()), 6)
     # Of free texts, lists and mappings only presence is checked here; holding them would cost
     # memory.
@@ -241,13 +242,13 @@ def list_frames(template: Template, table: pa.Table) -> Iterator[Frame]:
 
 
 def quarantine_frame(table: pa.Table) -> pa.Table:
-    """reason, `<no message>` where a row does not say what was wrong."""
+    """Column reason of the quarantine; `<no message>` in rows that do not say what was wrong."""
     has_message = pc.greater(pc.utf8_length(pc.fill_null(table["message"], "")), 0)
     return pa.table({"reason": pc.if_else(has_message, table["reason"], "<no message>")})
 
 
 def vectors_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The vectors of an embeddings table, shape (rows, dimension)."""
+    """Return the vectors of an embeddings table, shape (rows, dimension)."""
     vectors = table.column(1).combine_chunks()
     return (
         vectors.flatten()
@@ -257,9 +258,7 @@ def vectors_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def owned_frame(ids: pa.Array, item_ids: pa.Array) -> pa.Table:
-    """Rows of a table that hangs on the items: item_id, and stray_id where the bucket has no such
-    item.
-    """
+    """Return item_id, and stray_id: the id again where the bucket has no such item, else null."""
     stray = pc.if_else(pc.is_in(ids, value_set=item_ids), NOWHERE, ids)
     return pa.table({"item_id": ids, "stray_id": stray})
 
@@ -273,8 +272,10 @@ def norms_of(matrix: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, A
 def _without_deleted(
     table: pa.Table, file: DataFile, bucket: int, num_buckets: int, found: Found
 ) -> pa.Table:
-    """Items that have a record; the others were checked by the template of their time, and only
-    have to be at home.
+    """Return items that have a record.
+
+    The others were checked by the template of their time: only that they are in the right bucket,
+    and not there as live items too, is checked again.
     """
     has_record = pc.is_null(table["deleted_ts"])
     live, deleted = table.filter(has_record), table.filter(pc.invert(has_record))
@@ -317,9 +318,7 @@ def _check_buckets(reports: Sequence[BucketReport], num_buckets: int, found: Fou
 
 
 def _check_unreported(snapshot: str, reports: Sequence[BucketReport], found: Found) -> None:
-    """Readers take every Parquet file of a table's folder, so a file that nobody reported is a
-    fault.
-    """
+    """Find files in no report: readers take every Parquet file of a table's folder."""
     reported = {file.path for report in reports for file in report.files}
     for table in TABLES:
         for stored in storage.find_files(storage.join(snapshot, *table.split("/"), "*.parquet")):

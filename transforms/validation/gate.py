@@ -31,7 +31,7 @@ Checked = tuple[list["CheckResult"], Found]
 
 @dataclass(slots=True)
 class CheckResult:
-    """How a check went over the whole snapshot."""
+    """Outcome of a check over the whole snapshot. values: that were checked."""
 
     check: Check
     values: int = 0
@@ -52,17 +52,17 @@ def check_tables(
     template: Template,
     reports: Sequence[BucketReport],
     num_buckets: int,
-    looked_at: Collection[int] | None = None,
+    only: Collection[int] | None = None,
 ) -> tuple[list[CheckResult], Found]:
-    """Run every derived check over the snapshot's files; also what the files hold, for the run's
-    account.
+    """Run every derived check over the snapshot's files.
 
-    looked_at: buckets whose files are checked, None for all.
+    only: buckets whose files are checked, None for all. Returns also the content of the files, for
+    the run's account.
     """
     results = [CheckResult(check) for check in derive_checks(template) if check.frame != "run"]
     found = Found()
     validator = _Validator()
-    frames = read_frames(snapshot, template, reports, num_buckets, found, looked_at)
+    frames = read_frames(snapshot, template, reports, num_buckets, found, only)
     for name, frame in batches(frames, BATCH_ROWS):
         validator.add(
             frame.to_pandas(), [result for result in results if result.check.frame == name]
@@ -71,10 +71,11 @@ def check_tables(
 
 
 def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
-    """What holds of a snapshot in which some buckets were replaced, from what held of it, of these
-    and of the new ones.
+    """Combine outcomes for a snapshot in which some buckets were replaced.
 
-    Raises KeyError when the snapshot was not checked for the same things.
+    whole: of the earlier snapshot; taken_out: of its buckets that were replaced; put_in: of those
+    in their place. Examples and faults are those of the new buckets: an earlier snapshot was only
+    published without faults. Raises KeyError when the snapshot was not checked for the same things.
     """
     before = {_name(result): result for result in whole[0]}
     results = []
@@ -125,9 +126,7 @@ def check_run(template: Template, account: Mapping[str, float], found: Found) ->
 
 
 def check_drift(shifts: Sequence[Shift]) -> list[CheckResult]:
-    """Run the checks of how far the snapshot is from the last one; the examples say what it was and
-    is.
-    """
+    """Run the checks of drift; the examples say how far it is, what it was and what it is."""
     if not shifts:
         return []
     results = [CheckResult(shift.check()) for shift in shifts]
@@ -138,8 +137,9 @@ def check_drift(shifts: Sequence[Shift]) -> list[CheckResult]:
 
 
 def batches(frames: Iterable[Frame], max_rows: int) -> Iterator[Frame]:
-    """Frames of the same name joined, up to `max_rows` rows unless a single one has more; empty
-    ones are left out.
+    """Join frames of the same name, up to `max_rows` rows unless a single one has more.
+
+    Empty frames are left out: an expectation over no values would be vacuous.
     """
     waiting: dict[str, list[pa.Table]] = {}
     rows: Counter[str] = Counter()
@@ -179,7 +179,7 @@ class _Validator:
         self._batches = asset.add_batch_definition_whole_dataframe("whole")
 
     def add(self, frame: pd.DataFrame, results: Sequence[CheckResult]) -> None:
-        """Check one frame and add what was found to its results."""
+        """Check one frame and add the outcome to its results."""
         outcomes = self.validate(frame, [result.check for result in results])
         for result, outcome in zip(results, outcomes, strict=True):
             result.values += outcome.values

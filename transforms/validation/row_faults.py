@@ -1,5 +1,4 @@
-"""What is wrong with rows of the items table, as columns that name it and are null where all is
-well. Pure.
+"""Faults of rows of the items table, as columns that name them and are null elsewhere. Pure.
 
 Rows are checked before they are written; these columns find what went wrong since, in this program
 or on the disk.
@@ -25,14 +24,14 @@ from transforms.runtime.buckets import bucket_of
 NOWHERE = pa.scalar(None, pa.string())
 NO_IDS = pa.array([], pa.string())
 
-# Leaves of an attribute's provenance that are looked at.
+# Leaves of an attribute's provenance that are read.
 PROVENANCE_LEAVES = ("source", "confidence", "method", "evidence.field", "evidence.image")
 
 
 def row_faults(
     template: Template, table: pa.Table, bucket: int, num_buckets: int
 ) -> dict[str, pa.Array]:
-    """Column → for each row what is wrong with it, or null.
+    """Return column → for each row what is wrong with it, or null.
 
     misplaced_id: an id that belongs to another bucket's file; miscounted_id: an item whose
     image_count is not the number of its usable pictures; the others name an attribute and the item.
@@ -58,7 +57,10 @@ def row_faults(
 
 
 def usable_pictures(images: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Pictures with a digest, that is with features, in each row of the `images` column."""
+    """Count pictures with features in each row of the `images` column; shape (rows,).
+
+    Only pictures with features have a digest.
+    """
     lists = images.combine_chunks()
     usable = pc.is_valid(pc.struct_field(pc.list_flatten(lists), "digest"))
     rows = pc.filter(pc.list_parent_indices(lists), usable).to_numpy()
@@ -66,7 +68,7 @@ def usable_pictures(images: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int6
 
 
 def _named(ids: pa.Array, faults: Iterable[tuple[str, pa.Array | None]]) -> pa.Array:
-    """For each row the first attribute that a fault was found of, with the id."""
+    """Name in each row the first attribute that has a fault, and the item."""
     named = pa.nulls(len(ids), pa.string())
     for name, found in faults:
         if found is not None and pc.any(found).as_py():
@@ -84,7 +86,7 @@ def _without_evidence(attribute: Attribute, table: pa.Table) -> pa.Array:
 
 
 def _not_as_given(attribute: Attribute, table: pa.Table) -> pa.Array:
-    """Filled over what the source gave, or said to be given where the source gave nothing."""
+    """Find values filled over what the source gave, or called given where it gave nothing."""
     given = pc.is_valid(table[attribute.name + GIVEN_SUFFIX].combine_chunks())
     is_of_source = pc.and_(_known(attribute, table), pc.equal(_source(attribute, table), "record"))
     return pc.or_(
@@ -118,7 +120,7 @@ def _wrong_check_digit(attribute: Attribute, table: pa.Table) -> pa.Array | None
 
 
 def _no_member(column: pa.ChunkedArray, is_sound: Callable[[str], bool]) -> pa.Array:
-    """Where a text is not sound; each distinct one is judged once."""
+    """Find texts that are not sound; each distinct text is checked once."""
     values = column.combine_chunks()
     wrong = [
         text for text in pc.unique(values).to_pylist() if text is not None and not is_sound(text)
@@ -137,7 +139,7 @@ def _source(attribute: Attribute, table: pa.Table) -> pa.Array:
 
 
 def _filled(attribute: Attribute, table: pa.Table) -> pa.Array:
-    """Where there is a value that the source did not give."""
+    """Find values that the source did not give."""
     return pc.and_(_known(attribute, table), pc.not_equal(_source(attribute, table), "record"))
 
 
@@ -146,7 +148,7 @@ def _true_only(found: pa.Array) -> pa.Array:
 
 
 def missing_rows(items: pa.Table, ids_by_table: Mapping[str, pa.Array]) -> Iterator[str]:
-    """Name the rows that items lack in the tables derived from their vectors.
+    """Name the rows that are missing in the tables derived from the items' vectors.
 
     ids_by_table: ids of the rows in the bucket. An item has a vector if it has a text, or a usable
     picture, unless a flag says why there is none.
@@ -182,9 +184,7 @@ _HAS_VECTOR: Mapping[str, Callable[[pa.Table], pa.Array]] = {
 
 
 def mismatched_records(records: pa.Table, items: pa.Table) -> Iterator[str]:
-    """Records said to be items that there are none of, and items with a record that no row
-    names.
-    """
+    """Name records whose item is missing, and items that no row of the records table names."""
     is_item = pc.and_(pc.equal(records["input"], "catalog"), pc.equal(records["fate"], "item"))
     named, there = (
         records["item_id"].filter(is_item).combine_chunks(),

@@ -2,7 +2,7 @@
 record.
 
 PCollection[Bucket] → PCollection[Bucket]. Runs before texts are embedded, so that no model is asked
-for rows that will be set aside. To add a check: one function that yields rejects, one line in
+for rows that will be quarantined. To add a check: one function that yields rejects, one line in
 CHECKS.
 """
 
@@ -20,18 +20,20 @@ from transforms.runtime.buckets import each_item
 
 
 def required_missing(template: Template, item: Item) -> Iterator[Reject]:
+    """Reject an item without a value of a required attribute, filled ones included."""
     for attribute in template.attributes:
         known = item.values.get(attribute.name)
         if attribute.required and (known is None or known.value is None):
-            why = f" ({known.reason})" if known is not None else ""
+            reason_id = f" ({known.reason})" if known is not None else ""
             message = (
-                f"{attribute.name} is required but has no value{why}; fill it at the source or "
-                "set required: false"
+                f"{attribute.name} is required but has no value{reason_id}; fill it at the source "
+                "or set required: false"
             )
             yield _reject(item, "required-missing", attribute.name, message)
 
 
 def value_rejected(template: Template, item: Item) -> Iterator[Reject]:
+    """Reject an item with an invalid value where the attribute says on_invalid: quarantine."""
     for flag in item.record.flags:
         attribute = template.by_name.get(flag.field)
         if attribute is not None and attribute.on_invalid == "quarantine":
@@ -39,6 +41,7 @@ def value_rejected(template: Template, item: Item) -> Iterator[Reject]:
 
 
 def image_required(template: Template, item: Item) -> Iterator[Reject]:
+    """Reject an item without a usable picture where the template requires one."""
     usable = any(image.features is not None for image in item.images)
     if template.record.images.required and not usable:
         tried = (
@@ -54,6 +57,7 @@ def image_required(template: Template, item: Item) -> Iterator[Reject]:
 
 
 def describe_failed(template: Template, item: Item) -> Iterator[Reject]:
+    """Reject an item that the language model failed on, where the template says so."""
     answer = item.answer
     failed = (
         answer is not None
@@ -66,13 +70,13 @@ def describe_failed(template: Template, item: Item) -> Iterator[Reject]:
 
 
 Check = Callable[[Template, Item], Iterator[Reject]]
-# What the source alone decides: looked at before a language model is paid for the row.
+# Checks that depend on the source alone: run before a language model is paid for the row.
 SOURCE_CHECKS: tuple[Check, ...] = (value_rejected, image_required)
 CHECKS: tuple[Check, ...] = (required_missing, *SOURCE_CHECKS, describe_failed)
 
 
 def check_item(template: Template, item: Item, checks: Sequence[Check] = CHECKS) -> Item | Reject:
-    """The item, or the first reason why its row may not be published."""
+    """Return the item, or a reject with the first reason why its row may not be published."""
     for check in checks:
         for reject in check(template, item):
             return reject
@@ -85,7 +89,7 @@ def _reject(item: Item, reason: str, field: str, message: str, stage: str = "val
 
 @dataclass(eq=False)
 class ValidateItems(beam.PTransform):
-    """Moves items that break a row check to the bucket's rejects."""
+    """Move items that break a row check to the bucket's rejects."""
 
     template: Template
     checks: Sequence[Check] = CHECKS

@@ -112,7 +112,7 @@ def test_unsure_is_not_unknown() -> None:
         "34",
         "274",
     ]
-    assert "unsure: something was seen" in text
+    assert "unsure: there was evidence" in text
     assert "never known: ingredients" in text
 
 
@@ -252,8 +252,8 @@ def test_what_needs_no_model_is_told() -> None:
     with the shares.
     """
     text = " ".join(summary(manifest()).split())
-    assert "settled without a language model: 100 of 400 (25%) missing values" in text
-    assert "calls saved: 20 of 200 (10%) items with any" in text
+    assert "filled without a language model: 100 of 400 (25%) missing values" in text
+    assert "20 of 200 (10%) items with missing values need no call" in " ".join(text.split())
     nothing = manifest(missing={"values": 0, "values_settled": 0, "items": 0, "items_settled": 0})
     assert "settled without" not in summary(nothing)
 
