@@ -8,16 +8,15 @@ with its line.
 from __future__ import annotations
 
 import difflib
-import hashlib
 from functools import cached_property
 from typing import Annotated, Literal
 
-import orjson
 from pydantic import Field, field_validator
 
 from schemas.attributes import Attribute, OneOrMany
 from schemas.checks import KINDS, Severity
 from schemas.choices import Strict
+from schemas.hashing import digest
 
 
 class ColumnFormat(Strict):
@@ -145,7 +144,7 @@ class Template(Strict):
         layout.
         """
         canonical = self.model_dump(mode="json", by_alias=True)
-        return hashlib.sha256(orjson.dumps(canonical, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return digest(canonical, sort_keys=True)
 
     @cached_property
     def by_name(self) -> dict[str, Attribute]:

@@ -4,13 +4,11 @@ it is made anew.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
-
-import orjson
 
 from pipelines.configuration.config import Plan
 from schemas.attributes import Attribute
+from schemas.hashing import digest
 from transforms.models import (
     build_chat_model,
     build_image_encoder,
@@ -82,6 +80,4 @@ def _fields(config: Any) -> dict[str, Any]:
 
 
 def _digest(content: Any) -> str:
-    return hashlib.sha256(
-        orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=str)
-    ).hexdigest()[:16]
+    return digest(content, sort_keys=True, default=str)[:16]

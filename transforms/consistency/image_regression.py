@@ -10,7 +10,6 @@ about the same number: what tells a picture put there at random (Neyman and Pear
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from schemas.elements import Item
+from schemas.hashing import stable_hash
 from transforms.extraction.colors import PALETTE
 from transforms.models.contract import Vector
 
@@ -222,9 +222,7 @@ def fit_pictures(
     low, high = (float(limit) for limit in np.quantile(raw, [_TRIM, 1 - _TRIM]))
     shown = fit_likeness(np.stack([look.shown for look in looks]), standardise=False)
     numbers = np.clip(raw, low, high)
-    folds = np.array(
-        [int(hashlib.blake2b(picture.encode()).hexdigest(), 16) % FOLDS for picture in pictures]
-    )
+    folds = np.array([stable_hash(picture, size_bytes=64) % FOLDS for picture in pictures])
     if low == high or shown is None or len(set(folds.tolist())) < MIN_FILLED_FOLDS:
         return None
     lengths = {len(look.style) for look in looks}

@@ -4,14 +4,12 @@ kept with their item.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
-
 from schemas.elements import DescribeJob, ItemAnswer
+from schemas.hashing import digest
 from transforms.caching.answers import CachedAnswer
 from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.budget import UNLIMITED, Budget, BudgetShare, Usage
@@ -39,7 +37,7 @@ def job_key(job: DescribeJob, *, two_pass: bool) -> str:
     content: list[Any] = [job.pictures] if job.describe else [job.pictures, "described"]
     if not (two_pass and job.pictures):
         content += [job.fields, job.known, job.attributes]
-    return hashlib.sha256(orjson.dumps(content)).hexdigest()
+    return digest(content)
 
 
 @dataclass

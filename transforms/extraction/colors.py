@@ -7,13 +7,12 @@ IEC 61966-2-1. Distances are ΔE*ab, in which about 2.3 is just noticeable.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
-import orjson
 from PIL import Image
 
+from schemas.hashing import digest
 from schemas.vocabularies import Rgb, basic_colors
 
 Lab = np.ndarray[Any, np.dtype[np.float32]]
@@ -43,7 +42,7 @@ PARAMETERS: dict[str, Any] = {
     "background_delta_e": BACKGROUND_DELTA_E,
     "uniform_border_share": UNIFORM_BORDER_SHARE,
     "min_foreground_share": MIN_FOREGROUND_SHARE,
-    "palette": hashlib.sha256(orjson.dumps(PALETTE)).hexdigest()[:16],
+    "palette": digest(PALETTE)[:16],
 }
 
 _LINEAR_TO_XYZ = np.array(

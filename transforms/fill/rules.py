@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol
 
-import orjson
-
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, EvidenceText, Item
+from schemas.hashing import digest
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.items.evidence import (
@@ -113,4 +112,4 @@ def _fingerprint(rules_digest: bytes, texts: tuple[EvidenceText, ...]) -> str:
 @lru_cache(maxsize=8)
 def _texts_digest(texts: tuple[EvidenceText, ...]) -> bytes:
     content = [[text.field, text.text, text.source, text.image] for text in texts]
-    return hashlib.sha256(orjson.dumps(content)).digest()
+    return bytes.fromhex(digest(content))

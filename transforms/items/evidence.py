@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-import orjson
-
 from schemas.attributes import Attribute
 from schemas.elements import Evidence, EvidenceText, Item, Value
+from schemas.hashing import digest
 from schemas.template import Template
 from schemas.units import same_kind
 from transforms.attribute_types.registry import operations_of
@@ -142,8 +140,8 @@ def compiled_rules(key: RulesKey) -> _Rules:
     rivals = _rivals(key.template, attribute)
     titles = sorted(other.name for other in key.template.attributes if other.role == "title")
     entry = [VERSION, attribute.model_dump(mode="json", by_alias=True), sorted(rivals), titles]
-    digest = hashlib.sha256(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)).digest()
-    return _Rules(digest, operations_of(attribute).finder(attribute, alone=not rivals))
+    shaped = bytes.fromhex(digest(entry, sort_keys=True))
+    return _Rules(shaped, operations_of(attribute).finder(attribute, alone=not rivals))
 
 
 def _rivals(template: Template, attribute: Attribute) -> set[str]:

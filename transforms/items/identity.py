@@ -4,19 +4,17 @@ chosen.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
-import orjson
-
 from schemas.elements import Item, Record, Reject
+from schemas.hashing import digest
 from transforms.normalise.records import STAGE
 
 
 def content_digest(record: Record) -> str:
     """SHA-256, hexadecimal, of what the record says: not of where it stood or what was flagged."""
     content = [record.item_id, record.values, record.given, record.image_refs, record.event_ts_us]
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return digest(content, sort_keys=True)
 
 
 def item_fingerprint(item: Item) -> str:
@@ -27,7 +25,7 @@ def item_fingerprint(item: Item) -> str:
         (image.path, image.features.digest if image.features else image.reason)
         for image in item.images
     ]
-    return hashlib.sha256(orjson.dumps([item.record.raw.key.hex(), pictures])).hexdigest()
+    return digest([item.record.raw.key.hex(), pictures])
 
 
 def choose_record(records: Sequence[Record]) -> tuple[Record, list[Reject]]:

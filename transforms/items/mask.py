@@ -5,11 +5,11 @@ Pure.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from schemas.elements import Bucket, Item, Record
+from schemas.hashing import stable_hash
 
 # `value`: each value for itself; `item`: all of an item's together.
 Unit = Literal["value", "item"]
@@ -34,8 +34,7 @@ class Mask:
         if attribute not in self.attributes:
             return False
         key = item_id if self.unit == "item" else f"{item_id}\n{attribute}"
-        digest = hashlib.blake2b(f"{self.seed}\n{key}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") % self.folds == self.fold
+        return stable_hash(f"{self.seed}\n{key}") % self.folds == self.fold
 
 
 def mask_bucket(mask: Mask, bucket: Bucket) -> Bucket:

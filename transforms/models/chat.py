@@ -7,13 +7,11 @@ pictures. Its answer can be used again by any later run, and equal requests are 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import orjson
-
+from schemas.hashing import digest
 from schemas.texts import one_line
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, Model
 from transforms.runtime import storage
@@ -77,7 +75,7 @@ class ChatRequest:
             self.temperature,
         ]
         # The order of a schema's properties shapes the answer, so keys are not sorted.
-        return hashlib.sha256(orjson.dumps(content)).hexdigest()
+        return digest(content)
 
 
 @dataclass(frozen=True, slots=True)

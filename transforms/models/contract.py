@@ -7,16 +7,15 @@ it raises.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-import orjson
 from PIL import Image
 
 from schemas.expectations import UNIT_NORM_TOLERANCE
+from schemas.hashing import digest
 from schemas.texts import one_line
 from transforms.models.chat_options import ChatOptions
 
@@ -81,7 +80,7 @@ class TagRequest:
             self.labels,
             self.text,
         ]
-        return hashlib.sha256(orjson.dumps(content)).hexdigest()
+        return digest(content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,16 @@ catalog; rows of other catalogs fill up.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import apache_beam as beam
-import orjson
 
 from schemas.attributes import Attribute
 from schemas.elements import Bucket, Example, Item
+from schemas.hashing import digest, stable_hash
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.embed.text_vectors import embed_items
@@ -92,7 +91,7 @@ def training_key(
         models.image_encoder,
         max_labelled,
     ]
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return digest(content, sort_keys=True)
 
 
 def moved(before: Mapping[str, int], now: Mapping[str, int]) -> float:
@@ -116,8 +115,8 @@ def folded(labels: Mapping[str, int]) -> dict[str, int]:
         return dict(sorted(labels.items()))
     counts: Counter[str] = Counter()
     for label, rows in labels.items():
-        digest = hashlib.blake2b(label.encode("utf-8", "replace"), digest_size=4).digest()
-        counts[f"#{int.from_bytes(digest, 'big') % MAX_COUNTED_LABELS}"] += rows
+        hashed = stable_hash(label.encode("utf-8", "replace"), size_bytes=4)
+        counts[f"#{hashed % MAX_COUNTED_LABELS}"] += rows
     return dict(sorted(counts.items()))
 
 

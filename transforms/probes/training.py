@@ -7,7 +7,6 @@ near copies and are held back together.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ import numpy as np
 
 from schemas.attributes import Attribute
 from schemas.elements import Example
+from schemas.hashing import stable_hash, stable_share
 from schemas.template import Template
 from transforms.attribute_types.contract import ProbeKind
 from transforms.attribute_types.registry import operations_of
@@ -204,16 +204,8 @@ def folds_of(rows: Sequence[Example], folds: int = FOLDS) -> np.ndarray[Any, np.
             for at in sharing[1:]:
                 first, second = find(sharing[0]), find(at)
                 leader[max(first, second)] = min(first, second)
-    return np.array([_fold(rows[find(at)].item_id, folds) for at in range(len(rows))], np.int64)
-
-
-def _fold(item_id: str, folds: int) -> int:
-    return (
-        int.from_bytes(
-            hashlib.blake2b(item_id.encode(), digest_size=8, person=b"fold").digest(), "big"
-        )
-        % folds
-    )
+    leaders = (rows[find(at)].item_id for at in range(len(rows)))
+    return np.array([stable_hash(each, purpose="fold") % folds for each in leaders], np.int64)
 
 
 def suggestion(said: Sequence[Said]) -> str | None:
@@ -353,9 +345,8 @@ def _train_spans(
     labels: Sequence[Labels],
 ) -> Probe:
     titles = title_fields(template)
-    chosen = sorted(
-        sorted(range(len(rows)), key=lambda at: _unit_hash(rows[at].item_id))[:MAX_SPAN_ROWS]
-    )
+    shares = [stable_share(row.item_id, purpose="sample") for row in rows]
+    chosen = sorted(sorted(range(len(rows)), key=shares.__getitem__)[:MAX_SPAN_ROWS])
     rows, labels = [rows[at] for at in chosen], [labels[at] for at in chosen]
     folds = folds_of(rows, SPAN_FOLDS)
     span_rows = [
@@ -402,13 +393,8 @@ def choose_examples(attribute: str, share: float, examples: Sequence[Example]) -
     """
     for example in examples:
         labelled = attribute in example.known or attribute in example.absent
-        if labelled and (share >= 1 or _unit_hash(example.item_id) < share):
+        if labelled and (share >= 1 or stable_share(example.item_id, purpose="sample") < share):
             yield example
-
-
-def _unit_hash(item_id: str) -> float:
-    digest = hashlib.blake2b(item_id.encode(), digest_size=8, person=b"sample").digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def label_counts(template: Template, examples: Sequence[Example]) -> dict[str, Counter[str]]:

@@ -4,11 +4,11 @@ one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
 from schemas.elements import Bucket, Item, Reject
+from schemas.hashing import stable_hash
 from transforms.runtime.metrics import Meter
 
 
@@ -49,9 +49,7 @@ def bucket_of(key: str, num_buckets: int) -> int:
     >>> bucket_of("sku-1", 16)
     6
     """
-    return (
-        int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % num_buckets
-    )
+    return stable_hash(key) % num_buckets
 
 
 _DIGITS = 4

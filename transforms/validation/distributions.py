@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from schemas.attributes import Attribute
+from schemas.hashing import digest
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 
@@ -137,4 +136,4 @@ def entry_digest(attribute: Attribute, filled_by: Sequence[str]) -> str:
         ),
         *filled_by,
     ]
-    return hashlib.sha256(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    return digest(entry, sort_keys=True)[:16]

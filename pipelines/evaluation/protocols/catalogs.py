@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import Key, Labels, Truth, texts_of
 from schemas.elements import RawRecord, Record
+from schemas.hashing import stable_hash
 from schemas.template import ColumnFormat, Template
 from transforms.extraction.cells import as_mapping, given_text
 from transforms.items.mask import Mask, Unit
@@ -126,9 +126,7 @@ def first_by_hash(ids: Iterable[str], limit: int) -> frozenset[str]:
     """Return the first ids by a hash, so that any run with this limit takes the same and a
     larger limit takes them too.
     """
-    return frozenset(
-        sorted(ids, key=lambda item_id: hashlib.blake2b(item_id.encode()).digest())[:limit]
-    )
+    return frozenset(sorted(ids, key=lambda item_id: stable_hash(item_id, size_bytes=64))[:limit])
 
 
 def benchmark_rows(request: Request, protocol: str) -> dict[str, dict[str, Any]]:
