@@ -371,7 +371,7 @@ class ItemAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class PreviousAnswer:
     """What a language model said of an item in an earlier run, to be used again if the item is
     still the same.
 
@@ -472,7 +472,7 @@ Spooled = (
     | Example
     | ItemDigest
     | Finding
-    | Carried
+    | PreviousAnswer
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -19,20 +19,20 @@ from pipelines.monitoring.terminal import (
     print_warnings,
     printable,
 )
-from pipelines.run.dry_run import RULES_OF_THUMB, Forecast, forecast
+from pipelines.run.dry_run import RULES_OF_THUMB, DryRun, dry_run
 
 
 def _plan(options: argparse.Namespace) -> Exit:
     local = options.runner == LOCAL_RUNNER
     with interruptible():
         plan, beam_flags = planned(options)
-        found = forecast(plan, beam_flags, progress_of(options), local=local)
-    print_after_work(lambda: print_json(found) if options.json else print_forecast(found))
+        found = dry_run(plan, beam_flags, progress_of(options), local=local)
+    print_after_work(lambda: print_json(found.as_row()) if options.json else print_dry_run(found))
     print_warnings(found.warnings)
     return Exit.DONE
 
 
-def print_forecast(found: Forecast) -> None:
+def print_dry_run(found: DryRun) -> None:
     """Print what a run would do, within 80 columns."""
     console = Console(highlight=False)
     for line in _headlines(found):
@@ -52,22 +52,22 @@ def print_forecast(found: Forecast) -> None:
             style="dim",
             markup=False,
         )
-    told = f"nothing was paid or published; finding this out took {found.rehearsal_secs:,.0f} s"
+    told = f"nothing was paid or published; finding this out took {found.took_secs:,.0f} s"
     console.print(told, style="dim", markup=False)
 
 
-def _headlines(found: Forecast) -> Iterator[str]:
+def _headlines(found: DryRun) -> Iterator[str]:
     if found.based_on is None:
         yield "a first run: everything is made"
-    elif found.because:
-        yield f"everything would be made anew: {'; '.join(found.because)}"
+    elif found.rebuild_reasons:
+        yield f"everything would be rebuilt: {'; '.join(found.rebuild_reasons)}"
     elif not found.to_make and not (found.records or {}).get("deleted"):
         yield f"nothing has changed since {found.based_on}: no snapshot would be written"
     else:
-        yield f"the run would go on from {found.based_on}"
+        yield f"the run would continue from {found.based_on}"
 
 
-def _rows(found: Forecast) -> Iterator[tuple[str, str]]:
+def _rows(found: DryRun) -> Iterator[tuple[str, str]]:
     yield "records in the catalog", f"{found.records_in:,}"
     yield "records that items are made of", f"{found.to_make:,}"
     for what, number in (found.records or {}).items():

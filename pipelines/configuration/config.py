@@ -106,7 +106,7 @@ class EnrichConfig:
 class Plan:
     """A configuration made concrete: template loaded, input found, sizes chosen.
 
-    rehearsal: what a language model would be asked is counted, at these rates, and nothing is asked
+    dry_run: what a language model would be asked is counted, at these rates, and nothing is asked
     or written.
     """
 
@@ -117,7 +117,7 @@ class Plan:
     workers: int
     buckets: int
     reference_splits: tuple[InputSplit, ...] = ()
-    rehearsal: Rates | None = None
+    dry_run: Rates | None = None
 
     @property
     def models(self) -> ModelOptions:

@@ -18,7 +18,7 @@ from pipelines.configuration.config import Plan
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
-from pipelines.run.graph import fill_catalog, learn_from, read_catalog
+from pipelines.run.graph import Build, fill_catalog, learn_from, read_catalog, read_reference
 from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from transforms.describe.budget import Usage
 from transforms.items.mask import Mask
@@ -100,14 +100,14 @@ def _build(
     masks: Sequence[Mask | None],
     folds: Sequence[RunDirs],
 ) -> None:
-    prepared = read_catalog(pipeline, plan, dirs, plan.splits, "")
-    reference = read_catalog(pipeline, plan, dirs, plan.reference_splits, "Reference ")
-    taught = learn_from(reference, plan, dirs)
+    build = Build(plan, run, dirs)
+    prepared = read_catalog(pipeline, build)
+    examples = learn_from(read_reference(pipeline, build), build)
     for number, (mask, fold) in enumerate(zip(masks, folds, strict=True)):
         label = f"Fold {number} "
-        filled = fill_catalog(prepared, taught, plan, run, fold, {}, mask, label)
+        of_fold = replace(build, dirs=fold, mask=mask, label=label)
         _ = (
-            filled
+            fill_catalog(prepared, of_fold, examples)
             | f"{label}Validate" >> ValidateItems(plan.template)
             | f"{label}Text" >> ComposeText(plan.template)
             # No vectors: nothing in an evaluation reads them.

@@ -15,7 +15,9 @@ from pipelines.snapshots.manifest import Manifest
 from transforms.runtime import storage
 
 
-def write_beside(snapshot: str, manifest: Manifest, plan: Plan, earlier: str | None) -> list[str]:
+def write_artifacts(
+    snapshot: str, manifest: Manifest, plan: Plan, earlier: str | None
+) -> list[str]:
     """Write metrics, Data Docs and the report; returns warnings.
 
     earlier: folder of the snapshot that was current before.

@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 
 from pipelines.configuration.config import Plan
 from pipelines.run.manifest import chosen_encoders
-from pipelines.run.versions import DESCRIPTION, asked_of, shape_of
-from pipelines.run.work import POOL, Carry, Delta
+from pipelines.run.versions import DESCRIPTION, asked_of, snapshot_versions
+from pipelines.run.work import POOL, Delta, PreviousAnswers
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import DELETED
 from schemas.expectations import derive_checks
 from schemas.template import Template
-from transforms.incremental.deleted_items import retire
-from transforms.incremental.previous_answers import CarryConfig
+from transforms.incremental.deleted_items import add_deleted_items
+from transforms.incremental.previous_answers import PreviousAnswersConfig
 from transforms.models import build_chat_model
 from transforms.probes.learn import EarlierProbe
 from transforms.probes.report import ProbeReport
@@ -114,7 +114,7 @@ def reused_answers(
     buckets: Iterable[int] | None,
     ask_again: Collection[str] | None = None,
     whole: bool = False,
-) -> Carry | None:
+) -> PreviousAnswers | None:
     """What a language model said of the items of these buckets (None: of all) that still holds;
     None if nothing can.
 
@@ -131,7 +131,7 @@ def reused_answers(
     if buckets is None:
         damaged = earlier.damaged_buckets()
         buckets = [report.bucket for report in earlier.reports if report.bucket not in damaged]
-    config = CarryConfig(
+    config = PreviousAnswersConfig(
         earlier.path,
         plan.template,
         frozenset(same - {DESCRIPTION}),
@@ -140,7 +140,7 @@ def reused_answers(
         plan.buckets,
         None if whole else (build_chat_model(plan.models).model, plan.config.ask.prompt().hash),
     )
-    return Carry(config, earlier.files_of("items", buckets))
+    return PreviousAnswers(config, earlier.files_of("items", buckets))
 
 
 def earlier_rows(plan: Plan, earlier: Snapshot) -> EarlierRows | None:
@@ -150,7 +150,8 @@ def earlier_rows(plan: Plan, earlier: Snapshot) -> EarlierRows | None:
     files = {
         report.bucket: {file.table: file for file in report.files} for report in earlier.reports
     }
-    same_encoder = earlier.manifest.shape.get("text encoder") == shape_of(plan)["text encoder"]
+    encoder = "text encoder"
+    same_encoder = earlier.manifest.shape.get(encoder) == snapshot_versions(plan)[encoder]
     return EarlierRows(earlier.path, files, same_encoder)
 
 
@@ -174,7 +175,7 @@ def keep_deleted(
     buckets = set(gone["bucket"].to_pylist())
     files = {report.bucket: report.files for report in earlier.reports if report.bucket in buckets}
     context = TableContext(dirs.snapshot, plan.template, chosen_encoders(plan), info)
-    return retire(earlier.path, files, gone, context, reports, plan.buckets)
+    return add_deleted_items(earlier.path, files, gone, context, reports, plan.buckets)
 
 
 def _gone_since(

@@ -18,8 +18,8 @@ from pipelines.run.carry_over import (
 )
 from pipelines.run.manifest import Ancestry, Results, build_manifest, chosen_encoders
 from pipelines.run.start import RunState
-from pipelines.run.versions import asked_of, shape_of
-from pipelines.run.work import Delta
+from pipelines.run.versions import asked_of, snapshot_versions
+from pipelines.run.work import Delta, Made
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.manifest import Counts, Manifest
 from pipelines.snapshots.snapshot import BUCKETS, Snapshot
@@ -42,15 +42,9 @@ from transforms.validation.gate import (
 )
 
 
-def conclude(
-    state: RunState,
-    dirs: RunDirs,
-    delta: Delta | None,
-    stages: dict[str, dict[str, int]],
-    distributions: dict[str, dict[str, dict[str, int]]],
-) -> Manifest:
+def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
     """Count what a run has written, gate it, and return the manifest that says how both went."""
-    plan, earlier = state.plan, state.earlier
+    plan, earlier, delta = state.plan, state.earlier, made.delta
     splits = read_reports(f"{dirs.reports}/splits.json", SplitReport)
     buckets = read_reports(f"{dirs.reports}/buckets.json", BucketReport)
     usages = read_reports(f"{dirs.reports}/usage.json", Usage) if plan.asks_model else []
@@ -71,7 +65,7 @@ def conclude(
     counts = add_up(splits, buckets, found, usages)
     drift_checks, compared_with = _drift(state, dirs, counts, found)
     checks = [*check_run(plan.template, run_row(counts), found), *drift_checks, *table_checks]
-    stages = stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
+    stages = made.stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
     write_json(f"{dirs.snapshot}/{BUCKETS}", buckets)
     results = Results(
         counts,
@@ -81,9 +75,9 @@ def conclude(
         checks,
         [below_snapshot(report) for report in probes],
         stages,
-        distributions,
+        made.distributions,
     )
-    return build_manifest(plan, state.info, results, _ancestry(state, dirs, delta, compared_with))
+    return build_manifest(plan, state.info, results, _ancestry(state, dirs, made, compared_with))
 
 
 def _drift(
@@ -114,7 +108,7 @@ def _entries(plan: Plan) -> dict[str, str]:
     """Attribute → digest of what decides on its values; what fills them is a part of it where they
     are filled.
     """
-    shape = shape_of(plan)
+    shape = snapshot_versions(plan)
     filled_by = [
         shape[part]
         for part in ("language model", "tagger", "image encoder", "filling", "reference")
@@ -161,12 +155,10 @@ def _check_what_changed(
     return check_tables(dirs.snapshot, plan.template, buckets, plan.buckets)
 
 
-def _ancestry(
-    state: RunState, dirs: RunDirs, delta: Delta | None, compared_with: str | None
-) -> Ancestry:
+def _ancestry(state: RunState, dirs: RunDirs, made: Made, compared_with: str | None) -> Ancestry:
     """Return how the snapshot rests on the earlier one."""
-    earlier, plan = state.earlier, state.plan
-    shape, asked, since_full = shape_of(plan), asked_of(plan), 0
+    earlier, plan, delta = state.earlier, state.plan, made.delta
+    shape, asked, since_full = snapshot_versions(plan), asked_of(plan), 0
     if delta is not None and earlier is not None:
         if state.selection.is_partial:  # most rows are what another configuration made
             shape, asked = earlier.manifest.shape, earlier.manifest.asked
@@ -176,7 +168,7 @@ def _ancestry(
     return Ancestry(
         command=state.selection.command,
         based_on=None if earlier is None else earlier.run_id,
-        made_anew_because=state.because,
+        made_anew_because=list(made.rebuild_reasons),
         records=None if delta is None else delta.counts,
         buckets_written=plan.buckets if delta is None else len(delta.numbers),
         since_full=since_full,

@@ -1,8 +1,8 @@
-"""What a run would do and take, found out before anything is paid.
+"""A dry run: what a run would do and take, found out before anything is paid.
 
-The run is rehearsed: the same catalog, the same cheap steps, the same questions, with a stand-in
-for the language model (transforms.models.fake.dry_run). Nothing is published and no answer is kept;
-features of pictures are, so that the run itself finds them.
+The same catalog goes through the same cheap steps to the same questions, with a stand-in for the
+language model (transforms.models.fake.dry_run). Nothing is published and no answer is kept;
+features of images are, so that the run itself finds them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -18,10 +19,10 @@ from pipelines.configuration.config import Plan
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.run.graph import PICTURES
-from pipelines.run.job import Made, make
+from pipelines.run.job import make
 from pipelines.run.scan import Selection
 from pipelines.run.start import RunState, begin
-from pipelines.run.work import Delta
+from pipelines.run.work import Delta, Made
 from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
 from pipelines.snapshots.snapshot import Snapshot
@@ -39,26 +40,25 @@ _MOVED = ("new", "changed", "made_again")
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a run would do.
+class DryRun:
+    """What a run would do. Counts are of items, images and requests; tokens are estimates.
 
-    based_on: the snapshot that it would go on from; because: why it would make everything anew,
-    empty if it would not.
-    records_in: of the catalog; to_make: of them, those that items are made of; records: items new,
-    changed ..., None where everything is made anew.
-    pictures: references to look at; pictures_known: contents that earlier runs have the features
-    of.
-    asked: items that a language model would be asked about, each content once; calls: requests that
-    would be sent;
-    answers_known: requests that earlier runs have the answer of; left_open: items that the budget
-    would leave open. prompt_tokens, image_tokens (part of them), completion_tokens, cost: of the
-    calls; cost is None without --prices.
-    rates: where the tokens and the time come from. seconds: None where no earlier run tells.
-    rehearsal_secs: what finding this out took.
+    based_on: the snapshot that it would continue from, None where there is none.
+    rebuild_reasons: why it would rebuild everything, empty if it would not.
+    records_in: of the catalog; to_make: of them, those that items are made of.
+    records: items new, changed ..., None where everything is rebuilt.
+    pictures: image references to look at; pictures_known: contents whose features are kept.
+    asked: items that a language model would be asked about, each content once.
+    calls: requests that would be sent; answers_known: requests that earlier runs have the answer
+      of; left_open: items that the budget would leave open.
+    prompt_tokens, image_tokens (part of them), completion_tokens, cost: of the calls; cost is None
+      without --prices.
+    rates: where the tokens and the time come from; empty without calls.
+    seconds: None where no earlier run tells; took_secs: of the dry run itself.
     """
 
     based_on: str | None
-    because: tuple[str, ...]
+    rebuild_reasons: tuple[str, ...]
     records_in: int
     to_make: int
     records: Mapping[str, int] | None
@@ -75,14 +75,19 @@ class Forecast:
     cost: float | None
     rates: str
     seconds: float | None
-    rehearsal_secs: float
+    took_secs: float
     warnings: tuple[str, ...] = ()
 
+    def as_row(self) -> dict[str, Any]:
+        """Return the object that `plan --json` prints; two keys have the names of its first day."""
+        names = {"rebuild_reasons": "because", "took_secs": "rehearsal_secs"}
+        return {names.get(each.name, each.name): getattr(self, each.name) for each in fields(self)}
 
-def forecast(
+
+def dry_run(
     plan: Plan, options: PipelineOptions, progress: str = "never", *, local: bool = True
-) -> Forecast:
-    """Rehearse a run.
+) -> DryRun:
+    """Find out what a run would do.
 
     Raises what a run raises, OutputLockedError while one is at work on the output.
     """
@@ -91,7 +96,8 @@ def forecast(
     storage.connect(options)
     with output_lock(layout.output, layout.run_id, "plan") as warnings:
         state = begin(plan, layout, started, Selection(command="plan"), warnings)
-        state.plan = replace(state.plan, rehearsal=rates_of(state.plan, state.earlier))
+        rates = rates_of(state.plan, state.earlier)
+        state = replace(state, plan=replace(state.plan, dry_run=rates))
         try:
             dirs = layout.create()
             with (
@@ -99,14 +105,16 @@ def forecast(
                 live_view(progress, dirs.heartbeats, stderr),
             ):
                 made = make(state, dirs, options)
-            return _told(state, dirs, made, time.monotonic() - begun)
+            return _summary(state, dirs, made, time.monotonic() - begun)
         finally:
             layout.remove_snapshot()
             layout.remove_work()
 
 
 def rates_of(plan: Plan, earlier: Snapshot | None) -> Rates:
-    """What calls took in the run that made a snapshot, if it asked the same model."""
+    """Return the tokens that calls took in the run that made a snapshot, by rules of thumb where it
+    asked none, or another model.
+    """
     used = _calls_of(plan, earlier)
     if not used:
         return Rates()
@@ -129,7 +137,7 @@ def _calls_of(plan: Plan, earlier: Snapshot | None) -> Usage | None:
     return used if same and used.calls and used.reckoned_tokens else None
 
 
-def _told(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Forecast:
+def _summary(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> DryRun:
     plan, earlier, delta, stages = state.plan, state.earlier, made.delta, made.stages
     splits = (
         delta.splits
@@ -140,14 +148,17 @@ def _told(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Forec
     to_make = records_in if delta is None else sum(delta.counts[each] for each in _MOVED)
     asks = plan.asks_model and not (delta is not None and delta.is_empty)
     usage = sum(read_reports(f"{dirs.reports}/usage.json", Usage), Usage()) if asks else Usage()
-    used = _calls_of(plan, earlier)
-    return Forecast(
+    # A run that finds nothing new ends where the dry run did.
+    seconds: float | None = took_secs
+    if delta is None or not delta.is_empty:
+        seconds = _seconds(plan, earlier, to_make, usage.calls)
+    return DryRun(
         based_on=None if earlier is None else earlier.run_id,
-        because=tuple(state.because),
+        rebuild_reasons=made.rebuild_reasons,
         records_in=records_in,
         to_make=to_make,
         records=None if delta is None else delta.counts,
-        pictures=_pictures(dirs, delta, stages, looked_at=asks),
+        pictures=_pictures(dirs, delta, stages, is_asked=asks),
         pictures_known=stages.get("prepare", {}).get("reused", 0),
         model=build_chat_model(plan.models).model if plan.asks_model else None,
         asked=usage.jobs,
@@ -158,23 +169,23 @@ def _told(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Forec
         image_tokens=usage.image_tokens,
         completion_tokens=usage.completion_tokens,
         cost=_cost(plan, usage),
-        rates=""
-        if not usage.calls
-        else f"run {earlier.run_id}"
-        if used and earlier is not None
-        else RULES_OF_THUMB,
-        seconds=took_secs
-        if delta is not None and delta.is_empty
-        else _seconds(plan, earlier, to_make, usage.calls),
-        rehearsal_secs=took_secs,
+        rates=_source_of_rates(plan, earlier) if usage.calls else "",
+        seconds=seconds,
+        took_secs=took_secs,
         warnings=(*state.warnings, *(() if delta is None else delta.notes)),
     )
 
 
+def _source_of_rates(plan: Plan, earlier: Snapshot | None) -> str:
+    if earlier is not None and _calls_of(plan, earlier):
+        return f"run {earlier.run_id}"
+    return RULES_OF_THUMB
+
+
 def _pictures(
-    dirs: RunDirs, delta: Delta | None, stages: Mapping[str, Mapping[str, int]], *, looked_at: bool
+    dirs: RunDirs, delta: Delta | None, stages: Mapping[str, Mapping[str, int]], *, is_asked: bool
 ) -> int:
-    if looked_at:
+    if is_asked:
         return stages.get("locate", {}).get("pictures", 0)
     if delta is not None:
         return len(
@@ -191,8 +202,8 @@ def _cost(plan: Plan, usage: Usage) -> float | None:
 
 
 def _seconds(plan: Plan, earlier: Snapshot | None, to_make: int, calls: int) -> float | None:
-    """By the last run: what it took besides its stages, its stages by items made, and its calls by
-    calls.
+    """Estimate by the last run: what it took besides its stages as it was, its stages in proportion
+    to the items made, its calls in proportion to the calls.
     """
     if earlier is None:
         return None

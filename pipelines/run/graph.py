@@ -1,19 +1,21 @@
-"""The graph of the main job: read → pictures → (learn) → (describe) → fill → validate → text →
+"""The graph of the main job: read → images → (learn) → (describe) → fill → validate → text →
 embed → write.
+
+Every function takes the `Build` it belongs to and what the stages before it have made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 
 from pipelines.configuration.config import Plan
-from pipelines.run.work import POOL, Carry, Delta
+from pipelines.run.work import POOL, Delta, PreviousAnswers
 from pipelines.snapshots.layout import RunDirs
-from schemas.elements import ImageRef
+from schemas.elements import Bucket, ImageRef
 from schemas.table_specs import VECTORS
 from transforms.consistency.outliers import FindOutliers
 from transforms.consistency.shared_content import FindSharedContent
@@ -22,8 +24,14 @@ from transforms.describe.items import DescribeConfig, DescribeItems, DescribeOut
 from transforms.embed.text_vectors import EmbedText
 from transforms.fill.cascade import Cascade, FillAttributes
 from transforms.images.prepare import Preparation, PrepareImages
-from transforms.incremental.previous_answers import ReadCarried
-from transforms.items.assemble import ANSWERS, CARRIED, EXAMPLES, FINDINGS, AssembleBuckets
+from transforms.incremental.previous_answers import ReadPreviousAnswers
+from transforms.items.assemble import (
+    ANSWERS,
+    EXAMPLES,
+    FINDINGS,
+    PREVIOUS_ANSWERS,
+    AssembleBuckets,
+)
 from transforms.items.mask import Mask, mask_bucket
 from transforms.items.text import ComposeText
 from transforms.probes.learn import (
@@ -36,7 +44,7 @@ from transforms.probes.learn import (
 )
 from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
-from transforms.readers import InputSplit
+from transforms.readers import InputSplit, SplitReport
 from transforms.readers.read import ReadCatalog
 from transforms.runtime.parquet import DataFile
 from transforms.runtime.reports import CollectReports, write_json
@@ -46,33 +54,93 @@ from transforms.tables.merge import Base, EarlierRows
 from transforms.tables.write import WriteTables
 from transforms.validation.rows import SOURCE_CHECKS, ValidateItems
 
-Spooled = dict[str, beam.PCollection]
+# References to spooled elements by bucket, and by the kind of catalog that they are from.
+ByBucket: TypeAlias = "beam.PCollection[tuple[int, SpoolRef]]"
+ByCatalog: TypeAlias = "beam.PCollection[tuple[str, SpoolRef]]"
 
-# The report that has the number of picture references.
+# The report that has the number of image references.
 PICTURES = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A catalog that was read, with its pictures, spooled by bucket.
+class Build:
+    """The context of a graph: what is to be done, for which run, and where.
 
-    numbers: of the buckets; reports: PCollection[SplitReport], None where it was read before.
+    mask: what an evaluation hides from every stage after reading.
+    label: begins the names of these stages, so that one pipeline can fill a catalog several times.
     """
 
-    spooled: Spooled
+    plan: Plan
+    run: RunInfo
+    dirs: RunDirs
+    mask: Mask | None = None
+    label: str = ""
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether nothing is written but what a language model would be asked."""
+        return self.plan.dry_run is not None
+
+    def report(self, name: str) -> str:
+        """Return the path of a report that the launching process reads."""
+        return f"{self.dirs.reports}/{name}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A catalog that was read, with its images, spooled by bucket.
+
+    spooled: by the name of the elements; numbers: of the buckets; reports: of the splits that were
+    read, None where they were read before.
+    """
+
+    spooled: dict[str, ByBucket]
     numbers: Sequence[int]
-    reports: beam.PCollection | None = None
+    reports: beam.PCollection[SplitReport] | None = None
+
+    def adding(self, name: str, spooled: ByBucket) -> Prepared:
+        """Return the catalog with further elements for its buckets."""
+        return replace(self, spooled={**self.spooled, name: spooled})
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """What a full build may use again of the last snapshot.
+
+    probes: by attribute, used where the labels have not moved; answers: of a language model;
+    rows: those that may turn out the same, text vectors for instance.
+    """
+
+    probes: Mapping[str, EarlierProbe] = field(default_factory=dict)
+    answers: PreviousAnswers | None = None
+    rows: EarlierRows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an incremental run takes from the last snapshot as it is, instead of learning it again.
+
+    probes, pool: now below the new snapshot; answers: of a language model, for the new rows.
+    """
+
+    probes: Sequence[ProbeReport] = ()
+    pool: Sequence[SpoolRef] = ()
+    answers: PreviousAnswers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What fills values besides rules. None where there are no probes.
+
+    pool: the items that demonstrations are chosen from.
+    """
+
+    reports: beam.PCollection[ProbeReport] | None = None
+    pool: ByBucket | None = None
 
 
 def build_graph(
-    pipeline: beam.Pipeline,
-    plan: Plan,
-    run: RunInfo,
-    encoders: Encoders,
-    dirs: RunDirs,
-    earlier: Mapping[str, EarlierProbe] | None = None,
-    carry: Carry | None = None,
-    rows: EarlierRows | None = None,
+    pipeline: beam.Pipeline, build: Build, encoders: Encoders, previous: Previous | None = None
 ) -> None:
     """Add the whole job to `pipeline`.
 
@@ -80,53 +148,38 @@ def build_graph(
 
     A bucket is put together once for each stage that must have seen all of them: to learn from, to
     see what is open, and to write. That costs far less than keeping whole buckets in between.
-
-    earlier: probes of the last snapshot, used again where the labels have not moved; carry: what a
-    language model said then; rows: those that may turn out the same.
     """
-    prepared = _with_carried(
-        read_catalog(pipeline, plan, dirs, plan.splits, ""), pipeline, dirs, carry
-    )
-    reference = read_catalog(pipeline, plan, dirs, plan.reference_splits, "Reference ")
-    compared = {**prepared.spooled, FINDINGS: _contradictions(prepared, plan, dirs)}
-    prepared = replace(prepared, spooled=compared)
-    taught = learn_from(reference, plan, dirs)
-    filled = fill_catalog(prepared, taught, plan, run, dirs, earlier or {}, None, "")
-    _ = prepared.reports | "Collect reads" >> CollectReports(f"{dirs.reports}/splits.json")
-    _ = reference.reports | "Collect reference" >> CollectReports(f"{dirs.reports}/reference.json")
-    if plan.rehearsal is None:
-        _write(filled, plan, run, encoders, dirs, None, rows)
+    previous = previous or Previous()
+    prepared = _with_previous_answers(read_catalog(pipeline, build), build, previous.answers)
+    reference = read_reference(pipeline, build)
+    prepared = prepared.adding(FINDINGS, _find_contradictions(prepared, build))
+    reference_examples = learn_from(reference, build)
+    filled = fill_catalog(prepared, build, reference_examples, previous.probes)
+    _ = prepared.reports | "Collect reads" >> CollectReports(build.report("splits"))
+    _ = reference.reports | "Collect reference" >> CollectReports(build.report("reference"))
+    if filled is not None:
+        _write(filled, build, encoders, rows=previous.rows)
 
 
-def build_reading(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs) -> None:
-    """Add what counts a catalog and its picture references to `pipeline`, and looks at no
-    picture.
-    """
+def build_reading(pipeline: beam.Pipeline, build: Build) -> None:
+    """Add what counts a catalog and its image references to `pipeline`, and opens no image."""
+    plan, dirs = build.plan, build.dirs
     read = pipeline | "Read" >> ReadCatalog(
         plan.splits, plan.template, plan.config.read_limits, plan.buckets, dirs.heartbeats
     )
-    _ = read.reports | "Collect reads" >> CollectReports(f"{dirs.reports}/splits.json")
+    _ = read.reports | "Collect reads" >> CollectReports(build.report("splits"))
     paths = read.image_refs | "Paths" >> beam.Map(_path_of) | "Distinct paths" >> beam.Distinct()
     counted = paths | "Count paths" >> beam.combiners.Count.Globally()
-    _ = counted | "Keep count" >> beam.Map(_keep, f"{dirs.reports}/{PICTURES}.json")
+    _ = counted | "Keep count" >> beam.Map(_keep, build.report(PICTURES))
 
 
 def build_delta_graph(
-    pipeline: beam.Pipeline,
-    plan: Plan,
-    run: RunInfo,
-    encoders: Encoders,
-    dirs: RunDirs,
-    delta: Delta,
-    probes: Sequence[ProbeReport],
-    pool: Sequence[SpoolRef],
-    carry: Carry | None,
+    pipeline: beam.Pipeline, build: Build, encoders: Encoders, delta: Delta, kept: Kept
 ) -> None:
     """Add the job for what is new to `pipeline`; rows that stay are joined where their bucket is
     written.
 
-    probes, pool: of the last snapshot, which are not made anew. What compares items with each other
-    is not looked for.
+    Items are not compared with each other: that takes all of them, and a full build does it.
     """
     spooled = {
         name: pipeline
@@ -134,69 +187,178 @@ def build_delta_graph(
         >> beam.Create(list(refs)).with_output_types(tuple[int, tuple[str, int]])
         for name, refs in delta.refs.items()
     }
-    images = spooled.pop("image_refs") | "Images" >> _prepare_images(plan, dirs, own=True)
-    spooled["images"] = images | "Spool images" >> Spool(dirs.spool)
-    prepared = _with_carried(Prepared(spooled, delta.numbers), pipeline, dirs, carry)
-    compared = _assembled(prepared, None, "Assemble to compare")
-    found = compared | "Contradictions" >> FindContradictions(plan.template, delta.trusted)
-    prepared.spooled[FINDINGS] = found.findings | "Spool findings" >> Spool(dirs.spool)
-    reports = None
-    if plan.learns:
-        prepared.spooled[EXAMPLES], _ = _examples(prepared, OWN, plan, dirs, None, "")
-        reports = pipeline | "Probes" >> beam.Create(list(probes)).with_output_types(ProbeReport)
-        _ = reports | "Collect probes" >> CollectReports(f"{dirs.reports}/probes.json")
-    shown = pipeline | "Earlier pool" >> beam.Create([(0, ref) for ref in pool]) if pool else None
-    filled = _filled(prepared, plan, run, dirs, reports, shown, None, "")
-    if plan.rehearsal is None:
-        _write(filled, plan, run, encoders, dirs, delta.base)
+    images = spooled.pop("image_refs") | "Images" >> _prepare_images(build, is_own=True)
+    spooled["images"] = images | "Spool images" >> Spool(build.dirs.spool)
+    prepared = _with_previous_answers(Prepared(spooled, delta.numbers), build, kept.answers)
+    compared = _assemble(prepared, "Assemble to compare")
+    found = compared | "Contradictions" >> FindContradictions(build.plan.template, delta.trusted)
+    prepared = prepared.adding(
+        FINDINGS, found.findings | "Spool findings" >> Spool(build.dirs.spool)
+    )
+    reports = pool = None
+    if build.plan.learns:
+        examples = _make_examples(prepared, OWN, build)
+        prepared = prepared.adding(EXAMPLES, examples)
+        reports = pipeline | "Probes" >> beam.Create(list(kept.probes)).with_output_types(
+            ProbeReport
+        )
+        _ = reports | "Collect probes" >> CollectReports(build.report("probes"))
+    if kept.pool:
+        pool = pipeline | "Earlier pool" >> beam.Create([(0, ref) for ref in kept.pool])
+    filled = _fill(prepared, build, Learnt(reports, pool))
+    if filled is not None:
+        _write(filled, build, encoders, base=delta.base)
+
+
+def read_catalog(pipeline: beam.Pipeline, build: Build) -> Prepared:
+    """Read the catalog and its images; `build.label` and `build.mask` begin after it."""
+    return _read(pipeline, build, build.plan.splits, "")
+
+
+def read_reference(pipeline: beam.Pipeline, build: Build) -> Prepared:
+    """Read the additional catalogs that probes learn from, and their images."""
+    return _read(pipeline, build, build.plan.reference_splits, "Reference ")
+
+
+def learn_from(reference: Prepared, build: Build) -> ByCatalog | None:
+    """Make examples for probes of other catalogs' items; None where no probe is trained."""
+    if not build.plan.learns:
+        return None
+    return _as_kind(_make_examples(reference, REFERENCE, build), REFERENCE, build)
+
+
+def fill_catalog(
+    prepared: Prepared,
+    build: Build,
+    reference_examples: ByCatalog | None,
+    previous_probes: Mapping[str, EarlierProbe] | None = None,
+) -> beam.PCollection[Bucket] | None:
+    """Fill or leave unknown every attribute of a catalog; None in a dry run.
+
+    reference_examples: of `learn_from`; None: no probe is trained.
+    previous_probes: of the last snapshot, by attribute.
+    """
+    if reference_examples is None:
+        return _fill(prepared, build, Learnt())
+    label = build.label
+    examples = _make_examples(prepared, OWN, build)
+    reports, pool = (
+        (_as_kind(examples, OWN, build), reference_examples)
+        | f"{label}All examples" >> beam.Flatten()
+        | f"{label}Learn"
+        >> LearnProbes(
+            _learning(build, previous_probes or {}), build.dirs.spool, build.dirs.heartbeats
+        )
+    )
+    _ = reports | f"{label}Collect probes" >> CollectReports(build.report("probes"))
+    listed = (
+        pool
+        | f"{label}Pool files" >> beam.Values()
+        | f"{label}List pool" >> beam.combiners.ToList()
+    )
+    _ = listed | f"{label}Keep pool" >> beam.Map(_keep_sorted, build.report(POOL))
+    return _fill(prepared.adding(EXAMPLES, examples), build, Learnt(reports, pool))
+
+
+def _fill(prepared: Prepared, build: Build, learnt: Learnt) -> beam.PCollection[Bucket] | None:
+    """Fill values by rules, probes and the language model.
+
+    None in a dry run, of which nothing is wanted but the number of questions.
+    """
+    plan, label = build.plan, build.label
+    if plan.asks_model:
+        described = _describe(prepared, build, learnt)
+        answers = described.answers | f"{label}Spool answers" >> Spool(build.dirs.spool)
+        prepared = prepared.adding(ANSWERS, answers)
+        _ = described.usage | f"{label}Collect usage" >> CollectReports(build.report("usage"))
+    if build.is_dry_run:
+        return None
+    buckets = _assemble_masked(prepared, build, "Assemble", build.dirs.heartbeats)
+    return buckets | f"{label}Fill" >> FillAttributes(
+        Cascade(plan.template, plan.config.rules), learnt.reports
+    )
+
+
+def _describe(prepared: Prepared, build: Build, learnt: Learnt) -> DescribeOutputs:
+    """Ask a language model for what is open after the cheap steps.
+
+    Rows that will be quarantined are validated away first: nothing is paid for them.
+    """
+    plan, dirs, label = build.plan, build.dirs, build.label
+    config = DescribeConfig(
+        plan.template,
+        plan.models_of(build.run.run_id),
+        plan.config.ask,
+        plan.config.budget,
+        plan.buckets,
+        build.run.run_id,
+        dirs.pictures,
+        dirs.answers,
+        dirs.purse,
+        plan.dry_run,
+    )
+    pool = None
+    if learnt.pool is not None:
+        pool = beam.pvalue.AsList(learnt.pool | f"{label}Pool" >> beam.Values())
+    described: DescribeOutputs = (
+        _assemble_masked(prepared, build, "Assemble to ask")
+        | f"{label}Fill to ask"
+        >> FillAttributes(Cascade(plan.template, plan.config.rules), learnt.reports)
+        | f"{label}Validate to ask" >> ValidateItems(plan.template, SOURCE_CHECKS)
+        | f"{label}Describe" >> DescribeItems(config, dirs.spool, dirs.heartbeats, pool)
+    )
+    return described
 
 
 def _write(
-    filled: beam.PCollection,
-    plan: Plan,
-    run: RunInfo,
+    filled: beam.PCollection[Bucket],
+    build: Build,
     encoders: Encoders,
-    dirs: RunDirs,
-    base: Base | None,
+    *,
+    base: Base | None = None,
     rows: EarlierRows | None = None,
 ) -> None:
+    plan, dirs = build.plan, build.dirs
     written = (
         filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
     )
     if base is None or VECTORS["text"].name not in base.kept_whole:
         written = written | "Embed" >> EmbedText(plan.models, dirs.heartbeats, rows)
     written = written | "Write" >> WriteTables(
-        dirs.snapshot, plan.template, encoders, run, dirs.heartbeats, base, rows
+        dirs.snapshot, plan.template, encoders, build.run, dirs.heartbeats, base, rows
     )
-    _ = written | "Collect buckets" >> CollectReports(f"{dirs.reports}/buckets.json")
+    _ = written | "Collect buckets" >> CollectReports(build.report("buckets"))
 
 
-def _with_carried(
-    prepared: Prepared, pipeline: beam.Pipeline, dirs: RunDirs, carry: Carry | None
+def _with_previous_answers(
+    prepared: Prepared, build: Build, answers: PreviousAnswers | None
 ) -> Prepared:
-    if carry is None:
+    if answers is None:
         return prepared
-    carried = (
+    pipeline = prepared.spooled["records"].pipeline
+    spooled = (
         pipeline
-        | "Earlier items" >> beam.Create(list(carry.files)).with_output_types(DataFile)
+        | "Earlier items" >> beam.Create(list(answers.files)).with_output_types(DataFile)
+        # Else one worker would read them all.
         | "Spread earlier items" >> beam.Reshuffle()
-        | "Carry over" >> ReadCarried(carry.config)
-        | "Spool carried" >> Spool(dirs.spool)
+        | "Read previous answers" >> ReadPreviousAnswers(answers.config)
+        | "Spool previous answers" >> Spool(build.dirs.spool)
     )
-    return replace(prepared, spooled={**prepared.spooled, CARRIED: carried})
+    return prepared.adding(PREVIOUS_ANSWERS, spooled)
 
 
-def read_catalog(
-    pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, splits: Sequence[InputSplit], label: str
+def _read(
+    pipeline: beam.Pipeline, build: Build, splits: Sequence[InputSplit], label: str
 ) -> Prepared:
-    """Read a catalog and its pictures. label: begins the names of its stages."""
-    own = not label
-    beats = dirs.heartbeats if own else ""
+    plan, dirs = build.plan, build.dirs
+    is_own = not label
+    # The live view counts the catalog's own records only.
+    heartbeats = dirs.heartbeats if is_own else ""
     read = pipeline | f"{label}Read" >> ReadCatalog(
-        splits, plan.template, plan.config.read_limits, plan.buckets, beats
+        splits, plan.template, plan.config.read_limits, plan.buckets, heartbeats
     )
     references = read.image_refs | f"{label}Spool references" >> Spool(dirs.spool)
-    images = references | f"{label}Images" >> _prepare_images(plan, dirs, own=own)
+    images = references | f"{label}Images" >> _prepare_images(build, is_own=is_own)
     spooled = {
         name: elements | f"{label}Spool {name}" >> Spool(dirs.spool)
         for name, elements in (
@@ -209,119 +371,81 @@ def read_catalog(
     return Prepared(spooled, range(plan.buckets), read.reports)
 
 
-def _prepare_images(plan: Plan, dirs: RunDirs, *, own: bool) -> PrepareImages:
-    shown = plan.asks_model and own and plan.rehearsal is None
+def _prepare_images(build: Build, *, is_own: bool) -> PrepareImages:
+    plan, dirs = build.plan, build.dirs
+    # JPEG files are made for the language model only, which is asked about the own catalog only.
+    is_shown = plan.asks_model and is_own and not build.is_dry_run
     return PrepareImages(
         plan.config.images_root,
         plan.config.image_limits,
         plan.models,
         dirs.spool,
         plan.buckets,
-        dirs.heartbeats if own else "",
-        Preparation(dirs.pictures, plan.config.ask.image_px) if shown else None,
+        dirs.heartbeats if is_own else "",
+        Preparation(dirs.pictures, plan.config.ask.image_px) if is_shown else None,
         dirs.features,
     )
 
 
-def learn_from(reference: Prepared, plan: Plan, dirs: RunDirs) -> beam.PCollection | None:
-    """PCollection[KV[kind, SpoolRef]] of what probes see of other catalogs' items; None where no
-    probe is trained.
-    """
-    return _examples(reference, REFERENCE, plan, dirs, None, "")[1] if plan.learns else None
+def _assemble(prepared: Prepared, label: str, heartbeats: str = "") -> beam.PCollection[Bucket]:
+    return prepared.spooled | label >> AssembleBuckets(prepared.numbers, heartbeats)
 
 
-def fill_catalog(
-    prepared: Prepared,
-    taught: beam.PCollection | None,
-    plan: Plan,
-    run: RunInfo,
-    dirs: RunDirs,
-    earlier: Mapping[str, EarlierProbe],
-    mask: Mask | None,
-    label: str,
-) -> beam.PCollection:
-    """PCollection[Bucket] with every attribute settled or unknown.
-
-    taught: other catalogs' examples; earlier: probes of the last snapshot, by attribute.
-    mask: what an evaluation hides from all that follows; label: begins the names of its stages.
-    """
-    prepared, reports = replace(prepared, spooled=dict(prepared.spooled)), None
-    pool: beam.PCollection | None = None
-    if taught is not None:
-        prepared.spooled[EXAMPLES], own = _examples(prepared, OWN, plan, dirs, mask, label)
-        reports, pool = (
-            (own, taught)
-            | f"{label}All examples" >> beam.Flatten()
-            | f"{label}Learn"
-            >> LearnProbes(_learning(plan, dirs, earlier), dirs.spool, dirs.heartbeats)
-        )
-        _ = reports | f"{label}Collect probes" >> CollectReports(f"{dirs.reports}/probes.json")
-        listed = (
-            pool
-            | f"{label}Pool files" >> beam.Values()
-            | f"{label}List pool" >> beam.combiners.ToList()
-        )
-        _ = listed | f"{label}Keep pool" >> beam.Map(_keep_sorted, f"{dirs.reports}/{POOL}.json")
-    return _filled(prepared, plan, run, dirs, reports, pool, mask, label)
+def _assemble_masked(
+    prepared: Prepared, build: Build, stage: str, heartbeats: str = ""
+) -> beam.PCollection[Bucket]:
+    """Put buckets together as an evaluation's fold sees them, without what it hides."""
+    label, mask = f"{build.label}{stage}", build.mask
+    buckets = _assemble(prepared, label, heartbeats)
+    if mask is None:
+        return buckets
+    return buckets | f"{label} masked" >> beam.Map(lambda bucket: mask_bucket(mask, bucket))
 
 
-def _filled(
-    prepared: Prepared,
-    plan: Plan,
-    run: RunInfo,
-    dirs: RunDirs,
-    reports: beam.PCollection | None,
-    pool: beam.PCollection | None,
-    mask: Mask | None,
-    label: str,
-) -> beam.PCollection:
-    """What rules, probes (`reports`) and the language model make of it; pool: whom demonstrations
-    are chosen from.
-
-    None in a rehearsal, of which nothing is wanted but what would be asked.
-    """
-    if plan.asks_model:
-        described = _describe(prepared, plan, run, dirs, reports, pool, mask, label)
-        answers = described.answers | f"{label}Spool answers" >> Spool(dirs.spool)
-        prepared = replace(prepared, spooled={**prepared.spooled, ANSWERS: answers})
-        _ = described.usage | f"{label}Collect usage" >> CollectReports(
-            f"{dirs.reports}/usage.json"
-        )
-    if plan.rehearsal is not None:
-        return None
-    return _assembled(
-        prepared, mask, f"{label}Assemble", dirs.heartbeats
-    ) | f"{label}Fill" >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
-
-
-def _assembled(
-    prepared: Prepared, mask: Mask | None, label: str, beats: str = ""
-) -> beam.PCollection:
-    buckets = prepared.spooled | label >> AssembleBuckets(prepared.numbers, beats)
-    return (
-        buckets
-        if mask is None
-        else buckets | f"{label} masked" >> beam.Map(lambda b: mask_bucket(mask, b))
-    )
-
-
-def _contradictions(prepared: Prepared, plan: Plan, dirs: RunDirs) -> beam.PCollection:
-    """What within an item, or in other items, speaks against what the source gave; spooled by
-    bucket.
-    """
-    buckets = _assembled(prepared, None, "Assemble to compare")
+def _find_contradictions(prepared: Prepared, build: Build) -> ByBucket:
+    """Find what within an item, or in other items, speaks against what the source gave."""
+    plan, dirs = build.plan, build.dirs
+    buckets = _assemble(prepared, "Assemble to compare")
     contradictions = buckets | "Contradictions" >> FindContradictions(plan.template)
-    _ = contradictions.trusted | "Keep trusted" >> beam.Map(
-        _keep_sorted, f"{dirs.reports}/trusted.json"
-    )
+    _ = contradictions.trusted | "Keep trusted" >> beam.Map(_keep_sorted, build.report("trusted"))
     found = [
         contradictions.findings,
         buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, dirs.spool),
     ]
     if any(attribute.spec.is_number for attribute in plan.template.attributes):
-        again = _assembled(prepared, None, "Assemble to score")
+        # Put together once more, after the numbers of all buckets are known.
+        again = _assemble(prepared, "Assemble to score")
         found.append((buckets, again) | "Outliers" >> FindOutliers(plan.template))
     return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(dirs.spool)
+
+
+def _make_examples(catalog: Prepared, kind: str, build: Build) -> ByBucket:
+    """Spool what probes see of a catalog's items."""
+    config = _learning(build, {})
+    return (
+        _assemble_masked(catalog, build, f"Assemble {kind} to learn")
+        | f"{build.label}Examples {kind}" >> MakeExamples(config, build.dirs.heartbeats)
+        | f"{build.label}Spool examples {kind}" >> Spool(build.dirs.spool)
+    )
+
+
+def _as_kind(examples: ByBucket, kind: str, build: Build) -> ByCatalog:
+    return examples | f"{build.label}As {kind}" >> beam.Map(_of_kind, kind)
+
+
+def _learning(build: Build, previous_probes: Mapping[str, EarlierProbe]) -> LearnConfig:
+    plan, folder = build.plan, f"{build.dirs.snapshot}/{FOLDER}"
+    return LearnConfig(
+        plan.template, plan.models, folder, plan.config.max_labelled, previous_probes
+    )
+
+
+def _of_kind(keyed: tuple[int, SpoolRef], kind: str) -> tuple[str, SpoolRef]:
+    return kind, keyed[1]
+
+
+def _path_of(keyed: tuple[int, ImageRef]) -> str:
+    return keyed[1].path
 
 
 def _keep_sorted(listed: Collection[Any], path: str) -> None:
@@ -330,63 +454,3 @@ def _keep_sorted(listed: Collection[Any], path: str) -> None:
 
 def _keep(count: int, path: str) -> None:
     write_json(path, count)
-
-
-def _path_of(keyed: tuple[int, ImageRef]) -> str:
-    return keyed[1].path
-
-
-def _learning(plan: Plan, dirs: RunDirs, earlier: Mapping[str, EarlierProbe]) -> LearnConfig:
-    folder = f"{dirs.snapshot}/{FOLDER}"
-    return LearnConfig(plan.template, plan.models, folder, plan.config.max_labelled, earlier)
-
-
-def _examples(
-    catalog: Prepared, kind: str, plan: Plan, dirs: RunDirs, mask: Mask | None, label: str
-) -> tuple[beam.PCollection, beam.PCollection]:
-    """What probes see of a catalog's items, spooled: by bucket, and by the kind of catalog."""
-    made = _assembled(catalog, mask, f"{label}Assemble {kind} to learn") | (
-        f"{label}Examples {kind}" >> MakeExamples(_learning(plan, dirs, {}), dirs.heartbeats)
-    )
-    spooled = made | f"{label}Spool examples {kind}" >> Spool(dirs.spool)
-    return spooled, spooled | f"{label}As {kind}" >> beam.Map(_of_kind, kind)
-
-
-def _of_kind(keyed: tuple[int, tuple[str, int]], kind: str) -> tuple[str, tuple[str, int]]:
-    return kind, keyed[1]
-
-
-def _describe(
-    prepared: Prepared,
-    plan: Plan,
-    run: RunInfo,
-    dirs: RunDirs,
-    reports: beam.PCollection | None,
-    pool: beam.PCollection | None,
-    mask: Mask | None,
-    label: str,
-) -> DescribeOutputs:
-    """What is open after the cheap steps, put to the language model; rows that will be set aside
-    are not paid for.
-    """
-    config = DescribeConfig(
-        plan.template,
-        plan.models_of(run.run_id),
-        plan.config.ask,
-        plan.config.budget,
-        plan.buckets,
-        run.run_id,
-        dirs.pictures,
-        dirs.answers,
-        dirs.purse,
-        plan.rehearsal,
-    )
-    shown = None if pool is None else beam.pvalue.AsList(pool | f"{label}Pool" >> beam.Values())
-    described: DescribeOutputs = (
-        _assembled(prepared, mask, f"{label}Assemble to ask")
-        | f"{label}Fill to ask"
-        >> FillAttributes(Cascade(plan.template, plan.config.rules), reports)
-        | f"{label}Validate to ask" >> ValidateItems(plan.template, SOURCE_CHECKS)
-        | f"{label}Describe" >> DescribeItems(config, dirs.spool, dirs.heartbeats, shown)
-    )
-    return described

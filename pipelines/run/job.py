@@ -5,9 +5,9 @@ published.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -17,7 +17,7 @@ from pipelines.configuration.runners import in_one_process, new_pipeline
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.metrics import stage_distributions, stage_metrics
 from pipelines.monitoring.stderr import stderr_to
-from pipelines.run.artifacts import write_beside
+from pipelines.run.artifacts import write_artifacts
 from pipelines.run.carry_over import (
     earlier_probes,
     earlier_rows,
@@ -26,11 +26,18 @@ from pipelines.run.carry_over import (
     take_over_probes,
 )
 from pipelines.run.conclude import conclude
-from pipelines.run.graph import build_delta_graph, build_graph, build_reading
+from pipelines.run.graph import (
+    Build,
+    Kept,
+    Previous,
+    build_delta_graph,
+    build_graph,
+    build_reading,
+)
 from pipelines.run.manifest import chosen_encoders
 from pipelines.run.scan import Selection, find_delta
 from pipelines.run.start import RunState, begin, outgrown
-from pipelines.run.work import Delta
+from pipelines.run.work import Delta, Made
 from pipelines.snapshots.history import prune, remove_leftovers
 from pipelines.snapshots.layout import MANIFEST, Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
@@ -108,9 +115,9 @@ def _run(
         if delta is not None and delta.is_empty and state.earlier is not None:
             layout.remove_snapshot()
             return _nothing_new(state, state.earlier, delta)
-        manifest = conclude(state, dirs, delta, made.stages, made.distributions)
+        manifest = conclude(state, dirs, made)
         before = None if state.earlier is None else state.earlier.path
-        beside = write_beside(layout.snapshot, manifest, state.plan, before)
+        artifact_warnings = write_artifacts(layout.snapshot, manifest, state.plan, before)
         # Last of all: a folder without it is no snapshot.
         path = layout.write_manifest(manifest)
         before_publishing()
@@ -122,65 +129,96 @@ def _run(
     notes = () if delta is None else delta.notes
     warnings = layout.publish() if manifest.published else []
     return Outcome(
-        manifest.published, manifest, path, (*state.warnings, *notes, *beside, *warnings)
+        manifest.published,
+        manifest,
+        path,
+        (*state.warnings, *notes, *artifact_warnings, *warnings),
     )
 
 
-@dataclass(frozen=True)
-class Made:
-    """What was made.
-
-    delta: what was new, None where everything was made anew; stages, distributions: as metrics.
-    """
-
-    delta: Delta | None
-    stages: dict[str, dict[str, int]] = field(default_factory=dict)
-    distributions: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-
-
 def make(state: RunState, dirs: RunDirs, options: PipelineOptions) -> Made:
-    """Find out what is new and make it."""
-    plan, earlier, encoders = state.plan, state.earlier, chosen_encoders(state.plan)
+    """Find out what is new and make it.
 
-    def run_scan(pipeline: beam.Pipeline) -> None:
-        pipeline.run().wait_until_finish()
-
-    delta = None
-    if earlier is not None and not state.because:
-        small = sum(split.size_bytes for split in plan.splits) <= SMALL_INPUT_BYTES
-        scan_options = in_one_process(options) if small else options
-        delta = find_delta(plan, earlier, dirs, run_scan, scan_options, state.selection)
-        state.because = (
-            outgrown(plan, earlier, delta.counts) if not state.selection.is_partial else []
-        )
-        delta = None if state.because else delta
-    if (
-        delta is not None
-        and sum(delta.counts[each] for each in ("new", "changed", "made_again")) <= SMALL_DELTA
-    ):
-        options = in_one_process(options)
-    pipeline = new_pipeline(options)
-    if delta is None:
-        carry = reused_answers(plan, earlier, None) if earlier is not None else None
-        probes = earlier_probes(earlier) if earlier is not None else {}
-        rows = earlier_rows(plan, earlier) if earlier is not None else None
-        if plan.rehearsal is not None and not plan.asks_model:
-            build_reading(pipeline, plan, dirs)
-        else:
-            build_graph(pipeline, plan, state.info, encoders, dirs, probes, carry, rows)
-    elif delta.is_empty or earlier is None or (plan.rehearsal is not None and not plan.asks_model):
+    ==================================================  ======================================
+    the run cannot continue from a snapshot             everything is rebuilt
+    more items have moved than --refresh-share allows   the same; what was read is dropped
+    nothing has changed, or a dry run asks no model     nothing is made
+    anything else                                       what changed is made
+    ==================================================  ======================================
+    """
+    earlier = state.earlier
+    if earlier is None or state.rebuild_reasons:
+        return _rebuild(state, dirs, options, state.rebuild_reasons)
+    delta = find_delta(
+        state.plan, earlier, dirs, _scan_options(state.plan, options), state.selection
+    )
+    # A part that was chosen by hand is never a reason to rebuild the rest.
+    moved = () if state.selection.is_partial else outgrown(state.plan, earlier, delta.counts)
+    if moved:
+        return _rebuild(state, dirs, options, moved)
+    if delta.is_empty or _only_counts(state.plan):
         return Made(delta)
+    return _make_delta(state, earlier, delta, dirs, options)
+
+
+def _only_counts(plan: Plan) -> bool:
+    """Whether nothing is to be made or asked: a dry run of a plan without a language model."""
+    return plan.dry_run is not None and not plan.asks_model
+
+
+def _scan_options(plan: Plan, options: PipelineOptions) -> PipelineOptions:
+    small = sum(split.size_bytes for split in plan.splits) <= SMALL_INPUT_BYTES
+    return in_one_process(options) if small else options
+
+
+def _rebuild(
+    state: RunState, dirs: RunDirs, options: PipelineOptions, reasons: Sequence[str]
+) -> Made:
+    """Make the whole catalog, with what still holds of an earlier snapshot."""
+    plan, earlier, pipeline = state.plan, state.earlier, new_pipeline(options)
+    build = Build(plan, state.info, dirs)
+    if _only_counts(plan):
+        build_reading(pipeline, build)
     else:
-        chosen = state.selection
-        carry = reused_answers(
-            plan, earlier, delta.base.files, chosen.attributes, whole=not chosen.describe
-        )
-        learnt = take_over_probes(earlier, dirs.snapshot) if plan.learns else []
-        pool = take_over_pool(earlier, dirs.snapshot)
-        build_delta_graph(pipeline, plan, state.info, encoders, dirs, delta, learnt, pool, carry)
+        previous = Previous()
+        if earlier is not None:
+            previous = Previous(
+                earlier_probes(earlier),
+                reused_answers(plan, earlier, None),
+                earlier_rows(plan, earlier),
+            )
+        build_graph(pipeline, build, chosen_encoders(plan), previous)
+    return _run_to_end(pipeline, None, reasons)
+
+
+def _make_delta(
+    state: RunState,
+    earlier: Snapshot,
+    delta: Delta,
+    dirs: RunDirs,
+    options: PipelineOptions,
+) -> Made:
+    """Make the items that are new or changed; all others stay as they are."""
+    plan, selection = state.plan, state.selection
+    if sum(delta.counts[each] for each in ("new", "changed", "made_again")) <= SMALL_DELTA:
+        options = in_one_process(options)
+    answers = reused_answers(
+        plan, earlier, delta.base.files, selection.attributes, whole=not selection.describe
+    )
+    probes = take_over_probes(earlier, dirs.snapshot) if plan.learns else []
+    kept = Kept(probes, take_over_pool(earlier, dirs.snapshot), answers)
+    pipeline = new_pipeline(options)
+    build = Build(plan, state.info, dirs)
+    build_delta_graph(pipeline, build, chosen_encoders(plan), delta, kept)
+    return _run_to_end(pipeline, delta)
+
+
+def _run_to_end(
+    pipeline: beam.Pipeline, delta: Delta | None, rebuild_reasons: Sequence[str] = ()
+) -> Made:
     result = pipeline.run()
     result.wait_until_finish()
-    return Made(delta, stage_metrics(result), stage_distributions(result))
+    return Made(delta, tuple(rebuild_reasons), stage_metrics(result), stage_distributions(result))
 
 
 def _nothing_new(state: RunState, earlier: Snapshot, delta: Delta) -> Outcome:

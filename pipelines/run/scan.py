@@ -7,7 +7,7 @@ the main pipeline to go on with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from schemas.table_specs import tables_of_encoder
 from transforms.images.files import versions_of
 from transforms.incremental.changes import ChangeSet, PreviousRecords
 from transforms.readers import SplitReport
-from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_looked_into, as_keys
+from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_reread, as_keys
 from transforms.readers.read import ReadCatalog, ReadOutputs, ReplayQuarantine
 from transforms.runtime.parquet import read_parquet
 from transforms.runtime.reports import CollectReports, read_json, read_reports, write_json
@@ -67,27 +67,26 @@ def find_delta(
     plan: Plan,
     earlier: Snapshot,
     dirs: RunDirs,
-    run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
     selection: Selection,
 ) -> Delta:
-    """Read the catalog as far as it is unknown. run_scan: runs a pipeline to its end."""
+    """Read the catalog as far as the snapshot does not know it."""
     damaged = earlier.damaged_buckets()
     past = PreviousRecords(earlier.records(damaged), plan.config.reuse.keep_deleted)
     notes = [f"{fault}; the records of its bucket are made anew" for fault in damaged.values()]
     if selection.item_ids is not None:
-        past.look_into_items(selection.item_ids)
+        past.reread_items(selection.item_ids)
     elif selection.reasons is not None:
-        past.look_into(np.isin(_keys(past.records), quarantined_keys(earlier, selection.reasons)))
+        past.reread(np.isin(_keys(past.records), quarantined_keys(earlier, selection.reasons)))
     else:
-        past.look_into(past.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
-        past.look_into_items(changed_pictures(plan, earlier, damaged))
-        past.look_into_parted()
+        past.reread(past.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
+        past.reread_items(changed_pictures(plan, earlier, damaged))
+        past.reread_divided_items()
     if selection.is_partial:
-        verdict, scanned = _read_part(plan, past, earlier, dirs, run_scan, options, selection)
+        verdict, scanned = _read_part(plan, past, earlier, dirs, options, selection)
         notes += _left(past, selection)
     else:
-        verdict, scanned = _read(plan, past, dirs, run_scan, options)
+        verdict, scanned = _read(plan, past, dirs, options)
     drops = f"{dirs.spool}/drops.arrow"
     write_drops(drops, verdict.drops)
     touched = {*pc.unique(verdict.drops["bucket"]).to_pylist(), *damaged}
@@ -175,7 +174,6 @@ def _read_part(
     past: PreviousRecords,
     earlier: Snapshot,
     dirs: RunDirs,
-    run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
     selection: Selection,
 ) -> tuple[ChangeSet, _Scanned]:
@@ -189,14 +187,14 @@ def _read_part(
             _scan(pipeline, plan, dirs, known)
         else:
             _keep_all(_replay(pipeline, plan, earlier, dirs, known), dirs)
-        run_scan(pipeline)
+        pipeline.run().wait_until_finish()
         scanned = _collected(dirs)
         rejects = read_spool([ref for _, ref in scanned.refs["rejects"]], Reject)
         unreadable = [reject.message for reject in rejects if reject.reason == "file-unreadable"]
         # A run would count them, and the gate refuse; here nothing else of the catalog is read.
         if unreadable:
             raise OSError("; ".join(unreadable))
-        verdict = past.made_anew(all_looked_into(scanned.saved))
+        verdict = past.compare_selected(all_reread(scanned.saved))
         if verdict is not None:
             return verdict, scanned
     raise RuntimeError(_RESTLESS)
@@ -221,7 +219,6 @@ def _read(
     plan: Plan,
     past: PreviousRecords,
     dirs: RunDirs,
-    run_scan: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
 ) -> tuple[ChangeSet, _Scanned]:
     """Read until nothing hangs together any more with what was not looked into; the second time
@@ -232,10 +229,10 @@ def _read(
         file = KnownFile.write(known, dirs.spool)
         pipeline = new_pipeline(options)
         _scan(pipeline, plan, dirs, file)
-        run_scan(pipeline)
+        pipeline.run().wait_until_finish()
         scanned = _collected(dirs)
-        looked_into = all_looked_into(scanned.saved)
-        verdict = past.hold_against(add_up_seen(scanned.saved, len(known)), looked_into)
+        reread = all_reread(scanned.saved)
+        verdict = past.compare(add_up_seen(scanned.saved, len(known)), reread)
         if verdict is not None:
             return verdict, scanned
     raise RuntimeError(_RESTLESS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pipelines.configuration.config import Plan
 from pipelines.run.manifest import table_metadata
 from pipelines.run.scan import Selection
-from pipelines.run.versions import shape_of
+from pipelines.run.versions import snapshot_versions
 from pipelines.snapshots.layout import Layout
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
 from schemas.table_specs import TABLES
@@ -19,11 +19,13 @@ from transforms.tables.build import RunInfo
 MAX_GROWTH = 4
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class RunState:
-    """A run under way.
+    """What a run knows before it has read the catalog.
 
-    earlier: the published snapshot; because: why everything is made anew, where it is.
+    earlier: the published snapshot, None where there is none.
+    rebuild_reasons: why the run cannot continue from it; empty where it can.
+    warnings: for whoever started the run; the holder of the output's lock adds to them.
     """
 
     plan: Plan
@@ -31,28 +33,28 @@ class RunState:
     info: RunInfo
     earlier: Snapshot | None
     selection: Selection
-    because: list[str]
+    rebuild_reasons: tuple[str, ...]
     warnings: list[str]
 
 
 def begin(
     plan: Plan, layout: Layout, started: dt.datetime, selection: Selection, warnings: list[str]
 ) -> RunState:
-    """Find out what there is to go on from; warnings are added to."""
+    """Find the snapshot that a run continues from, if it can; adds to `warnings`."""
     earlier = None
     try:
         earlier = read_published(plan.config.output)
     except UnusableSnapshotError as error:
-        warnings.append(f"{error}; everything is made anew")
+        warnings.append(f"{error}; everything is rebuilt")
     if earlier is not None and earlier.manifest.started > started:
         then = f"{earlier.manifest.started:%Y-%m-%dT%H:%M:%SZ}"
         warnings.append(
             f"this machine's clock says {started:%Y-%m-%dT%H:%M:%SZ}, the last run began at "
             f"{then}; set it"
         )
-    because = ["there is no snapshot to go on from"]
+    reasons = ["there is no snapshot to continue from"]
     if earlier is not None:
-        because = [] if selection.is_partial else why_anew(plan, earlier)
+        reasons = [] if selection.is_partial else find_rebuild_reasons(plan, earlier)
         if not _needs_other_buckets(plan, earlier):  # items stay in the buckets that they are in
             plan = replace(plan, buckets=earlier.manifest.buckets)
     return RunState(
@@ -61,22 +63,24 @@ def begin(
         RunInfo(layout.run_id, started, table_metadata(plan)),
         earlier,
         selection,
-        because,
+        tuple(reasons),
         warnings,
     )
 
 
-def why_anew(plan: Plan, earlier: Snapshot) -> list[str]:
-    """Why a run cannot go on from a snapshot and makes everything anew; empty when it can."""
+def find_rebuild_reasons(plan: Plan, earlier: Snapshot) -> list[str]:
+    """Return why a run cannot continue from a snapshot and rebuilds everything; empty when it
+    can.
+    """
     if plan.config.reuse.full:
         return ["--full was given"]
-    shape, before = shape_of(plan), earlier.manifest.shape
-    because = [f"{part} changed" for part in shape if before.get(part) != shape[part]]
+    versions, before = snapshot_versions(plan), earlier.manifest.shape
+    reasons = [f"{part} changed" for part in versions if before.get(part) != versions[part]]
     if _needs_other_buckets(plan, earlier):
-        because.append(f"{plan.buckets} buckets instead of {earlier.manifest.buckets}")
-    because += [f"table {name} is new" for name in TABLES if name not in earlier.tables]
-    because += [f"table {name} is gone" for name in sorted(earlier.tables - TABLES.keys())]
-    return because + outgrown(plan, earlier, {})
+        reasons.append(f"{plan.buckets} buckets instead of {earlier.manifest.buckets}")
+    reasons += [f"table {name} is new" for name in TABLES if name not in earlier.tables]
+    reasons += [f"table {name} is gone" for name in sorted(earlier.tables - TABLES.keys())]
+    return reasons + outgrown(plan, earlier, {})
 
 
 def _needs_other_buckets(plan: Plan, earlier: Snapshot) -> bool:
@@ -87,8 +91,8 @@ def _needs_other_buckets(plan: Plan, earlier: Snapshot) -> bool:
 
 
 def outgrown(plan: Plan, earlier: Snapshot, counts: Mapping[str, int]) -> list[str]:
-    """Why what is learnt of all items has to be learnt again: too many came, went or changed since
-    it was.
+    """Return why what is learnt of all items has to be learnt again: too many items were added,
+    removed or changed since the last full build. At most one reason.
     """
     moved = earlier.manifest.since_full + sum(
         counts.get(each, 0) for each in ("new", "changed", "deleted")
@@ -97,6 +101,6 @@ def outgrown(plan: Plan, earlier: Snapshot, counts: Mapping[str, int]) -> list[s
     if moved <= plan.config.reuse.refresh_share * items:
         return []
     return [
-        f"{moved:,} of {items:,} items came, went or changed since everything was made "
+        f"{moved:,} of {items:,} items were added, removed or changed since the last full build "
         "(--refresh-share)"
     ]

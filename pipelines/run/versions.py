@@ -21,7 +21,7 @@ VERSION = 3
 DESCRIPTION = "image_description"
 
 
-def shape_of(plan: Plan) -> dict[str, str]:
+def snapshot_versions(plan: Plan) -> dict[str, str]:
     """Part → digest or name; snapshots of equal shape differ by their input only."""
     config = plan.config
     ask = {name: value for name, value in _fields(config.ask).items() if name != "demonstrations"}

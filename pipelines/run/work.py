@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from transforms.incremental.previous_answers import CarryConfig
+from transforms.incremental.previous_answers import PreviousAnswersConfig
 from transforms.readers import SplitReport
 from transforms.runtime.parquet import DataFile
 from transforms.runtime.spool import SpoolRef
@@ -48,9 +48,23 @@ class Delta:
         return not self.numbers
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a run made.
+
+    delta: what was new, None where everything was rebuilt; rebuild_reasons: why it was.
+    stages, distributions: metrics by stage, empty where no pipeline ran.
+    """
+
+    delta: Delta | None
+    rebuild_reasons: tuple[str, ...] = ()
+    stages: dict[str, dict[str, int]] = field(default_factory=dict)
+    distributions: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
-class Carry:
+class PreviousAnswers:
     """What a language model said before, and the items tables that it is read from."""
 
-    config: CarryConfig
+    config: PreviousAnswersConfig
     files: Sequence[DataFile]

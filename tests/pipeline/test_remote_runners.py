@@ -10,7 +10,7 @@ from pathlib import Path
 import apache_beam as beam
 
 from pipelines.configuration.config import EnrichConfig, make_plan
-from pipelines.run.graph import build_graph
+from pipelines.run.graph import Build, build_graph
 from pipelines.run.manifest import chosen_encoders
 from pipelines.snapshots.layout import RunDirs
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
@@ -35,7 +35,8 @@ def test_the_graph_survives_the_portable_form(shop: Shop) -> None:
     plan = make_plan(config)
     pipeline = beam.Pipeline(runner="FnApiRunner")
     run = RunInfo("r", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), {})
-    build_graph(pipeline, plan, run, chosen_encoders(plan), RunDirs("snapshot", "spool", "reports"))
+    build = Build(plan, run, RunDirs("snapshot", "spool", "reports"))
+    build_graph(pipeline, build, chosen_encoders(plan))
     proto = pipeline.to_runner_api()
     assert beam.Pipeline.from_runner_api(proto, "FnApiRunner", pipeline.options) is not None
     names = {transform.unique_name for transform in proto.components.transforms.values()}

@@ -40,7 +40,7 @@ from transforms.describe.prompts import AskOptions, describe_job
 from transforms.describe.taxonomy import NearestByVector
 from transforms.models import build_chat_model, build_text_encoder
 from transforms.models.contract import ModelOptions
-from transforms.models.fake.dry_run import Rates, RehearsedChatModel
+from transforms.models.fake.dry_run import DryRunChatModel, Rates
 from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
@@ -60,7 +60,7 @@ class DescribeConfig:
 
     Places: pictures, answers, purse (a local file, or empty without a shared disk).
 
-    rehearsal: nothing is sent and no answer kept, what would be is counted, at these rates.
+    dry_run: nothing is sent and no answer kept, what would be is counted, at these rates.
     """
 
     template: Template
@@ -72,7 +72,7 @@ class DescribeConfig:
     pictures_dir: str
     answers_dir: str
     purse_file: str = ""
-    rehearsal: Rates | None = None
+    dry_run: Rates | None = None
 
 
 class MakeJobs(beam.DoFn):
@@ -133,7 +133,7 @@ class _Describe(beam.DoFn):
 
     def setup(self) -> None:
         self._meter = Meter(
-            "describe" if self._config.rehearsal is None else "rehearse", self._heartbeat_dir
+            "describe" if self._config.dry_run is None else "rehearse", self._heartbeat_dir
         )
 
     def start_bundle(self) -> None:
@@ -169,8 +169,8 @@ class _Describe(beam.DoFn):
             self._meter.watch({"limit": config.models.chat.max_inflight})
             self._meter.beat()
             model = build_chat_model(config.models)
-            if config.rehearsal is not None:
-                model = RehearsedChatModel(model, config.rehearsal, config.ask.image_px)
+            if config.dry_run is not None:
+                model = DryRunChatModel(model, config.dry_run, config.ask.image_px)
             model.load()
             nearest = NearestByVector(lambda: build_text_encoder(config.models))
             self._asker = RequestBroker(
@@ -186,7 +186,7 @@ class _Describe(beam.DoFn):
             first,
             last,
             AnswerCodec(config.run_id, asker.model.model),
-            read_only=config.rehearsal is not None,
+            read_only=config.dry_run is not None,
         )
         cache.load()
         teller = ModelSession(

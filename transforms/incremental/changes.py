@@ -33,7 +33,7 @@ class PreviousRecords:
     keep_deleted: rows of items that had left the catalog before stay until a record of theirs comes
     back.
     left: those that were to be looked into and are not, because not all of their item is as it was;
-    see `made_anew`.
+    see `compare_selected`.
     """
 
     records: pa.Table
@@ -52,7 +52,7 @@ class PreviousRecords:
             keys, return_inverse=True, return_counts=True
         )
 
-    def look_into(self, rows: Mask) -> None:
+    def reread(self, rows: Mask) -> None:
         """Have rows looked into, and with them all of the same key or item."""
         rows = self.again | rows
         rows |= np.isin(self._place, self._place[rows])
@@ -60,17 +60,17 @@ class PreviousRecords:
         rows |= _is_in(self.records["item_id"], ids)
         self.again = rows | np.isin(self._place, self._place[rows])
 
-    def look_into_items(self, item_ids: Collection[str]) -> None:
+    def reread_items(self, item_ids: Collection[str]) -> None:
         """Have all rows of these items looked into."""
-        self.look_into(_is_in(self.records["item_id"], pa.array(list(item_ids), pa.string())))
+        self.reread(_is_in(self.records["item_id"], pa.array(list(item_ids), pa.string())))
 
-    def look_into_parted(self) -> None:
+    def reread_divided_items(self) -> None:
         """Have items looked into that a replay made without their rows of image tables, which
         nothing keeps.
         """
         fates, ids = self.records["fate"], self.records["item_id"]
         left = ids.filter(pc.equal(fates, "item-quarantined")).combine_chunks().drop_null()
-        self.look_into(
+        self.reread(
             pc.equal(fates, "item").to_numpy(zero_copy_only=False).astype(np.bool_)
             & _is_in(ids, left)
         )
@@ -85,12 +85,12 @@ class PreviousRecords:
         # A record that comes back is looked into, whatever its bytes.
         return np.setdiff1d(np.arange(len(self._unique)), self._place[self.again | self._deleted])
 
-    def hold_against(self, seen: Counts, looked_into: pa.Table) -> ChangeSet | None:
+    def compare(self, seen: Counts, reread: pa.Table) -> ChangeSet | None:
         """What stays.
 
         None: more had to be looked into than was (see `again`); then the catalog is read once more.
 
-        seen: how often each key of `known` was met; looked_into: item_id and raw_key of the other
+        seen: how often each key of `known` was met; reread: item_id and raw_key of the other
         records.
         """
         times = np.zeros(len(self._unique), np.int64)
@@ -101,7 +101,7 @@ class PreviousRecords:
         if self.keep_deleted:
             # Rows of an image table alone bring no item back.
             back = (
-                looked_into.filter(pc.equal(looked_into["input"], "catalog"))["item_id"]
+                reread.filter(pc.equal(reread["input"], "catalog"))["item_id"]
                 .combine_chunks()
                 .drop_null()
             )
@@ -109,28 +109,28 @@ class PreviousRecords:
         dropped = (gone | miscounted) & ~stays
         moved = pa.concat_arrays(
             [
-                looked_into["item_id"].combine_chunks().drop_null(),
+                reread["item_id"].combine_chunks().drop_null(),
                 self.records["item_id"].filter(pa.array(dropped)).combine_chunks().drop_null(),
             ]
         )
         drawn_in = ~dropped & ~stays & _is_in(self.records["item_id"], moved)
         if drawn_in.any() or miscounted.any():
-            self.look_into(drawn_in | miscounted)
+            self.reread(drawn_in | miscounted)
             return None
-        return ChangeSet(self.records, dropped, looked_into, stays)
+        return ChangeSet(self.records, dropped, reread, stays)
 
     @property
     def wanted(self) -> Keys:
         """Sorted keys of what has to be looked into."""
         return np.unique(self._unique[self._place[self.again]])
 
-    def made_anew(self, looked_into: pa.Table) -> ChangeSet | None:
+    def compare_selected(self, reread: pa.Table) -> ChangeSet | None:
         """What stays if only some records were looked into, whatever else the catalog holds today.
 
         An item is made of all its records or of none. None: too much was looked into; then what is
         to be is read again.
         """
-        places = places_of(as_keys(looked_into["raw_key"].to_pylist()), self._unique)
+        places = places_of(as_keys(reread["raw_key"].to_pylist()), self._unique)
         times = np.bincount(places, minlength=len(self._unique))[self._place]
         is_whole = self.again & (times == self._count[self._place])
         # Rows of image tables that came with an item that was set aside are not kept anywhere, and
@@ -140,27 +140,25 @@ class PreviousRecords:
         )
         parted = self.records["item_id"].filter(pa.array(rest)).combine_chunks().drop_null()
         left = (self.again & rest) | _is_in(self.records["item_id"], parted)
-        left |= np.isin(self._place, places[_is_in(looked_into["item_id"], parted)])
+        left |= np.isin(self._place, places[_is_in(reread["item_id"], parted)])
         left &= self.again
         self.left |= left
         self.again &= ~left
         return (
-            None
-            if times[left].any()
-            else ChangeSet(self.records, self.again & (times > 0), looked_into)
+            None if times[left].any() else ChangeSet(self.records, self.again & (times > 0), reread)
         )
 
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """dropped: rows of `records` that are gone or made anew; looked_into: see `all_looked_into`.
+    """dropped: rows of `records` that are gone or made anew; reread: see `all_reread`.
 
     stays: rows of deleted items that are kept; None: none has to be told apart.
     """
 
     records: pa.Table
     dropped: Mask
-    looked_into: pa.Table
+    reread: pa.Table
     stays: Mask | None = None
 
     @property
@@ -186,7 +184,7 @@ class ChangeSet:
         was_item = pc.equal(self.records["fate"], "item").to_numpy(zero_copy_only=False)
         kept = self.records.filter(pa.array(was_item & ~self.dropped))
         before = self.records.filter(pa.array(was_item & self.dropped))
-        read = self.looked_into.filter(pc.equal(self.looked_into["input"], "catalog"))
+        read = self.reread.filter(pc.equal(self.reread["input"], "catalog"))
         had = _is_in(read["item_id"], before["item_id"].combine_chunks())
         # Of several records with one id, one that was not there before makes the item a changed
         # one.
@@ -210,7 +208,7 @@ class ChangeSet:
         before = self.records.filter(pa.array(was_item & self.dropped)).select(
             self.drops.column_names
         )
-        read = self.looked_into.filter(pc.equal(self.looked_into["input"], "catalog"))
+        read = self.reread.filter(pc.equal(self.reread["input"], "catalog"))
         found = _is_in(before["item_id"], read["item_id"].combine_chunks().drop_null())
         return before.filter(pa.array(~found))
 

@@ -26,7 +26,7 @@ from transforms.tables.write import BucketReport, add_rows, empty_tables
 _ENCODED = (b"encoder", b"dimension")
 
 
-def retire(
+def add_deleted_items(
     earlier: str,
     files: Mapping[int, Sequence[DataFile]],
     gone: pa.Table,

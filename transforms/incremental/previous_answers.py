@@ -1,8 +1,8 @@
-"""What a language model said in an earlier run, read back from its items tables and used again
-where it still holds.
+"""Answers of a language model in an earlier run, read back from its items tables and used again
+where they still hold.
 
-PCollection[DataFile] → PCollection[KV[bucket, Carried]]; (Carried, what is answered now) →
-ItemAnswer.
+PCollection[DataFile] → PCollection[KV[bucket, PreviousAnswer]]; (PreviousAnswer, what is answered
+now) → ItemAnswer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import apache_beam as beam
 
 from schemas.attributes import Attribute
-from schemas.elements import AttributeValue, Carried, Evidence, ItemAnswer, Value
+from schemas.elements import AttributeValue, Evidence, ItemAnswer, PreviousAnswer, Value
 from schemas.reasons import REASONS
 from schemas.tables import PROVENANCE_SUFFIX
 from schemas.template import Template
@@ -28,7 +28,7 @@ BATCH_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class CarryConfig:
+class PreviousAnswersConfig:
     """What is carried over from which snapshot.
 
     attributes, description: what would be asked now as it was asked then; stale: whether the rest
@@ -54,7 +54,9 @@ class CarryConfig:
         return is_same_question and (provenance["model"], provenance["prompt_hash"]) == self.said_by
 
 
-def read_carried(config: CarryConfig, file: DataFile) -> Iterator[Carried]:
+def read_previous_answers(
+    config: PreviousAnswersConfig, file: DataFile
+) -> Iterator[PreviousAnswer]:
     """What the items of a file carry over; nothing for items of which a model said nothing.
 
     Raises DamagedFileError.
@@ -75,11 +77,11 @@ def read_carried(config: CarryConfig, file: DataFile) -> Iterator[Carried]:
             current, stale = _answer(config, row, names, True), _answer(config, row, names, False)
             kept = stale if config.stale and (stale.values or stale.description) else None
             if current.values or current.description or kept is not None:
-                yield Carried(row["item_id"], row["fingerprint"], current, kept)
+                yield PreviousAnswer(row["item_id"], row["fingerprint"], current, kept)
 
 
 def _answer(
-    config: CarryConfig, row: Mapping[str, Any], names: list[str], current: bool
+    config: PreviousAnswersConfig, row: Mapping[str, Any], names: list[str], current: bool
 ) -> ItemAnswer:
     answer = ItemAnswer(row["item_id"], values=dict(_values(config, row, names, current)))
     told = row[_DESCRIPTION + PROVENANCE_SUFFIX]
@@ -104,7 +106,7 @@ def _answer(
 
 
 def _values(
-    config: CarryConfig, row: Mapping[str, Any], names: list[str], current: bool
+    config: PreviousAnswersConfig, row: Mapping[str, Any], names: list[str], current: bool
 ) -> Iterator[tuple[str, AttributeValue]]:
     for name in names:
         provenance, attribute = row[name + PROVENANCE_SUFFIX], config.template.by_name[name]
@@ -162,18 +164,18 @@ def value_from_arrow(attribute: Attribute, value: Any) -> Value | None:
 
 
 @dataclass(eq=False)
-class ReadCarried(beam.PTransform):
-    """PCollection[DataFile] of items tables → PCollection[KV[bucket, Carried]], by today's
+class ReadPreviousAnswers(beam.PTransform):
+    """PCollection[DataFile] of items tables → PCollection[KV[bucket, PreviousAnswer]], by today's
     buckets.
     """
 
-    config: CarryConfig
+    config: PreviousAnswersConfig
 
     def expand(self, files: beam.PCollection) -> beam.PCollection:
         config = self.config
         return files | beam.FlatMap(
             lambda file: (
                 (bucket_of(each.item_id, config.num_buckets), each)
-                for each in read_carried(config, file)
+                for each in read_previous_answers(config, file)
             )
-        ).with_output_types(tuple[int, Carried])
+        ).with_output_types(tuple[int, PreviousAnswer])

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from schemas.elements import (
     MODEL_ANSWER,
-    Carried,
     Flag,
     Item,
     ItemAnswer,
+    PreviousAnswer,
     RawRecord,
     Reject,
 )
@@ -37,7 +37,7 @@ def unusable_answer(answer: ItemAnswer) -> Reject | None:
     return Reject(raw, answer.reason, "describe", answer.message, answer.item_id)
 
 
-def merge_answers(carried: Carried | None, fresh: ItemAnswer | None) -> ItemAnswer | None:
+def merge_answers(carried: PreviousAnswer | None, fresh: ItemAnswer | None) -> ItemAnswer | None:
     """What is said of an item: anew, else before and still current, else before of another kind.
 
     fresh: None as long as it was not asked for; what is stale counts for nothing then, or it never

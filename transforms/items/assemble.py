@@ -15,7 +15,6 @@ import numpy as np
 
 from schemas.elements import (
     Bucket,
-    Carried,
     Example,
     Finding,
     Flag,
@@ -24,6 +23,7 @@ from schemas.elements import (
     ImageRow,
     Item,
     ItemAnswer,
+    PreviousAnswer,
     Record,
     Reject,
 )
@@ -34,7 +34,7 @@ from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import SpoolRef, read_spool
 
 INPUTS = ("records", "images", "image_rows", "rejects")
-ANSWERS, EXAMPLES, FINDINGS, CARRIED = "answers", "examples", "findings", "carried"
+ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = "answers", "examples", "findings", "carried"
 
 
 def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
@@ -98,7 +98,7 @@ def assemble_bucket(
     answers: Iterable[ItemAnswer] | None = None,
     examples: Iterable[Example] = (),
     findings: Iterable[Finding] = (),
-    carried: Iterable[Carried] = (),
+    carried: Iterable[PreviousAnswer] = (),
 ) -> Bucket:
     """The bucket's items sorted by id; duplicates and rows without an item join the rejects.
 
@@ -181,7 +181,7 @@ class _Assemble(beam.DoFn):
                 read_spool(refs[ANSWERS], ItemAnswer) if ANSWERS in refs else None,
                 read_spool(refs.get(EXAMPLES, ()), Example),
                 read_spool(refs.get(FINDINGS, ()), Finding),
-                read_spool(refs.get(CARRIED, ()), Carried),
+                read_spool(refs.get(PREVIOUS_ANSWERS, ()), PreviousAnswer),
             )
         self._meter.add("items", len(bucket.items))
         self._meter.beat()

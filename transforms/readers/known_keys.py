@@ -23,7 +23,7 @@ from transforms.runtime import storage
 
 KEY = np.dtype(f"V{KEY_BYTES}")
 
-LOOKED_INTO = pa.schema(
+REREAD = pa.schema(
     [
         pa.field("item_id", pa.string()),
         pa.field("raw_key", pa.binary(KEY_BYTES)),
@@ -62,7 +62,7 @@ class KeyFilter:
 
     def __post_init__(self) -> None:
         self._seen: list[Counts] = []
-        self._looked_into: list[tuple[str | None, bytes, str]] = []
+        self._reread: list[tuple[str | None, bytes, str]] = []
 
     def choose(self, batch: Sequence[Unread]) -> list[Unread]:
         """The records that are not known."""
@@ -78,7 +78,7 @@ class KeyFilter:
 
     def note(self, item_id: str | None, raw: RawRecord) -> None:
         """Keep that a record was looked into, and whose it is."""
-        self._looked_into.append((item_id, raw.key, raw.kind))
+        self._reread.append((item_id, raw.key, raw.kind))
 
     def save(self) -> str:
         """Write what was seen and looked into; gives the path of both files without their
@@ -88,13 +88,11 @@ class KeyFilter:
         places, counts = np.unique(seen, return_counts=True)
         path = storage.join(self.seen_dir, uuid.uuid4().hex)
         _save(f"{path}.npy", np.stack([places, counts]))
-        columns = zip(*self._looked_into, strict=True) if self._looked_into else ([], [], [])
+        columns = zip(*self._reread, strict=True) if self._reread else ([], [], [])
         arrays = [
-            pa.array(column, field.type) for column, field in zip(columns, LOOKED_INTO, strict=True)
+            pa.array(column, field.type) for column, field in zip(columns, REREAD, strict=True)
         ]
-        storage.write_bytes(
-            f"{path}.arrow", _as_ipc(pa.Table.from_arrays(arrays, schema=LOOKED_INTO))
-        )
+        storage.write_bytes(f"{path}.arrow", _as_ipc(pa.Table.from_arrays(arrays, schema=REREAD)))
         return path
 
 
@@ -134,13 +132,13 @@ def add_up_seen(saved: Iterable[str], known: int) -> Counts:
     return total
 
 
-def all_looked_into(saved: Iterable[str]) -> pa.Table:
+def all_reread(saved: Iterable[str]) -> pa.Table:
     """item_id, raw_key and input of the records that were looked into, in no order."""
     tables = [
         pa.ipc.open_file(pa.BufferReader(storage.read_bytes(f"{path}.arrow"))).read_all()
         for path in saved
     ]
-    return pa.concat_tables([LOOKED_INTO.empty_table(), *tables])
+    return pa.concat_tables([REREAD.empty_table(), *tables])
 
 
 def _save_keys(path: str, keys: Keys) -> None:

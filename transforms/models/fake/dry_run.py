@@ -36,7 +36,7 @@ class Rates:
     completion_tokens: float | None = None
 
 
-class RehearsedChatModel:
+class DryRunChatModel:
     """The identity of `model`, with answers in which every list has a value, so that every level of
     it is asked for.
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from schemas.elements import KEY_BYTES, RawRecord, Reject
 from transforms.incremental.changes import ChangeSet, PreviousRecords, damaged
-from transforms.readers.known_keys import LOOKED_INTO, as_keys, places_of
+from transforms.readers.known_keys import REREAD, as_keys, places_of
 from transforms.tables.build import RunInfo, quarantine_table
 from transforms.tables.merge import joined
 
@@ -51,11 +51,11 @@ def past_of(
     return PreviousRecords(pa.table(columns), keep_deleted)
 
 
-def looked_into(records: Sequence[Rec]) -> pa.Table:
+def reread(records: Sequence[Rec]) -> pa.Table:
     rows = [
         {"item_id": record[0], "raw_key": key(record), "input": "catalog"} for record in records
     ]
-    return pa.Table.from_pylist(rows, LOOKED_INTO)
+    return pa.Table.from_pylist(rows, REREAD)
 
 
 def mask(flags: Sequence[bool]) -> Any:
@@ -67,7 +67,7 @@ def scan(past: PreviousRecords, today: Sequence[Rec]) -> tuple[ChangeSet | None,
     places = places_of(as_keys(map(key, today)), past.known)
     read = [record for record, place in zip(today, places, strict=True) if place < 0]
     seen = np.bincount(places[places >= 0], minlength=len(past.known)).astype(np.int64)
-    return past.hold_against(seen, looked_into(read)), read
+    return past.compare(seen, reread(read)), read
 
 
 def records_of(catalog: Sequence[Rec], item_id: str | None) -> Counter[Rec]:
@@ -82,7 +82,7 @@ def test_an_item_stays_whole_or_is_made_of_all_its_records(
     item is in both.
     """
     past = past_of(old)
-    past.look_into(mask([n in retried for n in range(len(old))]))
+    past.reread(mask([n in retried for n in range(len(old))]))
     wanted = [record for record, again in zip(old, past.again, strict=True) if again]
     verdict, read = scan(past, today)
     if verdict is None:
@@ -108,7 +108,7 @@ def test_the_counts_of_items_add_up(old: list[Rec], today: list[Rec], retried: s
     before without them.
     """
     past = past_of(old)
-    past.look_into(mask([n in retried for n in range(len(old))]))
+    past.reread(mask([n in retried for n in range(len(old))]))
     verdict, _ = scan(past, today)
     verdict = verdict or scan(past, today)[0]
     assert verdict is not None
@@ -164,12 +164,12 @@ def test_a_part_is_made_anew_whole_or_not_at_all(
     others stay whole, and are told.
     """
     past = past_of(old)
-    past.look_into_items(chosen)
+    past.reread_items(chosen)
     told, verdict, read = past.again.copy(), None, list[Rec]()
     for _ in range(2):
         wanted = {each.tobytes() for each in past.wanted}
         read = [record for record in today if key(record) in wanted]
-        verdict = past.made_anew(looked_into(read))
+        verdict = past.compare_selected(reread(read))
         if verdict is not None:
             break
     assert verdict is not None
@@ -188,11 +188,11 @@ def test_a_part_is_made_anew_whole_or_not_at_all(
 def test_an_id_that_is_taken_is_left() -> None:
     """A record without an id that gets the id of an item which stays is not made anew."""
     past = past_of([("a", 0), (None, 0), (None, 1)])
-    past.look_into(mask([False, True, True]))
+    past.reread(mask([False, True, True]))
     rows = [{"item_id": "a", "raw_key": key((None, 0)), "input": "catalog"}]
     rows.append({"item_id": "new", "raw_key": key((None, 1)), "input": "catalog"})
-    assert past.made_anew(pa.Table.from_pylist(rows, LOOKED_INTO)) is None
-    verdict = past.made_anew(pa.Table.from_pylist(rows[1:], LOOKED_INTO))
+    assert past.compare_selected(pa.Table.from_pylist(rows, REREAD)) is None
+    verdict = past.compare_selected(pa.Table.from_pylist(rows[1:], REREAD))
     assert verdict is not None
     assert verdict.dropped.tolist() == [False, False, True]
     assert past.left.tolist() == [False, True, False]
@@ -204,7 +204,7 @@ def test_an_item_that_came_back_without_its_rows_is_looked_into() -> None:
     """
     fates = ["item", "item-quarantined", "item", "quarantine", "item-quarantined"]
     past = past_of([("a", 0), ("a", 1), ("b", 0), ("c", 0), ("c", 1)], fates)
-    past.look_into_parted()
+    past.reread_divided_items()
     assert past.again.tolist() == [True, True, False, False, False]
 
 
@@ -213,9 +213,9 @@ def test_rows_that_went_with_an_item_are_not_missed() -> None:
     anew without them.
     """
     past = past_of([("a", 0), ("a", 1)], ["quarantine", "item-quarantined"])
-    past.look_into(mask([True, False]))
+    past.reread(mask([True, False]))
     assert past.again.all()
-    verdict = past.made_anew(looked_into([("a", 0)]))
+    verdict = past.compare_selected(reread([("a", 0)]))
     assert verdict is not None
     assert verdict.dropped.tolist() == [True, False]
     assert not past.left.any()
@@ -223,11 +223,11 @@ def test_rows_that_went_with_an_item_are_not_missed() -> None:
 
 @given(catalogs, st.sets(st.integers(0, 9)))
 def test_what_hangs_together_is_looked_into_together(old: list[Rec], chosen: set[int]) -> None:
-    """look_into takes in all rows of the same bytes or the same item as a closure that is worked
+    """reread takes in all rows of the same bytes or the same item as a closure that is worked
     out slowly.
     """
     past = past_of(old)
-    past.look_into(mask([n in chosen for n in range(len(old))]))
+    past.reread(mask([n in chosen for n in range(len(old))]))
     expected = {record for n, record in enumerate(old) if n in chosen}
     while (
         more := {r for r in old for e in expected if r == e or (r[0] is not None and r[0] == e[0])}

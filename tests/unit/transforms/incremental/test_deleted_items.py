@@ -19,7 +19,7 @@ from tests.written_tables import (
     write,
 )
 from transforms.embed.text_vectors import earlier_vectors
-from transforms.incremental.deleted_items import fitted, retire
+from transforms.incremental.deleted_items import add_deleted_items, fitted
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import read_parquet, write_parquet
 from transforms.tables.build import Encoders, TableContext, items_table
@@ -43,7 +43,7 @@ def retired(folder: Path, encoders: Encoders = ENCODERS) -> list[BucketReport]:
     now = write(folder / "now", [item(n) for n in (2, 3)])
     files = {report.bucket: report.files for report in before}
     context = TableContext(str(folder / "now"), SHOP, encoders, LATER)
-    return retire(str(folder / "before"), files, gone(0, 1), context, now, BUCKETS)
+    return add_deleted_items(str(folder / "before"), files, gone(0, 1), context, now, BUCKETS)
 
 
 def rows(folder: Path, reports: list[BucketReport], table: str) -> list[dict[str, object]]:

@@ -13,10 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.attributes import Attribute
-from schemas.elements import AttributeValue, Carried, Evidence, Item, ItemAnswer, RawRecord, Record
+from schemas.elements import (
+    AttributeValue,
+    Evidence,
+    Item,
+    ItemAnswer,
+    PreviousAnswer,
+    RawRecord,
+    Record,
+)
 from schemas.loading import parse_template
 from tests.support import TEMPLATE
-from transforms.incremental.previous_answers import CarryConfig, read_carried, value_from_arrow
+from transforms.incremental.previous_answers import (
+    PreviousAnswersConfig,
+    read_previous_answers,
+    value_from_arrow,
+)
 from transforms.items.answers import merge_answers
 from transforms.items.identity import item_fingerprint
 from transforms.runtime.parquet import DamagedFileError, write_parquet
@@ -103,7 +115,7 @@ def item(**values: AttributeValue) -> Item:
     return Item(record, values=whole, image_description=spoken.description, answer=spoken)
 
 
-def carried(tmp_path: Path, made: Item, **config: Any) -> list[Carried]:
+def carried(tmp_path: Path, made: Item, **config: Any) -> list[PreviousAnswer]:
     file = write_parquet(str(tmp_path), "items", 0, items_table(SHOP, [made], RUN))
     chosen = {
         "attributes": frozenset({"color", "weight"}),
@@ -111,7 +123,11 @@ def carried(tmp_path: Path, made: Item, **config: Any) -> list[Carried]:
         "stale": False,
         "num_buckets": 4,
     }
-    return list(read_carried(CarryConfig(str(tmp_path), SHOP, **{**chosen, **config}), file))
+    return list(
+        read_previous_answers(
+            PreviousAnswersConfig(str(tmp_path), SHOP, **{**chosen, **config}), file
+        )
+    )
 
 
 def test_what_was_said_comes_back(tmp_path: Path) -> None:
@@ -178,8 +194,8 @@ def test_values_that_the_list_lost_are_not_kept(tmp_path: Path) -> None:
     assert found.stale is not None
     narrow = parse_template(TEMPLATE.replace("{value: Blue, synonyms: [navy]}, ", ""), "test")
     file = write_parquet(str(tmp_path), "items", 0, items_table(SHOP, [made], RUN))
-    config = CarryConfig(str(tmp_path), narrow, frozenset(), True, True, 4)
-    assert [each.stale for each in read_carried(config, file)] == [None]
+    config = PreviousAnswersConfig(str(tmp_path), narrow, frozenset(), True, True, 4)
+    assert [each.stale for each in read_previous_answers(config, file)] == [None]
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
@@ -187,8 +203,8 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     file = write_parquet(str(tmp_path), "items", 0, items_table(SHOP, [item()], RUN))
     with pytest.raises(DamagedFileError):
         list(
-            read_carried(
-                CarryConfig(str(tmp_path), SHOP, frozenset(), True, False, 4),
+            read_previous_answers(
+                PreviousAnswersConfig(str(tmp_path), SHOP, frozenset(), True, False, 4),
                 replace(file, digest="0"),
             )
         )
@@ -207,7 +223,7 @@ def test_fresh_goes_before_current_before_stale() -> None:
     """Per attribute: what was said today, else what still holds, else what another model said;
     unknowns come last.
     """
-    past = Carried(
+    past = PreviousAnswer(
         "a",
         "f",
         answer(color=said("Red"), weight=said(1.0), size=said("S")),
@@ -232,12 +248,12 @@ def test_a_new_description_goes_before_old_ones() -> None:
     """The description, its alt text and its provenance come together from one answer."""
     old = replace(answer("old"), description="Old.", fingerprint="o")
     new = replace(answer("newer"), description="New.", fingerprint="n")
-    merged = merge_answers(Carried("a", "f", answer("tiny", ""), old), new)
+    merged = merge_answers(PreviousAnswer("a", "f", answer("tiny", ""), old), new)
     assert merged == new
     failed = ItemAnswer(
         "a", method="mllm:newer", model="newer", prompt_hash="p", reason="budget", message="spent"
     )
-    kept = merge_answers(Carried("a", "f", answer("tiny", ""), old), failed)
+    kept = merge_answers(PreviousAnswer("a", "f", answer("tiny", ""), old), failed)
     assert kept == replace(old, reason="budget", message="spent"), (
         "and it is told that the new one was not asked"
     )
@@ -245,5 +261,7 @@ def test_a_new_description_goes_before_old_ones() -> None:
 
 def test_stale_answers_are_no_answers_before_asking() -> None:
     """As long as a new model was not asked, what an old one said does not keep it from being asked."""
-    past = Carried("a", "f", answer("tiny", "", weight=said(1.0)), answer("old", color=said("Red")))
+    past = PreviousAnswer(
+        "a", "f", answer("tiny", "", weight=said(1.0)), answer("old", color=said("Red"))
+    )
     assert merge_answers(past, None) == past.current

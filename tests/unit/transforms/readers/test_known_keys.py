@@ -17,7 +17,7 @@ from transforms.readers import Unread
 from transforms.readers.known_keys import (
     KnownFile,
     add_up_seen,
-    all_looked_into,
+    all_reread,
     as_keys,
     places_of,
 )
@@ -103,12 +103,12 @@ def test_what_was_looked_into_comes_back(tmp_path: Path) -> None:
         sieve = file.sieve()
         sieve.note(item_id, raw)
         saved.append(sieve.save())
-    found = all_looked_into([*saved, file.sieve().save()]).to_pylist()
+    found = all_reread([*saved, file.sieve().save()]).to_pylist()
     assert found == [
         {"item_id": "a", "raw_key": raws[0].key, "input": "catalog"},
         {"item_id": None, "raw_key": raws[1].key, "input": "image-table"},
     ]
-    assert all_looked_into([]).num_rows == 0
+    assert all_reread([]).num_rows == 0
 
 
 raw_parts = st.tuples(

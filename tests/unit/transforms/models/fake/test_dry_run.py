@@ -18,7 +18,7 @@ from transforms.models import build_chat_model
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import ModelOptions
-from transforms.models.fake.dry_run import Rates, RehearsedChatModel
+from transforms.models.fake.dry_run import DryRunChatModel, Rates
 from transforms.models.tokens import estimate_tokens
 
 IMAGE_PX, USUAL = 672, Rates()
@@ -46,9 +46,7 @@ REQUEST = ChatRequest(
 
 
 def answer(rates: Rates = USUAL) -> ChatAnswer:
-    [(index, said)] = RehearsedChatModel(build_chat_model(OPENAI), rates, IMAGE_PX).answer(
-        [REQUEST]
-    )
+    [(index, said)] = DryRunChatModel(build_chat_model(OPENAI), rates, IMAGE_PX).answer([REQUEST])
     assert index == 0
     assert isinstance(said, ChatAnswer)
     return said
@@ -57,7 +55,7 @@ def answer(rates: Rates = USUAL) -> ChatAnswer:
 def test_it_has_the_models_identity() -> None:
     """Requests have the address that they will have, so that kept answers are found."""
     real = build_chat_model(OPENAI)
-    assert REQUEST.fingerprint(RehearsedChatModel(real, Rates(), IMAGE_PX)) == REQUEST.fingerprint(
+    assert REQUEST.fingerprint(DryRunChatModel(real, Rates(), IMAGE_PX)) == REQUEST.fingerprint(
         real
     )
 
@@ -92,6 +90,6 @@ def test_without_rates_tokens_are_below_the_most_that_a_budget_reckons_with() ->
 def test_the_fake_backend_answers_for_itself() -> None:
     """Of the fake backend, which costs nothing, answers and tokens are its own."""
     fake = build_chat_model(ModelOptions(describe_backend="fake"))
-    [(_, rehearsed)] = RehearsedChatModel(fake, Rates(prompt_share=9), IMAGE_PX).answer([REQUEST])
+    [(_, rehearsed)] = DryRunChatModel(fake, Rates(prompt_share=9), IMAGE_PX).answer([REQUEST])
     [(_, real)] = build_chat_model(ModelOptions(describe_backend="fake")).answer([REQUEST])
     assert rehearsed == real
