@@ -29,7 +29,7 @@ from transforms.probes.learn import EarlierProbe
 from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
 from transforms.runtime import storage
-from transforms.runtime.parquet import read_parquet
+from transforms.runtime.parquet import DataFile, read_parquet
 from transforms.runtime.reports import read_json
 from transforms.runtime.spool import SpoolRef
 from transforms.tables.build import RunInfo, TableContext
@@ -147,9 +147,9 @@ def earlier_rows(plan: Plan, earlier: Snapshot) -> EarlierRows | None:
     """The snapshot's rows, if items lie in the buckets that they will lie in."""
     if earlier.manifest.buckets != plan.buckets:
         return None
-    files = {
-        report.bucket: {file.table: file for file in report.files} for report in earlier.reports
-    }
+    files: dict[int, dict[str, DataFile]] = {}
+    for report in earlier.reports:
+        files[report.bucket] = {file.table: file for file in report.files}
     encoder = "text encoder"
     same_encoder = earlier.manifest.shape.get(encoder) == snapshot_versions(plan)[encoder]
     return EarlierRows(earlier.path, files, same_encoder)

@@ -188,9 +188,8 @@ def _pictures(
     if is_asked:
         return stages.get("locate", {}).get("pictures", 0)
     if delta is not None:
-        return len(
-            {ref.path for ref in read_spool([ref for _, ref in delta.refs["image_refs"]], ImageRef)}
-        )
+        spooled = [spool_ref for _, spool_ref in delta.refs["image_refs"]]
+        return len({image.path for image in read_spool(spooled, ImageRef)})
     return int(read_json(f"{dirs.reports}/{PICTURES}.json"))
 
 

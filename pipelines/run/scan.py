@@ -31,7 +31,7 @@ from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_rere
 from transforms.readers.read import ReadCatalog, ReadOutputs, ReplayQuarantine
 from transforms.runtime.parquet import read_parquet
 from transforms.runtime.reports import CollectReports, read_json, read_reports, write_json
-from transforms.runtime.spool import Spool, read_spool
+from transforms.runtime.spool import Spool, SpoolRef, read_spool
 from transforms.tables.merge import Base, write_drops
 
 SPOOLED = ("records", "image_rows", "image_refs", "rejects")
@@ -272,12 +272,11 @@ def _keep(listed: Sequence[Any], path: str) -> None:
 
 
 def _collected(dirs: RunDirs) -> _Scanned:
-    refs = {
-        name: [
-            (bucket, (path, index))
-            for bucket, (path, index) in read_json(f"{dirs.reports}/scan-{name}.json")
-        ]
-        for name in SPOOLED
-    }
+    refs = {name: _read_refs(f"{dirs.reports}/scan-{name}.json") for name in SPOOLED}
     splits = tuple(read_reports(f"{dirs.reports}/splits.json", SplitReport))
     return _Scanned(splits, refs, tuple(read_json(_seen_file(dirs))))
+
+
+def _read_refs(path: str) -> list[tuple[int, SpoolRef]]:
+    # JSON has no tuples, and references are compared with those that Beam carries.
+    return [(bucket, (file, index)) for bucket, (file, index) in read_json(path)]

@@ -314,7 +314,9 @@ class FindOutliers(beam.PTransform):
 
     template: Template
 
-    def expand(self, twice: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
+    def expand(
+        self, twice: tuple[beam.PCollection[Bucket], beam.PCollection[Bucket]]
+    ) -> beam.PCollection[tuple[int, Finding]]:
         template, (buckets, again) = self.template, twice
         samples = [
             buckets

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
-from typing import Any
 
 import apache_beam as beam
 
@@ -381,7 +380,9 @@ class _Digests(beam.DoFn):
 class _Find(beam.DoFn):
     """Reads a part twice: who holds what, then what is to be said of it."""
 
-    def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[Any]:
+    def process(
+        self, spooled: tuple[int, Iterable[SpoolRef]]
+    ) -> Iterator[tuple[int, Finding] | beam.pvalue.TaggedOutput]:
         refs = list(spooled[1])
         groups = group_digests(read_spool(refs, ItemDigest))
         yield from find_shared(read_spool(refs, ItemDigest), groups)
@@ -403,7 +404,7 @@ class FindSharedContent(beam.PTransform):
     parts: int
     spool_dir: str
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[tuple[int, Finding]]:
         found = (
             buckets
             | "Digest" >> beam.ParDo(_Digests(self.template, self.parts))

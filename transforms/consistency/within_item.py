@@ -270,8 +270,8 @@ class ContradictionOutputs(NamedTuple):
     findings: KV[item bucket, Finding]; trusted: one frozenset of (reason, field).
     """
 
-    findings: beam.PCollection
-    trusted: beam.PCollection
+    findings: beam.PCollection[tuple[int, Finding]]
+    trusted: beam.PCollection[frozenset[tuple[str, str]]]
 
 
 @dataclass(eq=False)
@@ -286,7 +286,7 @@ class FindContradictions(beam.PTransform):
     template: Template
     trusted: frozenset[tuple[str, str]] | None = None
 
-    def expand(self, buckets: beam.PCollection) -> ContradictionOutputs:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> ContradictionOutputs:
         compared = buckets | "Compare" >> beam.ParDo(_Compare(self.template)).with_outputs(
             _TALLIES, main="findings"
         )

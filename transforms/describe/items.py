@@ -88,7 +88,9 @@ class MakeJobs(beam.DoFn):
     def setup(self) -> None:
         self._meter = Meter("question", self._heartbeat_dir)
 
-    def process(self, bucket: Bucket, pool_refs: Sequence[SpoolRef] = ()) -> Iterator[Any]:
+    def process(
+        self, bucket: Bucket, pool_refs: Sequence[SpoolRef] = ()
+    ) -> Iterator[tuple[int, DescribeJob] | beam.pvalue.TaggedOutput]:
         config = self._config
         self._pool = self._load(pool_refs)
         for item in bucket.items:
@@ -139,7 +141,9 @@ class _Describe(beam.DoFn):
     def start_bundle(self) -> None:
         self._under_way = deque()
 
-    def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[Any]:
+    def process(
+        self, spooled: tuple[int, Iterable[SpoolRef]]
+    ) -> Iterator[tuple[int, ItemAnswer] | beam.pvalue.TaggedOutput]:
         part, refs = spooled
         asker = self._load()
         jobs = list(read_spool(refs, DescribeJob))
@@ -235,8 +239,8 @@ def _in_thread(call: Callable[[], _Part]) -> Future[_Part]:
 class DescribeOutputs(NamedTuple):
     """What DescribeItems gives."""
 
-    answers: beam.PCollection
-    usage: beam.PCollection
+    answers: beam.PCollection[tuple[int, ItemAnswer]]
+    usage: beam.PCollection[Usage]
 
 
 @dataclass(eq=False)
@@ -252,7 +256,7 @@ class DescribeItems(beam.PTransform):
     heartbeat_dir: str = ""
     pool: beam.pvalue.AsList | None = None
 
-    def expand(self, buckets: beam.PCollection) -> DescribeOutputs:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> DescribeOutputs:
         asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(
             _USAGE, main="answers"
         )

@@ -141,5 +141,5 @@ class EmbedText(beam.PTransform):
     heartbeat_dir: str = ""
     earlier: EarlierRows | None = None
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
         return buckets | beam.ParDo(_Embed(self)).with_output_types(Bucket)

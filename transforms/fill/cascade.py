@@ -241,8 +241,8 @@ class FillAttributes(beam.PTransform):
     """
 
     cascade: Cascade
-    reports: beam.PCollection | None = None
+    reports: beam.PCollection[ProbeReport] | None = None
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
         sides = () if self.reports is None else (beam.pvalue.AsList(self.reports),)
         return buckets | beam.ParDo(_Fill(self.cascade), *sides).with_output_types(Bucket)

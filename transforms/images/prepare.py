@@ -370,7 +370,9 @@ class PrepareImages(beam.PTransform):
     preparation: Preparation | None = None
     features_dir: str = ""
 
-    def expand(self, references: beam.PCollection) -> beam.PCollection:
+    def expand(
+        self, references: beam.PCollection[tuple[int, SpoolRef]]
+    ) -> beam.PCollection[KeyedResult]:
         locating = beam.ParDo(_Locate(self.root, self.limits, self.num_buckets, self.heartbeat_dir))
         located = (
             references

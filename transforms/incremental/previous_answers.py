@@ -171,7 +171,9 @@ class ReadPreviousAnswers(beam.PTransform):
 
     config: PreviousAnswersConfig
 
-    def expand(self, files: beam.PCollection) -> beam.PCollection:
+    def expand(
+        self, files: beam.PCollection[DataFile]
+    ) -> beam.PCollection[tuple[int, PreviousAnswer]]:
         config = self.config
         return files | beam.FlatMap(
             lambda file: (

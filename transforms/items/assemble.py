@@ -201,7 +201,9 @@ class AssembleBuckets(beam.PTransform):
     numbers: Sequence[int]
     heartbeat_dir: str = ""
 
-    def expand(self, spooled: dict[str, beam.PCollection]) -> beam.PCollection:
+    def expand(
+        self, spooled: dict[str, beam.PCollection[tuple[int, SpoolRef]]]
+    ) -> beam.PCollection[Bucket]:
         pipeline = spooled["records"].pipeline
         numbers = pipeline | "BucketNumbers" >> beam.Create(
             [(number, None) for number in self.numbers]

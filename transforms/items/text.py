@@ -57,7 +57,7 @@ class ComposeText(beam.PTransform):
 
     template: Template
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
         template = self.template
         return buckets | beam.Map(
             each_item, "text", lambda item: compose_item(template, item)

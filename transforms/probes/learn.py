@@ -309,8 +309,8 @@ class LearnOutputs(NamedTuple):
     pool: KV[0, SpoolRef] of the chosen examples; reports: ProbeReport an attribute.
     """
 
-    reports: beam.PCollection
-    pool: beam.PCollection
+    reports: beam.PCollection[ProbeReport]
+    pool: beam.PCollection[tuple[int, SpoolRef]]
 
 
 @dataclass(eq=False)
@@ -321,7 +321,7 @@ class MakeExamples(beam.PTransform):
     heartbeat_dir: str = ""
     embed: bool = True
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[tuple[int, Example]]:
         making = beam.ParDo(_MakeExamples(self.config, self.heartbeat_dir, embed=self.embed))
         return buckets | making.with_output_types(tuple[int, Example])
 
@@ -336,7 +336,7 @@ class LearnProbes(beam.PTransform):
     spool_dir: str
     heartbeat_dir: str = ""
 
-    def expand(self, examples: beam.PCollection) -> LearnOutputs:
+    def expand(self, examples: beam.PCollection[tuple[str, SpoolRef]]) -> LearnOutputs:
         config = self.config
         labels = examples | "Count" >> beam.ParDo(_Count(config.template))
         counts = beam.pvalue.AsSingleton(labels | "Merge" >> beam.CombineGlobally(merge_counts))

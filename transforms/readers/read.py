@@ -42,12 +42,12 @@ _IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN = (
 class ReadOutputs(NamedTuple):
     """What ReadCatalog gives. seen: a path a split, of what it holds of the known records."""
 
-    records: beam.PCollection
-    image_rows: beam.PCollection
-    image_refs: beam.PCollection
-    rejects: beam.PCollection
-    reports: beam.PCollection
-    seen: beam.PCollection
+    records: beam.PCollection[tuple[int, Record]]
+    image_rows: beam.PCollection[tuple[int, ImageRow]]
+    image_refs: beam.PCollection[tuple[int, ImageRef]]
+    rejects: beam.PCollection[tuple[int, Reject]]
+    reports: beam.PCollection[SplitReport]
+    seen: beam.PCollection[str]
 
 
 def normalise_parsed(
@@ -103,7 +103,7 @@ class _ReadSplit(_Reader):
         super().__init__(transform)
         self._limits = transform.limits
 
-    def process(self, split: InputSplit) -> Iterator[Any]:
+    def process(self, split: InputSplit) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
         sieve = None if self._known is None else self._known.sieve()
         with self._meter.timed():
             for element in read_split(split, self._limits, None if sieve is None else sieve.choose):
@@ -132,7 +132,7 @@ class _ReplayFile(_Reader):
         super().__init__(transform)
         self._snapshot, self._wanted = transform.snapshot, transform.known
 
-    def process(self, file: DataFile) -> Iterator[Any]:
+    def process(self, file: DataFile) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
         sieve = self._wanted.sieve()
         for row in read_parquet(self._snapshot, file).to_pylist():
             if row["input"] == MODEL_ANSWER or not sieve.wants(row["raw_key"]):

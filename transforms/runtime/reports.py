@@ -45,5 +45,5 @@ class CollectReports(beam.PTransform):
 
     path: str
 
-    def expand(self, reports: beam.PCollection) -> beam.PCollection:
+    def expand(self, reports: beam.PCollection[Any]) -> beam.PCollection[None]:
         return reports | beam.combiners.ToList() | beam.Map(_write_sorted, self.path)

@@ -13,7 +13,7 @@ import io
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
@@ -76,7 +76,7 @@ class _SpoolBundle(beam.DoFn):
         if self._size_bytes >= FLUSH_BYTES:
             yield from self._flush()
 
-    def finish_bundle(self) -> Iterator[Any]:
+    def finish_bundle(self) -> Iterator[WindowedValue]:
         for ref in self._flush():
             yield WindowedValue(ref, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
@@ -94,7 +94,9 @@ class Spool(beam.PTransform):
 
     directory: str
 
-    def expand(self, keyed: beam.PCollection) -> beam.PCollection:
+    def expand(
+        self, keyed: beam.PCollection[tuple[int, Spooled]]
+    ) -> beam.PCollection[tuple[int, SpoolRef]]:
         spool = beam.ParDo(_SpoolBundle(self.directory)).with_output_types(
             tuple[int, tuple[str, int]]
         )

@@ -245,5 +245,5 @@ class WriteTables(beam.PTransform):
     base: Base | None = None
     earlier: EarlierRows | None = None
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[BucketReport]:
         return buckets | beam.ParDo(_Write(self)).with_output_types(BucketReport)

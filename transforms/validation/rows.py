@@ -94,7 +94,7 @@ class ValidateItems(beam.PTransform):
     template: Template
     checks: Sequence[Check] = CHECKS
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
         template, checks = self.template, self.checks
         return buckets | beam.Map(
             each_item, "validate", lambda item: check_item(template, item, checks)
