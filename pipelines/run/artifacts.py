@@ -1,4 +1,4 @@
-"""What is written beside the tables for people and monitors.
+"""Artifacts beside the tables: pages for people, metrics for monitors.
 
 It never costs a snapshot: what fails is a warning.
 """

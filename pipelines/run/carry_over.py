@@ -98,7 +98,7 @@ def take_over_pool(earlier: Snapshot, snapshot: str) -> list[SpoolRef]:
 
 
 def earlier_probes(earlier: Snapshot) -> dict[str, EarlierProbe]:
-    """The snapshot's probes by attribute, for training to see whether they still fit."""
+    """Return the snapshot's probes by attribute, for training to see whether they still fit."""
     placed = [
         replace(report, path=f"{earlier.path}/{report.path}") for report in earlier.manifest.probes
     ]
@@ -115,8 +115,8 @@ def reused_answers(
     ask_again: Collection[str] | None = None,
     whole: bool = False,
 ) -> PreviousAnswers | None:
-    """What a language model said of the items of these buckets (None: of all) that still holds;
-    None if nothing can.
+    """Return the answers of a language model on items of these buckets (None: of all) that still
+    hold; None if nothing can.
 
     ask_again: attributes whose answers are not taken over; whole: all is, however it would be asked
     today.
@@ -144,7 +144,7 @@ def reused_answers(
 
 
 def earlier_rows(plan: Plan, earlier: Snapshot) -> EarlierRows | None:
-    """The snapshot's rows, if items lie in the buckets that they will lie in."""
+    """Return the snapshot's rows, if items lie in the buckets that they will lie in."""
     if earlier.manifest.buckets != plan.buckets:
         return None
     files: dict[int, dict[str, DataFile]] = {}
@@ -166,7 +166,7 @@ def keep_deleted(
     """Take over items whose records have left the catalog into the buckets that were written; their
     reports then.
 
-    delta: None where everything was made anew; items of another template's snapshot are not taken
+    delta: None where everything was rebuilt; items of another template's snapshot are not taken
     over.
     """
     gone = _gone_since(plan, earlier, reports, dirs) if delta is None else delta.gone
@@ -205,7 +205,7 @@ def _gone_since(
 
 
 def checked_before(earlier: Snapshot, template: Template) -> Checked:
-    """What the gate found of the snapshot, by its manifest.
+    """Return what the gate found in the snapshot, by its manifest.
 
     Raises KeyError where it was checked otherwise.
     """
@@ -230,7 +230,7 @@ def checked_before(earlier: Snapshot, template: Template) -> Checked:
 
 
 def compared_of(earlier: Snapshot) -> Compared:
-    """What a snapshot is compared by.
+    """Return what a snapshot is compared by.
 
     Raises KeyError where it does not say, as those of earlier versions.
     """

@@ -137,9 +137,7 @@ def _number(report: BucketReport) -> int:
 def _check_what_changed(
     plan: Plan, earlier: Snapshot, delta: Delta, dirs: RunDirs, buckets: list[BucketReport]
 ) -> Checked:
-    """The gate's checks over the buckets that were written; of the others it is known how they
-    went.
-    """
+    """Check the buckets that were written; of the others it is known how they went."""
     if set(delta.base.files) == set(delta.numbers):  # none was damaged
         try:
             before = checked_before(earlier, plan.template)

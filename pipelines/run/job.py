@@ -1,6 +1,4 @@
-"""A run from beginning to end: what is new is found, made, joined with what stays, gated, and
-published.
-"""
+"""A run from beginning to end: find what is new, make it, join it with the rest, gate, publish."""
 
 from __future__ import annotations
 
@@ -75,7 +73,7 @@ def run(
 ) -> Outcome:
     """Run a plan to its end: written, gated and, if the gate lets it through, published.
 
-    selection: what is made anew besides what changed. Raises whatever broke the run off; what was
+    selection: what is rebuilt besides what changed. Raises whatever broke the run off; what was
     half written is removed and the previous snapshot stays.
     """
     chosen, started = selection or Selection(), dt.datetime.now(dt.UTC).replace(microsecond=0)

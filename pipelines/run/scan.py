@@ -1,8 +1,8 @@
-"""What a run that goes on from a snapshot has to make: which records are read, which rows stay.
+"""The scan of an incremental run: which records have to be read, and which rows stay.
 
 The catalog is read once, in a pipeline of its own: records that the snapshot knows are counted and
-not looked into. The rest is normalised and spooled, and everything that hangs together with it, for
-the main pipeline to go on with.
+not parsed. The others are normalised and spooled for the main pipeline, with all records of the
+items that they belong to.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _RESTLESS = "the catalog changes while it is being read; run again when it is wr
 
 @dataclass(frozen=True)
 class Selection:
-    """Which records are made anew though nothing says that they changed.
+    """Which records are rebuilt though nothing says that they changed.
 
     item_ids: of a backfill; reasons: of a replay, the records in quarantine for them. Without both:
     whatever changed; with one of them nothing else is touched.
@@ -72,24 +72,26 @@ def find_delta(
 ) -> Delta:
     """Read the catalog as far as the snapshot does not know it."""
     damaged = earlier.damaged_buckets()
-    past = PreviousRecords(earlier.records(damaged), plan.config.reuse.keep_deleted)
-    notes = [f"{fault}; the records of its bucket are made anew" for fault in damaged.values()]
+    previous = PreviousRecords(earlier.records(damaged), plan.config.reuse.keep_deleted)
+    notes = [f"{fault}; the records of its bucket are rebuilt" for fault in damaged.values()]
     if selection.item_ids is not None:
-        past.reread_items(selection.item_ids)
+        previous.reread_items(selection.item_ids)
     elif selection.reasons is not None:
-        past.reread(np.isin(_keys(past.records), quarantined_keys(earlier, selection.reasons)))
+        previous.reread(
+            np.isin(_keys(previous.records), quarantined_keys(earlier, selection.reasons))
+        )
     else:
-        past.reread(past.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
-        past.reread_items(changed_pictures(plan, earlier, damaged))
-        past.reread_divided_items()
+        previous.reread(previous.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
+        previous.reread_items(changed_pictures(plan, earlier, damaged))
+        previous.reread_divided_items()
     if selection.is_partial:
-        verdict, scanned = _read_part(plan, past, earlier, dirs, options, selection)
-        notes += _left(past, selection)
+        changes, scanned = _read_part(plan, previous, earlier, dirs, options, selection)
+        notes += _left(previous, selection)
     else:
-        verdict, scanned = _read(plan, past, dirs, options)
+        changes, scanned = _read(plan, previous, dirs, options)
     drops = f"{dirs.spool}/drops.arrow"
-    write_drops(drops, verdict.drops)
-    touched = {*pc.unique(verdict.drops["bucket"]).to_pylist(), *damaged}
+    write_drops(drops, changes.drops)
+    touched = {*pc.unique(changes.drops["bucket"]).to_pylist(), *damaged}
     touched |= {
         bucket for name in ("records", "image_rows", "rejects") for bucket, _ in scanned.refs[name]
     }
@@ -113,9 +115,9 @@ def find_delta(
         base,
         numbers,
         untouched,
-        verdict.counts(),
+        changes.counts(),
         trusted,
-        verdict.gone,
+        changes.gone,
         tuple(notes),
     )
 
@@ -134,18 +136,18 @@ def _keys(records: pa.Table) -> Keys:
     return as_keys(records["raw_key"].to_pylist())
 
 
-def _left(past: PreviousRecords, selection: Selection) -> list[str]:
-    left = int(past.left.sum())
-    told = (
+def _left(previous: PreviousRecords, selection: Selection) -> list[str]:
+    left = int(previous.left.sum())
+    reason = (
         "the catalog no longer holds them, or others of their items, as they were; the next run "
         "takes up what changed"
     )
     if selection.reasons is not None:
-        told = (
+        reason = (
             "they belong to items that are not in quarantine; only a whole run (--full) reads "
             "these too"
         )
-    return [f"{left:,} records were not made anew: {told}"] if left else []
+    return [f"{left:,} records were not rebuilt: {reason}"] if left else []
 
 
 def changed_pictures(plan: Plan, earlier: Snapshot, without: Mapping[int, str]) -> set[str]:
@@ -171,17 +173,17 @@ class _Scanned:
 
 def _read_part(
     plan: Plan,
-    past: PreviousRecords,
+    previous: PreviousRecords,
     earlier: Snapshot,
     dirs: RunDirs,
     options: PipelineOptions,
     selection: Selection,
 ) -> tuple[ChangeSet, _Scanned]:
-    """Read what has to be looked into, and nothing else: from the catalog, or from where the
+    """Read what has to be read again, and nothing else: from the catalog, or from where the
     quarantine keeps it.
     """
     for _ in range(_MAX_SCANS):
-        known = KnownFile.write(past.known, dirs.spool, past.wanted)
+        known = KnownFile.write(previous.known, dirs.spool, previous.wanted)
         pipeline = new_pipeline(options)
         if selection.reasons is None:
             _scan(pipeline, plan, dirs, known)
@@ -194,9 +196,9 @@ def _read_part(
         # A run would count them, and the gate refuse; here nothing else of the catalog is read.
         if unreadable:
             raise OSError("; ".join(unreadable))
-        verdict = past.compare_selected(all_reread(scanned.saved))
-        if verdict is not None:
-            return verdict, scanned
+        changes = previous.compare_selected(all_reread(scanned.saved))
+        if changes is not None:
+            return changes, scanned
     raise RuntimeError(_RESTLESS)
 
 
@@ -217,24 +219,22 @@ def _replay(
 
 def _read(
     plan: Plan,
-    past: PreviousRecords,
+    previous: PreviousRecords,
     dirs: RunDirs,
     options: PipelineOptions,
 ) -> tuple[ChangeSet, _Scanned]:
-    """Read until nothing hangs together any more with what was not looked into; the second time
-    suffices.
-    """
+    """Read until no unread record shares an item with one that was read; twice is mostly enough."""
     for _ in range(_MAX_SCANS):
-        known = past.known
+        known = previous.known
         file = KnownFile.write(known, dirs.spool)
         pipeline = new_pipeline(options)
         _scan(pipeline, plan, dirs, file)
         pipeline.run().wait_until_finish()
         scanned = _collected(dirs)
         reread = all_reread(scanned.saved)
-        verdict = past.compare(add_up_seen(scanned.saved, len(known)), reread)
-        if verdict is not None:
-            return verdict, scanned
+        changes = previous.compare(add_up_seen(scanned.saved, len(known)), reread)
+        if changes is not None:
+            return changes, scanned
     raise RuntimeError(_RESTLESS)
 
 

@@ -15,7 +15,7 @@ from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_p
 from schemas.table_specs import TABLES
 from transforms.tables.build import RunInfo
 
-# A catalog that has grown by more is divided anew.
+# A catalog that has grown by more is divided into buckets again.
 MAX_GROWTH = 4
 
 

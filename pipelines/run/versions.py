@@ -1,5 +1,7 @@
-"""What shapes a snapshot besides its input, in parts with names: if a part differs, what rests on
-it is made anew.
+"""What decides on a snapshot besides its input, in parts with names.
+
+If a part differs from the last snapshot's, what rests on it is rebuilt. Most parts are digests that
+are only compared, so a change of how they are made rebuilds every catalog once.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from transforms.models import (
     build_text_encoder,
 )
 
-# Raise it when the same input gives other tables: snapshots of earlier versions are then made anew.
+# Raise it when the same input gives other tables: snapshots of earlier versions are then rebuilt.
 VERSION = 3
 DESCRIPTION = "image_description"
 
@@ -42,7 +44,7 @@ def snapshot_versions(plan: Plan) -> dict[str, str]:
 
 
 def asked_of(plan: Plan) -> dict[str, str]:
-    """What a language model's answer depends on: attribute, or DESCRIPTION → digest.
+    """Return what a language model's answer depends on: attribute, or DESCRIPTION → digest.
 
     Empty where none is asked.
     """
@@ -67,7 +69,9 @@ def _asked_by(plan: Plan) -> list[Any]:
 
 
 def _entry(attribute: Attribute) -> dict[str, Any]:
-    """What of an attribute's entry reaches a language model, or decides on its answer."""
+    """Return the part of an attribute's entry that reaches a language model or decides on its
+    answer.
+    """
     return attribute.model_dump(
         mode="json",
         by_alias=True,

@@ -13,7 +13,7 @@ from transforms.runtime.parquet import DataFile
 from transforms.runtime.spool import SpoolRef
 from transforms.tables.merge import Base
 
-# Whom demonstrations are chosen from: kept in the snapshot, for runs that go on from it.
+# Whom demonstrations are chosen from: kept in the snapshot, for runs that continue from it.
 POOL = "pool"
 
 Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
@@ -21,7 +21,7 @@ Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
 
 @dataclass(frozen=True)
 class Delta:
-    """The work of a run that goes on from a snapshot.
+    """The work of a run that continues from a snapshot.
 
     refs: spooled elements by name; splits: what was read of the
     catalog; base: what stays.
@@ -64,7 +64,7 @@ class Made:
 
 @dataclass(frozen=True)
 class PreviousAnswers:
-    """What a language model said before, and the items tables that it is read from."""
+    """Answers of a language model in earlier runs, and the items tables that they are read from."""
 
     config: PreviousAnswersConfig
     files: Sequence[DataFile]

@@ -185,7 +185,7 @@ def test_records_that_changed_are_left_to_the_next_run(shop: Shop) -> None:
     shop.file("in.jsonl", [*made, {"sku": "s9", "name": "New"}])
     run = call(shop, "backfill", "--where", "item_id < 's3'")
     assert run.code == 0, run.out + run.err
-    assert "1 records were not made anew" in run.err
+    assert "1 records were not rebuilt" in run.err
     assert touched(before, by_id(run)) == {"s0", "s2"}
     assert closes(run)
     after = shop.run(shop.folder / "in.jsonl", options=ON)
@@ -580,7 +580,7 @@ def test_a_replayed_record_does_not_take_the_place_of_an_item(shop: Shop) -> Non
     )
     run = call(shop, "replay", "--reason", "missing-id")
     assert run.code == 0, run.out + run.err
-    assert "1 records were not made anew" in run.err
+    assert "1 records were not rebuilt" in run.err
     assert {i: row["title"] for i, row in by_id(run).items()} == {
         **{f"s{n}": f"Thing {n}" for n in range(4)},
         "s8": "Found",

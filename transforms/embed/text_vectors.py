@@ -61,7 +61,7 @@ def embed_items(
     count_items: Callable[[int], None] | None = None,
     known: Mapping[str, Vector] = MappingProxyType({}),
 ) -> list[Item]:
-    """The items with their text vectors, in order.
+    """Return the items with their text vectors, in order.
 
     known: vectors of texts that need not be encoded.
     count_items: told after each batch of texts how many more items have their vector, or need none.

@@ -78,8 +78,8 @@ class DecodedPicture:
 def decode(
     data: bytes, digest: str, limits: ImageLimits, max_side_px: int = 736
 ) -> DecodedPicture | PictureProblem:
-    """The picture in `data` with no side longer than `max_side_px`, or why there is none; never an
-    exception.
+    """Return the picture in `data` with no side longer than `max_side_px`, or why there is none;
+    never an exception.
 
     digest: SHA-256 of `data`, hexadecimal.
     """
@@ -200,7 +200,9 @@ def _load(image: Image.Image, file_bytes: int) -> None:
 
 
 def _strips_end(image: TiffImagePlugin.TiffImageFile) -> int:
-    """The offset in bytes at which the last strip or tile ends, as the file's directory has it."""
+    """Return the offset in bytes at which the last strip or tile ends, as the file's directory has
+    it.
+    """
     ends = [0]
     for offsets, counts in (
         (TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.STRIPBYTECOUNTS),
@@ -225,7 +227,7 @@ def _orientation(image: Image.Image) -> int | None:
 
 
 def _to_eight_bit(image: Image.Image) -> Image.Image:
-    """The same pixels in mode L, RGB or RGBA."""
+    """Convert to mode L, RGB or RGBA, with the same pixels."""
     if image.mode.startswith("I;16"):
         pixels = np.asarray(image)
         gray = (pixels >> 8).astype(np.uint8)

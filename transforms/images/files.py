@@ -47,7 +47,7 @@ _FAULT_BY_ERRNO = {
     errno.ENOENT: _MISSING,
     errno.ENOTDIR: (
         "image-missing",
-        "leads through something that is no directory; mend the reference",
+        "leads through something that is not a directory; fix the reference",
     ),
     errno.ELOOP: ("image-missing", "follows symbolic links in a circle; point the link at a file"),
     errno.ENAMETOOLONG: (
@@ -95,7 +95,8 @@ class PictureProblem:
 
 
 def locate(root: str, reference: str, limits: ImageLimits) -> str | PictureProblem:
-    """The SHA-256 of the picture file's bytes, 64 hexadecimal digits, or why it cannot be read.
+    """Return the SHA-256 of the picture file's bytes, 64 hexadecimal digits, or why it cannot be
+    read.
 
     root: a local directory or a URL of a file system that Beam knows (gs://, s3://).
     reference: a path relative to `root`.
@@ -105,8 +106,8 @@ def locate(root: str, reference: str, limits: ImageLimits) -> str | PictureProbl
 
 
 def version_of(root: str, reference: str) -> str:
-    """What tells, without reading it, whether a picture file has changed: its size and its time of
-    modification.
+    """Return what tells, without reading it, whether an image file has changed: its size and its
+    time of modification.
 
     Empty where there is no such file, or it may not be looked at. Equal versions: the file was not
     written in between, as far as its file system says.
@@ -144,8 +145,8 @@ def _version(size_bytes: int, modified: float) -> str:
 
 
 def read_picture(root: str, reference: str, limits: ImageLimits) -> bytes | PictureProblem:
-    """The picture file's bytes, at most `limits.max_bytes`, or why it cannot be read; arguments as
-    in `locate`.
+    """Return the picture file's bytes, at most `limits.max_bytes`, or why it cannot be read;
+    arguments as in `locate`.
     """
     content = bytearray()
     return _read(root, reference, limits, content.extend) or bytes(content)
@@ -173,7 +174,7 @@ def _read(
 
 
 def _path_problem(reference: str) -> PictureProblem | None:
-    """What the reference's text alone shows to be wrong."""
+    """Return what the reference's text alone shows to be wrong."""
     if not reference.strip():
         return _problem(
             "image-path-invalid", reference, "is empty; give a path relative to --images-root"
@@ -236,7 +237,9 @@ def _read_local(
 
 
 def _open_below(real_root: Path, real_path: Path) -> int:
-    """A descriptor of the file, reached without following any symbolic link below `real_root`."""
+    """Return a descriptor of the file, reached without following any symbolic link below
+    `real_root`.
+    """
     *directories, name = real_path.relative_to(real_root).parts or (".",)
     directory = os.open(real_root, _DIRECTORY_FLAGS)
     try:

@@ -55,20 +55,20 @@ _EXIF_MARK, _VOID_MARK = b"Exif\0\0", b"Void\0\0"
 
 
 def read_format(data: bytes) -> str | None:
-    """The format among READ_FORMATS that the first bytes claim, or None."""
+    """Return the format among READ_FORMATS that the first bytes claim, or None."""
     return next((name for name, magic in _READ_MAGIC.items() if magic.match(data)), None)
 
 
 def unread_format(data: bytes) -> str | None:
-    """The name of a picture format that is not read here, or None when the first bytes belong to
-    none.
+    """Return the name of a picture format that is not read here, or None when the first bytes
+    belong to none.
     """
     start = data[:_SNIFFED_BYTES]
     return next((name for name, magic in _UNREAD_MAGIC.items() if magic.match(start)), None)
 
 
 def without_further_exif(data: bytes) -> bytes:
-    """A JPEG file with the mark of every EXIF segment but the first made void; other data as it is.
+    """Blank the mark of every EXIF segment but the first in a JPEG file; other data stays as it is.
 
     Pillow joins them, and copies the joined bytes for each tag that names them: 2 MB can become
     gigabytes.

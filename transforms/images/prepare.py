@@ -72,7 +72,7 @@ def locate_references(
         version = version_of(root, path)
         found = locate(root, path, limits)
         if isinstance(found, PictureProblem):
-            # Permissions and connections are mended without a new version: such a file is tried
+            # Permissions and connections are repaired without a new version: such a file is tried
             # again.
             known = "" if found.reason == "image-unreadable" else version
             yield (
@@ -86,7 +86,9 @@ def locate_references(
 def load_picture(
     root: str, copies: Sequence[LocatedImage], limits: ImageLimits
 ) -> DecodedPicture | PictureProblem:
-    """The decoded picture from the first of its copies that can still be read as it was located."""
+    """Return the decoded picture from the first of its copies that can still be read as it was
+    located.
+    """
     problem = PictureProblem("image-missing", "no copy of the picture is left")
     for copy in copies:
         data = read_picture(root, copy.path, limits)
@@ -102,7 +104,7 @@ def load_picture(
 
 
 def checked_encoding(answer: ImageEncoding | Failure, dimension: int) -> ImageEncoding | Failure:
-    """The encoding if its vector is sound, else a Failure."""
+    """Return the encoding if its vector is sound, else a Failure."""
     if isinstance(answer, Failure):
         return answer
     vector = checked_vector(answer.vector, dimension, "backend-failed")
@@ -174,7 +176,7 @@ def packed_style(style: Vector | None) -> bytes:
 
 def features_made_by(encoder: ImageEncoder, tagger: Tagger, limits: ImageLimits) -> str:
     """Digest of everything but the picture that features depend on, hexadecimal."""
-    told = [
+    parameters = [
         _FEATURES,
         encoder.model,
         tagger.model,
@@ -183,7 +185,7 @@ def features_made_by(encoder: ImageEncoder, tagger: Tagger, limits: ImageLimits)
         tagger.parameters,
         asdict(limits),
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
 
 
 def spread(

@@ -1,11 +1,10 @@
-"""What of an earlier snapshot still holds, once its records were held against the catalog of today.
+"""What of an earlier snapshot still holds, once its records were compared with today's catalog.
 
-Pure, columnar.
+Pure and columnar: a table of RECORDS with buckets, how often its keys were seen, and the records
+that were re-read → the rows that are dropped.
 
-Records (a table of RECORDS with buckets), what was seen of their keys, what was looked into → which
-rows are dropped.
-Rows hang together by item id: duplicates, and rows of image tables. If one of them changes, all are
-looked into again.
+Rows of one item id (duplicates, rows of image tables) belong together: if one of them changes, all
+are read again.
 """
 
 from __future__ import annotations
@@ -26,13 +25,12 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass
 class PreviousRecords:
-    """The records of an earlier snapshot, and which of them have to be looked into whether they
-    changed or not.
+    """The records of an earlier snapshot, and which of them are read again, changed or not.
 
     records: columns of RECORDS, and `bucket`; again: bool (rows,).
     keep_deleted: rows of items that had left the catalog before stay until a record of theirs comes
     back.
-    left: those that were to be looked into and are not, because not all of their item is as it was;
+    left: those that were to be read again and are not, because their item is no longer as it was;
     see `compare_selected`.
     """
 
@@ -53,7 +51,7 @@ class PreviousRecords:
         )
 
     def reread(self, rows: Mask) -> None:
-        """Have rows looked into, and with them all of the same key or item."""
+        """Have rows read again, and with them all of the same key or item."""
         rows = self.again | rows
         rows |= np.isin(self._place, self._place[rows])
         ids = self.records["item_id"].filter(pa.array(rows)).combine_chunks().drop_null()
@@ -61,12 +59,12 @@ class PreviousRecords:
         self.again = rows | np.isin(self._place, self._place[rows])
 
     def reread_items(self, item_ids: Collection[str]) -> None:
-        """Have all rows of these items looked into."""
+        """Have all rows of these items read again."""
         self.reread(_is_in(self.records["item_id"], pa.array(list(item_ids), pa.string())))
 
     def reread_divided_items(self) -> None:
-        """Have items looked into that a replay made without their rows of image tables, which
-        nothing keeps.
+        """Have items read again that a replay made without their rows of image tables: nothing
+        keeps those.
         """
         fates, ids = self.records["fate"], self.records["item_id"]
         left = ids.filter(pc.equal(fates, "item-quarantined")).combine_chunks().drop_null()
@@ -77,18 +75,18 @@ class PreviousRecords:
 
     @property
     def known(self) -> Keys:
-        """Sorted keys of what need not be looked into."""
+        """Sorted keys of what need not be read again."""
         return self._unique[self._known_places]
 
     @property
     def _known_places(self) -> Counts:
-        # A record that comes back is looked into, whatever its bytes.
+        # A record that comes back is read, whatever its bytes.
         return np.setdiff1d(np.arange(len(self._unique)), self._place[self.again | self._deleted])
 
     def compare(self, seen: Counts, reread: pa.Table) -> ChangeSet | None:
-        """What stays.
+        """Decide what stays of the snapshot once the catalog was read.
 
-        None: more had to be looked into than was (see `again`); then the catalog is read once more.
+        None: more had to be read than was (see `again`); then the catalog is read once more.
 
         seen: how often each key of `known` was met; reread: item_id and raw_key of the other
         records.
@@ -113,28 +111,28 @@ class PreviousRecords:
                 self.records["item_id"].filter(pa.array(dropped)).combine_chunks().drop_null(),
             ]
         )
-        drawn_in = ~dropped & ~stays & _is_in(self.records["item_id"], moved)
-        if drawn_in.any() or miscounted.any():
-            self.reread(drawn_in | miscounted)
+        affected = ~dropped & ~stays & _is_in(self.records["item_id"], moved)
+        if affected.any() or miscounted.any():
+            self.reread(affected | miscounted)
             return None
         return ChangeSet(self.records, dropped, reread, stays)
 
     @property
     def wanted(self) -> Keys:
-        """Sorted keys of what has to be looked into."""
+        """Sorted keys of what has to be read again."""
         return np.unique(self._unique[self._place[self.again]])
 
     def compare_selected(self, reread: pa.Table) -> ChangeSet | None:
-        """What stays if only some records were looked into, whatever else the catalog holds today.
+        """Decide what stays if only some records were re-read, whatever else the catalog holds
+        today.
 
-        An item is made of all its records or of none. None: too much was looked into; then what is
+        An item is made of all its records or of none. None: too much was read; then what is
         to be is read again.
         """
         places = places_of(as_keys(reread["raw_key"].to_pylist()), self._unique)
         times = np.bincount(places, minlength=len(self._unique))[self._place]
         is_whole = self.again & (times == self._count[self._place])
-        # Rows of image tables that came with an item that was set aside are not kept anywhere, and
-        # not missed.
+        # Rows of image tables that came with a quarantined item are kept nowhere, and not missed.
         rest = ~is_whole & ~pc.equal(self.records["fate"], "item-quarantined").to_numpy(
             zero_copy_only=False
         )
@@ -151,7 +149,7 @@ class PreviousRecords:
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """dropped: rows of `records` that are gone or made anew; reread: see `all_reread`.
+    """dropped: rows of `records` that are gone or rebuilt; reread: see `all_reread`.
 
     stays: rows of deleted items that are kept; None: none has to be told apart.
     """
@@ -178,7 +176,7 @@ class ChangeSet:
         return drops.set_column(1, "item_id", ids)
 
     def counts(self) -> dict[str, int]:
-        """Items that are new, changed, made again though their record did not change, unchanged,
+        """Count items that are new, changed, rebuilt though their record did not change, unchanged,
         and deleted.
         """
         was_item = pc.equal(self.records["fate"], "item").to_numpy(zero_copy_only=False)

@@ -68,8 +68,8 @@ def add_deleted_items(
 def _rows_of(
     snapshot: str, files: Sequence[DataFile], ids: pa.Array
 ) -> Iterator[tuple[str, pa.Table]]:
-    """What a bucket's tables hold of items; of their records only the one that the item was made
-    of.
+    """Read what a bucket's tables hold of items; of their records only the one that the item was
+    made of.
     """
     for file in files:
         # A snapshot of another version may have tables that are no longer written.

@@ -29,7 +29,7 @@ BATCH_ROWS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class PreviousAnswersConfig:
-    """What is carried over from which snapshot.
+    """Which answers are used again, and from which snapshot.
 
     attributes, description: what would be asked now as it was asked then; stale: whether the rest
     is kept as well, until something better is known. said_by: model and prompt hash whose answers
@@ -45,7 +45,7 @@ class PreviousAnswersConfig:
     said_by: tuple[str, str] | None = None
 
     def still_holds(self, is_same_question: bool, provenance: Mapping[str, Any] | None) -> bool:
-        """Whether an answer is what would be said now.
+        """Tell whether an answer is what a model would say now.
 
         Stale ones stand among new ones until a budget reaches them.
         """
@@ -57,7 +57,7 @@ class PreviousAnswersConfig:
 def read_previous_answers(
     config: PreviousAnswersConfig, file: DataFile
 ) -> Iterator[PreviousAnswer]:
-    """What the items of a file carry over; nothing for items of which a model said nothing.
+    """Read the previous answers of a file's items; none for items that a model said nothing of.
 
     Raises DamagedFileError.
     """
@@ -84,10 +84,10 @@ def _answer(
     config: PreviousAnswersConfig, row: Mapping[str, Any], names: list[str], current: bool
 ) -> ItemAnswer:
     answer = ItemAnswer(row["item_id"], values=dict(_values(config, row, names, current)))
-    told = row[_DESCRIPTION + PROVENANCE_SUFFIX]
+    provenance = row[_DESCRIPTION + PROVENANCE_SUFFIX]
     if (
-        config.still_holds(config.description, told) != current
-        or not _is_said(told)
+        config.still_holds(config.description, provenance) != current
+        or not _is_said(provenance)
         or not row[_DESCRIPTION]
     ):
         return answer
@@ -95,12 +95,12 @@ def _answer(
         answer,
         description=row[_DESCRIPTION],
         alt_text=row["image_alt_text"] or "",
-        method=told["method"],
-        model=told["model"],
-        prompt_hash=told["prompt_hash"],
-        fingerprint=told["fingerprint"] or "",
-        described=(told["evidence"]["image"],)
-        if told["evidence"] and told["evidence"]["image"]
+        method=provenance["method"],
+        model=provenance["model"],
+        prompt_hash=provenance["prompt_hash"],
+        fingerprint=provenance["fingerprint"] or "",
+        described=(provenance["evidence"]["image"],)
+        if provenance["evidence"] and provenance["evidence"]["image"]
         else (),
     )
 
@@ -157,7 +157,7 @@ def _with_provenance(value: Value | None, row: Mapping[str, Any]) -> AttributeVa
 
 
 def value_from_arrow(attribute: Attribute, value: Any) -> Value | None:
-    """A value as elements hold it, from its Arrow column; the inverse of
+    """Return a value as elements hold it, from its Arrow column; the inverse of
     transforms.tables.build.arrow_value.
     """
     return None if value is None else operations_of(attribute).from_arrow(value)

@@ -16,8 +16,8 @@ from schemas.elements import (
 
 
 def attach_answer(item: Item, answer: ItemAnswer | None) -> Item:
-    """The item with a language model's description of its pictures instead of the tags, and a flag
-    if it failed.
+    """Give an item a language model's description of its images instead of the tags, and a flag if
+    it failed.
     """
     described = replace(
         item, answer=answer, image_description=answer.description or None if answer else None
@@ -30,36 +30,39 @@ def attach_answer(item: Item, answer: ItemAnswer | None) -> Item:
 
 
 def unusable_answer(answer: ItemAnswer) -> Reject | None:
-    """What a model said in vain, for the quarantine table; the item itself is no part of it."""
+    """Return an answer that could not be used, for the quarantine table; the item is not part of
+    it.
+    """
     if not answer.raw or answer.reason is None:
         return None
     raw = RawRecord(answer.raw.encode("utf-8", "replace"), "answer", "", 0, kind=MODEL_ANSWER)
     return Reject(raw, answer.reason, "describe", answer.message, answer.item_id)
 
 
-def merge_answers(carried: PreviousAnswer | None, fresh: ItemAnswer | None) -> ItemAnswer | None:
-    """What is said of an item: anew, else before and still current, else before of another kind.
+def merge_answers(previous: PreviousAnswer | None, fresh: ItemAnswer | None) -> ItemAnswer | None:
+    """Choose between answers on an item: a new one, else a previous one that still holds, else a
+    stale one.
 
     fresh: None as long as it was not asked for; what is stale counts for nothing then, or it never
     would be.
     """
-    if carried is None:
+    if previous is None:
         return fresh
     if fresh is None:
-        return carried.current
-    told = fresh if fresh.description else carried.current
+        return previous.current
+    described_by = fresh if fresh.description else previous.current
     merged = replace(
         fresh,
-        values=carried.current.values | fresh.values,
-        description=told.description,
-        alt_text=told.alt_text,
-        method=told.method or fresh.method,
-        model=told.model or fresh.model,
-        prompt_hash=told.prompt_hash or fresh.prompt_hash,
-        fingerprint=told.fingerprint,
-        described=told.described,
+        values=previous.current.values | fresh.values,
+        description=described_by.description,
+        alt_text=described_by.alt_text,
+        method=described_by.method or fresh.method,
+        model=described_by.model or fresh.model,
+        prompt_hash=described_by.prompt_hash or fresh.prompt_hash,
+        fingerprint=described_by.fingerprint,
+        described=described_by.described,
     )
-    return merged if carried.stale is None else _over_stale(carried.stale, merged)
+    return merged if previous.stale is None else _over_stale(previous.stale, merged)
 
 
 def _over_stale(stale: ItemAnswer, answer: ItemAnswer) -> ItemAnswer:

@@ -1,4 +1,4 @@
-"""Records, their pictures and what was set aside come together, one bucket at a time.
+"""Records, their images and rejects come together, one bucket at a time.
 
 PCollection[KV[bucket, {records, images, image_rows, rejects: SpoolRefs}]] → PCollection[Bucket].
 Every record that was read ends in the bucket exactly once: as an item, or among the rejects.
@@ -34,11 +34,16 @@ from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import SpoolRef, read_spool
 
 INPUTS = ("records", "images", "image_rows", "rejects")
-ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = "answers", "examples", "findings", "carried"
+ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = (
+    "answers",
+    "examples",
+    "findings",
+    "previous_answers",
+)
 
 
 def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
-    """Unit mean of the pictures' unit vectors, each distinct picture once; None without any."""
+    """Return the unit mean of the unit vectors of distinct images; None without any."""
     by_digest = {f.digest: np.frombuffer(f.vector, "<f4") for f in features if f.vector}
     if len(by_digest) < 2:
         return next(iter(by_digest.values()), None)
@@ -51,7 +56,7 @@ def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
 
 
 def describe_item(images: Sequence[ImageResult]) -> str | None:
-    """The descriptions of an item's distinct pictures, numbered when there are several."""
+    """Join the descriptions of an item's distinct images, numbered when there are several."""
     texts = list(
         dict.fromkeys(
             i.features.description for i in images if i.features and i.features.description
@@ -65,8 +70,7 @@ def describe_item(images: Sequence[ImageResult]) -> str | None:
 def attach_images(
     record: Record, rows: Iterable[ImageRow], results: dict[str, ImageResult]
 ) -> Item:
-    """The item with its pictures: the record's own in their order, then the image table's in path
-    order.
+    """Join a record with its images: its own in their order, then the image table's in path order.
 
     Rows have no order of their own, or a shuffled table would give another snapshot.
     """
@@ -98,46 +102,47 @@ def assemble_bucket(
     answers: Iterable[ItemAnswer] | None = None,
     examples: Iterable[Example] = (),
     findings: Iterable[Finding] = (),
-    carried: Iterable[PreviousAnswer] = (),
+    previous_answers: Iterable[PreviousAnswer] = (),
 ) -> Bucket:
-    """The bucket's items sorted by id; duplicates and rows without an item join the rejects.
+    """Put a bucket together, items sorted by id; duplicates and rows without an item join the
+    rejects.
 
     answers: of a language model; None when none was asked, and the tags are the only description.
     examples: what probes see of the items, where there are probes; findings: what contradicts them.
-    carried: what a language model said of them before; used for those that are still the same.
+    previous_answers: of a language model; used for items that are still the same.
     """
     answered = None if answers is None else {answer.item_id: answer for answer in answers}
     results = _shared(images)
-    earlier = {each.item_id: each for each in carried}
+    earlier = {each.item_id: each for each in previous_answers}
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         found.setdefault(finding.item_id, []).append(finding)
     rows: dict[str, list[ImageRow]] = {}
     for row in image_rows:
         rows.setdefault(row.item_id, []).append(row)
-    items, set_aside, joined = [], list(rejects), {}
+    items, quarantined, joined = [], list(rejects), {}
     for item_id, same_id in groupby(
         sorted(records, key=lambda record: record.item_id), key=lambda r: r.item_id
     ):
         chosen, duplicates = choose_record(list(same_id))
-        set_aside += duplicates
+        quarantined += duplicates
         own_rows = rows.pop(item_id, [])
         if own_rows:
             joined[item_id] = tuple(row.raw.key for row in own_rows)
         item = attach_findings(attach_images(chosen, own_rows, results), found.get(item_id, ()))
-        past = earlier.get(item_id)
-        if past is not None and past.fingerprint != item_fingerprint(item):
-            past = None
-        if answered is not None or past is not None:
-            item = attach_answer(item, merge_answers(past, (answered or {}).get(item_id)))
+        previous = earlier.get(item_id)
+        if previous is not None and previous.fingerprint != item_fingerprint(item):
+            previous = None
+        if answered is not None or previous is not None:
+            item = attach_answer(item, merge_answers(previous, (answered or {}).get(item_id)))
         items.append(item)
     for orphans in rows.values():
-        set_aside += [_orphan(row) for row in orphans]
-    set_aside += filter(None, map(unusable_answer, (answered or {}).values()))
+        quarantined += [_orphan(row) for row in orphans]
+    quarantined += filter(None, map(unusable_answer, (answered or {}).values()))
     return Bucket(
         number,
         tuple(items),
-        tuple(set_aside),
+        tuple(quarantined),
         joined,
         {example.item_id: example for example in examples},
     )
@@ -216,7 +221,7 @@ class AssembleBuckets(beam.PTransform):
 
 
 def attach_findings(item: Item, findings: Iterable[Finding]) -> Item:
-    """The item with the flags that were found for it, each once and in an order of their own, after
+    """Add the flags that were found for an item, each once and in an order of their own, after
     those it has.
     """
     flags = sorted(

@@ -29,8 +29,8 @@ def item_fingerprint(item: Item) -> str:
 
 
 def choose_record(records: Sequence[Record]) -> tuple[Record, list[Reject]]:
-    """The one of several records with one id that is kept, and the others; the order given does not
-    matter.
+    """Choose which of several records with one id is kept; the others are rejects. Their order does
+    not matter.
 
     The latest event time wins, then the most values, then the smallest digests of content and
     bytes.

@@ -38,7 +38,7 @@ class Mask:
 
 
 def mask_bucket(mask: Mask, bucket: Bucket) -> Bucket:
-    """The bucket as if the source had never given what the mask hides."""
+    """Return the bucket as if the source had never given what the mask hides."""
     return replace(bucket, items=tuple(_masked(mask, item) for item in bucket.items))
 
 

@@ -1,5 +1,6 @@
-"""A bucket, item by item: a function that fails on one record sets that record aside, and only that
-one.
+"""Buckets: their numbers, their key ranges, and functions on them item by item.
+
+A function that fails on one record quarantines that record, and only that one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from transforms.runtime.metrics import Meter
 
 
 def each_item(bucket: Bucket, stage: str, function: Callable[[Item], Item | Reject]) -> Bucket:
-    """The bucket with `function` applied to each item, in order; rejects are added to the bucket's
-    own.
+    """Apply `function` to each item of a bucket, in order; rejects are added to the bucket's own.
 
     A record on which `function` raises becomes a Reject with reason `internal-error`.
     """
@@ -44,7 +44,7 @@ def _attempt(item: Item, stage: str, function: Callable[[Item], Item | Reject]) 
 
 
 def bucket_of(key: str, num_buckets: int) -> int:
-    """The bucket of an id, a digest or a path: stable over runs, machines and versions.
+    """Return the bucket of an id, a digest or a path: stable over runs, machines and versions.
 
     >>> bucket_of("sku-1", 16)
     6
@@ -56,7 +56,7 @@ _DIGITS = 4
 
 
 def part_of(key: str, parts: int) -> int:
-    """The number of the part that a job's key, hexadecimal, belongs to; parts are contiguous ranges
+    """Return the number of the part that a hexadecimal key belongs to; parts are contiguous ranges
     of keys.
 
     >>> part_of("ffff" + 60 * "0", 4), part_of("00ab", 4)
@@ -66,7 +66,7 @@ def part_of(key: str, parts: int) -> int:
 
 
 def bounds_of(part: int, parts: int) -> tuple[str, str]:
-    """The first and last key of a part, by their first four digits.
+    """Return the first and last key of a part, by their first four digits.
 
     >>> bounds_of(3, 4)
     ('c000', 'ffff')

@@ -93,7 +93,7 @@ class Meter:
 
 
 def read_heartbeats(heartbeat_dir: str) -> dict[str, Counter[str]]:
-    """Counts by stage, summed over workers, as far as they got."""
+    """Return counts by stage, summed over workers, as far as they got."""
     stages: dict[str, Counter[str]] = {}
     for path in Path(heartbeat_dir).glob("*.json"):
         try:

@@ -62,7 +62,7 @@ def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) 
 
 
 def read_bytes(snapshot: str, file: DataFile) -> bytes:
-    """The file's bytes. Raises DamagedFileError if they are not those that were written."""
+    """Return the file's bytes. Raises DamagedFileError if they are not those that were written."""
     try:
         data = storage.read_bytes(file.place(snapshot))
     except (OSError, BeamIOError) as error:
@@ -73,12 +73,12 @@ def read_bytes(snapshot: str, file: DataFile) -> bytes:
 
 
 def read_parquet(snapshot: str, file: DataFile, columns: list[str] | None = None) -> pa.Table:
-    """The file's table. Raises DamagedFileError."""
+    """Return the file's table. Raises DamagedFileError."""
     return parquet_table(read_bytes(snapshot, file), columns)
 
 
 def parquet_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
-    """The table in the bytes of a Parquet file.
+    """Return the table in the bytes of a Parquet file.
 
     `pyarrow.parquet.read_table` would read it on Arrow's threads, and one of them may let go of
     Python's bytes only
@@ -89,8 +89,8 @@ def parquet_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
 
 
 def parquet_table_as(data: bytes, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema` in the bytes of a Parquet file; those that an older version did not
-    write are null.
+    """Return the columns of `schema` in the bytes of a Parquet file; those that an older version
+    did not write are null.
     """
     table = parquet_table(data)
     known = pa.schema([field for field in schema if field.name in table.column_names])

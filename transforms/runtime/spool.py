@@ -46,7 +46,7 @@ def write_spool(directory: str, buffers: dict[int, list[bytes]]) -> Iterator[tup
 
 
 def read_spool(refs: Iterable[SpoolRef], element_type: type[Element]) -> Iterator[Element]:
-    """The elements that `refs` point at, in the order of file and batch."""
+    """Return the elements that `refs` point at, in the order of file and batch."""
     decode = decoder(element_type).decode
     for path, index in sorted(refs):
         with storage.open_file(path) as file:
