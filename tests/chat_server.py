@@ -82,7 +82,7 @@ class ChatServer:
 
     async def start(self) -> None:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_post("/v1/chat/completions", self._completion)
+        app.router.add_post("/v1/chat/completions", self.respond)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._models)
         # Nobody waits for those who are left hanging.
@@ -108,7 +108,7 @@ class ChatServer:
             return web.json_response({"error": {"message": "invalid api key"}}, status=401)
         return web.json_response({"object": "list", "data": [{"id": "stub", "object": "model"}]})
 
-    async def _completion(self, request: web.Request) -> web.StreamResponse:
+    async def respond(self, request: web.Request) -> web.StreamResponse:
         self.calls += 1
         self.open += 1
         self.peak = max(self.peak, self.open)

@@ -17,7 +17,7 @@ import pytest
 from pipelines.cli import main
 from schemas.table_specs import TABLES
 from tests.chat_server import ChatServer
-from tests.support import Run, Shop, reasons
+from tests.support import Run, SharedRun, Shop, reasons
 
 ON = ("--no-probes", "--refresh-share", "1")
 COUNT = 6
@@ -113,14 +113,21 @@ CHOICES: dict[str, tuple[tuple[str, ...], set[str]]] = {
 }
 
 
-@pytest.fixture
-def varied(shop: Shop) -> tuple[Shop, Run]:
-    """A published catalog in which items differ in what is missing."""
+@pytest.fixture(scope="module")
+def varied_once(tmp_path_factory: pytest.TempPathFactory) -> SharedRun:
+    shop = Shop(tmp_path_factory.mktemp("varied"))
     made = records(shop)
     (shop.images / "2.png").unlink()
     made[3]["color"], made[5]["weight"] = "Purple", "3 kg"
     (shop.folder / "ids.txt").write_text("s0\n\n s2 \nghost\n")
-    return shop, shop.run(shop.file("in.jsonl", [*made, {"name": "nobody"}]), options=ON)
+    run = shop.run(shop.file("in.jsonl", [*made, {"name": "nobody"}]), options=ON)
+    return SharedRun.of(shop, run)
+
+
+@pytest.fixture
+def varied(varied_once: SharedRun) -> tuple[Shop, Run]:
+    """A published catalog in which items differ in what is missing."""
+    return varied_once.restored()
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -17,7 +17,7 @@ import pytest
 
 from schemas.table_specs import TABLES
 from tests.chat_server import ChatServer
-from tests.support import PLACE_COLUMNS, RUN_COLUMNS, Run, Shop
+from tests.support import PLACE_COLUMNS, RUN_COLUMNS, Run, SharedRun, Shop
 
 # Everything stays incremental, however much changed, and nothing is learnt of rows that the next run has other ones of.
 ON = ("--refresh-share", "1", "--no-probes")
@@ -675,6 +675,21 @@ def flip(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+@pytest.fixture(scope="module")
+def sound_once(tmp_path_factory: pytest.TempPathFactory) -> SharedRun:
+    shop = Shop(tmp_path_factory.mktemp("sound"))
+    made = records(shop)
+    return SharedRun.of(
+        shop, shop.run(shop.file("in.jsonl", [*made, {**made[1], "name": "Twin"}]), options=ON)
+    )
+
+
+@pytest.fixture
+def sound(sound_once: SharedRun) -> tuple[Shop, Run]:
+    """A published catalog, `in.jsonl`, to be damaged."""
+    return sound_once.restored()
+
+
 DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "items deleted": ("items", Path.unlink),
     "items flipped": ("items", flip),
@@ -685,19 +700,17 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_made_anew(shop: Shop, damage: str) -> None:
+def test_a_damaged_file_is_made_anew(sound: tuple[Shop, Run], damage: str) -> None:
     """A data file that is gone or changed is named, its bucket made anew, and the damage left as it
     is to be looked at.
     """
-    made = records(shop)
-    path = shop.file("in.jsonl", [*made, {**made[1], "name": "Twin"}])
-    first = shop.run(path, options=ON)
+    shop, first = sound
     expected, old = tables(first), first.snapshot
     table, inflict = DAMAGE[damage]
     file = data_file(first, table)
     inflict(file)
     held = digests(old)
-    second = shop.run(path, options=ON)
+    second = shop.run(shop.folder / "in.jsonl", options=ON)
     assert second.code == 0, second.err
     assert second.snapshot != old
     assert f"{table}/{file.name}" in second.err
@@ -707,16 +720,16 @@ def test_a_damaged_file_is_made_anew(shop: Shop, damage: str) -> None:
     assert calls(second) == 0
 
 
-def test_a_damaged_file_does_not_stop_a_new_model(shop: Shop) -> None:
+def test_a_damaged_file_does_not_stop_a_new_model(sound: tuple[Shop, Run]) -> None:
     """Where everything is made anew, what a damaged file said is asked again, and the rest is
     carried over.
     """
-    path = shop.file("in.jsonl", records(shop))
-    first = shop.run(path, options=ON)
+    shop, first = sound
+    expected = tables(first)["items"]
     flip(data_file(first, "items"))
-    second = shop.run(path, options=(*ON, "--full"))
+    second = shop.run(shop.folder / "in.jsonl", options=(*ON, "--full"))
     assert second.code == 0, second.err
-    assert tables(second)["items"] == tables(shop.run(path, options=ON, output="anew"))["items"]
+    assert tables(second)["items"] == expected
 
 
 LEARNT = 200
@@ -775,17 +788,18 @@ UNREADABLE: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("fault", UNREADABLE)
-def test_a_snapshot_that_cannot_be_read_costs_a_whole_run(shop: Shop, fault: str) -> None:
+def test_a_snapshot_that_cannot_be_read_costs_a_whole_run(
+    sound: tuple[Shop, Run], fault: str
+) -> None:
     """Without a sound manifest, list of buckets or pointer everything is made anew; a warning says
     why.
     """
-    path = shop.file("in.jsonl", records(shop, 4))
-    first = shop.run(path, options=ON)
+    shop, first = sound
     expected, old = tables(first), first.snapshot
     name, inflict = UNREADABLE[fault]
     inflict(old / name)
     held = digests(old)
-    second = shop.run(path, options=ON)
+    second = shop.run(shop.folder / "in.jsonl", options=ON)
     assert second.code == 0, second.err
     assert "everything is rebuilt" in second.err
     assert "Traceback" not in second.err

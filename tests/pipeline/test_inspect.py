@@ -24,8 +24,10 @@ RECORDS = [
 Printed = tuple[int, str, str]
 
 
-@pytest.fixture
-def output(shop: Shop) -> Path:
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two snapshots that commands only look at."""
+    shop = Shop(tmp_path_factory.mktemp("shop"))
     shop.picture("1.png")
     assert shop.run(shop.file("in.jsonl", RECORDS)).code == 0
     changed = [RECORDS[0] | {"name": "Green mug", "color": "Blue"}, *RECORDS[1:]]

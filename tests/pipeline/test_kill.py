@@ -63,8 +63,8 @@ class PaidServer(ChatServer):
     paid = 0
     first = last = 0.0
 
-    async def _completion(self, request: Any) -> Any:
-        response = await super()._completion(request)
+    async def respond(self, request: Any) -> Any:
+        response = await super().respond(request)
         self.paid += 1
         self.last = time.monotonic()
         self.first = self.first or self.last

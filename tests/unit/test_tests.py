@@ -59,3 +59,33 @@ def test_every_test_says_what_it_promises() -> None:
         and not ast.get_docstring(node)
     ]
     assert silent == []
+
+
+# Names that only look private, or without which a test could not ask: name → why.
+PRIVATE: dict[str, str] = {
+    "_actions": "argparse lists the options of a parser nowhere else",
+    "_build_setup_package": "Beam's stager builds the package of remote workers by it",
+    "_exit": "of os: a process that ends as if it was killed",
+    "_loop": "the client's event loop is held up, which nothing outside it can do",
+    "_pipeline_options": "what Beam hands to object stores in worker processes",
+    "_replace": "a method of named tuples",
+}
+
+
+def test_no_test_looks_behind_the_door() -> None:
+    """Tests name nothing private of what they test: no import of it, no attribute of it."""
+    found = []
+    for path, node in nodes():
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            names = [] if own else [node.attr]
+        else:
+            continue
+        found += [
+            f"{path}:{node.lineno} {name}"
+            for name in names
+            if name.startswith("_") and not name.startswith("__") and name not in PRIVATE
+        ]
+    assert found == []

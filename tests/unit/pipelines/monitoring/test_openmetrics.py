@@ -17,9 +17,10 @@ from tests.support import ROOT, Run, Shop
 DOCS = ROOT / "docs"
 
 
-@pytest.fixture
-def run(shop: Shop) -> Run:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A small run with something of everything: failures, flags, quarantine, a language model."""
+    shop = Shop(tmp_path_factory.mktemp("shop"))
     records: list[dict[str, Any]] = [
         {
             "sku": f"s{n}",
