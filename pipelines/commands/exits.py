@@ -15,7 +15,7 @@ from pipelines.commands.interrupts import Interrupts
 from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.terminal import print_to_stderr, printable
 from pipelines.snapshots.history import HistoryError, RefusedError
-from pipelines.snapshots.locks import OutputLockedError
+from pipelines.snapshots.lock_backends import OutputLockedError
 from schemas.loading import TemplateRefusedError
 from transforms.runtime.parquet import DamagedFileError
 

@@ -19,7 +19,7 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
-from pipelines.snapshots.locks import is_dead, read_lock
+from pipelines.snapshots.locks import read_lock
 from pipelines.snapshots.snapshot import UnusableSnapshotError, read_published
 from schemas.loading import TemplateRefusedError, load_template
 from transforms.models.contract import ModelOptions
@@ -220,28 +220,18 @@ def _output(patient: Patient) -> Iterator[Finding]:
 
 
 def _snapshot(patient: Patient) -> Iterator[Finding]:
-    """The published snapshot: readable, whole, not from the future; and a lock that a dead run
-    left.
-    """
+    """The published snapshot: readable, whole, not from the future; and who is at work."""
     if not patient.output or not is_local(patient.output) or not Path(patient.output).is_dir():
         return
     lock = read_lock(patient.output)
     if lock is not None:
         whose = f"run {lock.run_id}, process {lock.pid} on {lock.host}, since {lock.started}"
-        if is_dead(lock):
-            yield Finding(
-                "lock",
-                "warning",
-                f"left by a dead run: {whose}",
-                "the next run takes it over by itself",
-            )
-        else:
-            yield Finding(
-                "lock",
-                "warning",
-                f"a run is at work: {whose}",
-                "wait for it, or see `catalog-enrich unlock`",
-            )
+        yield Finding(
+            "lock",
+            "warning",
+            f"a run is at work: {whose}",
+            "wait for it, or see `catalog-enrich unlock`",
+        )
     try:
         earlier = read_published(patient.output)
     except UnusableSnapshotError as error:
@@ -302,7 +292,7 @@ def _template(patient: Patient) -> Iterator[Finding]:
 
 
 def _images_root(patient: Patient) -> Iterator[Finding]:
-    if not patient.images_root or not is_local(patient.images_root):
+    if not patient.images_root or "://" in patient.images_root:
         return
     root = Path(patient.images_root)
     if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
