@@ -8,24 +8,12 @@ value, which is a trap in a list of words.
 from __future__ import annotations
 
 import difflib
-import re
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 T = TypeVar("T")
-
-# What msgspec expects, in words for people who write lists and no programs.
-_EXPECTED = {
-    "array": "a list, for example [one, two]",
-    "object": "entries of the form `key: value`, indented below it",
-    "int": "a whole number",
-    "str": "a single word or text",
-}
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*?)`")
-_MISSING = re.compile(r"Object missing required field `(?P<key>.*?)`")
-_WRONG_TYPE = re.compile(r"Expected `(?P<expected>\w+).*?`(?:, got `(?P<given>\w+)`)?")
-_PLACE = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`$")
 
 
 class DataFileError(ValueError):
@@ -49,7 +37,7 @@ def decode(text: str, source: str, kind: type[T]) -> T:
         tree = {} if node is None else _plain(node, source, "")
         return msgspec.convert(tree, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise DataFileError(f"{source}: {_explain(str(error), kind)}") from error
+        raise DataFileError(f"{source}: {_fault(tree, kind, '')}") from error
 
 
 def _plain(node: Any, source: str, where: str) -> Any:
@@ -65,32 +53,67 @@ def _plain(node: Any, source: str, where: str) -> Any:
         if not isinstance(key, str) or key in mapping:
             line = key_node.start_mark.line + 1
             raise DataFileError(
-                f"{source}, line {line}: {place}: this key is given twice; put both together"
+                f"{source}: line {line}: {place}: this key is given twice; put both together"
             )
         mapping[key] = _plain(value, source, place)
     return mapping
 
 
-def _explain(message: str, kind: type[Any]) -> str:
-    """Put msgspec's message into words: the key, what is wrong, and what is allowed there."""
-    found = _PLACE.search(message)
-    path = found["path"].lstrip(".") if found else ""
-    if unknown := _UNKNOWN.search(message):
-        allowed = _keys_at(kind, path)
-        close = difflib.get_close_matches(unknown["key"], allowed, n=1)
+def _fault(value: Any, kind: Any, where: str) -> str | None:
+    """Return what is wrong with the first part of `value` that is no `kind`, in words, with its
+    key; None where it fits.
+
+    msgspec's own message leaves out which key of a mapping is meant.
+    """
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        parts = _parts(value, kind, where)
+        inner = next(filter(None, (_fault(*part) for part in parts)), None)
+        return inner or f"{where or 'the file'}: {_in_words(value, kind, str(error))}"
+    return None
+
+
+def _parts(value: Any, kind: Any, where: str) -> Iterator[tuple[Any, Any, str]]:
+    """Yield the parts of a value with what they have to be and their keys."""
+    types = get_args(kind)
+    if isinstance(value, dict) and _is_structure(kind):
+        for field in msgspec.structs.fields(kind):
+            if field.encode_name in value:
+                yield (
+                    value[field.encode_name],
+                    field.type,
+                    f"{where}.{field.encode_name}".strip("."),
+                )
+    elif isinstance(value, dict) and get_origin(kind) is dict:
+        for key, entry in value.items():
+            yield key, types[0], f"{where}.{key}".strip(".")
+            yield entry, types[1], f"{where}.{key}".strip(".")
+    elif isinstance(value, list) and get_origin(kind) is tuple:
+        for at, entry in enumerate(value):
+            yield entry, types[0], f"{where}[{at}]"
+
+
+def _in_words(value: Any, kind: Any, message: str) -> str:
+    """Return what is allowed in place of the value, for people who write words and no programs."""
+    if _is_structure(kind) and isinstance(value, dict):
+        fields = msgspec.structs.fields(kind)
+        allowed = [field.encode_name for field in fields]
+        missing = [f.encode_name for f in fields if f.required and f.encode_name not in value]
+        if missing:
+            return f"needs the key {missing[0]!r}; add it"
+        unknown = next(key for key in value if key not in allowed)
+        close = difflib.get_close_matches(unknown, allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        key = f"{path}.{unknown['key']}".lstrip(".")
-        return f"{key}: is not a known key; {hint}allowed: {', '.join(allowed)}"
-    if missing := _MISSING.search(message):
-        return f"{path}.{missing['key']}".lstrip(".") + ": is missing; add it"
-    if wrong := _WRONG_TYPE.search(message):
-        expected = _EXPECTED.get(wrong["expected"], wrong["expected"])
-        return f"{path or 'the file'}: needs {expected}"
-    return f"{path}: {message}".lstrip(": ")
+        return f"{unknown!r} is not a known key; {hint}allowed: {', '.join(allowed)}"
+    if _is_structure(kind) or get_origin(kind) is dict:
+        return f"needs entries of the form `key: value`, indented below it, not {value!r}"
+    if get_origin(kind) is tuple:
+        return f"needs a list, for example [one, two], not {value!r}"
+    if get_origin(kind) is Literal:
+        return f"{value!r} is not a known key; allowed: {', '.join(get_args(kind))}"
+    return f"{value!r} does not fit: {message[:1].lower()}{message[1:]}"
 
 
-def _keys_at(kind: type[Any], path: str) -> list[str]:
-    """Return the keys that the structure at `path` takes, as they are written in the file."""
-    for step in filter(None, path.split(".")):
-        kind = next(f.type for f in msgspec.structs.fields(kind) if f.encode_name == step)
-    return [field.encode_name for field in msgspec.structs.fields(kind)]
+def _is_structure(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

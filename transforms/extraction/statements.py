@@ -226,7 +226,8 @@ def identifier_finder(attribute: Attribute) -> Finder:
 
 
 def labels_of(attribute: Attribute, more: Sequence[str] = ()) -> Gazetteer:
-    """The attribute's names in words, without a unit at the end: `weight_g` is called weight.
+    """Return the attribute's names in words, without a unit at the end (`weight_g` is called
+    weight), and what other languages label it with.
 
     more: other labels.
     """
@@ -234,7 +235,8 @@ def labels_of(attribute: Attribute, more: Sequence[str] = ()) -> Gazetteer:
     bare = " ".join(
         words[:-1] if len(words) > 1 and attribute.unit and is_unit(words[-1]) else words
     )
-    names = {label.casefold(): label for label in (*more, bare, attribute.title)}
+    translated = every(lambda lexicon: lexicon.labels.get(bare, ()))
+    names = {label.casefold(): label for label in (*more, *translated, bare, attribute.title)}
     return Gazetteer.build([Choice(value=label) for label in names.values()], leaf_only=False)
 
 
