@@ -1,4 +1,4 @@
-"""Closed lists that nobody types: names of languages, countries and colours as choices of a
+"""Closed lists that nobody has to type: names of languages, countries and colours as choices of a
 template.
 
 (vocabulary, locales, choices of the template) → choices. Names of languages and countries are those
@@ -58,7 +58,8 @@ def basic_colors() -> tuple[Color, ...]:
 def resolve(
     vocabulary: Vocabulary, locales: Sequence[str], given: Sequence[Choice]
 ) -> tuple[Choice, ...]:
-    """The vocabulary's choices with those of the template worked in; the template's word counts.
+    """Return the vocabulary's choices with those of the template worked in; the template's word
+    counts.
 
     A choice of the template that names an entry's value, as its own value or a synonym, takes that
     entry's place and names. Other names that it gives, or keeps to cells, leave their entries. What
@@ -90,7 +91,7 @@ def resolve(
 
 
 def check_locale(locale: str) -> None:
-    """Raises ValueError when CLDR has no names in that language."""
+    """Raise ValueError when CLDR has no names in that language."""
     _locale(locale)
 
 
@@ -171,8 +172,8 @@ def _more_names(locales: Sequence[str]) -> list[Names]:
 
 
 def _spellings(name: str) -> list[str]:
-    """A name as people write it: without an addition in brackets, which is a name too, and without
-    its legal status.
+    """Return a name as people write it: without an addition in brackets, which is a name too, and
+    without its legal status.
 
     >>> _spellings("Myanmar (Burma)"), _spellings("Hong Kong SAR China"), _spellings("St. Lucia")
     (['Myanmar', 'Burma'], ['Hong Kong', 'Hong Kong SAR China'], ['St. Lucia', 'Saint Lucia'])
@@ -181,7 +182,7 @@ def _spellings(name: str) -> list[str]:
         return []
     if match := re.fullmatch(
         r"(.+?) \((.+)\)", name
-    ):  # what is no name, as "(Dutch part)", is written small
+    ):  # an addition that is not a name, as in "(Dutch part)", is written small
         return [match[1], match[2]] if match[2][0].isupper() else [match[1]]
     short = re.sub(r"[ ,]+(?:SAR|S\.A\.R\.)\b.*$", "", name)
     saint = re.sub(r"^St\. ", "Saint ", name)
@@ -189,8 +190,8 @@ def _spellings(name: str) -> list[str]:
 
 
 def _choice(value: str, names: Iterable[str], cells: Sequence[str]) -> Choice:
-    """A choice whose names are each written once; words that mean something else are kept
-    to cells.
+    """Return a choice whose names are each written once; words that mean something else are kept to
+    cells.
     """
     seen = {_key(value): value}
     for name in names:
@@ -209,8 +210,8 @@ def _other_meanings() -> frozenset[str]:
 
 
 def _unshared(entries: Sequence[Choice]) -> Iterator[Choice]:
-    """The entries without what several of them are called, in one language or another; a name goes
-    before a code.
+    """Yield the entries without what several of them are called, in one language or another; a name
+    goes before a code.
     """
     named: dict[str, set[str]] = {}
     called: dict[str, set[str]] = {}
@@ -241,7 +242,7 @@ def _without(entry: Choice, keys: set[str]) -> Choice:
 
 
 def _merge(choice: Choice, entries: Sequence[Choice]) -> Choice:
-    """The template's choice with the names of the vocabulary's entries that it goes with."""
+    """Return the template's choice with the names of the vocabulary's entries that it goes with."""
     inherited = [
         name
         for entry in entries
@@ -269,7 +270,7 @@ def _locale(locale: str) -> Locale:
         return Locale.parse(locale.replace("-", "_"))
     except (UnknownLocaleError, ValueError, TypeError) as error:
         raise ValueError(
-            f"{locale!r} is no language with names in CLDR; write for example en, sv or pt-BR"
+            f"{locale!r} is not a language with names in CLDR; write for example en, sv or pt-BR"
         ) from error
 
 
@@ -280,6 +281,6 @@ def _names(locale: str, kind: Literal["languages", "territories"]) -> dict[str, 
 
 @lru_cache(maxsize=65536)
 def _key(name: str) -> str:
-    """What makes two spellings one name: case, accents' composition and punctuation aside."""
+    """Fold a name so that case, the composition of accents and punctuation make no difference."""
     folded = fold(name).replace("’", "'").replace("&", " and ")
     return " ".join(re.sub(r"[^\w]+", " ", folded.replace("'", "")).split()) or folded

@@ -28,8 +28,8 @@ _MAX_DIGITS = 400
 
 
 def is_null(cell: Any, null_values: frozenset[str] = frozenset([""])) -> bool:
-    """Whether the cell holds nothing: None, NaN, a text that counts as null, or a container of only
-    such.
+    """Return whether the cell holds nothing: None, NaN, a text that counts as null, or a container
+    of only such.
 
     null_values: case-folded texts; white space around the cell's text does not count.
 
@@ -88,8 +88,8 @@ def as_text(cell: Any) -> str | None:
 
 
 def given_text(cell: Any) -> str:
-    """The cell as the source wrote it: text as it is, everything else as compact JSON with all
-    digits.
+    """Return the cell as the source wrote it: text as it is, everything else as compact JSON with
+    all digits.
     """
     if isinstance(cell, str):
         return cell
@@ -108,7 +108,7 @@ def given_text(cell: Any) -> str:
 
 
 def _with_big_integers(cell: Any) -> Any:
-    """The cell with every integer as its digits: orjson writes none beyond 64 bits."""
+    """Return the cell with every integer as its digits: orjson writes none beyond 64 bits."""
     if isinstance(cell, Mapping):
         return {key: _with_big_integers(value) for key, value in cell.items()}
     if isinstance(cell, list | tuple):
@@ -131,7 +131,7 @@ def as_mapping(cell: Any, column: ColumnFormat) -> dict[str, Any] | None:
     """Keys and values of an object, an Arrow map, a text that holds a JSON object, or a cell of
     pairs; else None.
 
-    A text without a single pair is no cell of pairs.
+    A text without a single pair is not a cell of pairs.
     """
     if isinstance(cell, Mapping):
         return {str(key): value for key, value in cell.items()}
@@ -150,7 +150,9 @@ def as_mapping(cell: Any, column: ColumnFormat) -> dict[str, Any] | None:
 
 
 def reach(mapping: Mapping[str, Any], key: str) -> Any:
-    """The value under `key`; a key with dots that is not there itself leads into nested objects."""
+    """Return the value under `key`; a key with dots that is not there itself leads into nested
+    objects.
+    """
     value: Any = mapping
     while isinstance(value, Mapping) and key not in value and "." in key:
         first, key = key.split(".", 1)
@@ -159,8 +161,8 @@ def reach(mapping: Mapping[str, Any], key: str) -> Any:
 
 
 def split_list(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list[Any]:
-    """The entries of a cell: native lists as they are, text by the column's separator; no empty or
-    ignored ones.
+    """Return the entries of a cell: native lists as they are, text by the column's separator; no
+    empty or ignored ones.
 
     keyed: the cell stood under a key of a pairs cell, so that `list_separator` parts its values.
     """
@@ -178,8 +180,8 @@ def split_list(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list[
 
 
 def split_paths(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list[str | None]:
-    """The category paths of a cell, their steps cleaned and joined by ` > `; None for an entry that
-    is no path.
+    """Return the category paths of a cell, their steps cleaned and joined by ` > `; None for an
+    entry that is not a path.
 
     A native list of texts is one path, unless the column says `format: list`; a list of lists is
     several. Steps and entries that the column ignores are left out.
@@ -228,7 +230,7 @@ def _pair_boundary(separator: str, key_separator: str) -> re.Pattern[str]:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    if ";" in separator:  # the end of an entity is no separator
+    if ";" in separator:  # the end of an entity is not a separator
         text = decode_entities(text)
     return text.split(separator)
 

@@ -120,11 +120,11 @@ PACK_SIZE_SIGN = re.compile(_pack_size_sign())
 
 
 def find_parts(text: str, part: Part, unit: str | None) -> list[Quantity]:
-    """The amounts of `part` that the text states in a pack size or in dimensions, in order, in
-    `unit`.
+    """Return the amounts of `part` that the text states in a pack size or in dimensions, in order,
+    in `unit`.
 
     part: `pack_count` (unit: None), `each` and `total` (what a piece and what all of them hold), or
-    the side of a thing. What is not told apart is not stated.
+    the side of a thing. Sides that cannot be told apart are left out.
 
     >>> [q.amount for q in find_parts("Cola 6 x 330 ml", "total", "ml")]
     [1980.0]
@@ -142,8 +142,8 @@ def find_parts(text: str, part: Part, unit: str | None) -> list[Quantity]:
 
 
 def states_a_pack(text: str) -> bool:
-    """Whether the text speaks of several pieces, so that an amount in it may be that of one or of
-    all.
+    """Return whether the text speaks of several pieces, so that an amount in it may be that of one
+    or of all.
 
     >>> states_a_pack("Cola 330 ml, 6-pack"), states_a_pack("Cola 330 ml, pack of 1")
     (True, False)
@@ -299,7 +299,7 @@ _FIELD_END = re.compile(rf"\s*(?:$|[^\w\s'\"″”′]|\n|{AND}\b)", re.IGNORECA
 
 
 def states_sides(text: str) -> bool:
-    """Whether the text tells a side of something, whichever.
+    """Return whether the text tells a side of something, whichever.
 
     >>> states_sides("W 30 x H 40 cm"), states_sides("30 x 40 cm")
     (True, False)
@@ -340,7 +340,7 @@ def _one_length() -> re.Pattern[str]:
 
 @cache
 def _lettered() -> tuple[re.Pattern[str], ...]:
-    """A side with its letter or word before it, and behind it."""
+    """Return a side with its letter or word before it, and behind it."""
     return (
         re.compile(
             rf"(?:(?<![^\W_])|(?<=[\dm]x))(?P<axis>{_TOKEN})\.?\s?[:=]?\s?{_length()}(?!(?!x[{_CAPITALS}])[^\W_]|[.,]\d)"
@@ -420,8 +420,8 @@ def _with_letters(text: str) -> Iterator[tuple[Terms, Sequence[Part]]]:
 
 
 def _group(text: str, group: Terms, *, joined: bool) -> Iterator[tuple[Terms, Sequence[Part]]]:
-    """The group with its axes, if it says enough: several sides, one that is the whole text, or one
-    with an adjective.
+    """Yield the group with its axes, if it says enough: several sides, one that is the whole text,
+    or one with an adjective.
 
     A number without unit has that of the last one where they are factors ("W 30 x H 40 cm").
     """
@@ -442,8 +442,8 @@ def _group(text: str, group: Terms, *, joined: bool) -> Iterator[tuple[Terms, Se
 
 
 def _stands_for_itself(text: str, term: re.Match[str]) -> bool:
-    """Whether a side is said in words, behind its number, and of the thing: not "long 30 cm", "a 5
-    cm wide strap".
+    """Return whether a side is said in words, behind its number, and of the thing: not "long 30
+    cm", "a 5 cm wide strap".
     """
     spoken = term["axis"].casefold() in _ADJECTIVES and term.start("number") < term.start("axis")
     bound = _BOUND_BEFORE.search(text, max(0, term.start() - 16), term.start())
@@ -451,7 +451,9 @@ def _stands_for_itself(text: str, term: re.Match[str]) -> bool:
 
 
 def _axes(tokens: Sequence[str]) -> Sequence[Part]:
-    """The axis of each token, or nothing when one of them is not certain or two are the same."""
+    """Return the axis of each token, or nothing when one of them is not certain or two are the
+    same.
+    """
     folded = [token.casefold() for token in tokens]
     axes: list[Part] = []
     for token in folded:

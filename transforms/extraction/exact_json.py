@@ -16,10 +16,10 @@ _MANY_DIGITS = re.compile(rb"\d[\d.]{15}")
 
 
 def parse_json(data: bytes) -> Any:
-    """The JSON value in UTF-8 bytes: integers of any size, and a Decimal for a fraction that a
-    float would round.
+    """Return the JSON value in UTF-8 bytes: integers of any size, and a Decimal for a fraction that
+    a float would round.
 
-    Raises orjson.JSONDecodeError for what is no JSON, RecursionError for long numbers nested about
+    Raises orjson.JSONDecodeError for what is not JSON, RecursionError for long numbers nested about
     1,000 deep.
 
     >>> parse_json(b"[0.5, 123456789012345678901234, 0.12345678901234567890]")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from schemas.attributes import PATH_SEPARATOR
@@ -108,8 +108,8 @@ class Gazetteer:
         )
 
     def exact(self, text: str) -> str | None:
-        """The list's value that the whole text stands for (case, plural and synonyms aside), or
-        None.
+        """Return the list's value that the whole text stands for (case, plural and synonyms aside),
+        or None.
 
         None also when it stands for several. Of a category path, its last steps suffice; a whole
         path is meant itself, though others may end like it.
@@ -127,7 +127,7 @@ class Gazetteer:
         return values[0] if len(values) == 1 else None
 
     def find(self, text: str) -> list[Mention]:
-        """The values that a text names, in order of their place, without overlap.
+        """Return the values that a text names, in order of their place, without overlap.
 
         A name that several values share gives one mention for each of them, at the same place,
         unless the text names another step of just one of their paths.
@@ -198,7 +198,9 @@ def _words_only(tokens: Tokens) -> Key:
 
 
 def _key_forms(key: Key) -> Iterator[Key]:
-    """The key with every word in singular and plural; of a long name only the last word varies."""
+    """Return the key with every word in singular and plural; of a long name only the last word
+    varies.
+    """
     forms = [sorted(number_forms(word)) for word in key]
     total = 1
     for variants in forms:
@@ -218,8 +220,8 @@ def _says_enough(key: Key) -> bool:
 def _fitting(
     names: tuple[_Name, ...], text: str, tokens: Tokens, first: int, length: int
 ) -> tuple[_Name, ...]:
-    """The names that may be meant: those spelled just so if there are any; short names only in
-    their own case.
+    """Return the names that may be meant: those spelled just so if there are any; short names only
+    in their own case.
     """
     key = tokens.keys[first : first + length]
     begin, end = tokens.begins[first], tokens.ends[first + length - 1]
@@ -234,8 +236,8 @@ def _fitting(
 
 
 def _stands_alone(text: str, begin: int) -> bool:
-    """A single letter is a name only with space or a bracket around it, and not as a unit after a
-    number.
+    """Return whether a single letter is a name: with space or a bracket around it, and not as a
+    unit after a number.
     """
     around = text[begin - 1 : begin] + text[begin + 1 : begin + 2]
     return (
@@ -245,23 +247,26 @@ def _stands_alone(text: str, begin: int) -> bool:
 
 
 def _resolve(names: tuple[_Name, ...], tokens: Tokens, first: int, last: int) -> tuple[_Name, ...]:
-    """Of names that share a spelling, the one of whose path the text names another step, if it is
-    just one.
+    """Return, of names that share a spelling, the one whose path has another step in the text; all
+    where this is not just one.
     """
     by_value = {name.value: name for name in reversed(names)}
     if len(by_value) < 2:
         return tuple(by_value.values())
-    steps = {
-        value: {step.strip() for step in value.split(PATH_SEPARATOR.strip())[:-1]}
-        for value in by_value
-    }
-    shared = set.intersection(*steps.values())
+    steps = {value: frozenset(map(str.strip, _steps(value)[:-1])) for value in by_value}
+    shared = frozenset.intersection(*steps.values())
     rest = (*tokens.keys[:first], "\n", *tokens.keys[last + 1 :])
-    named = [
-        value for value in by_value if any(_holds(rest, step) for step in steps[value] - shared)
-    ]
+    named = [value for value in by_value if _holds_any(rest, steps[value] - shared)]
     chosen = named if len(named) == 1 else sorted(by_value)
     return tuple(by_value[value] for value in chosen)
+
+
+def _steps(path: str) -> list[str]:
+    return path.split(PATH_SEPARATOR.strip())
+
+
+def _holds_any(keys: Key, steps: Iterable[str]) -> bool:
+    return any(_holds(keys, step) for step in steps)
 
 
 def _holds(keys: Key, step: str) -> bool:
@@ -274,8 +279,8 @@ def _holds(keys: Key, step: str) -> bool:
 
 
 def _path_ends(path: str) -> Iterator[_Name]:
-    """The last steps of a category path, one name for each number of steps above one."""
-    steps = [step.strip() for step in path.split(PATH_SEPARATOR.strip())]
+    """Yield the last steps of a category path, one name for each number of steps above one."""
+    steps = [step.strip() for step in _steps(path)]
     for at in range(len(steps) - 1):
         text = PATH_SEPARATOR.join(steps[at:])
         yield _Name(path, text, tokenise(text).keys, synonym=False)

@@ -63,8 +63,8 @@ class IdentifierMention:
 
 
 def normalise_identifier(scheme: Scheme, text: str) -> str | None:
-    """The identifier in compact form (no spaces, no hyphens), or None when it is none or its check
-    digit is wrong.
+    """Return the identifier in compact form (no spaces, no hyphens), or None when it is not one or
+    its check digit is wrong.
 
     scheme: `gtin` (GTIN-8, -12, -13, -14), `isbn` (ISBN-10, ISBN-13), `issn` or `orcid`. A label in
     front is allowed.
@@ -89,7 +89,7 @@ def normalise_identifier(scheme: Scheme, text: str) -> str | None:
 
 
 def find_identifiers(scheme: Scheme, text: str) -> list[IdentifierMention]:
-    """Identifiers in `text` whose check digit fits and that a label (EAN, UPC, ISBN …) announces.
+    """Return identifiers in `text` whose check digit fits and that a label (EAN, …) announces.
 
     The label stands at most 20 characters before; a text that is nothing but the identifier needs
     none, unless it may be a span of years, as an ISSN may.
@@ -108,7 +108,7 @@ def find_identifiers(scheme: Scheme, text: str) -> list[IdentifierMention]:
 
 
 def _after(scheme: Scheme, text: str, label_end: int) -> Iterator[IdentifierMention]:
-    """The identifiers behind one label: "EAN a / b" announces both."""
+    """Yield the identifiers behind one label: "EAN a / b" announces both."""
     end, reach = label_end, _MAX_LABEL_DISTANCE
     while (run := _RUN.search(text, end)) is not None and run.start() - end <= reach:
         mention = _at_start(scheme, run)

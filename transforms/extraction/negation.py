@@ -1,4 +1,4 @@
-"""Whether a name that stands in a text is denied there: "without hood", "sugar-free", "no added
+"""Denials in a text, of a name that stands there: "without hood", "sugar-free", "no added
 sugar".
 
 A cue list with a reach in words, after Chapman et al. 2001 (NegEx, doi:10.1006/jbin.2001.1029).
@@ -67,7 +67,7 @@ _HYPHENATED_BEFORE = re.compile(
 
 
 def is_denied(text: str, tokens: Tokens, first: int, last: int) -> bool:
-    """Whether the name that fills tokens `first` to `last` is denied by the words around it."""
+    """Return whether the words around tokens `first` to `last` deny the name that fills them."""
     begin, end = tokens.begins[first], tokens.ends[last]
     if _DENIED_AFTER.match(text, end) or _HYPHENATED_BEFORE.search(text, max(0, begin - 6), begin):
         return True
@@ -93,8 +93,8 @@ def is_denied(text: str, tokens: Tokens, first: int, last: int) -> bool:
 
 
 def is_carried(tokens: Tokens, denied_first: int, denied_last: int, first: int) -> bool:
-    """Whether the denial of one name reaches the next one, which begins at token `first`: "no nuts,
-    milk or eggs".
+    """Return whether the denial of one name reaches the next one, which begins at token `first`:
+    "no nuts, milk or eggs".
     """
     between = tokens.keys[denied_last + 1 : first]
     if not between or len(between) > 2:

@@ -12,7 +12,7 @@ import unicodedata
 from functools import lru_cache
 from html.entities import html5
 
-# Control characters that are no white space, invisible formatting (soft hyphen, zero-width space
+# Control characters other than white space, invisible formatting (soft hyphen, zero-width space
 # and no-break, bidirectional marks, interlinear annotation, tag characters), lone surrogates.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e"
@@ -33,8 +33,8 @@ _CACHED_CHARS = 20_000
 
 @lru_cache(maxsize=1)
 def _tag() -> re.Pattern[str]:
-    """Matches one tag of HTML, of a custom element or of an office program; `3 < 5` and `<Brand>`
-    are text.
+    """Return a pattern of one tag: of HTML, of a custom element or of an office program. `3 < 5`
+    and `<Brand>` are text.
     """
     from lxml.html import defs
 
@@ -123,7 +123,7 @@ def _is_entity(entity: str) -> bool:
 
 
 def _drop_tags(text: str) -> str:
-    """What a browser would show of the text; whatever is no tag is shielded from the parser."""
+    """Return what a browser would show; whatever is not a tag is shielded from the parser."""
     from inscriptis.html_engine import Inscriptis
     from lxml.etree import LxmlError
     from lxml.html import HTMLParser, document_fromstring

@@ -89,7 +89,7 @@ class Quantity:
 
 
 def parse_number(text: str) -> float | None:
-    """The number that a whole cell holds, or None.
+    """Return the number that a whole cell holds, or None.
 
     A mark that stands alone before exactly three digits groups thousands when it is a comma, and is
     a decimal point when it is a dot.
@@ -103,9 +103,9 @@ def parse_number(text: str) -> float | None:
 
 
 def parse_quantity(cell_text: str, unit: str) -> float | None:
-    """The amount, in `unit`, that a whole cell holds; a bare number is already in `unit`.
+    """Return the amount, in `unit`, that a whole cell holds; a bare number is already in `unit`.
 
-    None when the cell is no single amount, or measures something else.
+    None when the cell is not a single amount, or measures something else.
 
     >>> [parse_quantity(t, "g") for t in ("ca 180g", "1,01 kg", "75", "1l", "6 x 20 g", "5-7 g")]
     [180.0, 1010.0, 75.0, None, None, None]
@@ -124,7 +124,7 @@ def parse_quantity(cell_text: str, unit: str) -> float | None:
 
 
 def find_quantities(text: str, unit: str) -> list[Quantity]:
-    """The plain amounts that `text` states in units of `unit`'s kind, in order, converted to
+    """Return the plain amounts that `text` states in units of `unit`'s kind, in order, converted to
     `unit`.
 
     >>> text = "Oat drink 1,5 l (6 x 330 ml: another pack), 180g oats"
@@ -147,7 +147,7 @@ def find_quantities(text: str, unit: str) -> list[Quantity]:
 
 
 def find_numbers(text: str) -> list[Quantity]:
-    """The plain numbers without a unit that `text` states, in order.
+    """Return the plain numbers without a unit that `text` states, in order.
 
     >>> [n.amount for n in find_numbers("Hardcover, 1,320 pages, 2nd edition, 5-7 plates, 24 cm")]
     [1320.0]
@@ -164,7 +164,7 @@ def find_numbers(text: str) -> list[Quantity]:
 
 @lru_cache(maxsize=16)
 def decimal_mark(text: str) -> DecimalMark | None:
-    """The decimal mark that the unambiguous numbers of a text agree on, or None.
+    """Return the decimal mark that the unambiguous numbers of a text agree on, or None.
 
     >>> decimal_mark("Fett 3,2 g, 1.015 ml"), decimal_mark("1,000 sheets")
     (',', None)
@@ -174,7 +174,7 @@ def decimal_mark(text: str) -> DecimalMark | None:
 
 
 def to_float(number: str, mark: DecimalMark | None) -> float | None:
-    """What `NUMBER` matched, as a number.
+    """Return what `NUMBER` matched as a number; None for what is not a fraction ("5/2").
 
     mark: the decimal mark where the number alone does not tell; None follows `parse_number`'s rule.
     """
@@ -194,7 +194,7 @@ def to_float(number: str, mark: DecimalMark | None) -> float | None:
 
 
 def _plain_digits(bare: str, mark: DecimalMark | None) -> str:
-    """The digits with at most a decimal point."""
+    """Return the digits with at most a decimal point."""
     marks = re.findall(r"[.,]", bare)
     if not marks:
         return bare
@@ -226,8 +226,8 @@ def _lone_number_pattern() -> re.Pattern[str]:
 
 
 def unit_pattern(unit: str | None) -> str:
-    """A pattern of the spellings that running text may use for a unit of `unit`'s kind, of any kind
-    for None.
+    """Return a pattern of the spellings that running text may use for a unit of `unit`'s kind, of
+    any kind for None.
     """
     any_case, same_case = text_spellings(unit)
     parts = [f"(?i:{_alternatives(any_case)})"] if any_case else []

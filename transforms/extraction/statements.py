@@ -1,4 +1,4 @@
-"""What one text states about one attribute: attribute → finder, text → statements with
+"""Statements of one text about one attribute: attribute → finder, text → statements with
 their spans. Each attribute type picks its finder (transforms.attribute_types).
 """
 
@@ -80,7 +80,7 @@ def closed_list_finder(attribute: Attribute) -> Finder:
 
 
 def _behind_labels(text: str, stated: Sequence[Mention], labels: Gazetteer) -> list[Mention]:
-    """The mentions that stand behind "Colour:", with those that the enumeration goes on to."""
+    """Return the mentions behind a label ("Colour:"), and those of the list that follows."""
     ends = label_ends(text, labels)
     behind: list[Mention] = []
     for mention in stated:
@@ -152,7 +152,7 @@ def amount_finder(attribute: Attribute, *, alone: bool) -> Finder:
 
 
 def _contents(attribute: Attribute, part: Part, plain: Finder) -> Finder:
-    """What a piece or a pack holds: a plain amount is both, where nothing speaks of several
+    """Return what a piece or a pack holds: a plain amount is both, where nothing speaks of several
     pieces.
     """
 
@@ -178,7 +178,9 @@ def _in_compounds(attribute: Attribute, found: Sequence[Quantity]) -> list[State
 def _plain_amounts(
     attribute: Attribute, labels: Gazetteer, *, alone: bool, apart: bool = False
 ) -> Finder:
-    """apart: a label counts only where it begins or ends a field: the "handle length" is not the
+    """Return the finder of amounts that stand alone or beside a label.
+
+    apart: a label counts only where it begins or ends a field: the "handle length" is not the
     length.
     """
     unit = attribute.unit
@@ -188,17 +190,19 @@ def _plain_amounts(
     )
     needs_label = unit is None or not alone
 
+    def has_label(text: str, quantity: Quantity, places: Sequence[tuple[int, int]]) -> bool:
+        return any(
+            _belong(text, quantity, place) and (not apart or _is_apart(text, quantity, place))
+            for place in places
+        )
+
     def find(text: str) -> list[Statement]:
         places = [(mention.begin, mention.end) for mention in labels.find(text)]
         if needs_label and not places:
             return []
         found = find_numbers(text) if unit is None else find_quantities(text, unit)
         fitting = [quantity for quantity in found if _in_range(attribute, quantity.amount)]
-        labelled = [
-            q
-            for q in fitting
-            if any(_belong(text, q, p) and (not apart or _is_apart(text, q, p)) for p in places)
-        ]
+        labelled = [quantity for quantity in fitting if has_label(text, quantity, places)]
         if labelled or needs_label:
             return [Statement(q.amount, q.begin, q.end, "labelled-quantity") for q in labelled]
         return [Statement(q.amount, q.begin, q.end, kind) for q in fitting]
@@ -247,7 +251,7 @@ def _in_range(attribute: Attribute, amount: float) -> bool:
 
 
 def _belong(text: str, quantity: Quantity, label: tuple[int, int]) -> bool:
-    """Whether the label stands beside the amount, and not nearer to another one."""
+    """Return whether the label stands beside the amount, and not nearer to another one."""
     begin, end = label
     if end <= quantity.begin:
         if _LABEL_THEN_AMOUNT.fullmatch(text, end, quantity.begin):

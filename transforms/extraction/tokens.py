@@ -46,7 +46,8 @@ class Tokens:
 
 @lru_cache(maxsize=16)
 def tokenise(text: str) -> Tokens:
-    """The tokens of a text; the last texts are kept, for every attribute asks for the same ones.
+    """Return the tokens of a text; the last texts are kept, for every attribute asks for the same
+    ones.
 
     >>> tokenise("Men's V-Neck & Co.").keys
     ('men', 'v', 'neck', 'co', '.')
@@ -75,7 +76,7 @@ def _engine() -> inflect.engine:
 
 @lru_cache(maxsize=65536)
 def number_forms(word: str) -> frozenset[str]:
-    """The word with its English singular and plural; other words come back alone.
+    """Return the word with its English singular and plural; other words come back alone.
 
     >>> [sorted(number_forms(word)) for word in ("leaf", "dress", "children")]
     [['leaf', 'leaves'], ['dress', 'dresses'], ['child', 'children', 'childrens']]

@@ -90,7 +90,7 @@ class SplitReport:
     lines, the whole
       file for CSV, TSV and gzip, and for Parquet the whole file on its first split and nothing on
       the others. `sha256` is empty where the split stands for no bytes, or was not read to its end.
-    known: records that were not looked into, because an earlier run has.
+    known: records that were not re-read, because an earlier run did.
     """
 
     path: str
@@ -165,7 +165,7 @@ class Format:
 
 
 def check_size(size_bytes: int, limits: ReadLimits) -> None:
-    """Raises RecordRefusedError for a record above the limit."""
+    """Raise RecordRefusedError for a record above the limit."""
     if size_bytes > limits.max_record_bytes:
         raise RecordRefusedError(
             "record-too-large",
@@ -175,7 +175,7 @@ def check_size(size_bytes: int, limits: ReadLimits) -> None:
 
 
 def check_uncut(raw: RawRecord) -> None:
-    """Raises RecordRefusedError when only the first bytes of a record were kept."""
+    """Raise RecordRefusedError when only the first bytes of a record were kept."""
     if raw.true_size_bytes > len(raw.data):
         raise RecordRefusedError(
             "record-too-large",
@@ -185,7 +185,7 @@ def check_uncut(raw: RawRecord) -> None:
 
 
 def utf8_problem(data: bytes) -> str | None:
-    """What keeps bytes from being UTF-8 text, or None."""
+    """Return what is wrong with bytes that should be UTF-8 text, in words; None for good ones."""
     looks_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff")) or data.count(0) * 4 >= max(
         1, len(data)
     )

@@ -36,7 +36,7 @@ Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def as_keys(keys: Iterable[bytes]) -> Keys:
-    """An array of KEY of as many keys; not sorted."""
+    """Return an array of KEY of as many keys; not sorted."""
     return np.frombuffer(b"".join(keys), KEY)
 
 
@@ -65,7 +65,7 @@ class KeyFilter:
         self._reread: list[tuple[str | None, bytes, str]] = []
 
     def choose(self, batch: Sequence[Unread]) -> list[Unread]:
-        """The records that are not known."""
+        """Return the records that are not known."""
         keys = as_keys(unread.key for unread in batch)
         places = places_of(keys, self.known)
         self._seen.append(places[places >= 0])
@@ -73,15 +73,15 @@ class KeyFilter:
         return [batch[int(at)] for at in np.flatnonzero(chosen)]
 
     def wants(self, key: bytes) -> bool:
-        """Whether a single record is to be looked into."""
+        """Return whether a single record is to be read again."""
         return self.wanted is not None and bool(places_of(as_keys([key]), self.wanted)[0] >= 0)
 
     def note(self, item_id: str | None, raw: RawRecord) -> None:
-        """Keep that a record was looked into, and whose it is."""
+        """Keep that a record was read, and whose it is."""
         self._reread.append((item_id, raw.key, raw.kind))
 
     def save(self) -> str:
-        """Write what was seen and looked into; gives the path of both files without their
+        """Write what was seen and read; return the path of both files without their
         endings.
         """
         seen = np.concatenate(self._seen) if self._seen else np.array([], np.int64)
@@ -117,14 +117,14 @@ class KnownFile:
             _save_keys(chosen, wanted)
         return cls(f"{name}.keys.npy", folder, chosen)
 
-    def sieve(self) -> KeyFilter:
+    def key_filter(self) -> KeyFilter:
         return KeyFilter(
             _load_keys(self.path), self.seen_dir, _load_keys(self.wanted) if self.wanted else None
         )
 
 
 def add_up_seen(saved: Iterable[str], known: int) -> Counts:
-    """How often each of `known` keys was seen in all splits; int64 (known,)."""
+    """Return how often each of `known` keys was seen in all splits; int64 (known,)."""
     total = np.zeros(known, np.int64)
     for path in saved:
         places, counts = _load(f"{path}.npy")
@@ -133,7 +133,7 @@ def add_up_seen(saved: Iterable[str], known: int) -> Counts:
 
 
 def all_reread(saved: Iterable[str]) -> pa.Table:
-    """item_id, raw_key and input of the records that were looked into, in no order."""
+    """Return item_id, raw_key and input of the records that were read, in no order."""
     tables = [
         pa.ipc.open_file(pa.BufferReader(storage.read_bytes(f"{path}.arrow"))).read_all()
         for path in saved

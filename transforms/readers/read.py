@@ -2,7 +2,7 @@
 
 Splits → KV[item bucket, Record], KV[item bucket, ImageRow], KV[path bucket, ImageRef], KV[bucket,
 Reject], and one SplitReport a split. Everything leaves keyed by bucket, ready to be spooled.
-Records that an earlier run knows are counted and not looked into.
+Records that an earlier run knows are counted and not read again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def normalise_parsed(
         if raw.kind == "image-table":
             return normalise_image_row(template, raw, parsed.cells)
         return normaliser.normalise(raw, parsed.cells)
-    except Exception as error:  # any record may show a fault nobody thought of; the others go on
+    except Exception as error:  # one record's fault must not end the run
         return Reject(raw, "internal-error", "normalise", f"{type(error).__name__}: {error}")
 
 
@@ -104,27 +104,29 @@ class _ReadSplit(_Reader):
         self._limits = transform.limits
 
     def process(self, split: InputSplit) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
-        sieve = None if self._known is None else self._known.sieve()
+        key_filter = None if self._known is None else self._known.key_filter()
         with self._meter.timed():
-            for element in read_split(split, self._limits, None if sieve is None else sieve.choose):
+            for element in read_split(
+                split, self._limits, None if key_filter is None else key_filter.choose
+            ):
                 if isinstance(element, SplitReport):
-                    if sieve is not None:
+                    if key_filter is not None:
                         self._meter.add("known", element.known)
-                        yield beam.pvalue.TaggedOutput(_SEEN, sieve.save())
+                        yield beam.pvalue.TaggedOutput(_SEEN, key_filter.save())
                     yield beam.pvalue.TaggedOutput(_REPORTS, element)
                     continue
                 self._meter.add("records" if split.kind == "catalog" else "image_rows")
                 read = element if isinstance(element, Reject) else self._normalised(element)
                 if isinstance(read, Reject):
                     self._meter.fail(read.reason)
-                if sieve is not None:
-                    sieve.note(read.item_id, read.raw)
+                if key_filter is not None:
+                    key_filter.note(read.item_id, read.raw)
                 yield from self._route(read)
         self._meter.beat()
 
 
 class _ReplayFile(_Reader):
-    """DataFile of a quarantine table → those of its records that are wanted, read anew from their
+    """DataFile of a quarantine table → those of its records that are wanted, re-read from their
     kept bytes.
     """
 
@@ -133,15 +135,15 @@ class _ReplayFile(_Reader):
         self._snapshot, self._wanted = transform.snapshot, transform.known
 
     def process(self, file: DataFile) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
-        sieve = self._wanted.sieve()
+        key_filter = self._wanted.key_filter()
         for row in read_parquet(self._snapshot, file).to_pylist():
-            if row["input"] == MODEL_ANSWER or not sieve.wants(row["raw_key"]):
+            if row["input"] == MODEL_ANSWER or not key_filter.wants(row["raw_key"]):
                 continue
             self._meter.add("records" if row["input"] == "catalog" else "image_rows")
             read = self._read(raw_of(row))
-            sieve.note(read.item_id, read.raw)
+            key_filter.note(read.item_id, read.raw)
             yield from self._route(read)
-        yield beam.pvalue.TaggedOutput(_SEEN, sieve.save())
+        yield beam.pvalue.TaggedOutput(_SEEN, key_filter.save())
         self._meter.beat()
 
     def _read(self, raw: RawRecord) -> Record | ImageRow | Reject:
@@ -152,7 +154,7 @@ class _ReplayFile(_Reader):
 
 
 def raw_of(row: Mapping[str, Any]) -> RawRecord:
-    """The record that a row of a quarantine table keeps."""
+    """Return the record that a row of a quarantine table keeps."""
     place = row["raw_format"], row["source_file"], row["source_position"], row["source_begin"]
     return RawRecord(
         row["raw"], *place, row["raw_header"] or b"", row["raw_size_bytes"], row["input"]
@@ -161,7 +163,7 @@ def raw_of(row: Mapping[str, Any]) -> RawRecord:
 
 @dataclass(eq=False)
 class ReadCatalog(beam.PTransform):
-    """Reads and normalises all splits of a run. known: records that need not be looked into."""
+    """Reads and normalises all splits of a run. known: records that need not be read again."""
 
     splits: Sequence[InputSplit]
     template: Template
@@ -183,7 +185,7 @@ class ReadCatalog(beam.PTransform):
 
 @dataclass(eq=False)
 class ReplayQuarantine(beam.PTransform):
-    """Reads records anew that quarantine tables of `snapshot` keep.
+    """Re-reads records that quarantine tables of `snapshot` keep.
 
     known: whose `wanted` names their keys.
     """

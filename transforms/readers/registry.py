@@ -45,15 +45,15 @@ class Peek:
     mean_bytes: float = 0.0
 
 
-# Takes unread records and gives those that are to be looked into.
+# Takes unread records and gives those that are to be read.
 Choose = Callable[[Sequence[Unread]], Sequence[Unread]]
 
 
 def read_split(
     split: InputSplit, limits: ReadLimits = DEFAULT_LIMITS, choose: Choose | None = None
 ) -> Generator[ParsedRecord | Reject | SplitReport, None, None]:
-    """The records of a split in order, those that cannot be read as rejects, and its report as the
-    last element.
+    """Return the records of a split in order, those that cannot be read as rejects, and its report
+    as the last element.
 
     choose: is shown some thousand records at a time, and what it leaves out is only counted; None
     takes all. A file that vanished, may not be read or breaks off ends in one reject
@@ -116,8 +116,8 @@ def _batches(
 
 
 def rebuild(raw: RawRecord) -> dict[str, Any]:
-    """The cells of a raw record, equal to those it was read with; of one that was only too large,
-    too.
+    """Return the cells of a raw record, equal to those it was read with; of one that was only too
+    large, too.
 
     Raises RecordRefusedError when its bytes give no cells, with the reason that it was refused for.
     """
@@ -125,8 +125,8 @@ def rebuild(raw: RawRecord) -> dict[str, Any]:
 
 
 def peek(splits: Sequence[InputSplit], limit: int = 200) -> Peek:
-    """The columns of the first records, about `limit` in all, an equal share from the beginning of
-    each file.
+    """Return the columns of the first records, about `limit` in all, an equal share from the
+    beginning of each file.
     """
     columns: Counter[str] = Counter()
     rejects: Counter[str] = Counter()

@@ -45,14 +45,14 @@ def plan_splits(
     split_bytes: int = SPLIT_BYTES,
     kind: str = "catalog",
 ) -> list[InputSplit]:
-    """The splits of all files that the patterns name, sorted by path, each file once.
+    """Return the splits of all files that the patterns name, sorted by path, each file once.
 
     patterns: paths or globs (`*`, `?`, `[...]`, `**`) on any file system that Beam knows.
     input_format: of all files; None goes by their extensions.
     split_bytes: wanted size of a part of a file that can be read in parts.
 
-    Raises InputRefusedError with all problems. A file that exists and cannot be read is no problem
-    here: reading its split reports it, as it does for a file that vanishes later.
+    Raises InputRefusedError with all problems. A file that exists and cannot be read is not a
+    problem here: reading its split reports it, as it does for a file that vanishes later.
     """
     if split_bytes < 1:
         raise ValueError(f"split_bytes is {split_bytes}; give a positive number of bytes")
@@ -108,7 +108,7 @@ def _distinct(found: Iterable[_File]) -> list[_File]:
 
 
 def _matching(pattern: str, problems: list[str]) -> list[_File]:
-    """The files that a pattern names; adds what is wrong with it to `problems`."""
+    """Return the files that a pattern names; adds what is wrong with it to `problems`."""
     is_local = not _SCHEME.match(pattern)
     try:
         if not pattern or pattern.endswith("/") or (is_local and Path(pattern).is_dir()):

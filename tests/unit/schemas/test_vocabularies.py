@@ -247,7 +247,7 @@ def test_the_resolved_list_is_what_everything_sees() -> None:
         (", vocabulary: planets", "'languages', 'countries' or 'colors', not 'planets'"),
         (
             ", vocabulary: countries, vocabulary_locales: [en, klingon]",
-            "'klingon' is no language with names in CLDR",
+            "'klingon' is not a language with names in CLDR",
         ),
         (", vocabulary: countries, vocabulary_locales: []", "at least 1 item"),
         (", values: [Red], vocabulary_locales: [sv]", "vocabulary_locales belongs to a vocabulary"),

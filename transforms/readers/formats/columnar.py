@@ -131,8 +131,8 @@ def _batch_rows(metadata: Any) -> int:
 
 
 def _self_contained(batch: Any) -> Any:
-    """The batch without dictionaries and views, whose one-row slices would drag whole buffers
-    along.
+    """Return the batch without dictionaries and views, whose one-row slices would drag whole
+    buffers along.
     """
     return batch.cast(pa.schema([_plain_field(field) for field in batch.schema]))
 
@@ -197,7 +197,7 @@ def _values(column: Any) -> list[Any]:
 
 
 def _value(cell: Any) -> Any:
-    """The Python value of a column of one row."""
+    """Return the Python value of a column of one row."""
     try:
         return cell[0].as_py()
     except UnicodeDecodeError as error:
@@ -261,15 +261,12 @@ def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
 
 
 def _repeated_names(fields: Iterable[Any], parent: str = "") -> Iterator[str]:
-    """Columns, and fields inside structures (`column.field`), whose name another one beside them
-    has.
+    """Yield columns, and fields inside structures (`column.field`), whose name another one beside
+    them has.
     """
     beside = list(fields)
-    yield from (
-        f"{parent}{name}"
-        for name, count in Counter(field.name for field in beside).items()
-        if count > 1
-    )
+    counts = Counter(field.name for field in beside)
+    yield from (f"{parent}{name}" for name, count in counts.items() if count > 1)
     for field in beside:
         children = (field.type.field(number) for number in range(field.type.num_fields))
         yield from _repeated_names(children, f"{parent}{field.name}.")

@@ -67,7 +67,9 @@ class _Rows:
         self._unreadable: UnreadableError | None = None
 
     def read(self) -> _Row | None:
-        """The next row (no cells: an empty line), or None at the end; raises UnreadableError."""
+        """Return the next row (no cells: an empty line), or None at the end; raises
+        UnreadableError.
+        """
         first = self._next_line()
         if first is None:
             return None
@@ -164,7 +166,7 @@ class _Header:
 
 
 def _read_header(rows: _Rows, delimiter: str) -> _Header | None:
-    """The header, None in an empty file; raises FileRefusedError."""
+    """Return the header, None in an empty file; raises FileRefusedError."""
     row = rows.read()
     if row is None:
         return None
@@ -197,7 +199,7 @@ def _header_problems(names: list[str], delimiter: str) -> Iterator[str]:
                     f"the header is one column, {names[0]!r}: cells seem to be separated by "
                     f"{other_name}, "
                     f"not {_DELIMITER_NAMES[delimiter]}; set --input-format (csv: commas, tsv: "
-                    "tabs) or export anew"
+                    "tabs) or export again"
                 )
 
 

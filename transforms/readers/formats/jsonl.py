@@ -39,7 +39,7 @@ _JSON_TYPES = {
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """The JSON object of one line; raises RecordRefusedError."""
+    """Return the JSON object of one line; raises RecordRefusedError."""
     try:
         cells = parse_json(data)
     except orjson.JSONDecodeError as error:

@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 @contextmanager
 def open_lines(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Lines]:
-    """The lines that begin in a split of a text file; raises UnreadableError."""
+    """Yield the lines that begin in a split of a text file; raises UnreadableError."""
     with ExitStack() as stack:
         try:
             stream = stack.enter_context(open_file(split.path))
@@ -68,7 +68,9 @@ class Lines:
             self._offset += self._skip_line(None) - 1
 
     def read(self) -> Line | None:
-        """The next line, or None at the end; raises UnreadableError when the file breaks off."""
+        """Return the next line, or None at the end; raises UnreadableError when the file breaks
+        off.
+        """
         try:
             return self._read()
         except UnreadableError:

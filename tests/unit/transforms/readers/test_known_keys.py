@@ -61,13 +61,13 @@ def test_what_splits_saw_adds_up(
     file = KnownFile.write(sorted_keys, str(tmp_path))
     saved = []
     for split in splits:
-        sieve = file.sieve()
+        key_filter = file.key_filter()
         chosen = [
-            *sieve.choose([unread(key) for key in split[:3]]),
-            *sieve.choose([unread(key) for key in split[3:]]),
+            *key_filter.choose([unread(key) for key in split[:3]]),
+            *key_filter.choose([unread(key) for key in split[3:]]),
         ]
         assert [each.key for each in chosen] == [key for key in split if key not in set(known)]
-        saved.append(sieve.save())
+        saved.append(key_filter.save())
     met = Counter(key for split in splits for key in split)
     expected = [met[key.tobytes()] for key in sorted_keys]
     assert add_up_seen(saved, len(sorted_keys)).tolist() == expected
@@ -82,11 +82,11 @@ def test_only_the_wanted_are_let_through(
 ) -> None:
     """With wanted keys nothing else is let through, known or not."""
     file = KnownFile.write(np.unique(as_keys(known)), str(tmp_path), np.unique(as_keys(wanted)))
-    sieve = file.sieve()
-    assert [each.key for each in sieve.choose([unread(key) for key in met])] == [
+    key_filter = file.key_filter()
+    assert [each.key for each in key_filter.choose([unread(key) for key in met])] == [
         key for key in met if key in wanted
     ]
-    assert [sieve.wants(key) for key in met] == [key in wanted for key in met]
+    assert [key_filter.wants(key) for key in met] == [key in wanted for key in met]
 
 
 def test_what_was_looked_into_comes_back(tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_what_was_looked_into_comes_back(tmp_path: Path) -> None:
     ]
     saved = []
     for item_id, raw in zip(("a", None), raws, strict=True):
-        sieve = file.sieve()
-        sieve.note(item_id, raw)
-        saved.append(sieve.save())
-    found = all_reread([*saved, file.sieve().save()]).to_pylist()
+        key_filter = file.key_filter()
+        key_filter.note(item_id, raw)
+        saved.append(key_filter.save())
+    found = all_reread([*saved, file.key_filter().save()]).to_pylist()
     assert found == [
         {"item_id": "a", "raw_key": raws[0].key, "input": "catalog"},
         {"item_id": None, "raw_key": raws[1].key, "input": "image-table"},
@@ -140,6 +140,6 @@ def test_keys_are_equal_where_reading_is(
 def test_keys_survive_their_file(tmp_path: Path, count: int) -> None:
     """Keys come back from their file as they were, none and trailing zero bytes too."""
     made = np.unique(as_keys(n.to_bytes(KEY_BYTES, "little") for n in range(count)))
-    sieve = KnownFile.write(made, str(tmp_path)).sieve()
-    assert sieve.known.tobytes() == made.tobytes()
-    assert len(sieve.known) == count
+    key_filter = KnownFile.write(made, str(tmp_path)).key_filter()
+    assert key_filter.known.tobytes() == made.tobytes()
+    assert len(key_filter.known) == count
