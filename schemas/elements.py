@@ -20,16 +20,16 @@ from schemas.reasons import Effect, check_registered
 Value = str | float | bool | list[str] | dict[str, str]
 
 
-# Fate of a record that has left the catalog and whose item is kept.
+# Outcome of a record that has left the catalog while its item is kept (`--keep-deleted`).
 DELETED = "deleted"
 KEY_BYTES = 16
-# The kind of raw record that is no record of a catalog but what a language model said in vain.
+# The kind of a quarantined "record" that is an answer of a language model that nothing could use.
 MODEL_ANSWER = "model-answer"
 
 
 def key_maker(kind: str, record_format: str, header: bytes = b"") -> Callable[[bytes], bytes]:
-    """A function from a record's bytes to its key, for records that are read alike; the key has
-    KEY_BYTES bytes.
+    """Return a function from a record's bytes to its key, for records that are read alike; the key
+    has KEY_BYTES bytes.
 
     Equal keys: the same bytes, to be read in the same way, wherever they stood.
     """
@@ -85,7 +85,7 @@ class RawRecord:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record that was set aside: the raw record with a registered reason."""
+    """A quarantined record: the raw record with a registered reason."""
 
     raw: RawRecord
     reason: str
@@ -204,7 +204,7 @@ class ImageResult:
 
     same_as: digest of a picture whose features another result of the same bucket carries; only
     while spooled.
-    version: of the file before it was read, see transforms/picture_files.version_of.
+    version: of the file before it was read, see transforms.images.files.version_of.
     """
 
     path: str
@@ -484,5 +484,5 @@ def encode(element: Spooled) -> bytes:
 
 
 def decoder(element_type: type[Any]) -> msgspec.msgpack.Decoder[Any]:
-    """A reusable decoder that checks types while it reads."""
+    """Return a reusable decoder that checks types while it reads."""
     return msgspec.msgpack.Decoder(element_type)

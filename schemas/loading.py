@@ -30,7 +30,7 @@ _FITTING_NAME = "lower-case letters, digits and _, starting with a letter, 63 ch
 
 @dataclass(frozen=True, slots=True)
 class TemplateError:
-    """One thing that is wrong with a template: where, what, and how to mend it.
+    """One thing that is wrong with a template: where, what, and how to fix it.
 
     line: None where it has no place.
     """
@@ -66,7 +66,7 @@ def packaged_templates() -> dict[str, str]:
 
 
 def load_template(name_or_path: str) -> Template:
-    """The template of that packaged name or file path.
+    """Return the template of that packaged name or file path.
 
     Raises TemplateRefusedError with all its errors, each with line and fix.
     """
@@ -98,7 +98,7 @@ def load_template(name_or_path: str) -> Template:
 
 
 def parse_template(text: str, source: str) -> Template:
-    """The template written in `text`; `source` names it in errors."""
+    """Return the template written in `text`; `source` names it in errors."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -132,7 +132,7 @@ def _yaml_error(error: Exception) -> TemplateError:
 
 
 def _shape_errors(tree: Any) -> Iterator[TemplateError]:
-    """What is wrong outside the single attributes."""
+    """Yield what is wrong outside the single attributes."""
     shell = {key: value for key, value in tree.items() if key != "attributes"}
     attributes = tree.get("attributes")
     if not isinstance(attributes, list) or not attributes:
@@ -159,8 +159,8 @@ def _attribute_errors(tree: Any) -> Iterator[TemplateError]:
 
 
 def _reference_errors(tree: Any) -> Iterator[TemplateError]:
-    """What is wrong between entries: names used twice, reserved names, formats of columns nobody
-    reads.
+    """Yield what is wrong between entries: names used twice, reserved names, formats of columns
+    nobody reads.
     """
     attributes = tree.get("attributes")
     seen: dict[str, int | None] = {}
@@ -267,8 +267,8 @@ def _allowed_keys(model: type[Strict], location: tuple[Any, ...]) -> list[str]:
 
 
 def _line(tree: Any, location: tuple[Any, ...]) -> int | None:
-    """The 1-based line of a place in the YAML tree, or of the nearest place above it; None for the
-    whole file.
+    """Return the 1-based line of a place in the YAML tree, or of the nearest place above it; None
+    for the whole file.
     """
     line: int | None = None
     node = tree

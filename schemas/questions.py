@@ -49,20 +49,20 @@ class Question:
     lean: bool = False
 
     def offered(self, attribute: Attribute) -> tuple[str, ...]:
-        """The values on offer for an attribute with a closed list."""
+        """Return the values on offer for an attribute with a closed list."""
         return self.choices.get(attribute.name) or tuple(
             choice.value for choice in attribute.values
         )
 
     def places_of(self, attribute: Attribute) -> tuple[str, ...]:
-        """Where the attribute's evidence may lie, of the places that there are."""
+        """Return where the attribute's evidence may lie, of the places that there are."""
         return tuple(
             p for p in self.places if ("image" if is_picture(p) else "text") in attribute.evidence
         )
 
 
 def picture_place(number: int) -> str:
-    """The name of the picture with this 1-based number."""
+    """Return the name of the picture with this 1-based number."""
     return f"image {number}"
 
 
@@ -72,8 +72,8 @@ def is_picture(place: str) -> bool:
 
 
 def answer_schema(question: Question) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the answer to `question`: one flat object, every key
-    required.
+    """Return the JSON Schema (draft 2020-12) of the answer to `question`: one flat object, every
+    key required.
     """
     properties: dict[str, Any] = {}
     if question.describe:

@@ -51,7 +51,7 @@ def draft(
     pictures: PictureColumns,
     image_table: tuple[str, str] | None,
 ) -> Drafted:
-    """The template of a catalog with this profile."""
+    """Return the template of a catalog with this profile."""
     times = find_times(profile)
     taken = {identity.column, *pictures.columns, *times}
     found = [
@@ -109,7 +109,7 @@ def draft(
 
 
 def unused_name(source: str, used: set[str]) -> str:
-    """An attribute name for a raw column: ASCII, allowed, and not used yet.
+    """Return an attribute name for a raw column: ASCII, allowed, and not used yet.
 
     >>> taken = {"grosse_de"}
     >>> [unused_name(source, taken) for source in ("Net Weight (g)", "größe.de", "images")]
@@ -196,10 +196,10 @@ def _formats(guesses: Sequence[Guess]) -> CommentedMap:
     for each in guesses:
         for source, column_format in ((each.source, each.column_format), *each.more_formats):
             if column_format != ONE_VALUE:
-                told = CommentedMap(column_format.model_dump(exclude_defaults=True, mode="json"))
-                told.fa.set_flow_style()
+                written = CommentedMap(column_format.model_dump(exclude_defaults=True, mode="json"))
+                written.fa.set_flow_style()
                 formats[source if column_format.format != "pairs" else source.partition(".")[0]] = (
-                    told
+                    written
                 )
     return formats
 

@@ -72,7 +72,7 @@ class LeftOut:
 
 
 def guess(column: Column, records: int) -> Iterator[Guess | LeftOut]:
-    """What to make of a column: an attribute, one for each of its keys, or nothing with the
+    """Yield what to make of a column: an attribute, one for each of its keys, or nothing with the
     reason.
     """
     if not column.filled:
@@ -108,8 +108,8 @@ def _whole(column: Column, records: int, found: ColumnFormat) -> Guess | LeftOut
 
 
 def _is_path(column: Column) -> bool:
-    """Whether lists are the steps of one path: each step is always at the same depth, below the
-    same one.
+    """Return whether lists are the steps of one path: each step is always at the same depth, below
+    the same one.
     """
     parents: dict[str, set[str]] = {}
     lists = [
@@ -207,7 +207,9 @@ def _listed(
 
 
 def _without_root(cells: Sequence[tuple[Any, int]], found: ColumnFormat) -> ColumnFormat:
-    """The format, told to ignore a first step that nearly all paths begin with: it says nothing."""
+    """Return the format, told to ignore a first step that nearly all paths begin with: it says
+    nothing.
+    """
     firsts = Counter(
         path.split(PATH_SEPARATOR)[0]
         for cell, _ in cells
@@ -242,7 +244,9 @@ def _closed(
 
 
 def distinct(values: Counter[str]) -> list[str]:
-    """The values in alphabetical order; of those that differ by case alone the most frequent."""
+    """Return the values in alphabetical order; of those that differ by case alone the most
+    frequent.
+    """
     best: dict[str, str] = {}
     for value, _ in sorted(values.items(), key=lambda each: (-each[1], each[0])):
         # As a run reads it: "Lycra&reg;" is Lycra with its mark.
@@ -255,7 +259,7 @@ def distinct(values: Counter[str]) -> list[str]:
 def _scalar(
     source: str, texts: Counter[str], share: float, *, is_boolean: bool, mean_chars: float
 ) -> Guess | LeftOut:
-    """An attribute with one value a cell, by what nearly all of its texts are."""
+    """Return an attribute with one value a cell, by what nearly all of its texts are."""
     some = [text for text, _ in texts.most_common(MAX_SAMPLES)]
     examples = tuple(some[:3])
     if are_urls(some):
@@ -325,8 +329,9 @@ def _number(texts: Counter[str], some: Sequence[str]) -> tuple[dict[str, Any], s
 
 
 def merged(guesses: Sequence[Guess]) -> list[Guess]:
-    """Closed lists of the same name in several columns as one attribute, which takes the first that
-    has a value.
+    """Merge closed lists of the same name in several columns into one attribute.
+
+    It takes the first column that has a value.
     """
     found: list[Guess] = []
     places: dict[str, int] = {}
@@ -356,12 +361,12 @@ def _together(one: Guess, other: Guess) -> Guess:
 
 
 def key_of(source: str) -> str:
-    """What a column, or a key of a column, is called."""
+    """Return what a column, or a key of a column, is called."""
     return source.rpartition(".")[2] or source
 
 
 def with_roles(guesses: Sequence[Guess]) -> list[Guess]:
-    """The guesses with the title and the texts that others may be filled from.
+    """Return the guesses with the title and the texts that others may be filled from.
 
     The title is the column that is called so, else the text that is there most often and neither
     short nor long.

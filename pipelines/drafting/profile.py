@@ -126,11 +126,13 @@ class Profile:
 
 
 def profile(
-    splits: Sequence[InputSplit], max_records: int, told: Callable[[int], None] = lambda _: None
+    splits: Sequence[InputSplit],
+    max_records: int,
+    on_record: Callable[[int], None] = lambda _: None,
 ) -> Profile:
     """Count the columns of the first records, an equal share of each file.
 
-    told: how many were looked at.
+    on_record: called with the number of records so far.
     """
     found = Profile()
     beginnings = [split for split in splits if split.begin == 0]
@@ -140,7 +142,7 @@ def profile(
             for element in elements:
                 if isinstance(element, ParsedRecord):
                     found.add(element.cells)
-                    told(found.records)
+                    on_record(found.records)
                 else:
                     found.rejects[element.reason] += 1
     return found
@@ -149,7 +151,7 @@ def profile(
 def _elements(
     split: InputSplit, count: int, splits: Sequence[InputSplit]
 ) -> Generator[ParsedRecord | Reject]:
-    """The first records of a file, of which `split` is the first part."""
+    """Yield the first records of a file, of which `split` is the first part."""
     parts = [each for each in splits if each.path == split.path]
     elements = (element for part in parts for element in read_split(part))
     yield from islice((each for each in elements if isinstance(each, ParsedRecord | Reject)), count)

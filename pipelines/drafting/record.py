@@ -37,7 +37,7 @@ class Identity:
 
 
 def find_id(profile: Profile) -> Identity:
-    """The column that is there in every record, never twice, short and named like an id."""
+    """Return the column that is there in every record, never twice, short and named like an id."""
     unique = [column for column in profile.columns.values() if _may_be_id(column, profile.records)]
     if unique:
         ranked = sorted(
@@ -51,14 +51,14 @@ def find_id(profile: Profile) -> Identity:
     near = sorted(
         profile.columns.values(), key=lambda column: -_uniqueness(column, profile.records)
     )[:3]
-    told = "; ".join(
+    nearest = "; ".join(
         f"{column.name} ({column.filled:,} of {profile.records:,} filled, {len(column.texts):,} "
         "different)"
         for column in near
     )
     problem = (
         f"of {profile.records:,} records no column is there in every one and never twice; "
-        f"nearest: {told or 'none'}"
+        f"nearest: {nearest or 'none'}"
     )
     return Identity("", problem=problem)
 
@@ -107,7 +107,7 @@ class PictureColumns:
 
 
 def find_pictures(profile: Profile, images_root: str) -> PictureColumns:
-    """The columns whose cells name picture files."""
+    """Return the columns whose cells name picture files."""
     columns: list[str] = []
     paths: list[str] = []
     separator = None
@@ -163,7 +163,7 @@ def _are_times(column: Column) -> bool:
 
 
 def find_image_table(table: Profile, ids: Column) -> tuple[str, str] | None:
-    """The id and the picture column of a table of pictures, None where it has none."""
+    """Return the id and the picture column of a table of pictures, None where it has none."""
     pictures = find_pictures(table, "").columns
     keys = [
         column.name

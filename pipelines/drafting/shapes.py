@@ -39,7 +39,7 @@ class Shape:
 
 
 def shape_of(cells: Sequence[str]) -> Shape:
-    """How these cells are written, judged by most of them."""
+    """Return how these cells are written, judged by most of them."""
     pairs = _pairs(cells)
     if pairs is not None:
         return pairs
@@ -60,7 +60,7 @@ def shape_of(cells: Sequence[str]) -> Shape:
 
 
 def list_separator(cells: Sequence[str]) -> str | None:
-    """What stands between the entries of lists, None where cells are no lists."""
+    """Return what stands between the entries of lists, None where cells are no lists."""
     for separator in LIST_SEPARATORS:
         split = [
             [part.strip() for part in cell.split(separator)] for cell in cells if separator in cell
@@ -89,8 +89,8 @@ def _is_like_a_value(entry: str) -> bool:
 
 
 def _path_separator(entries: Sequence[str]) -> str | None:
-    """What stands between the steps of category paths: few first steps, and many entries with
-    several.
+    """Return what stands between the steps of category paths: few first steps, and many entries
+    with several.
     """
     filled = [entry for entry in entries if entry]
     for separator in PATH_SEPARATORS:
@@ -133,7 +133,7 @@ def _share_of_pairs(cell: str, separator: str) -> float:
 
 
 def are_pictures(texts: Sequence[str]) -> bool:
-    """Whether these are names of picture files, nearly all of them."""
+    """Return whether these are names of picture files, nearly all of them."""
     filled = [text for text in texts if text]
     return bool(filled) and sum(_PICTURE.search(text) is not None for text in filled) >= 0.8 * len(
         filled

@@ -158,7 +158,9 @@ def _read_one(
 def _read_several(
     attribute: Attribute, exact: Exact, cell: Any, column: ColumnFormat, keyed: bool
 ) -> Reading:
-    """Known values in the order of the template's list; unknown ones are flagged and left out."""
+    """Return known values in the order of the template's list; unknown ones are flagged and left
+    out.
+    """
     known, unknown, untyped = _look_up(exact, split_list(cell, column, keyed=keyed))
     return _in_list_order(attribute, known) or None, _closed_list_flags(attribute, unknown, untyped)
 
@@ -205,6 +207,6 @@ def _closed_list_flags(
         detail = f"{given} not in the list; allowed: {allowed}{more}"
         flags.append(Flag("value-not-in-list", attribute.name, detail))
     if untyped:
-        detail = f"{shorten(untyped[0])} is no text; write a value of the list"
+        detail = f"{shorten(untyped[0])} is not a text; write a value of the list"
         flags.append(Flag("value-wrong-type", attribute.name, detail))
     return tuple(flags)

@@ -43,7 +43,7 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
     text = as_text(entry)
     if text is None:
         return flagged(
-            attribute, "value-wrong-type", f"{shorten(entry)} is no identifier; write text"
+            attribute, "value-wrong-type", f"{shorten(entry)} is not an identifier; write text"
         )
     compact: str | None = to_single_line(text)
     if compact and attribute.scheme is not None and attribute.scheme != "any":
@@ -51,6 +51,8 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
         compact = normalise_identifier(attribute.scheme, compact)
         if compact is None:
             reason = "value-bad-check-digit" if looks_right else "value-wrong-type"
-            expected = f"is no {attribute.scheme.upper()}: its length or check digit is wrong"
+            expected = (
+                f"is not a valid {attribute.scheme.upper()}: its length or check digit is wrong"
+            )
             return flagged(attribute, reason, f"{shorten(entry)} {expected}")
     return checked_text(attribute, compact or "")

@@ -47,7 +47,7 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, _keyed: bool) -
     """Language tags are written with hyphens (`zh_TW` is `zh-TW`) and sorted."""
     by_language = as_mapping(cell, column)
     if by_language is None:
-        expected = "is no text by language; write an object such as {'en': 'Apple'}"
+        expected = "is not text by language; write an object such as {'en': 'Apple'}"
         return flagged(attribute, "value-wrong-type", f"{shorten(cell)} {expected}")
     texts: dict[str, str] = {}
     flags = []
@@ -57,7 +57,7 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, _keyed: bool) -
         if is_null(entry, frozenset(["", *map(str.casefold, column.ignore)])):
             continue
         if text is None or language is None:
-            detail = f"{shorten(key)}: {shorten(entry)} is no text under a language code"
+            detail = f"{shorten(key)}: {shorten(entry)} is not a text under a language code"
             flags.append(Flag("value-wrong-type", attribute.name, detail))
         elif wanted and language not in wanted:
             allowed = ", ".join(attribute.languages)

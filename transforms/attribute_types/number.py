@@ -116,7 +116,7 @@ def _read(
     column: ColumnFormat,
     keyed: bool,
 ) -> Reading:
-    """An amount of a sibling's unit is not this attribute's, and not a mistake either."""
+    """Read a number; an amount of a sibling's unit is neither this attribute's nor a mistake."""
     entry, problem = single_entry(attribute, cell, column, keyed)
     if entry is None:
         return problem
@@ -138,7 +138,7 @@ def _read(
     if number is None or not math.isfinite(number):
         example = f"a number, or an amount that converts to{unit}" if unit else "a number"
         return flagged(
-            attribute, "value-wrong-type", f"{shorten(entry)} is no number here; write {example}"
+            attribute, "value-wrong-type", f"{shorten(entry)} is not a number; write {example}"
         )
     return _in_range(attribute, entry, number)
 
@@ -146,7 +146,7 @@ def _read(
 def _in_range(attribute: Attribute, entry: Any, number: float) -> Reading:
     unit = f" {attribute.unit}" if attribute.unit else ""
     if attribute.integer and not number.is_integer():
-        return flagged(attribute, "value-wrong-type", f"{shorten(entry)} is no whole number")
+        return flagged(attribute, "value-wrong-type", f"{shorten(entry)} is not a whole number")
     # An integer column is 64 bits wide, and a float counts in ones only up to 2**53.
     low, high = (
         bound if bound is not None or not attribute.integer else limit

@@ -46,7 +46,7 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
         return flagged(
             attribute,
             "value-wrong-type",
-            f"{shorten(cell)} is no text; write text or a list of texts",
+            f"{shorten(cell)} is not a text; write text or a list of texts",
         )
     is_prose = attribute.role == "text"
     clean = to_plain_text if is_prose else to_single_line

@@ -35,7 +35,8 @@ _SAW_NOTHING = frozenset(["not-stated", "too-few-labels", "model-unknown"])
 
 
 def fill_item(template: Template, steps: Sequence[Step], item: Item) -> Item:
-    """The item with one AttributeValue for each attribute of the template, in template order.
+    """Return the item with one AttributeValue for each attribute of the template, in template
+    order.
 
     Reasons of an unknown: `given-invalid` and `stated-absent` (never replaced), `not-fillable`, or
     those of the steps.
@@ -47,7 +48,7 @@ def fill_item(template: Template, steps: Sequence[Step], item: Item) -> Item:
 
 
 def fill_open(template: Template, steps: Sequence[Step], item: Item) -> Item:
-    """The item with what further steps make of the attributes that are still open."""
+    """Return the item with what further steps make of the attributes that are still open."""
     values = dict(item.values)
     for step in steps:
         open_attributes = [
@@ -60,8 +61,8 @@ def fill_open(template: Template, steps: Sequence[Step], item: Item) -> Item:
 
 
 def _better(known: AttributeValue, proposed: AttributeValue | None) -> AttributeValue:
-    """What a later step proposes, unless it saw nothing, or less than an earlier one that did not
-    suffice either.
+    """Return what a later step proposes, unless it saw nothing, or less than an earlier one that
+    did not suffice either.
     """
     if proposed is None:
         return known
@@ -88,7 +89,7 @@ class ModelStep:
 
 
 def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
-    """What the record settles by itself; `not-stated` marks what the steps may fill."""
+    """Return what the record settles by itself; `not-stated` marks what the steps may fill."""
     given = record.given.get(attribute.name, "")
     column = f"column:{record.origins.get(attribute.name, attribute.name)}"
     if attribute.name in record.values:
@@ -102,8 +103,8 @@ def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
 
 
 def apply_probes(template: Template, probes: Sequence[tuple[Probe, str]], bucket: Bucket) -> Bucket:
-    """The bucket with what probes say of open attributes, and flags where they are sure of another
-    value than given.
+    """Return the bucket with what probes say of open attributes, and flags where they are sure of
+    another value than given.
 
     probes: with the digest of each. A record on which a probe fails joins the rejects, with reason
     `internal-error`.
@@ -143,12 +144,12 @@ def _batches(probes: Sequence[tuple[Probe, str]], ids: Sequence[str]) -> Iterato
 
 
 def _base(template: Template, examples: Sequence[Example]) -> Features | None:
-    """What all probes see alike, made once; None where one of the examples breaks it, to be found
-    one by one.
+    """Return what all probes see alike, made once; None where one of the examples breaks it, to be
+    found one by one.
     """
     try:
         return base_features(template, examples)
-    except Exception:  # met again, and told, where the culprit is asked about alone
+    except Exception:  # met again, and reported, where the culprit is asked about alone
         return None
 
 
@@ -159,8 +160,8 @@ def _proposals(
     waiting: Sequence[tuple[str, Example]],
     base: Features | None = None,
 ) -> Iterator[tuple[str, AttributeValue | Exception]]:
-    """What a probe says of each, together; one by one where that fails, so that only the culprit
-    fails.
+    """Yield what a probe says of each, together; one by one where that fails, so that only the
+    culprit fails.
     """
     try:
         proposed = (
@@ -181,13 +182,13 @@ def _with_disagreement(attribute: Attribute, probe: Probe, item: Item) -> Item:
     known, other = item.values[attribute.name], probe.disagreements[item.item_id]
     if known.source != "record" or label_of(known.value) == other.value:
         return item
-    said, given = (
+    predicted, given = (
         format_value(attribute, value)
         for value in (value_of(attribute, other.value), known.value)
         if value is not None
     )
     detail = (
-        f"given is {given!r}; rows like this one have {said!r} ({probe.view}, confidence "
+        f"given is {given!r}; rows like this one have {predicted!r} ({probe.view}, confidence "
         f"{other.confidence:.2f})"
     )
     return replace(item, flags=(*item.flags, Flag("rows-contradict-value", attribute.name, detail)))
@@ -209,7 +210,7 @@ class Cascade:
     rules: bool = True
 
     def fill(self, bucket: Bucket, reports: Sequence[ProbeReport] = ()) -> Bucket:
-        """The bucket with every attribute settled or unknown.
+        """Return the bucket with every attribute settled or unknown.
 
         reports: of the probes that were trained for this run.
         """

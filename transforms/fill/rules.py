@@ -72,7 +72,7 @@ def fill_by_rules(
     attribute: Attribute,
     confidence: Confidence | None = None,
 ) -> AttributeValue:
-    """The value that the first text states which states one surely enough, with its span; or
+    """Return the value that the first text states which states one surely enough, with its span; or
     unknown, with the reason.
 
     Reasons: `not-stated`, `ambiguous` (several values in a text, which ends the search) and

@@ -48,8 +48,8 @@ CONFIDENCE: dict[Kind, dict[Place, float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a text comes down to. value: None where it states several."""
+class TextStatement:
+    """The one statement that a text comes down to. value: None where it states several values."""
 
     value: Value | None
     kind: Kind
@@ -87,7 +87,7 @@ def evidence_texts(template: Template, item: Item) -> tuple[EvidenceText, ...]:
 
 def statements_of(
     template: Template, texts: Sequence[EvidenceText], attribute: Attribute
-) -> Iterator[Said]:
+) -> Iterator[TextStatement]:
     """What each text comes down to, in order; texts that state nothing are left out."""
     if not attribute.rules:
         return
@@ -98,12 +98,12 @@ def statements_of(
         decided = operations_of(attribute).decide(attribute, statements)
         if decided is None:
             begin, end = min(s.begin for s in statements), max(s.end for s in statements)
-            yield Said(
+            yield TextStatement(
                 None, statements[0].kind, _place(template, text), text, _evidence(text, begin, end)
             )
         else:
             evidence = _evidence(text, decided.begin, decided.end)
-            yield Said(decided.value, decided.kind, _place(template, text), text, evidence)
+            yield TextStatement(decided.value, decided.kind, _place(template, text), text, evidence)
 
 
 def find_statements(template: Template, attribute: Attribute, text: str) -> list[Statement]:

@@ -19,7 +19,7 @@ from transforms.runtime.buckets import each_item
 
 
 def format_value(attribute: Attribute, value: Value) -> str:
-    """A value as a reader would say it.
+    """Return a value as a reader would say it.
 
     >>> from schemas.attributes import Attribute
     >>> format_value(Attribute(name="weight", type="number", unit="g"), 180.0)

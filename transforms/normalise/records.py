@@ -2,7 +2,7 @@
 source gave, pictures.
 
 (RawRecord, cells) → Record | Reject. A cell that does not fit is flagged and kept as given; only a
-record without a usable id is set aside.
+record without a usable id is quarantined.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Row:
         self._mappings: dict[str, Mapping[str, Any] | None] = {}
 
     def given(self, sources: Sequence[_Source]) -> Iterator[tuple[_Source, Any]]:
-        """The sources whose cells hold something, with the cell."""
+        """Yield the sources whose cells hold something, with the cell."""
         for source in sources:
             cell = self._cells.get(source.column)
             if is_null(cell, self._null_values):
@@ -108,7 +108,7 @@ class Normaliser:
         ]
 
     def normalise(self, raw: RawRecord, cells: Mapping[str, Any]) -> Record | Reject:
-        """The record in the template's terms, or why it has no usable id.
+        """Return the record in the template's terms, or why it has no usable id.
 
         Never raises, whatever the cells hold.
         """
@@ -195,7 +195,9 @@ class Normaliser:
             if micros is None:
                 expected = "write ISO 8601 such as 2026-01-31T12:00:00Z, or seconds since 1970"
                 flags.append(
-                    Flag("event-ts-invalid", "event_ts", f"{shorten(cell)} is no time; {expected}")
+                    Flag(
+                        "event-ts-invalid", "event_ts", f"{shorten(cell)} is not a time; {expected}"
+                    )
                 )
             return micros
         return None
@@ -205,7 +207,7 @@ class Normaliser:
         for source, cell in row.given(self._images):
             for entry in split_list(cell, source.column_format, keyed=source.key is not None):
                 if not isinstance(entry, str):
-                    expected = "is no picture reference; write a path below the images root"
+                    expected = "is not an image reference; write a path below the images root"
                     # A raw column may be called as an attribute is; `images` may not.
                     flags.append(
                         Flag(
@@ -252,8 +254,8 @@ def _without_keys(source: _Source, cell: Any) -> str:
 def normalise_image_row(
     template: Template, raw: RawRecord, cells: Mapping[str, Any]
 ) -> ImageRow | Reject:
-    """A row of the table that the template names under record.images.table; ValueError when it
-    names none.
+    """Return a row of the table that the template names under record.images.table; ValueError when
+    it names none.
     """
     table = template.record.images.table
     if table is None:
@@ -281,8 +283,7 @@ def normalise_image_row(
     )
     if not path:
         message = (
-            f"{table.image} holds {shorten(cell)}; write the path of a picture below the images "
-            "root"
+            f"{table.image} holds {shorten(cell)}; write the path of an image below the images root"
         )
         return Reject(raw, "image-table-row-invalid", STAGE, message, item_id, table.image)
     return ImageRow(item_id, path, raw)

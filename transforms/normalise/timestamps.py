@@ -17,7 +17,7 @@ _MICROS_PER_UNIT = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
 
 
 def parse_event_ts(cell: Any) -> int | None:
-    """Microseconds since the epoch in UTC, or None for what is no time.
+    """Return microseconds since the epoch in UTC, or None for anything else.
 
     ISO 8601 (without a zone: UTC), a date (its midnight), the datetimes of Parquet, or an epoch of
     at least nine digits in seconds, milli-, micro- or nanoseconds.

@@ -54,8 +54,8 @@ class Calibration:
 
 
 def fit_calibration(scores: Any, right: Any, groups: Any) -> Calibration:
-    """The map that predicts best, by log loss on groups of rows that it has not seen, whether an
-    answer is right.
+    """Return the map that predicts best, by log loss on groups of rows that it has not seen,
+    whether an answer is right.
 
     scores: (n,) between 0 and 1; right: (n,) booleans; groups: (n,) integers, a group is held back
     as a whole.
@@ -128,7 +128,8 @@ class Cut:
 
 
 def choose_cut(confidences: Any, right: Any, target: float, least: float, with_value: int) -> Cut:
-    """The lowest threshold, not below `least`, above which a precision of `target` is expected.
+    """Return the lowest threshold, not below `least`, above which a precision of `target` is
+    expected.
 
     What held-back answers say of the precision is Beta(right + 1/2, wrong + 1/2), Jeffreys' prior:
     its mean must reach the target, and all but SHORTFALL_PROBABILITY of it lie above target -

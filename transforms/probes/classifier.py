@@ -76,7 +76,7 @@ def center(vectors: Floats, mean: Floats) -> Floats:
 
 
 def mean_of(vectors: Floats) -> Floats:
-    """The mean of the rows that have a vector; float32 (dimension,)."""
+    """Return the mean of the rows that have a vector; float32 (dimension,)."""
     known = vectors[np.any(vectors != 0, axis=1)]
     if len(known) < 2:
         return np.zeros(vectors.shape[1], np.float32)
@@ -121,8 +121,8 @@ class Design:
 
 
 def kernel_of(blocks: Sequence[Any]) -> Floats:
-    """The inner products of the rows over all blocks; float32 (rows, rows), what training needs
-    most memory for.
+    """Return the inner products of the rows over all blocks; float32 (rows, rows), what training
+    needs most memory for.
     """
     total: Floats = np.zeros((blocks[0].shape[0],) * 2, np.float32)
     for block in blocks:
@@ -186,8 +186,8 @@ def held_back_scores(kernel: Floats, targets: Targets, folds: Any) -> tuple[Floa
 
 
 def decide(scores: Any, names: Sequence[str], *, several: bool) -> tuple[list[Labels], Doubles]:
-    """The best labels of each row, and a raw score in [0.5, 1] that grows with the margin of the
-    decision.
+    """Return the best labels of each row, and a raw score in [0.5, 1] that grows with the margin of
+    the decision.
 
     Of several values all with a positive score are taken, or the best one, with a raw score below
     0.5; the row's margin is its least sure one's.
@@ -244,7 +244,7 @@ class Classifier:
         return total
 
     def shares(self, features: Features) -> list[Floats]:
-        """What each block of the view adds to the scores; float32 (rows, classes) each."""
+        """Return what each block of the view adds to the scores; float32 (rows, classes) each."""
         nothing = np.zeros((len(features), len(self.names)), np.float32)
         return [
             block @ weights if block.shape[1] == weights.shape[0] else nothing

@@ -54,7 +54,7 @@ class Features:
         return int(self.words.shape[0])
 
     def rows(self, index: Any) -> Features:
-        """The rows that `index` selects."""
+        """Return the rows that `index` selects."""
         return Features(
             self.words[index],
             self.text_vectors[index],
@@ -64,7 +64,7 @@ class Features:
 
 
 def example_of(template: Template, item: Item) -> Example:
-    """What is kept of an item to learn from it, or to answer for it."""
+    """Return what is kept of an item to learn from it, or to answer for it."""
     pictures = {
         image.features.digest: image.features for image in item.images if image.features is not None
     }
@@ -89,7 +89,7 @@ def _is_label(attribute: Attribute) -> bool:
 
 
 def label_of(value: Value | None) -> tuple[str, ...]:
-    """A value as labels, sorted; the inverse of `value_of`.
+    """Return a value as labels, sorted; the inverse of `value_of`.
 
     >>> label_of(True), label_of(["Wool", "Silk"]), label_of(None)
     (('yes',), ('Silk', 'Wool'), ())
@@ -104,7 +104,7 @@ def label_of(value: Value | None) -> tuple[str, ...]:
 
 
 def value_of(attribute: Attribute, labels: Sequence[str]) -> Value:
-    """Labels as a value of the attribute; at least one label."""
+    """Return labels as a value of the attribute; at least one label."""
     return operations_of(attribute).value_of_labels(attribute, labels)
 
 
@@ -120,14 +120,14 @@ def _picture_tokens(features: Any) -> list[tuple[str, float]]:
 
 
 def title_fields(template: Template) -> frozenset[str]:
-    """The attributes whose text is a title."""
+    """Return the attributes whose text is a title."""
     return frozenset(
         attribute.name for attribute in template.attributes if attribute.role == "title"
     )
 
 
 def base_features(template: Template, examples: Sequence[Example]) -> Features:
-    """Features of examples that are the same whatever attribute is asked for."""
+    """Return features of examples that are the same whatever attribute is asked for."""
     words, letters, tokens = _hashers()
     titles_of = title_fields(template)
     texts = [
@@ -156,7 +156,7 @@ def featurise(
     suggestions: Sequence[str | None],
     base: Features | None = None,
 ) -> Features:
-    """Features of examples for one attribute, whose own value is left out.
+    """Return features of examples for one attribute, whose own value is left out.
 
     suggestions: for each example what the rules would say of the attribute, as a token, or None.
     base: of the same examples, where they are at hand.
@@ -211,7 +211,7 @@ def _hashers() -> tuple[Any, Any, Any]:
 
 
 def hash_words(words: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The column of each word, as the word features count it; int64 (words,)."""
+    """Return the column of each word, as the word features count it; int64 (words,)."""
     from sklearn.utils import murmurhash3_32
 
     return np.array(
@@ -220,7 +220,7 @@ def hash_words(words: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _sublinear(counts: Any) -> csr_matrix:
-    """1 + log of each count, as a word that is said ten times is no ten times as telling."""
+    """1 + log of each count, as a word that is said ten times is not ten times as telling."""
     matrix = counts.tocsr()
     matrix.data = 1 + np.log(np.maximum(matrix.data, 1))
     matrix.sort_indices()

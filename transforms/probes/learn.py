@@ -95,8 +95,8 @@ def training_key(
 
 
 def moved(before: Mapping[str, int], now: Mapping[str, int]) -> float:
-    """How far labels have moved: the share of rows by which their number or their distribution
-    differs, 0 to 1.
+    """Return how far labels have moved: the share of rows by which their number or their
+    distribution differs, 0 to 1.
     """
     total_before, total_now = sum(before.values()), sum(now.values())
     if not total_before or not total_now:
@@ -110,7 +110,9 @@ def moved(before: Mapping[str, int], now: Mapping[str, int]) -> float:
 
 
 def folded(labels: Mapping[str, int]) -> dict[str, int]:
-    """Labels as they are counted: the most frequent by name, where they are many all by hash."""
+    """Return labels as they are counted: the most frequent by name, where they are many all by
+    hash.
+    """
     if len(labels) <= MAX_COUNTED_LABELS:
         return dict(sorted(labels.items()))
     counts: Counter[str] = Counter()
@@ -121,7 +123,9 @@ def folded(labels: Mapping[str, int]) -> dict[str, int]:
 
 
 def share_of(counts: Counts, kind: str, attribute: str, most: int) -> float:
-    """Which share of the labelled rows is learnt from: own rows first, other catalogs' fill up."""
+    """Return which share of the labelled rows is learnt from: own rows first, other catalogs' fill
+    up.
+    """
     own, other = (rows_with(counts, each, attribute) for each in (OWN, REFERENCE))
     if kind == OWN:
         return min(1.0, most / own) if own else 0.0
@@ -129,7 +133,7 @@ def share_of(counts: Counts, kind: str, attribute: str, most: int) -> float:
 
 
 def rows_with(counts: Counts, kind: str, attribute: str) -> int:
-    """Rows with a label, or with none by their source."""
+    """Return rows with a label, or with none by their source."""
     return counts.get(kind, {}).get(attribute, Counter())[ROWS]
 
 
@@ -150,13 +154,13 @@ class _MakeExamples(beam.DoFn):
         with self._meter.timed():
             if self._embed and items:
                 items = self._with_vectors(items)
-            made = [
+            examples = [
                 (bucket.number, example)
                 for item in items
                 if (example := self._example(item)) is not None
             ]
         self._meter.beat()
-        yield from made
+        yield from examples
 
     def _example(self, item: Item) -> Example | None:
         try:
@@ -171,13 +175,13 @@ class _MakeExamples(beam.DoFn):
             self._encoder = build_text_encoder(self._config.models)
             self._encoder.load()
         template = self._config.template
-        told = [replace(item, text_enriched=own_text(template, item)) for item in items]
-        return embed_items(told, self._encoder, lambda count: self._meter.add("items", count))
+        plain = [replace(item, text_enriched=own_text(template, item)) for item in items]
+        return embed_items(plain, self._encoder, lambda count: self._meter.add("items", count))
 
 
 def own_text(template: Template, item: Item) -> str:
-    """What an item's vector for probes is made of: its own texts alone, or a value would be learnt
-    from itself.
+    """Return what an item's vector for probes is made of: its own texts alone, or a value would be
+    learnt from itself.
     """
     texts = (text.text for text in evidence_texts(template, item) if text.source == "text")
     return "\n".join(texts)[:MAX_TEXT_CHARS]
@@ -201,7 +205,7 @@ class _Count(beam.DoFn):
 
 
 def merge_counts(many: Iterable[Counts]) -> Counts:
-    """The sum of counts."""
+    """Return the sum of counts."""
     total: Counts = {}
     for counts in many:
         for kind, by_attribute in counts.items():
@@ -278,14 +282,14 @@ class _Train(beam.DoFn):
             return Probe(attribute.name, kind, labelled=len(examples), note=note)
 
     def _reuse(self, name: str, key: str, labels: Mapping[str, int]) -> ProbeReport | None:
-        """The earlier probe, copied into this snapshot, where it still fits."""
+        """Return the earlier probe, copied into this snapshot, where it still fits."""
         earlier = self._config.earlier.get(name)
         if earlier is None or earlier.key != key or moved(earlier.labels, labels) > MAX_MOVED:
             return None
         try:
             probe = load_probe(earlier.stored)
         except (OSError, ValueError):
-            return None  # vanished or damaged since: it can be trained anew
+            return None  # vanished or damaged since: it can be trained again
         stored = save_probe(self._config.folder, probe)
         return replace(
             report_of(self._config.template, probe, stored, key, earlier.labels), reused=True

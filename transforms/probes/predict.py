@@ -60,7 +60,11 @@ def propose(
     if not examples:
         return []
     if isinstance(probe.model, Classifier):
-        return _propose_classes(template, attribute, probe, probe.model, digest, examples, base)
+        suggestions = [
+            suggestion(list(statements_of(template, e.texts, attribute))) for e in examples
+        ]
+        features = featurise(template, attribute.name, examples, suggestions, base)
+        return _propose_classes(attribute, probe, probe.model, digest, examples, features)
     if isinstance(probe.model, Tagger):
         return _propose_spans(template, attribute, probe, probe.model, digest, examples)
     few = probe.kind != "none" and 0 < probe.labelled < MIN_LABELLED
@@ -69,16 +73,13 @@ def propose(
 
 
 def _propose_classes(
-    template: Template,
     attribute: Attribute,
     probe: Probe,
     model: Classifier,
     digest: str,
     examples: Sequence[Example],
-    base: Features | None,
+    features: Features,
 ) -> list[AttributeValue]:
-    suggestions = [suggestion(list(statements_of(template, e.texts, attribute))) for e in examples]
-    features = featurise(template, attribute.name, examples, suggestions, base)
     shares = model.shares(features)
     answers, raw = decide(model.bias + sum(shares), model.names, several=model.several)
     confidences = probe.calibration(raw)
@@ -102,7 +103,7 @@ def _propose_classes(
 
 
 def _decided(attribute: Attribute, probe: Probe, known: AttributeValue) -> AttributeValue:
-    """The candidate as a value where it is sure enough."""
+    """Return the candidate as a value where it is sure enough."""
     confidence = known.confidence or 0.0
     if confidence < max(round(probe.cut.threshold, 4), attribute.min_confidence):
         return known
@@ -111,7 +112,7 @@ def _decided(attribute: Attribute, probe: Probe, known: AttributeValue) -> Attri
 
 
 def _evidence(model: Classifier, shares: Sequence[float], example: Example, at: int) -> Evidence:
-    """The word or picture that speaks most for a class.
+    """Return the word or picture that speaks most for a class.
 
     shares: what each block of the view adds to its score.
     """
@@ -123,7 +124,7 @@ def _evidence(model: Classifier, shares: Sequence[float], example: Example, at: 
 
 
 def _telling_word(model: Classifier, example: Example, at: int) -> Evidence | None:
-    """The place of the single word with the largest weight for a class."""
+    """Return the place of the single word with the largest weight for a class."""
     found, columns = _hashed_words(example.texts)
     words = model.design.words
     if not found or not len(words.columns):
@@ -141,8 +142,8 @@ def _telling_word(model: Classifier, example: Example, at: int) -> Evidence | No
 
 @lru_cache(maxsize=256)
 def _hashed_words(texts: tuple[EvidenceText, ...]) -> tuple[list[tuple[str, int, int, str]], Any]:
-    """The words of an item's texts as (field, begin, end, word), and their columns: the same for
-    every attribute.
+    """Return the words of an item's texts as (field, begin, end, word), and their columns: the same
+    for every attribute.
     """
     found: list[tuple[str, int, int, str]] = []
     for text in texts:
@@ -184,8 +185,8 @@ def _propose_spans(
 
 
 def _read(attribute: Attribute, text: str) -> Any:
-    """The span as a cell of the attribute would be read; None when it breaks the attribute's own
-    rules.
+    """Return the span as a cell of the attribute would be read; None when it breaks the attribute's
+    own rules.
     """
     value, problems = _reader(attribute)(text, _PLAIN, False)
     return None if problems else value

@@ -49,7 +49,7 @@ class ProbeReport:
 def report_of(
     template: Template, probe: Probe, stored: StoredProbe, key: str, labels: Mapping[str, int]
 ) -> ProbeReport:
-    """The manifest's row of a probe."""
+    """Return the manifest's row of a probe."""
     return ProbeReport(
         attribute=probe.attribute,
         path=stored.path,

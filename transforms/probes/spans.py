@@ -66,7 +66,7 @@ class Span:
 
 
 def passages(example: Example, title_fields: frozenset[str]) -> tuple[Passage, ...]:
-    """The item's own texts, titles first, together MAX_TEXT_CHARS at most."""
+    """Return the item's own texts, titles first, together MAX_TEXT_CHARS at most."""
     left, kept = MAX_TEXT_CHARS, []
     for text in example.texts:
         if text.source == "text" and left > 0:
@@ -84,19 +84,19 @@ def _words(text: str) -> tuple[Token, ...]:
 
 
 def key_of(value: str) -> tuple[str, ...]:
-    """A value as the tagger compares it: its tokens, case aside."""
+    """Return a value as the tagger compares it: its tokens, case aside."""
     return tuple(word.casefold() for word, _, _ in _words(value))
 
 
 def lexicon(values: Sequence[str]) -> Lexicon:
-    """Known values by their tokens, with how many rows have them."""
+    """Return known values by their tokens, with how many rows have them."""
     return Lexicon(
         Counter(key for value in values if 0 < len(key := key_of(value)) <= MAX_VALUE_TOKENS)
     )
 
 
 def tags_of(passage: Passage, key: tuple[str, ...]) -> list[str]:
-    """The passage's tags where the value is known: every place that says it."""
+    """Return the passage's tags where the value is known: every place that says it."""
     words = [word.casefold() for word, _, _ in passage.words]
     tags = [_OUTSIDE] * len(words)
     for at in range(len(words) - len(key) + 1) if key else ():
@@ -116,7 +116,7 @@ def _shape(word: str) -> str:
 
 @lru_cache(maxsize=256)
 def features_of(passage: Passage, context: tuple[str, ...]) -> Features:
-    """The features of each word. context: tokens of the item's known values.
+    """Return the features of each word. context: tokens of the item's known values.
 
     The last passages are kept, for every attribute asks for the same ones.
     """
@@ -143,7 +143,7 @@ def features_of(passage: Passage, context: tuple[str, ...]) -> Features:
 def with_marks(
     features: Features, passage: Passage, known: Lexicon, own: tuple[str, ...] = ()
 ) -> list[list[str]]:
-    """Features with those of known values.
+    """Return features with those of known values.
 
     own: of a training row, its value: known only if other rows have it too.
     """
@@ -178,8 +178,8 @@ class Tagger:
     known: Lexicon
 
     def answer(self, example_passages: Sequence[Passage], context: tuple[str, ...]) -> Span | None:
-        """The item's likeliest span, or the likeliest first word where no span is likelier than
-        none.
+        """Return the item's likeliest span, or the likeliest first word where no span is likelier
+        than none.
         """
         best: Span | None = None
         tagger = _opened(self.model)
@@ -254,7 +254,7 @@ class SpanRow:
 
 
 def fit_tagger(rows: Sequence[SpanRow]) -> Tagger | None:
-    """A tagger, or None where no row's texts say its value."""
+    """Return a tagger, or None where no row's texts say its value."""
     import pycrfsuite
 
     known = lexicon([row.value for row in rows if row.value])

@@ -53,13 +53,13 @@ def load_probe(stored: StoredProbe) -> Probe:
     data = storage.read_bytes(stored.path)
     if hashlib.sha256(data).hexdigest() != stored.digest:
         raise ProbeFileError(
-            f"{stored.path} is not the file that was stored: its digest differs; train anew"
+            f"{stored.path} is not the file that was stored: its digest differs; train it again"
         )
     return from_bytes(data)
 
 
 def to_bytes(probe: Probe) -> bytes:
-    """The same probe gives the same bytes."""
+    """Return the probe as a safetensors file; the same probe gives the same bytes."""
     from safetensors.numpy import save
 
     model, tensors = probe.model, {}
@@ -72,7 +72,7 @@ def to_bytes(probe: Probe) -> bytes:
 
 
 def from_bytes(data: bytes) -> Probe:
-    """Raises ProbeFileError when `data` is no probe."""
+    """Return the probe that `to_bytes` wrote. Raises ProbeFileError for anything else."""
     import safetensors
     from safetensors.numpy import load
 

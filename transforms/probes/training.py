@@ -21,7 +21,7 @@ from schemas.hashing import stable_hash, stable_share
 from schemas.template import Template
 from transforms.attribute_types.contract import ProbeKind
 from transforms.attribute_types.registry import operations_of
-from transforms.items.evidence import CONFIDENCE, Confidence, Said, statements_of
+from transforms.items.evidence import CONFIDENCE, Confidence, TextStatement, statements_of
 from transforms.probes.calibration import Calibration, Cut, choose_cut, fit_calibration
 from transforms.probes.classifier import (
     Classifier,
@@ -36,7 +36,7 @@ from transforms.probes.features import Features, View, featurise, label_of, titl
 from transforms.probes.spans import Span, SpanRow, Tagger, fit_tagger, passages
 
 FOLDS = 5
-# A tagger is trained anew for each fold, which takes longer than a classifier's one inverse.
+# A tagger is trained again for each fold, which takes longer than a classifier's one inverse.
 SPAN_FOLDS = 3
 # Fewer rows with the value than these say too little to learn from, or to measure on.
 MIN_LABELLED = 10
@@ -71,7 +71,7 @@ class Probe:
     rules: (kind, place) → (right, all) statements of the rules on the training rows.
     note: why the probe abstains, or what its precision was measured on instead of this catalog's
     rows, or empty;
-    disagreements: item id → what it would have said.
+    disagreements: item id → what it would have answered.
     """
 
     attribute: str
@@ -101,20 +101,23 @@ class Probe:
 
 
 def is_learnable(attribute: Attribute) -> bool:
-    """Whether known values of the attribute teach anything: how sure its rules are, or a probe."""
+    """Return whether known values of the attribute teach anything: how sure its rules are, or a
+    probe.
+    """
     return attribute.fill
 
 
 def train_probe(template: Template, attribute: Attribute, examples: Sequence[Example]) -> Probe:
-    """A probe from examples that have a value of the attribute, or say that there is none; their
-    order is no matter.
+    """Return a probe from examples that have a value of the attribute, or say that there is none;
+    their order is no matter.
 
     With too little to learn from it abstains, and its note says why.
     """
     rows = sorted(examples, key=lambda example: example.item_id)
-    several = attribute.spec.is_list
     labels: list[Labels] = [example.known.get(attribute.name, ()) for example in rows]
-    said = [list(statements_of(template, example.texts, attribute)) for example in rows]
+    statements_by_row = [
+        list(statements_of(template, example.texts, attribute)) for example in rows
+    ]
     counts = Counter(row for row in labels if row)
     majority = min(counts, key=lambda row: (-counts[row], row), default=())
     probe = Probe(
@@ -124,7 +127,7 @@ def train_probe(template: Template, attribute: Attribute, examples: Sequence[Exa
         absent=sum(not row for row in labels),
         classes=len({label for row in counts for label in row}),
         majority=majority,
-        rules=rule_record(said, labels),
+        rules=rule_record(statements_by_row, labels),
     )
     if probe.kind == "none":
         return probe
@@ -143,12 +146,12 @@ def train_probe(template: Template, attribute: Attribute, examples: Sequence[Exa
             probe, note="all rows have the same value: nothing tells when it does not hold"
         )
     else:
-        trained = _train_classes(template, attribute, probe, rows, labels, said, several=several)
+        trained = _train_classes(template, attribute, probe, rows, labels, statements_by_row)
     return trained if trained.note else replace(trained, note=_foreign(rows, labels))
 
 
 def _foreign(rows: Sequence[Example], labels: Sequence[Labels]) -> str:
-    """What to know of a precision that other catalogs' rows had the larger part in."""
+    """Return what to know of a precision that other catalogs' rows had the larger part in."""
     of_own = [
         not row.item_id.startswith(REFERENCE_MARK)
         for row, label in zip(rows, labels, strict=True)
@@ -164,14 +167,14 @@ def _foreign(rows: Sequence[Example], labels: Sequence[Labels]) -> str:
 
 
 def rule_record(
-    said: Sequence[Sequence[Said]], labels: Sequence[Labels]
+    statements_by_row: Sequence[Sequence[TextStatement]], labels: Sequence[Labels]
 ) -> dict[tuple[str, str], tuple[int, int]]:
     """(kind, place) → (right, all) of the statements in texts of labelled rows; of each row the
     first at each place.
     """
     record: dict[tuple[str, str], tuple[int, int]] = {}
-    for statements, known in zip(said, labels, strict=True):
-        first: dict[tuple[str, str], Said] = {}
+    for statements, known in zip(statements_by_row, labels, strict=True):
+        first: dict[tuple[str, str], TextStatement] = {}
         for statement in statements:
             if statement.value is not None:
                 first.setdefault((statement.kind, statement.place), statement)
@@ -182,8 +185,8 @@ def rule_record(
 
 
 def folds_of(rows: Sequence[Example], folds: int = FOLDS) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The fold of each row, 0 to `folds` - 1; rows that share a picture or a long text are in one
-    fold.
+    """Return the fold of each row, 0 to `folds` - 1; rows that share a picture or a long text are
+    in one fold.
     """
     leader = list(range(len(rows)))
 
@@ -208,9 +211,9 @@ def folds_of(rows: Sequence[Example], folds: int = FOLDS) -> np.ndarray[Any, np.
     return np.array([stable_hash(each, purpose="fold") % folds for each in leaders], np.int64)
 
 
-def suggestion(said: Sequence[Said]) -> str | None:
-    """What the rules would say of a row, as a feature."""
-    for statement in said:
+def suggestion(statements: Sequence[TextStatement]) -> str | None:
+    """Return what the rules would say of a row, as a feature."""
+    for statement in statements:
         if statement.value is not None:
             return f"{statement.kind}|{statement.place}|{'|'.join(label_of(statement.value))}"
     return None
@@ -222,11 +225,10 @@ def _train_classes(
     probe: Probe,
     rows: Sequence[Example],
     labels: Sequence[Labels],
-    said: Sequence[Sequence[Said]],
-    *,
-    several: bool,
+    statements_by_row: Sequence[Sequence[TextStatement]],
 ) -> Probe:
-    suggestions = [suggestion(statements) for statements in said]
+    several = attribute.spec.is_list
+    suggestions = [suggestion(statements) for statements in statements_by_row]
     features = featurise(template, attribute.name, rows, suggestions)
     design, targets, folds = (
         Design.fit(features),
@@ -259,8 +261,8 @@ def _train_classes(
 def _kernels(
     design: Design, features: Features, attribute: Attribute
 ) -> Iterator[tuple[View, Any]]:
-    """The kernel of each view that shows something; of both together only where each does, in the
-    memory of one.
+    """Yield the kernel of each view that shows something; of both together only where each does, in
+    the memory of one.
     """
     together = None
     for view in ("text", "image"):
@@ -314,7 +316,9 @@ def _disagreements(
     *,
     several: bool,
 ) -> dict[str, Disagreement]:
-    """Rows whose own value the probe denies (after Northcutt et al. 2021, "confident learning")."""
+    """Return rows whose own value the probe denies (after Northcutt et al. 2021, "confident
+    learning").
+    """
     found = {}
     for row, known, answer, confidence in zip(
         rows, labels, answers, judged.confidences, strict=True
@@ -326,8 +330,8 @@ def _disagreements(
 
 
 def context_of(template: Template, example: Example) -> tuple[str, ...]:
-    """Known values that may tell which words mean what: of closed lists, the first MAX_CONTEXT of
-    the template.
+    """Return known values that may tell which words mean what: of closed lists, the first
+    MAX_CONTEXT of the template.
     """
     names = (
         a.name for a in template.attributes if a.spec.has_closed_list and a.name in example.known
@@ -368,9 +372,9 @@ def _train_spans(
     answers = [(spans[at].text,) if at in spans else () for at in range(len(rows))]
     raw = [spans[at].score if at in spans else 0.0 for at in range(len(rows))]
     # A row whose texts say its value is answered rightly by another writing of it too.
-    told = [_same_writing(answer, known) for answer, known in zip(answers, labels, strict=True)]
-    judged = _judge(attribute, labels, told, raw, folds)
-    right = sum(answer == known for answer, known in zip(told, labels, strict=True) if known)
+    unified = [_same_writing(answer, known) for answer, known in zip(answers, labels, strict=True)]
+    judged = _judge(attribute, labels, unified, raw, folds)
+    right = sum(answer == known for answer, known in zip(unified, labels, strict=True) if known)
     return replace(
         probe,
         model=model,
@@ -382,7 +386,7 @@ def _train_spans(
 
 
 def _same_writing(answer: Labels, known: Labels) -> Labels:
-    """The known value where the answer differs from it in case and spaces only."""
+    """Return the known value where the answer differs from it in case and spaces only."""
     folded = ["".join(value.casefold().split()) for value in (*answer, *known)]
     return known if len(folded) == 2 and folded[0] == folded[1] else answer
 

@@ -208,7 +208,7 @@ def test_picture_references() -> None:
     odd = record(photo=["1.jpg", 7, {"url": "x"}])
     assert odd.image_refs == ("1.jpg",)
     assert reasons(odd) == [("value-wrong-type", "images")] * 2
-    assert odd.flags[0].detail.startswith("photo: 7 is no picture reference")
+    assert odd.flags[0].detail.startswith("photo: 7 is not an image reference")
 
 
 def test_an_id_and_nothing_else() -> None:
