@@ -171,11 +171,9 @@ class Attribute(Strict):
 
     def _misplaced_options(self) -> Iterator[str]:
         for options in _OPTIONS_OF_TYPES:
+            values = [getattr(self, option) for option in options]
             # By identity: `min: 0` is given, and equal to False.
-            is_given = any(
-                value is not None and value is not False
-                for value in (getattr(self, option) for option in options)
-            )
+            is_given = any(value is not None and value is not False for value in values)
             if is_given and not self.spec.options.issuperset(options):
                 owners = " or ".join(
                     kind for kind in AttributeType if kind.spec.options.issuperset(options)

@@ -112,12 +112,9 @@ def _is_path(column: Column) -> bool:
     the same one.
     """
     parents: dict[str, set[str]] = {}
-    lists = [
-        [as_text(each) or "" for each in cell]
-        for cell in column.samples
-        if isinstance(cell, list | tuple)
-    ]
-    for steps in lists:
+    lists = [cell for cell in column.samples if isinstance(cell, list | tuple)]
+    for cell in lists:
+        steps = [as_text(each) or "" for each in cell]
         for parent, step in zip(["", *steps], steps, strict=False):
             parents.setdefault(step, set()).add(parent)
     deep = sum(len(steps) > 1 for steps in lists)
@@ -164,7 +161,9 @@ def _of_key(
     lists = 0
     for value, count in values:
         text = as_text(value)
-        parts = value if isinstance(value, list) else [] if text is None else text.split(separator)
+        parts = [] if text is None else text.split(separator)
+        if isinstance(value, list):
+            parts = value
         lists += count * (isinstance(value, list) or len(parts) > 1)
         entries.update({part.strip(): count for each in parts if (part := as_text(each))})
         texts.update({} if text is None else {text.strip(): count})

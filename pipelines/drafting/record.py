@@ -23,6 +23,8 @@ _ID_NAME = re.compile(
 _TIME_NAME = re.compile(r"updat|modif|chang|creat|publish|timestamp|date|_at$|_ts$", re.IGNORECASE)
 MAX_ID_CHARS = 200
 MAX_LOOKED_AT = 40
+# Of the values of a column that may hold the ids of items: some are enough to know it by.
+MAX_COMPARED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def find_image_table(table: Profile, ids: Column) -> tuple[str, str] | None:
         column.name
         for column in table.columns.values()
         if column.name not in pictures
-        and any(text in ids.texts for text in list(column.texts)[:1000])
+        and not ids.texts.keys().isdisjoint(list(column.texts)[:MAX_COMPARED])
     ]
     return (keys[0], pictures[0]) if keys and pictures else None
 

@@ -62,15 +62,13 @@ def shape_of(cells: Sequence[str]) -> Shape:
 def list_separator(cells: Sequence[str]) -> str | None:
     """Return what stands between the entries of lists, None where cells are no lists."""
     for separator in LIST_SEPARATORS:
-        split = [
-            [part.strip() for part in cell.split(separator)] for cell in cells if separator in cell
-        ]
-        if len(split) < max(2, 0.1 * len(cells)):
+        lists = [cell for cell in cells if separator in cell]
+        if len(lists) < max(2, 0.1 * len(cells)):
             continue
-        alone = [cell for cell in cells if separator not in cell]
-        counts = Counter(
-            entry for entry in (*(each for parts in split for each in parts), *alone) if entry
-        )
+        entries = [cell for cell in cells if separator not in cell]
+        for cell in lists:
+            entries += (part.strip() for part in cell.split(separator))
+        counts = Counter(filter(None, entries))
         total = counts.total()
         short = sum(n for entry, n in counts.items() if _is_like_a_value(entry))
         if total and len(counts) <= MAX_DISTINCT_SHARE * total and short >= 0.9 * total:

@@ -49,7 +49,9 @@ class BooleanOperations(TypeOperations):
 
     def candidate_text(self, value: Value) -> str:
         # Candidates of an earlier run come back as the text that they were written as.
-        return value if isinstance(value, str) else _YES if value else _NO
+        if isinstance(value, str):
+            return value
+        return _YES if value else _NO
 
     def texts(self, value: Value) -> tuple[str, ...]:
         return (_YES if value else _NO,)

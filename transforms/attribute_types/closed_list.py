@@ -72,11 +72,7 @@ class CategoryOperations(_ClosedListOperations):
     def decide(self, _attribute: Attribute, statements: Sequence[Statement]) -> Statement | None:
         # "Fruit: apples" names Food > Fruit and Food > Fruit > Apple, and means the latter.
         paths = {str(statement.value) for statement in statements}
-        above = {
-            path
-            for path in paths
-            if any(other.startswith(f"{path}{PATH_SEPARATOR}") for other in paths)
-        }
+        above = {path for path in paths if _is_above_any(path, paths)}
         return agreed([statement for statement in statements if statement.value not in above])
 
     def agree(self, given: Value, stated: Value) -> bool:
@@ -131,6 +127,10 @@ class MultiEnumOperations(_ClosedListOperations):
 
     def count(self, values: pa.Array) -> dict[str, int] | None:
         return super().count(pc.list_flatten(values))
+
+
+def _is_above_any(path: str, paths: Iterable[str]) -> bool:
+    return any(other.startswith(f"{path}{PATH_SEPARATOR}") for other in paths)
 
 
 def _in_list_order(attribute: Attribute, values: Iterable[str]) -> list[str]:

@@ -97,12 +97,15 @@ def _labelled_dates(attribute: Attribute) -> Finder:
 
     def find(text: str) -> list[Statement]:
         ends = label_ends(text, labels)
-        if not ends:
-            return []
+        # Most texts name no label, and looking for dates costs more than looking for labels.
         return [
             Statement(mention.value, mention.begin, mention.end, "labelled-term")
-            for mention in find_dates(text)
-            if any(_LABEL_THEN_DATE.fullmatch(text, end, mention.begin) for end in ends)
+            for mention in (find_dates(text) if ends else ())
+            if _is_behind(text, mention.begin, ends)
         ]
 
     return find
+
+
+def _is_behind(text: str, begin: int, ends: Sequence[int]) -> bool:
+    return any(_LABEL_THEN_DATE.fullmatch(text, end, begin) for end in ends)

@@ -121,7 +121,8 @@ def _iso(year: str, month: str | None, day: str | None) -> tuple[str, ...]:
         moment = date(int(year), int(month or 1), int(day or 1))
     except ValueError:
         return ()
-    length = 4 if month is None else 7 if day is None else 10
+    # As exact as what was given: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+    length = len("YYYY") + len("-MM") * (month is not None) + len("-DD") * (day is not None)
     return (moment.isoformat()[:length],)
 
 

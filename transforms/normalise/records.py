@@ -8,7 +8,7 @@ record without a usable id is quarantined.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,7 +101,7 @@ class Normaliser:
                 attribute.name,
                 self._sources(template, attribute.from_),
                 operations_of(attribute).reader(attribute, _sibling_units(template, attribute)),
-                frozenset(text.strip().casefold() for text in attribute.absent),
+                _folded(attribute.absent),
             )
             for attribute in template.attributes
             if attribute.from_
@@ -319,4 +319,9 @@ def _image_path(record: RecordMap, text: str) -> str:
 
 
 def _null_values(record: RecordMap) -> frozenset[str]:
-    return frozenset(["", *(text.strip().casefold() for text in record.null_values)])
+    return _folded(["", *record.null_values])
+
+
+def _folded(texts: Iterable[str]) -> frozenset[str]:
+    """Return texts as `is_null` compares them."""
+    return frozenset(text.strip().casefold() for text in texts)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,7 @@ def decide(scores: Any, names: Sequence[str], *, several: bool) -> tuple[list[La
         chosen[alone, scores[alone].argmax(axis=1)] = True
         signed = np.where(chosen, scores, -scores)
         margins = 2 * signed.min(axis=1)
-        labels = [tuple(names[int(at)] for at in np.flatnonzero(row)) for row in chosen]
+        labels = [tuple(compress(names, row)) for row in chosen]
     else:
         best = scores.argmax(axis=1)
         rivals = scores.copy()

@@ -130,23 +130,29 @@ def base_features(template: Template, examples: Sequence[Example]) -> Features:
     """Return features of examples that are the same whatever attribute is asked for."""
     words, letters, tokens = _hashers()
     titles_of = title_fields(template)
-    texts = [
-        "\n".join(t.text for t in e.texts if t.source == "text")[:MAX_TEXT_CHARS] for e in examples
-    ]
-    titles = [
-        "\n".join(t.text for t in e.texts if t.field.split(".")[0] in titles_of)[:MAX_TITLE_CHARS]
-        for e in examples
-    ]
-    shown = [
-        [*example.picture_tokens, *((f"word={word}", 1.0) for word in _words_on_pictures(example))]
-        for example in examples
-    ]
+    texts = [_own_text(example) for example in examples]
+    titles = [_titles(example, titles_of) for example in examples]
+    seen_on_images = [_image_tokens(example) for example in examples]
     return Features(
         _sublinear(words.transform(texts) + letters.transform(titles)),
         _stack([example.text_vector for example in examples]),
-        tokens.transform(shown).tocsr(),
+        tokens.transform(seen_on_images).tocsr(),
         _stack([example.image_vector for example in examples]),
     )
+
+
+def _own_text(example: Example) -> str:
+    return "\n".join(t.text for t in example.texts if t.source == "text")[:MAX_TEXT_CHARS]
+
+
+def _titles(example: Example, fields: frozenset[str]) -> str:
+    titles = (text.text for text in example.texts if text.field.split(".")[0] in fields)
+    return "\n".join(titles)[:MAX_TITLE_CHARS]
+
+
+def _image_tokens(example: Example) -> list[tuple[str, float]]:
+    words = ((f"word={word}", 1.0) for word in _words_on_pictures(example))
+    return [*example.picture_tokens, *words]
 
 
 def featurise(

@@ -108,10 +108,16 @@ def tags_of(passage: Passage, key: tuple[str, ...]) -> list[str]:
 
 
 def _shape(word: str) -> str:
-    kinds = "".join(
-        "d" if c.isdigit() else "X" if c.isupper() else "x" if c.isalpha() else c for c in word
-    )
-    return _RUN.sub(r"\1", kinds)
+    """Return what kinds of characters a word is made of: `Größe-42` is `Xx-d`."""
+    return _RUN.sub(r"\1", "".join(map(_kind_of_character, word)))
+
+
+def _kind_of_character(character: str) -> str:
+    if character.isdigit():
+        return "d"
+    if character.isupper():
+        return "X"
+    return "x" if character.isalpha() else character
 
 
 @lru_cache(maxsize=256)
@@ -152,7 +158,10 @@ def with_marks(
 
 
 def _at(sequence: Sequence[str], index: int) -> str:
-    return sequence[index] if 0 <= index < len(sequence) else ("<" if index < 0 else ">")
+    """Return an entry, or a mark for what is before the first or after the last."""
+    if index < 0:
+        return "<"
+    return sequence[index] if index < len(sequence) else ">"
 
 
 def _known_marks(words: Sequence[str], known: Lexicon, own: tuple[str, ...]) -> list[str]:
