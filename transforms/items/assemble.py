@@ -33,7 +33,7 @@ from transforms.models.contract import Vector
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import SpoolRef, read_spool
 
-INPUTS = ("records", "images", "image_rows", "rejects")
+# Elements that only some runs have; records, images, image rows and rejects are always there.
 ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = (
     "answers",
     "examples",
@@ -93,37 +93,41 @@ def attach_images(
     )
 
 
-def assemble_bucket(
-    number: int,
-    records: Iterable[Record],
-    images: Iterable[ImageResult],
-    image_rows: Iterable[ImageRow],
-    rejects: Iterable[Reject],
-    answers: Iterable[ItemAnswer] | None = None,
-    examples: Iterable[Example] = (),
-    findings: Iterable[Finding] = (),
-    previous_answers: Iterable[PreviousAnswer] = (),
-) -> Bucket:
-    """Put a bucket together, items sorted by id; duplicates and rows without an item join the
-    rejects.
+@dataclass(frozen=True, slots=True)
+class BucketParts:
+    """What belongs to the items of one bucket, in any order.
 
     answers: of a language model; None when none was asked, and the tags are the only description.
     examples: what probes see of the items, where there are probes; findings: what contradicts them.
     previous_answers: of a language model; used for items that are still the same.
     """
-    answered = None if answers is None else {answer.item_id: answer for answer in answers}
-    results = _shared(images)
-    earlier = {each.item_id: each for each in previous_answers}
+
+    records: Iterable[Record]
+    images: Iterable[ImageResult] = ()
+    image_rows: Iterable[ImageRow] = ()
+    rejects: Iterable[Reject] = ()
+    answers: Iterable[ItemAnswer] | None = None
+    examples: Iterable[Example] = ()
+    findings: Iterable[Finding] = ()
+    previous_answers: Iterable[PreviousAnswer] = ()
+
+
+def assemble_bucket(number: int, parts: BucketParts) -> Bucket:
+    """Put a bucket together, items sorted by id; duplicates and rows without an item join the
+    rejects.
+    """
+    answers = {answer.item_id: answer for answer in parts.answers or ()}
+    results = _shared(parts.images)
+    earlier = {each.item_id: each for each in parts.previous_answers}
     found: dict[str, list[Finding]] = {}
-    for finding in findings:
+    for finding in parts.findings:
         found.setdefault(finding.item_id, []).append(finding)
     rows: dict[str, list[ImageRow]] = {}
-    for row in image_rows:
+    for row in parts.image_rows:
         rows.setdefault(row.item_id, []).append(row)
-    items, quarantined, joined = [], list(rejects), {}
-    for item_id, same_id in groupby(
-        sorted(records, key=lambda record: record.item_id), key=lambda r: r.item_id
-    ):
+    items, quarantined, joined = [], list(parts.rejects), {}
+    by_id = sorted(parts.records, key=lambda record: record.item_id)
+    for item_id, same_id in groupby(by_id, key=lambda record: record.item_id):
         chosen, duplicates = choose_record(list(same_id))
         quarantined += duplicates
         own_rows = rows.pop(item_id, [])
@@ -131,20 +135,22 @@ def assemble_bucket(
             joined[item_id] = tuple(row.raw.key for row in own_rows)
         item = attach_findings(attach_images(chosen, own_rows, results), found.get(item_id, ()))
         previous = earlier.get(item_id)
+        # An answer on other texts or images would be an answer on another item.
         if previous is not None and previous.fingerprint != item_fingerprint(item):
             previous = None
-        if answered is not None or previous is not None:
-            item = attach_answer(item, merge_answers(previous, (answered or {}).get(item_id)))
+        if parts.answers is not None or previous is not None:
+            item = attach_answer(item, merge_answers(previous, answers.get(item_id)))
         items.append(item)
+    # What is left names an item that the catalog has no record of.
     for orphans in rows.values():
         quarantined += [_orphan(row) for row in orphans]
-    quarantined += filter(None, map(unusable_answer, (answered or {}).values()))
+    quarantined += filter(None, map(unusable_answer, answers.values()))
     return Bucket(
         number,
         tuple(items),
         tuple(quarantined),
         joined,
-        {example.item_id: example for example in examples},
+        {example.item_id: example for example in parts.examples},
     )
 
 
@@ -177,8 +183,7 @@ class _Assemble(beam.DoFn):
     def process(self, grouped: tuple[int, dict[str, Iterable[SpoolRef]]]) -> Iterator[Bucket]:
         number, refs = grouped
         with self._meter.timed():
-            bucket = assemble_bucket(
-                number,
+            parts = BucketParts(
                 read_spool(refs["records"], Record),
                 read_spool(refs["images"], ImageResult),
                 read_spool(refs["image_rows"], ImageRow),
@@ -188,6 +193,7 @@ class _Assemble(beam.DoFn):
                 read_spool(refs.get(FINDINGS, ()), Finding),
                 read_spool(refs.get(PREVIOUS_ANSWERS, ()), PreviousAnswer),
             )
+            bucket = assemble_bucket(number, parts)
         self._meter.add("items", len(bucket.items))
         self._meter.beat()
         yield bucket
@@ -197,7 +203,8 @@ class _Assemble(beam.DoFn):
 class AssembleBuckets(beam.PTransform):
     """Spooled elements by bucket → buckets.
 
-    A PCollection for each of INPUTS, perhaps for the four others above.
+    A PCollection each for `records`, `images`, `image_rows` and `rejects`, and perhaps for ANSWERS,
+    EXAMPLES, FINDINGS and PREVIOUS_ANSWERS.
 
     Every one of `numbers` is emitted, also an empty one, so that a snapshot always has all its
     tables.

@@ -23,7 +23,7 @@ from schemas.elements import (
     Reject,
 )
 from schemas.template import Template
-from transforms.items.assemble import assemble_bucket
+from transforms.items.assemble import BucketParts, assemble_bucket
 from transforms.readers import SplitReport
 from transforms.runtime.buckets import each_item
 from transforms.tables.build import RunInfo, items_table, records_table
@@ -71,7 +71,7 @@ def split(kind: str, records: int) -> SplitReport:
 def account_of(records: list[Record], rows: list[ImageRow], refused: str) -> Counts:
     """The account of one bucket whose items in `refused` are set aside after assembly."""
     pictures = [ImageResult(path, ImageFeatures(path, "0" * 16, 1, 1, "PNG", 1)) for path in "xyz"]
-    assembled = assemble_bucket(0, records, pictures, rows, ())
+    assembled = assemble_bucket(0, BucketParts(records, pictures, rows))
     bucket = each_item(
         assembled,
         "validate",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.elements import ImageFeatures, ImageResult, ImageRow, RawRecord, Record
-from transforms.items.assemble import assemble_bucket, combine_vectors, describe_item
+from transforms.items.assemble import BucketParts, assemble_bucket, combine_vectors, describe_item
 
 
 def record(item_id: str, name: str = "x", paths: tuple[str, ...] = ()) -> Record:
@@ -30,11 +30,11 @@ def features(
 def test_every_record_is_an_item_or_a_reject(keys: list[tuple[str, str]], chance: object) -> None:
     """Items plus rejects equal the records, and their order does not matter."""
     records = [record(item_id, name) for item_id, name in keys]
-    bucket = assemble_bucket(0, records, (), (), ())
+    bucket = assemble_bucket(0, BucketParts(records))
     assert len(bucket.items) + len(bucket.rejects) == len(records)
     assert [item.item_id for item in bucket.items] == sorted({item_id for item_id, _ in keys})
     chance.shuffle(records)  # type: ignore[attr-defined]
-    assert assemble_bucket(0, records, (), (), ()).items == bucket.items
+    assert assemble_bucket(0, BucketParts(records)).items == bucket.items
 
 
 def test_rows_of_an_image_table_follow_the_records_own_pictures() -> None:
@@ -44,15 +44,14 @@ def test_rows_of_an_image_table_follow_the_records_own_pictures() -> None:
         for path in ("z.png", "own.png", "b.png")
     ]
     images = [ImageResult(path, features(path)) for path in ("own.png", "b.png", "z.png")]
-    (item,) = assemble_bucket(0, [record("a", paths=("own.png",))], images, rows, ()).items
+    (item,) = assemble_bucket(0, BucketParts([record("a", paths=("own.png",))], images, rows)).items
     assert [image.path for image in item.images] == ["own.png", "b.png", "z.png"]
 
 
-def test_a_row_without_its_item_is_set_aside() -> None:
+def test_a_row_without_its_item_is_quarantined() -> None:
     """A row of an image table whose item is missing is a reject that names the id."""
-    bucket = assemble_bucket(
-        0, (), (), [ImageRow("ghost", "a.png", RawRecord(b"", "csv", "t.csv", 2))], ()
-    )
+    row = ImageRow("ghost", "a.png", RawRecord(b"", "csv", "t.csv", 2))
+    bucket = assemble_bucket(0, BucketParts((), image_rows=[row]))
     assert [(reject.reason, reject.item_id) for reject in bucket.rejects] == [
         ("image-table-orphan", "ghost")
     ]
