@@ -1,5 +1,5 @@
-"""What a new snapshot takes over from an earlier one as it is: data files, probes, and what a
-language model said.
+"""Parts of an earlier snapshot that a new one takes over: data files, probes, the pool of
+demonstrations, answers of a language model, and rows of deleted items.
 """
 
 from __future__ import annotations

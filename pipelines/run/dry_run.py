@@ -41,7 +41,7 @@ _MOVED = ("new", "changed", "made_again")
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What a run would do. Counts are of items, images and requests; tokens are estimates.
+    """The result of a dry run. Counts are of items, images and requests; tokens are estimates.
 
     based_on: the snapshot that it would continue from, None where there is none.
     rebuild_reasons: why it would rebuild everything, empty if it would not.

@@ -78,7 +78,7 @@ class Build:
 
     @property
     def is_dry_run(self) -> bool:
-        """Whether nothing is written but what a language model would be asked."""
+        """Tell whether nothing is written but what a language model would be asked."""
         return self.plan.dry_run is not None
 
     def report(self, name: str) -> str:
@@ -105,7 +105,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """What a full build may use again of the last snapshot.
+    """The parts of the last snapshot that a full build may use again.
 
     probes: by attribute, used where the labels have not moved; answers: of a language model;
     rows: those that may turn out the same, text vectors for instance.
@@ -118,7 +118,7 @@ class Previous:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What an incremental run takes from the last snapshot as it is, instead of learning it again.
+    """The parts of the last snapshot that an incremental run takes as they are, not learnt again.
 
     probes, pool: now below the new snapshot; answers: of a language model, for the new rows.
     """
@@ -130,7 +130,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What fills values besides rules. None where there are no probes.
+    """The probes and examples that fill values besides rules; None where no probe is trained.
 
     pool: the items that demonstrations are chosen from.
     """

@@ -50,8 +50,9 @@ SMALL_DELTA, SMALL_INPUT_BYTES = 500, 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. manifest: as written beside the tables; warnings: for whoever started it.
+    """The outcome of a run.
 
+    manifest: as written beside the tables; warnings: for whoever started the run.
     unchanged: nothing had to be made, so that no snapshot was: the manifest is the published one's.
     """
 
@@ -160,7 +161,7 @@ def make(state: RunState, dirs: RunDirs, options: PipelineOptions) -> Made:
 
 
 def _only_counts(plan: Plan) -> bool:
-    """Whether nothing is to be made or asked: a dry run of a plan without a language model."""
+    """Tell whether nothing is to be made or asked: a dry run of a plan without a language model."""
     return plan.dry_run is not None and not plan.asks_model
 
 

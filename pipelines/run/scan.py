@@ -41,7 +41,7 @@ _RESTLESS = "the catalog changes while it is being read; run again when it is wr
 
 @dataclass(frozen=True)
 class Selection:
-    """Which records are rebuilt though nothing says that they changed.
+    """The records that are rebuilt though nothing says that they changed.
 
     item_ids: of a backfill; reasons: of a replay, the records in quarantine for them. Without both:
     whatever changed; with one of them nothing else is touched.

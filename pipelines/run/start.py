@@ -1,4 +1,4 @@
-"""How a run begins: the earlier snapshot it continues from, or why every record is rebuilt."""
+"""The begin of a run: the earlier snapshot it continues from, or why every record is rebuilt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_GROWTH = 4
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What a run knows before it has read the catalog.
+    """The state of a run before it has read the catalog.
 
     earlier: the published snapshot, None where there is none.
     rebuild_reasons: why the run cannot continue from it; empty where it can.

@@ -1,4 +1,4 @@
-"""What a run is given to do, and the places where it does it."""
+"""Types of a run's work: what is new, what is used again, and what was made."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a run made.
+    """The result of a run's pipelines.
 
     delta: what was new, None where everything was rebuilt; rebuild_reasons: why it was.
     stages, distributions: metrics by stage, empty where no pipeline ran.

@@ -1,4 +1,4 @@
-"""From a file's bytes to a picture that a model can take, or the reason why there is none.
+"""Decoding: from a file's bytes to an image that a model can take, or the reason for none.
 
 (bytes, digest, limits) → DecodedPicture | PictureProblem. What the header announces is checked
 against the limits before any pixel is decoded; whatever the decoder raises becomes a

@@ -1,4 +1,4 @@
-"""From a picture reference in a record to the picture's bytes, and to nothing outside the images
+"""Access to image files: from a reference in a record to bytes, and to nothing outside the images
 root.
 
 (root, reference, limits) → SHA-256 | bytes | PictureProblem. Local roots are walked directory by
@@ -61,7 +61,7 @@ _FAULT_BY_ERRNO = {
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What a picture may cost; the defaults are the command line's.
+    """Limits on the cost of one image; the defaults are the command line's.
 
     max_bytes: of the file. max_pixels: width × height in the header. max_side_ratio: long side /
     short side.

@@ -80,7 +80,7 @@ def without_further_exif(data: bytes) -> bytes:
 
 
 def riff_ends_early(data: bytes) -> bool:
-    """Whether a WebP file has fewer bytes than its RIFF header says."""
+    """Tell whether a WebP file has fewer bytes than its RIFF header says."""
     return len(data) < 8 + int.from_bytes(data[4:8], "little")
 
 

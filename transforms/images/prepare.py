@@ -212,7 +212,7 @@ def spread(
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """How pictures are made ready for a language model: JPEG files below `folder`, no side above
+    """Preparation of images for a language model: JPEG files below `folder`, no side above
     `max_side_px`.
     """
 

@@ -1,4 +1,4 @@
-"""What of an earlier snapshot still holds, once its records were compared with today's catalog.
+"""Comparison of an earlier snapshot's records with today's catalog: which of its rows still hold.
 
 Pure and columnar: a table of RECORDS with buckets, how often its keys were seen, and the records
 that were re-read → the rows that are dropped.

@@ -29,7 +29,7 @@ BATCH_ROWS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class PreviousAnswersConfig:
-    """Which answers are used again, and from which snapshot.
+    """The choice of answers that are used again, and the snapshot they are from.
 
     attributes, description: what would be asked now as it was asked then; stale: whether the rest
     is kept as well, until something better is known. said_by: model and prompt hash whose answers
@@ -120,7 +120,7 @@ def _values(
 
 
 def _is_said(provenance: Mapping[str, Any] | None) -> bool:
-    """Whether a language model answered, be it that it does not know."""
+    """Tell whether a language model answered, be it that it does not know."""
     if provenance is None or not (provenance["method"] or "").startswith(METHOD):
         return False
     reason = provenance["reason"]
@@ -132,7 +132,7 @@ def _is_said(provenance: Mapping[str, Any] | None) -> bool:
 
 
 def _still_allowed(attribute: Attribute, value: Value) -> bool:
-    """Whether a closed list, which may have changed since, still has the value."""
+    """Tell whether a closed list, which may have changed since, still has the value."""
     if not attribute.spec.has_closed_list:
         return True
     allowed = {choice.value for choice in attribute.values}

@@ -95,7 +95,7 @@ def attach_images(
 
 @dataclass(frozen=True, slots=True)
 class BucketParts:
-    """What belongs to the items of one bucket, in any order.
+    """The parts that one bucket is put together from, each in any order.
 
     answers: of a language model; None when none was asked, and the tags are the only description.
     examples: what probes see of the items, where there are probes; findings: what contradicts them.

@@ -1,4 +1,4 @@
-"""What identifies an item: its fingerprint, the digest of its content, and the record that is
+"""Identity of an item: its fingerprint, the digest of its content, and the record that is
 chosen.
 """
 

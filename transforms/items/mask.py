@@ -17,7 +17,7 @@ Unit = Literal["value", "item"]
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """What one fold of an evaluation hides, by a seeded hash, so that any run hides the same.
+    """The values that one fold of an evaluation hides, by a seeded hash: any run hides the same.
 
     attributes: names of those that may be hidden; fold: 0 to folds - 1; over all folds each value
     is hidden once.
@@ -30,7 +30,7 @@ class Mask:
     seed: int = 0
 
     def hides(self, item_id: str, attribute: str) -> bool:
-        """Whether this fold hides the item's value of the attribute."""
+        """Tell whether this fold hides the item's value of the attribute."""
         if attribute not in self.attributes:
             return False
         key = item_id if self.unit == "item" else f"{item_id}\n{attribute}"

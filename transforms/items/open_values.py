@@ -1,4 +1,4 @@
-"""Which values are open: unknown, and for a reason that a later step may change."""
+"""Open values: unknown, and for a reason that a later step may change."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ OPEN_REASONS = frozenset(["not-stated", "ambiguous", "below-threshold", "too-few
 def is_open(
     attribute: Attribute, item: Item, values: Mapping[str, AttributeValue] | None = None
 ) -> bool:
-    """Whether a value may still be filled."""
+    """Tell whether a value may still be filled."""
     known = (item.values if values is None else values)[attribute.name]
     return attribute.fill and known.value is None and known.reason in OPEN_REASONS
