@@ -17,7 +17,7 @@ import pytest
 
 from schemas.table_specs import TABLES
 from tests.chat_server import ChatServer
-from tests.support import PLACE_COLUMNS, RUN_COLUMNS, Run, SharedRun, Shop
+from tests.support import PLACE_COLUMNS, RUN_COLUMNS, Run, SharedRun, Shop, read_rows
 
 # Everything stays incremental, however much changed, and nothing is learnt of rows that the next run has other ones of.
 ON = ("--refresh-share", "1", "--no-probes")
@@ -748,23 +748,35 @@ def learnt_catalog(shop: Shop) -> list[dict[str, Any]]:
     ]
 
 
+LEARNING = ("--max-labelled", "100")
+
+
+@pytest.fixture(scope="module")
+def learnt_once(tmp_path_factory: pytest.TempPathFactory) -> SharedRun:
+    """A run that trained probes; in `anew`, one of a changed catalog that started from nothing."""
+    shop = Shop(tmp_path_factory.mktemp("learnt"))
+    made = learnt_catalog(shop)
+    first = shop.run(shop.file("in.jsonl", made), options=LEARNING)
+    made[0]["name"] = "scarlet something else"
+    shop.run(shop.file("changed.jsonl", made), options=LEARNING, output="anew")
+    return SharedRun.of(shop, first)
+
+
 @pytest.mark.parametrize("inflict", [Path.unlink, flip])
-def test_a_damaged_probe_does_not_stop_runs(shop: Shop, inflict: Callable[[Path], None]) -> None:
+def test_a_damaged_probe_does_not_stop_runs(
+    learnt_once: SharedRun, inflict: Callable[[Path], None]
+) -> None:
     """A probe of the last snapshot that is gone or changed is learnt anew, or told about; the run
     is published.
     """
-    made = learnt_catalog(shop)
-    first = shop.run(shop.file("in.jsonl", made), options=("--max-labelled", "100"))
+    shop, first = learnt_once.restored()
     (probe, *_) = sorted((first.snapshot / "probes").iterdir())
     inflict(probe)
-    made[0]["name"] = "scarlet something else"
-    second = shop.run(shop.file("in.jsonl", made), options=("--max-labelled", "100"))
+    second = shop.run(shop.folder / "changed.jsonl", options=LEARNING)
     assert second.code == 0, second.err
     assert probe.name in second.err
-    anew = shop.run(shop.file("in.jsonl", made), options=("--max-labelled", "100"), output="anew")
-    assert [row["color"] for row in second.rows("items")] == [
-        row["color"] for row in anew.rows("items")
-    ]
+    anew = read_rows(max((shop.folder / "anew" / "snapshots").iterdir()) / "items")
+    assert [row["color"] for row in second.rows("items")] == [row["color"] for row in anew]
 
 
 def broken_json(path: Path) -> None:
