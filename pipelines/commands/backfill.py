@@ -33,7 +33,7 @@ from pipelines.run.scan import Selection
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.tables import PROVENANCE_SUFFIX
 from transforms.caching.answers import forget_answers
-from transforms.models import TAGS_ONLY
+from transforms.models.backends import TAGS_ONLY
 from transforms.runtime.parquet import read_parquet
 
 STAGES = ("describe", "embed")

@@ -10,35 +10,13 @@ from rich.text import Text
 
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
-from pipelines.configuration.errors import ConfigError
-from pipelines.configuration.model_options import add_backend_options
+from pipelines.configuration.declare import declare_options, read_options
 from pipelines.doctor.machine import MACHINE_CHECKS, Finding, Patient
 from pipelines.doctor.models import MODEL_CHECKS
 from pipelines.monitoring.terminal import print_json, printable
-from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import ModelOptions
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
-
-
-def patient_of(options: argparse.Namespace) -> Patient:
-    """What the command line asks to look at. Raises ConfigError."""
-    try:
-        chat = ChatOptions(
-            model=options.describe_model,
-            endpoint=options.endpoint,
-            api_key_env=options.api_key_env,
-            vllm_python=options.vllm_python,
-        )
-    except ValueError as error:
-        raise ConfigError([str(error)]) from error
-    models = ModelOptions(
-        describe_backend=options.describe_backend,
-        image_encoder=options.image_encoder,
-        text_encoder=options.text_encoder,
-        chat=chat,
-    )
-    return Patient(models, options.template, options.output, options.images_root, options.quick)
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
@@ -60,14 +38,21 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", default="", metavar="NAME|FILE", help="template of the run")
     parser.add_argument("--output", default="", metavar="DIR", help="output of the run")
     parser.add_argument("--images-root", default="", metavar="DIR", help="folder of the pictures")
-    add_backend_options(parser)
+    declare_options(parser, ModelOptions, lambda declared: declared.identifies)
     parser.add_argument("--quick", action="store_true", help="load no model")
 
 
 def _doctor(options: argparse.Namespace) -> Exit:
+    patient = Patient(
+        read_options(ModelOptions, options),
+        options.template,
+        options.output,
+        options.images_root,
+        options.quick,
+    )
     findings = []
     console = Console(highlight=False)
-    for finding in examine(patient_of(options)):
+    for finding in examine(patient):
         findings.append(finding)
         if not options.json:
             _print(console, finding)

@@ -22,11 +22,11 @@ from rich.console import Console
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit, interruptible
 from pipelines.commands.run import progress_of
-from pipelines.configuration.config import EnrichConfig, make_plan
+from pipelines.configuration.config import EXECUTION, INPUTS, REUSE, EnrichConfig, make_plan
+from pipelines.configuration.declare import declare_options, read_options
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
-from pipelines.configuration.model_options import add_model_options
-from pipelines.configuration.options import add_execution_options, add_input_options
+from pipelines.configuration.options import add_display_options
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
@@ -39,6 +39,7 @@ from pipelines.run.manifest import table_metadata
 from schemas.loading import load_template
 from schemas.template import Template
 from transforms.readers import ReadLimits
+from transforms.runtime.options import Option
 from transforms.runtime.storage import is_local
 
 DECISIONS = "decisions.parquet"
@@ -54,8 +55,9 @@ class Outcome:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    inputs = parser.add_argument_group("what to evaluate on")
-    add_input_options(inputs, ("--catalog", "--input"))
+    how = parser.add_argument_group("how to evaluate")
+    groups = declare_options(parser, EnrichConfig, _is_ours, {"--input": ("--catalog", "--input")})
+    inputs = groups[INPUTS]
     inputs.add_argument(
         "--truth",
         metavar="FILE",
@@ -66,7 +68,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where decisions and reports are written (default: evaluation/<time>)",
     )
-    how = parser.add_argument_group("how to evaluate")
     how.add_argument(
         "--protocol",
         choices=list(PROTOCOLS),
@@ -90,8 +91,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="earlier evaluation to compare with: its folder, or its decisions file",
     )
-    add_model_options(parser)
-    add_execution_options(parser.add_argument_group("how to run"))
+    add_display_options(groups[EXECUTION])
+
+
+def _is_ours(declared: Option) -> bool:
+    """Leave out the options of snapshots: an evaluation continues from none and publishes none."""
+    return declared.group != REUSE and declared.flag not in ("--output", "--no-report")
 
 
 def _run_command(options: argparse.Namespace) -> Exit:
@@ -111,8 +116,8 @@ def _evaluate(options: argparse.Namespace) -> Outcome:
     if not is_local(str(options.output)):
         raise ConfigError(
             [
-                f"--output {options.output!r} is no local folder; evaluations are written to local "
-                "disks"
+                f"--output {options.output!r} is not a local folder; evaluations are written to "
+                "local disks"
             ]
         )
     options.output = str(output)
@@ -153,7 +158,7 @@ def _request(options: argparse.Namespace, template: Template, work: Path) -> Req
 
 def _read_limits(options: argparse.Namespace) -> ReadLimits:
     try:
-        return ReadLimits(max_record_bytes=options.max_record_bytes)
+        return read_options(ReadLimits, options)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
 

@@ -34,7 +34,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
         help="print what would be done and what it would cost, and stop",
     )
     add_output_argument(parser)
-    add_run_options(parser, anew=False)
+    add_run_options(parser, continues=True)
 
 
 def options_of_published_run(options: argparse.Namespace) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def options_of_published_run(options: argparse.Namespace) -> dict[str, Any]:
 def _of_runs(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that a run has, without those of an earlier backfill or replay."""
     parser = Parser(add_help=False)
-    add_run_options(parser, anew=False)
+    add_run_options(parser, continues=True)
     names = {action.dest for action in parser._actions}
     return {name: value for name, value in options.items() if name in names}
 

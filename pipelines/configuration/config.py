@@ -10,96 +10,210 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.configuration.errors import ConfigError
-from pipelines.configuration.sizing import MAX_BUCKETS, choose_buckets, choose_workers, count_cores
-from schemas.loading import load_template
+from pipelines.configuration.sizing import (
+    BUCKET_BYTES,
+    BUCKET_RECORDS,
+    MAX_BUCKETS,
+    choose_buckets,
+    choose_workers,
+    count_cores,
+)
+from schemas.loading import load_template, packaged_templates
 from schemas.template import Template
 from transforms.describe.budget import Budget
 from transforms.describe.prompts import AskOptions
 from transforms.images.files import ImageLimits
 from transforms.models import (
-    TAGS_ONLY,
     build_chat_model,
     build_image_encoder,
     build_tagger,
     build_text_encoder,
     missing_requirements,
 )
+from transforms.models.backends import TAGS_ONLY
 from transforms.models.contract import Model, ModelOptions
 from transforms.models.fake.dry_run import Rates
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
-from transforms.readers import InputRefusedError, InputSplit, Peek, ReadLimits, peek, plan_splits
+from transforms.readers import (
+    FORMATS,
+    InputRefusedError,
+    InputSplit,
+    Peek,
+    ReadLimits,
+    peek,
+    plan_splits,
+)
 from transforms.runtime import storage
+from transforms.runtime.options import check_ranges, group, option
 
 # Imported where the gate checks, as it takes seconds; of the extra `checks`.
 GATE_MODULE = "great_expectations"
 
 
+def _extensions() -> Iterator[str]:
+    """Yield the extensions of all input formats, such as `.csv[.gz]`."""
+    for each in FORMATS.values():
+        for extension in each.extensions:
+            yield f"{extension}[.gz]" if each.may_be_gzipped else extension
+
+
+# Titles of groups in the help.
+INPUTS = "what to run on"
+FILLING = "what fills missing values besides a language model"
+EXECUTION = "how to run"
+LIMITS = "limits (what exceeds them is quarantined or skipped, with a reason)"
+REUSE = "what is reused of earlier runs"
+
+
 @dataclass(frozen=True, slots=True)
 class ReuseOptions:
-    """What is used again of earlier runs, and what is kept for later ones.
+    """What is reused of earlier runs, and what is kept for later ones.
 
-    full: make everything anew; refresh_share: share of the items that may come, go or change before
-    that is done.
-    keep_old: values of another model, prompt or template entry stand until there are better ones.
-    keep: published snapshots that are kept, 0: all.
-    keep_deleted: items whose records have left the catalog stay, with the time when that was seen.
-    accept_drift: what differs from the last snapshot is meant, and refuses nothing.
     Raises ValueError that names the option of a value outside its range.
     """
 
-    full: bool = False
-    refresh_share: float = 0.2
-    keep_old: bool = False
-    keep: int = 0
-    keep_deleted: bool = False
-    accept_drift: bool = False
+    full: bool = option(
+        False,
+        "rebuild every record, not only changed ones; cached model answers are still used",
+        once=True,
+    )
+    refresh_share: float = option(
+        0.2,
+        "rebuild everything once more than this share of items was added, removed or changed since "
+        "the last full build; probes and comparisons between items are not up to date before",
+        metavar="SHARE",
+        minimum=0,
+        maximum=1,
+    )
+    keep_old: bool = option(
+        False,
+        "after a change of model, prompt or template entry, keep previous values until new ones "
+        "arrive (default: they become unknown)",
+    )
+    keep_deleted: bool = option(
+        False,
+        "keep items whose records have left the catalog, with the time when that was seen in "
+        "deleted_ts (default: they are removed)",
+    )
+    accept_drift: bool = option(
+        False, "accept drift beyond gate.drift of the template: warn and publish", once=True
+    )
+    keep: int = option(
+        0, "published snapshots to keep, the current one included; 0: all", minimum=0
+    )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.refresh_share <= 1:
-            raise ValueError(
-                f"--refresh-share is {self.refresh_share}; allowed is a share from 0 to 1, such as "
-                "0.2"
-            )
-        if self.keep < 0:
-            raise ValueError(
-                f"--keep is {self.keep}; write 0 for all snapshots, or the number of those to keep"
-            )
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True)
 class EnrichConfig:
-    """What a run is asked to do. Field names are the long options with `_` for `-`.
+    """What a run is asked to do.
 
-    reference: catalogs whose labelled rows probes learn from too; rules, probes: whether these
-    steps fill values.
-    max_labelled: rows of one attribute that its probe learns from.
-    workers, buckets: 0 means: chosen from the input. report: whether pages for people are written
-    beside the tables.
     options: as they were given, for the manifest and for later commands on the same output.
+    Raises ValueError that names the option of a value outside its range.
     """
 
-    template: str
-    input: tuple[str, ...]
-    output: str
-    images_root: str = ""
-    image_table: tuple[str, ...] = ()
-    input_format: str | None = None
-    reference: tuple[str, ...] = ()
-    rules: bool = True
-    probes: bool = True
-    max_labelled: int = MAX_LABELLED
-    models: ModelOptions = field(default_factory=ModelOptions)
-    ask: AskOptions = field(default_factory=AskOptions)
-    budget: Budget = field(default_factory=Budget)
-    image_limits: ImageLimits = field(default_factory=ImageLimits)
-    read_limits: ReadLimits = field(default_factory=ReadLimits)
-    workers: int = 0
-    buckets: int = 0
-    work_dir: str = ""
-    keep_work: bool = False
-    report: bool = True
-    reuse: ReuseOptions = field(default_factory=ReuseOptions)
+    template: str = option(
+        help=f"catalog template: one of {', '.join(packaged_templates())}, or the path of a YAML "
+        "file",
+        group=INPUTS,
+        metavar="NAME|FILE",
+        is_path=True,
+    )
+    input: tuple[str, ...] = option(
+        help=f"catalog files or globs: {' '.join(_extensions())}",
+        group=INPUTS,
+        metavar="FILE",
+        is_path=True,
+    )
+    output: str = option(
+        help="where snapshots are kept; current.json names the published one",
+        group=INPUTS,
+        metavar="DIR",
+        once=True,
+    )
+    input_format: str | None = option(
+        None,
+        "format of all inputs, for names without a known extension",
+        group=INPUTS,
+        choices=tuple(sorted(FORMATS)),
+    )
+    images_root: str = option(
+        "",
+        "folder that image paths are relative to; nothing outside it is read",
+        group=INPUTS,
+        metavar="DIR",
+        is_path=True,
+    )
+    image_table: tuple[str, ...] = option(
+        (),
+        "tables that list further images of items (template: record.images.table)",
+        group=INPUTS,
+        metavar="FILE",
+        is_path=True,
+    )
+    reference: tuple[str, ...] = option(
+        (),
+        "additional catalogs, read by the same template, for training probes; not written",
+        group=INPUTS,
+        metavar="FILE",
+        is_path=True,
+    )
+    rules: bool = option(True, "disable rules", group=FILLING, rebuilds=True)
+    probes: bool = option(
+        True,
+        "disable probes; rule confidences stay at their priors",
+        group=FILLING,
+        rebuilds=True,
+    )
+    max_labelled: int = option(
+        MAX_LABELLED,
+        "most rows with a value that one attribute's probe is trained on",
+        group=FILLING,
+        minimum=MIN_LABELLED,
+        rebuilds=True,
+    )
+    models: ModelOptions = group(ModelOptions, "models")
+    ask: AskOptions = group(AskOptions, "language model: what it is asked")
+    budget: Budget = group(Budget, "language model: what it may cost")
+    read_limits: ReadLimits = group(ReadLimits, LIMITS)
+    image_limits: ImageLimits = group(ImageLimits, LIMITS)
+    reuse: ReuseOptions = group(ReuseOptions, REUSE)
+    report: bool = option(
+        True,
+        "write no report.html and no Data Docs next to the tables (saves some seconds)",
+        group=EXECUTION,
+    )
+    workers: int = option(
+        0,
+        "local processes; 0 chooses as many as pay off",
+        group=EXECUTION,
+        minimum=0,
+    )
+    buckets: int = option(
+        0,
+        "number of hash partitions; one file per table each, and each is held in memory as a "
+        f"whole; 0 chooses about {BUCKET_RECORDS:,} records or {BUCKET_BYTES >> 20} MiB of input "
+        "each",
+        group=EXECUTION,
+        minimum=0,
+        maximum=MAX_BUCKETS,
+    )
+    work_dir: str = option(
+        "",
+        "for intermediate files (default: OUTPUT/_work); remote runners need a shared one",
+        group=EXECUTION,
+        metavar="DIR",
+        is_path=True,
+    )
+    keep_work: bool = option(
+        False, "keep the intermediate files after the run", group=EXECUTION, once=True
+    )
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +308,11 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
     images = template.record.images
     if (images.columns or config.image_table) and not config.images_root:
         yield (
-            f"--images-root is missing: template {template.name} reads pictures; name their folder"
+            f"--images-root is missing: template {template.name} reads images; name their folder"
         )
     if config.images_root and not _is_folder(config.images_root):
         yield (
-            f"--images-root {config.images_root!r} is no folder; name the one that picture paths "
+            f"--images-root {config.images_root!r} is not a folder; name the one that image paths "
             "are relative to"
         )
     if config.image_table and images.table is None:
@@ -206,22 +320,10 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
         yield f"--image-table needs record.images.table in template {template.name}; add {entry}"
     if config.reference and not config.probes:
         yield "--reference is for probes, which --no-probes switches off; leave one of them out"
-    if config.max_labelled < MIN_LABELLED:
-        yield (
-            f"--max-labelled {config.max_labelled} is below {MIN_LABELLED}, the least that a "
-            "probe learns from"
-        )
-    if config.workers < 0:
-        yield (
-            f"--workers {config.workers} is negative; write 0 for automatic, or the number of "
-            "processes"
-        )
-    if config.buckets < 0 or config.buckets > MAX_BUCKETS:
-        yield f"--buckets {config.buckets} is not between 0 (automatic) and {MAX_BUCKETS}"
-    for option, place in (("--output", config.output), ("--work-dir", config.work_dir)):
+    for flag, place in (("--output", config.output), ("--work-dir", config.work_dir)):
         problem = _unwritable(place) if place else None
         if problem:
-            yield f"{option} {place!r} {problem}; name a folder that you may write to"
+            yield f"{flag} {place!r} {problem}; name a folder that you may write to"
     if not storage.is_local(config.images_root):
         try:
             storage.require_file_system(config.images_root)
@@ -235,7 +337,7 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
 def _model_problems(options: ModelOptions) -> Iterator[str]:
     describing = ("--describe-backend", options.describe_backend, build_chat_model)
     build: Callable[[ModelOptions], Model]
-    for option, name, build in (
+    for flag, name, build in (
         *([] if options.describe_backend == TAGS_ONLY else [describing]),
         ("--describe-backend", options.describe_backend, build_tagger),
         ("--image-encoder", options.image_encoder, build_image_encoder),
@@ -244,11 +346,11 @@ def _model_problems(options: ModelOptions) -> Iterator[str]:
         try:
             missing = missing_requirements(build(options))
         except ValueError as error:
-            yield f"{option} {name}: {error}"
+            yield f"{flag} {name}: {error}"
             continue
         if missing:
             yield (
-                f"{option} {name} needs {', '.join(missing)}; pip install 'catalog-enrich[{name}]'"
+                f"{flag} {name} needs {', '.join(missing)}; pip install 'catalog-enrich[{name}]'"
             )
     if find_spec(GATE_MODULE) is None:
         yield f"the gate needs {GATE_MODULE}; pip install 'catalog-enrich[checks]'"

@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from pipelines.snapshots.locks import read_lock
 from pipelines.snapshots.snapshot import UnusableSnapshotError, read_published
 from schemas.loading import TemplateRefusedError, load_template
+from transforms.models.backends import CHAT_MODELS, tagger_of
 from transforms.models.contract import ModelOptions
 from transforms.runtime.storage import is_local
 
@@ -93,7 +94,12 @@ def _packages(patient: Patient) -> Iterator[Finding]:
 
 
 def _extras_of(models: ModelOptions) -> set[str]:
-    chosen = {models.describe_backend, models.image_encoder, models.text_encoder, models.tagger}
+    chosen = {
+        models.describe_backend,
+        models.image_encoder,
+        models.text_encoder,
+        tagger_of(models.describe_backend),
+    }
     known = set(metadata.metadata("catalog-enrich").get_all("Provides-Extra") or ())
     return chosen & known
 
@@ -141,7 +147,8 @@ def _memory(_: Patient) -> Iterator[Finding]:
 
 
 def _gpu(patient: Patient) -> Iterator[Finding]:
-    needs = patient.models.describe_backend in ("vllm", "transformers")
+    backend = CHAT_MODELS.get(patient.models.describe_backend)
+    needs = backend is not None and backend.computes_here
     try:
         import torch
     except ImportError:
@@ -150,7 +157,7 @@ def _gpu(patient: Patient) -> Iterator[Finding]:
                 "GPU",
                 "problem",
                 "torch is not installed",
-                "pip install 'catalog-enrich[transformers]'",
+                f"pip install 'catalog-enrich[{patient.models.describe_backend}]'",
             )
         return
     if torch.cuda.is_available():

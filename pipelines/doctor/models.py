@@ -15,13 +15,13 @@ from typing import Any
 
 from pipelines.doctor.machine import Check, Finding, Patient
 from transforms.models import (
-    TAGS_ONLY,
     build_chat_model,
     build_image_encoder,
     build_tagger,
     build_text_encoder,
     missing_requirements,
 )
+from transforms.models.backends import TAGS_ONLY
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.http.openai import base_url
 
@@ -91,7 +91,7 @@ def _endpoint(patient: Patient) -> Iterator[Finding]:
     try:
         served = _served(f"{base_url(chat.endpoint)}/models", key)
     except ValueError as error:
-        yield Finding("endpoint", "problem", str(error), "mend --endpoint")
+        yield Finding("endpoint", "problem", str(error), "fix --endpoint")
     except urllib.error.HTTPError as error:
         fix = (
             f"set the key in {chat.api_key_env}"

@@ -17,6 +17,7 @@ from transforms.models import (
     build_tagger,
     build_text_encoder,
 )
+from transforms.runtime.options import asking, rebuilding
 
 # Raise it when the same input gives other tables: snapshots of earlier versions are then rebuilt.
 VERSION = 3
@@ -26,20 +27,24 @@ DESCRIPTION = "image_description"
 def snapshot_versions(plan: Plan) -> dict[str, str]:
     """Part → digest or name; snapshots of equal shape differ by their input only."""
     config = plan.config
-    ask = {name: value for name, value in _fields(config.ask).items() if name != "demonstrations"}
     return {
         "tables": f"{VERSION}",
         "template": plan.template.hash,
-        "language model": _digest([*_asked_by(plan), ask]) if plan.asks_model else "none",
+        "language model": _digest([*_asked_by(plan), rebuilding(config.ask)])
+        if plan.asks_model
+        else "none",
         "tagger": _digest([build_tagger(plan.models).model, build_tagger(plan.models).prompt_hash]),
         "image encoder": build_image_encoder(plan.models).model,
         "text encoder": build_text_encoder(plan.models).model,
-        "filling": _digest([config.rules, config.probes, config.max_labelled]),
+        "filling": _digest(list(rebuilding(config).values())),
         "reference": _digest(
             [[split.path, split.begin, split.size_bytes] for split in plan.reference_splits]
         ),
-        "pictures": _digest([config.images_root, _fields(config.image_limits)]),
-        "limits": _digest(_fields(config.read_limits)),
+        "pictures": _digest([config.images_root, rebuilding(config.image_limits)]),
+        "limits": _digest(
+            # No option, and part of the digests of snapshots that there are.
+            rebuilding(config.read_limits) | {"max_raw_bytes": config.read_limits.max_raw_bytes}
+        ),
     }
 
 
@@ -58,13 +63,12 @@ def asked_of(plan: Plan) -> dict[str, str]:
 def _asked_by(plan: Plan) -> list[Any]:
     ask = plan.config.ask
     prompt = ask.prompt()
-    how = [ask.two_pass, ask.max_pictures, ask.image_px, ask.max_text_chars, ask.temperature]
     return [
         build_chat_model(plan.models).model,
         prompt.key,
         prompt.hash,
         plan.template.describe.subject,
-        *how,
+        *asking(ask).values(),
     ]
 
 
@@ -77,10 +81,6 @@ def _entry(attribute: Attribute) -> dict[str, Any]:
         by_alias=True,
         exclude={"from_", "required", "rules", "absent", "target_precision", "expect"},
     )
-
-
-def _fields(config: Any) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}
 
 
 def _digest(content: Any) -> str:

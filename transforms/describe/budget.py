@@ -10,7 +10,7 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -19,8 +19,10 @@ from typing import Any, Protocol
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure
 from transforms.models.tokens import estimate_tokens
+from transforms.runtime.options import check_ranges, option
 
 TOKENS_PER_PRICE = 1_000_000
+_REST = "the rest stays unknown (reason `budget`) and the next run continues"
 PURSE_BYTES = 256  # three numbers with their names take 110 at most
 
 
@@ -57,6 +59,27 @@ class Prices:
         ) / TOKENS_PER_PRICE
 
 
+def parse_prices(entries: Sequence[str]) -> Prices:
+    """Return the prices of `prompt=0.15 completion=0.60`.
+
+    Raises ValueError that says what is allowed.
+    """
+    prices = {}
+    for entry in entries:
+        name, _, price = entry.partition("=")
+        if name not in ("prompt", "completion", "image"):
+            raise ValueError(
+                f"--prices {entry}: write prompt=X, completion=Y and image=Z, per million tokens"
+            )
+        try:
+            prices[name] = float(price)
+        except ValueError:
+            raise ValueError(
+                f"--prices {entry}: {price!r} is not a number; write for example {name}=0.15"
+            ) from None
+    return Prices(**prices)
+
+
 @dataclass(frozen=True, slots=True)
 class Amount:
     """Calls, tokens of prompts and answers, and money."""
@@ -88,18 +111,25 @@ class Budget:
     Raises ValueError that names a wrong option.
     """
 
-    max_model_calls: int | None = None
-    max_tokens: int | None = None
-    max_cost: float | None = None
-    prices: Prices = field(default_factory=Prices)
+    max_model_calls: int | None = option(
+        None, f"stop after this many requests; {_REST}", minimum=0, once=True
+    )
+    max_tokens: int | None = option(
+        None, f"stop after this many tokens of requests and answers; {_REST}", minimum=0, once=True
+    )
+    max_cost: float | None = option(
+        None, f"stop after spending this much, by --prices; {_REST}", minimum=0, once=True
+    )
+    prices: Prices = option(
+        Prices,
+        "per million tokens: prompt=0.15 completion=0.60, and image=0.30 where images have a price "
+        "of their own",
+        metavar="KIND=PRICE",
+        parse=parse_prices,
+    )
 
     def __post_init__(self) -> None:
-        for option in ("max_model_calls", "max_tokens", "max_cost"):
-            value = getattr(self, option)
-            if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise ValueError(
-                    f"--{option.replace('_', '-')} is {value!r}; allowed is a number of at least 0"
-                )
+        check_ranges(self)
         if self.max_cost is not None and not (self.prices.prompt or self.prices.completion):
             raise ValueError(
                 "--max-cost needs --prices, for example --prices prompt=0.15 completion=0.60"

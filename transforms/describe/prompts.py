@@ -35,6 +35,7 @@ from transforms.items.evidence import evidence_texts
 from transforms.items.open_values import is_open
 from transforms.items.text import format_value
 from transforms.models.chat import ChatRequest, PreparedPicture
+from transforms.runtime.options import check_ranges, option
 
 PROMPT = "describe-item"
 MAX_KNOWN_CHARS = 200
@@ -52,35 +53,73 @@ _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2
 class AskOptions:
     """How items are put to a language model.
 
-    prompt_version: of prompts/describe-item, 0 for the latest; two_pass: describe first, then fill
-    from the description and the texts; image_px: longer side of a picture; max_text_chars: of an
-    item's texts, all together.
-    demonstrations: items with known values that are shown where values are asked for, by prompts
-    that have a place. Raises ValueError that names the option of a value outside its range.
+    demonstrations: shown by prompts that have a place for them.
+    Raises ValueError that names the option of a value outside its range.
     """
 
-    prompt_version: int = 0
-    two_pass: bool = False
-    max_pictures: int = 4
-    image_px: int = 672
-    max_text_chars: int = 6_000
-    max_answer_tokens: int = 1_024
-    temperature: float = 0.0
-    demonstrations: int = 3
+    prompt_version: int = option(
+        0,
+        "version of prompts/describe-item; 0: the latest",
+        flag="--describe-prompt",
+        rebuilds=True,
+    )
+    two_pass: bool = option(
+        False,
+        "describe the images first, then fill from that description and the texts: two calls per "
+        "item, but items that share images share the first",
+        rebuilds=True,
+        asks=True,
+    )
+    max_pictures: int = option(
+        4,
+        "images of an item that the model is shown",
+        minimum=0,
+        maximum=16,
+        rebuilds=True,
+        asks=True,
+    )
+    image_px: int = option(
+        672,
+        "longer side of an image as the model is shown it, in pixels",
+        flag="--describe-image-px",
+        minimum=56,
+        maximum=736,
+        rebuilds=True,
+        asks=True,
+    )
+    max_text_chars: int = option(
+        6_000,
+        "characters of an item's texts, all together",
+        minimum=0,
+        maximum=100_000,
+        rebuilds=True,
+        asks=True,
+    )
+    max_answer_tokens: int = option(
+        1_024,
+        "tokens of an answer; a retry gets twice as many",
+        minimum=16,
+        maximum=32_768,
+        rebuilds=True,
+    )
+    temperature: float = option(
+        0.0,
+        "sampling temperature; 0: the likeliest token",
+        minimum=0,
+        maximum=2,
+        rebuilds=True,
+        asks=True,
+    )
+    # Neither rebuilds nor asks again: the nearest items change with every run of a living catalog.
+    demonstrations: int = option(
+        3,
+        "items with known values, the nearest ones, shown to the model as examples",
+        minimum=0,
+        maximum=10,
+    )
 
     def __post_init__(self) -> None:
-        for option, value, least, most in (
-            ("--max-pictures", self.max_pictures, 0, 16),
-            ("--describe-image-px", self.image_px, 56, 736),
-            ("--max-text-chars", self.max_text_chars, 0, 100_000),
-            ("--max-answer-tokens", self.max_answer_tokens, 16, 32_768),
-            ("--temperature", self.temperature, 0, 2),
-            ("--demonstrations", self.demonstrations, 0, 10),
-        ):
-            if not least <= value <= most:
-                raise ValueError(
-                    f"{option} is {value!r}; allowed is a number from {least:,} to {most:,}"
-                )
+        check_ranges(self)
         self.prompt()
 
     def prompt(self) -> Prompt:

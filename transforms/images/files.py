@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import re
 import stat
@@ -23,6 +22,7 @@ from pathlib import Path
 from schemas.reasons import Effect, check_registered
 from schemas.texts import shorten
 from transforms.runtime import storage
+from transforms.runtime.options import check_ranges, option
 
 MAX_REFERENCE_CHARS = 4096
 # Pillow refuses larger pictures whatever this program allows: twice PIL.Image.MAX_IMAGE_PIXELS.
@@ -63,22 +63,42 @@ _FAULT_BY_ERRNO = {
 class ImageLimits:
     """Limits on the cost of one image; the defaults are the command line's.
 
-    max_bytes: of the file. max_pixels: width × height in the header. max_side_ratio: long side /
-    short side.
-    max_frames: of an animation, or pages of a TIFF file.
     Raises ValueError that names the option of a value outside its range.
     """
 
-    max_bytes: int = 32 * 1024 * 1024
-    max_pixels: int = 50_000_000
-    max_side_ratio: float = 20.0
-    max_frames: int = 500
+    max_bytes: int = option(
+        32 * 1024 * 1024,
+        "largest image file",
+        flag="--max-image-bytes",
+        minimum=1,
+        rebuilds=True,
+    )
+    max_pixels: int = option(
+        50_000_000,
+        "most pixels, width x height in the header",
+        flag="--max-image-pixels",
+        minimum=1,
+        maximum=MAX_DECODABLE_PIXELS,
+        rebuilds=True,
+    )
+    max_side_ratio: float = option(
+        20.0,
+        "longer side by shorter side",
+        flag="--max-image-side-ratio",
+        metavar="X",
+        minimum=1,
+        rebuilds=True,
+    )
+    max_frames: int = option(
+        500,
+        "most frames of an animation, or pages of a TIFF file",
+        flag="--max-image-frames",
+        minimum=1,
+        rebuilds=True,
+    )
 
     def __post_init__(self) -> None:
-        _check_range("--max-image-bytes", self.max_bytes, 1, math.inf)
-        _check_range("--max-image-pixels", self.max_pixels, 1, MAX_DECODABLE_PIXELS)
-        _check_range("--max-image-side-ratio", self.max_side_ratio, 1, math.inf)
-        _check_range("--max-image-frames", self.max_frames, 1, math.inf)
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +170,6 @@ def read_picture(root: str, reference: str, limits: ImageLimits) -> bytes | Pict
     """
     content = bytearray()
     return _read(root, reference, limits, content.extend) or bytes(content)
-
-
-def _check_range(option: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most or not math.isfinite(value):
-        allowed = (
-            f"from {least:,} to {most:,}"
-            if math.isfinite(most)
-            else f"a number of at least {least:,}"
-        )
-        raise ValueError(f"{option} is {value!r}; allowed is {allowed}")
 
 
 def _read(

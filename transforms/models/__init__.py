@@ -1,4 +1,4 @@
-"""The registries of models: one line a backend, nothing heavy imported before it is asked for."""
+"""Models built by their names in the registries (backends.py); nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -7,53 +7,38 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from transforms.models.backends import (
+    CHAT_MODELS,
+    IMAGE_ENCODERS,
+    TAGGERS,
+    TEXT_ENCODERS,
+    tagger_of,
+)
 from transforms.models.chat import ChatModel
 from transforms.models.contract import ImageEncoder, Model, ModelOptions, Tagger, TextEncoder
 
-# What sees colours and text on pictures.
-TAGGERS: dict[str, str] = {
-    "embedded": "transforms.models.in_process.embedded:EmbeddedTagger",
-    "fake": "transforms.models.fake.script:FakeTagger",
-}
-# No language model: what the tagger sees is the description.
-TAGS_ONLY = "embedded"
-# Multimodal language models.
-CHAT_MODELS: dict[str, str] = {
-    "fake": "transforms.models.fake.chat:FakeChatModel",
-    "openai": "transforms.models.http.openai:OpenAIChatModel",
-    "transformers": "transforms.models.in_process.transformers:TransformersChatModel",
-    "vllm": "transforms.models.vllm.backend:VllmChatModel",
-}
-IMAGE_ENCODERS: dict[str, str] = {
-    "embedded": "transforms.models.in_process.embedded:EmbeddedImageEncoder",
-    "fake": "transforms.models.fake.script:FakeImageEncoder",
-}
-TEXT_ENCODERS: dict[str, str] = {
-    "embedded": "transforms.models.in_process.embedded:EmbeddedTextEncoder",
-    "fake": "transforms.models.fake.script:FakeTextEncoder",
-}
-
 
 def build_tagger(options: ModelOptions) -> Tagger:
-    """The tagger that goes with the describe backend, not yet loaded.
+    """Return the tagger that goes with the describe backend, not yet loaded.
 
     ValueError when there is none.
     """
-    tagger: Tagger = _build(TAGGERS, options.tagger, "tagger", options)
+    tagger: Tagger = _build(TAGGERS, tagger_of(options.describe_backend), "tagger", options)
     return tagger
 
 
 def build_chat_model(options: ModelOptions) -> ChatModel:
-    """The language model that `options.describe_backend` names, not yet loaded.
+    """Return the language model that `options.describe_backend` names, not yet loaded.
 
     ValueError when there is none.
     """
-    model: ChatModel = _build(CHAT_MODELS, options.describe_backend, "describe backend", options)
+    paths = {name: backend.path for name, backend in CHAT_MODELS.items()}
+    model: ChatModel = _build(paths, options.describe_backend, "describe backend", options)
     return model
 
 
 def build_image_encoder(options: ModelOptions) -> ImageEncoder:
-    """The encoder that `options.image_encoder` names, not yet loaded.
+    """Return the encoder that `options.image_encoder` names, not yet loaded.
 
     ValueError when there is none.
     """
@@ -62,7 +47,7 @@ def build_image_encoder(options: ModelOptions) -> ImageEncoder:
 
 
 def build_text_encoder(options: ModelOptions) -> TextEncoder:
-    """The encoder that `options.text_encoder` names, not yet loaded.
+    """Return the encoder that `options.text_encoder` names, not yet loaded.
 
     ValueError when there is none.
     """
@@ -71,7 +56,7 @@ def build_text_encoder(options: ModelOptions) -> TextEncoder:
 
 
 def missing_requirements(model: Model) -> list[str]:
-    """The modules that the model needs and that are not installed."""
+    """Return the modules that the model needs and that are not installed."""
     return [module for module in model.requires if find_spec(module) is None]
 
 

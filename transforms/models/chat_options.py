@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+
+from transforms.runtime.options import check_ranges, option
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 DEVICES = ("auto", "cpu", "cuda")
@@ -13,56 +14,82 @@ DEVICES = ("auto", "cpu", "cuda")
 class ChatOptions:
     """Which model answers, where it runs and how it is driven; each backend reads what concerns it.
 
-    model: hub id or local folder, or the name that the endpoint serves; revision: of a hub id.
-    endpoint: base URL of an OpenAI-compatible server, up to and with `/v1`.
-    api_key_env: environment variable that holds the key; the key itself is never an option.
-    max_inflight: requests under way at once, in this process.
-    requests_per_min, tokens_per_min: of this process; 0 means no limit.
-    timeout_secs: for one sending of one request, from connecting to the last byte.
-    give_up_secs: a server that answered nothing for so long, while asked, counts as gone for good.
-    max_pictures: most pictures in one request.
-    session: names the run; processes of one run on one machine share one vLLM server.
+    Limits per minute and `max_inflight` are for all workers of a machine on the command line, and
+    for one process where a model is built.
+    max_pictures: most images in one request; session: names the run, so that its processes on one
+    machine share one vLLM server.
     Raises ValueError that names the option of a value outside its range.
     """
 
-    model: str = ""
-    revision: str = ""
-    endpoint: str = ""
-    api_key_env: str = "OPENAI_API_KEY"
-    dtype: str = "auto"
-    device: str = "auto"
-    batch_size: int = 8
-    tensor_parallel_size: int = 1
-    pipeline_parallel_size: int = 1
-    data_parallel_size: int = 1
-    vllm_python: str = ""
-    vllm_args: str = ""
-    startup_timeout_secs: float = 900.0
-    max_inflight: int = 64
-    requests_per_min: float = 0.0
-    tokens_per_min: float = 0.0
-    timeout_secs: float = 120.0
-    max_retries: int = 4
-    give_up_secs: float = 60.0
-    logprobs: bool = True
+    model: str = option(
+        "",
+        "model: hub id or local folder (vllm, transformers), or the name that the endpoint serves "
+        "(openai)",
+        flag="--describe-model",
+        metavar="ID|DIR",
+        identifies=True,
+    )
+    endpoint: str = option(
+        "",
+        "openai: base URL up to /v1, for example http://gpu-box:8000/v1",
+        metavar="URL",
+        identifies=True,
+    )
+    # The name of a variable, never the key itself: command lines and manifests are read by others.
+    api_key_env: str = option(
+        "OPENAI_API_KEY",
+        "openai: environment variable that holds the key; keys are never options",
+        metavar="NAME",
+        identifies=True,
+    )
+    revision: str = option(
+        "",
+        "revision of a hub id, preferably a commit",
+        flag="--describe-revision",
+        metavar="REV",
+    )
+    dtype: str = option("auto", "dtype of the weights", choices=DTYPES)
+    device: str = option("auto", "transformers: device that the model runs on", choices=DEVICES)
+    batch_size: int = option(8, "transformers: requests computed at once", minimum=1)
+    tensor_parallel_size: int = option(1, "vllm: GPUs that share each layer", minimum=1)
+    pipeline_parallel_size: int = option(1, "vllm: GPUs that share the layers", minimum=1)
+    data_parallel_size: int = option(1, "vllm: copies of the model", minimum=1)
+    vllm_python: str = option(
+        "",
+        "vllm: interpreter of the environment that vLLM is installed in (default: this one)",
+        metavar="FILE",
+        identifies=True,
+    )
+    vllm_args: str = option(
+        "",
+        "vllm: further arguments of its server, as one string: --vllm-args='--max-model-len 8192'",
+        metavar="ARGS",
+    )
+    startup_timeout_secs: float = option(
+        900.0, "vllm: seconds until the server has to be ready", minimum=1
+    )
+    max_inflight: int = option(
+        64, "requests in flight at once, of all workers of a machine", minimum=1
+    )
+    requests_per_min: float = option(0.0, "most requests a minute; 0: no limit", minimum=0)
+    tokens_per_min: float = option(0.0, "most tokens a minute, estimated; 0: no limit", minimum=0)
+    timeout_secs: float = option(
+        120.0,
+        "timeout of one attempt of one request, from connecting to its last byte",
+        flag="--request-timeout-secs",
+        minimum=0.001,
+    )
+    max_retries: int = option(4, "retries after 429, 5xx, timeout or connection loss", minimum=0)
+    give_up_secs: float = option(
+        60.0, "seconds without any answer after which the server counts as gone", minimum=0
+    )
+    logprobs: bool = option(
+        True,
+        "do not ask for log-probabilities, for servers that refuse them; the confidence is then "
+        "the one that the model states",
+    )
     max_pictures: int = 4
     session: str = ""
 
     def __post_init__(self) -> None:
-        for option, value, least in (
-            ("--batch-size", self.batch_size, 1),
-            ("--tensor-parallel-size", self.tensor_parallel_size, 1),
-            ("--pipeline-parallel-size", self.pipeline_parallel_size, 1),
-            ("--data-parallel-size", self.data_parallel_size, 1),
-            ("--startup-timeout-secs", self.startup_timeout_secs, 1),
-            ("--max-inflight", self.max_inflight, 1),
-            ("--requests-per-min", self.requests_per_min, 0),
-            ("--tokens-per-min", self.tokens_per_min, 0),
-            ("--request-timeout-secs", self.timeout_secs, 0.001),
-            ("--max-retries", self.max_retries, 0),
-            ("--give-up-secs", self.give_up_secs, 0),
-        ):
-            if not (value >= least and math.isfinite(value)):
-                raise ValueError(
-                    f"{option} is {value!r}; allowed is a number of at least {least:g}"
-                )
+        check_ranges(self)

@@ -8,7 +8,7 @@ it raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -17,7 +17,14 @@ from PIL import Image
 from schemas.expectations import UNIT_NORM_TOLERANCE
 from schemas.hashing import digest
 from schemas.texts import one_line
+from transforms.models.backends import (
+    IMAGE_ENCODERS,
+    TAGS_ONLY,
+    TEXT_ENCODERS,
+    describe_backends,
+)
 from transforms.models.chat_options import ChatOptions
+from transforms.runtime.options import group, option
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -99,25 +106,37 @@ class Tags:
 class ModelOptions:
     """Choices of the command line that models are built from; each backend reads what concerns it.
 
-    describe_backend: a multimodal language model, or `embedded`: then tags are the only
-    description.
-    threads: for each worker process; fake_script: YAML file with scripted answers and failures.
+    threads: for each worker process.
     """
 
-    describe_backend: str = "embedded"
-    image_encoder: str = "embedded"
-    text_encoder: str = "embedded"
-    ocr: bool = True
+    describe_backend: str = option(
+        TAGS_ONLY,
+        "what describes the images and fills what rules leave open: "
+        + "; ".join(f"{name}: {about}" for name, about in describe_backends().items()),
+        choices=tuple(describe_backends()),
+        identifies=True,
+    )
+    image_encoder: str = option(
+        "embedded",
+        "what makes image vectors and labels",
+        choices=tuple(sorted(IMAGE_ENCODERS)),
+        identifies=True,
+    )
+    text_encoder: str = option(
+        "embedded",
+        "what makes text vectors",
+        choices=tuple(sorted(TEXT_ENCODERS)),
+        identifies=True,
+    )
+    ocr: bool = option(True, "do not read text off images (saves most of the time per image)")
     threads: int = 1
-    fake_script: str | None = None
-    chat: ChatOptions = field(default_factory=ChatOptions)
-
-    @property
-    def tagger(self) -> str:
-        """What sees colours and text on pictures; no language model, so that it runs beside each of
-        them.
-        """
-        return "fake" if self.describe_backend == "fake" else "embedded"
+    fake_script: str | None = option(
+        None,
+        "YAML file with answers and failures for the fake backend",
+        metavar="FILE",
+        is_path=True,
+    )
+    chat: ChatOptions = group(ChatOptions, "language model: which one, and where it runs")
 
 
 @runtime_checkable

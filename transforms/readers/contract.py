@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.elements import RawRecord, Reject
+from transforms.runtime.options import option
 
 STAGE = "read"
 TO_THE_END = -1
@@ -44,7 +45,7 @@ class ReadLimits:
     kept.
     """
 
-    max_record_bytes: int = 8 << 20
+    max_record_bytes: int = option(8 << 20, "largest record", rebuilds=True)
     max_raw_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:

@@ -423,10 +423,10 @@ def test_remote_root_that_beam_does_not_know() -> None:
     ("options", "told"),
     [
         ({"max_bytes": 0}, "--max-image-bytes is 0; allowed is a number of at least 1"),
-        ({"max_pixels": 0}, "--max-image-pixels is 0; allowed is from 1 to 178,956,970"),
+        ({"max_pixels": 0}, "--max-image-pixels is 0; allowed is a number from 1 to 178,956,970"),
         (
             {"max_pixels": 178_956_971},
-            "--max-image-pixels is 178956971; allowed is from 1 to 178,956,970",
+            "--max-image-pixels is 178956971; allowed is a number from 1 to 178,956,970",
         ),
         (
             {"max_side_ratio": 0.5},
