@@ -15,7 +15,7 @@ SHOP = parse_template(TEMPLATE, "test")
 def test_an_unknown_table_is_not_taken_for_vectors() -> None:
     """A file of a table that has no specification is a fault, even if it holds sound vectors."""
     types = FileTypes(SHOP)
-    for table in ("semantic_ids", "embeddings/sound"):
+    for table in ("notes", "embeddings/sound"):
         assert types.fault(table, embeddings_schema("text", 4)).startswith(
             f"there is no table {table}; the tables are items, embeddings/text"
         )
