@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from schemas.attributes import Attribute
 from schemas.elements import Evidence, EvidenceText
 from schemas.template import Template
+from transforms.extraction.statements import amount_finder, closed_list_finder
 from transforms.fill.rules import fill_by_rules
 
 
@@ -153,3 +155,21 @@ def test_denied_values_of_a_vocabulary(text: str) -> None:
     for vocabulary in ("colors", "countries"):
         entry = {"type": "enum", "vocabulary": vocabulary, "vocabulary_locales": locales}
         assert filled(f"Mug, {text}", **entry)[0] == "not-stated"
+
+
+@pytest.mark.parametrize("label", ["Farbe:", "couleur :", "Färg:", "Color:", "Colour:"])
+def test_labels_of_other_languages(label: str) -> None:
+    """What stands behind a label counts, and not what stands elsewhere, in each language."""
+    color = Attribute.model_validate({"name": "color", "type": "enum", "values": ["Red", "Blue"]})
+    found = closed_list_finder(color)(f"Mug. {label} red. Goes with blue")
+    assert [(statement.value, statement.kind) for statement in found] == [("Red", "labelled-term")]
+
+
+@pytest.mark.parametrize(
+    "text", ["Gewicht: 2 kg", "poids : 2 kg", "vikt 2 kg", "peso de 2 kg", "Weight: circa 2 kg"]
+)
+def test_labelled_amounts_of_other_languages(text: str) -> None:
+    """A label tells which of several amounts is the attribute's, in each language."""
+    weight = Attribute.model_validate({"name": "weight_g", "type": "number", "unit": "g"})
+    found = amount_finder(weight, alone=False)(f"Box for 30 kg. {text}")
+    assert [statement.value for statement in found] == [2000.0]
