@@ -26,11 +26,9 @@ def _as_list(given: Any) -> Any:
 
 
 def _as_choice(given: Any) -> Any:
-    return (
-        {"value": given}
-        if isinstance(given, str | int | float) and not isinstance(given, bool)
-        else given
-    )
+    # `true` stays what it is, and meets the error that a value of a list is a text.
+    is_plain = isinstance(given, str | int | float) and not isinstance(given, bool)
+    return {"value": given} if is_plain else given
 
 
 OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
@@ -46,9 +44,10 @@ class Expectation(Strict):
 class Attribute(Strict):
     """One attribute of the catalog: the only place where anything about it is written down.
 
+    A new field changes the hash of every template, and so rebuilds every snapshot once.
+
     from_: raw columns that feed it, the first with a value wins; `column.key` reaches into a cell
-    of
-      `key=value` pairs or a JSON object.
+      of `key=value` pairs or a JSON object.
     vocabulary: a closed list that is made and not typed (schemas.vocabularies), in the languages of
       vocabulary_locales; `values` holds it, with what the template's own values add and change.
     part: the number of a compound expression that is meant, "6 x 330 ml" or "20 x 30 cm".
@@ -56,12 +55,11 @@ class Attribute(Strict):
     scheme: of an identifier; `any` has no check digit and takes every text.
     min_confidence: below it a found value stays unknown.
     target_precision: the share of right answers that is expected of what probes fill; they answer
-    only where it is.
+      only where it is reached.
     rules: whether a name in a text states the value; false where texts are full of such words ("The
-    War Room"), which
-      probes and language models may still judge.
+      War Room"), which probes and language models may still judge.
     absent: cells by which the source says that there is none ("none", "n/a"); such a value is never
-    filled.
+      filled.
     """
 
     name: Annotated[str, Field(pattern=NAME)]

@@ -1,6 +1,7 @@
 """The frozen elements that travel between stages, and their compact serial form.
 
-Image bytes and vectors never travel with a record: references, digests and per-picture results do.
+Image bytes never travel with a record, nor do vectors before its bucket is put together:
+references, digests and the results of each image do.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 
 from schemas.reasons import Effect, check_registered
 
-# A normalised value. A number is always a float, a closed list with several answers a list,
-# a localized text a mapping from language code to text.
+# A normalised value, by the type of its attribute (transforms.attribute_types): a number is always
+# a float, a closed list with several answers a list, a localized text a mapping from language to
+# text, a date its ISO form.
 Value = str | float | bool | list[str] | dict[str, str]
 
 
@@ -166,7 +168,7 @@ class LocatedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
-    """What is known of one picture, computed once for each distinct content.
+    """What is known of one image, computed once for each distinct content.
 
     phash: 64-bit perceptual hash, 16 hexadecimal digits.
     labels: (label, probability) from the image encoder, best first.
@@ -200,10 +202,10 @@ class ImageFeatures:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """One picture reference, resolved: features, or the reason why there are none.
+    """One image reference, resolved: features, or the reason why there are none.
 
-    same_as: digest of a picture whose features another result of the same bucket carries; only
-    while spooled.
+    same_as: digest of an image whose features another result of the same bucket carries; only
+    while spooled, as a stock photo would otherwise be written once for each of its items.
     version: of the file before it was read, see transforms.images.files.version_of.
     """
 
@@ -453,7 +455,7 @@ class ItemDigest:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A flag that was raised away from its item, on its way back."""
+    """A flag on its way back to its item, raised where several items are compared."""
 
     item_id: str
     flag: Flag

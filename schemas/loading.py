@@ -19,8 +19,8 @@ from schemas.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
 from schemas.texts import shorten
 
-# What fits a pattern, in words, by the place of the entry; everywhere else stands an attribute's
-# name.
+# What fits a pattern, in words, by the place of the entry: pydantic would quote the regular
+# expression. Everywhere else the pattern is that of an attribute's name.
 _FITTING = {
     "version": "for example 1.0.0",
     "name": "lower-case letters, digits, _ and -, starting with a letter, 63 characters at most",
@@ -142,6 +142,8 @@ def _shape_errors(tree: Any) -> Iterator[TemplateError]:
             "needs a list with at least one attribute; add attributes: [{name: title, type: "
             "string, from: title}]",
         )
+    # The rest is checked with an attribute that is certainly right, so that errors of attributes,
+    # which are checked one by one, are not reported twice.
     placeholder = [{"name": "placeholder", "type": "string"}]
     try:
         Template.model_validate({**shell, "attributes": placeholder})

@@ -36,14 +36,14 @@ class ColumnFormat(Strict):
 
 
 class ImageTable(Strict):
-    """A second table that lists further pictures: its id column and its picture column."""
+    """A second table that lists further images: its id column and its image column."""
 
     id: str
     image: str
 
 
 class Images(Strict):
-    """Which raw columns hold picture references, and how they are written."""
+    """Which raw columns hold image references, and how they are written."""
 
     columns: OneOrMany = ()
     separator: str | None = None
@@ -53,7 +53,7 @@ class Images(Strict):
 
 
 class RecordMap(Strict):
-    """Where a raw record's identity, event time and pictures stand."""
+    """Where a raw record's identity, event time and images stand."""
 
     id: Annotated[OneOrMany, Field(min_length=1)]
     event_ts: OneOrMany = ()

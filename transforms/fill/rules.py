@@ -109,6 +109,7 @@ def _fingerprint(rules_digest: bytes, texts: tuple[EvidenceText, ...]) -> str:
     return hashlib.sha256(rules_digest + _texts_digest(texts)).hexdigest()
 
 
+# All attributes of an item are filled from the same texts, one item after the other.
 @lru_cache(maxsize=8)
 def _texts_digest(texts: tuple[EvidenceText, ...]) -> bytes:
     content = [[text.field, text.text, text.source, text.image] for text in texts]

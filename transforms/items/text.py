@@ -39,6 +39,7 @@ def compose_text(
     ]
     if image_description:
         parts.append(f"Picture: {image_description}")
+    # A sentence's end after each part keeps encoders from reading two attributes as one phrase.
     return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
 
 

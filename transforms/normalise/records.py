@@ -122,6 +122,8 @@ class Normaliser:
         flags: list[Flag] = []
         absent: list[str] = []
         for name, sources, read, absent_texts in self._readers:
+            # The first column that says anything decides, right or wrong: to go on behind a cell
+            # that does not fit would replace what the source gave.
             for source, cell in row.given(sources):
                 if absent_texts and is_null(cell, absent_texts):
                     given[name], origins[name] = given_text(cell), source.written
