@@ -20,7 +20,7 @@ PACKAGES = ("schemas", "prompts", "transforms", "pipelines")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 # What the laws below do not hold for yet; neither may grow.
 STILL_LARGER = {"schemas"}
-STILL_NESTED = 47
+STILL_NESTED = 32
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
