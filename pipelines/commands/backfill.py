@@ -45,7 +45,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--where",
         metavar="SQL",
-        help="condition on the items table's columns, in DuckDB's SQL (needs the extra backfill)",
+        help="condition on the items table's columns, in DuckDB's SQL",
     )
     chosen.add_argument("--ids", metavar="FILE", help="file with one item id per line")
     chosen.add_argument(
