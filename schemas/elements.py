@@ -253,6 +253,11 @@ class EvidenceText:
     source: Literal["text", "image"]
     image: str | None = None
 
+    @property
+    def attribute(self) -> str:
+        """Name of the attribute, without its language; `image_text` names none."""
+        return self.field.partition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class AttributeValue:

@@ -151,6 +151,11 @@ class Template(Strict):
         return {attribute.name: attribute for attribute in self.attributes}
 
     @cached_property
+    def titles(self) -> tuple[str, ...]:
+        """Names of the attributes that are titles, in template order."""
+        return tuple(attribute.name for attribute in self.attributes if attribute.role == "title")
+
+    @cached_property
     def evidence_fields(self) -> tuple[str, ...]:
         """Attributes whose text may state values of others: titles first, then texts, in template
         order.

@@ -155,17 +155,13 @@ def _rows(
     """Rows of an items table with the columns of these attributes, and with those that tell people
     what the item is.
     """
-    names = {"item_id", *_title_names(template), "images"} if describing else {"item_id"}
+    names = {"item_id", *template.titles, "images"} if describing else {"item_id"}
     for attribute in attributes:
         names |= {attribute.name, attribute.name + GIVEN_SUFFIX, attribute.name + PROVENANCE_SUFFIX}
     for path in sorted(items.glob("*.parquet")):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=sorted(names)):
                 yield from batch.to_pylist()
-
-
-def _title_names(template: Template) -> list[str]:
-    return [attribute.name for attribute in template.attributes if attribute.role == "title"]
 
 
 # Decisions
@@ -294,7 +290,7 @@ def _evidence(provenance: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def _title(template: Template, row: Mapping[str, Any]) -> str:
-    for name in _title_names(template):
+    for name in template.titles:
         value = row[name]
         texts = [text for _, text in value] if isinstance(value, list) else [value]
         for text in texts:

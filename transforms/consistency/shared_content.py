@@ -30,7 +30,7 @@ from transforms.consistency.reliability import Tally, add_tallies, reliable_chec
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, SHOWN_CHARS
 from transforms.consistency.within_item import STAGE
 from transforms.extraction.tokens import tokenise
-from transforms.items.evidence import evidence_texts, find_statements, is_title
+from transforms.items.evidence import evidence_texts, find_statements
 from transforms.items.text import format_value
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.metrics import Meter
@@ -89,7 +89,9 @@ def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemD
 
 def titles_of(template: Template, item: Item) -> tuple[str, ...]:
     """The item's titles, cut, in the order of the template and of their languages."""
-    titles = [text.text for text in evidence_texts(template, item) if is_title(template, text)]
+    titles = [
+        text.text for text in evidence_texts(template, item) if text.attribute in template.titles
+    ]
     return tuple(one_line(title, _MAX_TITLE_CHARS) for title in titles[:_MAX_TITLES_OF_ITEM])
 
 
@@ -159,7 +161,7 @@ def _pictures(item: Item) -> Iterator[tuple[str, str, str]]:
 def _texts(template: Template, item: Item) -> Iterator[tuple[str, str, str]]:
     """(content, field, text) of each text that is long enough."""
     for text in evidence_texts(template, item):
-        if text.source != "text" or is_title(template, text):
+        if text.source != "text" or text.attribute in template.titles:
             continue
         words = [
             fold(key, marks=False)

@@ -44,7 +44,6 @@ from transforms.items.evidence import (
     Place,
     evidence_texts,
     find_statements,
-    is_title,
 )
 from transforms.items.text import format_value
 from transforms.runtime.metrics import Meter
@@ -151,7 +150,9 @@ def check_picture_text(template: Template, item: Item) -> Check | None:
     similar letters, and no longer word on the pictures is in any of the record's cells. Only
     letters of one alphabet can be compared.
     """
-    titles = [text.text for text in evidence_texts(template, item) if is_title(template, text)]
+    titles = [
+        text.text for text in evidence_texts(template, item) if text.attribute in template.titles
+    ]
     read = "\n".join(
         dict.fromkeys(
             i.features.text for i in item.images if i.features is not None and i.features.text
@@ -208,7 +209,7 @@ def _color_distance(one: str, other: str) -> float:
 
 
 def _place(template: Template, text: EvidenceText) -> Place:
-    return "title" if is_title(template, text) else "text"
+    return "title" if text.attribute in template.titles else "text"
 
 
 def _text_flag(

@@ -35,12 +35,11 @@ from transforms.items.evidence import evidence_texts
 from transforms.items.open_values import is_open
 from transforms.items.text import format_value
 from transforms.models.chat import ChatRequest, PreparedPicture
+from transforms.models.tokens import PIXELS_PER_TOKEN_SIDE, TYPICAL_CHARS_PER_TOKEN
 from transforms.runtime.options import check_ranges, option
 
 PROMPT = "describe-item"
 MAX_KNOWN_CHARS = 200
-# Of a vision model's patches and of English text, roughly.
-_PX_A_TOKEN, _CHARS_A_TOKEN = 28, 4
 # No attribute can have this name.
 _SHOWN_TITLE = "item.title"
 _DEMONSTRATIONS = "demonstrations"
@@ -171,12 +170,12 @@ def effort_of(template: Template, options: AskOptions, job: DescribeJob) -> floa
     on first.
     """
     attributes = [template.by_name[name] for name in job.attributes]
-    pictures = len(job.pictures) * (options.image_px / _PX_A_TOKEN) ** 2
+    pictures = len(job.pictures) * (options.image_px / PIXELS_PER_TOKEN_SIDE) ** 2
     texts = sum(len(text) for _, text in (*job.fields, *job.known))
-    shown = pictures + texts / _CHARS_A_TOKEN
+    shown = pictures + texts / TYPICAL_CHARS_PER_TOKEN
     lists = (
         sum(len(choice.value) + 4 for a in attributes if not is_large(a) for choice in a.values)
-        / _CHARS_A_TOKEN
+        / TYPICAL_CHARS_PER_TOKEN
     )
     # A large list takes calls of its own, in which everything is shown again.
     calls = 1 + sum(is_large(attribute) for attribute in attributes)

@@ -15,12 +15,6 @@ from schemas.units import same_kind
 from transforms.attribute_types.registry import operations_of
 from transforms.extraction.statements import Finder, Kind, Statement
 
-
-def is_title(template: Template, text: EvidenceText) -> bool:
-    attribute = template.by_name.get(text.field.split(".")[0])
-    return attribute is not None and attribute.role == "title"
-
-
 VERSION = "3"  # raise it when a rule changes what it answers: it is part of every fingerprint
 
 
@@ -155,4 +149,4 @@ def _rivals(template: Template, attribute: Attribute) -> set[str]:
 def _place(template: Template, text: EvidenceText) -> Place:
     if text.source == "image":
         return "image"
-    return "title" if template.by_name[text.field.split(".")[0]].role == "title" else "text"
+    return "title" if text.attribute in template.titles else "text"

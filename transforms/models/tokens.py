@@ -1,4 +1,8 @@
-"""How many tokens a request will take, estimated before it is sent."""
+"""How many tokens a request will take, estimated before it is sent.
+
+All constants of such estimates are here. They differ on purpose: a budget must not be exceeded, so
+it assumes many tokens; a pace, an order of questions and a batch want the likely number.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,41 @@ from typing import NamedTuple
 
 from transforms.models.chat import ChatRequest
 
-CHARS_PER_TOKEN = 3  # rather too many tokens than too few: an estimate must not break the budget
-
-
-PIXELS_PER_TOKEN_SIDE = 28  # of Qwen's models; others take fewer tokens a picture
-
-
+# Of English text with the tokenizers of today's models; of other languages fewer.
+TYPICAL_CHARS_PER_TOKEN = 4
+# For budgets: rather too many tokens than too few.
+LEAST_CHARS_PER_TOKEN = 3
+# A vision model's patch, of Qwen's models; others take fewer tokens an image.
+PIXELS_PER_TOKEN_SIDE = 28
+# What the markup of a chat adds to its texts, at most.
 MESSAGE_TOKENS = 64
+# Against --tokens-per-min, whatever the size: servers scale images down as they like.
+PACED_IMAGE_TOKENS = 1_000
+# Until a model in process has seen its first image: 24 × 24 patches, as CLIP's encoder has at 336
+# px. Only for putting prompts of one length into a batch.
+FIRST_IMAGE_TOKENS = 576
 
 
 class TokenEstimate(NamedTuple):
-    """The most tokens that a prompt is thought to take: in all, and those of its pictures."""
+    """The most tokens that a prompt is thought to take: in all, and those of its images."""
 
     prompt_tokens: int
     image_tokens: int
 
 
 def estimate_tokens(request: ChatRequest, image_px: int) -> TokenEstimate:
-    """What a request's prompt takes at most, before it is sent.
+    """Return what a request's prompt takes at most, for the budget.
 
-    image_px: longer side of its pictures.
+    image_px: longer side of its images.
     """
     image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
-    text_tokens = (len(request.system) + len(request.text)) // CHARS_PER_TOKEN + MESSAGE_TOKENS
+    chars = len(request.system) + len(request.text)
+    text_tokens = chars // LEAST_CHARS_PER_TOKEN + MESSAGE_TOKENS
     return TokenEstimate(text_tokens + image_tokens, image_tokens)
+
+
+def paced_tokens(request: ChatRequest) -> float:
+    """Return what a request counts as against --tokens-per-min, its longest answer included."""
+    chars = len(request.system) + len(request.text)
+    images = PACED_IMAGE_TOKENS * len(request.pictures)
+    return chars / TYPICAL_CHARS_PER_TOKEN + images + request.max_tokens

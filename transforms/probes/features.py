@@ -7,7 +7,7 @@ training keeps no vocabulary and a row's features do not depend on other rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -119,19 +119,11 @@ def _picture_tokens(features: Any) -> list[tuple[str, float]]:
     ]
 
 
-def title_fields(template: Template) -> frozenset[str]:
-    """Return the attributes whose text is a title."""
-    return frozenset(
-        attribute.name for attribute in template.attributes if attribute.role == "title"
-    )
-
-
 def base_features(template: Template, examples: Sequence[Example]) -> Features:
     """Return features of examples that are the same whatever attribute is asked for."""
     words, letters, tokens = _hashers()
-    titles_of = title_fields(template)
     texts = [_own_text(example) for example in examples]
-    titles = [_titles(example, titles_of) for example in examples]
+    titles = [_titles(example, template.titles) for example in examples]
     seen_on_images = [_image_tokens(example) for example in examples]
     return Features(
         _sublinear(words.transform(texts) + letters.transform(titles)),
@@ -145,8 +137,8 @@ def _own_text(example: Example) -> str:
     return "\n".join(t.text for t in example.texts if t.source == "text")[:MAX_TEXT_CHARS]
 
 
-def _titles(example: Example, fields: frozenset[str]) -> str:
-    titles = (text.text for text in example.texts if text.field.split(".")[0] in fields)
+def _titles(example: Example, fields: Collection[str]) -> str:
+    titles = (text.text for text in example.texts if text.attribute in fields)
     return "\n".join(titles)[:MAX_TITLE_CHARS]
 
 

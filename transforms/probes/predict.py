@@ -29,7 +29,6 @@ from transforms.probes.features import (
     Features,
     featurise,
     hash_words,
-    title_fields,
     value_of,
 )
 from transforms.probes.spans import Tagger, passages
@@ -163,7 +162,7 @@ def _propose_spans(
     digest: str,
     examples: Sequence[Example],
 ) -> list[AttributeValue]:
-    titles, proposed = title_fields(template), []
+    titles, proposed = template.titles, []
     for example in examples:
         own = passages(example, titles)
         span = model.answer(own, context_of(template, example))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -65,15 +65,13 @@ class Span:
     score: float
 
 
-def passages(example: Example, title_fields: frozenset[str]) -> tuple[Passage, ...]:
+def passages(example: Example, titles: Collection[str]) -> tuple[Passage, ...]:
     """Return the item's own texts, titles first, together MAX_TEXT_CHARS at most."""
     left, kept = MAX_TEXT_CHARS, []
     for text in example.texts:
         if text.source == "text" and left > 0:
             cut = text.text[:left]
-            kept.append(
-                Passage(text.field, cut, _words(cut), text.field.split(".")[0] in title_fields)
-            )
+            kept.append(Passage(text.field, cut, _words(cut), text.attribute in titles))
             left -= len(cut)
     return tuple(kept)
 

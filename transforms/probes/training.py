@@ -32,7 +32,7 @@ from transforms.probes.classifier import (
     held_back_scores,
     kernel_of,
 )
-from transforms.probes.features import Features, View, featurise, label_of, title_fields
+from transforms.probes.features import Features, View, featurise, label_of
 from transforms.probes.spans import Span, SpanRow, Tagger, fit_tagger, passages
 
 FOLDS = 5
@@ -348,7 +348,7 @@ def _train_spans(
     rows: Sequence[Example],
     labels: Sequence[Labels],
 ) -> Probe:
-    titles = title_fields(template)
+    titles = template.titles
     shares = [stable_share(row.item_id, purpose="sample") for row in rows]
     chosen = sorted(sorted(range(len(rows)), key=shares.__getitem__)[:MAX_SPAN_ROWS])
     rows, labels = [rows[at] for at in chosen], [labels[at] for at in chosen]

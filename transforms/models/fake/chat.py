@@ -14,8 +14,7 @@ from schemas.questions import ALT_TEXT, CONFIDENCE_KEY, DESCRIPTION, NOWHERE, SE
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.script import Script, ScriptEntry
-
-_CHARS_PER_TOKEN = 4
+from transforms.models.tokens import TYPICAL_CHARS_PER_TOKEN
 
 
 class FakeChatModel:
@@ -60,12 +59,12 @@ class FakeChatModel:
         content, finish_reason = _content(request, digests, scripted), "stop"
         if scripted is not None and scripted.raw is not None:
             content, finish_reason = scripted.raw, scripted.finish_reason
-        prompt_tokens = (len(request.system) + len(request.text)) // _CHARS_PER_TOKEN
+        prompt_tokens = (len(request.system) + len(request.text)) // TYPICAL_CHARS_PER_TOKEN
         return ChatAnswer(
             content,
             finish_reason,
             prompt_tokens=prompt_tokens,
-            completion_tokens=len(content) // _CHARS_PER_TOKEN,
+            completion_tokens=len(content) // TYPICAL_CHARS_PER_TOKEN,
         )
 
 

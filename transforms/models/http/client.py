@@ -41,12 +41,12 @@ from transforms.models.contract import Failure
 from transforms.models.http.messages import (
     QUOTE_CHARS,
     Trouble,
-    estimated_tokens,
     judge,
     not_completion,
     redact,
     request_body,
 )
+from transforms.models.tokens import paced_tokens
 
 if TYPE_CHECKING:
     import aiohttp
@@ -415,7 +415,7 @@ class ChatClient:
             )
         except Exception as error:  # whatever a file system raises concerns this request only
             return self._failed("the request could not be made ready", error)
-        tokens, sendings, charged, answers = estimated_tokens(request), 0, 0, self._breaker.answers
+        tokens, sendings, charged, answers = paced_tokens(request), 0, 0, self._breaker.answers
         while True:
             await self._requests_pace.take(1)
             await self._tokens_pace.take(tokens)

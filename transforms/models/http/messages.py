@@ -24,18 +24,7 @@ from transforms.models.contract import MAX_MESSAGE_CHARS, Failure
 from transforms.models.logprobs import value_probabilities
 
 RETRY_AFTER_CAP_SECS = 60.0
-
-
-# What a request is counted as, before it is sent, against --tokens-per-min.
-CHARS_PER_TOKEN = 4
-
-
-PICTURE_TOKENS = 1_000
-
-
 QUOTE_CHARS = 200
-
-
 # A picture's data, as a server may echo it: the whole URL, or a piece of the base64 text.
 _PICTURE_DATA = re.compile(r"data:image/[^\s\"'<>]*|[A-Za-z0-9+/\\=]{64,}")
 
@@ -90,14 +79,6 @@ def request_body(request: ChatRequest, options: ChatOptions) -> bytes:
     if options.logprobs:
         body["logprobs"] = True
     return orjson.dumps(body)
-
-
-def estimated_tokens(request: ChatRequest) -> float:
-    """What a request counts as against --tokens-per-min: its text, its pictures and the longest
-    answer.
-    """
-    chars = len(request.system) + len(request.text)
-    return chars / CHARS_PER_TOKEN + PICTURE_TOKENS * len(request.pictures) + request.max_tokens
 
 
 def parse_completion(content_type: str, body: bytes, key: str = "") -> ChatAnswer | Failure:

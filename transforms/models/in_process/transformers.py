@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -22,13 +22,7 @@ from transforms.models.identity import model_identity
 from transforms.models.in_process.constrained import Choice, Row, Vocabulary
 from transforms.models.in_process.embedded import quiet_transformers
 from transforms.models.logprobs import value_probabilities
-
-if TYPE_CHECKING:
-    pass
-
-# What a picture is taken to be as long as none was seen; only for putting requests of one length
-# together.
-PICTURE_TOKENS = 576
+from transforms.models.tokens import FIRST_IMAGE_TOKENS
 
 
 class TransformersChatModel:
@@ -51,7 +45,7 @@ class TransformersChatModel:
             )
         self._chat = options.chat
         self._threads = options.threads
-        self._picture_tokens: float = PICTURE_TOKENS
+        self._picture_tokens: float = FIRST_IMAGE_TOKENS
         self._network: Any = None
 
     @cached_property
