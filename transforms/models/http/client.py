@@ -27,6 +27,7 @@ import asyncio
 import io
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -101,24 +102,45 @@ class FixedUpstream:
         return url
 
 
+class Clock(Protocol):
+    """The time that a client measures and waits by; tests have one that goes as fast as they do."""
+
+    def now(self) -> float:
+        """Return seconds since some moment; they never go back."""
+        ...
+
+    async def sleep(self, secs: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, secs: float) -> None:
+        await asyncio.sleep(secs)
+
+
 class Pace:
     """Spaces what is sent so that no minute sees more than `per_min` units; 0 means no limit.
 
     Evenly and without bursts, because servers measure over seconds too; first come, first served.
     """
 
-    def __init__(self, per_min: float) -> None:
+    def __init__(self, per_min: float, clock: Clock) -> None:
+        self._clock = clock
         self._secs_per_unit = 60 / per_min if per_min else 0.0
         self._free_at = 0.0
 
     async def take(self, amount: float) -> None:
         if not self._secs_per_unit:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._clock.now()
         turn = max(now, self._free_at)
         self._free_at = turn + amount * self._secs_per_unit
         try:
-            await asyncio.sleep(turn - now)
+            await self._clock.sleep(turn - now)
         except asyncio.CancelledError:
             self._free_at -= amount * self._secs_per_unit
             raise
@@ -163,8 +185,13 @@ class _Location:
     """Where the server is, asked of the upstream once, however many requests want to know."""
 
     def __init__(
-        self, upstream: Upstream, breaker: Breaker, give_up: Callable[[str], None]
+        self,
+        upstream: Upstream,
+        breaker: Breaker,
+        give_up: Callable[[str], None],
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._upstream = upstream
         self._breaker = breaker
         self._give_up = give_up
@@ -196,8 +223,7 @@ class _Location:
         await asyncio.shield(self._asking)
 
     async def _asked(self) -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = self._clock.now()
         try:
             question = partial(self._upstream.lost, self.url) if self.url else self._upstream.url
             self.url = (await _in_daemon_thread(question)).rstrip("/")
@@ -209,7 +235,7 @@ class _Location:
         ) as error:  # without an address nothing can be asked, whatever the upstream raised
             self._give_up(f"the server's address is not to be had: {type(error).__name__}: {error}")
         finally:
-            self._breaker.pause(loop.time() - started)
+            self._breaker.pause(self._clock.now() - started)
             self._asking = None
 
 
@@ -254,18 +280,24 @@ class _Call:
 class ChatClient:
     """Sends requests to the server that `upstream` names, at most `options.max_inflight` at once.
 
-    key: sent as a bearer token when not empty. All methods are safe to call from any thread.
+    key: sent as a bearer token when not empty. clock: for pace, retries and giving up; the time
+    limit of a sending is the system's. All methods are safe to call from any thread.
     """
 
-    def __init__(self, options: ChatOptions, upstream: Upstream, key: str = "") -> None:
+    def __init__(
+        self,
+        options: ChatOptions,
+        upstream: Upstream,
+        key: str = "",
+        clock: Clock | None = None,
+    ) -> None:
         self._options = options
         self._key = key
+        self._clock = SystemClock() if clock is None else clock
         self._breaker = Breaker(options.give_up_secs)
-        self._location = _Location(upstream, self._breaker, self._give_up)
-        self._requests_pace, self._tokens_pace = (
-            Pace(options.requests_per_min),
-            Pace(options.tokens_per_min),
-        )
+        self._location = _Location(upstream, self._breaker, self._give_up, self._clock)
+        self._requests_pace = Pace(options.requests_per_min, self._clock)
+        self._tokens_pace = Pace(options.tokens_per_min, self._clock)
         self._slots = asyncio.Semaphore(options.max_inflight)
         self._feeds: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[ChatAnswer | Failure]] = set()
@@ -383,7 +415,7 @@ class ChatClient:
                     call.answers.put((index, self._gone))
                     continue
                 if not self._asks:
-                    self._breaker.pause(self._loop.time() - self._idle_since)
+                    self._breaker.pause(self._clock.now() - self._idle_since)
                 task = self._loop.create_task(self._ask(request))
                 self._asks.add(task)
                 call.asks.add(task)
@@ -398,7 +430,7 @@ class ChatClient:
         self._asks.discard(task)
         call.asks.discard(task)
         if not self._asks:
-            self._idle_since = self._loop.time()
+            self._idle_since = self._clock.now()
         if not task.cancelled():
             error = task.exception()
             answer = task.result() if error is None else self._failed("the client failed", error)
@@ -420,12 +452,12 @@ class ChatClient:
             await self._requests_pace.take(1)
             await self._tokens_pace.take(tokens)
             url, moves = await self._location.find()
-            started = self._loop.time()
+            started = self._clock.now()
             outcome = await self._send(url, body)
             if isinstance(outcome, ChatAnswer):
                 self._breaker.answered()
                 self._served = True
-                return replace(outcome, retries=sendings, seconds=self._loop.time() - started)
+                return replace(outcome, retries=sendings, seconds=self._clock.now() - started)
             sendings += 1
             self._note(outcome, url)
             if self._gone is not None:
@@ -436,7 +468,7 @@ class ChatClient:
                 return self._finally(outcome.failure, sendings)
             if outcome.unreachable:
                 await self._location.lost(moves)
-            await asyncio.sleep(self._delay_secs(outcome, sendings))
+            await self._clock.sleep(self._delay_secs(outcome, sendings))
 
     async def _send(self, url: str, body: bytes) -> ChatAnswer | Trouble:
         import aiohttp
@@ -468,7 +500,7 @@ class ChatClient:
 
     def _note(self, outcome: Trouble, url: str) -> None:
         """Count a failed sending, and give the server up when it was one too many."""
-        now = self._loop.time()
+        now = self._clock.now()
         # Once the key was good for something, a 403 speaks of this request, as gateways that
         # moderate do.
         if outcome.unauthorized == 401 or (outcome.unauthorized and not self._served):
@@ -496,7 +528,7 @@ class ChatClient:
         if not outcome.alive:
             # A server that is about to be given up is asked once more at that moment, not long
             # after.
-            secs = min(secs, max(self._breaker.left_secs(self._loop.time()), 0.0))
+            secs = min(secs, max(self._breaker.left_secs(self._clock.now()), 0.0))
         return outcome.after_secs + secs
 
     def _failed(
