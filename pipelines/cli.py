@@ -39,7 +39,7 @@ def build_parser() -> Parser:
     """Return the parser of all commands, for help and completion."""
     parser = Parser(
         prog=PROGRAM,
-        description="Raw catalogs and their pictures in, complete and checked feature tables out.",
+        description="Raw catalogs and their images in, complete and checked feature tables out.",
         epilog=exit_lines(USUAL_EXITS),
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=16),
         allow_abbrev=False,

@@ -46,13 +46,16 @@ def _complete_paths(
 
 
 def completion_command(build_parser: ParserBuilder) -> Command:
-    """The command. build_parser: makes the parser of all commands, this one included."""
+    """Return the command.
+
+    build_parser: makes the parser of all commands, this one included.
+    """
     return Command(
         "completion",
         "print a script for completion in a shell",
         "Prints the script by which a shell completes this program's commands and options with the "
         "tab key. Made from the "
-        "same declarations as --help; print it anew after an update.",
+        "same declarations as --help; print it again after an update.",
         [
             "bash > ~/.local/share/bash-completion/completions/catalog-enrich",
             "zsh > ~/.zfunc/_catalog-enrich",

@@ -37,7 +37,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", default="", metavar="NAME|FILE", help="template of the run")
     parser.add_argument("--output", default="", metavar="DIR", help="output of the run")
-    parser.add_argument("--images-root", default="", metavar="DIR", help="folder of the pictures")
+    parser.add_argument("--images-root", default="", metavar="DIR", help="folder of the images")
     declare_options(parser, ModelOptions, lambda declared: declared.identifies)
     parser.add_argument("--quick", action="store_true", help="load no model")
 

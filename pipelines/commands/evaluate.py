@@ -107,7 +107,7 @@ def _run_command(options: argparse.Namespace) -> Exit:
 
 
 def _evaluate(options: argparse.Namespace) -> Outcome:
-    """The whole evaluation. Raises ConfigError and TemplateRefusedError before anything is run."""
+    """Evaluate. Raises ConfigError and TemplateRefusedError before anything is run."""
     template = load_template(options.template)
     against = read_against(options.against, options.seed) if options.against else None
     output = Path(
@@ -230,7 +230,7 @@ def _write_report(
 
 
 def read_against(named: str, seed: int) -> Against:
-    """The decisions of an earlier evaluation, named by its folder or its decisions file."""
+    """Return the decisions of an earlier evaluation, named by its folder or its decisions file."""
     path = Path(named)
     try:
         decisions, _ = read_decisions(path / DECISIONS if path.is_dir() else path)

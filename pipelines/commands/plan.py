@@ -52,13 +52,13 @@ def print_dry_run(found: DryRun) -> None:
             style="dim",
             markup=False,
         )
-    told = f"nothing was paid or published; finding this out took {found.took_secs:,.0f} s"
-    console.print(told, style="dim", markup=False)
+    note = f"nothing was paid or published; the dry run took {found.took_secs:,.0f} s"
+    console.print(note, style="dim", markup=False)
 
 
 def _headlines(found: DryRun) -> Iterator[str]:
     if found.based_on is None:
-        yield "a first run: everything is made"
+        yield "a first run: everything is built"
     elif found.rebuild_reasons:
         yield f"everything would be rebuilt: {'; '.join(found.rebuild_reasons)}"
     elif not found.to_make and not (found.records or {}).get("deleted"):
@@ -72,7 +72,7 @@ def _rows(found: DryRun) -> Iterator[tuple[str, str]]:
     yield "records that items are made of", f"{found.to_make:,}"
     for what, number in (found.records or {}).items():
         yield f"  items {what.replace('_', ' ')}", f"{number:,}"
-    yield "picture references to look at", f"{found.pictures:,}"
+    yield "image references to read", f"{found.pictures:,}"
     if found.pictures_known:
         yield "  contents known from earlier runs", f"{found.pictures_known:,}"
     if found.model is None:
@@ -81,7 +81,7 @@ def _rows(found: DryRun) -> Iterator[tuple[str, str]]:
         yield f"model calls to {printable(found.model)}", f"{found.calls:,}"
         yield "  answers kept from earlier runs", f"{found.answers_known:,}"
         yield "prompt tokens", f"{found.prompt_tokens:,}"
-        yield "  of these for pictures", f"{found.image_tokens:,}"
+        yield "  of these for images", f"{found.image_tokens:,}"
         yield "answer tokens", f"{found.completion_tokens:,}"
         yield "cost", "not known without --prices" if found.cost is None else f"{found.cost:,.4f}"
     if found.left_open:
@@ -95,8 +95,8 @@ def _rows(found: DryRun) -> Iterator[tuple[str, str]]:
 PLAN = Command(
     "plan",
     "what a run would do and cost, before anything is paid",
-    "Takes the options of `run` and does what costs nothing: reads, prepares pictures, tries rules "
-    "and probes, and counts what a language model would be asked. Picture features are kept for "
+    "Takes the options of `run` and does what costs nothing: reads, prepares images, tries rules "
+    "and probes, and counts what a language model would be asked. Image features are kept for "
     "the run; nothing else is written.",
     [
         "--template my.yaml --input items.csv --images-root images --output features \\\n"

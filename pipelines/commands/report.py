@@ -1,4 +1,4 @@
-"""`catalog-enrich report`: the page of a snapshot, written anew and pointed at."""
+"""`catalog-enrich report`: the page of a snapshot, written again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images-root",
         metavar="DIR",
-        help="folder of the pictures (default: that of the run that made the snapshot)",
+        help="folder of the images (default: that of the run that made the snapshot)",
     )
     parser.add_argument(
         "--out", default="", metavar="FILE", help="where to write it (default: beside the tables)"
@@ -54,8 +54,9 @@ def _report(options: argparse.Namespace) -> Exit:
 
 
 def _before(output: str, info: Snapshot) -> str | None:
-    """The folder of the snapshot that it went on from, or was compared with; None where it
-    is gone.
+    """Return the folder of the snapshot that it continues from or was compared with.
+
+    None where that has been pruned.
     """
     wanted = info.manifest.compared_with or info.manifest.based_on
     return next(
@@ -66,10 +67,10 @@ def _before(output: str, info: Snapshot) -> str | None:
 
 REPORT = Command(
     "report",
-    "write the page of a snapshot anew",
+    "write the report page of a snapshot again",
     "Writes the report of a snapshot, published or refused, into its folder: one page that needs "
     "no network and no "
-    "server, with counts, coverage, examples with pictures and evidence, quarantine, "
+    "server, with counts, coverage, examples with images and evidence, quarantine, "
     "contradictions, a map of the "
     "items, time and cost, and what changed. A run writes it by itself.",
     ["features", "features --snapshot 20260131T120000Z-1f3c9a --out refused.html"],

@@ -59,7 +59,7 @@ def execute(
 
 
 def progress_of(options: argparse.Namespace) -> str:
-    """Return when the live view is shown: --quiet includes --progress never."""
+    """Return when progress is displayed: --quiet includes --progress never."""
     return "never" if options.quiet else str(options.progress)
 
 
@@ -85,7 +85,7 @@ def _run(options: argparse.Namespace) -> Exit:
 RUN = Command(
     "run",
     "enrich a catalog and publish a snapshot",
-    "Reads a raw catalog and its pictures, fills what is missing, checks the result, and publishes "
+    "Reads a raw catalog and its images, fills what is missing, checks the result, and publishes "
     "it as a snapshot of feature tables. A run continues from the last snapshot of its output: "
     "only what changed is processed again.",
     [

@@ -24,7 +24,7 @@ from schemas.loading import parse_template
 from transforms.readers import FORMATS, InputRefusedError, plan_splits
 
 MAX_RECORDS = 20_000
-TOLD_EVERY = 5_000
+PROGRESS_RECORDS = 5_000
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -37,14 +37,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="format of all inputs, for names without a known ending",
     )
     parser.add_argument(
-        "--images-root", default="", metavar="DIR", help="folder that picture paths are relative to"
+        "--images-root", default="", metavar="DIR", help="folder that image paths are relative to"
     )
     parser.add_argument(
         "--image-table",
         nargs="+",
         default=(),
         metavar="FILE",
-        help="tables that list further pictures",
+        help="tables that list further images",
     )
     parser.add_argument(
         "--name", default="", metavar="NAME", help="of the template (default: from the first file)"
@@ -73,11 +73,11 @@ def _init(options: argparse.Namespace) -> Exit:
         )
     found = _profile(options.input, options.input_format, options.max_records, quiet=options.json)
     if not found.records:
-        told = (
+        faults = (
             ", ".join(f"{reason} {count:,}" for reason, count in found.rejects.most_common(3))
             or "it is empty"
         )
-        raise ConfigError([f"no record of the catalog can be read: {told}"])
+        raise ConfigError([f"no record of the catalog can be read: {faults}"])
     identity = find_id(found)
     if identity.problem:
         raise ConfigError(
@@ -102,11 +102,11 @@ def _profile(
     except InputRefusedError as error:
         raise ConfigError(str(error).splitlines()) from error
 
-    def told(records: int) -> None:
-        if records % TOLD_EVERY == 0 and not quiet:
-            print(f"catalog-enrich: {records:,} records looked at", file=sys.stderr)
+    def report_progress(records: int) -> None:
+        if records % PROGRESS_RECORDS == 0 and not quiet:
+            print(f"catalog-enrich: {records:,} records read", file=sys.stderr)
 
-    return profile(splits, max_records, told)
+    return profile(splits, max_records, report_progress)
 
 
 def _drafted(options: argparse.Namespace, found: Profile, identity: Identity) -> Drafted:
@@ -117,7 +117,7 @@ def _drafted(options: argparse.Namespace, found: Profile, identity: Identity) ->
         if table is None:
             columns = ", ".join(rows.columns) or "none"
             raise ConfigError(
-                [f"--image-table: no id of the catalog and no picture in its columns ({columns})"]
+                [f"--image-table: no id of the catalog and no image in its columns ({columns})"]
             )
     stem = Path(options.input[0]).name.split(".")[0].strip("*?[]") or "catalog"
     return draft(options.name or unused_name(stem, set()), found, identity, pictures, table)
@@ -170,7 +170,7 @@ def _overview(drafted: Drafted) -> Table:
 def _lines(
     options: argparse.Namespace, found: Profile, identity: Identity, drafted: Drafted
 ) -> Iterator[str]:
-    yield f"{found.records:,} records looked at; the id is {identity.column}"
+    yield f"{found.records:,} records read; the id is {identity.column}"
     for reason, count in found.rejects.most_common():
         yield f"{count:,} records cannot be read: {reason} (docs/reasons.md)"
     if drafted.left_out:
@@ -194,7 +194,7 @@ def _lines(
 INIT = Command(
     "template init",
     "draft a template for a raw catalog",
-    "Looks at a raw catalog and drafts a template for it: the id, picture columns, how lists, "
+    "Looks at a raw catalog and drafts a template for it: the id, image columns, how lists, "
     "category paths and "
     "key=value cells are written, types, closed lists, units, titles and texts, how much of each "
     "column is known. The "

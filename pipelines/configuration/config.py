@@ -44,7 +44,7 @@ from transforms.readers import (
     plan_splits,
 )
 from transforms.runtime import storage
-from transforms.runtime.options import check_ranges, group, option
+from transforms.runtime.options import check_ranges, group, option, range_problems
 
 # Imported where the gate checks, as it takes seconds; of the extra `checks`.
 GATE_MODULE = "great_expectations"
@@ -111,7 +111,7 @@ class EnrichConfig:
     """What a run is asked to do.
 
     options: as they were given, for the manifest and for later commands on the same output.
-    Raises ValueError that names the option of a value outside its range.
+    Ranges of its own options are checked by `make_plan`, which names all problems at once.
     """
 
     template: str = option(
@@ -212,9 +212,6 @@ class EnrichConfig:
     )
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -240,7 +237,7 @@ class Plan:
 
     @property
     def asks_model(self) -> bool:
-        """Whether a language model is asked, or tags are all that is said of pictures."""
+        """Whether a language model is asked; otherwise images get tags only."""
         return self.config.models.describe_backend != TAGS_ONLY
 
     @property
@@ -305,6 +302,7 @@ def make_plan(config: EnrichConfig) -> Plan:
 
 
 def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
+    yield from range_problems(config)
     images = template.record.images
     if (images.columns or config.image_table) and not config.images_root:
         yield (
@@ -357,7 +355,7 @@ def _model_problems(options: ModelOptions) -> Iterator[str]:
 
 
 def _misfit(template: Template, named: str, seen: Peek) -> str | None:
-    """A message when the template cannot be meant for this input."""
+    """Return a message if the template cannot be meant for this input."""
     if not seen.records or any(seen.columns.get(column) for column in template.record.id):
         return None
     return (
@@ -370,14 +368,14 @@ def _misfit(template: Template, named: str, seen: Peek) -> str | None:
 
 
 def _unwritable(place: str) -> str | None:
-    """Why a local folder cannot be made or written, or None."""
+    """Return why a local folder cannot be created or written, or None."""
     if not storage.is_local(place):
         return None
     existing = next(
         path for path in (Path(place), *Path(place).absolute().parents) if path.exists()
     )
     if not existing.is_dir():
-        return f"cannot be made: {existing} is a file"
+        return f"cannot be created: {existing} is a file"
     return (
         None
         if os.access(existing, os.W_OK | os.X_OK)

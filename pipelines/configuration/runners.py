@@ -1,6 +1,4 @@
-"""What Beam runs a pipeline on: its options from those that are not ours, and the pipeline that
-carries them.
-"""
+"""Beam's options, made of the arguments that are not ours, and pipelines that carry them."""
 
 from __future__ import annotations
 
@@ -37,10 +35,10 @@ def connect_storage(passed: Sequence[str] = ()) -> None:
 
 
 def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:
-    """Beam's options from the arguments that are not ours.
+    """Return Beam's options, made of the arguments that are not ours.
 
-    Raises ConfigError for a runner that there is not, for arguments that nobody reads, and for
-    secrets among them.
+    Raises ConfigError for a runner that does not exist, for unknown arguments, and for secrets
+    among them.
     """
     if runner == "DaskRunner":
         raise ConfigError(
@@ -71,9 +69,7 @@ def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOp
 
 
 def in_one_process(options: PipelineOptions) -> PipelineOptions:
-    """The same options, for work that is done before other processes of this machine would have
-    started.
-    """
+    """Return the options for work that is done before further processes would have started."""
     if not _is_local(options):
         return options
     flags = {
@@ -85,7 +81,7 @@ def in_one_process(options: PipelineOptions) -> PipelineOptions:
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """An empty pipeline that runs with these options, in every process of it.
+    """Return an empty pipeline that runs with these options in every process of it.
 
     Beam's local runner starts its processes without the options unless it is handed them: they
     would look for an object store at its default address.
@@ -103,7 +99,7 @@ def _is_local(options: PipelineOptions) -> bool:
 
 @cache
 def beam_parser() -> argparse.ArgumentParser:
-    """A parser of every option of every PipelineOptions class that is loaded."""
+    """Return a parser of every option of every PipelineOptions class that is loaded."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     pending = [PipelineOptions]
     while pending:

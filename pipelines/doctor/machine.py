@@ -1,6 +1,6 @@
-"""What a machine needs for a run, looked at one thing at a time.
+"""Checks of the machine: Python, packages, memory, GPU, disk, output, snapshot, template.
 
-Each check gives findings and raises nothing.
+Each check yields findings; what it raises is reported as a finding too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MIN_FREE_BYTES = 5 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     found: what there is; fix: what to do, empty where all is well.
     """
@@ -48,7 +48,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is to be looked at: the options of a run that matter here. quick: no model is loaded."""
+    """What to check: the options of a run that matter here. quick: no model is loaded."""
 
     models: ModelOptions = field(default_factory=ModelOptions)
     template: str = ""
@@ -126,24 +126,24 @@ def _memory(_: Patient) -> Iterator[Finding]:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     free = psutil.virtual_memory().available
-    told = f"{cores} cores, {free / 2**30:.1f} GiB of memory free"
+    found = f"{cores} cores, {free / 2**30:.1f} GiB of memory free"
     fits = max(1, int(free // WORKER_BYTES))
     if free < WORKER_BYTES:
         yield Finding(
             "memory",
             "problem",
-            told,
+            found,
             "a worker needs about 2 GiB: free memory, or take a larger machine",
         )
     elif fits < cores:
         yield Finding(
             "memory",
             "warning",
-            told,
+            found,
             f"enough for {fits} workers of about 2 GiB: run with --workers {fits}",
         )
     else:
-        yield Finding("memory", "ok", told)
+        yield Finding("memory", "ok", found)
 
 
 def _gpu(patient: Patient) -> Iterator[Finding]:
@@ -183,15 +183,15 @@ def _disk(patient: Patient) -> Iterator[Finding]:
         places["output"] = str(_existing(Path(patient.output)))
     for name, place in places.items():
         free = shutil.disk_usage(place).free
-        told = f"{free / 2**30:.1f} GiB free at {place}"
+        found = f"{free / 2**30:.1f} GiB free at {place}"
         if free < MIN_FREE_BYTES:
             fix = (
                 "free some, or name another --work-dir or --output; `catalog-enrich prune` "
                 "removes old snapshots"
             )
-            yield Finding(f"disk for {name}", "warning", told, fix)
+            yield Finding(f"disk for {name}", "warning", found, fix)
         else:
-            yield Finding(f"disk for {name}", "ok", told)
+            yield Finding(f"disk for {name}", "ok", found)
 
 
 def _existing(path: Path) -> Path:
@@ -199,7 +199,7 @@ def _existing(path: Path) -> Path:
 
 
 def _output(patient: Patient) -> Iterator[Finding]:
-    """Whether the output can be written, and has what atomic publishing and shared files need."""
+    """Check that the output can be written, renamed in one step and hard-linked."""
     if not patient.output or not is_local(patient.output):
         return
     place = _existing(Path(patient.output))
@@ -227,7 +227,7 @@ def _output(patient: Patient) -> Iterator[Finding]:
 
 
 def _snapshot(patient: Patient) -> Iterator[Finding]:
-    """The published snapshot: readable, whole, not from the future; and who is at work."""
+    """Check that the published snapshot is readable, whole and not of the future; and the lock."""
     if not patient.output or not is_local(patient.output) or not Path(patient.output).is_dir():
         return
     lock = read_lock(patient.output)
@@ -250,11 +250,11 @@ def _snapshot(patient: Patient) -> Iterator[Finding]:
         )
         return
     if earlier is None:
-        yield Finding("snapshot", "ok", "none yet: the first run makes everything")
+        yield Finding("snapshot", "ok", "none yet: the first run builds everything")
         return
     damaged = earlier.damaged_buckets()
     if damaged:
-        fix = "the next run makes the records of damaged files anew; look after the disk"
+        fix = "the next run rebuilds the records of damaged files; check the disk"
         yield Finding(
             "snapshot", "warning", f"{earlier.run_id}: {next(iter(damaged.values()))}", fix
         )
@@ -293,7 +293,7 @@ def _template(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "pictures",
             "warning",
-            "the template reads pictures",
+            "the template reads images",
             "name their folder with --images-root",
         )
 
@@ -303,7 +303,7 @@ def _images_root(patient: Patient) -> Iterator[Finding]:
         return
     root = Path(patient.images_root)
     if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
-        fix = "name the folder that picture paths are relative to"
+        fix = "name the folder that image paths are relative to"
         yield Finding(
             "pictures", "problem", f"--images-root {patient.images_root!r} cannot be read", fix
         )

@@ -1,6 +1,4 @@
-"""Whether the models of a run are there: really loaded, and the endpoint of a language model really
-asked.
-"""
+"""Checks of the models of a run: each is loaded, and the endpoint of a language model is called."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ MAX_ANSWER_BYTES = 2**20
 
 
 def _models(patient: Patient) -> Iterator[Finding]:
-    """The models that look at pictures and embed texts, really loaded and tried unless it has to be
-    quick.
-    """
+    """Load the models of images and texts and try them, unless it has to be quick."""
     options = patient.models
     builders: Sequence[tuple[str, Callable[[ModelOptions], Any]]] = (
         ("image encoder", build_image_encoder),
@@ -78,7 +74,7 @@ def _language_model(patient: Patient) -> Iterator[Finding]:
 
 
 def _endpoint(patient: Patient) -> Iterator[Finding]:
-    """Whether the given server answers, and serves the model; the key is used and never shown."""
+    """Check that the given server answers and serves the model; the key is used, never printed."""
     chat = patient.models.chat
     if patient.models.describe_backend != "openai" or not chat.endpoint:
         return
@@ -100,7 +96,7 @@ def _endpoint(patient: Patient) -> Iterator[Finding]:
         )
         yield Finding("endpoint", "problem", f"{chat.endpoint} answers HTTP {error.code}", fix)
     except OSError as error:
-        fix = "is the server up, and the host, port and firewall right?"
+        fix = "check that the server is up, and host, port and firewall"
         yield Finding("endpoint", "problem", f"{chat.endpoint} does not answer: {error}", fix)
     else:
         if chat.model and served and chat.model not in served:

@@ -70,7 +70,7 @@ def test_all_bad_arguments_are_named_at_once(shop: Shop) -> None:
     options = ("--workers", "-3", "--buckets", "99999", "--describe-backend", "fake")
     run = shop.run(shop.folder / "none-*.jsonl", shop.folder, options=options)
     assert run.code == 2
-    for expected in ("--workers -3", "--buckets 99999", "none-*.jsonl", "director"):
+    for expected in ("--workers is -3", "--buckets is 99999", "none-*.jsonl", "director"):
         assert expected in run.err
 
 

@@ -73,7 +73,7 @@ def test_a_real_catalog_gets_a_template_that_runs(
     )
     code, out, err = drafted(capsys, template, *map(str, sources), *root, *table)
     assert code == 0, err
-    assert f"{catalog.records:,} records looked at" in out
+    assert f"{catalog.records:,} records read" in out
     assert cli.main(["template", "check", str(template)]) == 0
     inputs = [str(beginning(each, tmp_path)) for each in sources]
     models = [*FAKE_MODELS, "--describe-backend", "embedded", "--workers", "1", "--no-ocr"]

@@ -88,7 +88,14 @@ def check_ranges(config: Any) -> None:
 
     For `__post_init__`. None is not a value: it stands for no limit.
     """
-    problems = [
+    problems = range_problems(config)
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def range_problems(config: Any) -> list[str]:
+    """Return a message for each option whose value is outside its range."""
+    return [
         f"{declared.flag} is {value!r}; allowed is {_range_of(declared)}"
         for field, declared in options_of(config)
         if declared.minimum is not None
@@ -96,8 +103,6 @@ def check_ranges(config: Any) -> None:
         # Written so that NaN is outside too.
         and not (declared.minimum <= value <= declared.maximum and math.isfinite(value))
     ]
-    if problems:
-        raise ValueError("\n".join(problems))
 
 
 def _range_of(declared: Option) -> str:
