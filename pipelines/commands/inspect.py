@@ -145,7 +145,7 @@ def _filled(value: Value, row: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _evidence(evidence: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Text]:
-    """The span that a value was seen in, marked within its text; or the picture."""
+    """Yield the span that a value was seen in, marked within its text; or the picture."""
     begin, end, field = evidence.get("begin"), evidence.get("end"), evidence.get("field")
     whole = row.get(str(field))
     if (
@@ -232,13 +232,18 @@ def _about(picture: Mapping[str, Any]) -> str:
     colors = ", ".join(
         f"{each['name']} {each['score']:.0%}" for each in (picture["colors"] or ())[:3]
     )
-    told = [f"{picture['width_px']} x {picture['height_px']} px", picture["format"], labels, colors]
-    told += [f"text: {picture['text']}"] if picture["text"] else []
-    return printable("; ".join(part for part in told if part))
+    parts = [
+        f"{picture['width_px']} x {picture['height_px']} px",
+        picture["format"],
+        labels,
+        colors,
+    ]
+    parts += [f"text: {picture['text']}"] if picture["text"] else []
+    return printable("; ".join(part for part in parts if part))
 
 
 def _shows_pictures(console: Console) -> bool:
-    """Whether coloured half blocks can be seen: a terminal with 256 colours at least."""
+    """Return whether coloured half blocks can be seen: a terminal with 256 colours at least."""
     return (
         console.is_terminal
         and console.color_system in ("256", "truecolor")
@@ -259,13 +264,13 @@ def _drawn(images_root: str, path: str) -> Text | None:
 
 
 def _hex_color(image: Image.Image, x: int, y: int) -> str:
-    """The color of an RGB image's pixel, as in "#ff0000"."""
+    """Return the color of an RGB image's pixel, as in "#ff0000"."""
     return "#{:02x}{:02x}{:02x}".format(*image.getpixel((x, y)))  # type: ignore[misc]
 
 
 def half_blocks(image: Image.Image, columns: int) -> Text:
-    """The picture as text, two pixels a character: the upper one in its foreground, the lower in
-    its background.
+    """Return the picture as text, two pixels a character: the upper one in its foreground, the
+    lower in its background.
     """
     width, height = image.size
     rows = max(2, round(columns * height / width / 2) * 2)

@@ -53,7 +53,7 @@ def _ids_in(path: str) -> pa.Array:
 
 
 def _with_reason(table: pa.Table, reasons: Sequence[str]) -> pa.Table:
-    """Rows with a flag of these reasons, or a value that is unknown for one of them."""
+    """Return rows with a flag of these reasons, or a value that is unknown for one of them."""
     provenances = [name for name in table.column_names if name.endswith(PROVENANCE_SUFFIX)]
     of_values = ", ".join(f"{quoted(name)}.reason" for name in provenances)
     sql = f"""
@@ -65,7 +65,7 @@ def _with_reason(table: pa.Table, reasons: Sequence[str]) -> pa.Table:
 
 
 def _where(table: pa.Table, where: str) -> pa.Table:
-    """Rows that the operator's condition holds for, which is about these rows only."""
+    """Return rows that the operator's condition holds for, which is about these rows only."""
     import duckdb
 
     with sandbox(items=table) as connection:

@@ -32,7 +32,7 @@ _SECTIONS = (
 
 
 def data_docs_page(manifest: Manifest) -> str:
-    """The HTML page of all checks in a manifest.
+    """Return the HTML page of all checks in a manifest.
 
     Each is shown with the column `<frame>.<column>`.
     """
@@ -81,8 +81,8 @@ def data_docs_page(manifest: Manifest) -> str:
 
 
 def self_contained(page: str) -> tuple[str, dict[str, str]]:
-    """The sections of the library's page without anything that is loaded, and column → link to its
-    section.
+    """Return the sections of the library's page without anything that is loaded, and column → link
+    to its section.
     """
     document = html.document_fromstring(page)
     links = document.xpath("//nav//a[starts-with(@href, '#')]")

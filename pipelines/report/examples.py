@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -76,7 +76,7 @@ class SetAside:
 
 
 def shown(value: Any, max_chars: int = MAX_VALUE_CHARS) -> str:
-    """A value in one line; empty for none.
+    """Return a value in one line; empty for none.
 
     >>> shown(["new", "sale"]), shown(2.0), shown(None)
     ('new, sale', '2', '')
@@ -93,59 +93,68 @@ def shown(value: Any, max_chars: int = MAX_VALUE_CHARS) -> str:
 
 
 def value_cards(found: Gathered, attribute: str, pictures: Thumbnails) -> Iterator[Card]:
-    """Examples of an attribute: filled values first, then unknowns of which a candidate was
+    """Yield examples of an attribute: filled values first, then unknowns of which a candidate was
     considered.
     """
     for kind, ids in (("filled", found.filled[attribute]), ("unknown", found.unknown[attribute])):
         for item_id in ids:
             row = found.rows[item_id]
-            told = row[attribute + PROVENANCE_SUFFIX] or {}
-            value = row[attribute] if kind == "filled" else _candidate(told.get("candidate"))
-            yield _card(found, row, pictures, kind, attribute, told, value)
+            provenance = row[attribute + PROVENANCE_SUFFIX] or {}
+            value = row[attribute] if kind == "filled" else _candidate(provenance.get("candidate"))
+            card = _card(found, row, attribute, provenance, pictures)
+            yield replace(card, kind=kind, value=_value(attribute, value))
 
 
 def flag_cards(found: Gathered, reason: str, pictures: Thumbnails) -> Iterator[Card]:
-    """Examples of a flag, each with the value of the attribute that it is about."""
+    """Yield examples of a flag, each with the value of the attribute that it is about."""
     for item_id in found.flagged[reason]:
         row = found.rows[item_id]
         flag = next(each for each in row["flags"] if each["reason"] == reason)
-        place = flag["field"] or ""
-        told = row.get(place + PROVENANCE_SUFFIX) or {}
-        told = {**told, "reason": reason}
-        yield _card(found, row, pictures, "flag", place, told, row.get(place), flag["detail"] or "")
+        attribute = flag["field"] or ""
+        provenance = row.get(attribute + PROVENANCE_SUFFIX) or {}
+        card = _card(found, row, attribute, provenance | {"reason": reason}, pictures)
+        yield replace(
+            card,
+            kind="flag",
+            value=_value(attribute, row.get(attribute)),
+            detail=clean(flag["detail"] or "", 600),
+        )
 
 
 def _card(
     found: Gathered,
     row: Row,
-    pictures: Thumbnails,
-    kind: str,
     attribute: str,
-    told: Mapping[str, Any],
-    value: Any,
-    detail: str = "",
+    provenance: Mapping[str, Any],
+    pictures: Thumbnails,
 ) -> Card:
-    evidence = told.get("evidence") or {}
+    """Return the card of an item's attribute, still without kind, value and detail."""
+    evidence = provenance.get("evidence") or {}
     return Card(
-        kind=kind,
+        kind="",
         attribute=clean(attribute, MAX_VALUE_CHARS),
         item_id=clean(row["item_id"], MAX_VALUE_CHARS),
         title=shown(row.get(found.title)),
         source_text=clean(row["text_source"], 280),
         given=shown(row.get(attribute + GIVEN_SUFFIX)),
-        value=shown(value) if attribute != "images" else "",
-        source=told.get("source") or "",
-        method=clean(told.get("method") or "", MAX_VALUE_CHARS),
-        confidence=told.get("confidence"),
-        reason=told.get("reason") or "",
-        detail=clean(detail, 600),
+        value="",
+        source=provenance.get("source") or "",
+        method=clean(provenance.get("method") or "", MAX_VALUE_CHARS),
+        confidence=provenance.get("confidence"),
+        reason=provenance.get("reason") or "",
+        detail="",
         evidence=_evidence(row, evidence),
         picture=pictures.of(row["images"], evidence.get("image")),
     )
 
 
+def _value(attribute: str, value: Any) -> str:
+    """Return the value in one line; a flag of an item's images has none, they are on the card."""
+    return "" if attribute == "images" else shown(value)
+
+
 def _candidate(text: str | None) -> Any:
-    """The candidate of an unknown: several stand as a JSON list."""
+    """Return the candidate of an unknown: several stand as a JSON list."""
     if text and text.startswith("["):
         try:
             return json.loads(text)
@@ -155,7 +164,7 @@ def _candidate(text: str | None) -> Any:
 
 
 def _evidence(row: Row, evidence: Mapping[str, Any]) -> Evidence | None:
-    """The span in what stands around it, if the column still holds it there, else the span
+    """Return the span in what stands around it, if the column still holds it there, else the span
     alone.
     """
     place, span = evidence.get("field") or "", evidence.get("text") or ""
@@ -175,7 +184,7 @@ def _evidence(row: Row, evidence: Mapping[str, Any]) -> Evidence | None:
 
 
 def set_aside(row: Row) -> SetAside:
-    """A row of the quarantine table as the page shows it."""
+    """Return a row of the quarantine table as the page shows it."""
     place = (
         f"{row['source_file'].rpartition('/')[2]}, {row['source_begin']} + {row['source_position']}"
     )
@@ -190,7 +199,7 @@ def set_aside(row: Row) -> SetAside:
 
 
 def _raw_text(row: Row) -> str:
-    """The record's bytes as text; of a Parquet row its cells."""
+    """Return the record's bytes as text; of a Parquet row its cells."""
     raw, header = row["raw"], row["raw_header"]
     if row["raw_format"] == "parquet" and header:
         try:

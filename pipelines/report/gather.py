@@ -1,5 +1,5 @@
-"""What the report knows of a snapshot's rows: counts over all of them, read column by column, and a
-bounded sample.
+"""The rows of a snapshot as the report needs them: counts over all of them, read column by
+column, and a bounded sample.
 
 A file is read at a time, in an order drawn from the seed, and only rows that are shown are ever
 turned into Python objects, so that memory does not grow with the catalog.
@@ -122,9 +122,9 @@ def _count_values(found: Gathered, file: pq.ParquetFile, live: pa.Array) -> set[
         parts = [
             f"{name}{PROVENANCE_SUFFIX}.{part}" for part in ("source", "confidence", "candidate")
         ]
-        told = file.read(columns=parts)[name + PROVENANCE_SUFFIX].combine_chunks()
+        provenance = file.read(columns=parts)[name + PROVENANCE_SUFFIX].combine_chunks()
         source, confidence, candidate = (
-            pc.struct_field(told, part) for part in ("source", "confidence", "candidate")
+            pc.struct_field(provenance, part) for part in ("source", "confidence", "candidate")
         )
         filled = pc.and_(pc.fill_null(pc.not_equal(source, "record"), False), live)
         known = confidence.filter(filled).drop_null().to_numpy(zero_copy_only=False)
@@ -149,7 +149,7 @@ def _count_values(found: Gathered, file: pq.ParquetFile, live: pa.Array) -> set[
 
 
 def _spread(rows: np.ndarray[Any, Any], source: pa.Array, most: int, shown: set[int]) -> list[int]:
-    """A few of these rows, every source in turn, those not yet shown first."""
+    """Return a few of these rows, every source in turn, those not yet shown first."""
     by_source: dict[Any, list[int]] = defaultdict(list)
     for row in rows[:2_000].tolist():
         by_source[source[row].as_py()].append(row)
@@ -162,7 +162,7 @@ def _spread(rows: np.ndarray[Any, Any], source: pa.Array, most: int, shown: set[
 
 
 def _flagged(found: Gathered, table: pa.Table, live: Sequence[bool]) -> set[int]:
-    """The rows that become examples of a flag."""
+    """Return the rows that become examples of a flag."""
     lists = table["flags"].combine_chunks()
     reasons = pc.struct_field(pc.list_flatten(lists), "reason").to_pylist()
     parents, ids, wanted = pc.list_parent_indices(lists).to_pylist(), table["item_id"], set()
@@ -191,7 +191,7 @@ def _read_quarantine(found: Gathered, table: pa.Table) -> None:
 def _read_vectors(
     snapshot: str, files: Sequence[DataFile], sampled: Mapping[str, set[str]]
 ) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """The vectors of sampled items."""
+    """Return the vectors of sampled items."""
     found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
     for file in files:
         ids = sampled.get(file.path.rpartition("/")[2], set())

@@ -80,27 +80,25 @@ class Groups:
         return {KINDS[kind][0]: len(groups) for kind, groups in self.several.items()}
 
     def largest(self) -> Iterator[Group]:
-        """The largest groups of each kind; a group of one look whose files are the same is told
-        once.
+        """Yield the largest groups of each kind; a group of one look whose files are the same is
+        listed once.
         """
-        told: set[tuple[str, ...]] = set()
+        listed: set[tuple[str, ...]] = set()
         for kind, (words, over) in KINDS.items():
             groups = sorted(self.several[kind].values(), key=lambda group: (-group[0], group[1]))
-            fresh = [group for group in groups if group[1] not in told][:MAX_GROUPS]
-            told |= {group[1] for group in fresh}
+            fresh = [group for group in groups if group[1] not in listed][:MAX_GROUPS]
+            listed |= {group[1] for group in fresh}
             yield from (Group(words, over, size, ids) for size, ids in fresh)
 
 
-def near(vectors: Mapping[str, np.ndarray[Any, Any]], told: Sequence[Group]) -> list[Group]:
-    """Items of the sample whose text vectors nearly coincide, those that no other group names
-    already.
+def near(vectors: Mapping[str, np.ndarray[Any, Any]], groups: Sequence[Group]) -> list[Group]:
+    """Return items of the sample whose text vectors nearly coincide, those that no other group
+    names already. Every pair of the sample is compared, which its bound allows.
     """
     if len(vectors) < 2:
         return []
     ids, matrix = list(vectors), np.stack(list(vectors.values()))
-    known = {
-        frozenset(pair) for group in told for pair in ((a, b) for a in group.ids for b in group.ids)
-    }
+    known = {frozenset((a, b)) for group in groups for a in group.ids for b in group.ids}
     alike = np.argwhere(np.triu(matrix @ matrix.T, 1) >= NEAR)
     pairs = [(ids[a], ids[b]) for a, b in alike.tolist()]
     over = f"a sample of {len(ids):,} items"

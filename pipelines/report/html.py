@@ -25,7 +25,8 @@ _UNSEEN = re.compile(
 
 
 def clean(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
-    r"""The text in one line, shortened to `max_chars`, what cannot be seen or stored as an escape.
+    r"""Return the text in one line, shortened to `max_chars`, what cannot be seen or stored as an
+    escape.
 
     >>> clean("red\n\x1b[2J \u202eder")
     'red \\x1b[2J \\u202eder'
@@ -37,7 +38,7 @@ def clean(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
 def thumbnail(
     path: str, images_root: str, limits: ImageLimits, max_side_px: int, quality: int = 75
 ) -> str | PictureProblem:
-    """A data URI of the picture as a JPEG, no side longer than `max_side_px`."""
+    """Return a data URI of the picture as a JPEG, no side longer than `max_side_px`."""
     data = read_picture(images_root, path, limits)
     if isinstance(data, PictureProblem):
         return data
@@ -50,7 +51,7 @@ def thumbnail(
 
 
 def content_policy(style: str, script: str) -> str:
-    """A policy that lets a page use this style, this script and inlined pictures, and load
+    """Return a policy that lets a page use this style, this script and inlined pictures, and load
     nothing.
     """
     hashes = [

@@ -69,7 +69,7 @@ def render(
     limits: ImageLimits,
     earlier: str | None = None,
 ) -> str:
-    """The page as text."""
+    """Return the page as text."""
     # The page names its numbers by where they are in the file, so it is given what the file holds.
     document = msgspec.to_builtins(manifest)
     found, pictures = gather(snapshot, manifest), Thumbnails(images_root, limits)
@@ -155,8 +155,8 @@ def _shown(value: Any) -> Any:
 
 
 def number_at(document: Mapping[str, Any], *keys: str | int) -> Markup:
-    """A number of the manifest with its path and raw value, for whoever checks the page; a dash
-    where it has none.
+    """Return a number of the manifest with its path and raw value, for whoever checks the page; a
+    dash where it has none.
     """
     value: Any = document
     for key in keys:
@@ -176,7 +176,7 @@ def number_at(document: Mapping[str, Any], *keys: str | int) -> Markup:
 
 
 def share(part: float, whole: float) -> str:
-    """A share in per cent.
+    """Return a share in per cent.
 
     >>> share(1, 3), share(0, 0)
     ('33 %', '–')
@@ -185,7 +185,7 @@ def share(part: float, whole: float) -> str:
 
 
 def bar(*parts: tuple[float, str]) -> Markup:
-    """A bar of parts, each (share of the width from 0 to 1, class).
+    """Return a bar of parts, each (share of the width from 0 to 1, class).
 
     It repeats what the table says in numbers.
     """
@@ -202,7 +202,7 @@ def bar(*parts: tuple[float, str]) -> Markup:
 
 
 def _failed(checks: Sequence[CheckEntry]) -> list[tuple[int, CheckEntry]]:
-    """Failed checks with their places in the manifest, the critical ones first."""
+    """Return failed checks with their places in the manifest, the critical ones first."""
     numbered = [(number, check) for number, check in enumerate(checks) if not check.passed]
     return sorted(numbered, key=lambda each: (each[1].severity != "critical", each[0]))
 
@@ -213,7 +213,7 @@ def _coverage(counts: Counts, name: str) -> dict[str, Any]:
 
 
 def _sources(counts: Counts) -> list[str]:
-    """Who gave values, besides the catalog."""
+    """Return who gave values, besides the catalog."""
     every = {source for values in counts.values.values() for source in values}
     return sorted(
         source for source in every if source != "record" and not source.startswith(UNKNOWN)
@@ -251,7 +251,7 @@ def _difference(moved: Changes | None) -> list[dict[str, str]]:
 
 
 def _map(found: Gathered, pictures: Thumbnails) -> dict[str, Any] | None:
-    """The points of the map, how they may be coloured, and what they show."""
+    """Return the points of the map, how they may be coloured, and what they show."""
     kind = "text" if found.vectors["text"] else "image"
     points, method = project(found.vectors[kind], SEED)
     if not points:
@@ -288,7 +288,9 @@ def _map(found: Gathered, pictures: Thumbnails) -> dict[str, Any] | None:
 
 
 def _color(value: str, values: Sequence[str]) -> int:
-    """The number of a value's colour: 8 for values that have none of their own, 9 for no value."""
+    """Return the number of a value's colour: 8 for values that have none of their own, 9 for no
+    value.
+    """
     if not value:
         return 9
     return values.index(value) if value in values else 8
@@ -301,7 +303,7 @@ def _script_json(value: Any) -> Markup:
 
 
 def _filters(cards: Sequence[Card]) -> dict[str, list[str]]:
-    """What the examples may be filtered by."""
+    """Return what the examples may be filtered by."""
     return {
         name: sorted({str(getattr(card, name)) for card in cards} - {""})
         for name in ("attribute", "source", "reason")

@@ -29,7 +29,7 @@ class Point:
 
 
 def project(vectors: Mapping[str, np.ndarray[Any, Any]], seed: int) -> tuple[list[Point], str]:
-    """Where each item lies, and by which method. Equal vectors and seed give equal places."""
+    """Return where each item lies, and by which method; the same vectors give the same places."""
     if len(vectors) < MIN_POINTS:
         return [], ""
     ids, matrix = list(vectors), np.stack(list(vectors.values())).astype(np.float32)
@@ -76,7 +76,7 @@ def colorable(rows: Sequence[Mapping[str, Any]], attributes: Sequence[str]) -> d
 
 
 def value_of(row: Mapping[str, Any], name: str) -> str:
-    """A value as one word for the map; empty where there is none or it is no word."""
+    """Return a value as one word for the map; empty where there is none or it is no word."""
     value = row.get(name)
     if isinstance(value, list):
         value = value[0] if value else None

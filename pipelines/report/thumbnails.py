@@ -47,7 +47,7 @@ class Thumbnails:
     def of(
         self, images: Sequence[Mapping[str, Any]] | None, digest: str | None = None
     ) -> Thumbnail | None:
-        """The picture with this digest, or the first one; None for an item without pictures."""
+        """Return the picture with this digest, or the first one; None for an item without any."""
         if not images:
             return None
         chosen = next(
@@ -58,28 +58,28 @@ class Thumbnails:
             return Thumbnail(0, name, "", clean(chosen["message"] or chosen["reason"]))
         if path in self.numbers:
             return Thumbnail(self.numbers[path], name, "", "")
-        made = self._make(path, EXAMPLE_PX)
-        if isinstance(made, PictureProblem):
-            return Thumbnail(0, name, "", clean(made.message))
-        if self.used_chars + len(made) > EXAMPLE_CHARS:
+        uri = self._make(path, EXAMPLE_PX)
+        if isinstance(uri, PictureProblem):
+            return Thumbnail(0, name, "", clean(uri.message))
+        if self.used_chars + len(uri) > EXAMPLE_CHARS:
             self.left_out += 1
             return Thumbnail(0, name, "", "left out to keep the page small")
-        self.used_chars += len(made)
+        self.used_chars += len(uri)
         self.numbers[path] = len(self.numbers) + 1
-        return Thumbnail(self.numbers[path], name, made, "")
+        return Thumbnail(self.numbers[path], name, uri, "")
 
     def small(self, images: Sequence[Mapping[str, Any]] | None) -> int | str:
-        """A picture for a point of the map: the number of one that the page has, or a data URI,
-        empty for none.
+        """Return a picture for a point of the map: the number of one that the page has, or a data
+        URI, empty for none.
         """
         path = (images or [{}])[0].get("path") or ""
         if not path or path in self.numbers:
             return self.numbers.get(path, "")
-        made = self._make(path, POINT_PX)
-        if isinstance(made, PictureProblem) or self.small_chars + len(made) > POINT_CHARS:
+        uri = self._make(path, POINT_PX)
+        if isinstance(uri, PictureProblem) or self.small_chars + len(uri) > POINT_CHARS:
             return ""
-        self.small_chars += len(made)
-        return made
+        self.small_chars += len(uri)
+        return uri
 
     def _make(self, path: str, max_side_px: int) -> str | PictureProblem:
         if self.images_root is None:

@@ -1,6 +1,6 @@
 """Artifacts beside the tables: pages for people, metrics for monitors.
 
-It never costs a snapshot: what fails is a warning.
+None of them costs a snapshot: one that cannot be written is a warning.
 """
 
 from __future__ import annotations

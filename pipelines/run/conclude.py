@@ -83,8 +83,8 @@ def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
 def _drift(
     state: RunState, dirs: RunDirs, counts: Counts, found: Found
 ) -> tuple[list[CheckResult], str | None]:
-    """How far the snapshot is from the last one, and which that is; None where there is none to
-    compare with.
+    """Return how far the snapshot is from the last one, and which that is; None where there is none
+    to compare with.
     """
     plan, earlier = state.plan, state.earlier
     now = Compared(

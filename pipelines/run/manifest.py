@@ -42,7 +42,7 @@ def chosen_encoders(plan: Plan) -> Encoders:
 
 
 def table_metadata(plan: Plan) -> dict[str, str]:
-    """What every Parquet file says of its making."""
+    """Return the metadata of every Parquet file: the versions and models that made it."""
     tagger = build_tagger(plan.models)
     return {
         "catalog_enrich_version": metadata.version("catalog-enrich"),

@@ -1,8 +1,8 @@
-"""What differs between two snapshots: records and values added, changed and removed, by attribute
+"""Differences between two snapshots: records and values added, changed and removed, by attribute
 and source.
 
-(Snapshot, Snapshot) → Difference. Columnar, a bucket at a time; files that both share are
-not opened.
+(Snapshot, Snapshot) → Difference. Columnar, a bucket at a time; files that both share are not
+opened.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def diff(before: Snapshot, after: Snapshot, max_examples: int = 3) -> Difference
 
 
 def _pairs(before: Snapshot, after: Snapshot) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """The rows of items that have to be compared, a bucket at a time.
+    """Yield the rows of items that have to be compared, a bucket at a time.
 
     A join in SQL would hold a whole side at once, and compare files that both sides share.
     """
@@ -116,7 +116,7 @@ def _pairs(before: Snapshot, after: Snapshot) -> Iterator[tuple[pa.Table, pa.Tab
 def _different_files(
     before: Snapshot, after: Snapshot, table: str
 ) -> tuple[dict[str, DataFile], dict[str, DataFile]]:
-    """The files of a table, by path, without those that both snapshots share."""
+    """Return the files of a table, by path, without those that both snapshots share."""
     olds, news = ({file.path: file for file in each.files_of(table)} for each in (before, after))
     if before.manifest.buckets == after.manifest.buckets:
         shared = {path for path in olds.keys() & news if olds[path].digest == news[path].digest}
@@ -130,7 +130,7 @@ def _different_files(
 def divided_alike(
     *sides: tuple[Snapshot, Iterable[DataFile]],
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Rows of equal ids of two snapshots with different numbers of buckets.
+    """Yield rows of equal ids of two snapshots with different numbers of buckets.
 
     A bucket is a hash modulo the number of buckets, so ids agree modulo what divides both numbers:
     these files belong together and are read once. Where that is too much to hold, they are read
@@ -159,7 +159,7 @@ def _table(info: Snapshot, file: DataFile | None) -> pa.Table:
 
 
 def _part(info: Snapshot, files: Sequence[DataFile], part: int, parts: int) -> pa.Table:
-    """The rows of these files whose ids belong to a part."""
+    """Return the rows of these files whose ids belong to a part."""
     tables = []
     for file in files:
         table = read_parquet(info.path, file)
@@ -257,7 +257,7 @@ def _compare(
         )
         shown = sum(example.kind == kind for example in difference.examples)
         for row in np.flatnonzero(rows)[: max(0, max_examples - shown)]:
-            told = side.provenance[int(row)].as_py() or {}
+            provenance = side.provenance[int(row)].as_py() or {}
             before, after = (
                 None if s.values is None else s.values[int(row)].as_py() for s in sides
             )
@@ -267,15 +267,15 @@ def _compare(
                     kind,
                     before,
                     after,
-                    told.get("method"),
-                    told.get("confidence"),
+                    provenance.get("method"),
+                    provenance.get("confidence"),
                 )
             )
     return np.asarray(kinds[ADDED] | kinds[REMOVED] | kinds[CHANGED])
 
 
 def _equal(old: Any, new: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Whether each value equals the other side's; nothing equals nothing."""
+    """Return whether each value equals the other side's; nothing equals nothing."""
     if pa.types.is_nested(old.type) or old.type != new.type:
         return np.array(
             [a == b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], np.bool_

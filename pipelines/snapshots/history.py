@@ -1,4 +1,4 @@
-"""The snapshots of an output: listed, gone back to, and removed when nobody needs them.
+"""The snapshots of an output: listing, rollback, and removal of those that nobody needs.
 
 Files may be shared by several snapshots of a local disk (hard links): removing a folder takes
 nothing from others.
@@ -26,11 +26,11 @@ HALF_WRITTEN = "it has no manifest: half written"
 
 
 class HistoryError(Exception):
-    """What was asked of the snapshots cannot be done; the message says why and what can."""
+    """A request that cannot be met; the message says why, and what can be asked."""
 
 
 class RefusedError(HistoryError):
-    """What was asked makes sense, and would do harm; the message says which."""
+    """A request that makes sense and would do harm; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def list_folders(output: str) -> tuple[list[Snapshot], list[BrokenSnapshot]]:
 
 
 def current_run(output: str) -> str:
-    """The run id that readers are sent to, or the empty string, also where the pointer cannot be
-    read.
+    """Return the run id that readers are sent to, or the empty string, also where the pointer
+    cannot be read.
     """
     try:
         return pointed_to(output)
@@ -74,7 +74,7 @@ def current_run(output: str) -> str:
 
 
 def pointed_to(output: str) -> str:
-    """The run id that readers are sent to, empty where there is no pointer.
+    """Return the run id that readers are sent to, empty where there is no pointer.
 
     Raises HistoryError if it is no use.
     """
@@ -89,7 +89,7 @@ def pointed_to(output: str) -> str:
 
 
 def published_run(output: str, named: str) -> Snapshot:
-    """A published snapshot by run id, `current` or `previous`. Raises HistoryError."""
+    """Return a published snapshot by run id, `current` or `previous`. Raises HistoryError."""
     infos = [info for info in list_snapshots(output) if info.manifest.published]
     at = {info.run_id: number for number, info in enumerate(infos)}
     current = next((number for number, info in enumerate(infos) if info.is_current), None)
@@ -112,8 +112,8 @@ def published_run(output: str, named: str) -> Snapshot:
 
 
 def named_snapshot(output: str, named: str) -> Snapshot:
-    """A snapshot to look at: by its folder's path, or of `output` by run id (refused ones too),
-    `current`, `previous`.
+    """Return a snapshot to look at: by its folder's path, or of `output` by run id (refused ones
+    too), `current`, `previous`.
 
     Raises HistoryError.
     """
@@ -143,14 +143,16 @@ def roll_back(output: str, named: str = "previous") -> tuple[Snapshot, list[str]
     info = published_run(output, named)
     faults = info.faults()
     if faults:
-        shown = "; ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise RefusedError(f"{info.run_id} is not whole, readers keep what they have: {shown}")
+        listed = "; ".join(faults[:5])
+        if len(faults) > 5:
+            listed += f" and {len(faults) - 5} more"
+        raise RefusedError(f"{info.run_id} is damaged, readers keep the current snapshot: {listed}")
     return info, point_to(output, info.run_id)
 
 
 def to_prune(infos: Sequence[Snapshot], keep: int) -> list[Snapshot]:
-    """What goes when `keep` published snapshots stay: older ones, and of refused ones all but the
-    newest `keep`.
+    """Return what goes when `keep` published snapshots stay: older ones, and of refused ones all
+    but the newest `keep`.
 
     The current one always stays, and counts.
     """

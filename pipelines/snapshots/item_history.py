@@ -108,7 +108,7 @@ class Story:
 
 
 def story_of(info: Snapshot, item_id: str, earlier: Sequence[Snapshot] = ()) -> Story:
-    """The item's story.
+    """Return the item's story.
 
     earlier: snapshots of its history, oldest first. Raises DamagedFileError.
     """
@@ -127,7 +127,7 @@ def story_of(info: Snapshot, item_id: str, earlier: Sequence[Snapshot] = ()) -> 
 
 
 def row_of(info: Snapshot, item_id: str) -> dict[str, Any] | None:
-    """The item's row of the items table, None where there is none."""
+    """Return the item's row of the items table, None where there is none."""
     for file in _files(info, "items", item_id):
         table = read_parquet(info.path, file)
         for row in table.filter(pc.equal(table["item_id"], item_id)).to_pylist():
@@ -136,19 +136,19 @@ def row_of(info: Snapshot, item_id: str) -> dict[str, Any] | None:
 
 
 def values_of(row: Mapping[str, Any]) -> Iterator[Value]:
-    """The attributes of a row of the items table, in the order of its columns."""
+    """Yield the attributes of a row of the items table, in the order of its columns."""
     for name in row:
         if (
             name.endswith(PROVENANCE_SUFFIX)
             and name.removesuffix(PROVENANCE_SUFFIX) + GIVEN_SUFFIX in row
         ):
-            attribute, told = name.removesuffix(PROVENANCE_SUFFIX), row[name] or {}
+            attribute, provenance = name.removesuffix(PROVENANCE_SUFFIX), row[name] or {}
             yield Value(
                 attribute,
                 row[attribute],
                 row[attribute + GIVEN_SUFFIX],
                 *(
-                    told.get(leaf)
+                    provenance.get(leaf)
                     for leaf in (
                         "source",
                         "method",
@@ -162,7 +162,7 @@ def values_of(row: Mapping[str, Any]) -> Iterator[Value]:
 
 
 def nearest(info: Snapshot, item_id: str) -> list[Neighbour]:
-    """The nearest items by text vector; every vector is looked at, one file at a time."""
+    """Return the nearest items by text vector; every vector is looked at, one file at a time."""
     own = None
     table_name = VECTORS["text"].name
     for file in _files(info, table_name, item_id):
@@ -186,7 +186,7 @@ def nearest(info: Snapshot, item_id: str) -> list[Neighbour]:
 
 
 def _title(row: Mapping[str, Any]) -> str | None:
-    """What an item is: the beginning of what its source says."""
+    """Return what an item is: the beginning of what its source says."""
     text = row.get("text_source")
     return text[:MAX_TITLE_CHARS] if text else None
 
@@ -229,7 +229,7 @@ def _set_aside(info: Snapshot, item_id: str) -> Iterator[SetAside]:
 
 
 def near_ids(info: Snapshot, item_id: str) -> list[str]:
-    """Ids that look like one that is not there."""
+    """Return ids that look like one that is not there."""
     best: list[tuple[float, str]] = []
     for file in info.files_of("items"):
         if file.rows:

@@ -1,4 +1,4 @@
-"""Where snapshots lie and how one becomes current.
+"""The folders of an output, and how a snapshot becomes the current one.
 
 OUTPUT/current.json               names the published snapshot; replaced in one atomic step
 OUTPUT/current                    the same as a symbolic link, on local disks
@@ -152,7 +152,7 @@ def _replace_link(link: Path, target: str, run_id: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class RunDirs:
-    """Where a run keeps things.
+    """The folders and files of a run.
 
     snapshot: data files; spool: between stages; reports: what stages counted.
 

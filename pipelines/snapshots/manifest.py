@@ -80,7 +80,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         return sum(number for source, number in self._by_source() if source != "record")
 
     def known(self, attribute: str) -> int:
-        """Items with a value of this attribute, whoever gave it."""
+        """Return items with a value of this attribute, whoever gave it."""
         by_source = self.values.get(attribute, {}).items()
         return sum(number for source, number in by_source if not source.startswith(UNKNOWN))
 

@@ -83,8 +83,8 @@ class Snapshot:
             }
 
     def records(self, without: Iterable[int]) -> pa.Table:
-        """The records table of all buckets but those of `without`, with the bucket's number as
-        column `bucket`.
+        """Return the records table of all buckets but those of `without`, with the bucket's number
+        as column `bucket`.
         """
         skipped = set(without)
         tables = [
@@ -176,7 +176,7 @@ def _check_probes(snapshot: Snapshot) -> None:
 
 
 def _fault(snapshot: str, file: DataFile) -> str:
-    """What is wrong with a file's bytes, or the empty string."""
+    """Return what is wrong with a file's bytes, or the empty string."""
     try:
         read_bytes(snapshot, file)
     except DamagedFileError as error:
@@ -187,7 +187,7 @@ def _fault(snapshot: str, file: DataFile) -> str:
 
 
 def _quick_fault(snapshot: str, file: DataFile) -> str:
-    """What is wrong with a file as far as can be told without fetching it from an object store."""
+    """Return what is wrong with a file, as far as can be told without fetching it."""
     if storage.is_local(snapshot):
         return _fault(snapshot, file)
     try:

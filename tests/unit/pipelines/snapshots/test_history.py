@@ -144,7 +144,7 @@ def test_a_damaged_snapshot_is_not_gone_back_to(output: Path, damage: str) -> No
         file.write_bytes(data if damage == "flip" else data[:-1])
     with pytest.raises(
         RefusedError,
-        match=r"r4 is not whole, readers keep what they have: items/bucket-00000\.parquet",
+        match=r"r4 is damaged, readers keep the current snapshot: items/bucket-00000\.parquet",
     ):
         roll_back(str(output))
     assert current_run(str(output)) == "r5"
