@@ -297,12 +297,14 @@ def test_a_signal_while_publishing_changes_nothing(shop: Shop) -> None:
     (shop.folder / "template.yaml").write_text(TEMPLATE)
     program = (
         "import os, signal, sys\n"
-        "from pipelines import enrich, snapshots\n"
-        "class Layout(snapshots.Layout):\n"
+        "from pipelines import enrich\n"
+        "from pipelines.run import job\n"
+        "from pipelines.snapshots import layout\n"
+        "class Layout(layout.Layout):\n"
         "    def publish(self):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "        return super().publish()\n"
-        "enrich.Layout = Layout\n"
+        "job.Layout = Layout\n"
         "sys.exit(enrich.main(sys.argv[1:]))\n"
     )
     command = [
