@@ -24,7 +24,7 @@ from tests.support import TEMPLATE
 SHOP = parse_template(TEMPLATE, "test")
 
 
-@pytest.mark.parametrize("spec", TABLES.values(), ids=str)
+@pytest.mark.parametrize("spec", TABLES.values(), ids=list(TABLES))
 def test_a_specification_names_what_there_is(spec: TableSpec) -> None:
     """Sort columns are columns, rows can be told by item id, encoders and kinds of checks exist."""
     schema = spec.schema(SHOP, dict.fromkeys(VECTOR_KINDS, 4))
