@@ -12,7 +12,7 @@ from typing import Any
 from schemas.attributes import Attribute
 from schemas.checks import KINDS, Severity
 from schemas.reasons import REASONS, Effect
-from schemas.table_specs import QUARANTINE, TableSpec, tables_of_items
+from schemas.tables.specs import QUARANTINE, TableSpec, tables_of_items
 from schemas.template import Template
 
 SOURCES = ("record", "text", "image", "neighbour", "model")

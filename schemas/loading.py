@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.attributes import Attribute, OneOrMany
 from schemas.choices import Strict
-from schemas.columns import FIXED_ITEM_COLUMNS
+from schemas.tables.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
 from schemas.texts import shorten
 

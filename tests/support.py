@@ -24,7 +24,7 @@ from PIL import Image
 
 from pipelines import enrich
 from schemas.elements import EvidenceText, Example
-from schemas.table_specs import TABLES
+from schemas.tables.specs import TABLES
 from schemas.template import Template
 
 ROOT = Path(__file__).resolve().parents[1]

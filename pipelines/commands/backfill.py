@@ -31,7 +31,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
 from pipelines.run.scan import Selection
 from pipelines.snapshots.snapshot import Snapshot
-from schemas.tables import PROVENANCE_SUFFIX
+from schemas.tables.arrow import PROVENANCE_SUFFIX
 from transforms.caching.answers import forget_answers
 from transforms.models.backends import TAGS_ONLY
 from transforms.runtime.parquet import read_parquet

@@ -20,8 +20,8 @@ from pipelines.configuration.runners import beam_options
 from pipelines.monitoring.terminal import print_json, printable
 from pipelines.run.scan import Selection
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
-from schemas.table_specs import TABLES
-from schemas.tables import items_schema
+from schemas.tables.arrow import items_schema
+from schemas.tables.specs import TABLES
 from transforms.describe.budget import TOKENS_PER_PRICE
 from transforms.runtime.parquet import read_parquet
 

@@ -12,7 +12,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.snapshots.query import quoted, sandbox
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.reasons import REASONS
-from schemas.tables import PROVENANCE_SUFFIX
+from schemas.tables.arrow import PROVENANCE_SUFFIX
 from transforms.runtime.parquet import read_parquet
 
 

@@ -24,7 +24,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.summary import snapshot_folder
 from pipelines.monitoring.terminal import print_json, printable
 from pipelines.snapshots.snapshot import Snapshot
-from schemas.table_specs import TABLES
+from schemas.tables.specs import TABLES
 from schemas.texts import shorten
 from transforms.runtime.parquet import DataFile, read_bytes
 

@@ -22,10 +22,10 @@ from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
 from schemas.checks import KINDS
 from schemas.choices import Choice
-from schemas.columns import ANSWERS, VECTOR_KINDS
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
-from schemas.table_specs import TABLES
+from schemas.tables.columns import ANSWERS, VECTOR_KINDS
+from schemas.tables.specs import TABLES
 from schemas.template import Drift, Gate, Template
 from transforms.runtime.metrics import FAILED, NAMESPACE
 

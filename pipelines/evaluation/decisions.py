@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.columns import column
+from schemas.tables.columns import column
 
 # Key of the file's metadata that marks a table of decisions, and the version of its columns.
 _MARK = b"catalog-enrich.decisions"

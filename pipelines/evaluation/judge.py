@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipelines.evaluation.decisions import Decision
 from schemas.attributes import Attribute
-from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.extraction.cells import as_text, is_null

@@ -15,7 +15,7 @@ from pipelines.monitoring.terminal import printable
 from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
 from schemas.expectations import SOURCES
 from schemas.reasons import REASONS
-from schemas.table_specs import QUARANTINE, files_by_label
+from schemas.tables.specs import QUARANTINE, files_by_label
 
 MAX_NAMES = 12
 # Reasons of an unknown value for which there was some evidence, though not enough to fill it.

@@ -15,7 +15,7 @@ from pipelines.report.gather import Gathered, Row
 from pipelines.report.html import clean
 from pipelines.report.thumbnails import Thumbnail, Thumbnails
 from schemas.reasons import REASONS
-from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 
 AROUND_CHARS = 110
 MAX_VALUE_CHARS, MAX_RAW_CHARS = 160, 1_200

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from pipelines.report.groups import Groups
 from pipelines.snapshots.manifest import Manifest
-from schemas.table_specs import VECTORS
-from schemas.tables import PROVENANCE_SUFFIX
+from schemas.tables.arrow import PROVENANCE_SUFFIX
+from schemas.tables.specs import VECTORS
 from transforms.runtime.parquet import DataFile, read_bytes, read_parquet
 
 SEED = 7

@@ -16,7 +16,7 @@ from pipelines.configuration.config import Plan
 from pipelines.run.work import POOL, Delta, PreviousAnswers
 from pipelines.snapshots.layout import RunDirs
 from schemas.elements import Bucket, ImageRef
-from schemas.table_specs import VECTORS
+from schemas.tables.specs import VECTORS
 from transforms.consistency.outliers import FindOutliers
 from transforms.consistency.shared_content import FindSharedContent
 from transforms.consistency.within_item import FindContradictions

@@ -23,7 +23,7 @@ from pipelines.run.work import Delta, Refs
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import Reject
-from schemas.table_specs import tables_of_encoder
+from schemas.tables.specs import tables_of_encoder
 from transforms.images.files import versions_of
 from transforms.incremental.changes import ChangeSet, PreviousRecords
 from transforms.readers import SplitReport

@@ -12,7 +12,7 @@ from pipelines.run.scan import Selection
 from pipelines.run.versions import snapshot_versions
 from pipelines.snapshots.layout import Layout
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
-from schemas.table_specs import TABLES
+from schemas.tables.specs import TABLES
 from transforms.tables.build import RunInfo
 
 # A catalog that has grown by more is divided into buckets again.

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from pipelines.snapshots.query import Rows, query
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import MODEL_ANSWER
-from schemas.tables import PROVENANCE_SUFFIX
+from schemas.tables.arrow import PROVENANCE_SUFFIX
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet
 

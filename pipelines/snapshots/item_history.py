@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.reasons import REASONS
-from schemas.table_specs import VECTORS
-from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.specs import VECTORS
 from schemas.texts import shorten
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines.snapshots.layout import MANIFEST, POINTER, read_pointer
 from pipelines.snapshots.manifest import Manifest, read_manifest
-from schemas.tables import records_schema
+from schemas.tables.arrow import records_schema
 from transforms.runtime import storage
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_bytes, read_parquet
 from transforms.runtime.reports import read_reports

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli import main
-from schemas.table_specs import TABLES
+from schemas.tables.specs import TABLES
 from tests.chat_server import ChatServer
 from tests.support import Run, SharedRun, Shop, reasons
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from schemas.table_specs import TABLES
+from schemas.tables.specs import TABLES
 from tests.chat_server import ChatServer
 from tests.support import PLACE_COLUMNS, RUN_COLUMNS, Run, SharedRun, Shop, read_rows
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipelines import cli
 from pipelines.commands.inspect import HALF_BLOCK, half_blocks
-from schemas.table_specs import TABLES
+from schemas.tables.specs import TABLES
 from tests.support import Shop
 
 RECORDS = [

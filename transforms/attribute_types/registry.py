@@ -1,33 +1,29 @@
-"""Attribute type → what the stages do with its values: one line each."""
+"""Attribute type → what the stages do with its values."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
-from transforms.attribute_types.boolean import BooleanOperations
-from transforms.attribute_types.closed_list import (
-    CategoryOperations,
-    EnumOperations,
-    MultiEnumOperations,
-)
 from transforms.attribute_types.contract import TypeOperations
-from transforms.attribute_types.date import DateOperations
-from transforms.attribute_types.identifier import IdentifierOperations
-from transforms.attribute_types.localized import LocalizedOperations
-from transforms.attribute_types.number import NumberOperations
-from transforms.attribute_types.string import StringOperations
 
-OPERATIONS: dict[AttributeType, TypeOperations] = {
-    AttributeType.STRING: StringOperations(),
-    AttributeType.ENUM: EnumOperations(),
-    AttributeType.MULTI_ENUM: MultiEnumOperations(),
-    AttributeType.CATEGORY: CategoryOperations(),
-    AttributeType.NUMBER: NumberOperations(),
-    AttributeType.BOOLEAN: BooleanOperations(),
-    AttributeType.IDENTIFIER: IdentifierOperations(),
-    AttributeType.LOCALIZED: LocalizedOperations(),
-    AttributeType.DATE: DateOperations(),
-}
+
+def _operations(kind: AttributeType) -> TypeOperations:
+    """Return the operations of a type, found by the name of its specification.
+
+    `NumberSpec` of schemas/attribute_types/number.py has `NumberOperations` in the module of the
+    same name here, so that a new type needs no line in this file.
+    """
+    spec = type(kind.spec)
+    module = import_module(f"{__package__}.{spec.__module__.rpartition('.')[2]}")
+    operations: TypeOperations = getattr(
+        module, spec.__name__.removesuffix("Spec") + "Operations"
+    )()
+    return operations
+
+
+OPERATIONS = {kind: _operations(kind) for kind in AttributeType}
 
 
 def operations_of(attribute: Attribute) -> TypeOperations:

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 
-from schemas.columns import ANSWERS
+from schemas.tables.columns import ANSWERS
 from transforms.caching.files import (
     JsonColumn,
     Row,

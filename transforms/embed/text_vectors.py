@@ -16,7 +16,7 @@ import apache_beam as beam
 import pyarrow.compute as pc
 
 from schemas.elements import Bucket, Flag, Item
-from schemas.table_specs import VECTORS
+from schemas.tables.specs import VECTORS
 from transforms.models import build_text_encoder
 from transforms.models.contract import (
     Failure,

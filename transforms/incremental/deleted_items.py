@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.elements import DELETED
-from schemas.table_specs import ITEMS, RECORDS, TABLES, table_spec
-from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.specs import ITEMS, RECORDS, TABLES, table_spec
 from schemas.template import Template
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet

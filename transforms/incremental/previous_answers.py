@@ -16,7 +16,7 @@ import apache_beam as beam
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Evidence, ItemAnswer, PreviousAnswer, Value
 from schemas.reasons import REASONS
-from schemas.tables import PROVENANCE_SUFFIX
+from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.describe.answers import METHOD

@@ -1,6 +1,6 @@
 """Buckets as Arrow tables: pure, sorted, deterministic but for run id and times.
 
-Each table of `schemas.table_specs` has its builder in BUILDERS.
+Each table of `schemas.tables.specs` has its builder in BUILDERS.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import pyarrow as pa
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Bucket, Evidence, ImageResult, Item, Reject, Value
 from schemas.reasons import REASONS
-from schemas.table_specs import ITEMS, QUARANTINE, RECORDS, VECTORS
-from schemas.tables import (
+from schemas.tables.arrow import (
     GIVEN_SUFFIX,
     PROVENANCE_SUFFIX,
     embeddings_schema,
@@ -27,6 +26,7 @@ from schemas.tables import (
     quarantine_schema,
     records_schema,
 )
+from schemas.tables.specs import ITEMS, QUARANTINE, RECORDS, VECTORS
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.items.identity import item_fingerprint

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.elements import KEY_BYTES, MODEL_ANSWER
-from schemas.table_specs import table_spec
+from schemas.tables.specs import table_spec
 from transforms.runtime import storage
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
 from transforms.tables.row_equality import equal_rows

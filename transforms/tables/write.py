@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.columns import IMAGE_ROW_FATES
 from schemas.elements import Bucket
-from schemas.table_specs import ITEMS, TABLES, table_spec
-from schemas.tables import PROVENANCE_SUFFIX
+from schemas.tables.arrow import PROVENANCE_SUFFIX
+from schemas.tables.columns import IMAGE_ROW_FATES
+from schemas.tables.specs import ITEMS, TABLES, table_spec
 from schemas.template import Template
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet, write_parquet

@@ -6,7 +6,7 @@ import re
 
 import pyarrow as pa
 
-from schemas.table_specs import TABLES
+from schemas.tables.specs import TABLES
 from schemas.template import Template
 
 _UNIT = re.compile(r" \[([^\]]*)\]$")

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 
 from schemas.attributes import Attribute
-from schemas.table_specs import (
+from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.specs import (
     ITEMS,
     QUARANTINE,
     RECORDS,
@@ -27,7 +28,6 @@ from schemas.table_specs import (
     UnknownTableError,
     table_spec,
 )
-from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime import storage

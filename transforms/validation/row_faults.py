@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.attributes import Attribute
-from schemas.table_specs import TABLES
-from schemas.tables import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
+from schemas.tables.specs import TABLES
 from schemas.template import Template
 from transforms.extraction.identifiers import normalise_identifier
 from transforms.runtime.buckets import bucket_of

@@ -27,8 +27,8 @@ from pipelines.evaluation.judge import (
 )
 from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
-from schemas.columns import IMAGE, PROVENANCE
 from schemas.loading import parse_template
+from schemas.tables.columns import IMAGE, PROVENANCE
 from transforms.items.mask import Mask
 
 TEMPLATE = parse_template(

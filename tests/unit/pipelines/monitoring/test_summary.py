@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipelines.monitoring.summary import check_line, snapshot_folder, write_summary
 from pipelines.snapshots.manifest import Manifest
-from schemas.table_specs import TABLES, files_by_label
+from schemas.tables.specs import TABLES, files_by_label
 from tests.manifests import make_check, make_counts, make_manifest
 from transforms.probes.report import ProbeReport
 

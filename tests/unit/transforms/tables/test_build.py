@@ -9,7 +9,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.columns import VECTOR_KINDS
 from schemas.elements import (
     AttributeValue,
     Bucket,
@@ -22,7 +21,8 @@ from schemas.elements import (
     Reject,
 )
 from schemas.loading import parse_template
-from schemas.table_specs import TABLES
+from schemas.tables.columns import VECTOR_KINDS
+from schemas.tables.specs import TABLES
 from tests.support import PLACE_COLUMNS, TEMPLATE
 from transforms.tables.build import (
     BUILDERS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas.table_specs import UnknownTableError
+from schemas.tables.specs import UnknownTableError
 from transforms.runtime.parquet import write_parquet
 from transforms.tables.merge import DROPS_SCHEMA, Base, joined, kept_tables, write_drops
 

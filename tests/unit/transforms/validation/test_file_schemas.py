@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from schemas.loading import parse_template
-from schemas.tables import embeddings_schema, items_schema
+from schemas.tables.arrow import embeddings_schema, items_schema
 from tests.support import TEMPLATE
 from transforms.validation.file_schemas import FileTypes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from schemas.attributes import Attribute
-from schemas.columns import (
+from schemas.tables.columns import (
     ITEM_HEAD,
     ITEM_TAIL,
     PROVENANCE,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.checks import KINDS
-from schemas.columns import VECTOR_KINDS
 from schemas.loading import parse_template
-from schemas.table_specs import (
+from schemas.tables.columns import VECTOR_KINDS
+from schemas.tables.specs import (
     ITEMS,
     QUARANTINE,
     RECORDS,

@@ -13,8 +13,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from schemas.columns import VECTOR_KINDS
-from schemas.tables import embeddings_schema, items_schema, quarantine_schema, records_schema
+from schemas.tables.arrow import embeddings_schema, items_schema, quarantine_schema, records_schema
+from schemas.tables.columns import VECTOR_KINDS
 from schemas.template import Template
 
 # Columns of a table: of the template, and of the dimensions of vectors by kind where it has some.
