@@ -96,16 +96,15 @@ def titles_of(template: Template, item: Item) -> tuple[str, ...]:
 
 
 def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
-    """The title's distinct words that say which product it is, sorted: no fillers, no bare numbers,
-    none of the
-    record's own values from closed lists, such as a variant's size and colour. All its words where
-    none would be left.
+    """Return the title's distinct words that say which product it is, sorted: no fillers, no bare
+    numbers, none of the record's own values from closed lists, such as a variant's size and
+    colour. All its words where none would be left.
     """
-    spans = [
-        span
-        for attribute in template.attributes
-        for span in _own_values(template, item, attribute.name, title)
-    ]
+    # Places of the title, in code points, where it states one of those values.
+    stated: set[int] = set()
+    for attribute in template.attributes:
+        for begin, end in _own_values(template, item, attribute.name, title):
+            stated.update(range(begin, end))
     tokens = tokenise(title)
     words = [
         (fold(key, marks=False), begin, end)
@@ -117,9 +116,7 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
     core = {
         word
         for word, begin, end in words
-        if word not in _FILLERS
-        and not word.isdigit()
-        and not any(first < end and begin < last for first, last in spans)
+        if word not in _FILLERS and not word.isdigit() and stated.isdisjoint(range(begin, end))
     }
     return tuple(sorted(core or {word for word, _, _ in words}))
 
@@ -134,16 +131,17 @@ def _own_values(template: Template, item: Item, name: str, title: str) -> list[t
 
 
 def _stated(template: Template, text: str) -> tuple[tuple[str, str], ...]:
-    """What the text states of attributes with a closed list and one value."""
-    return tuple(
-        (attribute.name, value)
-        for attribute in template.attributes
-        if attribute.spec.has_closed_list
-        and not (attribute.spec.is_list or attribute.spec.is_taxonomy)
-        for value in sorted(
-            {one_line(str(s.value), 40) for s in find_statements(template, attribute, text)}
-        )
-    )
+    """Return (attribute, value) of what the text states of attributes with a closed list and one
+    value.
+    """
+    stated: list[tuple[str, str]] = []
+    for attribute in template.attributes:
+        spec = attribute.spec
+        if spec.has_closed_list and not (spec.is_list or spec.is_taxonomy):
+            found = find_statements(template, attribute, text)
+            values = {one_line(str(statement.value), 40) for statement in found}
+            stated += [(attribute.name, value) for value in sorted(values)]
+    return tuple(stated)
 
 
 def _pictures(item: Item) -> Iterator[tuple[str, str, str]]:

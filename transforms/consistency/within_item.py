@@ -118,7 +118,7 @@ def check_colors(template: Template, item: Item) -> Iterator[Check]:
     witness.
     """
     pictures = [image.features for image in item.images if image.features is not None]
-    shown = [p.colors for p in pictures if sum(share for _, share in p.colors) >= MIN_SHOWN_SHARE]
+    shown = [p.colors for p in pictures if _named_share(p.colors) >= MIN_SHOWN_SHARE]
     if not shown:
         return
     for attribute in template.attributes:
@@ -140,6 +140,11 @@ def check_colors(template: Template, item: Item) -> Iterator[Check]:
             attribute.name,
             Flag("picture-contradicts-value", attribute.name, detail),
         )
+
+
+def _named_share(colors: Iterable[tuple[str, float]]) -> float:
+    """Return how much of what a picture shows its named colours cover, 0 to 1."""
+    return sum(share for _, share in colors)
 
 
 def check_picture_text(template: Template, item: Item) -> Check | None:

@@ -50,7 +50,10 @@ class Pool:
     def __init__(self, examples: Iterable[Example]) -> None:
         by_id = {row.item_id: row for row in map(_row, examples) if row.title and row.values}
         rows = [by_id[item_id] for item_id in sorted(by_id)]
-        self._dimensions = tuple(_dimension(row.vectors[part] for row in rows) for part in (0, 1))
+        self._dimensions = (
+            _dimension(row.vectors[0] for row in rows),
+            _dimension(row.vectors[1] for row in rows),
+        )
         self._matrix = _fused([row.vectors for row in rows], self._dimensions)
         self._numbers = {row.item_id: number for number, row in enumerate(rows)}
         self._shown = [(row.title, row.values) for row in rows]

@@ -149,12 +149,16 @@ class Targets:
     def of(cls, labels: Sequence[Labels], *, several: bool) -> Targets:
         rows = [row or (() if several else ("",)) for row in labels]
         names = tuple(sorted({name for row in rows for name in row}))
-        targets = np.array([[1.0 if name in row else -1.0 for name in names] for row in rows])
+        column_of = {name: column for column, name in enumerate(names)}
+        targets = np.full((len(rows), len(names)), -1.0)
+        for number, row in enumerate(rows):
+            for name in row:
+                targets[number, column_of[name]] = 1.0
         weights = np.ones(len(rows))
         if not several and names:
             counts = (targets > 0).sum(axis=0)
             weights = np.sqrt(len(rows) / len(names) / counts)[targets.argmax(axis=1)]
-        return cls(names, targets.reshape(len(rows), len(names)), weights, several)
+        return cls(names, targets, weights, several)
 
 
 def held_back_scores(kernel: Floats, targets: Targets, folds: Any) -> tuple[Floats, Floats]:

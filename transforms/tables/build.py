@@ -16,7 +16,16 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.attributes import Attribute
-from schemas.elements import AttributeValue, Bucket, Evidence, ImageResult, Item, Reject, Value
+from schemas.elements import (
+    AttributeValue,
+    Bucket,
+    Evidence,
+    Flag,
+    ImageResult,
+    Item,
+    Reject,
+    Value,
+)
 from schemas.reasons import REASONS
 from schemas.tables.arrow import (
     GIVEN_SUFFIX,
@@ -87,14 +96,11 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
         "image_description": [item.image_description for item in items],
         "image_alt_text": [item.answer.alt_text or None if item.answer else None for item in items],
         "image_description__provenance": [_description_provenance(item) for item in items],
-        "images": [[_image(image) for image in item.images] for item in items],
-        "image_count": [sum(image.features is not None for image in item.images) for item in items],
+        "images": [list(map(_image, item.images)) for item in items],
+        "image_count": [_image_count(item) for item in items],
         "text_source": [item.text_source for item in items],
         "text_enriched": [item.text_enriched for item in items],
-        "flags": [
-            [{"reason": f.reason, "field": f.field, "detail": f.detail} for f in item.flags]
-            for item in items
-        ],
+        "flags": [list(map(_flag, item.flags)) for item in items],
         "event_ts": [item.record.event_ts_us for item in items],
         "created_ts": [run.started] * len(items),
         "deleted_ts": [None] * len(items),
@@ -197,7 +203,9 @@ def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
             for key, fate in zip(sorted(keys), fates, strict=True)
         ]
     ordered = sorted(rows, key=lambda row: (row[0] is not None, row[0] or "", *row[1:]))
-    columns = {name: [row[at] for row in ordered] for at, name in enumerate(RECORD_COLUMNS)}
+    columns: dict[str, list[Any]] = {}
+    for place, name in enumerate(RECORD_COLUMNS):
+        columns[name] = [row[place] for row in ordered]
     return _table(records_schema(), columns, run)
 
 
@@ -267,6 +275,15 @@ def _description_provenance(item: Item) -> dict[str, Any] | None:
         fingerprint=hashlib.sha256("".join(f.fingerprint for f in tagged).encode()).hexdigest(),
     )
     return _provenance(value)
+
+
+def _flag(flag: Flag) -> dict[str, Any]:
+    return {"reason": flag.reason, "field": flag.field, "detail": flag.detail}
+
+
+def _image_count(item: Item) -> int:
+    """Return how many images of the item could be used."""
+    return sum(image.features is not None for image in item.images)
 
 
 def _image(image: ImageResult) -> dict[str, Any]:

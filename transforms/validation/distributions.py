@@ -71,7 +71,7 @@ class Distributions:
 
     def as_row(self) -> dict[str, Any]:
         """Return a form that JSON can hold."""
-        sums = {kind: [float(number) for number in total] for kind, total in self.sums.items()}
+        sums = {kind: total.tolist() for kind, total in self.sums.items()}
         values = {name: dict(sorted(counts.items())) for name, counts in self.values.items()}
         return {
             "items": self.items,
@@ -113,7 +113,9 @@ def distance(one: Mapping[str, int], other: Mapping[str, int]) -> float:
     (0.0, True)
     """
     names = sorted({*one, *other})
-    counts = np.array([[side.get(name, 0) for name in names] for side in (one, other)], np.float64)
+    counts_of_one = [one.get(name, 0) for name in names]
+    counts_of_other = [other.get(name, 0) for name in names]
+    counts = np.array([counts_of_one, counts_of_other], np.float64)
     sizes = counts.sum(axis=1)
     if not sizes.all():
         return 0.0

@@ -46,14 +46,14 @@ def row_faults(
         "off_pattern": _off_pattern,
         "wrong_check_digit": _wrong_check_digit,
     }
-    return {
+    faults = {
         "misplaced_id": pc.if_else(pa.array(misplaced, pa.bool_()), ids, NOWHERE),
         "miscounted_id": pc.if_else(pa.array(miscounted, pa.bool_()), ids, NOWHERE),
-        **{
-            column: _named(ids, ((a.name, find(a, table)) for a in template.attributes))
-            for column, find in by_attribute.items()
-        },
     }
+    for column, find in by_attribute.items():
+        # A generator, so that the faults of one attribute are held at a time.
+        faults[column] = _named(ids, ((a.name, find(a, table)) for a in template.attributes))
+    return faults
 
 
 def usable_pictures(images: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
