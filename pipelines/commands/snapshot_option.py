@@ -16,7 +16,10 @@ def existing_output(path: str) -> str:
     For argparse's `type`. An object store has no folders; there only the snapshots are looked for.
     """
     if path and is_local(path) and not Path(path).is_dir():
-        raise argparse.ArgumentTypeError(f"{path!r} is not a folder; name the --output of a run")
+        raise argparse.ArgumentTypeError(
+            f"{path!r} is not a folder; name the --output of a run, or start with "
+            "`catalog-enrich run`"
+        )
     return path
 
 
