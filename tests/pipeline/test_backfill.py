@@ -522,7 +522,7 @@ def test_a_replay_lets_through_what_passes_now(shop: Shop) -> None:
     shop.file("in.jsonl", [{"sku": "other", "name": "not looked at"}])
     run = call(shop, "replay", "--reason", "required-missing")
     assert run.code == 0, run.out + run.err
-    assert "records read anew: 2" in run.out
+    assert "records read again: 2" in run.out
     assert reasons(run) == {"missing-id": 1, "required-missing": 1}
     assert touched(before, by_id(run)) == {"s2"}
     assert by_id(run)["s2"]["code"] == "c2"
@@ -602,7 +602,7 @@ def test_a_replay_tells_first(shop: Shop) -> None:
     held = everything(first)
     run = call(shop, "replay", "--reason", "required-missing", "malformed-json", "--dry-run")
     assert run.code == 0, run.err
-    assert "records read anew: 2" in run.out
+    assert "records read again: 2" in run.out
     assert "malformed-json: 0" in run.out
     refused = call(shop, "replay", "--reason", "no-such-reason")
     assert refused.code == 2
