@@ -64,7 +64,7 @@ from PIL import Image
 from schemas.loading import load_template
 from schemas.questions import Question, picture_place
 from tests.tiny_vlm import CHAT_TEMPLATE, SENTENCES, build_tiny_vlm
-from transforms.describe.prompts import AskOptions, build_request
+from transforms.describe.prompts import AskOptions, ShownContent, build_request
 from transforms.describe.taxonomy import is_large
 from transforms.images.files import picture_path
 from transforms.images.prepare import Preparation
@@ -309,7 +309,7 @@ def make_requests(
         texts = dict(zip(fields, (text[:40], text[:TEXT_CHARS]), strict=False))
         shown = (PreparedPicture(digest, picture_path(str(folder), digest)),)
         requests.append(
-            build_request(template, ask, question, texts=texts, known={}, pictures=shown)
+            build_request(template, ask, question, ShownContent(texts, {}, pictures=shown))
         )
     return requests
 

@@ -294,7 +294,7 @@ def _describe(prepared: Prepared, build: Build, learnt: Learnt) -> DescribeOutpu
         build.run.run_id,
         dirs.pictures,
         dirs.answers,
-        dirs.purse,
+        dirs.budget_file,
         plan.dry_run,
     )
     pool = None

@@ -72,8 +72,10 @@ class Layout:
         shared = RunDirs(self.snapshot, spool, reports, pictures, answers, features)
         if not storage.is_local(self.work):
             return shared
-        purse, log = (storage.join(self.work, name) for name in ("budget.json", "workers.log"))
-        return replace(shared, purse=purse, heartbeats=heartbeats, log=log)
+        budget_file, log = (
+            storage.join(self.work, name) for name in ("budget.json", "workers.log")
+        )
+        return replace(shared, budget_file=budget_file, heartbeats=heartbeats, log=log)
 
     def keep_work(self) -> None:
         """Mark the intermediate files as kept on purpose, so that no later run takes them for a
@@ -157,8 +159,8 @@ class RunDirs:
     snapshot: data files; spool: between stages; reports: what stages counted.
 
     pictures: made ready for a language model; answers: of language models, kept for later runs;
-    features: of pictures, likewise; purse: local file with what is spent of the budget, empty where
-    work is not local.
+    features: of pictures, likewise; budget_file: local file with what is spent of the budget, empty
+    where work is not local.
     heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not
     local.
     """
@@ -169,6 +171,6 @@ class RunDirs:
     pictures: str = ""
     answers: str = ""
     features: str = ""
-    purse: str = ""
+    budget_file: str = ""
     heartbeats: str = ""
     log: str = ""

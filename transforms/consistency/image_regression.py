@@ -55,7 +55,7 @@ class Look(NamedTuple):
 
 
 def look_of(item: Item) -> Look | None:
-    """The look of an item's pictures, or None without a vector.
+    """Return the look of an item's pictures, or None without a vector.
 
     shown: their vector and the mean shares of their colours. Of both the signed square roots, each
     of unit length: few strong entries do not outweigh the many weak ones (Perronnin et al. 2010,
@@ -108,7 +108,7 @@ class Likeness:
 
 
 def fit_likeness(vectors: Matrix, *, standardise: bool) -> Likeness | None:
-    """The likeness to these vectors, or None where they hardly differ.
+    """Return the likeness to these vectors, or None where they hardly differ.
 
     standardise: their entries are of different kinds and sizes, and each weighs as much as any
     other.
@@ -209,8 +209,8 @@ def _normal_law(numbers: Floats) -> tuple[float, float]:
 def fit_pictures(
     values: Sequence[float], looks: Sequence[Look], pictures: Sequence[str]
 ) -> PictureModel | None:
-    """The model of at least MIN_SAMPLE numbers with looks, or None where pictures do not tell the
-    number.
+    """Return the model of at least MIN_SAMPLE numbers with looks, or None where pictures do not
+    tell the number.
 
     pictures: which picture each look is of; those that several items share are in one fold.
     The penalty is the one of PENALTIES with the least out-of-fold error; numbers beyond the outer

@@ -106,7 +106,7 @@ def first_picture(item: Item) -> str:
 
 
 def merge_samples(samples: Iterable[Sample], size: int) -> Sample:
-    """The sample of all that was sampled, whatever the order."""
+    """Return the sample of all that was sampled, whatever the order."""
     merged: Sample = {}
     for sample in samples:
         for name, entries in sample.items():
@@ -132,7 +132,7 @@ class Spread:
     cut: float | None
 
     def score(self, value: float) -> float:
-        """The modified z-score; 0 where the measure says nothing."""
+        """Return the modified z-score; 0 where the measure says nothing."""
         if self.logarithmic and value <= 0:
             return 0.0
         distance = (float(np.log(value)) if self.logarithmic else value) - self.median
@@ -145,7 +145,7 @@ class Spread:
 
 
 def fit_spread(values: Sequence[float], *, amounts: bool) -> Spread | None:
-    """The spread of at least MIN_SAMPLE numbers, or None.
+    """Return the spread of at least MIN_SAMPLE numbers, or None.
 
     amounts: they have a unit, so that ratios count and not differences; then positive ones are
     measured by logarithm.
@@ -168,7 +168,8 @@ def fit_spread(values: Sequence[float], *, amounts: bool) -> Spread | None:
 
 
 def outlier_cut(scores: Floats) -> float | None:
-    """The smallest |z| that is an outlier by Benjamini and Hochberg's procedure, or None.
+    """Return the smallest |z| that is an outlier by Benjamini and Hochberg's procedure, or
+    None.
 
     None too where so many would be outliers that they are a part of what is usual.
     """
@@ -194,7 +195,7 @@ class Norms:
 
 
 def fit_norms(template: Template, numbers: Sample, with_vectors: Sample) -> Norms:
-    """What a sample teaches; attributes of which it teaches nothing are left out."""
+    """Return what a sample teaches; attributes of which it teaches nothing are left out."""
     spreads, pictures = {}, {}
     for name, entries in numbers.items():
         amounts = template.by_name[name].unit is not None
@@ -211,7 +212,7 @@ def fit_norms(template: Template, numbers: Sample, with_vectors: Sample) -> Norm
 
 
 def find_outliers(template: Template, norms: Norms, item: Item) -> Iterator[Finding]:
-    """The item's numbers that what is usual in the catalog speaks against."""
+    """Yield the item's numbers that what is usual in the catalog speaks against."""
     for name in sorted(norms.spreads.keys() | norms.pictures.keys()):
         value = item.record.values.get(name)
         if not isinstance(value, float):

@@ -26,8 +26,8 @@ def add_tallies(tallies: Iterable[Tally]) -> Tally:
 
 
 def reliable_checks(counts: Tally, min_checks: int = MIN_CHECKS) -> frozenset[tuple[str, str]]:
-    """The (reason, field) whose comparisons agree often enough here for a contradiction to be worth
-    a flag.
+    """Return the (reason, field) whose comparisons agree often enough here for a contradiction
+    to be worth a flag.
     """
     kinds = {(reason, field) for reason, field, _ in counts}
     made = {kind: counts[(*kind, False)] + counts[(*kind, True)] for kind in kinds}

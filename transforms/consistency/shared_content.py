@@ -88,7 +88,7 @@ def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemD
 
 
 def titles_of(template: Template, item: Item) -> tuple[str, ...]:
-    """The item's titles, cut, in the order of the template and of their languages."""
+    """Return the item's titles, cut, in the order of the template and of their languages."""
     titles = [
         text.text for text in evidence_texts(template, item) if text.attribute in template.titles
     ]
@@ -265,7 +265,7 @@ class Holders:
         )
 
     def findings(self, digest: ItemDigest) -> Iterator[Finding]:
-        """What is to be said of one of the holders, naming the other with the smallest id."""
+        """Yield what is to be said of one of the holders, naming the other with the smallest id."""
         if len(self.unrelated) >= PLACEHOLDER_TITLES:
             names = ", ".join(map(_named, self.unrelated[:2]))
             detail = f"stands under {PLACEHOLDER_TITLES} unrelated titles or more, such as {names}"

@@ -17,7 +17,8 @@ WORD = re.compile(r"[^\W_]+")
 
 
 def latin_words(text: str) -> list[str]:
-    """The longer words of a text that are written in unaccented Latin letters once they are folded.
+    """Return the longer words of a text that are written in unaccented Latin letters once they
+    are folded.
 
     >>> latin_words("Den SEDMÝ, 乌鸦与麻雀 1984")
     ['sedmy']

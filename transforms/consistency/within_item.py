@@ -82,7 +82,8 @@ def check_item(template: Template, item: Item) -> list[Check]:
 
 
 def check_texts(template: Template, item: Item) -> Iterator[Check]:
-    """What titles and texts surely state of an attribute, against what the source gave for it.
+    """Yield what titles and texts surely state of an attribute, against what the source gave
+    for it.
 
     A value that any of the texts states, however weakly, is not contradicted by the others. Lists
     with several answers
@@ -111,7 +112,7 @@ def check_texts(template: Template, item: Item) -> Iterator[Check]:
 
 
 def check_colors(template: Template, item: Item) -> Iterator[Check]:
-    """The main colours of the pictures against a colour that the source gave.
+    """Yield the main colours of the pictures against a colour that the source gave.
 
     Contradicted when no main colour of any picture is less than CLEAR_DELTA_E from what the value
     may look like. A picture whose named colours cover less than half of what it shows is no
@@ -148,8 +149,8 @@ def _named_share(colors: Iterable[tuple[str, float]]) -> float:
 
 
 def check_picture_text(template: Template, item: Item) -> Check | None:
-    """The title against what is written on the pictures; None where too little is written to
-    compare.
+    """Return the title against what is written on the pictures; None where too little is
+    written to compare.
 
     Contradicted when no longer word of a title is on the pictures, not even half of it in a row of
     similar letters, and no longer word on the pictures is in any of the record's cells. Only
@@ -208,7 +209,7 @@ def _colors_of_choices(choices: tuple[Choice, ...]) -> dict[str, tuple[str, ...]
 
 @lru_cache(maxsize=1024)
 def _color_distance(one: str, other: str) -> float:
-    """The least ΔE*ab between anchors of two palette names."""
+    """Return the least ΔE*ab between anchors of two palette names."""
     first, second = (srgb_to_lab(np.array(PALETTE[name], dtype=np.uint8)) for name in (one, other))
     return float(np.sqrt(((first[:, None] - second[None]) ** 2).sum(axis=-1)).min())
 

@@ -1,4 +1,4 @@
-"""A language model's answer → values with provenance, or why it cannot be used.
+"""Turn a language model's answer into values with provenance, or say why it cannot be used.
 
 Nothing in an answer is trusted.
 
@@ -33,11 +33,11 @@ from transforms.attribute_types.registry import operations_of
 from transforms.items.evidence import find_statements
 from transforms.models.chat import ChatAnswer
 
-# What an answer without a confidence of its own counts as, since the retry asks for none: where the
-# probability of the value's tokens is known, that decides; elsewhere nothing speaks for it.
+# The confidence of an answer that states none, since the retry asks for none: where the probability
+# of the value's tokens is known, that decides; elsewhere nothing speaks for it.
 UNSTATED, UNSTATED_BUT_MEASURED = CONFIDENCE_WORDS["guess"], CONFIDENCE_WORDS["likely"]
-MAX_SHOWN_CHARS = 200
-METHOD = "mllm:"
+MAX_SHOWN_CHARS = 200  # of an answer, in a message
+METHOD = "mllm:"  # what the column `method` of the tables begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Problem:
 
     @property
     def of_answer(self) -> bool:
-        """Whether the model did answer, so that asking otherwise may help; the client has retried
-        the rest.
+        """Whether the model did answer, so that another way of asking may help. Other failures were
+        retried by the client.
         """
         return self.reason.startswith("answer-")
 
@@ -65,9 +65,8 @@ class Problem:
 class Source:
     """Where an answer came from, and what its places stand for.
 
-    texts: field name → the text that the model was shown; pictures: digests, `image 1` is the
-    first.
-    caption: whether the pictures were shown as a description made before.
+    texts: field name → the text that the model was shown; pictures: digests, of which `image 1` is
+    the first; caption: whether a description was shown in their place.
     """
 
     template: Template
@@ -80,12 +79,13 @@ class Source:
 
 
 def method_of(model: str) -> str:
-    """How the tables name a language model's way of finding a value."""
+    """Return the method by which the tables say that a value is from this model."""
     return f"{METHOD}{model}"
 
 
 def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> dict[str, Any] | Problem:
-    """The answer as an object that obeys `schema`, or the Problem with it."""
+    """Return the answer as an object that obeys `schema`, or the Problem with it."""
+    # Servers may ignore the schema that they are sent, so it is checked here whatever they promise.
     if not answer.content.strip():
         why = f"finish_reason {answer.finish_reason}, {answer.completion_tokens:,} tokens"
         return Problem(
@@ -99,23 +99,27 @@ def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> dict[str, Any]
         content = json.loads(answer.content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         shown = _shown(answer.content)
+        # Only an answer that is not JSON counts as cut off: one that was complete at its last token
+        # may also have this finish reason.
         if answer.finish_reason == "length":
             return Problem(
                 "answer-truncated",
                 f"cut off after {answer.completion_tokens:,} tokens: {shown}",
                 answer.content,
             )
-        return Problem("answer-malformed", f"no JSON ({error}): {shown}", answer.content)
+        return Problem("answer-malformed", f"not JSON ({error}): {shown}", answer.content)
     fault = _first_fault(content, schema)
     return content if fault is None else Problem("answer-off-schema", fault, answer.content)
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    # Python's parser reads NaN and Infinity, which no other reader of JSON does.
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _shown(text: str) -> str:
-    # An answer may be megabytes long, and is cut first; four times, for spaces may go.
+    # An answer may be megabytes long, so it is cut first; to four times the length, because runs of
+    # white space become shorter.
     line = one_line(text[: 4 * MAX_SHOWN_CHARS], invisible="dropped")
     return repr(shorten(line, MAX_SHOWN_CHARS, "...", counted=False))
 
@@ -140,13 +144,13 @@ def judge(
     answer: ChatAnswer,
     source: Source,
 ) -> AttributeValue:
-    """What a checked answer says of one attribute.
+    """Return the value of one attribute by an answer that obeys the schema.
 
     Reasons of an unknown: `model-unknown`, `below-threshold`, and `answer-off-schema` for a value
     that the schema could not rule out (an identifier with a wrong check digit, a number outside its
     range).
     """
-    known = AttributeValue(
+    result = AttributeValue(
         None,
         method=method_of(source.model),
         model=source.model,
@@ -154,27 +158,28 @@ def judge(
         fingerprint=source.fingerprint,
         reason="model-unknown",
     )
-    said = content[attribute.name]
+    answered = content[attribute.name]
     place = content.get(attribute.name + SEEN_KEY)
     operations = operations_of(attribute)
-    if operations.is_unknown(said) or place == NOWHERE:
-        return known
-    value = operations.parse_answer(attribute, said)
+    # A value that the model saw nowhere is a guess from what such things usually are.
+    if operations.is_unknown(answered) or place == NOWHERE:
+        return result
+    value = operations.parse_answer(attribute, answered)
     if value is None:
-        evidence = Evidence(place or "", text=_shown(str(said)))
-        return replace(known, evidence=evidence, reason="answer-off-schema")
+        evidence = Evidence(place or "", text=_shown(str(answered)))
+        return replace(result, evidence=evidence, reason="answer-off-schema")
     confidence = confidence_of(attribute, content, answer)
-    known = replace(
-        known, confidence=confidence, evidence=_evidence(question, attribute, value, place, source)
+    result = replace(
+        result, confidence=confidence, evidence=_evidence(question, attribute, value, place, source)
     )
     if confidence < attribute.min_confidence:
-        return replace(known, reason="below-threshold")
-    return replace(known, value=value, source="model", reason=None)
+        return replace(result, reason="below-threshold")
+    return replace(result, value=value, source="model", reason=None)
 
 
 def confidence_of(attribute: Attribute, content: Mapping[str, Any], answer: ChatAnswer) -> float:
-    """The prior of the model's confidence word, bounded by the probability of the value's tokens
-    where it is known.
+    """Return the number that stands for the model's confidence word, but at most the probability of
+    the value's tokens where that is known.
     """
     word = content.get(attribute.name + CONFIDENCE_KEY)
     measured = attribute.name in answer.probabilities
@@ -183,20 +188,22 @@ def confidence_of(attribute: Attribute, content: Mapping[str, Any], answer: Chat
         if word is None
         else CONFIDENCE_WORDS[word]
     )
-    # Rounded: a float32 column and a comparison with the threshold must agree.
+    # Rounded, because a float32 column and the comparison with the threshold must agree.
     return round(min(prior, answer.probabilities.get(attribute.name, 1.0)), 4)
 
 
 def _evidence(
     question: Question, attribute: Attribute, value: Value, place: str | None, source: Source
 ) -> Evidence:
-    """Where the value was seen: a picture, the span that names it in the field, or the field as a
-    whole.
+    """Return where the value was seen: a picture, the span that names it in the field, or the field
+    as a whole.
     """
+    # The retry does not ask for places; where there is only one, no other can be meant.
     if place is None:
         places = question.places_of(attribute)
         place = places[0] if len(places) == 1 else None
     if place is not None and is_picture(place):
+        # A caption does not say which of several pictures it speaks of.
         if source.caption:
             return Evidence(
                 "image_description", image=source.pictures[0] if len(source.pictures) == 1 else None
@@ -205,6 +212,7 @@ def _evidence(
     if place is None:
         return Evidence("record", text="the model was not asked where")
     text = source.texts[place]
+    # The rules find a value also where the text has a synonym of it; a plain search comes after.
     for stated in find_statements(source.template, attribute, text):
         if stated.value == value or (isinstance(value, list) and stated.value in value):
             return Evidence(place, stated.begin, stated.end, text[stated.begin : stated.end])

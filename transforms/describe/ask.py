@@ -1,5 +1,5 @@
-"""Sending what is to be asked: jobs grouped so that equal questions meet, dialogues held, faults
-kept with their item.
+"""Send the questions of a part: equal jobs are asked once, their dialogues run side by side, and a
+failure stays with its item.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ Answered = tuple[list[tuple[int, ItemAnswer]], Usage]
 
 
 def job_key(job: DescribeJob, *, two_pass: bool) -> str:
-    """What is asked, whatever the item, as 64 hexadecimal digits; in two passes what the first one
-    asks.
+    """Return a hash of what is asked, whatever the item, as 64 hexadecimal digits; in two passes,
+    of what the first one asks.
 
     Demonstrations do not count: a job must come to the part that holds its answer when its
     neighbours have changed.
     """
     content: list[Any] = [job.pictures] if job.describe else [job.pictures, "described"]
+    # In two passes the pictures alone decide: all items with the same pictures then meet in one part,
+    # where their description is made once.
     if not (two_pass and job.pictures):
         content += [job.fields, job.known, job.attributes]
     return digest(content)
@@ -44,19 +46,20 @@ def job_key(job: DescribeJob, *, two_pass: bool) -> str:
 class ModelSession:
     """Answers requests: from the cache, else within the budget from the model. Counts what it took.
 
-    told: called with what happened, for a live view: requests `sent`, `answers`, and what they
-    took.
-    took_msecs: of each call that was answered.
+    image_px: longer side of the images as they are sent, which decides what they cost.
+    on_progress: called with what has just happened, for a live view: requests `sent`, `answers`,
+    and the tokens and money that they took.
+    call_msecs: duration of each call that was answered.
     """
 
     model: ChatModel
     cache: KeyRangeCache[CachedAnswer]
     budget: Budget
-    purse: BudgetShare
+    budget_share: BudgetShare
     image_px: int
-    told: Callable[[Mapping[str, int]], None] = lambda _: None
+    on_progress: Callable[[Mapping[str, int]], None] = lambda _: None
     usage: Usage = field(default_factory=Usage)
-    took_msecs: list[int] = field(default_factory=list)
+    call_msecs: list[int] = field(default_factory=list)
 
     def ask(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer | Failure]:
         """One answer or Failure per request, in order; of requests with one address the first is
@@ -66,19 +69,23 @@ class ModelSession:
         distinct: dict[str, ChatRequest] = {}
         for fingerprint, request in zip(fingerprints, requests, strict=True):
             distinct.setdefault(fingerprint, request)  # the first one's demonstrations are shown
+        # Requests are told apart by fingerprint only, also within one call: variants of a product
+        # often ask the same.
         answers: dict[str, ChatAnswer | Failure] = {
             f: cached.answer for f in distinct if (cached := self.cache.get(f)) is not None
         }
         self.usage += Usage(reused=len(answers))
         waiting = [f for f in distinct if f not in answers]
         while waiting:
+            # A reservation is for the worst case. Settling it gives most of it back, so what could
+            # not be afforded is tried again after each round.
             sent, waiting = self._affordable(distinct, waiting)
             if not sent:
                 answers |= dict.fromkeys(
                     waiting, Failure("budget", "the run's budget was spent before this was asked")
                 )
                 break
-            self.told({"sent": len(sent)})
+            self.on_progress({"sent": len(sent)})
             for index, answer in answer_all(self.model, [distinct[f] for f in sent]):
                 answers[sent[index]] = answer
                 self._account(sent[index], distinct[sent[index]], answer)
@@ -87,14 +94,16 @@ class ModelSession:
     def _affordable(
         self, requests: dict[str, ChatRequest], waiting: list[str]
     ) -> tuple[list[str], list[str]]:
-        """The first of the waiting that may be sent, and the rest, which may be affordable once
+        """Return the fingerprints that may be sent now, and the rest, which may be affordable once
         these are settled.
         """
         if self.budget.limit == UNLIMITED:
             return waiting, []
         count = 0
+        # Stops at the first that is too dear instead of looking for cheaper ones behind it: they
+        # come in the order of what they cost per value.
         while count < len(waiting):
-            if not self.purse.reserve(
+            if not self.budget_share.reserve(
                 self.budget.estimate(requests[waiting[count]], self.image_px)
             ):
                 break
@@ -105,54 +114,64 @@ class ModelSession:
         self, fingerprint: str, request: ChatRequest, answer: ChatAnswer | Failure
     ) -> None:
         spent = self.budget.spent(answer)
+        # Kept before anything else is done with it: an answer that was paid for is not lost when
+        # the run ends here.
         if isinstance(answer, ChatAnswer):
             self.cache.put(fingerprint, CachedAnswer(answer, request.prompt_hash))
         if self.budget.limit != UNLIMITED:
-            self.purse.settle(self.budget.estimate(request, self.image_px), spent)
+            self.budget_share.settle(self.budget.estimate(request, self.image_px), spent)
         self.usage = self.usage.with_call(
             answer, spent.cost, estimate_tokens(request, self.image_px).prompt_tokens
         )
         if isinstance(answer, ChatAnswer):
-            self.took_msecs.append(round(answer.seconds * 1000))
+            self.call_msecs.append(round(answer.seconds * 1000))
             tokens = answer.prompt_tokens + answer.completion_tokens
-            self.told({"answers": 1, "tokens": tokens, "micro_cost": round(spent.cost * MICRO)})
+            self.on_progress(
+                {"answers": 1, "tokens": tokens, "micro_cost": round(spent.cost * MICRO)}
+            )
         else:
-            self.told({"answers": 1, f"{FAILED}{answer.reason}": 1})
+            self.on_progress({"answers": 1, f"{FAILED}{answer.reason}": 1})
 
 
 def run_dialogues(
-    asker: RequestBroker,
+    broker: RequestBroker,
     jobs: Sequence[DescribeJob],
     ask: Callable[[Sequence[ChatRequest]], Sequence[ChatAnswer | Failure]],
 ) -> list[ItemAnswer]:
-    """The answer to each job, in order. All that can be asked at a time is asked together."""
+    """Return the answer to each job, in order.
+
+    All that can be asked at a time is asked together.
+    """
     results: dict[int, ItemAnswer] = {}
-    conversations = [run_dialogue(asker, job) for job in jobs]
-    said: dict[int, ChatAnswer | Failure | None] = dict.fromkeys(range(len(jobs)))
-    while said:
+    dialogues = [run_dialogue(broker, job) for job in jobs]
+    # Each round sends the next question of every dialogue that is not at its end, so that the model
+    # always has as many requests at once as there are dialogues.
+    replies: dict[int, ChatAnswer | Failure | None] = dict.fromkeys(range(len(jobs)))
+    while replies:
         requests: dict[int, ChatRequest] = {}
-        for number, answer in said.items():
+        for number, answer in replies.items():
             try:
-                # None starts a conversation.
-                requests[number] = conversations[number].send(answer)  # type: ignore[arg-type]
+                # None starts a dialogue: a generator takes no other value at its beginning.
+                requests[number] = dialogues[number].send(answer)  # type: ignore[arg-type]
             except StopIteration as done:
                 results[number] = done.value
-            except (
-                Exception
-            ) as error:  # a fault of this program met on one item must not stop the others
+            # A defect of this program that shows on one item must not stop the others.
+            except Exception as error:
                 results[number] = fault_answer(jobs[number].item_id, error)
-        said = dict(zip(requests, ask(list(requests.values())), strict=True)) if requests else {}
+        replies = dict(zip(requests, ask(list(requests.values())), strict=True)) if requests else {}
     return [results[number] for number in range(len(jobs))]
 
 
 def fault_answer(item_id: str, error: Exception) -> ItemAnswer:
+    """Return the answer of an item on which this program failed."""
     return ItemAnswer(item_id, reason="backend-failed", message=f"{type(error).__name__}: {error}")
 
 
 def describe_part(
-    asker: RequestBroker, jobs: Iterable[DescribeJob], teller: ModelSession
+    broker: RequestBroker, jobs: Iterable[DescribeJob], session: ModelSession
 ) -> Answered:
-    """(item bucket, answer) for each job of a part, each content asked once, and what it took.
+    """Return (item bucket, answer) for each job of a part, each content asked once, and what that
+    took.
 
     Of jobs with equal content the first by item id is asked, with its demonstrations.
     """
@@ -162,16 +181,16 @@ def describe_part(
             (job.fields, job.known, job.pictures, job.attributes, job.describe), []
         ).append(job)
 
-    # What costs least a value first; in the same order in every run, so that a budget is spent
-    # alike.
+    # What costs least per value comes first. Equal efforts are ordered by content: a budget is then
+    # spent on the same items in every run.
     def effort(shared: tuple[Any, list[DescribeJob]]) -> tuple[float, str]:
-        return effort_of(asker.template, asker.options, shared[1][0]), repr(shared[0])
+        return effort_of(broker.template, broker.options, shared[1][0]), repr(shared[0])
 
     groups = [
         sorted(group, key=lambda job: job.item_id)
         for _, group in sorted(sharing.items(), key=effort)
     ]
-    answers = run_dialogues(asker, [group[0] for group in groups], teller.ask)
+    answers = run_dialogues(broker, [group[0] for group in groups], session.ask)
     answered = [
         (job.item_bucket, replace(answer, item_id=job.item_id))
         for group, answer in zip(groups, answers, strict=True)
@@ -181,6 +200,6 @@ def describe_part(
     for _, answer in answered:
         if answer.reason is not None:
             failed[answer.reason] = failed.get(answer.reason, 0) + 1
-    return answered, teller.usage + Usage(
+    return answered, session.usage + Usage(
         jobs=len(groups), items=len(answered), failed_items=failed
     )

@@ -22,17 +22,19 @@ from transforms.models.tokens import estimate_tokens
 from transforms.runtime.options import check_ranges, option
 
 TOKENS_PER_PRICE = 1_000_000
+# Ends the help of each limit.
 _REST = "the rest stays unknown (reason `budget`) and the next run continues"
-PURSE_BYTES = 256  # three numbers with their names take 110 at most
+# The file has a fixed size, padded with spaces, so that a shorter text never leaves the end of a
+# longer one behind it. Three numbers with their names take 110 bytes at most.
+BUDGET_FILE_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Money per million tokens, in whatever currency the prices are in; image: per million tokens
-    of pictures.
+    """Money per million tokens, in any one currency.
 
-    image_tokens are part of the prompt's; where their price is not given, they cost what the
-    prompt's cost.
+    image: per million tokens of images, which servers count as part of the prompt's; None: they
+    cost what the prompt's cost.
     """
 
     prompt: float = 0.0
@@ -52,6 +54,7 @@ class Prices:
                 )
 
     def cost(self, prompt_tokens: int, image_tokens: int, completion_tokens: int) -> float:
+        """Return the price of a call; `prompt_tokens` include `image_tokens`."""
         image = self.prompt if self.image is None else self.image
         text_tokens = prompt_tokens - image_tokens
         return (
@@ -95,7 +98,7 @@ class Amount:
         return Amount(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
 
     def within(self, limit: Amount) -> bool:
-        # Money is added up in floats.
+        # Money is a sum of floats, whose last digits must not decide.
         return all(
             getattr(self, f.name) <= getattr(limit, f.name) * (1 + 1e-9) for f in fields(self)
         )
@@ -106,7 +109,7 @@ UNLIMITED = Amount(math.inf, math.inf, math.inf)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may spend, with the prices to estimate_tokens by.
+    """What a run may spend, with the prices that costs are estimated by.
 
     Raises ValueError that names a wrong option.
     """
@@ -141,14 +144,16 @@ class Budget:
         return Amount(*(math.inf if value is None else value for value in given))
 
     def estimate(self, request: ChatRequest, image_px: int) -> Amount:
-        """The most that one call may take: all its answer tokens, and pictures at their
-        full size.
+        """Return the most that one call may take: all its answer tokens, and images at their full
+        size.
         """
-        reckoned = estimate_tokens(request, image_px)
-        return self._amount(reckoned.prompt_tokens, reckoned.image_tokens, request.max_tokens)
+        tokens = estimate_tokens(request, image_px)
+        return self._amount(tokens.prompt_tokens, tokens.image_tokens, request.max_tokens)
 
     def spent(self, answer: ChatAnswer | Failure) -> Amount:
-        """What a call took; of one that failed nothing is known but that it was made."""
+        """Return what a call took; one that failed counts as a call without tokens, for servers
+        say nothing more of it.
+        """
         if isinstance(answer, Failure):
             return Amount(1)
         return self._amount(answer.prompt_tokens, answer.image_tokens, answer.completion_tokens)
@@ -172,7 +177,7 @@ class BudgetShare(Protocol):
 
 @dataclass
 class OwnBudgetShare:
-    """A purse of one worker, for runners whose workers share no local disk."""
+    """One worker's own share, for runners whose workers have no local disk in common."""
 
     limit: Amount
     taken: Amount = field(default_factory=Amount)
@@ -189,36 +194,43 @@ class OwnBudgetShare:
 
 @dataclass(frozen=True)
 class SharedBudgetShare:
-    """A purse that all processes of a machine share, through a locked file."""
+    """The budget that all processes of a machine take from, in a locked local file.
+
+    path: a local file, made when it is first used.
+    """
 
     path: Path
     limit: Amount
 
     def reserve(self, amount: Amount) -> bool:
-        with self._purse() as purse:
-            return purse.reserve(amount)
+        with self._locked() as share:
+            return share.reserve(amount)
 
     def settle(self, reserved: Amount, spent: Amount) -> None:
-        with self._purse() as purse:
-            purse.settle(reserved, spent)
+        with self._locked() as share:
+            share.settle(reserved, spent)
 
     @contextmanager
-    def _purse(self) -> Iterator[OwnBudgetShare]:
+    def _locked(self) -> Iterator[OwnBudgetShare]:
+        """Yield what the file says, and write back what became of it, under an exclusive lock."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            text = os.pread(descriptor, PURSE_BYTES, 0)
-            purse = OwnBudgetShare(self.limit, Amount(**json.loads(text)) if text else Amount())
-            yield purse
-            # One call of the system: a worker that is killed here leaves the amounts of before or
-            # after, never none.
-            os.pwrite(descriptor, json.dumps(asdict(purse.taken)).encode().ljust(PURSE_BYTES), 0)
+            text = os.pread(descriptor, BUDGET_FILE_BYTES, 0)
+            # An empty file is a new one.
+            share = OwnBudgetShare(self.limit, Amount(**json.loads(text)) if text else Amount())
+            yield share
+            # One system call: a worker that is killed here leaves the amounts of before or of
+            # after, never a mixture.
+            content = json.dumps(asdict(share.taken)).encode()
+            os.pwrite(descriptor, content.ljust(BUDGET_FILE_BYTES), 0)
         finally:
+            # Closing also gives the lock back, as the end of a killed process does.
             os.close(descriptor)
 
 
-def share(limit: Amount, parts: int) -> Amount:
-    """An equal share of a budget."""
+def share_of(limit: Amount, parts: int) -> Amount:
+    """Return an equal share of a budget."""
     return Amount(*(getattr(limit, f.name) / parts for f in fields(limit)))
 
 
@@ -228,9 +240,10 @@ class Usage:
 
     jobs: items asked about, each content once; items: items that got an answer or a failure.
     calls: requests sent and answered, or failed; reused: requests that the store had the answer of.
-    retries: sendings beyond the first of each call; seconds: of all calls added up.
-    reckoned_tokens: of the prompts that were answered, as reckoned before they were sent.
+    retries: attempts beyond the first of each call; seconds: of all calls added up.
+    reckoned_tokens: of the prompts that were answered, as estimated before they were sent.
     failed_items: reason → items; failed_calls: reason → calls.
+    Manifests hold these names, so a new name for a field would hide what earlier runs took.
     """
 
     jobs: int = 0
@@ -257,8 +270,9 @@ class Usage:
         return Usage(**total)
 
     def with_call(
-        self, answer: ChatAnswer | Failure, cost: float, reckoned_tokens: int = 0
+        self, answer: ChatAnswer | Failure, cost: float, estimated_tokens: int = 0
     ) -> Usage:
+        """Return the usage with one more call, whose prompt was estimated at so many tokens."""
         if isinstance(answer, Failure):
             failed = _merge(self.failed_calls, {answer.reason: 1})
             return replace(self, calls=self.calls + 1, failed_calls=failed)
@@ -266,7 +280,7 @@ class Usage:
             calls=1,
             retries=answer.retries,
             prompt_tokens=answer.prompt_tokens,
-            reckoned_tokens=reckoned_tokens,
+            reckoned_tokens=estimated_tokens,
             image_tokens=answer.image_tokens,
             completion_tokens=answer.completion_tokens,
             seconds=answer.seconds,

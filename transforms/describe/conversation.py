@@ -1,5 +1,5 @@
-"""A conversation with a language model about one item, as a generator: it yields requests and is
-sent answers.
+"""The dialogue with a language model about one item, as a generator: it yields requests and is sent
+answers. Whoever drives it decides how and when a request is sent.
 
 DescribeJob → ChatRequest, ChatAnswer | Failure, ... → ItemAnswer. One structured call by default;
 in two passes the pictures are described first and the values are asked for with that description.
@@ -19,13 +19,13 @@ from schemas.questions import ALT_TEXT, DESCRIPTION, Question, picture_place
 from schemas.template import Template
 from schemas.texts import one_line
 from transforms.describe.answers import Problem, Source, judge, method_of, read_answer
-from transforms.describe.prompts import AskOptions, build_request
+from transforms.describe.prompts import AskOptions, ShownContent, build_request
 from transforms.describe.taxonomy import Nearest, is_large, next_level
 from transforms.images.files import picture_path
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, PreparedPicture
 from transforms.models.contract import Failure
 
-MAX_LEVELS = 12
+MAX_LEVELS = 12  # of a large list; deeper than any taxonomy that shops publish
 _RETRY_TOKENS = 2  # times as many as the first time
 
 Turns = Generator[ChatRequest, ChatAnswer | Failure, Any]
@@ -33,7 +33,10 @@ Turns = Generator[ChatRequest, ChatAnswer | Failure, Any]
 
 @dataclass(frozen=True)
 class RequestBroker:
-    """What all conversations of a run share. pictures_dir: where prepared pictures lie."""
+    """What all dialogues of a run share.
+
+    pictures_dir: where prepared pictures lie; nearest: chooses among too many choices of a list.
+    """
 
     template: Template
     options: AskOptions
@@ -43,9 +46,9 @@ class RequestBroker:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """A usable answer: what was asked, the checked content, the answer as it came, and its
-    provenance.
+class _Reply:
+    """A usable answer: what was asked, the content that obeys the schema, the answer as it came, and
+    its provenance.
     """
 
     question: Question
@@ -54,56 +57,39 @@ class _Heard:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What the model is shown with a question."""
-
-    texts: Mapping[str, str]
-    known: Mapping[str, str]
-    pictures: tuple[PreparedPicture, ...] = ()
-    caption: str = ""
-    digests: tuple[str, ...] = ()
-    demonstrations: tuple[Demonstration, ...] = ()
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        count = len(self.pictures) or (1 if self.caption and self.digests else 0)
-        return (*self.texts, *(picture_place(number) for number in range(1, count + 1)))
-
-
 def run_dialogue(
-    asker: RequestBroker, job: DescribeJob
+    broker: RequestBroker, job: DescribeJob
 ) -> Generator[ChatRequest, ChatAnswer | Failure, ItemAnswer]:
-    """Everything that is asked about one item, and what came of it."""
-    shown, attributes = (
-        _shown(asker, job),
-        [asker.template.by_name[name] for name in job.attributes],
-    )
+    """Yield every request about one item; return what came of them."""
+    shown = _shown_content(broker, job)
+    attributes = [broker.template.by_name[name] for name in job.attributes]
     small = [attribute for attribute in attributes if not is_large(attribute)]
     result = ItemAnswer(
         job.item_id,
-        method=method_of(asker.model.model),
-        model=asker.model.model,
-        prompt_hash=asker.options.prompt().hash,
+        method=method_of(broker.model.model),
+        model=broker.model.model,
+        prompt_hash=broker.options.prompt().hash,
     )
-    if asker.options.two_pass and shown.pictures:
-        heard = yield from _ask(
-            asker, Question(describe=True), replace(shown, texts={}, known={}, demonstrations=())
+    if broker.options.two_pass and shown.pictures:
+        reply = yield from _ask(
+            broker, Question(describe=True), replace(shown, texts={}, known={}, demonstrations=())
         )
-        result = _with_description(result, heard)
-        if isinstance(heard, Problem):
-            return _with_values(result, attributes, heard)
+        result = _with_description(result, reply)
+        # Without a description the second question would have nothing to see the pictures by.
+        if isinstance(reply, Problem):
+            return _with_values(result, attributes, reply)
         shown = replace(shown, pictures=(), caption=result.description)
+    # After a first pass no pictures are left here, so nothing is described a second time.
     describe = job.describe and bool(shown.pictures)
     if small or describe:
-        heard = yield from _ask(
-            asker, Question(tuple(small), places=shown.places, describe=describe), shown
+        reply = yield from _ask(
+            broker, Question(tuple(small), places=shown.places, describe=describe), shown
         )
-        result = _with_description(result, heard) if describe else result
-        result = _with_values(result, small, heard)
+        result = _with_description(result, reply) if describe else result
+        result = _with_values(result, small, reply)
     for attribute in attributes:
         if is_large(attribute):
-            found = yield from _descend(asker, attribute, shown, result.description)
+            found = yield from _descend(broker, attribute, shown, result.description)
             if isinstance(found, Problem):
                 result = _with_values(result, [attribute], found)
             else:
@@ -111,9 +97,9 @@ def run_dialogue(
     return result
 
 
-def _shown(asker: RequestBroker, job: DescribeJob) -> _Shown:
-    pictures = tuple(PreparedPicture(d, picture_path(asker.pictures_dir, d)) for d in job.pictures)
-    return _Shown(
+def _shown_content(broker: RequestBroker, job: DescribeJob) -> ShownContent:
+    pictures = tuple(PreparedPicture(d, picture_path(broker.pictures_dir, d)) for d in job.pictures)
+    return ShownContent(
         dict(job.fields),
         dict(job.known),
         pictures,
@@ -122,31 +108,31 @@ def _shown(asker: RequestBroker, job: DescribeJob) -> _Shown:
     )
 
 
-def _ask(asker: RequestBroker, question: Question, shown: _Shown) -> Turns:
-    """One question, put once more if its answer cannot be used: _Heard, or the last Problem."""
-    heard = yield from _attempt(asker, question, shown, asker.options)
-    if isinstance(heard, Problem) and heard.of_answer:
-        cooler = replace(asker.options, temperature=0.0)
-        heard = yield from _attempt(
-            asker, replace(question, lean=True), shown, cooler, _RETRY_TOKENS
+def _ask(broker: RequestBroker, question: Question, shown: ShownContent) -> Turns:
+    """Put a question, once more if its answer cannot be used; return a _Reply or the last
+    Problem.
+    """
+    reply = yield from _attempt(broker, question, shown, broker.options)
+    if isinstance(reply, Problem) and reply.of_answer:
+        # What most often makes an answer unusable: chance, its length, and what is asked beside the
+        # values. The second request has less of each.
+        cooler = replace(broker.options, temperature=0.0)
+        reply = yield from _attempt(
+            broker, replace(question, lean=True), shown, cooler, _RETRY_TOKENS
         )
-    return heard
+    return reply
 
 
 def _attempt(
-    asker: RequestBroker, question: Question, shown: _Shown, options: AskOptions, longer: int = 1
+    broker: RequestBroker,
+    question: Question,
+    shown: ShownContent,
+    options: AskOptions,
+    token_factor: int = 1,
 ) -> Turns:
-    request = build_request(
-        asker.template,
-        options,
-        question,
-        texts=shown.texts,
-        known=shown.known,
-        pictures=shown.pictures,
-        caption=shown.caption,
-        demonstrations=shown.demonstrations,
-    )
-    request = replace(request, max_tokens=longer * request.max_tokens)
+    """Put a question once; return a _Reply or the Problem."""
+    request = build_request(broker.template, options, question, shown)
+    request = replace(request, max_tokens=token_factor * request.max_tokens)
     answer = yield request
     if isinstance(answer, Failure):
         return Problem(answer.reason, answer.message)
@@ -154,26 +140,28 @@ def _attempt(
     if isinstance(content, Problem):
         return content
     source = Source(
-        asker.template,
-        asker.model.model,
+        broker.template,
+        broker.model.model,
         request.prompt_hash,
-        request.fingerprint(asker.model),
+        request.fingerprint(broker.model),
         shown.texts,
         shown.digests,
         caption=bool(shown.caption),
     )
-    return _Heard(question, content, answer, source)
+    return _Reply(question, content, answer, source)
 
 
-def _judged(heard: _Heard | Problem, attribute: Attribute) -> AttributeValue:
-    if isinstance(heard, Problem):
-        return AttributeValue(None, reason=heard.reason)
-    return judge(heard.question, attribute, heard.content, heard.answer, heard.source)
+def _judged(reply: _Reply | Problem, attribute: Attribute) -> AttributeValue:
+    if isinstance(reply, Problem):
+        return AttributeValue(None, reason=reply.reason)
+    return judge(reply.question, attribute, reply.content, reply.answer, reply.source)
 
 
-def _descend(asker: RequestBroker, attribute: Attribute, shown: _Shown, described: str) -> Turns:
-    """The value of a large list, level by level: an AttributeValue, or the Problem of the level
-    that failed.
+def _descend(
+    broker: RequestBroker, attribute: Attribute, shown: ShownContent, described: str
+) -> Turns:
+    """Ask for the value of a large list, level by level; return an AttributeValue, or the Problem of
+    the level that failed.
 
     Its confidence is that of the least sure level.
     """
@@ -181,39 +169,40 @@ def _descend(asker: RequestBroker, attribute: Attribute, shown: _Shown, describe
     query = " ".join([*shown.texts.values(), described])
     node, confidence = "", 1.0
     for _ in range(MAX_LEVELS):
-        step = next_level(paths, node, query, asker.nearest)
+        step = next_level(paths, node, query, broker.nearest)
         question = Question((attribute,), {attribute.name: tuple(step.choices)}, shown.places)
-        heard = yield from _ask(asker, question, shown)
-        if isinstance(heard, Problem):
-            return heard
-        judged = _judged(heard, attribute)
+        reply = yield from _ask(broker, question, shown)
+        if isinstance(reply, Problem):
+            return reply
+        judged = _judged(reply, attribute)
         confidence = min(confidence, judged.confidence or 0.0)
-        said = heard.content[attribute.name]
-        deeper = isinstance(said, str) and said in step.choices and step.choices[said] is None
+        choice = reply.content[attribute.name]
+        deeper = isinstance(choice, str) and choice in step.choices and step.choices[choice] is None
         if not deeper or judged.value is None:
             return judged if judged.value is None else replace(judged, confidence=confidence)
-        node = str(said)
+        node = str(choice)
+    # The levels ran out before a value was reached.
     return AttributeValue(None, reason="model-unknown")
 
 
-def _with_description(result: ItemAnswer, heard: _Heard | Problem) -> ItemAnswer:
-    if isinstance(heard, Problem):
-        return _with_problem(result, heard)
+def _with_description(result: ItemAnswer, reply: _Reply | Problem) -> ItemAnswer:
+    if isinstance(reply, Problem):
+        return _with_problem(result, reply)
     return replace(
         result,
-        description=one_line(heard.content[DESCRIPTION], invisible="dropped"),
-        alt_text=one_line(heard.content.get(ALT_TEXT, ""), invisible="dropped"),
-        fingerprint=heard.source.fingerprint,
-        described=heard.source.pictures,
+        description=one_line(reply.content[DESCRIPTION], invisible="dropped"),
+        alt_text=one_line(reply.content.get(ALT_TEXT, ""), invisible="dropped"),
+        fingerprint=reply.source.fingerprint,
+        described=reply.source.pictures,
     )
 
 
 def _with_values(
-    result: ItemAnswer, attributes: Sequence[Attribute], heard: _Heard | Problem
+    result: ItemAnswer, attributes: Sequence[Attribute], reply: _Reply | Problem
 ) -> ItemAnswer:
-    judged = {attribute.name: _judged(heard, attribute) for attribute in attributes}
+    judged = {attribute.name: _judged(reply, attribute) for attribute in attributes}
     result = replace(result, values=result.values | judged)
-    return _with_problem(result, heard) if isinstance(heard, Problem) else result
+    return _with_problem(result, reply) if isinstance(reply, Problem) else result
 
 
 def _with_problem(result: ItemAnswer, problem: Problem) -> ItemAnswer:

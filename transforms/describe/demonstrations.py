@@ -30,7 +30,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What is kept of an example; texts: digest of its own texts."""
+    """What is kept of an example. texts: digest of its own texts; vectors: of text and picture."""
 
     item_id: str
     title: str
@@ -43,12 +43,12 @@ class Pool:
     """Examples to choose from, some ten thousand at most: every choice looks at all of them.
 
     An item's vector is the unit vector of its text beside the unit vector of its picture, zero
-    where there is none. Examples without a text or any value are left out: what they show could not
-    be told.
+    where there is none. Examples without a text or any value are left out: they show nothing.
     """
 
     def __init__(self, examples: Iterable[Example]) -> None:
         by_id = {row.item_id: row for row in map(_row, examples) if row.title and row.values}
+        # In the order of ids: the examples come in any order, and prompts must not depend on it.
         rows = [by_id[item_id] for item_id in sorted(by_id)]
         self._dimensions = (
             _dimension(row.vectors[0] for row in rows),
@@ -73,8 +73,7 @@ class Pool:
         first by id.
 
         Never the one with `own_id`, nor one with the texts of the item or of another that is
-        chosen. None for an
-        item without a vector: nothing is near it.
+        chosen. None for an item without a vector: nothing is near it.
         """
         vector = _fused([(item.text_vector, item.image_vector)], self._dimensions)[0]
         rows = self._eligible(
@@ -97,6 +96,8 @@ class Pool:
         for name in attributes:
             if name in self._having:
                 eligible |= self._having[name]
+        # An item with the same texts is the item itself under another id, or a variant of it: it
+        # would give the answer away, or say nothing.
         eligible &= self._group != group
         if own is not None:
             eligible[own] = False
@@ -105,7 +106,7 @@ class Pool:
     def _diverse(
         self, rows: np.ndarray[Any, np.dtype[np.intp]], nearness: Floats, count: int
     ) -> Iterator[int]:
-        """Rows by maximal marginal relevance."""
+        """Yield up to `count` of the rows by maximal marginal relevance, one of each group."""
         vectors, groups = self._matrix[rows], self._group[rows]
         waiting, likeness = np.ones(len(rows), bool), np.zeros(len(rows), np.float32)
         for place in range(count):
@@ -115,6 +116,7 @@ class Pool:
             best = int(np.argmax(np.where(waiting, scores, -np.inf)))
             yield int(rows[best])
             alike = vectors @ vectors[best]
+            # The first replaces the zeros: likeness may be negative.
             likeness = np.maximum(likeness, alike) if place else alike
             waiting &= groups != groups[best]
 
@@ -143,8 +145,9 @@ def _row(example: Example) -> _Row:
 
 
 def _digest(example: Example) -> bytes:
-    """Of the example's own texts, whatever their case and spaces; text on pictures differs with
-    each photograph.
+    """Return a digest of the example's own texts, whatever their case and spaces.
+
+    Text on pictures is no part of it: it is read differently from each photograph.
     """
     texts = [
         " ".join(text.text.casefold().split()) for text in example.texts if text.source == "text"
@@ -153,14 +156,15 @@ def _digest(example: Example) -> bytes:
 
 
 def _dimension(vectors: Iterable[bytes]) -> int:
-    """That of most vectors."""
+    """Return the dimension of most float32 vectors; 0 without any."""
     sizes = Counter(len(vector) for vector in vectors if vector)
     return sizes.most_common(1)[0][0] // 4 if sizes else 0
 
 
 def _fused(vectors: Sequence[tuple[bytes, bytes]], dimensions: Sequence[int]) -> Floats:
-    """Unit vectors side by side, as one of unit length, (rows, sum of dimensions); one of another
-    dimension is none.
+    """Return unit vectors side by side, as rows of unit length, float32 (rows, sum of dimensions).
+
+    A vector of another dimension counts as none.
     """
     fused = np.zeros((len(vectors), sum(dimensions)), np.float32)
     begin = 0

@@ -1,5 +1,5 @@
-"""Items are put to a language model: PCollection[Bucket] → PCollection[KV[item bucket, ItemAnswer]]
-and Usage.
+"""The Beam stage that asks a language model about items: PCollection[Bucket] →
+PCollection[KV[item bucket, ItemAnswer]] and Usage.
 
 What is open is asked once for each distinct content, in parts of all jobs that are contiguous
 ranges of their keys. A part's earlier answers are read from the store, the rest is sent, and every
@@ -32,7 +32,7 @@ from transforms.describe.budget import (
     OwnBudgetShare,
     SharedBudgetShare,
     Usage,
-    share,
+    share_of,
 )
 from transforms.describe.conversation import RequestBroker
 from transforms.describe.demonstrations import Pool
@@ -56,11 +56,11 @@ _Part = tuple[list[tuple[int, ItemAnswer]], Usage, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class DescribeConfig:
-    """All that the stage is told.
+    """The configuration of the stage.
 
-    Places: pictures, answers, purse (a local file, or empty without a shared disk).
-
-    dry_run: nothing is sent and no answer kept, what would be is counted, at these rates.
+    parts: of all jobs, by ranges of their keys; pictures_dir: prepared pictures; answers_dir: the
+    store of answers; budget_file: a local file, or empty where workers have no disk in common.
+    dry_run: nothing is sent and no answer kept; what would be is counted, at these rates.
     """
 
     template: Template
@@ -71,7 +71,7 @@ class DescribeConfig:
     run_id: str
     pictures_dir: str
     answers_dir: str
-    purse_file: str = ""
+    budget_file: str = ""
     dry_run: Rates | None = None
 
 
@@ -96,7 +96,7 @@ class MakeJobs(beam.DoFn):
         for item in bucket.items:
             try:
                 job = self._job(bucket, item)
-            except Exception as error:  # a defect met on one record must not stop the run
+            except Exception as error:  # a defect that shows on one item must not stop the run
                 yield beam.pvalue.TaggedOutput(
                     _FAILED, (bucket.number, fault_answer(item.item_id, error))
                 )
@@ -116,21 +116,22 @@ class MakeJobs(beam.DoFn):
         return replace(job, demonstrations=chosen)
 
     def _load(self, refs: Sequence[SpoolRef]) -> Pool | None:
-        """The pool that the references name, read once a worker process."""
+        """Return the pool that the references name, read once a worker process."""
         if not refs or not self._config.ask.shown_demonstrations:
             return None
-        # Beam lists a side input in any order.
+        # Beam lists a side input in any order, but the name under which the pool is shared must be
+        # the same for every bundle.
         name = tuple(sorted(refs))
         pool: Pool = self._shared.acquire(lambda: Pool(read_spool(name, Example)), name)
         return pool
 
 
 class _Describe(beam.DoFn):
-    """Loads the model once a worker process and keeps it busy with up to PARTS_AT_ONCE parts."""
+    """Asks about the jobs of parts, up to PARTS_AT_ONCE at a time; loads the model at the first."""
 
     def __init__(self, config: DescribeConfig, heartbeat_dir: str) -> None:
         self._config, self._heartbeat_dir = config, heartbeat_dir
-        self._asker: RequestBroker | None = None
+        self._broker: RequestBroker | None = None
         self._under_way: deque[Future[_Part]] = deque()
 
     def setup(self) -> None:
@@ -145,13 +146,15 @@ class _Describe(beam.DoFn):
         self, spooled: tuple[int, Iterable[SpoolRef]]
     ) -> Iterator[tuple[int, ItemAnswer] | beam.pvalue.TaggedOutput]:
         part, refs = spooled
-        asker = self._load()
+        broker = self._load()
         jobs = list(read_spool(refs, DescribeJob))
-        self._under_way.append(_in_thread(lambda: self._describe(asker, part, jobs)))
-        while len(self._under_way) >= (PARTS_AT_ONCE if asker.model.concurrent else 1):
+        self._under_way.append(_in_thread(lambda: self._describe(broker, part, jobs)))
+        # A model that cannot be called from several threads at once gets one part at a time.
+        while len(self._under_way) >= (PARTS_AT_ONCE if broker.model.concurrent else 1):
             yield from self._finish()
 
     def finish_bundle(self) -> Iterator[Any]:
+        # Beam wants windowed values here, tagged or not, since no element gives them a window.
         window = GlobalWindow()
         while self._under_way:
             for element in self._finish():
@@ -162,13 +165,13 @@ class _Describe(beam.DoFn):
                 yield beam.pvalue.TaggedOutput(element.tag, value) if tagged else value
 
     def teardown(self) -> None:
-        if self._asker is not None:
-            self._asker.model.close()
-            self._asker = None
+        if self._broker is not None:
+            self._broker.model.close()
+            self._broker = None
 
     def _load(self) -> RequestBroker:
         # Not in setup: a worker that gets no item need not load a model.
-        if self._asker is None:
+        if self._broker is None:
             config = self._config
             self._meter.watch({"limit": config.models.chat.max_inflight})
             self._meter.beat()
@@ -177,43 +180,52 @@ class _Describe(beam.DoFn):
                 model = DryRunChatModel(model, config.dry_run, config.ask.image_px)
             model.load()
             nearest = NearestByVector(lambda: build_text_encoder(config.models))
-            self._asker = RequestBroker(
+            self._broker = RequestBroker(
                 config.template, config.ask, model, config.pictures_dir, nearest
             )
-        return self._asker
+        return self._broker
 
-    def _describe(self, asker: RequestBroker, part: int, jobs: list[DescribeJob]) -> _Part:
+    def _describe(self, broker: RequestBroker, part: int, jobs: list[DescribeJob]) -> _Part:
         config = self._config
         first, last = bounds_of(part, config.parts)
         cache = KeyRangeCache(
             config.answers_dir,
             first,
             last,
-            AnswerCodec(config.run_id, asker.model.model),
+            AnswerCodec(config.run_id, broker.model.model),
             read_only=config.dry_run is not None,
         )
         cache.load()
-        teller = ModelSession(
-            asker.model, cache, config.budget, self._purse(), config.ask.image_px, self._meter.watch
+        session = ModelSession(
+            broker.model,
+            cache,
+            config.budget,
+            self._budget_share(),
+            config.ask.image_px,
+            self._meter.watch,
         )
+        # Answers are kept also when the part fails: what was paid for is not asked again.
         try:
-            answered, usage = describe_part(asker, jobs, teller)
-            return answered, usage, teller.took_msecs
+            answered, usage = describe_part(broker, jobs, session)
+            return answered, usage, session.call_msecs
         finally:
             cache.close()
 
-    def _purse(self) -> BudgetShare:
+    def _budget_share(self) -> BudgetShare:
         limit = self._config.budget.limit
-        if self._config.purse_file:
-            return SharedBudgetShare(Path(self._config.purse_file), limit)
-        return OwnBudgetShare(share(limit, self._config.parts))
+        if self._config.budget_file:
+            return SharedBudgetShare(Path(self._config.budget_file), limit)
+        # Workers that cannot see each other's spending get equal shares, which stay within the
+        # budget together; what one part leaves of its own is not spent.
+        return OwnBudgetShare(share_of(limit, self._config.parts))
 
     def _finish(self) -> Iterator[Any]:
-        answered, usage, took_msecs = self._under_way.popleft().result()
+        """Yield what the oldest part under way gave; an error of its thread is raised here."""
+        answered, usage, call_msecs = self._under_way.popleft().result()
         self._meter.add("items", len(answered))
         for counter in ("calls", "reused", "retries", "prompt_tokens", "completion_tokens"):
             self._meter.add(counter, getattr(usage, counter))
-        for msecs in took_msecs:
+        for msecs in call_msecs:
             self._meter.observe("request_msecs", msecs)
         self._meter.beat()
         yield from answered
@@ -229,7 +241,7 @@ def _in_thread(call: Callable[[], _Part]) -> Future[_Part]:
     def run() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # raised where the result is asked for
+        except BaseException as error:  # it is raised where the result is asked for
             future.set_exception(error)
 
     Thread(target=run, name="describe", daemon=True).start()
@@ -237,7 +249,7 @@ def _in_thread(call: Callable[[], _Part]) -> Future[_Part]:
 
 
 class DescribeOutputs(NamedTuple):
-    """What DescribeItems gives."""
+    """Outputs of DescribeItems."""
 
     answers: beam.PCollection[tuple[int, ItemAnswer]]
     usage: beam.PCollection[Usage]

@@ -1,5 +1,5 @@
-"""What is asked of a language model about an item: Item → DescribeJob, and (job, question) →
-ChatRequest. Pure.
+"""Questions to a language model: Item → DescribeJob, what is asked about it, and (question, shown
+content) → ChatRequest. Pure.
 
 Text of a catalog stands in a prompt only as strings of a JSON object, in which the characters that
 chat templates and special tokens are made of are written as escapes: it cannot close its fence,
@@ -40,11 +40,11 @@ from transforms.runtime.options import check_ranges, option
 
 PROMPT = "describe-item"
 MAX_KNOWN_CHARS = 200
-# No attribute can have this name.
+# The key of a demonstration's title among its values: with a dot, as no attribute can be named.
 _SHOWN_TITLE = "item.title"
 _DEMONSTRATIONS = "demonstrations"
-# Of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes them for
-# special tokens.
+# The characters of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes
+# them for special tokens. The line separators are here because they end a line for some readers.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2029\uff5c"})
 
 
@@ -119,40 +119,70 @@ class AskOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        self.prompt()
+        self.prompt()  # a version that does not exist is reported before anything runs
 
     def prompt(self) -> Prompt:
-        """The prompt that is used. Raises PromptError, a ValueError, listing what there is."""
+        """Return the prompt that is used.
+
+        Raises PromptError, a ValueError, listing what there is.
+        """
         return load_prompt(PROMPT, self.prompt_version or None)
 
     @property
     def shown_demonstrations(self) -> int:
-        """How many are wanted in a request; version 1 of the prompt shows none."""
+        """Number of demonstrations wanted in a request; version 1 of the prompt shows none."""
         return self.demonstrations if _DEMONSTRATIONS in self.prompt().variables else 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownContent:
+    """What the model is shown with a question.
+
+    texts: field → text; known: attribute → value as text, context that is not asked for.
+    pictures: ready to be sent; caption: a description in their place; digests: of the pictures,
+    also where only their caption is shown.
+    """
+
+    texts: Mapping[str, str]
+    known: Mapping[str, str]
+    pictures: tuple[PreparedPicture, ...] = ()
+    caption: str = ""
+    digests: tuple[str, ...] = ()
+    demonstrations: tuple[Demonstration, ...] = ()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the model can have seen a value: the texts' fields, and `image 1`, ..."""
+        # A caption does not say which picture it speaks of, so it counts as one place.
+        count = len(self.pictures) or (1 if self.caption and self.digests else 0)
+        return (*self.texts, *(picture_place(number) for number in range(1, count + 1)))
 
 
 def describe_job(
     template: Template, options: AskOptions, item: Item, item_bucket: int
 ) -> DescribeJob | None:
-    """What is to be asked about an item, or None when there is nothing to ask.
+    """Return what is to be asked about an item, or None when there is nothing to ask.
 
     What `item.answer` holds of an earlier run is not asked again.
     """
+    # Items without anything to ask get no job, so that a second run over them needs no model.
     fields = tuple(_cut(template, item, options.max_text_chars))
     digests = dict.fromkeys(
         image.features.digest for image in item.images if image.features is not None
     )
     pictures = tuple(digests)[: options.max_pictures]
     kinds = {kind for kind, there in (("text", fields), ("image", pictures)) if there}
-    said = ItemAnswer(item.item_id) if item.answer is None else item.answer
+    earlier = ItemAnswer(item.item_id) if item.answer is None else item.answer
     attributes = tuple(
         a.name
         for a in template.attributes
-        if is_open(a, item) and kinds & set(a.evidence) and a.name not in said.values
+        if is_open(a, item) and kinds & set(a.evidence) and a.name not in earlier.values
     )
-    describe = bool(pictures) and not said.description
+    describe = bool(pictures) and not earlier.description
     if not attributes and not describe:
         return None
+    # For a description alone the pictures are enough: without texts it is shared with every item
+    # that has the same pictures.
     known = tuple(_known(template, item)) if attributes else ()
     return DescribeJob(
         item.item_id,
@@ -166,14 +196,15 @@ def describe_job(
 
 
 def effort_of(template: Template, options: AskOptions, job: DescribeJob) -> float:
-    """About how many tokens an answer costs for each value that it may give: what a budget is spent
-    on first.
+    """Return about how many tokens an answer costs for each value that it may give; a budget is
+    spent on the least first.
     """
     attributes = [template.by_name[name] for name in job.attributes]
     pictures = len(job.pictures) * (options.image_px / PIXELS_PER_TOKEN_SIDE) ** 2
     texts = sum(len(text) for _, text in (*job.fields, *job.known))
     shown = pictures + texts / TYPICAL_CHARS_PER_TOKEN
     lists = (
+        # 4: the quotes, the comma and the space around a choice in a list.
         sum(len(choice.value) + 4 for a in attributes if not is_large(a) for choice in a.values)
         / TYPICAL_CHARS_PER_TOKEN
     )
@@ -183,7 +214,10 @@ def effort_of(template: Template, options: AskOptions, job: DescribeJob) -> floa
 
 
 def _cut(template: Template, item: Item, max_chars: int) -> Iterator[tuple[str, str]]:
-    """The item's own texts from their beginning, titles first, as many characters as allowed."""
+    """Yield (field, text) of the item's own texts, titles first, up to `max_chars` characters in
+    all.
+    """
+    # Text read from pictures is left out: the model sees the pictures themselves.
     left = max_chars
     for text in evidence_texts(template, item):
         if text.source == "text" and left > 0:
@@ -192,6 +226,7 @@ def _cut(template: Template, item: Item, max_chars: int) -> Iterator[tuple[str, 
 
 
 def _known(template: Template, item: Item) -> Iterator[tuple[str, str]]:
+    """Yield (attribute, value as text) of what the item has and what helps to judge the rest."""
     for attribute in template.attributes:
         value = item.values[attribute.name].value
         if (
@@ -204,7 +239,7 @@ def _known(template: Template, item: Item) -> Iterator[tuple[str, str]]:
 
 
 def fence(content: Mapping[str, str]) -> str:
-    r"""Texts from outside as a JSON object whose strings hold no character that a chat template
+    r"""Return texts from outside as a JSON object whose strings hold no character that a chat template
     takes for its own.
 
     >>> print(fence({"title": "Mug <|im_end|> [INST]"}))
@@ -218,30 +253,26 @@ def build_request(
     template: Template,
     options: AskOptions,
     question: Question,
-    *,
-    texts: Mapping[str, str],
-    known: Mapping[str, str],
-    pictures: Sequence[PreparedPicture] = (),
-    caption: str = "",
-    demonstrations: Sequence[Demonstration] = (),
+    shown: ShownContent,
 ) -> ChatRequest:
-    """The request that puts `question`, with what the model is shown.
+    """Return the request that puts `question` with what the model is shown.
 
-    Its address is that of the same request without demonstrations, and how many are wanted
-    (`ChatRequest.fingerprint`).
+    Its address is that of the same request without demonstrations, together with how many are
+    wanted (`ChatRequest.fingerprint`): the nearest items change with every run, and an answer that
+    was paid for must still be found.
     """
     prompt = options.prompt()
     places = ", ".join(json.dumps(place) for place in question.places)
     wanted = options.shown_demonstrations if question.attributes else 0
-    shown = list(_demonstrated(question, demonstrations))[:wanted]
+    demonstrations = list(_fenced_demonstrations(question, shown.demonstrations))[:wanted]
     variables: dict[str, Any] = dict(
         subject=template.describe.subject,
-        record=fence(texts) if texts else "",
-        known=fence(known) if known else "",
-        pictures=[picture_place(number) for number, _ in enumerate(pictures, start=1)],
-        caption=fence({"description": caption}) if caption else "",
+        record=fence(shown.texts) if shown.texts else "",
+        known=fence(shown.known) if shown.known else "",
+        pictures=[picture_place(number) for number, _ in enumerate(shown.pictures, start=1)],
+        caption=fence({"description": shown.caption}) if shown.caption else "",
         describe=question.describe,
-        attributes=[_asked(question, attribute) for attribute in question.attributes],
+        attributes=[_attribute_variables(question, attribute) for attribute in question.attributes],
         places=places,
         nowhere=NOWHERE,
         unknown=UNKNOWN,
@@ -250,16 +281,17 @@ def build_request(
         max_description_chars=MAX_DESCRIPTION_CHARS,
         alt_text_key=ALT_TEXT,
         max_alt_text_chars=MAX_ALT_TEXT_CHARS,
+        # Rendering refuses variables that a version of the prompt does not name.
         **{name: [] for name in (_DEMONSTRATIONS,) if name in prompt.variables},
     )
     turns = alone = prompt.render_turns(**variables)
-    if shown:
-        turns = prompt.render_turns(**variables | {_DEMONSTRATIONS: shown})
+    if demonstrations:
+        turns = prompt.render_turns(**variables | {_DEMONSTRATIONS: demonstrations})
     return ChatRequest(
         turns["system"],
         turns["user"],
         answer_schema(question),
-        tuple(pictures),
+        shown.pictures,
         preparation=f"jpeg {options.image_px} px",
         prompt_hash=prompt.hash,
         max_tokens=options.max_answer_tokens,
@@ -268,8 +300,10 @@ def build_request(
     )
 
 
-def _demonstrated(question: Question, demonstrations: Sequence[Demonstration]) -> Iterator[str]:
-    """Those that show a value of what is asked, each fenced."""
+def _fenced_demonstrations(
+    question: Question, demonstrations: Sequence[Demonstration]
+) -> Iterator[str]:
+    """Yield the demonstrations that show a value of what is asked, each fenced."""
     names = {attribute.name for attribute in question.attributes}
     for demonstration in demonstrations:
         values = {name: value for name, value in demonstration.values if name in names}
@@ -277,8 +311,8 @@ def _demonstrated(question: Question, demonstrations: Sequence[Demonstration]) -
             yield fence({_SHOWN_TITLE: demonstration.title, **values})
 
 
-def _asked(question: Question, attribute: Attribute) -> dict[str, str]:
-    """An attribute's line in the prompt."""
+def _attribute_variables(question: Question, attribute: Attribute) -> dict[str, str]:
+    """Return what the prompt's line about an attribute is made of."""
     about = one_line(attribute.description or attribute.title, invisible="dropped")
     return {
         "name": attribute.name,

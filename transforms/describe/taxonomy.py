@@ -17,8 +17,8 @@ from schemas.attributes import PATH_SEPARATOR, Attribute
 from schemas.questions import MAX_CHOICES
 from transforms.models.contract import Failure, TextEncoder, Vector, call_each
 
-MAX_QUERY_CHARS = 1_000
-_CHUNK = 256
+MAX_QUERY_CHARS = 1_000  # encoders read no more than some hundred tokens anyway
+_CHUNK = 256  # names encoded per call, which bounds the memory of a list of many thousands
 
 # (query, names) → the names nearest to the query, at most MAX_CHOICES, in their order.
 Nearest = Callable[[str, Sequence[str]], tuple[str, ...]]
@@ -26,7 +26,7 @@ Nearest = Callable[[str, Sequence[str]], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class TaxonomyLevel:
-    """What is offered next: choice → the value of the list that it stands for, or None where it
+    """The choices offered next: choice → the value of the list that it stands for, or None where it
     leads deeper.
     """
 
@@ -39,7 +39,7 @@ def is_large(attribute: Attribute) -> bool:
 
 
 def next_level(paths: Sequence[str], node: str, query: str, nearest: Nearest) -> TaxonomyLevel:
-    """The choices below `node`, a path or "" for the root.
+    """Return the choices below `node`, a path or "" for the root.
 
     >>> next_level(["A > B", "A > C", "D"], "A", "", lambda query, names: tuple(names)).choices
     {'A > B': 'A > B', 'A > C': 'A > C'}
@@ -56,6 +56,7 @@ def next_level(paths: Sequence[str], node: str, query: str, nearest: Nearest) ->
     names = list(children)
     if len(names) + len(own) > MAX_CHOICES:
         names = list(nearest(query, names)[: MAX_CHOICES - len(own)])
+    # A child that is a value without anything below it ends the descent; any other leads deeper.
     steps: dict[str, str | None] = {
         name: name if children[name] == [name] else None for name in names
     }
@@ -64,9 +65,10 @@ def next_level(paths: Sequence[str], node: str, query: str, nearest: Nearest) ->
 
 @dataclass
 class NearestByVector:
-    """Nearest names by the run's own text encoder; the vectors of a list are made once a worker.
+    """Chooses the nearest names by the run's own text encoder.
 
-    Without a query, or when the encoder fails, the first names are taken.
+    Without a query, or when the encoder fails, the first names are taken: a descent through some of
+    the list is better than none. The vectors of a list are made once per worker.
     """
 
     build: Callable[[], TextEncoder]
@@ -81,14 +83,17 @@ class NearestByVector:
         if asked is None:
             return tuple(names[:MAX_CHOICES])
         self._learn(names)
+        # A name that could not be encoded has a likeness of 0.
         matrix = np.stack([self._vectors.get(name, 0 * asked) for name in names])
         best = np.argsort(-(matrix @ asked), kind="stable")[:MAX_CHOICES]
+        # In the order of the list again, which prompts show it in.
         return tuple(names[index] for index in sorted(best.tolist()))
 
     def _learn(self, names: Sequence[str]) -> None:
         unseen = [name for name in names if name not in self._vectors]
         for begin in range(0, len(unseen), _CHUNK):
             chunk = unseen[begin : begin + _CHUNK]
+            # Encoders know words; they would read the separator as one.
             words = [name.replace(PATH_SEPARATOR, " ") for name in chunk]
             self._vectors |= {
                 n: v for n, v in zip(chunk, self._encode(words), strict=True) if v is not None

@@ -48,38 +48,38 @@ def test_an_estimate_is_not_below_what_is_usual() -> None:
 def test_a_purse_gives_no_more_than_it_has(tmp_path: Path, kind: str) -> None:
     """What is reserved is gone until it is settled; what was not needed comes back."""
     limit = Amount(10, 1_000, math.inf)
-    purse: BudgetShare = (
-        OwnBudgetShare(limit) if kind == "own" else SharedBudgetShare(tmp_path / "purse", limit)
+    share: BudgetShare = (
+        OwnBudgetShare(limit) if kind == "own" else SharedBudgetShare(tmp_path / "share", limit)
     )
-    assert purse.reserve(Amount(1, 900))
-    assert not purse.reserve(Amount(1, 200))
-    purse.settle(Amount(1, 900), Amount(1, 100))
-    assert purse.reserve(Amount(1, 900))
-    assert not purse.reserve(Amount(1, 1))
+    assert share.reserve(Amount(1, 900))
+    assert not share.reserve(Amount(1, 200))
+    share.settle(Amount(1, 900), Amount(1, 100))
+    assert share.reserve(Amount(1, 900))
+    assert not share.reserve(Amount(1, 1))
 
 
 def test_processes_share_a_purse(tmp_path: Path) -> None:
     """Whoever asks, together no more calls are given than there are."""
-    purses = [
-        SharedBudgetShare(tmp_path / "purse", Amount(100, math.inf, math.inf)) for _ in range(4)
+    shares = [
+        SharedBudgetShare(tmp_path / "share", Amount(100, math.inf, math.inf)) for _ in range(4)
     ]
     with ThreadPoolExecutor(4) as pool:
         given_calls = sum(
-            pool.map(lambda purse: sum(purse.reserve(Amount(1)) for _ in range(60)), purses)
+            pool.map(lambda share: sum(share.reserve(Amount(1)) for _ in range(60)), shares)
         )
     assert given_calls == 100
 
 
 def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
-    """What was given stays taken, at whatever moment a process that shares the purse is killed."""
-    purse = SharedBudgetShare(tmp_path / "purse", Amount(math.inf, math.inf, math.inf))
+    """What was given stays taken, at whatever moment a process that shares the share is killed."""
+    share = SharedBudgetShare(tmp_path / "share", Amount(math.inf, math.inf, math.inf))
     kills, given_calls = 20, 0
     for _ in range(kills):
         told, telling = os.pipe()
         child = os.fork()
         if child == 0:
             while True:
-                purse.reserve(Amount(1, 1, 0.1))
+                share.reserve(Amount(1, 1, 0.1))
                 os.write(telling, b".")
         time.sleep(0.01)
         os.kill(child, signal.SIGKILL)
@@ -88,7 +88,7 @@ def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
         with os.fdopen(told, "rb") as calls:
             given_calls += len(calls.read())
     assert (
-        given_calls <= json.loads((tmp_path / "purse").read_text())["calls"] <= given_calls + kills
+        given_calls <= json.loads((tmp_path / "share").read_text())["calls"] <= given_calls + kills
     )
     assert given_calls > kills
 
@@ -96,11 +96,11 @@ def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
 def test_settling_never_overdraws(moves: list[tuple[int, int]]) -> None:
     """As long as calls take no more than was reserved, the budget holds."""
-    purse = OwnBudgetShare(Amount(math.inf, 20, math.inf))
+    share = OwnBudgetShare(Amount(math.inf, 20, math.inf))
     spent = 0
     for reserved, used in moves:
-        if purse.reserve(Amount(1, reserved)):
-            purse.settle(Amount(1, reserved), Amount(1, min(used, reserved)))
+        if share.reserve(Amount(1, reserved)):
+            share.settle(Amount(1, reserved), Amount(1, min(used, reserved)))
             spent += min(used, reserved)
     assert spent <= 20
 

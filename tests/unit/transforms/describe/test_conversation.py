@@ -58,7 +58,7 @@ SHOP = Template.model_validate(
 Answers = Callable[[ChatRequest], ChatAnswer | Failure]
 
 
-def asker(**options: Any) -> RequestBroker:
+def broker(**options: Any) -> RequestBroker:
     nearest = NearestByVector(lambda: build_text_encoder(ModelOptions(text_encoder="fake")))
     return RequestBroker(
         SHOP, AskOptions(**options), FakeChatModel(ModelOptions()), "pictures", nearest
@@ -98,7 +98,7 @@ def well(request: ChatRequest, **said: Any) -> ChatAnswer:
 
 def test_one_call_answers_for_everything_small() -> None:
     """By default one call describes the pictures and fills what is open."""
-    result, requests = run(asker(), job("color"), well)
+    result, requests = run(broker(), job("color"), well)
     assert len(requests) == 1
     assert [p.digest for p in requests[0].pictures] == ["d1"]
     assert (result.description, result.alt_text) == ("some description", "some alt_text")
@@ -110,13 +110,13 @@ def test_two_passes_describe_first() -> None:
     """In two passes the first call has the pictures and no text, the second the texts and the
     description.
     """
-    result, (first, second) = run(asker(two_pass=True), job("color"), well)
+    result, (first, second) = run(broker(two_pass=True), job("color"), well)
     assert "A red mug" not in first.text
     assert (len(first.pictures), len(second.pictures)) == (1, 0)
     assert "some description" in second.text
     assert "A red mug" in second.text
     assert result.values["color"].value == "Red"
-    other, (same_first, _) = run(asker(two_pass=True), job("color", text="Another text"), well)
+    other, (same_first, _) = run(broker(two_pass=True), job("color", text="Another text"), well)
     assert same_first == first, "items that share pictures share the first call"
     assert other.description == result.description
 
@@ -126,7 +126,7 @@ def test_an_unusable_answer_is_asked_for_once_more(bad: str) -> None:
     """The second try has a longer limit, no warmth and only what is needed; its answer counts."""
     answers = iter([lambda _: ChatAnswer(bad), well])
     result, (first, second) = run(
-        asker(temperature=0.7), job("color"), lambda request: next(answers)(request)
+        broker(temperature=0.7), job("color"), lambda request: next(answers)(request)
     )
     assert second.max_tokens == 2 * first.max_tokens
     assert (first.temperature, second.temperature) == (0.7, 0.0)
@@ -139,7 +139,7 @@ def test_two_unusable_answers_are_a_failure_with_the_raw_answer() -> None:
     """After the second unusable answer every attribute says why it is unknown, and the answer is
     kept as it came.
     """
-    result, requests = run(asker(), job("color"), lambda _: ChatAnswer('{"cut', "length"))
+    result, requests = run(broker(), job("color"), lambda _: ChatAnswer('{"cut', "length"))
     assert len(requests) == 2
     assert result.reason == "answer-truncated"
     assert result.raw == '{"cut'
@@ -149,7 +149,7 @@ def test_two_unusable_answers_are_a_failure_with_the_raw_answer() -> None:
 
 def test_a_failure_of_the_backend_is_not_asked_again() -> None:
     """The client has retried already: a timeout is the item's reason at once."""
-    result, requests = run(asker(), job("color"), lambda _: Failure("model-timeout", "30 s"))
+    result, requests = run(broker(), job("color"), lambda _: Failure("model-timeout", "30 s"))
     assert len(requests) == 1
     assert (result.reason, result.message) == ("model-timeout", "30 s")
     assert result.values["color"].reason == "model-timeout"
@@ -158,7 +158,7 @@ def test_a_failure_of_the_backend_is_not_asked_again() -> None:
 def test_a_failure_of_the_second_pass_keeps_the_description() -> None:
     """What was answered before stays, with its own provenance."""
     answers = iter([well, lambda _: Failure("model-error", "500")])
-    result, _ = run(asker(two_pass=True), job("color"), lambda request: next(answers)(request))
+    result, _ = run(broker(two_pass=True), job("color"), lambda request: next(answers)(request))
     assert result.description == "some description"
     assert result.values["color"].reason == "model-error"
 
@@ -172,7 +172,7 @@ def test_a_large_tree_is_answered_level_by_level() -> None:
         assert len(offered) <= MAX_CHOICES + 1
         return well(request, category=max((o for o in offered if wanted.startswith(o)), key=len))
 
-    result, requests = run(asker(), job("category", pictures=()), choose)
+    result, requests = run(broker(), job("category", pictures=()), choose)
     assert result.values["category"].value == wanted
     assert len(requests) == 2
 
@@ -180,7 +180,7 @@ def test_a_large_tree_is_answered_level_by_level() -> None:
 def test_an_unknown_level_leaves_the_attribute_unknown() -> None:
     """A model that does not know which branch to take is not pushed further."""
     result, requests = run(
-        asker(), job("category", pictures=()), lambda r: well(r, category="unknown")
+        broker(), job("category", pictures=()), lambda r: well(r, category="unknown")
     )
     assert len(requests) == 1
     assert result.values["category"].reason == "model-unknown"
@@ -188,7 +188,7 @@ def test_an_unknown_level_leaves_the_attribute_unknown() -> None:
 
 def test_a_large_flat_list_goes_by_its_nearest_names() -> None:
     """Of 500 brands the nearest to the text are offered in one question; the others are not."""
-    result, requests = run(asker(), job("brand", pictures=(), text="Brand 123"), well)
+    result, requests = run(broker(), job("brand", pictures=(), text="Brand 123"), well)
     assert len(requests) == 1
     offered = requests[0].schema["properties"]["brand"]["enum"]
     assert "Brand 123" in offered, "the fake encoder puts equal texts next to each other"
@@ -202,13 +202,13 @@ def test_only_what_fills_is_shown_other_items() -> None:
     """
     neighbour = Demonstration("Teal cup", (("color", "Blue"), ("category", TREE[0])))
     shown = replace(job("color", "category"), demonstrations=(neighbour,))
-    _, (described, *filled) = run(asker(two_pass=True), shown, well)
+    _, (described, *filled) = run(broker(two_pass=True), shown, well)
     assert "Teal cup" not in described.text
     assert len(filled) > 1
     assert all("Teal cup" in request.text for request in filled)
     assert TREE[0] not in filled[0].text
     _, (first, second) = run(
-        asker(), replace(job("color"), demonstrations=(neighbour,)), lambda _: ChatAnswer("x")
+        broker(), replace(job("color"), demonstrations=(neighbour,)), lambda _: ChatAnswer("x")
     )
     assert "Teal cup" in first.text
     assert "Teal cup" in second.text
@@ -216,9 +216,9 @@ def test_only_what_fills_is_shown_other_items() -> None:
 
 def test_an_answer_stands_beside_the_same_address_whatever_was_shown() -> None:
     """A value's provenance names the question without other items, so that it can be found again."""
-    alone, (request,) = run(asker(), job("color"), well)
+    alone, (request,) = run(broker(), job("color"), well)
     shown = replace(job("color"), demonstrations=(Demonstration("Teal cup", (("color", "Blue"),)),))
-    beside, (other,) = run(asker(), shown, well)
+    beside, (other,) = run(broker(), shown, well)
     assert other.text != request.text
     assert beside == alone
 

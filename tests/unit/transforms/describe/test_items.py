@@ -61,7 +61,7 @@ def ready(config: DescribeConfig) -> MakeJobs:
     return jobs
 
 
-def teller(folder: Path, model: Any = None, **budget: Any) -> ModelSession:
+def new_session(folder: Path, model: Any = None, **budget: Any) -> ModelSession:
     limits = Budget(**budget)
     cache = KeyRangeCache(str(folder), "0000", "ffff", AnswerCodec("run-1", "fake 1"))
     cache.load()
@@ -80,22 +80,22 @@ def job(item_id: str, title: str = "Mug", attributes: tuple[str, ...] = ("color"
     return DescribeJob(item_id, int(item_id) % 4, (("title", title),), (), (), attributes)
 
 
-def asker() -> RequestBroker:
+def broker() -> RequestBroker:
     return RequestBroker(
         SHOP, AskOptions(), FakeChatModel(ModelOptions()), "", lambda _, names: tuple(names)
     )
 
 
 def test_equal_requests_are_sent_once_and_kept(tmp_path: Path) -> None:
-    """Of five requests with two contents two are sent; another teller finds both answers and sends
+    """Of five requests with two contents two are sent; another new_session finds both answers and sends
     none.
     """
-    first = teller(tmp_path)
+    first = new_session(tmp_path)
     answers = first.ask([request(text) for text in "abaab"])
     assert answers[0] == answers[2] == answers[3]
     assert first.usage.calls == 2
     first.cache.close()
-    second = teller(tmp_path)
+    second = new_session(tmp_path)
     assert second.ask([request(text) for text in "ba"]) == [answers[1], answers[0]]
     assert (second.usage.calls, second.usage.reused) == (0, 2)
 
@@ -105,26 +105,26 @@ def test_what_was_reserved_too_much_is_used(tmp_path: Path) -> None:
     would let through.
     """
     one = Budget().estimate(request("a"), 672).tokens
-    spender = teller(tmp_path, max_tokens=int(2.5 * one))
-    answers = spender.ask([request(str(number)) for number in range(40)])
+    session = new_session(tmp_path, max_tokens=int(2.5 * one))
+    answers = session.ask([request(str(number)) for number in range(40)])
     answered = [answer for answer in answers if isinstance(answer, ChatAnswer)]
     assert 2 < len(answered) < 40
     assert {answer.reason for answer in answers if isinstance(answer, Failure)} == {"budget"}
-    assert spender.usage.prompt_tokens + spender.usage.completion_tokens <= 2.5 * one
+    assert session.usage.prompt_tokens + session.usage.completion_tokens <= 2.5 * one
 
 
 @given(st.integers(0, 12), st.integers(0, 12))
 def test_a_budget_of_calls_is_exact(limit: int, wanted: int) -> None:
     """As many calls as allowed are made, and not one more."""
-    spender = ModelSession(
+    session = ModelSession(
         FakeChatModel(ModelOptions()),
         _Nowhere("", "0000", "ffff", AnswerCodec("r", "m")),
         Budget(max_model_calls=limit),
         OwnBudgetShare(Amount(limit, float("inf"), float("inf"))),
         672,
     )
-    spender.ask([request(str(number)) for number in range(wanted)])
-    assert spender.usage.calls == min(limit, wanted)
+    session.ask([request(str(number)) for number in range(wanted)])
+    assert session.usage.calls == min(limit, wanted)
 
 
 class _Nowhere(KeyRangeCache[CachedAnswer]):
@@ -139,7 +139,7 @@ def test_one_content_serves_all_its_items(tmp_path: Path) -> None:
     its own bucket.
     """
     jobs = [job("1"), job("2"), job("3", "Bowl"), job("6")]
-    answered, usage = describe_part(asker(), jobs, teller(tmp_path))
+    answered, usage = describe_part(broker(), jobs, new_session(tmp_path))
     assert sorted((bucket, answer.item_id) for bucket, answer in answered) == [
         (1, "1"),
         (2, "2"),
@@ -157,7 +157,7 @@ def test_a_fault_of_this_program_costs_one_item() -> None:
         said = {"color": "Red", "color.confidence": "certain", "color.seen": "title"}
         return [ChatAnswer(json.dumps(said)) for _ in requests]
 
-    first, second, third = run_dialogues(asker(), jobs, ask)
+    first, second, third = run_dialogues(broker(), jobs, ask)
     assert second.reason == "backend-failed"
     assert "no_such_attribute" in second.message
     assert first.values["color"].value == third.values["color"].value == "Red"
@@ -220,11 +220,11 @@ def test_neighbours_that_change_cost_nothing(tmp_path: Path) -> None:
         == job_key(after, two_pass=False)
         == job_key(job("1"), two_pass=False)
     )
-    first = teller(tmp_path)
-    answered, usage = describe_part(asker(), [before], first)
+    first = new_session(tmp_path)
+    answered, usage = describe_part(broker(), [before], first)
     assert usage.calls == 1
     first.cache.close()
-    again, usage = describe_part(asker(), [after], teller(tmp_path))
+    again, usage = describe_part(broker(), [after], new_session(tmp_path))
     assert (usage.calls, usage.reused) == (0, 1)
     assert again == answered
 
@@ -240,7 +240,7 @@ def test_equal_jobs_show_what_the_first_shows(tmp_path: Path) -> None:
     ]
     for number, order in enumerate((jobs, jobs[::-1])):
         model = _Listening()
-        describe_part(asker(), order, teller(tmp_path / str(number), model))
+        describe_part(broker(), order, new_session(tmp_path / str(number), model))
         (heard,) = model.heard
         assert "Teal cup" in heard
         assert "Wine cup" not in heard
@@ -252,7 +252,7 @@ def test_of_requests_with_one_address_the_first_is_sent(tmp_path: Path) -> None:
     """
     model = _Listening()
     requests = [replace(request(text), addressed=("s", "same")) for text in ("first", "second")]
-    one, other = teller(tmp_path, model).ask(requests)
+    one, other = new_session(tmp_path, model).ask(requests)
     assert model.heard == ["first"]
     assert one == other
 

@@ -24,7 +24,7 @@ from schemas.elements import (
 )
 from schemas.questions import Question, picture_place
 from schemas.template import Template
-from transforms.describe.prompts import AskOptions, build_request, describe_job, fence
+from transforms.describe.prompts import AskOptions, ShownContent, build_request, describe_job, fence
 from transforms.fill.cascade import fill_item
 from transforms.fill.rules import RuleStep
 from transforms.models.chat import ChatRequest, PreparedPicture
@@ -76,12 +76,12 @@ def item(values: dict[str, Any], pictures: int = 0) -> Item:
 
 
 def request(texts: dict[str, str], pictures: int = 0, **more: Any) -> ChatRequest:
-    prepared = [PreparedPicture(f"{n:064x}", "") for n in range(pictures)]
+    prepared = tuple(PreparedPicture(f"{n:064x}", "") for n in range(pictures))
     places = (*texts, *(picture_place(n + 1) for n in range(pictures)))
     asked = Question(
         tuple(a for a in SHOP.attributes if a.fill), places=places, describe=pictures > 0
     )
-    return build_request(SHOP, OPTIONS, asked, texts=texts, known={}, pictures=prepared, **more)
+    return build_request(SHOP, OPTIONS, asked, ShownContent(texts, {}, pictures=prepared, **more))
 
 
 def test_only_what_is_open_and_can_be_seen_is_asked() -> None:
@@ -196,9 +196,7 @@ def shown(
         SHOP,
         AskOptions(**options),
         asked,
-        texts=texts,
-        known={"size": "M"},
-        demonstrations=demonstrations,
+        ShownContent(texts, {"size": "M"}, demonstrations=demonstrations),
     )
 
 
@@ -228,18 +226,10 @@ def test_without_demonstrations_the_second_prompt_reads_as_the_first() -> None:
     assert (second.system, second.text) == (first.system, first.text)
     for pictures in (0, 2):
         asked = Question((), places=("image 1",), describe=True)
-        prepared = [PreparedPicture(f"{n:064x}", "") for n in range(pictures)]
+        prepared = tuple(PreparedPicture(f"{n:064x}", "") for n in range(pictures))
+        content = ShownContent({}, {}, pictures=prepared, demonstrations=(MUG,))
         first, second = (
-            build_request(
-                SHOP,
-                AskOptions(prompt_version=n),
-                asked,
-                texts={},
-                known={},
-                pictures=prepared,
-                demonstrations=[MUG],
-            )
-            for n in (1, 2)
+            build_request(SHOP, AskOptions(prompt_version=n), asked, content) for n in (1, 2)
         )
         assert (second.system, second.text) == (first.system, first.text), (
             "a description needs no values"
@@ -267,10 +257,7 @@ def test_what_the_item_says_is_part_of_the_address_beside_demonstrations() -> No
             SHOP,
             OPTIONS,
             question,
-            texts={"title": title},
-            known=known,
-            caption=caption,
-            demonstrations=[MUG],
+            ShownContent({"title": title}, known, caption=caption, demonstrations=(MUG,)),
         ).fingerprint(model)
         for title, known, caption in (
             ("a", {}, ""),
