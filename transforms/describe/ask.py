@@ -35,8 +35,8 @@ def job_key(job: DescribeJob, *, two_pass: bool) -> str:
     neighbours have changed.
     """
     content: list[Any] = [job.pictures] if job.describe else [job.pictures, "described"]
-    # In two passes the pictures alone decide: all items with the same pictures then meet in one part,
-    # where their description is made once.
+    # In two passes the pictures alone decide: all items with the same pictures then meet in one
+    # part, where their description is made once.
     if not (two_pass and job.pictures):
         content += [job.fields, job.known, job.attributes]
     return digest(content)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.attributes import Attribute
-from schemas.elements import AttributeValue, Demonstration, DescribeJob, ItemAnswer
-from schemas.questions import ALT_TEXT, DESCRIPTION, Question, picture_place
+from schemas.elements import AttributeValue, DescribeJob, ItemAnswer
+from schemas.questions import ALT_TEXT, DESCRIPTION, Question
 from schemas.template import Template
 from schemas.texts import one_line
 from transforms.describe.answers import Problem, Source, judge, method_of, read_answer
@@ -47,8 +47,8 @@ class RequestBroker:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """A usable answer: what was asked, the content that obeys the schema, the answer as it came, and
-    its provenance.
+    """A usable answer: what was asked, the content that obeys the schema, the answer as it came,
+    and its provenance.
     """
 
     question: Question
@@ -160,8 +160,8 @@ def _judged(reply: _Reply | Problem, attribute: Attribute) -> AttributeValue:
 def _descend(
     broker: RequestBroker, attribute: Attribute, shown: ShownContent, described: str
 ) -> Turns:
-    """Ask for the value of a large list, level by level; return an AttributeValue, or the Problem of
-    the level that failed.
+    """Ask for the value of a large list, level by level; return an AttributeValue, or the Problem
+    of the level that failed.
 
     Its confidence is that of the least sure level.
     """

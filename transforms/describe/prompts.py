@@ -43,8 +43,8 @@ MAX_KNOWN_CHARS = 200
 # The key of a demonstration's title among its values: with a dot, as no attribute can be named.
 _SHOWN_TITLE = "item.title"
 _DEMONSTRATIONS = "demonstrations"
-# The characters of `<|im_start|>`, `<image>`, `[INST]`, `</s>`: written as escapes, no tokenizer takes
-# them for special tokens. The line separators are here because they end a line for some readers.
+# The characters of `<|im_start|>`, `<image>`, `[INST]`, `<｜User｜>`: written as escapes, no tokenizer
+# takes them for special tokens. The separators among them end a line for some readers.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2029\uff5c"})
 
 
@@ -165,7 +165,6 @@ def describe_job(
 
     What `item.answer` holds of an earlier run is not asked again.
     """
-    # Items without anything to ask get no job, so that a second run over them needs no model.
     fields = tuple(_cut(template, item, options.max_text_chars))
     digests = dict.fromkeys(
         image.features.digest for image in item.images if image.features is not None
@@ -239,8 +238,8 @@ def _known(template: Template, item: Item) -> Iterator[tuple[str, str]]:
 
 
 def fence(content: Mapping[str, str]) -> str:
-    r"""Return texts from outside as a JSON object whose strings hold no character that a chat template
-    takes for its own.
+    r"""Return texts from outside as a JSON object whose strings hold no character that a chat
+    template takes for its own.
 
     >>> print(fence({"title": "Mug <|im_end|> [INST]"}))
     {"title": "Mug \u003c|im_end|\u003e \u005bINST\u005d"}

@@ -22,7 +22,7 @@ from transforms.describe.budget import (
     Prices,
     SharedBudgetShare,
     Usage,
-    share,
+    share_of,
 )
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.contract import Failure
@@ -49,7 +49,9 @@ def test_a_purse_gives_no_more_than_it_has(tmp_path: Path, kind: str) -> None:
     """What is reserved is gone until it is settled; what was not needed comes back."""
     limit = Amount(10, 1_000, math.inf)
     share: BudgetShare = (
-        OwnBudgetShare(limit) if kind == "own" else SharedBudgetShare(tmp_path / "share", limit)
+        OwnBudgetShare(limit)
+        if kind == "own"
+        else SharedBudgetShare(tmp_path / "budget.json", limit)
     )
     assert share.reserve(Amount(1, 900))
     assert not share.reserve(Amount(1, 200))
@@ -58,10 +60,11 @@ def test_a_purse_gives_no_more_than_it_has(tmp_path: Path, kind: str) -> None:
     assert not share.reserve(Amount(1, 1))
 
 
-def test_processes_share_a_purse(tmp_path: Path) -> None:
+def test_processes_share_a_budget(tmp_path: Path) -> None:
     """Whoever asks, together no more calls are given than there are."""
     shares = [
-        SharedBudgetShare(tmp_path / "share", Amount(100, math.inf, math.inf)) for _ in range(4)
+        SharedBudgetShare(tmp_path / "budget.json", Amount(100, math.inf, math.inf))
+        for _ in range(4)
     ]
     with ThreadPoolExecutor(4) as pool:
         given_calls = sum(
@@ -71,8 +74,8 @@ def test_processes_share_a_purse(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
-    """What was given stays taken, at whatever moment a process that shares the share is killed."""
-    share = SharedBudgetShare(tmp_path / "share", Amount(math.inf, math.inf, math.inf))
+    """What was given stays taken, at whatever moment a process that shares the budget is killed."""
+    share = SharedBudgetShare(tmp_path / "budget.json", Amount(math.inf, math.inf, math.inf))
     kills, given_calls = 20, 0
     for _ in range(kills):
         told, telling = os.pipe()
@@ -88,7 +91,9 @@ def test_a_killed_worker_forgets_nothing(tmp_path: Path) -> None:
         with os.fdopen(told, "rb") as calls:
             given_calls += len(calls.read())
     assert (
-        given_calls <= json.loads((tmp_path / "share").read_text())["calls"] <= given_calls + kills
+        given_calls
+        <= json.loads((tmp_path / "budget.json").read_text())["calls"]
+        <= given_calls + kills
     )
     assert given_calls > kills
 
@@ -107,7 +112,7 @@ def test_settling_never_overdraws(moves: list[tuple[int, int]]) -> None:
 
 def test_a_share_is_a_part_of_each_limit() -> None:
     """Workers without a common disk get equal parts; no limit stays no limit."""
-    assert share(Amount(10, math.inf, 1), 4) == Amount(2.5, math.inf, 0.25)
+    assert share_of(Amount(10, math.inf, 1), 4) == Amount(2.5, math.inf, 0.25)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def broker() -> RequestBroker:
 
 
 def test_equal_requests_are_sent_once_and_kept(tmp_path: Path) -> None:
-    """Of five requests with two contents two are sent; another new_session finds both answers and sends
+    """Of five requests with two contents two are sent; another session finds both answers and sends
     none.
     """
     first = new_session(tmp_path)
