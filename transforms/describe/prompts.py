@@ -43,8 +43,8 @@ MAX_KNOWN_CHARS = 200
 # The key of a demonstration's title among its values: with a dot, as no attribute can be named.
 _SHOWN_TITLE = "item.title"
 _DEMONSTRATIONS = "demonstrations"
-# The characters of `<|im_start|>`, `<image>`, `[INST]`, `<｜User｜>`: written as escapes, no tokenizer
-# takes them for special tokens. The separators among them end a line for some readers.
+# The characters of `<|im_start|>`, `<image>`, `[INST]`, `<｜User｜>`: written as escapes, no
+# tokenizer takes them for special tokens. The separators among them end a line for some readers.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>[]\u2028\u2029\uff5c"})
 
 
