@@ -1,7 +1,7 @@
 """A chat server on the loopback that misbehaves on request, for tests of clients and of whole runs.
 
-How a request is answered is written into its text: `[server: 500 429:0.2 ok]` answers its first sending with HTTP
-500, the second with 429 and Retry-After 0.2, and all later ones well; sendings are counted per text. A script given
+How a request is answered is written into its text: `[server: 500 429:0.2 ok]` answers its first attempt with HTTP
+500, the second with 429 and Retry-After 0.2, and all later ones well; attempts are counted per text. A script given
 to the server comes first and goes by arrival. Everything else is answered well: with the smallest object that obeys the
 request's schema, the same for the same text. What else can be asked for is in BEHAVIOURS.
 
@@ -76,7 +76,7 @@ class ChatServer:
         """Stop serving and break off what is under way, as a server that dies; from any thread."""
         asyncio.run_coroutine_threadsafe(self.stop(), self._loop).result()
 
-    def sendings(self, text: str) -> int:
+    def attempts(self, text: str) -> int:
         """How often a request came whose text holds `text`."""
         return sum(text in user_text(body) for body in self.requests)
 
@@ -252,7 +252,7 @@ async def html(request: web.Request, body: dict[str, Any]) -> web.StreamResponse
 
 
 async def wrong_shape(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-    """JSON that is no chat completion."""
+    """JSON that is not a chat completion."""
     return web.json_response(WRONG_SHAPE)
 
 

@@ -139,7 +139,7 @@ def starts(folder: Path) -> list[dict[str, Any]]:
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    """Live processes that were started for the server of a test: guard, wardens, server, engines."""
+    """Live processes that were started for the server of a test: supervisor, reapers, server, engines."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -152,7 +152,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def guard_of(folder: Path) -> psutil.Process:
+def supervisor_of(folder: Path) -> psutil.Process:
     return next(
         process
         for process in processes_of(folder)

@@ -29,7 +29,7 @@ def server() -> Iterator[ChatServer]:
 
 def endpoint(url: str) -> tuple[str, ...]:
     """Patient: on a busy machine the server, a thread of the tests, may answer late, and a second
-    sending is a call.
+    attempt is a call.
     """
     quick = ("--request-timeout-secs", "30", "--max-retries", "1", "--give-up-secs", "30")
     return ("--describe-backend", "openai", "--endpoint", url, "--describe-model", "tiny", *quick)

@@ -95,7 +95,7 @@ class Job:
         self.sessions: set[int] = set()
 
     def servers(self) -> list[psutil.Process]:
-        """The servers that run with this job's weights; their guard and their engines are others."""
+        """The servers that run with this job's weights; their supervisor and their engines are others."""
         found = [
             p
             for p in psutil.process_iter(["cmdline"])
@@ -143,7 +143,7 @@ def start(weights: Path, tmp_path: Path) -> Iterator[Callable[[], Job]]:
 
 
 def leftovers(weights: Path, sessions: set[int]) -> list[str]:
-    """Command lines of what is left: guard and server name the weights, engines are in their
+    """Command lines of what is left: supervisor and server name the weights, engines are in their
     server's session.
     """
     found = []

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.tiny_vlm import build_tiny_vlm
-from tests.vllm_users import User, guard_of, wait_until
+from tests.vllm_users import User, supervisor_of, wait_until
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions
 
@@ -74,14 +74,14 @@ def start(weights, tmp_path):
 
 
 def server_processes(folder):
-    """The guard, its children, and all that is in the server's session, engine processes included."""
+    """The supervisor, its children, and all that is in the server's session, engine processes included."""
     try:
-        guard = guard_of(folder)
-        sessions = {child.pid for child in guard.children()}
+        supervisor = supervisor_of(folder)
+        sessions = {child.pid for child in supervisor.children()}
     except (psutil.NoSuchProcess, StopIteration):
         return []
     return [
-        guard,
+        supervisor,
         *(process for process in psutil.process_iter() if session_of(process.pid) in sessions),
     ]
 
@@ -99,7 +99,7 @@ def living(processes):
 
 def api_server(folder):
     """The server's process and its port, once it is ready."""
-    for child in guard_of(folder).children():
+    for child in supervisor_of(folder).children():
         try:
             words = child.cmdline()
         except psutil.NoSuchProcess:  # killed a moment ago, and not yet buried
@@ -159,7 +159,7 @@ def test_structured_answers(start, tmp_path):
     started = time.monotonic()
     user.call("close")
     print(f"closed in {time.monotonic() - started:.1f} s")
-    # The guard itself ends a moment after it has told so.
+    # The supervisor itself ends a moment after it has told so.
     assert wait_until(lambda: not living(family), 2), living(family)
 
 
@@ -195,7 +195,7 @@ def test_killed_server_is_restarted(start, tmp_path):
     check(answers, 400)
     assert any(answer.retries for _, answer in answers)
     assert api_server(tmp_path)[0].pid != server.pid
-    assert not [process for process in living(family) if process.pid != guard_of(tmp_path).pid]
+    assert not [process for process in living(family) if process.pid != supervisor_of(tmp_path).pid]
 
 
 def test_killed_twice(start, tmp_path):
@@ -251,10 +251,10 @@ def test_killed_user(start, tmp_path):
     print(f"\ngone {time.monotonic() - started:.1f} s after its user was killed")
 
 
-def test_killed_guard(start, tmp_path):
-    """When the guard is killed, the server and its engine go within seconds."""
+def test_killed_supervisor(start, tmp_path):
+    """When the supervisor is killed, the server and its engine go within seconds."""
     user = start()
     check(user.call("answer", requests(1, tmp_path)), 1)
     family = server_processes(tmp_path)
-    guard_of(tmp_path).kill()
+    supervisor_of(tmp_path).kill()
     assert wait_until(lambda: not living(family), GONE_SECS), living(family)

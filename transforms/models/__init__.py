@@ -21,7 +21,7 @@ from transforms.models.contract import ImageEncoder, Model, ModelOptions, Tagger
 def build_tagger(options: ModelOptions) -> Tagger:
     """Return the tagger that goes with the describe backend, not yet loaded.
 
-    ValueError when there is none.
+    Raises ValueError when there is none.
     """
     tagger: Tagger = _build(TAGGERS, tagger_of(options.describe_backend), "tagger", options)
     return tagger
@@ -30,7 +30,7 @@ def build_tagger(options: ModelOptions) -> Tagger:
 def build_chat_model(options: ModelOptions) -> ChatModel:
     """Return the language model that `options.describe_backend` names, not yet loaded.
 
-    ValueError when there is none.
+    Raises ValueError when there is none.
     """
     paths = {name: backend.path for name, backend in CHAT_MODELS.items()}
     model: ChatModel = _build(paths, options.describe_backend, "describe backend", options)
@@ -40,7 +40,7 @@ def build_chat_model(options: ModelOptions) -> ChatModel:
 def build_image_encoder(options: ModelOptions) -> ImageEncoder:
     """Return the encoder that `options.image_encoder` names, not yet loaded.
 
-    ValueError when there is none.
+    Raises ValueError when there is none.
     """
     encoder: ImageEncoder = _build(IMAGE_ENCODERS, options.image_encoder, "image encoder", options)
     return encoder
@@ -49,14 +49,17 @@ def build_image_encoder(options: ModelOptions) -> ImageEncoder:
 def build_text_encoder(options: ModelOptions) -> TextEncoder:
     """Return the encoder that `options.text_encoder` names, not yet loaded.
 
-    ValueError when there is none.
+    Raises ValueError when there is none.
     """
     encoder: TextEncoder = _build(TEXT_ENCODERS, options.text_encoder, "text encoder", options)
     return encoder
 
 
 def missing_requirements(model: Model) -> list[str]:
-    """Return the modules that the model needs and that are not installed."""
+    """Return the modules that the model needs and that are not installed.
+
+    Found, not imported: importing torch takes seconds, and a broken module shows when it is loaded.
+    """
     return [module for module in model.requires if find_spec(module) is None]
 
 

@@ -1,4 +1,6 @@
-"""The registries of models: one line a backend, nothing imported before it is asked for."""
+"""The registries of models: one line for each backend. Paths, not classes, so that listing the
+backends in the help imports none of them.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from dataclasses import dataclass
 class ChatBackend:
     """A backend that answers as a multimodal language model.
 
-    path: module and class. about: its line in the help. computes_here: on a GPU of this machine,
-    where a CPU is slow.
+    path: module and class. about: its line in the help. computes_here: whether it needs this
+    machine's GPU, because a CPU is slow.
     """
 
     path: str
@@ -38,8 +40,8 @@ CHAT_MODELS: dict[str, ChatBackend] = {
         computes_here=True,
     ),
 }
-# What sees colours and text on images. A describe backend may have a tagger of its own; the others
-# share that of TAGS_ONLY.
+# What reads colours and text off images. A describe backend may have a tagger of its own; the
+# others share that of TAGS_ONLY.
 TAGGERS: dict[str, str] = {
     "embedded": "transforms.models.in_process.embedded:EmbeddedTagger",
     "fake": "transforms.models.fake.script:FakeTagger",
@@ -60,6 +62,6 @@ def tagger_of(describe_backend: str) -> str:
 
 
 def describe_backends() -> dict[str, str]:
-    """Return each value of --describe-backend with what it is."""
+    """Return each value of --describe-backend with its line in the help."""
     about = {name: backend.about for name, backend in CHAT_MODELS.items()}
     return dict(sorted({**about, TAGS_ONLY: "tags only, no language model"}.items()))

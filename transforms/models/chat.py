@@ -1,8 +1,9 @@
 """The contract of multimodal language models: a batch of requests in, one answer or one Failure per
 request out.
 
-A request is content-addressed: what was asked of which model, with which prompt, parameters and
-pictures. Its answer can be used again by any later run, and equal requests are sent once.
+A request has a content address: a digest of what is asked of which model, with which prompt,
+parameters and images. Its answer can be used again by any later run, and equal requests are sent
+once.
 """
 
 from __future__ import annotations
@@ -16,33 +17,36 @@ from schemas.texts import one_line
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, Model
 from transforms.runtime import storage
 
+# Part of every backend's `parameters`, so of every content address: another seed is another answer.
+SEED = 0
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedPicture:
-    """A picture made ready for a model: a JPEG file that is read when the request is sent, and not
-    before.
+    """An image prepared for a model: a JPEG file that is read when the request is sent, and not
+    before, so that many open requests need no memory.
 
     digest: SHA-256 of the original file's bytes, hexadecimal.
-    path: of the JPEG file, on a file system that Beam knows; no part of the picture's identity.
+    path: of the JPEG file, on a file system that Beam knows; not part of the image's identity.
     """
 
     digest: str
     path: str = field(compare=False)
 
     def read(self) -> bytes:
-        """The JPEG's bytes. Raises OSError or Beam's errors when the file has gone."""
+        """Return the JPEG's bytes; raise OSError or Beam's errors when the file is gone."""
         return storage.read_bytes(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question to a model. The answer has to be a JSON object that `schema` describes.
+    """One request to a model. The answer has to be a JSON object that `schema` describes.
 
-    text: the user's turn; pictures stand before it, in this order.
-    preparation: how the pictures were made ready (size, quality); part of the content address.
+    text: the user's turn; the images stand before it, in this order.
+    preparation: how the images were prepared (size, quality); part of the content address.
     prompt_hash: of all the prompts that shaped `system` and `text`.
-    addressed: what stands for `system` and `text` in the content address, where not all that they
-    say is to count.
+    addressed: what replaces `system` and `text` in the content address, where not all of their
+    content is to count.
     """
 
     system: str
@@ -56,13 +60,14 @@ class ChatRequest:
     addressed: tuple[str, ...] = ()
 
     def fingerprint(self, model: ChatModel) -> str:
-        """Content address of the answer, 64 hexadecimal digits: of whatever shapes it.
+        """Return the content address of the answer, 64 hexadecimal digits: of whatever shapes it.
 
         Demonstrations, which are other items, are left out by `addressed`. Else each new or changed
-        item would make new questions of its neighbours, and unchanged items would be paid for again
-        every night. An answer that was given beside earlier neighbours is as good; how many were
-        wanted does count.
+        item would change the requests of its neighbours, and unchanged items would be paid for
+        again every night. An answer that was given with earlier neighbours is as good; how many
+        were wanted does count.
         """
+        # Every change here, of order too, makes all kept answers unfindable.
         content = [
             model.model,
             model.parameters,
@@ -80,11 +85,11 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """What a model said, as it said it; nothing in it is trusted yet.
+    """A model's answer as it came; nothing in it is trusted yet.
 
-    finish_reason: as OpenAI's API has it: `stop`, `length`, `content_filter` ...
-    image_tokens: part of prompt_tokens, 0 where the server does not tell.
-    retries: sendings that failed before this one; seconds: from sending to the whole answer.
+    finish_reason: as in OpenAI's API: `stop`, `length`, `content_filter` ...
+    image_tokens: part of prompt_tokens, 0 where the server does not report them.
+    retries: attempts that failed before this one; seconds: from sending to the whole answer.
     probabilities: top-level key of the answer → probability of its value's tokens, where
     log-probabilities came.
     """
@@ -102,7 +107,8 @@ class ChatAnswer:
 class ChatModel(Model, Protocol):
     """A multimodal language model.
 
-    parameters: what shapes an answer beside model, prompt and request, as JSON values.
+    parameters: what shapes an answer besides model, prompt and request, as JSON values; part of the
+    content address.
     concurrent: whether `answer` may be called from several threads at once.
     """
 
@@ -113,13 +119,13 @@ class ChatModel(Model, Protocol):
     def concurrent(self) -> bool: ...
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """(index of the request, its answer or Failure), each as soon as it is there, in
-        any order.
+        """Yield (index of the request, its answer or Failure), each as soon as it is there, in any
+        order.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what `load` took: connections, threads, this process's share of a server."""
+        """Release what `load` took: connections, threads, this process's share of a server."""
         ...
 
 
@@ -129,10 +135,10 @@ Answer = TypeVar("Answer")
 def answer_all(
     model: ChatModel, requests: Sequence[ChatRequest]
 ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-    """Exactly one answer or Failure per request, as they come, whatever the model does.
+    """Yield exactly one answer or Failure for each request, as they come, whatever the model does.
 
-    When `answer` raises, or ends without having answered everything, what is open is halved and
-    asked again, until the request that the model cannot take stands alone and fails with
+    When `answer` raises, or ends before everything is answered, the open requests are halved and
+    sent again, until the request that the model cannot take is alone and fails with
     `backend-failed`.
     """
     yield from _answer_some(model, requests, list(range(len(requests))))
@@ -148,6 +154,7 @@ def _answer_some(
     try:
         for position, answer in model.answer([requests[index] for index in indices]):
             index = indices[position]
+            # A second answer to one request is dropped: who asked has the first already.
             if index in open_indices:
                 del open_indices[index]
                 yield index, answer
@@ -156,6 +163,8 @@ def _answer_some(
     left = list(open_indices)
     if not left:
         return
+    # Of those that were sent, not of those left: one that is left over from a larger batch may be
+    # innocent, so it is asked once more alone.
     if len(indices) == 1:
         message = problem or "the backend gave no answer"
         yield (
@@ -166,6 +175,3 @@ def _answer_some(
     middle = (len(left) + 1) // 2
     yield from _answer_some(model, requests, left[:middle])
     yield from _answer_some(model, requests, left[middle:])
-
-
-SEED = 0

@@ -1,8 +1,8 @@
 """The contract between stages and models: a batch of requests in, one result or one Failure per
 request out.
 
-A backend never fails a batch for the sake of one request; `call_each` holds it to that, also when
-it raises.
+A backend never fails a batch because of one request; `call_each` makes sure of that, also when the
+backend raises.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from transforms.runtime.options import group, option
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
+# Of a Failure's message: it goes into tables, and a library's error may quote a whole request.
 MAX_MESSAGE_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture on its way to a model.
+    """A decoded image on its way to a model.
 
     image: RGB, EXIF-rotated, transparency on white, no side longer than the decoder's limit.
     digest: SHA-256 of the file's bytes, hexadecimal.
@@ -45,7 +46,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One request that got no answer: a registered reason id and a message for people."""
+    """One request that got no answer: a registered reason id and a message for people.
+
+    Returned, not raised, so that it takes its place among the answers of a batch.
+    """
 
     reason: str
     message: str
@@ -55,9 +59,8 @@ class Failure:
 class ImageEncoding:
     """vector: float32 array of shape (dimension,); labels: (label, probability), best first.
 
-    style: float32 (any fixed number,), how the picture is drawn apart from what it shows; None
-    where the model has no
-      such measure.
+    style: float32 vector of any fixed length, how the image is drawn apart from what it shows; None
+    where the model has no such measure.
     """
 
     vector: Vector
@@ -67,10 +70,9 @@ class ImageEncoding:
 
 @dataclass(frozen=True, slots=True)
 class TagRequest:
-    """What a description is asked for: pictures, with what is already known of them, and the
-    record's text.
+    """What is to be described: images, with what is already known of them, and the record's text.
 
-    labels: the image encoder's labels of the first picture.
+    labels: the image encoder's labels of the first image.
     """
 
     pictures: tuple[Picture, ...]
@@ -78,7 +80,9 @@ class TagRequest:
     text: str = ""
 
     def fingerprint(self, backend: Tagger) -> str:
-        """Content address of the answer: model, prompt, parameters, picture digests and text."""
+        """Return the content address of the answer: a digest of model, prompt, parameters, image
+        digests, labels and text.
+        """
         content = [
             backend.model,
             backend.prompt_hash,
@@ -92,9 +96,9 @@ class TagRequest:
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What a backend says of a picture.
+    """A backend's description of an image.
 
-    colors: (colour name, share of the foreground), largest first; text: read off the picture.
+    colors: (colour name, share of the foreground), largest first; text: read off the image.
     """
 
     description: str
@@ -143,9 +147,11 @@ class ModelOptions:
 class Model(Protocol):
     """What all models share.
 
-    Constructing one is cheap; `load` reads weights, once a worker process.
+    Constructing one is cheap and checks its options; `load` reads weights, once in each worker
+    process.
 
-    model: id and revision; requires: importable modules, checked before the graph is built.
+    model: id and revision, part of content addresses; requires: importable modules, checked before
+    the graph is built.
     """
 
     @property
@@ -178,8 +184,8 @@ class TextEncoder(Model, Protocol):
 class Tagger(Model, Protocol):
     """Pictures to descriptions.
 
-    method: how the description was made, as the tables state it; prompt_hash: empty without a
-    prompt;
+    method: how the description was made, as the tables state it.
+    prompt_hash: empty without a prompt.
     parameters: everything else that shapes an answer, as JSON values.
     """
 
@@ -204,10 +210,10 @@ def call_each(
     requests: Sequence[Request],
     reason: str,
 ) -> list[Answer | Failure]:
-    """One answer or Failure per request, in order, whatever `call` does.
+    """Return one answer or Failure for each request, in order, whatever `call` does.
 
-    A batch that makes `call` raise, or answer for another number of requests, is halved until the
-    request that it cannot take stands alone and fails with `reason`.
+    A batch that makes `call` raise, or return another number of answers, is halved until the
+    request that it cannot take is alone and fails with `reason`.
     """
     if not requests:
         return []
@@ -228,8 +234,8 @@ def call_each(
 
 
 def checked_vector(answer: Vector | Failure, dimension: int, reason: str) -> Vector | Failure:
-    """The vector if it is float32, of shape (dimension,), finite and of length one; else a Failure
-    with `reason`.
+    """Return the vector if it is float32, of shape (dimension,), finite and of length one; else a
+    Failure with `reason`.
 
     A Failure is returned as it is.
     """
@@ -250,7 +256,7 @@ def checked_vector(answer: Vector | Failure, dimension: int, reason: str) -> Vec
             f"the model answered with {found} instead of a float32 vector of shape ({dimension},)",
         )
     norm = float(np.linalg.norm(answer.astype(np.float64)))
-    # Written so that NaN fails too.
+    # Written so that NaN fails too: every comparison with it is false.
     if not abs(norm - 1) <= UNIT_NORM_TOLERANCE:
         return Failure(reason, f"the model answered with a vector of length {norm:g} instead of 1")
     return answer
@@ -259,8 +265,8 @@ def checked_vector(answer: Vector | Failure, dimension: int, reason: str) -> Vec
 def answer_each(
     answer: Callable[[Request], Answer], requests: Sequence[Request], reason: str
 ) -> list[Answer | Failure]:
-    """For a backend that takes requests one by one: the answers in order, a Failure with `reason`
-    for what raises.
+    """Return the answers in order, for a backend that takes requests one by one; a Failure with
+    `reason` for each that raises.
     """
     return [
         result

@@ -1,9 +1,9 @@
 """What an answer's content address calls a model: two different weights must never share a name.
 
-A hub id is told apart by its revision. A local folder has none, so its files speak for it. Weights
-of 100 GB are
-not read for that: two fine-tuned copies of one model have equal names, sizes and headers, but they
-differ somewhere in every tensor that was trained, so a little of each tensor is enough.
+A hub id is identified by its revision. A local folder has none, so a digest of its files replaces
+it. Weights of 100 GB are not read for that: two fine-tuned copies of one model have equal names,
+sizes and headers, but they differ somewhere in every tensor that was trained, so a little of each
+tensor is enough.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 DEFAULT_REVISION = "main"
+# The constants below shape the identity: after a change no kept answer of a local model is found.
 WHOLE_UP_TO_BYTES = 16 * 2**20
 SAMPLE_BYTES = 4096
-# Of a file whose tensors cannot be found, at equal distances.
+# Of a file whose tensors cannot be found (another format): at equal distances.
 SAMPLES = 512
-# Safetensors' own limit is 100 MB; what claims more is no such file.
+# Safetensors' own limit is 100 MB; a file whose first bytes state more is in another format.
 MAX_HEADER_BYTES = 100 * 2**20
 DIGITS = 16
-# Documents and pictures about a model say nothing of what it answers.
+# Documents and images about a model do not change what it answers.
 IGNORED = frozenset({".md", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".lock"})
 
 
 def model_identity(model: str, revision: str = "") -> str:
-    """`<hub id>@<revision>`, or `<folder name>@sha256:<16 hexadecimal digits>` for a folder on this
-    machine.
+    """Return `<hub id>@<revision>`, or `<folder name>@sha256:<16 hexadecimal digits>` for a folder
+    on this machine.
 
     The digits come from the files' names and sizes, from all of what is small (configuration,
     tokenizer, chat template) and from a sample of the weights, so a copy elsewhere has the same
@@ -39,6 +40,8 @@ def model_identity(model: str, revision: str = "") -> str:
     if not model or not folder.is_dir():
         return f"{model}@{revision or DEFAULT_REVISION}"
     digest = hashlib.sha256()
+    # Sorted, because file systems list in an order of their own; relative names, so that a copy
+    # elsewhere has the same identity.
     for path in sorted(_files(folder)):
         name, size = path.relative_to(folder).as_posix(), path.stat().st_size
         digest.update(json.dumps([name, size]).encode())
@@ -49,7 +52,7 @@ def model_identity(model: str, revision: str = "") -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Regular files below the folder, without hidden ones (caches, version control)."""
+    """Yield the regular files below the folder, without hidden ones (caches, version control)."""
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and path.suffix.lower() not in IGNORED and path.is_file():
@@ -57,7 +60,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """What of a file counts."""
+    """Yield the parts of a file that go into the digest: all of it, or samples and its end."""
     if size <= WHOLE_UP_TO_BYTES:
         yield file.read()
         return
@@ -70,13 +73,14 @@ def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _tensor_middles(file: BinaryIO) -> list[int]:
-    """Where the middle of each tensor of a safetensors file is, in bytes; [] when it is no such
-    file.
+    """Return where the middle of each tensor of a safetensors file is, in bytes; [] when it is not
+    such a file.
     """
     try:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > MAX_HEADER_BYTES:
             return []
+        # Eight bytes of length, then JSON, then the tensors, whose offsets count from its end.
         header = json.loads(file.read(length))
         spans = [entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"]
         return sorted(8 + length + (first + last) // 2 for first, last in spans)

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
+# Servers write impossible tokens as -inf, or as this number because JSON has no -inf.
 LEAST_LOG_PROBABILITY = -9_999.0
-
 
 _JSON_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def value_probabilities(content: str, tokens: Any) -> dict[str, float]:
-    """Top-level key of a JSON object → probability of the tokens that its value is made of.
+    """Return for each top-level key of a JSON object the probability of its value's tokens.
 
     tokens: the log-probabilities of a choice as the API lists them, in order; what surrounds the
-    content (a reasoning part, an end-of-turn token) is passed over. {} when the content is no JSON
+    content (a reasoning part, an end-of-turn token) is skipped. {} when the content is not a JSON
     object or the tokens do not add up to it.
 
     >>> tokens = [{"token": '{"a":', "logprob": -1.0}, {"token": "1}", "logprob": 0.0}]
@@ -29,41 +29,49 @@ def value_probabilities(content: str, tokens: Any) -> dict[str, float]:
     """
     try:
         pieces = [_piece(token) for token in tokens]
+        # In bytes, because a token may end within a character; from the right, because a reasoning
+        # part may contain the answer too.
         start = b"".join(text for text, _ in pieces).rfind(content.encode())
         spans = _value_spans(content) if pieces and start >= 0 else {}
+    # The tokens come from a server, so they may be anything.
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return {}
     ends = list(accumulate(len(text) for text, _ in pieces))
     sums = list(accumulate((logarithm for _, logarithm in pieces), initial=0.0))
     probabilities = {}
     for key, (first, last) in spans.items():
+        # From the token that holds the value's first byte to the one that holds its last: tokens
+        # at the edges may hold a quote or a comma as well.
         low, high = bisect_right(ends, start + first), bisect_left(ends, start + last)
+        # Sums of floats may be a little above 0.
         probabilities[key] = min(math.exp(sums[high + 1] - sums[low]), 1.0)
     return probabilities
 
 
 def _piece(token: Mapping[str, Any]) -> tuple[bytes, float]:
-    """The bytes that a token stands for and its log-probability."""
+    """Return the bytes that a token stands for and its log-probability."""
     raw, logarithm = token.get("bytes"), token["logprob"]
     if not isinstance(logarithm, int | float):
         raise TypeError("a log-probability is a number")
+    # Not all servers give the bytes; the text of a token that ends within a character is damaged.
     text = bytes(raw) if isinstance(raw, list) else token["token"].encode()
     return text, min(max(float(logarithm), LEAST_LOG_PROBABILITY), 0.0)
 
 
 def _value_spans(content: str) -> dict[str, tuple[int, int]]:
-    """Top-level key → (first byte, byte after the last) of its value.
+    """Return for each top-level key (first byte, byte after the last) of its value.
 
-    ValueError unless it is one JSON object.
+    Raises ValueError unless it is one JSON object.
     """
     decode = json.JSONDecoder().raw_decode
     spans: dict[str, tuple[int, int]] = {}
     position = _after(content, 0, "{")
+    # Offsets of the decoder count characters, those of tokens bytes: each part is encoded once.
     counted, counted_bytes = 0, 0
     while not spans or content[position] != "}":
         key, position = decode(content, _after(content, position, ",") if spans else position)
         if not isinstance(key, str):
-            raise ValueError(f"the key is {key!r}")  # noqa: TRY004 - one error for all that is no object
+            raise ValueError(f"the key is {key!r}")  # noqa: TRY004 - one error for all that is not an object
         start = _after(content, position, ":")
         _, end = decode(content, start)
         first = counted_bytes + len(content[counted:start].encode())
@@ -76,7 +84,7 @@ def _value_spans(content: str) -> dict[str, tuple[int, int]]:
 
 
 def _after(content: str, position: int, mark: str) -> int:
-    """Where something begins after `mark`, white space aside."""
+    """Return the position after `mark` and white space; raise ValueError when `mark` is missing."""
     position = _space_end(content, position)
     if content[position : position + 1] != mark:
         raise ValueError(f"no {mark!r} at {position}")

@@ -1,7 +1,7 @@
 """How many tokens a request will take, estimated before it is sent.
 
 All constants of such estimates are here. They differ on purpose: a budget must not be exceeded, so
-it assumes many tokens; a pace, an order of questions and a batch want the likely number.
+it assumes many tokens; a pace, an order of requests and a batch need the likely number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FIRST_IMAGE_TOKENS = 576
 
 
 class TokenEstimate(NamedTuple):
-    """The most tokens that a prompt is thought to take: in all, and those of its images."""
+    """The most tokens that a prompt is expected to take: in all, and those of its images."""
 
     prompt_tokens: int
     image_tokens: int
@@ -38,6 +38,7 @@ def estimate_tokens(request: ChatRequest, image_px: int) -> TokenEstimate:
 
     image_px: longer side of its images.
     """
+    # As if every image were a square of its longer side: sizes are not known before it is read.
     image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
     chars = len(request.system) + len(request.text)
     text_tokens = chars // LEAST_CHARS_PER_TOKEN + MESSAGE_TOKENS

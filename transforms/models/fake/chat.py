@@ -1,5 +1,5 @@
-"""A fake language model: scripted answers and failures, unknown values where the script is
-silent.
+"""A fake language model: scripted answers and failures, unknown values where the script says
+nothing.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ class FakeChatModel:
         """There is nothing to load."""
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to release."""
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """One scripted or derived answer per request.
+        """Yield one scripted or derived answer for each request.
 
-        Raises RuntimeError where the script says so, before any.
+        Raises RuntimeError where the script says so, before any answer.
         """
         self.calls += 1
         self.requests += len(requests)
+        # A list, so that a scripted error comes before the first answer, as a failed batch's does.
         yield from enumerate([self._answer(request) for request in requests])
 
     def _answer(self, request: ChatRequest) -> ChatAnswer | Failure:
@@ -69,19 +70,26 @@ class FakeChatModel:
 
 
 def _content(request: ChatRequest, digests: Sequence[str], scripted: ScriptEntry | None) -> str:
-    said = scripted.answer or {} if scripted is not None else {}
+    scripted_answer = (scripted.answer if scripted is not None else None) or {}
     answer = {}
     for key, schema in request.schema["properties"].items():
-        answer[key] = said.get(key, _default(key, schema, digests, said))
+        answer[key] = scripted_answer.get(key, _default(key, schema, digests, scripted_answer))
     return json.dumps(answer, ensure_ascii=False)
 
 
-def _default(key: str, schema: dict[str, Any], digests: Sequence[str], said: dict[str, Any]) -> Any:
+def _default(
+    key: str, schema: dict[str, Any], digests: Sequence[str], scripted_answer: dict[str, Any]
+) -> Any:
+    """Return the value of a key that the script does not mention.
+
+    A value that is scripted is given with the highest confidence and the first source, any other is
+    unknown and seen nowhere.
+    """
     if key == DESCRIPTION:
         return f"Fake description of picture {', '.join(d[:12] for d in digests) or 'none'}."
     if key == ALT_TEXT:
         return f"Fake alt text of picture {digests[0][:12] if digests else 'none'}."
-    scripted = key.rpartition(".")[0] in said
+    scripted = key.rpartition(".")[0] in scripted_answer
     if key.endswith(CONFIDENCE_KEY):
         return schema["enum"][0] if scripted else schema["enum"][-1]
     if key.endswith(SEEN_KEY):

@@ -1,8 +1,8 @@
 """A stand-in for a language model while a run is planned: nothing is sent, everything is counted.
 
 What would be asked follows from the catalog and the cheap steps, and is asked here in the same way;
-only the answers are made up. The model's own name and parameters address the requests, so that kept
-answers are found.
+only the answers are made up. The model's own name and parameters address the requests, so that
+answers of earlier runs are found.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.chat import FakeChatModel
 from transforms.models.tokens import estimate_tokens
 
-# Of the most tokens that a request is reckoned to take: of English text and pictures of usual
-# proportions, roughly.
+# Of the estimate for the budget, which is an upper limit: what English text and images of usual
+# proportions take, roughly.
 USUAL_SHARE = 0.75
 
 
@@ -26,9 +26,9 @@ USUAL_SHARE = 0.75
 class Rates:
     """What calls took in an earlier run.
 
-    prompt_share: tokens of prompts, of those that were reckoned before they were sent; image_share:
-    pictures' tokens, of all of the prompts'; completion_tokens: of an answer on average, None where
-    no earlier run tells.
+    prompt_share: the prompts' tokens as a share of those estimated before they were sent.
+    image_share: the images' tokens as a share of the prompts'.
+    completion_tokens: of an answer on average. None where no earlier run says it.
     """
 
     prompt_share: float = USUAL_SHARE
@@ -37,11 +37,10 @@ class Rates:
 
 
 class DryRunChatModel:
-    """The identity of `model`, with answers in which every list has a value, so that every level of
-    it is asked for.
+    """The identity of `model`, with answers that choose a value from every list, so that every
+    level of a hierarchical list is asked for.
 
-    The `fake` backend costs nothing and answers for itself: what it is asked is what it will be
-    asked.
+    The `fake` backend costs nothing and answers for itself, so its plan is exact.
     """
 
     requires: tuple[str, ...] = ()
@@ -66,11 +65,11 @@ class DryRunChatModel:
         """There is nothing to load."""
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to release."""
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """An answer per request as its schema wants it, with the tokens that it is likely
-        to take.
+        """Yield an answer for each request, valid by its schema and with the tokens that it is
+        likely to take.
         """
         for index, answer in self._answering.answer(requests):
             if isinstance(answer, ChatAnswer) and not self._is_fake:
@@ -78,10 +77,10 @@ class DryRunChatModel:
             yield index, answer
 
     def _likely(self, request: ChatRequest, answer: ChatAnswer) -> ChatAnswer:
-        reckoned = estimate_tokens(request, self._image_px)
+        estimate = estimate_tokens(request, self._image_px)
         rates = self._rates
-        prompt_tokens = round(reckoned.prompt_tokens * rates.prompt_share)
-        image_share = reckoned.image_tokens / max(1, reckoned.prompt_tokens)
+        prompt_tokens = round(estimate.prompt_tokens * rates.prompt_share)
+        image_share = estimate.image_tokens / max(1, estimate.prompt_tokens)
         if rates.image_share is not None and request.pictures:
             image_share = rates.image_share
         completion_tokens = answer.completion_tokens
@@ -97,10 +96,10 @@ class DryRunChatModel:
 
 
 def _decided(request: ChatRequest, content: str) -> str:
-    """The answer with the first of each list instead of unknown."""
-    offered = {
+    """Return the answer with the first value of each list instead of unknown."""
+    first_values = {
         key: schema["enum"][0]
         for key, schema in request.schema["properties"].items()
         if "enum" in schema
     }
-    return json.dumps(json.loads(content) | offered, ensure_ascii=False)
+    return json.dumps(json.loads(content) | first_values, ensure_ascii=False)

@@ -1,6 +1,6 @@
 """Fake models: the same answer for the same content, scripted answers and failures, counted calls.
 
-They load nothing, so whole runs can be rehearsed and tested without a model. A script is a YAML
+They load nothing, so whole runs can be tried and tested without a model. A script is a YAML
 list, of which the first entry for the model that matches a request's picture digests or text
 answers it:
 
@@ -51,7 +51,7 @@ DIMENSION = 64
 
 
 class ScriptEntry(BaseModel):
-    """One entry of a script: whom it answers, and how."""
+    """One entry of a script: which requests it answers, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -72,7 +72,7 @@ class ScriptEntry(BaseModel):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
         return pattern
 
     @field_validator("failure")
@@ -84,26 +84,26 @@ class ScriptEntry(BaseModel):
 
     @model_validator(mode="after")
     def _one_outcome(self) -> ScriptEntry:
-        own = {"describer": ("answer", "raw"), "tagger": ("description",)}.get(self.model, ())
-        strange = [
+        own_keys = {"describer": ("answer", "raw"), "tagger": ("description",)}.get(self.model, ())
+        unexpected = [
             key
             for key in ("answer", "raw", "description")
-            if getattr(self, key) is not None and key not in own
+            if getattr(self, key) is not None and key not in own_keys
         ]
-        if strange:
+        if unexpected:
             article = "an" if self.model[0] in "aeiou" else "a"
-            choice = ", ".join([*own, "failure or raise: true"])
+            choice = ", ".join([*own_keys, "failure or raise: true"])
             raise ValueError(
-                f"has {strange[0]}, which {article} {self.model} does not give; say {choice}"
+                f"has {unexpected[0]}, which {article} {self.model} does not give; say {choice}"
             )
         if (
-            sum(getattr(self, key) is not None for key in own)
+            sum(getattr(self, key) is not None for key in own_keys)
             + (self.failure is not None)
             + self.raises
             != 1
         ):
             raise ValueError(
-                f"has to say exactly one of {', '.join([*own, 'failure'])} and raise: true"
+                f"has to say exactly one of {', '.join([*own_keys, 'failure'])} and raise: true"
             )
         return self
 
@@ -121,9 +121,9 @@ class Script:
         ]
 
     def outcome(self, texts: Sequence[str]) -> ScriptEntry | Failure | None:
-        """What the script says of a request with these texts.
+        """Return what the script says of a request with these texts; None when nothing.
 
-        Raises RuntimeError where it says so.
+        Raises RuntimeError where the script says so.
         """
         entry = next((entry for entry in self._entries if entry.matches(texts)), None)
         if entry is not None and entry.raises:
@@ -134,7 +134,7 @@ class Script:
 
 
 def parse_script(text: str, source: str) -> tuple[ScriptEntry, ...]:
-    """The entries of a script; `source` names it in errors.
+    """Return the entries of a script; `source` names it in errors.
 
     Raises ValueError naming every wrong entry and key.
     """
@@ -220,7 +220,7 @@ class FakeTextEncoder:
 
 
 class FakeTagger:
-    """Scripted tags, and a description from the digest where the script is silent.
+    """Scripted tags, and a description from the digest where the script says nothing.
 
     calls, requests: how often it was called, with how many requests, batches that raised included.
     Raises ValueError for a script that cannot be used.
@@ -242,7 +242,7 @@ class FakeTagger:
         """There is nothing to load."""
 
     def tag(self, requests: Sequence[TagRequest]) -> list[Tags | Failure]:
-        """One scripted or derived answer per request.
+        """Return one scripted or derived answer for each request.
 
         Raises RuntimeError where the script says so.
         """
@@ -263,12 +263,14 @@ class FakeTagger:
 
 
 def hash_vector(content: str) -> Vector:
-    """A float32 vector of shape (64,) and length one, from a hash of `content`."""
-    steps = np.frombuffer(
+    """Return a float32 vector of shape (64,) and length one, from a hash of `content`."""
+    # Little-endian and surrogates let through, so that it is the same on every machine and for
+    # every text that a catalog can hold.
+    components = np.frombuffer(
         hashlib.shake_256(content.encode("utf-8", "surrogatepass")).digest(2 * DIMENSION),
         dtype="<i2",
     )
-    vector = steps.astype(np.float32)
+    vector = components.astype(np.float32)
     return vector / np.linalg.norm(vector)
 
 

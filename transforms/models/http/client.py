@@ -4,19 +4,16 @@ ask.
 A request's pictures are read and encoded when its turn comes, so memory is bounded by
 `max_inflight` and never by the number of requests. What keeps a run from stalling:
 
-- one sending takes at most `timeout_secs`, from connecting to the last byte, and CONNECT_SECS of it
+- one attempt takes at most `timeout_secs`, from connecting to the last byte, and CONNECT_SECS of it
   for connecting;
-- after 429, 5xx, a timeout, a broken connection or something that is no chat completion it is sent
-  again, at most
-  `max_retries` times, after a random time of up to BACKOFF_SECS that doubles up to
-  BACKOFF_CAP_SECS; a Retry-After is waited for first, up to RETRY_AFTER_CAP_SECS;
-- a refused connection is the server's doing: it is charged to the request only if the server
-  answered others
-  meanwhile, and the upstream is asked where the server is now;
-- when nothing was answered for `give_up_secs` while the server was asked, it is given up:
-  everything open and
-  everything later fails at once. Waiting for the upstream, and having nothing to ask, do not count
-  as silence.
+- after 429, 5xx, a timeout, a broken connection or something that is not a chat completion the
+  request is sent again, at most `max_retries` times, after a random time of up to BACKOFF_SECS that
+  doubles up to BACKOFF_CAP_SECS; a Retry-After is waited for first, up to RETRY_AFTER_CAP_SECS;
+- a refused connection is the server's doing: it counts against the request's retries only if the
+  server answered others meanwhile, and the upstream is asked where the server is now;
+- when nothing was answered for `give_up_secs` while the server was asked, the server is given up:
+  everything open and everything later fails at once. Waiting for the upstream, and having nothing
+  to ask, do not count as silence.
 
 The server is talked to directly: no proxy from the environment, no netrc, no cookies, no redirects.
 """
@@ -41,9 +38,9 @@ from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import Failure
 from transforms.models.http.messages import (
     QUOTE_CHARS,
-    Trouble,
-    judge,
+    FailedAttempt,
     not_completion,
+    parse_response,
     redact,
     request_body,
 )
@@ -52,6 +49,7 @@ from transforms.models.tokens import paced_tokens
 if TYPE_CHECKING:
     import aiohttp
 
+# An answer has kilobytes; a server that never stops must not fill the memory.
 MAX_RESPONSE_BYTES = 8 * 2**20
 BACKOFF_SECS = 0.5
 BACKOFF_CAP_SECS = 30.0
@@ -63,7 +61,8 @@ KEEPALIVE_SECS = 4.0
 
 # Enough to hide the latency of remote storage, few enough not to fight for the interpreter.
 MAX_READERS = 16
-# aiohttp writes larger byte strings in one go, which would hold the loop up.
+# aiohttp writes a byte string in one go, which would hold the loop up for larger ones; a file
+# object is written in pieces.
 LARGE_BODY_BYTES = 2**20
 
 
@@ -78,11 +77,14 @@ class Upstream(Protocol):
     """
 
     def url(self) -> str:
-        """Base URL, up to and with `/v1`; waits while a server starts. Raises UpstreamGoneError."""
+        """Return the base URL, up to and with `/v1`; wait while a server starts.
+
+        Raises UpstreamGoneError.
+        """
         ...
 
     def lost(self, url: str) -> str:
-        """The base URL from now on, after connecting to `url` failed; waits for a restart.
+        """Return the base URL from now on, after connecting to `url` failed; wait for a restart.
 
         Raises UpstreamGoneError.
         """
@@ -103,7 +105,7 @@ class FixedUpstream:
 
 
 class Clock(Protocol):
-    """The time that a client measures and waits by; tests have one that goes as fast as they do."""
+    """The time that a client measures and waits by; tests have a clock that never really waits."""
 
     def now(self) -> float:
         """Return seconds since some moment; they never go back."""
@@ -123,7 +125,7 @@ class SystemClock:
 
 
 class Pace:
-    """Spaces what is sent so that no minute sees more than `per_min` units; 0 means no limit.
+    """Spaces attempts so that no minute sees more than `per_min` units; 0 means no limit.
 
     Evenly and without bursts, because servers measure over seconds too; first come, first served.
     """
@@ -134,6 +136,7 @@ class Pace:
         self._free_at = 0.0
 
     async def take(self, amount: float) -> None:
+        """Wait until `amount` units may be sent."""
         if not self._secs_per_unit:
             return
         now = self._clock.now()
@@ -142,6 +145,7 @@ class Pace:
         try:
             await self._clock.sleep(turn - now)
         except asyncio.CancelledError:
+            # What is not sent uses nothing up: those behind it move forward.
             self._free_at -= amount * self._secs_per_unit
             raise
 
@@ -149,7 +153,7 @@ class Pace:
 class Breaker:
     """Whether a server counts as gone: it answered nothing for `give_up_secs` while it was asked.
 
-    answers: signs of life so far; failures: sendings since the last one.
+    answers: signs of life so far; failures: attempts since the last one.
     """
 
     def __init__(self, give_up_secs: float) -> None:
@@ -169,20 +173,24 @@ class Breaker:
             self._since = now
 
     def left_secs(self, now: float) -> float:
-        """How much longer silence is borne."""
+        """Return how much longer silence is tolerated."""
         return self._give_up_secs - (0.0 if self._since is None else now - self._since)
 
     def silent_secs(self, now: float) -> float:
         return self._give_up_secs - self.left_secs(now)
 
     def pause(self, secs: float) -> None:
-        """Time that is no silence of the server."""
+        """Leave out `secs` in which the server was not asked, so that they are not silence."""
         if self._since is not None:
             self._since += secs
 
 
 class _Location:
-    """Where the server is, asked of the upstream once, however many requests want to know."""
+    """Where the server is, asked of the upstream once, however many requests want to know.
+
+    moves: how often the upstream has named an address. A request remembers it with the URL, so that
+    many requests that lose one server cause one question, not one each.
+    """
 
     def __init__(
         self,
@@ -195,34 +203,34 @@ class _Location:
         self._upstream = upstream
         self._breaker = breaker
         self._give_up = give_up
-        self._asking: asyncio.Task[None] | None = None
+        self._lookup: asyncio.Task[None] | None = None
         self.url = ""
         self.moves = 0
 
     async def find(self) -> tuple[str, int]:
-        """(base URL, how often it was asked for)."""
-        while self._asking is not None or not self.url:
+        """Return (base URL, `moves`); wait for both while the upstream is being asked."""
+        while self._lookup is not None or not self.url:
             await self._ask()
         return self.url, self.moves
 
     async def lost(self, moves: int) -> None:
-        """Connecting failed where the server was after `moves`; returns when it is known where it
-        is now.
+        """Return when it is known where the server is now, after connecting failed where it was
+        after `moves`.
         """
         if moves == self.moves:
             await self._ask()
 
     def stop(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._lookup is not None:
+            self._lookup.cancel()
 
     async def _ask(self) -> None:
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._asked())
+        if self._lookup is None:
+            self._lookup = asyncio.create_task(self._look_up())
         # Who asked may be cancelled; the others still want to know.
-        await asyncio.shield(self._asking)
+        await asyncio.shield(self._lookup)
 
-    async def _asked(self) -> None:
+    async def _look_up(self) -> None:
         started = self._clock.now()
         try:
             question = partial(self._upstream.lost, self.url) if self.url else self._upstream.url
@@ -230,31 +238,34 @@ class _Location:
             self.moves += 1
         except UpstreamGoneError as error:
             self._give_up(str(error))
-        except (
-            Exception
-        ) as error:  # without an address nothing can be asked, whatever the upstream raised
-            self._give_up(f"the server's address is not to be had: {type(error).__name__}: {error}")
+        # Without an address nothing can be sent, whatever the upstream raised.
+        except Exception as error:
+            self._give_up(
+                f"the server's address could not be found: {type(error).__name__}: {error}"
+            )
         finally:
             self._breaker.pause(self._clock.now() - started)
-            self._asking = None
+            self._lookup = None
 
 
 async def _in_daemon_thread(call: Callable[[], str]) -> str:
-    """What `call` returns or raises.
+    """Return or raise what `call` does, called in a daemon thread.
 
-    Unlike an executor's thread it keeps no interpreter from ending.
+    Not in an executor's: the interpreter waits for those when it ends, and `call` may block for as
+    long as a server takes to start.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[str] = loop.create_future()
 
     def settle(setter: Callable[[Any], None], value: object) -> None:
+        # It is done before when it was cancelled.
         if not future.done():
             setter(value)
 
     def run() -> None:
         try:
             outcome = partial(settle, future.set_result, call())
-        except Exception as error:  # handed on to who asked
+        except Exception as error:  # whatever it is, it belongs to the coroutine that waits
             outcome = partial(settle, future.set_exception, error)
         with suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(outcome)
@@ -265,8 +276,10 @@ async def _in_daemon_thread(call: Callable[[], str]) -> str:
 
 @dataclass(eq=False, slots=True)
 class _Call:
-    """One call of `answer`: what it asks, what is under way, and the way back to the thread that
-    waits.
+    """One call of `answer`: its requests, the tasks under way, and the queue back to the thread
+    that waits.
+
+    feed: the task that turns the requests into `asks`, one by one.
     """
 
     requests: Sequence[ChatRequest]
@@ -281,7 +294,7 @@ class ChatClient:
     """Sends requests to the server that `upstream` names, at most `options.max_inflight` at once.
 
     key: sent as a bearer token when not empty. clock: for pace, retries and giving up; the time
-    limit of a sending is the system's. All methods are safe to call from any thread.
+    limit of an attempt is the system's. All methods are safe to call from any thread.
     """
 
     def __init__(
@@ -302,11 +315,11 @@ class ChatClient:
         self._feeds: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[ChatAnswer | Failure]] = set()
         self._idle_since = 0.0
-        self._served = False
+        self._served = False  # whether there was an answer, so that the key is known to be good
         self._gone: Failure | None = None
         self._closed = False
-        # An iterator that is thrown away may be closed by the garbage collector, in whatever thread
-        # that runs.
+        # Re-entrant: an iterator that is thrown away may be closed by the garbage collector, in
+        # whatever thread that runs, also in one that holds the lock.
         self._lock = threading.RLock()
         self._readers = ThreadPoolExecutor(
             min(MAX_READERS, options.max_inflight), "chat-client-reader"
@@ -319,15 +332,14 @@ class ChatClient:
         self._session = asyncio.run_coroutine_threadsafe(self._connect(), self._loop).result()
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """(index of the request, its answer or Failure), each as soon as it is there.
+        """Yield (index of the request, its answer or Failure), each as soon as it is there.
 
         What is under way is cancelled when the iterator is closed early. Raises what iterating
         `requests` raises.
         """
         call = _Call(requests)
         with self._lock:
-            # Under the lock, so that it comes before the shutting down that `close` asks the loop
-            # for.
+            # Under the lock, so that the loop sees it before the shutdown that `close` asks for.
             if not self._closed:
                 self._loop.call_soon_threadsafe(self._begin, call)
             else:
@@ -353,9 +365,10 @@ class ChatClient:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        # A read from remote storage cannot be interrupted, and nobody needs its result any more.
         self._readers.shutdown(wait=False, cancel_futures=True)
 
-    # What follows runs on the loop.
+    # Everything below runs on the loop's thread, so it needs no lock.
 
     async def _connect(self) -> aiohttp.ClientSession:
         import aiohttp
@@ -363,6 +376,7 @@ class ChatClient:
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
+            # A small compressed response may stand for gigabytes.
             "Accept-Encoding": "identity",
         }
         if self._key:
@@ -378,8 +392,10 @@ class ChatClient:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
-            # A small compressed response may stand for gigabytes.
+            # Also when the server compresses although it was asked not to.
             auto_decompress=False,
+            # No proxy and no credentials from environment or netrc: the key and the catalog go to
+            # the server that was named, and to nobody else.
             trust_env=False,
         )
 
@@ -414,18 +430,19 @@ class ChatClient:
                     self._slots.release()
                     call.answers.put((index, self._gone))
                     continue
+                # Time without anything to ask is not the server's silence.
                 if not self._asks:
                     self._breaker.pause(self._clock.now() - self._idle_since)
                 task = self._loop.create_task(self._ask(request))
                 self._asks.add(task)
                 call.asks.add(task)
                 task.add_done_callback(partial(self._deliver, call, index))
-        except Exception as error:  # the sequence's own; raised where it is iterated
+        except Exception as error:  # of the caller's own sequence: raised where it is iterated
             call.answers.put(error)
 
     def _deliver(self, call: _Call, index: int, task: asyncio.Task[ChatAnswer | Failure]) -> None:
-        # A task that is cancelled before its first step runs none of its code, so this is where all
-        # end.
+        # A callback rather than a `finally` in the task: a task that is cancelled before its first
+        # step runs none of its code, and its slot would be lost.
         self._slots.release()
         self._asks.discard(task)
         call.asks.discard(task)
@@ -433,11 +450,12 @@ class ChatClient:
             self._idle_since = self._clock.now()
         if not task.cancelled():
             error = task.exception()
+            # An error here is a bug of this file; it costs one request, not the run.
             answer = task.result() if error is None else self._failed("the client failed", error)
         elif self._gone is not None:
             answer = self._gone
         else:
-            return  # nobody waits for it
+            return  # abandoned: nobody waits for it
         call.answers.put((index, answer))
 
     async def _ask(self, request: ChatRequest) -> ChatAnswer | Failure:
@@ -447,7 +465,9 @@ class ChatClient:
             )
         except Exception as error:  # whatever a file system raises concerns this request only
             return self._failed("the request could not be made ready", error)
-        tokens, sendings, charged, answers = paced_tokens(request), 0, 0, self._breaker.answers
+        # charged: failed attempts that count against max_retries. answers: the breaker's count at
+        # the last one of them, which tells whether the server answered others since.
+        tokens, attempts, charged, answers = paced_tokens(request), 0, 0, self._breaker.answers
         while True:
             await self._requests_pace.take(1)
             await self._tokens_pace.take(tokens)
@@ -457,20 +477,20 @@ class ChatClient:
             if isinstance(outcome, ChatAnswer):
                 self._breaker.answered()
                 self._served = True
-                return replace(outcome, retries=sendings, seconds=self._clock.now() - started)
-            sendings += 1
-            self._note(outcome, url)
+                return replace(outcome, retries=attempts, seconds=self._clock.now() - started)
+            attempts += 1
+            self._count_failure(outcome, url)
             if self._gone is not None:
                 return self._gone
             if not outcome.unreachable or self._breaker.answers != answers:
                 charged, answers = charged + 1, self._breaker.answers
             if not outcome.retry or charged > self._options.max_retries:
-                return self._finally(outcome.failure, sendings)
+                return self._final_failure(outcome.failure, attempts)
             if outcome.unreachable:
                 await self._location.lost(moves)
-            await self._clock.sleep(self._delay_secs(outcome, sendings))
+            await self._clock.sleep(self._delay_secs(outcome, attempts))
 
-    async def _send(self, url: str, body: bytes) -> ChatAnswer | Trouble:
+    async def _send(self, url: str, body: bytes) -> ChatAnswer | FailedAttempt:
         import aiohttp
 
         data: Any = body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
@@ -486,29 +506,34 @@ class ChatClient:
                     content.append(chunk)
                     size += len(chunk)
                     if size > MAX_RESPONSE_BYTES:
-                        return Trouble(
+                        return FailedAttempt(
                             not_completion(f"more than {MAX_RESPONSE_BYTES:,} bytes", self._key)
                         )
-                return judge(response.status, response.headers, b"".join(content), self._key)
+                return parse_response(
+                    response.status, response.headers, b"".join(content), self._key
+                )
+        # In this order: aiohttp's timeout of a connection is a TimeoutError too, and its refused
+        # connection a ClientError.
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Trouble(self._failed("no connection", error, "model-error"), unreachable=True)
+            return FailedAttempt(
+                self._failed("no connection", error, "model-error"), unreachable=True
+            )
         except TimeoutError:
             message = f"no whole answer within {self._options.timeout_secs:g} s"
-            return Trouble(Failure("model-timeout", message))
+            return FailedAttempt(Failure("model-timeout", message))
         except (aiohttp.ClientError, OSError) as error:
-            return Trouble(self._failed("the connection broke", error, "model-error"))
+            return FailedAttempt(self._failed("the connection broke", error, "model-error"))
 
-    def _note(self, outcome: Trouble, url: str) -> None:
-        """Count a failed sending, and give the server up when it was one too many."""
+    def _count_failure(self, outcome: FailedAttempt, url: str) -> None:
+        """Count a failed attempt, and give the server up when it was one too many."""
         now = self._clock.now()
-        # Once the key was good for something, a 403 speaks of this request, as gateways that
-        # moderate do.
+        # Once the key was accepted, a 403 is about this request: gateways that moderate content
+        # answer so.
         if outcome.unauthorized == 401 or (outcome.unauthorized and not self._served):
             self._give_up(
                 f"{url} does not accept the key (HTTP {outcome.unauthorized}): set the environment "
-                "variable "
-                f"{self._options.api_key_env} to a key that it accepts and run again; what was "
-                "answered is kept"
+                f"variable {self._options.api_key_env} to a key that it accepts and run again; "
+                "answers so far are kept"
             )
         elif outcome.alive:
             self._breaker.answered()
@@ -516,18 +541,21 @@ class ChatClient:
             self._breaker.failed(now)
             if self._breaker.left_secs(now) <= 0:
                 self._give_up(
-                    f"{url} answered nothing to {self._breaker.failures} sendings in "
+                    f"{url} answered nothing to {self._breaker.failures} attempts in "
                     f"{self._breaker.silent_secs(now):.1f} s and was given up (--give-up-secs); "
-                    "look at the server and "
-                    "its log and run again, what was answered is kept; the last error: "
+                    "look at the server and its log and run again: answers so far are kept; "
+                    "the last error: "
                     + redact(outcome.failure.message, self._key, QUOTE_CHARS // 2)
                 )
 
-    def _delay_secs(self, outcome: Trouble, sendings: int) -> float:
-        secs = random.uniform(0, min(BACKOFF_CAP_SECS, BACKOFF_SECS * 2 ** min(sendings - 1, 10)))  # noqa: S311
+    def _delay_secs(self, outcome: FailedAttempt, attempts: int) -> float:
+        """Return how long to wait before the next attempt, after `attempts` that failed."""
+        # All of it random ("full jitter"): requests that failed together do not come back together.
+        # The exponent is bounded only to keep the number small, the time is bounded by the cap.
+        secs = random.uniform(0, min(BACKOFF_CAP_SECS, BACKOFF_SECS * 2 ** min(attempts - 1, 10)))  # noqa: S311
         if not outcome.alive:
             # A server that is about to be given up is asked once more at that moment, not long
-            # after.
+            # after: only an attempt can find out that time is up.
             secs = min(secs, max(self._breaker.left_secs(self._clock.now()), 0.0))
         return outcome.after_secs + secs
 
@@ -536,9 +564,9 @@ class ChatClient:
     ) -> Failure:
         return Failure(reason, redact(f"{problem}: {type(error).__name__}: {error}", self._key))
 
-    def _finally(self, failure: Failure, sendings: int) -> Failure:
-        if sendings == 1:
+    def _final_failure(self, failure: Failure, attempts: int) -> Failure:
+        if attempts == 1:
             return failure
         return Failure(
-            failure.reason, redact(f"after {sendings} sendings: {failure.message}", self._key)
+            failure.reason, redact(f"after {attempts} attempts: {failure.message}", self._key)
         )

@@ -1,7 +1,8 @@
 """OpenAI-compatible chat completions as bytes: ChatRequest → body, response → ChatAnswer or why
-there is none. Pure.
+there is none. Nothing here touches the network.
 
-Nothing in a response is trusted, and neither the key nor a picture's data gets into a message.
+Nothing in a response is trusted, and neither the key nor an image's data gets into a message:
+messages end up in tables and logs.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure
 from transforms.models.logprobs import value_probabilities
 
+# A server may ask for hours; after this time it is asked again all the same.
 RETRY_AFTER_CAP_SECS = 60.0
 QUOTE_CHARS = 200
-# A picture's data, as a server may echo it: the whole URL, or a piece of the base64 text.
+# An image's data, as a server may echo it: the whole URL, or a piece of the base64 text.
 _PICTURE_DATA = re.compile(r"data:image/[^\s\"'<>]*|[A-Za-z0-9+/\\=]{64,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a sending brought no answer.
+class FailedAttempt:
+    """Why an attempt brought no answer.
 
     retry: whether sending again may help; after_secs: the server's wish, from now.
     alive: the server answered, if not as hoped; unreachable: there was no connection.
@@ -47,14 +49,14 @@ class Trouble:
 
 
 def request_body(request: ChatRequest, options: ChatOptions) -> bytes:
-    """The JSON of one chat completion.
+    """Return the JSON body of one chat completion.
 
-    Reads the request's pictures and raises whatever that raises.
+    Reads the request's images and raises whatever that raises.
     """
     content: Any = request.text
     if request.pictures:
-        # Servers that only take text know a user's turn as a string, so it is a list only where it
-        # has to be.
+        # Servers for text alone accept only a string as a turn's content, so it is a list only
+        # where there are images.
         pictures = [
             {"type": "image_url", "image_url": {"url": _data_url(p.read())}}
             for p in request.pictures
@@ -74,6 +76,7 @@ def request_body(request: ChatRequest, options: ChatOptions) -> bytes:
         "temperature": request.temperature,
         "seed": SEED,
     }
+    # Some chat templates refuse a system turn, so an empty one is not sent.
     if not request.system:
         del body["messages"][0]
     if options.logprobs:
@@ -82,10 +85,11 @@ def request_body(request: ChatRequest, options: ChatOptions) -> bytes:
 
 
 def parse_completion(content_type: str, body: bytes, key: str = "") -> ChatAnswer | Failure:
-    """A response of HTTP 200 as an answer, or `model-error`.
+    """Return the answer in a response of HTTP 200, or a Failure `model-error`.
 
     Content and finish_reason are passed on as they came.
     """
+    # Proxies and captive portals answer 200 with a page of HTML.
     mime = content_type.partition(";")[0].strip().lower()
     if mime != "application/json" and not mime.endswith("+json"):
         return not_completion(f"content type {mime or 'none'}: {quoted(body, key)}", key)
@@ -98,7 +102,8 @@ def parse_completion(content_type: str, body: bytes, key: str = "") -> ChatAnswe
     except (KeyError, IndexError, TypeError):
         return not_completion(f"no choices[0].message.content: {quoted(body, key)}", key)
     if not isinstance(content, str | None):
-        return not_completion(f"the content is no text but {type(content).__name__}", key)
+        return not_completion(f"the content is not a text but {type(content).__name__}", key)
+    # Servers send null for a refusal or an empty answer.
     content = content or ""
     finish_reason = choice.get("finish_reason")
     usage = completion.get("usage")
@@ -112,36 +117,40 @@ def parse_completion(content_type: str, body: bytes, key: str = "") -> ChatAnswe
     )
 
 
-def judge(
+def parse_response(
     status: int, headers: Mapping[str, str], body: bytes, key: str = ""
-) -> ChatAnswer | Trouble:
-    """What a whole HTTP response means. `key` is kept out of every message."""
+) -> ChatAnswer | FailedAttempt:
+    """Return the answer that a whole HTTP response holds, or how the attempt failed.
+
+    `key` is kept out of every message.
+    """
     if status == 200:
         answer = parse_completion(headers.get("Content-Type", ""), body, key)
-        return Trouble(answer) if isinstance(answer, Failure) else answer
+        return FailedAttempt(answer) if isinstance(answer, Failure) else answer
     if status in (401, 403):
         # The body is not quoted: this is where servers repeat keys.
-        return Trouble(
+        return FailedAttempt(
             Failure("model-refused", f"HTTP {status}"), retry=False, alive=True, unauthorized=status
         )
     message = redact(f"HTTP {status}: {quoted(body, key)}", key)
     if 300 <= status < 400:
+        # Following would send the key and the catalog to whoever the answer names.
         target = headers.get("Location", "")[:QUOTE_CHARS]
         message = redact(
             f"HTTP {status} leads to {target!r}, which is not followed; name the server itself", key
         )
-        return Trouble(Failure("model-error", message), retry=False)
+        return FailedAttempt(Failure("model-error", message), retry=False)
     after_secs = retry_after_secs(headers.get("Retry-After", ""), datetime.now(UTC))
     if status == 429:
-        return Trouble(Failure("model-busy", message), alive=True, after_secs=after_secs)
+        return FailedAttempt(Failure("model-busy", message), alive=True, after_secs=after_secs)
     if 400 <= status < 500:
-        return Trouble(Failure("model-refused", message), retry=False, alive=True)
-    return Trouble(Failure("model-error", message), after_secs=after_secs)
+        return FailedAttempt(Failure("model-refused", message), retry=False, alive=True)
+    return FailedAttempt(Failure("model-error", message), after_secs=after_secs)
 
 
 def retry_after_secs(value: str, now: datetime) -> float:
-    """Seconds that a Retry-After header asks for, as a number or an HTTP date, between 0 and
-    RETRY_AFTER_CAP_SECS.
+    """Return the seconds that a Retry-After header asks for, as a number or an HTTP date, between 0
+    and RETRY_AFTER_CAP_SECS.
 
     >>> retry_after_secs("7", datetime(2026, 1, 1, tzinfo=UTC))
     7.0
@@ -162,8 +171,8 @@ def retry_after_secs(value: str, now: datetime) -> float:
 
 
 def quoted(body: bytes, key: str = "") -> str:
-    """The start of a response's body, or the message of its error object, for people; no picture's
-    data in it.
+    """Return the start of a response's body, or the message of its error object, for people and
+    without data of images.
     """
     text = body.decode("utf-8", "replace")
     with suppress(orjson.JSONDecodeError):
@@ -195,7 +204,8 @@ def _data_url(jpeg: bytes) -> orjson.Fragment:
 
 
 def not_completion(problem: str, key: str) -> Failure:
-    return Failure("model-error", redact(f"the response is no chat completion: {problem}", key))
+    """Return the Failure of a response that came but is not a chat completion."""
+    return Failure("model-error", redact(f"the response is not a chat completion: {problem}", key))
 
 
 def _entry(document: Any, name: str) -> Any:
@@ -204,4 +214,5 @@ def _entry(document: Any, name: str) -> Any:
 
 def _count(document: Any, name: str) -> int:
     value = _entry(document, name)
+    # `type`, because True is an int too. Anything larger is not a count of one answer's tokens.
     return value if type(value) is int and 0 <= value < 2**31 else 0

@@ -1,6 +1,4 @@
-"""Any server that speaks OpenAI's chat completions: a provider's, a colleague's, one of
-your own.
-"""
+"""Any server that offers OpenAI's chat completions: a provider's, a colleague's, your own."""
 
 from __future__ import annotations
 
@@ -19,7 +17,8 @@ class OpenAIChatModel:
     """The model `--describe-model` of the server `--endpoint`.
 
     The key is read from the environment when the model is loaded, so it is in no option, pickle or
-    manifest. Raises ValueError that says what to write when an option is missing or no base URL.
+    manifest. Raises ValueError that says what to write when an option is missing or the endpoint is
+    not a base URL.
     """
 
     requires = ("aiohttp",)
@@ -36,7 +35,8 @@ class OpenAIChatModel:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", options.chat.api_key_env):
             # Not quoted: it may be the key itself.
             raise ValueError(
-                "--api-key-env is no name of an environment variable; write the name, not the key"
+                "--api-key-env is not the name of an environment variable; write the name, not the "
+                "key"
             )
         self._client: ChatClient | None = None
 
@@ -50,7 +50,7 @@ class OpenAIChatModel:
         return {"seed": SEED}
 
     def load(self) -> None:
-        """Make the client. Raises ValueError when the key holds what a header cannot carry."""
+        """Create the client. Raises ValueError when the key holds what a header cannot carry."""
         key = os.environ.get(self._chat.api_key_env, "").strip()
         if not (key.isascii() and key.isprintable()):
             raise ValueError(
@@ -72,9 +72,9 @@ class OpenAIChatModel:
 
 
 def base_url(endpoint: str) -> str:
-    """An endpoint without the slash at its end.
+    """Return an endpoint without the slash at its end.
 
-    ValueError that says what to write when it is no base URL.
+    Raises ValueError that says what to write when it is not a base URL.
 
     >>> base_url("https://models.example/openai/v1/")
     'https://models.example/openai/v1'
@@ -85,7 +85,7 @@ def base_url(endpoint: str) -> str:
         raise ValueError(f"--describe-backend openai needs the server's base URL; {example}")
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, _ = parts.hostname, parts.port  # a port that is not a number raises when it is read
     except ValueError:
         host, parts = None, urlsplit("")
     if "@" in url:
@@ -94,7 +94,7 @@ def base_url(endpoint: str) -> str:
             f"--endpoint holds a user or password; {example} and put the key into the environment"
         )
     if parts.scheme not in ("http", "https") or not host or any(char.isspace() for char in url):
-        raise ValueError(f"--endpoint {endpoint!r} is no base URL; {example}")
+        raise ValueError(f"--endpoint {endpoint!r} is not a base URL; {example}")
     if parts.query or parts.fragment:
         raise ValueError(f"--endpoint holds more than a base URL (? or #); {example}")
     if parts.path.endswith("/chat/completions"):

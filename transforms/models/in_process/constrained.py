@@ -23,8 +23,8 @@ from transforms.models.chat import SEED
 if TYPE_CHECKING:
     import torch
 
-# Compiled schemas that are kept: 0.05 MiB for 30 attributes, 1.1 MiB for a closed list of 1,000
-# values.
+# Compiled schemas that are kept, because compiling takes milliseconds and a run has few schemas.
+# One takes 0.05 MiB for 30 attributes, 1.1 MiB for a closed list of 1,000 values.
 GRAMMARS = 128
 
 
@@ -45,22 +45,23 @@ class Vocabulary:
         self._compiled = lru_cache(GRAMMARS)(self._compile)
 
     def matcher(self, schema: Mapping[str, Any]) -> Any:
-        """A grammar at its start, compact JSON that obeys the schema.
+        """Return a grammar at its start: of compact JSON that obeys the schema.
 
-        ValueError when the schema cannot be one.
+        Raises ValueError when the schema has no grammar.
         """
-        # As text, because the order of the keys is the order of the answer.
+        # As text, because the order of the keys is the order of the answer. A copy, because a
+        # matcher moves along with its answer.
         return self._compiled(orjson.dumps(schema).decode()).deep_copy()
 
     def piece(self, token: int) -> bytes:
-        """The bytes that a token stands for."""
+        """Return the bytes that a token stands for."""
         piece: bytes = self._tokens.decode_bytes([token])
         return piece
 
     def _compile(self, schema: str) -> Any:
         from llguidance import LLMatcher
 
-        # With white space allowed, a model may write it until its limit.
+        # Where white space is allowed, a model may write it until its limit.
         grammar = LLMatcher.grammar_from_json_schema(
             schema, overrides={"whitespace_flexible": False}
         )
@@ -74,7 +75,8 @@ class Spelling:
     """How a grammar spells the parts of an answer that have no alternative.
 
     llguidance (1.9) spells a listed value like `<image>` with the control token, and then refuses
-    it: such text is spelt by the longest tokens that are none.
+    it: such text is spelt by the longest tokens that are not control tokens. The attributes' names
+    are those that llguidance's TokenizerWrapper reads.
     """
 
     bos_token_id = None
@@ -111,15 +113,15 @@ class Row:
     complete: bool = False
     problem: str = ""
     ended_at: float = 0.0
-    # Of its own, so that neighbours in the batch do not change what is drawn.
-    dice: torch.Generator | None = None
+    # One for each answer, so that neighbours in the batch do not change what is drawn.
+    generator: torch.Generator | None = None
 
     @property
     def open(self) -> bool:
         return not self.ended_at
 
     def take(self, token: int, logarithm: float) -> None:
-        """The next token.
+        """Append the next token.
 
         An answer ends as soon as it is whole: nothing can follow a JSON object.
         """
@@ -143,7 +145,7 @@ class Choice:
     def __init__(self, rows: list[Row], executor: Any, size: int) -> None:
         self._rows = rows
         self._executor = executor
-        # One bit a token, set where the token may come next.
+        # One bit a token, set where the token may come next; 32 to a word, as llguidance writes.
         self._words = np.zeros((len(rows), (size + 31) // 32), dtype=np.int32)
 
     def pick(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -152,6 +154,8 @@ class Choice:
         """
         import torch
 
+        # Before mask and temperature: the confidence is to be the model's own, and with the mask a
+        # value without an alternative would always have probability 1.
         totals = scores.logsumexp(-1)
         chosen = (
             self._drawn(scores)
@@ -162,8 +166,10 @@ class Choice:
         for row, token, logarithm in zip(
             self._rows, chosen[:, 0].tolist(), logarithms.tolist(), strict=True
         ):
+            # `generate` goes on with the whole batch until the last answer has ended.
             if row.open:
                 row.take(token, logarithm)
+        # All but the chosen at -inf, so that greedy decoding takes it.
         return torch.full_like(scores, -math.inf).scatter_(-1, chosen, 0.0)
 
     def ended(self, input_ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
@@ -175,27 +181,35 @@ class Choice:
     def _allowed(self, scores: torch.Tensor) -> torch.Tensor:
         import torch
 
-        at_work = [(row.matcher, position) for position, row in enumerate(self._rows) if row.open]
+        open_rows = [(row.matcher, position) for position, row in enumerate(self._rows) if row.open]
         row_bytes = self._words.shape[1] * self._words.itemsize
+        # Into numpy's memory, for all rows in parallel. Rows that have ended keep their last mask:
+        # what is chosen by it is not taken.
         self._executor.unsafe_compute_mask_ptr(
-            at_work, self._words.ctypes.data, row_bytes, len(self._rows)
+            open_rows, self._words.ctypes.data, row_bytes, len(self._rows)
         )
         words = torch.from_numpy(self._words).to(scores.device)
+        # The mask is as long as the larger of tokenizer and network, in whole words; the scores are
+        # the network's.
         bits = (words[:, :, None] >> torch.arange(32, dtype=torch.int32, device=scores.device)) & 1
         return bits.bool().flatten(1)[:, : scores.shape[1]]
 
     def _drawn(self, scores: torch.Tensor) -> torch.Tensor:
-        """Scores whose highest is the choice: as they are, or with Gumbel noise, which samples the
-        softmax.
+        """Return scores whose highest is the choice: as they are, or with Gumbel noise, which
+        samples the softmax.
         """
         import torch
 
         drawn = scores.clone()
         for position, row in enumerate(self._rows):
             if row.temperature > 0 and row.open:
-                row.dice = row.dice or torch.Generator().manual_seed(SEED)
+                # On the CPU, whose random numbers do not depend on the device of the model.
+                row.generator = row.generator or torch.Generator().manual_seed(SEED)
+                # -log of an exponential variable is a Gumbel variable; 0 has no logarithm.
                 waits = (
-                    torch.empty(scores.shape[1]).exponential_(generator=row.dice).clamp_min_(1e-30)
+                    torch.empty(scores.shape[1])
+                    .exponential_(generator=row.generator)
+                    .clamp_min_(1e-30)
                 )
                 drawn[position] = scores[position] / row.temperature - waits.log().to(scores.device)
         return drawn

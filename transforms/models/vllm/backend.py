@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class VllmChatModel:
     """The model `--describe-model`, a hub id or a local folder, in a vLLM server of this machine.
 
-    The first question starts the server, or joins the one that another process of the run has
+    The first request starts the server, or joins the one that another process of the run has
     started. Answers keep to the request's schema because the server decodes nothing else. Raises
     ValueError that says what to write when an option is missing or cannot work.
     """
@@ -37,7 +37,7 @@ class VllmChatModel:
         python = self._chat.vllm_python
         if python and shutil.which(python) is None:
             raise ValueError(
-                f"--vllm-python {python!r} is no program; name the interpreter that vLLM is "
+                f"--vllm-python {python!r} is not a program; name the interpreter that vLLM is "
                 "installed in"
             )
         self._extra = extra_arguments(self._chat)
@@ -55,14 +55,14 @@ class VllmChatModel:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        # Any extra argument may shape an answer (quantisation, chat template, context length), so
-        # all of them count.
+        # Part of every answer's content address. Any extra argument may shape an answer
+        # (quantisation, chat template, context length), so all of them count.
         from transforms.models.chat import SEED
 
         return {"seed": SEED, "dtype": self._chat.dtype, "vllm_args": self._extra}
 
     def load(self) -> None:
-        """Make the client; the server is joined or started by the first question."""
+        """Create the client; the server is joined or started by the first request."""
         from transforms.models.http.client import ChatClient
         from transforms.models.vllm.server import VllmServer
 
@@ -77,6 +77,7 @@ class VllmChatModel:
 
     def close(self) -> None:
         """Leave the server; the last process of the run to do so waits until it has ended."""
+        # The client first, so that no request is under way when the server ends.
         if self._client is not None:
             self._client.close()
             self._client = None

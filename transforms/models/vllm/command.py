@@ -9,17 +9,17 @@ import sys
 from transforms.models.chat_options import ChatOptions
 from transforms.models.vllm import supervisor
 
-# What decides where the server is and what it is called belongs to the job; each has an option, or
-# no use.
-NOT_YOURS = {
+# Arguments that decide where the server is and what it is called are set by the job. Each has an
+# option of the job, or no use.
+RESERVED = {
     "--model": "use --describe-model",
     "--served-model-name": "use --describe-model",
     "--revision": "use --describe-revision",
     "--host": "the server listens on 127.0.0.1",
     "--port": "the server listens on a free port",
     "--uds": "the server listens on a free port",
-    "--api-key": "the key is made anew for each machine",
-    "--root-path": "the job asks below /v1",
+    "--api-key": "the key is generated on each machine",
+    "--root-path": "the job sends its requests to /v1",
     "--ssl-keyfile": "the server is only reached from its own machine",
     "--ssl-certfile": "the server is only reached from its own machine",
 }
@@ -34,10 +34,10 @@ NO_HOST = "none.invalid"
 
 
 def server_command(options: ChatOptions) -> list[str]:
-    """The words of the command; supervisor.PORT stands for the port.
+    """Return the words of the command; supervisor.PORT stands for the port.
 
-    What `options.vllm_args` set replaces the defaults. Raises ValueError for what they must not
-    set.
+    Arguments of `options.vllm_args` replace the defaults. Raises ValueError for those that they
+    must not set.
     """
     extra = extra_arguments(options)
     defaults: dict[str, str | None] = {
@@ -46,16 +46,16 @@ def server_command(options: ChatOptions) -> list[str]:
         "--host": "127.0.0.1",
         "--port": supervisor.PORT,
         "--dtype": options.dtype,
-        # Other formats are pickles.
+        # Other formats are pickles, which can run code when they are read.
         "--load-format": "safetensors",
-        # A model that makes no text fails at the start, instead of with each request.
+        # A model that generates no text fails at the start, instead of with each request.
         "--runner": "generate",
         "--limit-mm-per-prompt": json.dumps(
             {"image": options.max_pictures, "video": 0, "audio": 0}
         ),
-        # White space without end is what constrained decoding breaks on. xgrammar (0.2.8, vLLM's
-        # default) lets control characters into bounded strings and forbids escapes there: its
-        # answers were no JSON.
+        # Where white space is allowed, a model may write it until its limit. guidance, not
+        # xgrammar (0.2.8, vLLM's default): that lets control characters into bounded strings and
+        # forbids escapes there, so that its answers were not JSON.
         "--structured-outputs-config": json.dumps(
             {"backend": "guidance", "disable_any_whitespace": True}
         ),
@@ -72,6 +72,7 @@ def server_command(options: ChatOptions) -> list[str]:
     ):
         if size != 1:
             defaults[name] = str(size)
+    # By name: `--limit-mm-per-prompt.image=2` replaces the whole JSON of the default.
     set_by_user = {_name(word) for word in extra}
     words = [
         word
@@ -85,9 +86,9 @@ def server_command(options: ChatOptions) -> list[str]:
 
 
 def extra_arguments(options: ChatOptions) -> list[str]:
-    """The words of `options.vllm_args`.
+    """Return the words of `options.vllm_args`.
 
-    Raises ValueError when they cannot be told apart or set what is the job's.
+    Raises ValueError when the string cannot be split into words, or sets a reserved argument.
     """
     try:
         words = shlex.split(options.vllm_args)
@@ -96,25 +97,28 @@ def extra_arguments(options: ChatOptions) -> list[str]:
             f"--vllm-args {options.vllm_args!r} cannot be split into words: {error}"
         ) from None
     for word in words:
-        if (name := _name(word)) in NOT_YOURS:
-            raise ValueError(f"--vllm-args must not set {name}: {NOT_YOURS[name]}")
+        if (name := _name(word)) in RESERVED:
+            raise ValueError(f"--vllm-args must not set {name}: {RESERVED[name]}")
     return words
 
 
 def server_environment(key: str) -> dict[str, str]:
-    """What is set for the server beside what this process's environment holds."""
+    """Return the variables that the server gets on top of this process's environment."""
     return {
         "VLLM_API_KEY": key,
+        # Catalogs are private: nothing about their use leaves the machine.
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
-        # Modules of the folder that the job was started in are not the server's.
+        # `python -m` would import modules of the folder that the job was started in.
         "PYTHONSAFEPATH": "1",
     }
 
 
 def _name(word: str) -> str:
-    """The option that a word sets, as vLLM documents it; other words are returned as they are.
+    """Return the option that a word sets, spelt as vLLM documents it; other words as they are.
+
+    vLLM takes underscores for hyphens and dots for the keys of a JSON value.
 
     >>> _name("--limit_mm_per_prompt.image=2"), _name("-tp")
     ('--limit-mm-per-prompt', '--tensor-parallel-size')

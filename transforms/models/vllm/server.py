@@ -1,13 +1,14 @@
 """One vLLM server a machine, for all processes of a run: started by the first that needs it, ended
 with the last.
 
-Linux only. The guard (supervisor.py) owns the server; what is here is a user's side: finding the
-guard or starting it, asking it where the server is, and telling people what went wrong.
+Linux only. The supervisor (supervisor.py) owns the server; what is here is a user's side: finding
+the supervisor or starting it, asking it where the server is, and telling people what went wrong.
 
-Guard, socket and logs live in `<temporary folder>/catalog-enrich-<user id>/<run and command>`,
-which nobody else can enter. Logs stay there after a failure. Other users of the machine can reach
-the port, so the server wants a key. It is derived from a secret in that folder, so that it is the
-same for all processes and after a restart, and it is in no option, command line or log.
+The supervisor's socket and logs lie in `<temporary folder>/catalog-enrich-<user id>/<run and
+command>`, which nobody else can enter. Logs stay there after a failure. Other users of the machine
+can reach the port, so the server requires a key. It is derived from a secret in that folder, so
+that it is the same for all processes and after a restart, and it is in no option, command line or
+log.
 """
 
 from __future__ import annotations
@@ -35,13 +36,16 @@ from transforms.models.http.client import UpstreamGoneError
 from transforms.models.vllm import supervisor
 from transforms.models.vllm.command import server_command, server_environment
 
-# Beyond the time that the server may take: for an earlier server to be gone, and for the guard
-# itself.
+# Beyond the time that the server may take: for an earlier server to be gone, and for the supervisor
+# itself to start.
 PATIENCE_SECS = 90.0
 CONNECT_SECS = 10.0
 RETRY_SECS = 0.1
 CLOSED = "this process has left its vLLM server"
+# A message on a SOCK_SEQPACKET socket is read whole or cut off; the supervisor's have a few hundred
+# bytes.
 MAX_ANSWER_BYTES = 65536
+# Of a log only the end is read: one of a long run may have gigabytes.
 TAIL_BYTES, TAIL_LINES, LINE_CHARS = 256 * 1024, 15, 300
 # vLLM's log ends with where a failure was noticed; what failed is named earlier, by the first line
 # like this.
@@ -62,6 +66,8 @@ class VllmServer:
     def __init__(self, options: ChatOptions) -> None:
         self._startup_timeout_secs = options.startup_timeout_secs
         self._command = server_command(options)
+        # All that has to be equal for a server to be shared. The hash names the folder of the
+        # socket, so it must be the same in every process of a run.
         named = [options.session, *self._command, os.environ.get("CUDA_VISIBLE_DEVICES", "")]
         self._name = hashlib.sha256("\0".join(named).encode()).hexdigest()[:16]
         self._connection: socket.socket | None = None
@@ -70,14 +76,14 @@ class VllmServer:
         self._lock = threading.Lock()
 
     def key(self) -> str:
-        """What the server wants as a bearer token.
+        """Return the bearer token that the server requires.
 
         Raises UpstreamGoneError when the private folder cannot be made.
         """
         return hmac.digest(_secret(_home()), self._name.encode(), "sha256").hex()
 
     def url(self) -> str:
-        """Base URL, up to and with `/v1`; waits while the server starts.
+        """Return the base URL, up to and with `/v1`; wait while the server starts.
 
         Raises UpstreamGoneError.
         """
@@ -85,18 +91,20 @@ class VllmServer:
             return self._url or self._ask()
 
     def lost(self, url: str) -> str:
-        """The base URL from now on, after connecting to `url` failed; waits for a restart.
+        """Return the base URL from now on, after connecting to `url` failed; wait for a restart.
 
         Raises UpstreamGoneError.
         """
         with self._lock:
+            # Who asks late, with the URL of before, gets the one that another thread has learnt.
             return self._ask(url) if url == self._url else self._url or self._ask()
 
     def close(self) -> None:
         """Give this share up.
 
-        When it was the last, returns after the server has ended, or PATIENCE_SECS at most.
+        When it was the last, return after the server has ended, or PATIENCE_SECS at most.
         """
+        # Before the lock is taken: a thread that waits for a server under it looks at this.
         self._closed = True
         connection = self._connection
         if connection is not None:
@@ -106,7 +114,8 @@ class VllmServer:
         with self._lock:
             self._url = ""
             if self._connection is not None:
-                # What comes is an answer that nobody waits for any more, then the end.
+                # What comes is an answer that nobody waits for any more, then the end. The
+                # supervisor closes the last user's connection only after the server has ended.
                 deadline = time.monotonic() + PATIENCE_SECS
                 with suppress(UpstreamGoneError):
                     while self._receive(self._connection, deadline) is not None:
@@ -121,19 +130,22 @@ class VllmServer:
                 self._connection = self._join(deadline)
             if self._closed:
                 raise UpstreamGoneError(CLOSED)
+            # A supervisor that has died shows in the receiving, below.
             with suppress(OSError):
                 self._connection.send(json.dumps({"deaths": self._deaths, "lost": lost}).encode())
             answer = self._receive(self._connection, deadline)
             if answer is not None:
                 break
             if not self._closed:
-                # The guard was killed, which ends the server too.
+                # The supervisor was killed, which ends the server too. Its successor knows nothing
+                # of earlier deaths but what its users tell, so the count is kept here.
                 self._deaths += 1
                 self._drop()
         if "gone" in answer:
-            message = self._testimony(answer["gone"], answer["log"])
+            message = self._explanation(answer["gone"], answer["log"])
             _log.error("%s", message)
             raise UpstreamGoneError(message)
+        # The note stays the same until the next death: one warning a restart, not one a question.
         if answer["note"] != self._note:
             _log.warning(
                 "%s; it was restarted at %s; its log: %s",
@@ -145,35 +157,44 @@ class VllmServer:
         return self._url
 
     def _join(self, deadline: float) -> socket.socket:
-        """A connection to a guard that counts this process, which starts one if there is none."""
-        guard: subprocess.Popen[bytes] | None = None
+        """Return a connection to a supervisor that counts this process as a user; start one if
+        there is none.
+        """
+        process: subprocess.Popen[bytes] | None = None
         while not self._closed and time.monotonic() < deadline:
+            # In each round anew: a supervisor that ends removes its folder.
             folder = _private(_home() / self._name)
             connection = self._connected(folder)
             if connection is not None:
                 return connection
-            status = None if guard is None else guard.poll()
+            # BUSY: another process's supervisor holds the lock, and listens soon or has just ended.
+            status = None if process is None else process.poll()
             if status not in (None, 0, supervisor.BUSY):
                 raise UpstreamGoneError(
                     f"the vLLM server's guard failed; look into {folder / 'guard.log'}"
                 )
-            if guard is None or status is not None:
-                guard = self._start_guard(folder)
+            if process is None or status is not None:
+                process = self._start_supervisor(folder)
             time.sleep(RETRY_SECS)
         raise UpstreamGoneError(
-            CLOSED if self._closed else "the vLLM server's guard could not be reached; run again"
+            CLOSED
+            if self._closed
+            else "the vLLM server's supervisor could not be reached; run again"
         )
 
     def _connected(self, folder: Path) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             # A socket's path holds 108 bytes at most; this one is short, however deep the folder
-            # lies.
+            # lies. Changing into the folder, as the supervisor does, would change it for all
+            # threads of the job.
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 connection.connect(f"/proc/self/fd/{handle}/socket")
             finally:
                 os.close(handle)
+            # A connection waits in the kernel's queue before it is accepted, also that of a
+            # supervisor that is just ending. Only its first message says that this user counts.
             if self._receive(connection, time.monotonic() + CONNECT_SECS) is not None:
                 return connection
         except OSError:
@@ -182,7 +203,7 @@ class VllmServer:
         return None
 
     def _receive(self, connection: socket.socket, deadline: float) -> dict[str, Any] | None:
-        """The guard's next message; None when there will be none.
+        """Return the supervisor's next message; None when there will be none.
 
         Raises UpstreamGoneError when it keeps silent.
         """
@@ -190,16 +211,18 @@ class VllmServer:
             connection.settimeout(max(deadline - time.monotonic(), RETRY_SECS))
             message = connection.recv(MAX_ANSWER_BYTES)
         except TimeoutError:
-            raise UpstreamGoneError("the vLLM server's guard does not answer; run again") from None
+            raise UpstreamGoneError(
+                "the vLLM server's supervisor does not answer; run again"
+            ) from None
         except OSError:
             return None
         answer: dict[str, Any] | None = json.loads(message) if message else None
         return answer
 
-    def _start_guard(self, folder: Path) -> subprocess.Popen[bytes]:
+    def _start_supervisor(self, folder: Path) -> subprocess.Popen[bytes]:
         try:
             with (folder / "guard.log").open("ab") as output:
-                guard = subprocess.Popen(  # noqa: S603 - a file of ours
+                process = subprocess.Popen(  # noqa: S603 - a file of ours
                     [
                         sys.executable,
                         "-I",
@@ -212,37 +235,40 @@ class VllmServer:
                     stdout=output,
                     stderr=output,
                     env={**os.environ, **server_environment(self.key())},
-                    # Not to be reached by what ends this process's group, Ctrl-C for one.
+                    # The key is in the environment, not on the command line: that one is
+                    # everybody's to read. The new session keeps what ends this process's group
+                    # (Ctrl-C for one) from the supervisor, which other processes still need.
                     start_new_session=True,
                 )
         except OSError as error:
             raise UpstreamGoneError(
-                f"the vLLM server's guard could not be started: {error}"
+                f"the vLLM server's supervisor could not be started: {error}"
             ) from error
-        # It may end long before this process does, and should not stay as a zombie.
-        threading.Thread(target=guard.wait, daemon=True, name="vllm-guard").start()
-        return guard
+        # It may end long before this process does, and would stay as a zombie until then.
+        threading.Thread(target=process.wait, daemon=True, name="vllm-supervisor").start()
+        return process
 
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
-    def _testimony(self, what: str, log: str) -> str:
-        """What happened, where to look and what to do, and then the log's own words."""
+    def _explanation(self, what: str, log: str) -> str:
+        """Return what happened, where to look and what to do, and then the log's own words."""
         cause, tail = log_excerpt(Path(log))
         message = (
-            f"{what}; the whole log: {log}; look there, put it right and run again: what was "
-            "answered is kept."
+            f"{what}; the whole log: {log}; look there, put it right and run again: answers so far "
+            "are kept."
         )
         if cause:
             message += f" The log's first error: {cause}"
+        # The log is the server's: it may print its own key.
         return f"{message}\nIts last lines:\n{tail}".replace(self.key(), "[key]")
 
 
 def log_excerpt(log: Path) -> tuple[str, str]:
-    """(first line that names an error, or "", last TAIL_LINES lines) of a server's log, long lines
-    shortened.
+    """Return of a server's log, with long lines shortened: (first line that names an error or "",
+    last TAIL_LINES lines).
     """
     content = b""
     with suppress(OSError), log.open("rb") as file:
@@ -263,16 +289,21 @@ def _home() -> Path:
 
 
 def _private(folder: Path) -> Path:
-    """The folder, made if need be. Raises UpstreamGoneError when it is not this user's alone."""
+    """Return the folder, created if need be.
+
+    Raises UpstreamGoneError when it is not this user's alone: the temporary folder is everybody's,
+    and whoever created this one first could put a socket of their own into it.
+    """
     try:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        found = folder.lstat()
+        # lstat: a link to a folder of this user's is not a private folder either.
+        status = folder.lstat()
     except OSError as error:
         raise UpstreamGoneError(
             f"{folder} cannot be made: {error}; set TMPDIR to a folder that can be written"
         ) from None
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise UpstreamGoneError(
             f"{folder} is not a folder of this user alone; remove it or set TMPDIR to another place"
         )
@@ -280,14 +311,15 @@ def _private(folder: Path) -> Path:
 
 
 def _secret(home: Path) -> bytes:
-    """This user's secret on this machine, made by whoever comes first."""
+    """Return this user's secret on this machine, 32 bytes; the first process writes it."""
     path = home / "secret"
     if not path.exists():
-        made = home / f"secret-{secrets.token_hex(8)}"
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        draft = home / f"secret-{secrets.token_hex(8)}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(secrets.token_bytes(32))
-        # Linking is all or nothing, and never replaces what another process made meanwhile.
+        # Linking is all or nothing, and never replaces what another process wrote meanwhile: two
+        # processes with different keys could not share a server.
         with suppress(FileExistsError):
-            path.hardlink_to(made)
-        made.unlink()
+            path.hardlink_to(draft)
+        draft.unlink()
     return path.read_bytes()

@@ -102,7 +102,7 @@ def test_script_is_part_of_the_content_address(scripted):
         ),
         (
             "- {match: '(', model: tagger, description: x}",
-            r"entry 1: match: '\(' is no regular expression",
+            r"entry 1: match: '\(' is not a regular expression",
         ),
         (
             "- {match: a, failure: no-such-reason}",

@@ -28,8 +28,8 @@ from transforms.models.http.client import (
 )
 from transforms.models.http.messages import (
     RETRY_AFTER_CAP_SECS,
-    judge,
     parse_completion,
+    parse_response,
     quoted,
     redact,
     request_body,
@@ -155,7 +155,7 @@ def test_misbehaviour_costs_one_request(server, name):
     """A request that the server treats badly is given up with its own reason, and its neighbours
     are answered.
     """
-    reason, sendings = MISBEHAVIOURS[name]
+    reason, attempts = MISBEHAVIOURS[name]
     texts = [f"item {n}" for n in range(NEIGHBOURS)]
     texts[2] = f"bad [server: {name}]"
     with client_for(server.url) as client:
@@ -165,12 +165,12 @@ def test_misbehaviour_costs_one_request(server, name):
     assert "\n" not in found[2].message
     assert len(found[2].message) <= MAX_MESSAGE_CHARS
     assert all(isinstance(answer, ChatAnswer) for index, answer in enumerate(found) if index != 2)
-    assert server.sendings("bad") == sendings
-    assert server.calls == NEIGHBOURS - 1 + sendings
+    assert server.attempts("bad") == attempts
+    assert server.calls == NEIGHBOURS - 1 + attempts
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, (_, sendings) in MISBEHAVIOURS.items() if sendings == 2]
+    "name", [name for name, (_, attempts) in MISBEHAVIOURS.items() if attempts == 2]
 )
 def test_one_retry_mends_what_passes(server, name):
     """What goes well the second time is an answer that counts one retry."""
@@ -305,8 +305,8 @@ def test_max_retries_is_kept(server):
         answers_of(client, [ask("none [server: 500]")])
     with client_for(server.url, max_retries=2) as client:
         (failure,) = answers_of(client, [ask("two [server: 500]")])
-    assert (server.sendings("none"), server.sendings("two")) == (1, 3)
-    assert "after 3 sendings" in failure.message
+    assert (server.attempts("none"), server.attempts("two")) == (1, 3)
+    assert "after 3 attempts" in failure.message
 
 
 def test_a_redirect_is_not_followed(server):
@@ -323,13 +323,13 @@ def test_a_silent_server_is_given_up(nowhere, count):
     tried.
     """
     clock = FastClock()
-    # Patient sendings: on a busy machine a refusal takes its time, and is to be the last error.
+    # Patient attempts: on a busy machine a refusal takes its time, and is to be the last error.
     patient = {"timeout_secs": 30, "give_up_secs": 10, "max_retries": 0}
     with client_for(nowhere, clock=clock, **patient) as client:
         found = answers_of(client, [ask(str(n)) for n in range(count)])
         assert 10 <= clock.secs < 10 + BACKOFF_CAP_SECS
         assert {failure.reason for failure in found} == {"model-unavailable"}
-        for part in (nowhere, "sendings", "--give-up-secs", "run again", "ClientConnectorError"):
+        for part in (nowhere, "attempts", "--give-up-secs", "run again", "ClientConnectorError"):
             assert part in found[0].message
         assert answers_of(client, [ask(), ask()]) == [found[0], found[0]], "nothing is tried again"
 
@@ -623,7 +623,7 @@ def test_a_lost_server_is_found_again(server, nowhere):
 
 
 def test_waiting_for_a_restart_is_no_silence(nowhere):
-    """A restart may take longer than give_up_secs, also when the first sending after it fails."""
+    """A restart may take longer than give_up_secs, also when the first attempt after it fails."""
     with ChatServer(["500"]) as server:
         upstream = Moving(nowhere, server.url, secs=0.75)
         with client_for(upstream, give_up_secs=0.7) as client:
@@ -677,7 +677,7 @@ def test_an_upstream_that_raises_fails_everything():
 
 
 def test_requests_are_spaced(server):
-    """At 600 requests a minute a tenth of a second lies between two sendings, retries included."""
+    """At 600 requests a minute a tenth of a second lies between two attempts, retries included."""
     clock = FastClock()
     with client_for(server.url, clock=clock, requests_per_min=600) as client:
         answers_of(client, [ask("[server: 500 ok]"), *(ask(str(n)) for n in range(5))])
@@ -750,7 +750,7 @@ def completion(content="{}", **choice):
     ],
 )
 def test_shapeless_responses_are_failures(document):
-    """JSON that is no chat completion is `model-error`, whatever it is."""
+    """JSON that is not a chat completion is `model-error`, whatever it is."""
     failure = parse_completion("application/json", json.dumps(document).encode())
     assert isinstance(failure, Failure)
     assert failure.reason == "model-error"
@@ -760,7 +760,7 @@ def test_the_servers_own_words_are_quoted():
     """An error object inside of a 200 is what the message says."""
     failure = parse_completion("application/json", b'{"error": {"message": "out of memory"}}')
     assert "out of memory" in failure.message
-    assert "HTTP 507: nothing" in judge(507, {}, b"").failure.message
+    assert "HTTP 507: nothing" in parse_response(507, {}, b"").failure.message
 
 
 @pytest.mark.parametrize("content_type", ["", "text/html", "application/octet-stream", "json"])
@@ -800,7 +800,7 @@ def test_nonsense_in_the_usage_counts_nothing(usage):
 @given(st.binary(max_size=200))
 def test_any_bytes_are_survived(body):
     """Whatever bytes a server sends, there is an answer or a failure with one short line."""
-    found = judge(200, {"Content-Type": "application/json"}, body)
+    found = parse_response(200, {"Content-Type": "application/json"}, body)
     assert isinstance(found, ChatAnswer) or len(found.failure.message) <= MAX_MESSAGE_CHARS
 
 
@@ -909,7 +909,7 @@ def test_what_surrounds_the_content_is_passed_over():
     ["", "[1]", "7", "{", '{"a"}', '{"a": }', '{"a": 1', '{"a": 1} x', '{"a": 1,}', "{1: 2}"],
 )
 def test_what_is_no_object_has_no_probabilities(content):
-    """Content that is no JSON object, or not only one, has none."""
+    """Content that is not a JSON object, or not only one, has none."""
     assert value_probabilities(content, split(content, [2])) == {}
 
 

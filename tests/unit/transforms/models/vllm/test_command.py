@@ -109,7 +109,7 @@ def test_model_says_what_is_missing():
     """Without a model, or with an interpreter that is none, the message says what to write."""
     with pytest.raises(ValueError, match="--describe-model NAME"):
         build(vllm_python=sys.executable)
-    with pytest.raises(ValueError, match="--vllm-python '/no/python' is no program"):
+    with pytest.raises(ValueError, match="--vllm-python '/no/python' is not a program"):
         build(model="shop/vlm", vllm_python="/no/python")
 
 

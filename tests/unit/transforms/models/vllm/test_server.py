@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.vllm_users import User, fake_interpreter, guard_of, processes_of, starts, wait_until
+from tests.vllm_users import User, fake_interpreter, processes_of, starts, supervisor_of, wait_until
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.chat_options import ChatOptions
 from transforms.models.http.client import UpstreamGoneError
@@ -189,41 +189,41 @@ def test_no_interpreter(machine):
         machine.user().call("url")
 
 
-def test_a_killed_guard_leaves_nothing(machine):
-    """When the guard is killed, the kernel ends the server, the warden its engine, and users get a
+def test_a_killed_supervisor_leaves_nothing(machine):
+    """When the supervisor is killed, the kernel ends the server, the reaper its engine, and users get a
     new server, once.
     """
     user = machine.user()
     url = user.call("url")
     dead = machine.starts[0]
-    guard_of(machine.folder).kill()
+    supervisor_of(machine.folder).kill()
     assert machine.nothing_left()
     assert not alive(dead["pid"])
     assert not alive(dead["engine"])
     new = user.call("lost", url)
     assert healthy(new)
-    guard_of(machine.folder).kill()
-    with pytest.raises(UpstreamGoneError, match="or its guard died 2 times"):
+    supervisor_of(machine.folder).kill()
+    with pytest.raises(UpstreamGoneError, match="or its supervisor died 2 times"):
         user.call("lost", new)
 
 
-def test_a_killed_warden_is_replaced(machine):
-    """The server's engine is ended also when the warden was killed before."""
+def test_a_killed_reaper_is_replaced(machine):
+    """The server's engine is ended also when the reaper was killed before."""
     user = machine.user()
     user.call("url")
-    wardens = [
+    reapers = [
         p for p in processes_of(machine.folder) if any("reaper.py" in word for word in p.cmdline())
     ]
-    assert len(wardens) == 1
-    wardens[0].kill()
+    assert len(reapers) == 1
+    reapers[0].kill()
     user.call("close")
     assert not alive(machine.starts[0]["engine"])
 
 
-def test_a_guard_that_is_asked_to_end(machine):
-    """SIGTERM to the guard ends the server in order."""
+def test_a_supervisor_that_is_asked_to_end(machine):
+    """SIGTERM to the supervisor ends the server in order."""
     machine.user().call("url")
-    guard_of(machine.folder).terminate()
+    supervisor_of(machine.folder).terminate()
     assert machine.nothing_left()
 
 
@@ -240,7 +240,7 @@ def test_leaving_while_it_starts(machine):
 
 
 def test_a_port_that_another_process_took(machine):
-    """A server that finds its port taken is started again on another one, which counts as no death."""
+    """A server that finds its port taken is started again on another one, which does not count as a death."""
     machine.script(lose_port=True)
     url = machine.user().call("url")
     first, second = machine.starts
