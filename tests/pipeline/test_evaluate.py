@@ -110,7 +110,7 @@ def test_hidden_values_are_held_against_their_file(small: Files, tmp_path: Path)
         assert each.accepted == (COLORS[int(each.item_id[1:]) % 3],)
         assert each.title.startswith(each.accepted[0])
         assert each.images == (f"{each.item_id[1:]}.png",)
-        assert (each.answered, each.matched, each.step) == (True, 1, "rules")
+        assert (each.answered, each.matched, each.rung) == (True, 1, "rules")
     assert done.report["metrics"]["micro"]["measures"]["own"]["precision"] == 1.0
     notes = "\n".join(done.report["about"]["notes"])
     assert "catalog gives something there itself: 1" in notes
@@ -142,7 +142,7 @@ def test_a_second_evaluation_is_compared_with_the_first(small: Files, tmp_path: 
     )
     assert second.code == 0, second.out + second.err
     assert second.report["comparison"]["slots"] == 10
-    assert not any(each.step == "rules" for each in second.decisions)
+    assert not any(each.rung == "rules" for each in second.decisions)
     again = evaluated(
         tmp_path / "again",
         *small.arguments,
