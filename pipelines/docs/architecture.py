@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path
 
 from pipelines.docs.markdown import NOTE, table
@@ -71,13 +72,18 @@ class Architecture:
             if importer in depth and imported in depth and depth[importer] >= depth[imported]
         )
 
-    def circle(self, container: str) -> list[str]:
-        """Return the rooms of a circle of imports inside a container; empty when there is none."""
-        return _circle(
+    def arrows_inside(self, container: str) -> list[tuple[str, str]]:
+        """Return the imports between rooms of one container."""
+        inside = f"{container}."
+        return [
             (importer, imported)
             for importer, imported in self.arrows
-            if importer.startswith(f"{container}.") and imported.startswith(f"{container}.")
-        )
+            if importer.startswith(inside) and imported.startswith(inside)
+        ]
+
+    def circle(self, container: str) -> list[str]:
+        """Return the rooms of a circle of imports inside a container; empty when there is none."""
+        return _circle(self.arrows_inside(container))
 
     def circle_of_modules(self) -> list[str]:
         """Return the modules of a circle of imports, lazy ones included; empty when there is
@@ -140,9 +146,13 @@ def _layers(pyproject: Path) -> dict[str, tuple[tuple[str, ...], ...]]:
     layers = {}
     for contract in contracts:
         for container in contract.get("containers", ()):
-            rooms = [line.split("|") for line in contract["layers"]]
-            layers[container] = tuple(tuple(room.strip() for room in line) for line in rooms)
+            layers[container] = tuple(_rooms_of_layer(line) for line in contract["layers"])
     return layers
+
+
+def _rooms_of_layer(layer: str) -> tuple[str, ...]:
+    """Return the rooms of one layer of a contract: `a | b` → ("a", "b")."""
+    return tuple(room.strip() for room in layer.split("|"))
 
 
 def architecture_page(root: Path | None = None) -> str:
@@ -211,14 +221,11 @@ def _counted(found: Architecture) -> Iterator[str]:
     rows = []
     for container, layers in found.layers.items():
         rooms = sum(map(len, layers))
-        inside = [
-            pair for pair in found.arrows if all(room.startswith(f"{container}.") for room in pair)
-        ]
         rows.append(
             (
                 f"`{container}`",
                 str(rooms),
-                str(len(inside)),
+                str(len(found.arrows_inside(container))),
                 str(len(found.arrows_up(container))),
                 str(int(bool(found.circle(container)))),
             )
@@ -235,14 +242,7 @@ def _columns(head: Sequence[str], rows: Sequence[tuple[str, ...]], columns: int)
     """Yield a long narrow table as a short wide one."""
     height = -(-len(rows) // columns)
     blank = ("",) * len(head)
-    wide = [
-        sum(
-            (
-                rows[line + part * height] if line + part * height < len(rows) else blank
-                for part in range(columns)
-            ),
-            (),
-        )
-        for line in range(height)
-    ]
+    padded = [*rows, *[blank] * (height * columns - len(rows))]
+    # The table is read column by column: what stands side by side is `height` rows apart.
+    wide = [tuple(chain.from_iterable(padded[line::height])) for line in range(height)]
     yield from table(tuple(head) * columns, wide)

@@ -8,10 +8,13 @@ NOTE = "<!-- Written by `make docs`; a test compares it with the code. -->"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table; bars and line breaks in cells do not end them."""
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    """Return the lines of a Markdown table; bars and line breaks in cells do not end them."""
     return [
         f"| {' | '.join(head)} |",
         "|" + " --- |" * len(head),
-        *(f"| {' | '.join(row)} |" for row in escaped),
+        *(f"| {' | '.join(map(_escaped, row))} |" for row in rows),
     ]
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")

@@ -133,13 +133,20 @@ def options_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _flags_with_help(action: argparse.Action) -> list[tuple[str, str | None]]:
+    """Return (flag, help) of each flag of an option: a command may mean something else by a flag
+    that `run` has too.
+    """
+    return [(flag, action.help) for flag in action.option_strings]
+
+
 def commands_page() -> str:
     """Every command with its options; those of a run are in options.md."""
     from pipelines.cli import build_parser
 
     shared = argparse.ArgumentParser()
     add_run_options(shared)
-    known = {(flag, action.help) for action in shared._actions for flag in action.option_strings}
+    known = {each for action in shared._actions for each in _flags_with_help(action)}
     lines = [
         "# Commands",
         NOTE,
@@ -151,11 +158,7 @@ def commands_page() -> str:
     for name, parser in commands_of(build_parser()):
         lines += ["", f"## {name}", "", " ".join((parser.description or "").split())]
         actions = [action for action in parser._actions if action.dest not in ("help", "json")]
-        own = [
-            action
-            for action in actions
-            if not known & {(flag, action.help) for flag in action.option_strings}
-        ]
+        own = [action for action in actions if known.isdisjoint(_flags_with_help(action))]
         rows = [_option(action) for action in own]
         if len(own) < len(actions):
             lines += [

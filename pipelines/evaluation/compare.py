@@ -110,11 +110,15 @@ def compare(
             " catalog and truth"
         )
     attributes = sorted({attribute for _, attribute in shared})
-    sums = [
-        _sums_by_item(as_slots([run[slot] for slot in shared]), items, attributes)
-        for run in (ours, theirs)
-    ]
-    differences = _differences(sums[0], sums[1], attributes, replicates, seed)
+    our_slots = as_slots([ours[slot] for slot in shared])
+    their_slots = as_slots([theirs[slot] for slot in shared])
+    differences = _differences(
+        _sums_by_item(our_slots, items, attributes),
+        _sums_by_item(their_slots, items, attributes),
+        attributes,
+        replicates,
+        seed,
+    )
     return Comparison(
         method=METHOD,
         replicates=replicates,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def write_decisions(path: Path, decisions: Iterable[Decision], metadata: dict[st
     rows = iter(decisions)
     with pq.ParquetWriter(half, _SCHEMA.with_metadata(marks), compression="zstd") as writer:
         while batch := list(islice(rows, _BATCH_ROWS)):
-            columns = {name: [getattr(decision, name) for decision in batch] for name in names}
+            columns = {name: list(map(attrgetter(name), batch)) for name in names}
             writer.write_table(pa.table(columns, schema=_SCHEMA))
     half.replace(path)
 

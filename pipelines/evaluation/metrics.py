@@ -223,16 +223,17 @@ def _mean_measures(each: Sequence[Measures]) -> Measures:
             mean(lambda one: get(one).f1),
         )
 
+    def mean_coverage_at(place: int) -> CoverageAt:
+        coverage = mean(lambda one: one.coverage_at[place].coverage)
+        return CoverageAt(TARGETS[place], coverage, None)
+
     return Measures(
         own=mean_scores(lambda one: one.own),
         forced=mean_scores(lambda one: one.forced),
         baseline=mean_scores(lambda one: one.baseline),
         coverage=mean(lambda one: one.coverage),
         invented_rate=mean(lambda one: one.invented_rate),
-        coverage_at=tuple(
-            CoverageAt(target, mean_of(one.coverage_at[place].coverage for one in each), None)
-            for place, target in enumerate(TARGETS)
-        ),
+        coverage_at=tuple(mean_coverage_at(place) for place in range(len(TARGETS))),
         ece=mean(lambda one: one.ece),
     )
 

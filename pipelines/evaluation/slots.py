@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def as_slots(decisions: Sequence[Decision]) -> Slots:
     return Slots(
         *(
             np.array(
-                [getattr(each, field.name) for each in decisions],
+                list(map(attrgetter(field.name), decisions)),
                 dtype=kinds.get(field.name, np.int64),
             )
             for field in fields(Slots)

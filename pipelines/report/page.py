@@ -108,7 +108,7 @@ def render(
                 reason: each for reason, each in flagged.items() if reason not in CONTRADICTIONS
             },
             quarantine={
-                reason: [set_aside(row) for row in rows]
+                reason: list(map(set_aside, rows))
                 for reason, rows in sorted(found.quarantine.items())
             },
             groups=_groups([*groups, *near(found.vectors["text"], groups)], found),
@@ -228,10 +228,11 @@ def _groups(groups: Sequence[Group], found: Gathered) -> list[dict[str, Any]]:
     titles = {
         row["item_id"]: shown(row.get(found.title)) for row in [*found.points, *found.rows.values()]
     }
-    return [
-        {"group": group, "items": [(item_id, titles.get(item_id, "")) for item_id in group.ids]}
-        for group in groups
-    ]
+    listed: list[dict[str, Any]] = []
+    for group in groups:
+        items = [(item_id, titles.get(item_id, "")) for item_id in group.ids]
+        listed.append({"group": group, "items": items})
+    return listed
 
 
 def _difference(moved: Changes | None) -> list[dict[str, str]]:
@@ -258,22 +259,18 @@ def _map(found: Gathered, pictures: Thumbnails) -> dict[str, Any] | None:
         return None
     rows = {row["item_id"]: row for row in found.points}
     colors = colorable([rows[point.item_id] for point in points], found.attributes)
-    data = [
-        {
-            "id": clean(point.item_id),
-            "title": shown(rows[point.item_id].get(found.title))
-            or clean(rows[point.item_id]["text_source"], 80),
-            "colors": [
-                _color(value_of(rows[point.item_id], name), values)
-                for name, values in colors.items()
-            ],
-            "values": [shown(rows[point.item_id].get(name), 60) for name in colors],
-            "picture": pictures.small(rows[point.item_id]["images"])
-            if number < MAX_POINT_PICTURES
-            else "",
-        }
-        for number, point in enumerate(points)
-    ]
+    data: list[dict[str, Any]] = []
+    for number, point in enumerate(points):
+        row = rows[point.item_id]
+        data.append(
+            {
+                "id": clean(point.item_id),
+                "title": shown(row.get(found.title)) or clean(row["text_source"], 80),
+                "colors": [_color(value_of(row, name), values) for name, values in colors.items()],
+                "values": [shown(row.get(name), 60) for name in colors],
+                "picture": pictures.small(row["images"]) if number < MAX_POINT_PICTURES else "",
+            }
+        )
     names = {name: [*values, OTHER, NO_VALUE] for name, values in colors.items()}
     return {
         "points": list(zip(points, data, strict=True)),
@@ -304,7 +301,7 @@ def _script_json(value: Any) -> Markup:
 
 def _filters(cards: Sequence[Card]) -> dict[str, list[str]]:
     """Return what the examples may be filtered by."""
-    return {
-        name: sorted({str(getattr(card, name)) for card in cards} - {""})
-        for name in ("attribute", "source", "reason")
-    }
+    choices: dict[str, list[str]] = {}
+    for name in ("attribute", "source", "reason"):
+        choices[name] = sorted({str(getattr(card, name)) for card in cards} - {""})
+    return choices

@@ -46,10 +46,7 @@ def add_up(
         image_rows_quarantined=image_rows_quarantined,
         answers_quarantined=answers_quarantined,
         described=sum(usages, Usage()),
-        values={
-            name: _total(bucket.values.get(name, {}) for bucket in buckets)
-            for name in _attributes(buckets)
-        },
+        values=_values(buckets),
         missing=_total(bucket.missing for bucket in buckets),
         flags=_total(bucket.flags for bucket in buckets),
         images=_total(bucket.images for bucket in buckets),
@@ -88,9 +85,15 @@ def data_files(buckets: Iterable[BucketReport]) -> list[DataFile]:
     return sorted((file for bucket in buckets for file in bucket.files), key=lambda file: file.path)
 
 
-def _attributes(buckets: Iterable[BucketReport]) -> list[str]:
-    """Attributes in the order of the first bucket that has them, which is the template's."""
-    return list(dict.fromkeys(name for bucket in buckets for name in bucket.values))
+def _values(buckets: Iterable[BucketReport]) -> dict[str, dict[str, int]]:
+    """Return attribute → source → items; attributes in the order of the first bucket that has
+    them, which is the template's.
+    """
+    by_attribute: dict[str, list[Mapping[str, int]]] = {}
+    for bucket in buckets:
+        for name, by_source in bucket.values.items():
+            by_attribute.setdefault(name, []).append(by_source)
+    return {name: _total(each) for name, each in by_attribute.items()}
 
 
 def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

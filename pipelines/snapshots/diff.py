@@ -117,13 +117,12 @@ def _different_files(
     before: Snapshot, after: Snapshot, table: str
 ) -> tuple[dict[str, DataFile], dict[str, DataFile]]:
     """Return the files of a table, by path, without those that both snapshots share."""
-    olds, news = ({file.path: file for file in each.files_of(table)} for each in (before, after))
+    olds = {file.path: file for file in before.files_of(table)}
+    news = {file.path: file for file in after.files_of(table)}
     if before.manifest.buckets == after.manifest.buckets:
-        shared = {path for path in olds.keys() & news if olds[path].digest == news[path].digest}
-        olds, news = (
-            {path: file for path, file in files.items() if path not in shared}
-            for files in (olds, news)
-        )
+        for path in olds.keys() & news.keys():
+            if olds[path].digest == news[path].digest:
+                del olds[path], news[path]
     return olds, news
 
 
@@ -138,16 +137,23 @@ def divided_alike(
     """
     common = math.gcd(*(info.manifest.buckets for info, _ in sides))
     for part in range(common):
-        files = [[file for file in every if _number(file) % common == part] for _, every in sides]
-        parts = max(
-            1, *(math.ceil(sum(file.rows for file in each) / ROWS_AT_ONCE) for each in files)
-        )
+        files = [_files_of_part(every, part, common) for _, every in sides]
+        parts = max(1, math.ceil(max(map(_num_rows, files)) / ROWS_AT_ONCE))
         for further in range(parts):
             wanted = part + common * further, common * parts
             old, new = (
                 _part(info, each, *wanted) for (info, _), each in zip(sides, files, strict=True)
             )
             yield old, new
+
+
+def _files_of_part(files: Iterable[DataFile], part: int, parts: int) -> list[DataFile]:
+    """Return the files whose number is `part` modulo `parts`."""
+    return [file for file in files if _number(file) % parts == part]
+
+
+def _num_rows(files: Iterable[DataFile]) -> int:
+    return sum(file.rows for file in files)
 
 
 def _number(file: DataFile) -> int:

@@ -9,6 +9,7 @@ older program misread the file raises VERSION.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,9 +71,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def quarantined_by_reason(self) -> dict[str, int]:
         """Reason → records, rows of image tables and answers of a language model together."""
-        kinds = (self.quarantined, self.image_rows_quarantined, self.answers_quarantined)
-        reasons = dict.fromkeys(reason for kind in kinds for reason in kind)
-        return {reason: sum(kind.get(reason, 0) for kind in kinds) for reason in reasons}
+        total: Counter[str] = Counter()
+        for kind in (self.quarantined, self.image_rows_quarantined, self.answers_quarantined):
+            total.update(kind)
+        return dict(total)
 
     @property
     def filled(self) -> int:

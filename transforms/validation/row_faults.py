@@ -51,7 +51,7 @@ def row_faults(
         "miscounted_id": pc.if_else(pa.array(miscounted, pa.bool_()), ids, NOWHERE),
     }
     for column, find in by_attribute.items():
-        # A generator, so that the faults of one attribute are held at a time.
+        # A generator, so that only one attribute's faults are held at a time.
         faults[column] = _named(ids, ((a.name, find(a, table)) for a in template.attributes))
     return faults
 
