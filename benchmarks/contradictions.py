@@ -45,7 +45,7 @@ from transforms.consistency.shared_content import (
     MIN_TWINS,
     find_shared,
     group_digests,
-    is_believed,
+    is_reliable,
     item_digests,
 )
 from transforms.consistency.within_item import check_item, tally
@@ -170,7 +170,7 @@ def all_findings(template: Template, items: Sequence[Item], norms: Norms) -> Ite
     groups = group_digests(digests)
     kinds = reliable_checks(add_tallies(group.counts for group in groups.values()), MIN_TWINS)
     yield from (
-        finding for _, finding in find_shared(digests, groups) if is_believed(finding, kinds)
+        finding for _, finding in find_shared(digests, groups) if is_reliable(finding, kinds)
     )
     yield from (finding for item in items for finding in find_outliers(template, norms, item))
 

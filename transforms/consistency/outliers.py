@@ -1,9 +1,9 @@
 """Numbers that the rest of the catalog speaks against: far from all others, or far from what the
 picture looks like.
 
-PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]]. What is known of the others is
-learnt from a sample of bounded size, the items with the smallest hashes, which is the same in
-whatever order and buckets the catalog comes.
+PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]]. What is usual is learnt from a
+sample of bounded size, the items with the smallest hashes, which is the same in whatever order and
+buckets the catalog comes.
 
 Far from all others: the modified z-score (Iglewicz and Hoaglin 1993), with a scale of its own on
 each side of the median, and Benjamini and Hochberg's limit on false discoveries (1995,
@@ -39,11 +39,14 @@ from transforms.consistency.image_regression import (
 from transforms.items.text import format_value
 from transforms.runtime.metrics import Meter
 
+# Items of a sample. A regression takes memory with the square of their number and time with its
+# cube, so there are fewer with vectors.
 MAX_NUMBERS, MAX_VECTORS = 20_000, 2_000
 # Of the values called outliers, this share may be called so by chance. The tails of real numbers
 # are heavier than the normal law's, so it is stricter than the usual 5 %.
 FALSE_DISCOVERIES = 0.01
-# Beyond, "outliers" are a part of the catalog: old films among new ones.
+# A larger share of the values is a part of the catalog, such as old films among new ones, and none
+# of it is called an outlier.
 MAX_OUTLIERS = 0.02
 _STAGE = "contradict"
 
@@ -51,8 +54,8 @@ _STAGE = "contradict"
 class Sampled(NamedTuple):
     """One number of one item.
 
-    rank: of the item, from a hash; picture: digest of its first; shown, style: its look,
-    as little-endian float32 and float16.
+    rank: of the item, from a hash; picture: digest of the item's first; shown, style: its look, as
+    little-endian float32 and float16, since samples travel between workers.
     """
 
     rank: str
@@ -72,11 +75,10 @@ Sample = dict[str, tuple[Sampled, ...]]  # attribute → the smallest ranks, in 
 
 
 def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, size: int) -> Sample:
-    """Source values of each number attribute.
+    """Return the source's values of each number attribute.
 
-    vectors: only of items with a picture, with its look, and of attributes for which the template
-    takes pictures as
-      evidence: a thing's price, say, is not on its picture.
+    vectors: take only items with a picture, with its look, and attributes for which the template
+    takes pictures as evidence: a thing's price, say, is not on its picture.
     """
     numbers = [attribute for attribute in template.attributes if attribute.spec.is_number]
     names = [
@@ -92,6 +94,7 @@ def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, si
         )
         for name in names:
             value = item.record.values.get(name)
+            # What the pipeline filled itself is no evidence of what is usual: the record alone is.
             if isinstance(value, float):
                 entries[name].append(Sampled(rank_of(item.item_id), value, picture, *packed))
     return {name: tuple(nsmallest(size, found)) for name, found in entries.items() if found}
@@ -102,11 +105,12 @@ def _pack(look: Look) -> tuple[bytes, bytes]:
 
 
 def first_picture(item: Item) -> str:
+    """Return the digest of the item's first readable picture, or "" without one."""
     return next((image.features.digest for image in item.images if image.features is not None), "")
 
 
 def merge_samples(samples: Iterable[Sample], size: int) -> Sample:
-    """Return the sample of all that was sampled, whatever the order."""
+    """Return the one sample of what these sampled, the same in whatever order they come."""
     merged: Sample = {}
     for sample in samples:
         for name, entries in sample.items():
@@ -115,15 +119,16 @@ def merge_samples(samples: Iterable[Sample], size: int) -> Sample:
 
 
 def rank_of(item_id: str) -> str:
+    """Return a hash by which items are drawn: random, and the same in every run."""
     return hashlib.blake2b(item_id.encode(), digest_size=12).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How an attribute's numbers lie.
+    """The distribution of an attribute's numbers.
 
-    scales: below and above the median, as a normal law's σ; cut: |z| from which a
-    number is an outlier, None where there are none; logarithmic: what was measured are logarithms.
+    scales: below and above the median, as a normal law's σ; cut: |z| from which a number is an
+    outlier, None where there are none; logarithmic: median and scales are of logarithms.
     """
 
     median: float
@@ -132,7 +137,7 @@ class Spread:
     cut: float | None
 
     def score(self, value: float) -> float:
-        """Return the modified z-score; 0 where the measure says nothing."""
+        """Return the modified z-score of a number; 0 where it cannot be measured."""
         if self.logarithmic and value <= 0:
             return 0.0
         distance = (float(np.log(value)) if self.logarithmic else value) - self.median
@@ -141,14 +146,15 @@ class Spread:
 
     @property
     def center(self) -> float:
+        """The median as a number of the catalog, not as a logarithm."""
         return float(np.exp(self.median)) if self.logarithmic else self.median
 
 
 def fit_spread(values: Sequence[float], *, amounts: bool) -> Spread | None:
-    """Return the spread of at least MIN_SAMPLE numbers, or None.
+    """Return the spread of the numbers, or None of fewer than MIN_SAMPLE.
 
-    amounts: they have a unit, so that ratios count and not differences; then positive ones are
-    measured by logarithm.
+    amounts: they have a unit, so that ratios count and not differences: 2 kg differ from 1 kg as
+    200 g from 100 g. Where all are positive, their logarithms are measured.
     """
     numbers = np.sort(np.asarray(values, dtype=np.float64))
     if len(numbers) < MIN_SAMPLE:
@@ -159,9 +165,11 @@ def fit_spread(values: Sequence[float], *, amounts: bool) -> Spread | None:
     median = float(np.median(numbers))
     both = MAD_TO_SIGMA * float(np.median(np.abs(numbers - median)))
     sides = (median - numbers[numbers < median], numbers[numbers > median] - median)
+    # A scale for each side: prices, say, reach much farther up than down.
     scales = [MAD_TO_SIGMA * float(np.median(side)) if len(side) else both for side in sides]
     spread = Spread(median, (scales[0], scales[1]), logarithmic, None)
-    if both == 0:  # most have one and the same value, which says nothing of how far others may lie
+    # Most have one and the same value, which says nothing of how far off others may be.
+    if both == 0:
         return spread
     scores = np.abs((numbers - median) / np.where(numbers > median, scales[1], scales[0]))
     return Spread(median, (scales[0], scales[1]), logarithmic, outlier_cut(scores))
@@ -173,6 +181,7 @@ def outlier_cut(scores: Floats) -> float | None:
 
     None too where so many would be outliers that they are a part of what is usual.
     """
+    # One more p-value than may be outliers is enough to see whether there would be too many.
     ordered = np.sort(scores)[::-1]
     normal = NormalDist()
     limit = int(MAX_OUTLIERS * len(ordered)) + 1
@@ -186,8 +195,8 @@ def outlier_cut(scores: Floats) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Norms:
-    """What is usual in a catalog: attribute → spread of its numbers, and what pictures tell of
-    them.
+    """What is usual in a catalog: attribute → spread of its numbers, and attribute → what pictures
+    say about them.
     """
 
     spreads: dict[str, Spread] = field(default_factory=dict)
@@ -195,7 +204,7 @@ class Norms:
 
 
 def fit_norms(template: Template, numbers: Sample, with_vectors: Sample) -> Norms:
-    """Return what a sample teaches; attributes of which it teaches nothing are left out."""
+    """Return what is usual by these samples, for the attributes of which they say something."""
     spreads, pictures = {}, {}
     for name, entries in numbers.items():
         amounts = template.by_name[name].unit is not None
@@ -212,7 +221,7 @@ def fit_norms(template: Template, numbers: Sample, with_vectors: Sample) -> Norm
 
 
 def find_outliers(template: Template, norms: Norms, item: Item) -> Iterator[Finding]:
-    """Yield the item's numbers that what is usual in the catalog speaks against."""
+    """Yield a finding for each of the item's numbers that is unusual for the catalog."""
     for name in sorted(norms.spreads.keys() | norms.pictures.keys()):
         value = item.record.values.get(name)
         if not isinstance(value, float):
@@ -299,7 +308,7 @@ class _Score(beam.DoFn):
     def _find(self, norms: Norms, item: Item) -> list[Finding]:
         try:
             return list(find_outliers(self._template, norms, item))
-        except Exception:  # a defect met on one record must not stop the run
+        except Exception:  # a defect that shows on one item must not stop the run
             self._meter.add("failures")
             return []
 
@@ -309,8 +318,8 @@ class FindOutliers(beam.PTransform):
     """PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]] of numbers that the
     catalog speaks against.
 
-    The second is scored by what the first teaches. They hold the same, put together anew: one that
-    waited for the other would be held in memory as a whole.
+    The items of the second are scored by what the first shows to be usual. Both hold the same
+    items, built twice: used twice, one collection would have to wait in memory for the fit.
     """
 
     template: Template
@@ -332,6 +341,7 @@ class FindOutliers(beam.PTransform):
             )
         ]
         numbers, pictures = map(beam.pvalue.AsSingleton, samples)
+        # One element, so that the fit runs once and not in every worker.
         seed = buckets.pipeline | "Once" >> beam.Create([None])
         norms = seed | "Fit" >> beam.Map(
             lambda _, n, p: fit_norms(template, n, p), numbers, pictures

@@ -1,9 +1,8 @@
-"""Content that items share though it can belong to one of them only.
+"""Find pictures and texts that several items share though they can belong to one of them only.
 
-PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. Each item is shown to others as a small
-digest, once for each of its pictures and long texts; digests are spooled in parts of all content
-keys, and a part is read twice: to see under which titles each content stands, and to say so to each
-item that it concerns.
+PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. A small digest stands for an item with
+one of its pictures or long texts. Digests are spooled in parts of all content keys. A part is read
+twice: to see under which titles each content stands, and to flag each item that it concerns.
 
 Equal pictures are those with the same bytes or the same perceptual hash, equal texts those with the
 same words. Variants of one product share content by right, so titles are compared without what
@@ -36,21 +35,21 @@ from transforms.runtime.buckets import bucket_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
-# Two records mixed up, or three, are a mistake; one content under this many unrelated titles is a
-# stand-in.
+# Content under two or three titles is a mix-up of records; under this many unrelated ones it is a
+# placeholder.
 PLACEHOLDER_TITLES = 8
-# Of one content, this many titles, and this many items of each, are compared with: memory is
-# bounded, whatever the number of items that share it.
+# So many titles of one content, and so many items of each, are kept to compare with. This bounds
+# the memory, whatever the number of items that share the content.
 MAX_TITLES, MAX_ITEMS = 32, 64
 MIN_TWINS = 5  # pairs of records with one title and content, before their values tell anything
 MIN_TEXT_WORDS = (
     12  # shorter ones may well be said of two things: "Machine wash cold, tumble dry low"
 )
-MAX_COMMON_WORDS = 0.5
-MIN_SAME_LETTERS = 0.8
-MIN_SPELLED_CHARS = 8
-# A perceptual hash halves the picture's frequencies; one with nearly all bits alike is that of an
-# even surface.
+MAX_COMMON_WORDS = 0.5  # of two titles' words, by which they may still be of different products
+MIN_SAME_LETTERS = 0.8  # by which two titles are two spellings of one
+MIN_SPELLED_CHARS = 8  # shorter titles have most letters in common by chance
+# A perceptual hash sets about half of its bits; one with nearly all bits alike is that of an even
+# surface, which pictures of different things may have in common.
 MIN_HASH_BITS = 8
 _MAX_TITLES_OF_ITEM, _MAX_TITLE_CHARS = 4, 200
 _FILLERS = frozenset(every(lambda words: words.stop_words))
@@ -61,8 +60,8 @@ Words = tuple[tuple[str, ...], ...]  # of each title
 
 
 def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemDigest]:
-    """One digest for each distinct content that another item might hold too; none for an item
-    without a title.
+    """Return one digest for each distinct content that another item might hold too; none for an
+    item without a title, which could not be told from others.
     """
     titles = titles_of(template, item)
     if not titles:
@@ -84,6 +83,7 @@ def item_digests(template: Template, item: Item, item_bucket: int) -> list[ItemD
             held[content] = ItemDigest(
                 content, item.item_id, item_bucket, place, titles, words, values, stated
             )
+    # Sorted, so that the order of an item's pictures does not decide how the digests are spooled.
     return [held[content] for content in sorted(held)]
 
 
@@ -122,7 +122,10 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
 
 
 def _own_values(template: Template, item: Item, name: str, title: str) -> list[tuple[int, int]]:
-    """Where the title states the record's own value of a closed list that is no category."""
+    """Return (begin, end) where the title states the record's own value of a closed list.
+
+    Taxonomies are left out: the category's name is often the very word that says what it is.
+    """
     attribute, given = template.by_name[name], item.record.values.get(name)
     if given is None or not attribute.spec.has_closed_list or attribute.spec.is_taxonomy:
         return []
@@ -145,19 +148,19 @@ def _stated(template: Template, text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _pictures(item: Item) -> Iterator[tuple[str, str, str]]:
-    """(content, path, no text) of each picture."""
+    """Yield (content, path, "") of each picture; the third is the text that a picture lacks."""
     for image in item.images:
         if image.features is None:
             continue
         bits = int(image.features.phash, 16).bit_count() if image.features.phash else 0
         if MIN_HASH_BITS <= bits <= 64 - MIN_HASH_BITS:
             yield f"{_PICTURE}:{image.features.phash}", image.path, ""
-        else:
+        else:  # its hash does not tell it apart, so only the same bytes count
             yield f"{_PICTURE}:{image.features.digest}", image.path, ""
 
 
 def _texts(template: Template, item: Item) -> Iterator[tuple[str, str, str]]:
-    """(content, field, text) of each text that is long enough."""
+    """Yield (content, field, text) of each text that is long enough."""
     for text in evidence_texts(template, item):
         if text.source != "text" or text.attribute in template.titles:
             continue
@@ -186,10 +189,10 @@ def titles_differ(one: ItemDigest, other: ItemDigest) -> bool:
 
 @lru_cache(maxsize=65536)
 def words_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether two titles have at most half of their words in common (Dice), and are no two
-    spellings of one.
+    """Return whether two titles have at most half of their words in common (Dice), and are not two
+    spellings of one title.
 
-    A title that holds all words of the other adds to it, and is not another.
+    A title that holds all words of the other only adds to it, and does not differ.
 
     >>> words_differ(("boy", "butcher"), ("boys", "les"))
     True
@@ -202,6 +205,7 @@ def words_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
         len(first) + len(second)
     ):
         return False
+    # In a fixed order: SequenceMatcher's ratio depends on which text comes first.
     shorter, longer = sorted(
         ("".join(one), "".join(other)), key=lambda spelled: (len(spelled), spelled)
     )
@@ -212,17 +216,20 @@ def words_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 @dataclass
 class Holders:
-    """What is kept of the items that hold one content: bounded, and the same in whatever order they
-    come.
+    """The items that hold one content, as far as they are kept: a bounded number, the same in
+    whatever order they come.
 
-    kept: core words → digests by item id. Titles are kept by their hash, so that one that was
-    dropped cannot
-      come back; their items by id.
+    kept: core words → digests by item id. The titles with the smallest hashes are kept and of each
+    the items with the smallest ids, so that what was dropped cannot come back.
     """
 
     kept: dict[Words, dict[str, ItemDigest]] = field(default_factory=dict)
 
     def add(self, digest: ItemDigest) -> None:
+        """Keep the digest, and drop the last by rank when there are too many.
+
+        All digests have to be added before a property is read, since properties are computed once.
+        """
         same_title = self.kept.setdefault(digest.words, {})
         same_title[digest.item_id] = digest
         if len(same_title) > MAX_ITEMS:
@@ -232,7 +239,7 @@ class Holders:
 
     @cached_property
     def digests(self) -> list[ItemDigest]:
-        """What was kept, by item id."""
+        """The digests that were kept, by item id."""
         return sorted(
             (d for same_title in self.kept.values() for d in same_title.values()),
             key=lambda d: d.item_id,
@@ -251,8 +258,8 @@ class Holders:
 
     @cached_property
     def counts(self) -> Tally:
-        """Of each attribute, under how many titles that several items bear these agree on its
-        value.
+        """For each attribute, under how many titles that several items have those items agree on
+        its value, and under how many they do not.
         """
         values: dict[tuple[tuple[str, ...], str], list[str]] = {}
         for digest in self.digests:
@@ -265,11 +272,12 @@ class Holders:
         )
 
     def findings(self, digest: ItemDigest) -> Iterator[Finding]:
-        """Yield what is to be said of one of the holders, naming the other with the smallest id."""
+        """Yield the findings about one of the holders; they name the other with the smallest id."""
         if len(self.unrelated) >= PLACEHOLDER_TITLES:
             names = ", ".join(map(_named, self.unrelated[:2]))
             detail = f"stands under {PLACEHOLDER_TITLES} unrelated titles or more, such as {names}"
             yield _finding(digest, "placeholder-content", digest.field, detail)
+            # A placeholder belongs to none of its holders, so none is mistaken for another.
             return
         kind = digest.content.partition(":")[0]
         stranger = next((other for other in self.digests if titles_differ(digest, other)), None)
@@ -291,21 +299,20 @@ class Holders:
                 yield _finding(digest, _OTHER_VALUE, name, detail)
 
     def _of_siblings(self, digest: ItemDigest) -> Iterator[Finding]:
-        """Values that the shared text states, that another holder has, and that this one
-        has not.
+        """Yield a finding for each value that the shared text states and another holder has, but
+        not this one: the text was probably written for the other.
         """
         for name, value in digest.values:
-            stated = {said for attribute, said in digest.stated if attribute == name}
+            stated = {of_text for attribute, of_text in digest.stated if attribute == name}
             if not stated or value in stated:
                 continue
             owners = (other for other in self.digests if dict(other.values).get(name) in stated)
             owner = next(owners, None)
             if owner is not None:
-                said = dict(owner.values)[name]
+                owned = dict(owner.values)[name]
                 detail = (
-                    f"the source says {value!r}; {digest.field} says {said!r}, which is the value "
-                    "of "
-                    f"{_named(owner)} with the same text"
+                    f"the source says {value!r}; {digest.field} says {owned!r}, which is the value "
+                    f"of {_named(owner)} with the same text"
                 )
                 yield _finding(digest, "text-contradicts-value", name, detail)
 
@@ -328,7 +335,7 @@ def _finding(digest: ItemDigest, reason: str, place: str, detail: str) -> Findin
 
 
 def group_digests(digests: Iterable[ItemDigest]) -> dict[str, Holders]:
-    """Content → its holders, of contents that several items hold."""
+    """Return content → its holders, for contents that several items hold."""
     groups: dict[str, Holders] = {}
     for digest in digests:
         groups.setdefault(digest.content, Holders()).add(digest)
@@ -338,25 +345,27 @@ def group_digests(digests: Iterable[ItemDigest]) -> dict[str, Holders]:
 def find_shared(
     digests: Iterable[ItemDigest], groups: dict[str, Holders]
 ) -> Iterator[tuple[int, Finding]]:
-    """(item bucket, finding) for each digest whose content is shared as it should not be."""
+    """Yield (item bucket, finding) for each digest whose content is shared as it should not be."""
     for digest in digests:
         if digest.content in groups:
             for finding in groups[digest.content].findings(digest):
                 yield digest.item_bucket, finding
 
 
-def is_believed(finding: Finding, believed_kinds: frozenset[tuple[str, str]]) -> bool:
-    """Whether to say it: values that twins of this catalog often differ in are those by which
-    variants differ.
+def is_reliable(finding: Finding, reliable_kinds: frozenset[tuple[str, str]]) -> bool:
+    """Return whether a finding is worth a flag in this catalog.
+
+    Attributes in which items with one title and content often differ are those by which variants
+    differ, and say nothing of a mistake.
     """
     return (
-        finding.flag.reason != _OTHER_VALUE or (_OTHER_VALUE, finding.flag.field) in believed_kinds
+        finding.flag.reason != _OTHER_VALUE or (_OTHER_VALUE, finding.flag.field) in reliable_kinds
     )
 
 
 class _Digests(beam.DoFn):
-    """Buckets → KV[part of the contents, ItemDigest]; an item on which this program fails is shown
-    to no other.
+    """Buckets → KV[part of the contents, ItemDigest]; an item on which this program fails is
+    compared with no other.
     """
 
     def __init__(self, template: Template, parts: int) -> None:
@@ -370,7 +379,7 @@ class _Digests(beam.DoFn):
             for item in bucket.items:
                 try:
                     digests = item_digests(self._template, item, bucket.number)
-                except Exception:  # a defect met on one record must not stop the run
+                except Exception:  # a defect that shows on one item must not stop the run
                     self._meter.add("failures")
                     continue
                 for digest in digests:
@@ -378,7 +387,10 @@ class _Digests(beam.DoFn):
 
 
 class _Find(beam.DoFn):
-    """Reads a part twice: who holds what, then what is to be said of it."""
+    """Reads a part twice: first for who holds what, then for the findings about each item.
+
+    Only bounded groups are in memory, never all digests of a part.
+    """
 
     def process(
         self, spooled: tuple[int, Iterable[SpoolRef]]
@@ -396,8 +408,8 @@ class FindSharedContent(beam.PTransform):
     """PCollection[Bucket] → PCollection[KV[item bucket, Finding]] of pictures and long texts that
     items share.
 
-    parts: of all contents, as many as there are buckets of items; spool_dir: where digests lie
-    between stages.
+    parts: number of parts of all contents, as many as buckets of items; spool_dir: where digests
+    lie between stages.
     """
 
     template: Template
@@ -415,13 +427,13 @@ class FindSharedContent(beam.PTransform):
         kinds = (
             found[_TALLIES]
             | "AddTallies" >> beam.CombineGlobally(add_tallies)
-            | "Believe" >> beam.Map(_believed)
+            | "ReliableKinds" >> beam.Map(_reliable_kinds)
         )
-        return found.findings | "Believed" >> beam.Filter(
-            lambda keyed, believed_kinds: is_believed(keyed[1], believed_kinds),
+        return found.findings | "OnlyReliable" >> beam.Filter(
+            lambda keyed, reliable_kinds: is_reliable(keyed[1], reliable_kinds),
             beam.pvalue.AsSingleton(kinds),
         )
 
 
-def _believed(counts: Tally) -> frozenset[tuple[str, str]]:
+def _reliable_kinds(counts: Tally) -> frozenset[tuple[str, str]]:
     return reliable_checks(counts, MIN_TWINS)

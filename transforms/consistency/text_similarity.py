@@ -7,18 +7,15 @@ from difflib import SequenceMatcher
 
 from schemas.texts import fold
 
-MIN_WORD_CHARS = 4
-
-
-SHOWN_CHARS, MAX_DETAIL_CHARS = 80, 300
-
+MIN_WORD_CHARS = 4  # shorter words are found in any row of letters by chance
+SHOWN_CHARS, MAX_DETAIL_CHARS = 80, 300  # of one side, and of a finding's whole detail
 
 WORD = re.compile(r"[^\W_]+")
 
 
 def latin_words(text: str) -> list[str]:
-    """Return the longer words of a text that are written in unaccented Latin letters once they
-    are folded.
+    """Return the longer words of a text that are plain Latin letters after folding, which removes
+    accents.
 
     >>> latin_words("Den SEDMÝ, 乌鸦与麻雀 1984")
     ['sedmy']
@@ -45,6 +42,8 @@ def resemblance(word: str, letters: str) -> float:
         return 1.0
     matcher = SequenceMatcher(None, b=word, autojunk=False)
     best = 0.0
+    # SequenceMatcher keeps an index of its second side, so the word stays there and the stretches
+    # are put in one after the other; two cheap upper bounds spare most of the real comparisons.
     for begin in range(max(1, len(letters) - len(word) + 1)):
         matcher.set_seq1(letters[begin : begin + len(word)])
         if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:

@@ -1,14 +1,13 @@
-"""Where an item disagrees with itself: its texts, its pictures and what is written on them against
-the source's values.
+"""Compare an item with itself: its texts, its pictures and what is written on them with the values
+that the source gave.
 
 PCollection[Bucket] → PCollection[KV[item bucket, Finding]]. The source's value stays; the flag
 names both sides.
 
-Each function compares one item and says of every comparison whether it was contradicted, because a
-contradiction is only worth a flag where such comparisons usually agree: plots name years that are
-not the film's, and shop photographs seldom show titles. Comparisons that a catalog contradicts in
-more than MAX_CONTRADICTED of the cases say nothing in that catalog, and nothing is raised from
-them.
+Every comparison is reported, also where both sides agree, because a contradiction is only worth a
+flag where such comparisons usually agree: plots name years that are not the film's, and shop
+photographs seldom show titles. Comparisons that a catalog contradicts in more than MAX_CONTRADICTED
+of the cases say nothing in that catalog, and no flag comes of them.
 """
 
 from __future__ import annotations
@@ -49,16 +48,17 @@ from transforms.items.text import format_value
 from transforms.runtime.metrics import Meter
 
 STAGE = "contradict"
-# What fills a value by itself: names in titles, whatever stands behind a label, identifiers with
-# their check digit.
+# Statements as sure as those that fill a value by themselves: names in titles, whatever stands
+# behind a label, identifiers with their check digit.
 MIN_CONFIDENCE = 0.9
 _SAME_AMOUNT = 0.02  # relative, as for two amounts of one text
 # ΔE*ab. Palette names that people mix up (navy and black, beige and white) have anchors nearer than
 # that.
 CLEAR_DELTA_E = 30.0
-MIN_SHOWN_SHARE = 0.5
-MIN_READ_CHARS = 12
-MIN_WORD_MATCH = 0.5
+MIN_SHOWN_SHARE = 0.5  # of a picture that named colours must cover
+MIN_READ_CHARS = 12  # of longer words on the pictures, before their text is compared at all
+MIN_WORD_MATCH = 0.5  # likeness by which a word of the title is on the picture, misread or not
+# Comparing takes time with the product of both lengths.
 _MAX_READ_CHARS, _MAX_TITLE_WORDS, _MAX_SPAN_CHARS = 400, 12, 100
 
 
@@ -66,7 +66,7 @@ _MAX_READ_CHARS, _MAX_TITLE_WORDS, _MAX_SPAN_CHARS = 400, 12, 100
 class Check:
     """One comparison that was made on an item.
 
-    flag: what is said of it when the two sides disagree.
+    flag: for the item, when the two sides disagree; None: they agree.
     """
 
     reason: str
@@ -75,19 +75,18 @@ class Check:
 
 
 def check_item(template: Template, item: Item) -> list[Check]:
-    """Every comparison that the item allows."""
+    """Return every comparison that the item allows."""
     checks = [*check_texts(template, item), *check_colors(template, item)]
     on_picture = check_picture_text(template, item)
     return checks if on_picture is None else [*checks, on_picture]
 
 
 def check_texts(template: Template, item: Item) -> Iterator[Check]:
-    """Yield what titles and texts surely state of an attribute, against what the source gave
-    for it.
+    """Compare what titles and texts surely state of an attribute with what the source gave for it.
 
     A value that any of the texts states, however weakly, is not contradicted by the others. Lists
-    with several answers
-    are no part of it: a text need not name all of them. Text on pictures is misread too often.
+    with several answers are left out: a text need not name all of them. So is text on pictures,
+    which is misread too often.
     """
     texts = [text for text in evidence_texts(template, item) if text.source == "text"]
     for attribute in template.attributes:
@@ -97,26 +96,25 @@ def check_texts(template: Template, item: Item) -> Iterator[Check]:
         stated = [
             (text, s) for text in texts for s in find_statements(template, attribute, text.text)
         ]
-        surely = [
+        sure = [
             (t, s) for t, s in stated if CONFIDENCE[s.kind][_place(template, t)] >= MIN_CONFIDENCE
         ]
-        if not surely:
+        if not sure:
             continue
         agree = operations_of(attribute).agree
         if any(agree(given, statement.value) for _, statement in stated):
             yield Check("text-contradicts-value", attribute.name)
         else:
             yield Check(
-                "text-contradicts-value", attribute.name, _text_flag(attribute, given, *surely[0])
+                "text-contradicts-value", attribute.name, _text_flag(attribute, given, *sure[0])
             )
 
 
 def check_colors(template: Template, item: Item) -> Iterator[Check]:
-    """Yield the main colours of the pictures against a colour that the source gave.
+    """Compare the main colours of the pictures with a colour that the source gave.
 
     Contradicted when no main colour of any picture is less than CLEAR_DELTA_E from what the value
-    may look like. A picture whose named colours cover less than half of what it shows is no
-    witness.
+    may look like. Pictures whose named colours cover less than half of what they show are left out.
     """
     pictures = [image.features for image in item.images if image.features is not None]
     shown = [p.colors for p in pictures if _named_share(p.colors) >= MIN_SHOWN_SHARE]
@@ -149,8 +147,7 @@ def _named_share(colors: Iterable[tuple[str, float]]) -> float:
 
 
 def check_picture_text(template: Template, item: Item) -> Check | None:
-    """Return the title against what is written on the pictures; None where too little is
-    written to compare.
+    """Compare the titles with what is written on the pictures; None where too little is written.
 
     Contradicted when no longer word of a title is on the pictures, not even half of it in a row of
     similar letters, and no longer word on the pictures is in any of the record's cells. Only
@@ -159,6 +156,7 @@ def check_picture_text(template: Template, item: Item) -> Check | None:
     titles = [
         text.text for text in evidence_texts(template, item) if text.attribute in template.titles
     ]
+    # The same picture under two paths is read once.
     read = "\n".join(
         dict.fromkeys(
             i.features.text for i in item.images if i.features is not None and i.features.text
@@ -168,7 +166,9 @@ def check_picture_text(template: Template, item: Item) -> Check | None:
     written = latin_words(read[:_MAX_READ_CHARS])
     if not wanted or sum(map(len, written)) < MIN_READ_CHARS:
         return None
+    # Without spaces: readers of text often split a word or join two.
     letters = "".join(WORD.findall(fold(read[:_MAX_READ_CHARS], marks=False)))
+    # A picture with the brand or the author on it is the item's own, though it lacks the title.
     own = {word for cell in item.record.given.values() for word in latin_words(cell)}
     if own.intersection(written) or any(
         resemblance(word, letters) >= MIN_WORD_MATCH for word in wanted
@@ -184,11 +184,10 @@ def check_picture_text(template: Template, item: Item) -> Check | None:
 
 
 def colors_of_values(attribute: Attribute) -> dict[str, tuple[str, ...]]:
-    """Value of the closed list → what of the palette it may look like; empty for lists that are not
-    of colours.
+    """Return value of the closed list → the palette's names of what it may look like; {} for lists
+    that are not of colours.
 
-    A list is one of colours when most of its values are named, or have a synonym that is named, in
-    the palette.
+    A list is one of colours when the palette has a name or a synonym of most of its values.
     """
     spec = attribute.spec
     if not spec.has_closed_list or spec.is_list or spec.is_taxonomy:
@@ -233,7 +232,7 @@ def _text_flag(
 
 
 def tally(checks: Iterable[Check]) -> Tally:
-    """(reason, field, contradicted) → how often."""
+    """Return how often each (reason, field, contradicted) occurs."""
     return Counter((check.reason, check.field, check.flag is not None) for check in checks)
 
 
@@ -241,10 +240,7 @@ _TALLIES = "tallies"
 
 
 class _Compare(beam.DoFn):
-    """Buckets → the findings of their items, not yet known to be reliable, and how often each kind
-    of
-    comparison was made.
-    """
+    """Buckets → the findings of their items, reliable or not, and a tally of the comparisons."""
 
     def __init__(self, template: Template) -> None:
         self._template = template
@@ -266,13 +262,13 @@ class _Compare(beam.DoFn):
     def _check(self, item: Item) -> list[Check]:
         try:
             return check_item(self._template, item)
-        except Exception:  # a defect met on one record must not stop the run
+        except Exception:  # a defect that shows on one item must not stop the run
             self._meter.add("failures")
             return []
 
 
 class ContradictionOutputs(NamedTuple):
-    """What FindContradictions gives.
+    """Outputs of FindContradictions.
 
     findings: KV[item bucket, Finding]; trusted: one frozenset of (reason, field).
     """
@@ -283,11 +279,11 @@ class ContradictionOutputs(NamedTuple):
 
 @dataclass(eq=False)
 class FindContradictions(beam.PTransform):
-    """PCollection[Bucket] → findings of comparisons that this catalog can be judged by, and which
-    these are.
+    """PCollection[Bucket] → findings of the comparisons that are reliable in this catalog, and
+    which comparisons these are.
 
-    trusted: (reason, field) of these comparisons, where a whole catalog has shown them; None: the
-    buckets show them.
+    trusted: (reason, field) of these comparisons, as an earlier run found them in the whole
+    catalog; None: found in these buckets, which then have to be the whole catalog.
     """
 
     template: Template
@@ -299,10 +295,10 @@ class FindContradictions(beam.PTransform):
         )
         if self.trusted is None:
             tallies = compared[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies)
-            trusted = tallies | "Believe" >> beam.Map(reliable_checks)
+            trusted = tallies | "ReliableChecks" >> beam.Map(reliable_checks)
         else:
             trusted = buckets.pipeline | "Trusted" >> beam.Create([self.trusted])
-        findings = compared.findings | "Believed" >> beam.Filter(
+        findings = compared.findings | "OnlyReliable" >> beam.Filter(
             lambda keyed, kinds: (keyed[1].flag.reason, keyed[1].flag.field) in kinds,
             beam.pvalue.AsSingleton(trusted),
         )

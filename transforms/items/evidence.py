@@ -82,7 +82,7 @@ def evidence_texts(template: Template, item: Item) -> tuple[EvidenceText, ...]:
 def statements_of(
     template: Template, texts: Sequence[EvidenceText], attribute: Attribute
 ) -> Iterator[TextStatement]:
-    """Yield what each text comes down to, in order; texts that state nothing are left out."""
+    """Yield one statement for each text that states something of the attribute, in order."""
     if not attribute.rules:
         return
     find = compiled_rules(RulesKey(template.hash, attribute.name, template)).find
@@ -101,7 +101,7 @@ def statements_of(
 
 
 def find_statements(template: Template, attribute: Attribute, text: str) -> list[Statement]:
-    """Return what the text states about the attribute, in order of place."""
+    """Return the statements of the text about the attribute, in the order in which they stand."""
     return compiled_rules(RulesKey(template.hash, attribute.name, template)).find(text)
 
 

@@ -29,7 +29,7 @@ from transforms.consistency.shared_content import (
     core_words,
     find_shared,
     group_digests,
-    is_believed,
+    is_reliable,
     item_digests,
     words_differ,
 )
@@ -63,7 +63,7 @@ def findings_of(items: Iterable[Item]) -> list[tuple[str, str, str, str]]:
     digests = digests_of(items)
     groups = group_digests(digests)
     kinds = reliable_checks(add_tallies(group.counts for group in groups.values()), MIN_TWINS)
-    found = [finding for _, finding in find_shared(digests, groups) if is_believed(finding, kinds)]
+    found = [finding for _, finding in find_shared(digests, groups) if is_reliable(finding, kinds)]
     return sorted((f.item_id, f.flag.reason, f.flag.field, f.flag.detail) for f in found)
 
 
