@@ -100,11 +100,11 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
     numbers, none of the record's own values from closed lists, such as a variant's size and
     colour. All its words where none would be left.
     """
-    # Places of the title, in code points, where it states one of those values.
-    stated: set[int] = set()
-    for attribute in template.attributes:
-        for begin, end in _own_values(template, item, attribute.name, title):
-            stated.update(range(begin, end))
+    spans = [
+        span
+        for attribute in template.attributes
+        for span in _own_values(template, item, attribute.name, title)
+    ]
     tokens = tokenise(title)
     words = [
         (fold(key, marks=False), begin, end)
@@ -113,11 +113,12 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
         )
         if is_word
     ]
-    core = {
-        word
-        for word, begin, end in words
-        if word not in _FILLERS and not word.isdigit() and stated.isdisjoint(range(begin, end))
-    }
+    core: set[str] = set()
+    for word, begin, end in words:
+        if word in _FILLERS or word.isdigit():
+            continue
+        if not any(first < end and begin < last for first, last in spans):
+            core.add(word)
     return tuple(sorted(core or {word for word, _, _ in words}))
 
 
