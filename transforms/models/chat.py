@@ -154,7 +154,7 @@ def _answer_some(
     try:
         for position, answer in model.answer([requests[index] for index in indices]):
             index = indices[position]
-            # A second answer to one request is dropped: who asked has the first already.
+            # A second answer to one request is dropped: the caller has the first already.
             if index in open_indices:
                 del open_indices[index]
                 yield index, answer

@@ -1,5 +1,5 @@
-"""A client of OpenAI-compatible chat completions: one event loop in one thread, shared by all who
-ask.
+"""A client of OpenAI-compatible chat completions: one event loop in one thread, shared by all
+callers.
 
 A request's pictures are read and encoded when its turn comes, so memory is bounded by
 `max_inflight` and never by the number of requests. What keeps a run from stalling:
@@ -54,9 +54,8 @@ MAX_RESPONSE_BYTES = 8 * 2**20
 BACKOFF_SECS = 0.5
 BACKOFF_CAP_SECS = 30.0
 CONNECT_SECS = 30.0
-# Servers let go of idle connections after five seconds and more (uvicorn, which vLLM runs on:
-# five). Letting go first keeps a request from being sent into a connection that is just being
-# closed.
+# Servers close idle connections after five seconds and more (uvicorn, which vLLM runs on: five).
+# Closing first keeps a request from being sent into a connection that the server is just closing.
 KEEPALIVE_SECS = 4.0
 
 # Enough to hide the latency of remote storage, few enough not to fight for the interpreter.
@@ -227,7 +226,7 @@ class _Location:
     async def _ask(self) -> None:
         if self._lookup is None:
             self._lookup = asyncio.create_task(self._look_up())
-        # Who asked may be cancelled; the others still want to know.
+        # The request that asked first may be cancelled; the others still need the address.
         await asyncio.shield(self._lookup)
 
     async def _look_up(self) -> None:

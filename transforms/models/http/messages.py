@@ -134,7 +134,7 @@ def parse_response(
         )
     message = redact(f"HTTP {status}: {quoted(body, key)}", key)
     if 300 <= status < 400:
-        # Following would send the key and the catalog to whoever the answer names.
+        # Following would send the key and the catalog to a server that nobody chose.
         target = headers.get("Location", "")[:QUOTE_CHARS]
         message = redact(
             f"HTTP {status} leads to {target!r}, which is not followed; name the server itself", key

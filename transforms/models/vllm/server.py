@@ -50,7 +50,7 @@ TAIL_BYTES, TAIL_LINES, LINE_CHARS = 256 * 1024, 15, 300
 # vLLM's log ends with where a failure was noticed; what failed is named earlier, by the first line
 # like this.
 _CAUSE = re.compile(r"\b\w*(?:Error|Exception): \S|\berror: ")
-# Who wrote a line and when: `(EngineCore pid=7) ERROR 01-31 12:00:00 [core.py:1] `.
+# The process that wrote a line, and when: `(EngineCore pid=7) ERROR 01-31 12:00:00 [core.py:1] `.
 _LINE_START = re.compile(r"^(?:\(.*? pid=\d+\) )?(?:[A-Z]+ \d\d-\d\d [\d:]+ \[.*?\] )?")
 
 _log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class VllmServer:
         Raises UpstreamGoneError.
         """
         with self._lock:
-            # Who asks late, with the URL of before, gets the one that another thread has learnt.
+            # A thread that asks late, with an old URL, gets the one that another thread has learnt.
             return self._ask(url) if url == self._url else self._url or self._ask()
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class VllmServer:
         """
         process: subprocess.Popen[bytes] | None = None
         while not self._closed and time.monotonic() < deadline:
-            # In each round anew: a supervisor that ends removes its folder.
+            # Again in each round, because a supervisor that ends removes its folder.
             folder = _private(_home() / self._name)
             connection = self._connected(folder)
             if connection is not None:
@@ -205,7 +205,7 @@ class VllmServer:
     def _receive(self, connection: socket.socket, deadline: float) -> dict[str, Any] | None:
         """Return the supervisor's next message; None when there will be none.
 
-        Raises UpstreamGoneError when it keeps silent.
+        Raises UpstreamGoneError when none comes before the deadline.
         """
         try:
             connection.settimeout(max(deadline - time.monotonic(), RETRY_SECS))

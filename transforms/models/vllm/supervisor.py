@@ -6,10 +6,10 @@ the standard library only) by whoever needs the server first. Users are connecti
 in a private folder, so the kernel counts them: a worker that is killed is gone. One process knows
 everything, so nothing on disk can go stale. Linux only.
 
-Who dies, and what then:
+What happens when a process ends or is killed:
 
 - the last user: the supervisor ends the server;
-- the server: the supervisor restarts it when somebody asks;
+- the server: the supervisor restarts it as soon as a user needs it;
 - the supervisor: the kernel kills the server.
 
 In each case the server's reaper kills what is left of its session. Supervisor and reaper hold a
@@ -36,7 +36,7 @@ import sys
 import time
 from pathlib import Path
 
-BUSY = 75  # exit code: another supervisor is at work, or the folder is just being removed
+BUSY = 75  # exit code: another supervisor runs, or the folder is just being removed
 PORT = "{port}"  # stands for the port in the server's command
 # A server that has died twice most likely dies of what it is asked or of where it runs; each
 # further restart would cost minutes.
