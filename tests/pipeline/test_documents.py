@@ -143,6 +143,19 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     assert [t for t in local if not (ROOT / page).parent.joinpath(t).exists()] == []
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/concepts.md"])
+def test_named_files_exist(page: str) -> None:
+    """A module, folder or page that a page for developers names by its path is there."""
+    tried = {"url.py", "count.py", "echo.py", "pl.yaml", "NAME.py", "CODE.yaml", "N.md"}
+    paths = re.findall(
+        r"`((?:schemas|prompts|transforms|pipelines|tests|docs|benchmarks|runbooks)/[\w./-]+)`",
+        (ROOT / page).read_text("utf-8"),
+    )
+    assert paths
+    named = [path for path in paths if Path(path).name not in tried]
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_every_page_is_in_the_index() -> None:
     """docs/index.md links each page of docs/, so that none has to be guessed."""
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
