@@ -36,7 +36,7 @@ DIMENSION = 384
 def reasons_page() -> str:
     """Every reason id, by what it does to the record."""
     titles = {
-        Effect.QUARANTINE: "Records that are set aside (`quarantine.reason`)",
+        Effect.QUARANTINE: "Records that are quarantined (`quarantine.reason`)",
         Effect.FLAG: "Flags on items that go on (`items.flags`, `items.images[].reason`)",
         Effect.UNKNOWN: "Why a value is unknown (`items.<attribute>__provenance.reason`)",
     }

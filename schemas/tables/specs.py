@@ -103,7 +103,7 @@ QUARANTINE = TableSpec(
     one_row_per="record",
     row="record in quarantine",
     schema=lambda _, __: quarantine_schema(),
-    about="One row for each record that was set aside.",
+    about="One row for each record that was quarantined.",
     label="quarantine",
     sort_order=(
         "item_id",
