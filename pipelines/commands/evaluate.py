@@ -262,7 +262,7 @@ EVALUATE = Command(
     "rightly, by attribute, by method and by confidence; writes a report with every decision.",
     [
         "--template grocery --catalog catalog.jsonl --truth removed.jsonl",
-        "--template my.yaml --catalog items.csv --against evaluation/before",
+        "--template my.yaml --catalog items.csv --protocol holdout --against evaluation/before",
     ],
     _add_options,
     _run_command,

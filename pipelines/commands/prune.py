@@ -85,8 +85,8 @@ PRUNE = Command(
     "prune",
     "remove old snapshots",
     "Removes all but the newest N published (and N refused) snapshots, and leftovers of killed "
-    "runs. The current one always stays. Files that a removed snapshot shares with others stay "
-    "with these.",
+    "runs. The current one counts as one of the N and always stays. Files that a removed "
+    "snapshot shares with others stay with these.",
     ["features --keep 14 --dry-run", "features --keep 14"],
     _add_options,
     _prune,

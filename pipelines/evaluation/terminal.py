@@ -155,7 +155,7 @@ def _bin_table(metrics: Metrics) -> tuple[Table, list[str]]:
 
 
 def _rung_table(metrics: Metrics) -> tuple[Table, list[str]]:
-    table = _table("Answers by rung", "rung", "answers", "precision", "expected")
+    table = _table("Answers by step", "step", "answers", "precision", "expected")
     for each in metrics.rungs:
         table.add_row(
             _plain(each.rung or NONE),

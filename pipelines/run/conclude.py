@@ -160,7 +160,7 @@ def _ancestry(state: RunState, dirs: RunDirs, made: Made, compared_with: str | N
     if delta is not None and earlier is not None:
         if state.selection.is_partial:  # most rows are what another configuration made
             shape, asked = earlier.manifest.shape, earlier.manifest.asked
-        since_full = earlier.manifest.since_full + sum(
+        since_full = (earlier.manifest.since_full or 0) + sum(
             delta.counts[each] for each in ("new", "changed", "deleted")
         )
     return Ancestry(

@@ -108,7 +108,7 @@ def find_delta(
         drops,
         frozenset() if selection.embed else tables_of_encoder("text"),
     )
-    trusted = frozenset((reason, field) for reason, field in earlier.manifest.trusted_comparisons)
+    trusted = frozenset(earlier.manifest.trusted_comparisons or ())
     return Delta(
         scanned.refs,
         scanned.splits,

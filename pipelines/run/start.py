@@ -94,7 +94,7 @@ def outgrown(plan: Plan, earlier: Snapshot, counts: Mapping[str, int]) -> list[s
     """Return why what is learnt of all items has to be learnt again: too many items were added,
     removed or changed since the last full build. At most one reason.
     """
-    moved = earlier.manifest.since_full + sum(
+    moved = (earlier.manifest.since_full or 0) + sum(
         counts.get(each, 0) for each in ("new", "changed", "deleted")
     )
     items = max(1, earlier.manifest.counts.items)

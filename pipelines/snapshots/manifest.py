@@ -123,7 +123,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     based_on: run id that the snapshot continues from; made_anew_because: why every record was
       rebuilt, empty where not.
     records: items by what the catalog did to them since then, None where every record was rebuilt.
-    since_full: items that came, went or changed since every record was last rebuilt.
+    since_full: items that came, went or changed since every record was last rebuilt. It and
+      trusted_comparisons are None in manifests of versions that did not write them: such a
+      snapshot can be read and rolled back to, but no run continues from it.
     pool: files of the items that demonstrations are chosen from, below `pool/`.
     trusted_comparisons: reason and field by which the whole catalog can be judged.
     shape, asked: digests that decide about reuse, see pipelines/run/versions.py.
@@ -138,13 +140,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    inputs: list[SplitReport]
+    inputs: list[SplitReport] = field(default_factory=list)
     unmapped_columns: list[str] = field(default_factory=list)
     workers: int = 1
     buckets: int
     counts: Counts
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
-    checks: list[CheckEntry]
+    checks: list[CheckEntry] = field(default_factory=list)
     files: list[DataFile]
     probes: list[ProbeReport] = field(default_factory=list)
     reference: list[SplitReport] = field(default_factory=list)
@@ -153,9 +155,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     made_anew_because: list[str] = field(default_factory=list)
     records: dict[str, int] | None = None
     buckets_written: int = 0
-    since_full: int
+    since_full: int | None = None
     pool: list[str] = field(default_factory=list)
-    trusted_comparisons: list[tuple[str, str]]
+    trusted_comparisons: list[tuple[str, str]] | None = None
     shape: dict[str, str] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
     compared_with: str | None = None

@@ -153,6 +153,8 @@ def read_snapshot(path: str) -> Snapshot:
         manifest = read_manifest(storage.join(path, MANIFEST))
         snapshot = Snapshot(manifest.run_id, path, manifest)
         _ = snapshot.reports  # an older version wrote none, or somebody removed them
+        if manifest.since_full is None or manifest.trusted_comparisons is None:
+            raise ValueError("an older version wrote it, without what later runs need")
     except Exception as error:  # each object store has its own exceptions for what is missing
         raise UnusableSnapshotError(
             f"no run can continue from {path} ({type(error).__name__}: {error})"

@@ -323,7 +323,7 @@ def test_the_terminal_says_the_same_within_80_columns() -> None:
         "Compared with",
         "Expected and reached precision",
         "Share right by confidence",
-        "Answers by rung",
+        "Answers by step",
         "None and value",
         "F1 by fold",
         "What it took",

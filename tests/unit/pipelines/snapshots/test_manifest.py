@@ -14,6 +14,7 @@ from pipelines.snapshots.manifest import (
     read_manifest,
     write_manifest,
 )
+from pipelines.snapshots.snapshot import UnusableSnapshotError, read_snapshot
 from tests.manifests import make_check, make_counts, make_manifest
 
 
@@ -50,6 +51,7 @@ def test_what_an_older_program_did_not_write_has_a_default(tmp_path: Path) -> No
     }
     counts = {"items": 3, "records_quarantined": 1, "values": {}, "of_tomorrow": 1}
     later = ("probes", "reference", "pool", "distributions", "compared_with", "options", "command")
+    later += ("inputs", "since_full", "trusted_comparisons")
     old = written(
         tmp_path, counts=counts, checks=[check], of_tomorrow={}, **dict.fromkeys(later, None)
     )
@@ -102,3 +104,13 @@ def test_counts_tell_values_from_gaps() -> None:
     counts = make_counts(values=values)
     assert (counts.known("color"), counts.known("size"), counts.known("gone")) == (5, 1, 0)
     assert counts.filled == 4
+
+
+@pytest.mark.parametrize("missing", ["since_full", "trusted_comparisons"])
+def test_no_run_continues_from_what_an_old_version_left_out(missing: str, tmp_path: Path) -> None:
+    """A manifest without what reuse needs is read and listed, but the next run rebuilds."""
+    written(tmp_path, **{missing: None})
+    (tmp_path / "buckets.json").write_text("[]")
+    assert read_manifest(str(tmp_path / "manifest.json")).published
+    with pytest.raises(UnusableSnapshotError, match="an older version wrote it"):
+        read_snapshot(str(tmp_path))
