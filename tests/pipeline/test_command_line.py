@@ -259,8 +259,8 @@ def test_both_front_ends_take_the_same_options(
 
 
 def test_a_run_in_a_log_is_quiet(shop: Shop) -> None:
-    """Without a terminal nothing is written to stderr by a good run, also from its worker
-    processes.
+    """Without a terminal a good run writes nothing to stderr, also from its worker processes, but
+    a line every half minute where the machine is so slow.
     """
     (shop.folder / "template.yaml").write_text(TEMPLATE)
     command = [
@@ -287,7 +287,8 @@ def test_a_run_in_a_log_is_quiet(shop: Shop) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    unexpected = [line for line in done.stderr.splitlines() if "records read" not in line]
+    assert unexpected == []
 
 
 def test_a_signal_while_publishing_changes_nothing(shop: Shop) -> None:
