@@ -73,7 +73,14 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
     entry, problem = single_entry(attribute, cell, column, keyed)
     if entry is None:
         return problem
+    is_number = isinstance(entry, int | float) and not isinstance(entry, bool)
     text = as_text(entry)
+    if is_number and (text is None or not _is_year(text)):
+        # A float has lost the zero of 2024.10, so it is not known which month was meant.
+        detail = f"{shorten(entry)} is a number, and only a year may be one"
+        return flagged(
+            attribute, "value-wrong-type", f'{detail}; write a date as text, for example "2024-10"'
+        )
     line = "" if text is None else to_single_line(text)
     if text is not None and not line:
         return NOTHING
@@ -89,6 +96,10 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
             "year with four digits"
         )
     return flagged(attribute, "value-wrong-type", detail)
+
+
+def _is_year(text: str) -> bool:
+    return len(text) == _YEAR_CHARS and bool(date_readings(text))
 
 
 def _labelled_dates(attribute: Attribute) -> Finder:

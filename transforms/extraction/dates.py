@@ -8,7 +8,8 @@ months are those of CLDR, in the languages of LOCALES.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -17,8 +18,17 @@ from functools import cache
 LOCALES = ("en", "da", "de", "de_AT", "es", "fr", "it", "nb", "nl", "pt", "sv")
 _FIRST_YEAR, _LAST_YEAR = 1000, 2999
 _MIN_ABBREVIATION_CHARS = 3
+# Abbreviations in other languages that are English words or names: "Set of 2024", "Gen 2024".
+_ENGLISH_WORDS = frozenset(
+    ["ago", "des", "dic", "ene", "gen", "lug", "mag", "mar", "ott", "out", "set"]
+)
 
-_TIME = r"(?:[T ]\d{2}:?\d{2}(?::?\d{2}(?:[.,]\d+)?)?\s?(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
+# Not 24:00, which is the next day.
+_HOUR, _SIXTY = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
+_TIME = (
+    rf"(?:[T ]{_HOUR}:?{_SIXTY}(?::?(?:{_SIXTY}|60)(?:[.,]\d+)?)?"
+    rf"\s?(?:Z|UTC|GMT|[+-]{_HOUR}(?::?{_SIXTY})?)?)?"
+)
 _YEAR_FIRST = re.compile(
     rf"(?P<year>\d{{4}})(?:(?P<mark>[-/.])(?P<month>\d{{1,2}})"
     rf"(?:(?P=mark)(?P<day>\d{{1,2}}){_TIME})?)?"
@@ -30,6 +40,32 @@ _YEAR_LAST = re.compile(
 # Text may hold a date only where no longer number or word goes on, and no range: "2019-2024".
 _BEFORE = r"(?<![\w])(?<![\w][-/.,:+])(?<!\d\s[-–—])(?<!\d\s[-–—]\s)"
 _AFTER = r"(?![\w]|[-/.,:]\w|\s?[-–—]\s?\d)"
+
+# What may lie between the two ends of a range, or between alternatives.
+_MAX_WORDS_BETWEEN = 5
+_WORD = re.compile(r"\w+")
+# A new field parts two dates: "Release date: 2019. Updated: 2021".
+_NEW_FIELD = re.compile(r"[.,;|)\n]\s{0,3}[^\W\d][^.,;|\n:=]*[:=]")
+_YEAR = re.compile(r"(?<!\d)[12]\d{3}(?!\d)")
+_OPEN_END = (
+    "present|today|now|ongoing|current|currently|onwards?|later|earlier|after|before"
+    "|heute|jetzt|laufend|später|früher|présent|aujourd|ce jour|plus tard"
+    "|hoy|actualidad|presente|oggi|adesso|hoje|atual|heden|vandaag|nu|idag|i dag"
+)
+_CONNECTOR = (
+    "to|or|and|until|till|through|thru|bis|oder|und|ou|et|au|à|al|hasta|e|y|até|en"
+    "|tot|of|til|eller|og|och"
+)
+# What makes a date in front of it a decade, a date before our era, or one end of something.
+_NOT_ONE_DATE_AFTER = re.compile(
+    r"\s?['’`´]\s?s\b"
+    r"|\s?(?:B\.?\s?C\b|B\.?\s?C\.?\s?E\b|v\.?\s?(?:u\.?\s?Z|(?:d\.?\s?)?Chr)|a\.?\s?C\b"
+    r"|av\.\s?(?:J|C)|f\.?\s?Kr|before\s(?:Christ|the\sCommon))"
+    rf"|\s*(?:[^\w\s,.;:|()]+|\.{{2,}}|…|\b(?:{_CONNECTOR})\b)\s*['’]?\d"
+    rf"|(?:[^\w.;|\n]+\w+){{0,2}}[^\w.;|\n]+(?:{_OPEN_END})\b"
+    r"|\s*(?:[-\u2010-\u2015\u2212~+/&]+|\.{2,}|…)\s*(?:[?,;)]|\.?(?:\s*$|\n))",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +103,38 @@ def date_readings(text: str) -> tuple[str, ...]:
         return ()
     name = found["month"] or found["month_first"] or found["month_only"]
     day = found["day"] or found["day_second"]
+    links = {link.casefold() for link in (found["link"], found["year_link"]) if link}
+    is_english = name.casefold().rstrip(".") in _english_names()
+    if links and is_english != (links == {"of"}):
+        return ()
     # Ignoring case, Python takes "ı" for an "i"; folded it is still another letter.
     month = _months().get(name.casefold().rstrip("."))
     return () if month is None else _iso(found["year"], str(month), day)
 
 
 def find_dates(text: str) -> list[DateMention]:
-    """Return the dates in a text that can be read in one way only, in order of place."""
-    mentions = []
-    for found in _any_date().finditer(text):
-        readings = date_readings(found[0])
-        if len(readings) == 1:
-            mentions.append(DateMention(readings[0], *found.span()))
-    return mentions
+    """Return the dates in a text that can be read in one way only, in order of place.
+
+    A date with another date, a year or a month near it, or with an open end ("to present"), may
+    be one end of a range or one of several, and is left out. So are decades and years BC.
+
+    >>> [mention.value for mention in find_dates("In 2019 to 2021. First printed: May 2018")]
+    ['2018-05']
+    """
+    candidates = [
+        (found, date_readings(found[0]))
+        for found in _any_date().finditer(text)
+        if _NOT_ONE_DATE_AFTER.match(text, found.end()) is None
+    ]
+    if not any(len(readings) == 1 for _, readings in candidates):
+        return []
+    traces = _traces(text)
+    begins, ends = sorted(begin for begin, _ in traces), sorted(end for _, end in traces)
+    return [
+        DateMention(readings[0], *found.span())
+        for found, readings in candidates
+        if len(readings) == 1 and not _has_company(text, found.span(), begins, ends)
+    ]
 
 
 def are_compatible(one: str, other: str) -> bool:
@@ -101,6 +156,33 @@ def in_words(value: str) -> str:
     words = [str(int(rest[1]))] if len(rest) == 2 else []
     words += [_english_months()[int(rest[0])]] if rest else []
     return " ".join([*words, year])
+
+
+def _traces(text: str) -> list[tuple[int, int]]:
+    """Return the spans of all that may be a date or a part of one."""
+    spans = [found.span() for pattern in (_YEAR, _any_date()) for found in pattern.finditer(text)]
+    # The English verb is not the month: "colours may vary".
+    spans += [found.span() for found in _month_name().finditer(text) if found[0] != "may"]
+    return spans
+
+
+def _has_company(
+    text: str, span: tuple[int, int], begins: Sequence[int], ends: Sequence[int]
+) -> bool:
+    """Return whether the nearest trace on either side belongs to the same field.
+
+    Only the nearest counts: what parts it from the date parts all that lie behind it.
+
+    begins, ends: sorted offsets of the traces.
+    """
+    begin, end = span
+    after, before = bisect_left(begins, end), bisect_right(ends, begin)
+    gaps = [text[end : begins[after]]] if after < len(begins) else []
+    gaps += [text[ends[before - 1] : begin]] if before else []
+    return any(
+        len(_WORD.findall(gap)) <= _MAX_WORDS_BETWEEN and _NEW_FIELD.search(gap) is None
+        for gap in gaps
+    )
 
 
 def _year_last(found: re.Match[str]) -> tuple[str, ...]:
@@ -140,8 +222,11 @@ def _months() -> dict[str, int]:
     A name that means different months in two languages is left out.
     """
     numbers: dict[str, set[int]] = {}
-    for name, number in _names_of_months():
-        numbers.setdefault(name.casefold().rstrip("."), set()).add(number)
+    for locale in LOCALES:
+        for name, number in _names_of_months(locale):
+            folded = name.casefold().rstrip(".")
+            if folded not in _ENGLISH_WORDS or folded in _english_names():
+                numbers.setdefault(folded, set()).add(number)
     return {
         name: min(meant)
         for name, meant in numbers.items()
@@ -149,15 +234,19 @@ def _months() -> dict[str, int]:
     }
 
 
-def _names_of_months() -> Iterator[tuple[str, int]]:
+@cache
+def _english_names() -> frozenset[str]:
+    return frozenset(name.casefold() for name, _ in _names_of_months("en")) | {"sept"}
+
+
+def _names_of_months(locale: str) -> Iterator[tuple[str, int]]:
     from babel import Locale
 
-    for locale in LOCALES:
-        months = Locale.parse(locale).months
-        for context in ("format", "stand-alone"):
-            for width in ("wide", "abbreviated"):
-                for number, name in months[context][width].items():
-                    yield name, number
+    months = Locale.parse(locale).months
+    for context in ("format", "stand-alone"):
+        for width in ("wide", "abbreviated"):
+            for number, name in months[context][width].items():
+                yield name, number
 
 
 @cache
@@ -166,11 +255,12 @@ def _written_pattern() -> tuple[str, str]:
     names = "|".join(sorted(map(re.escape, _months()), key=lambda name: (-len(name), name)))
     month = rf"(?:{names})\b\.?"
     day = r"\d{1,2}"
-    nth, of, gap = r"(?:\.|st|nd|rd|th|er|º|°)?", r"(?:(?:of|de|di|do)\s)?", r"[\s,/-]{1,2}"
+    nth, gap = r"(?:\.|st|nd|rd|th|er|º|°)?", r"[\s,/-]{1,2}"
+    of, year_of = (rf"(?:(?P<{name}>of|de|di|do)\s)?" for name in ("link", "year_link"))
     named = (
         rf"(?:(?P<day>{day}){nth}[\s-]?{of}(?P<month>{month})"
         rf"|(?P<month_first>{month})\s(?P<day_second>{day}){nth}(?=[\s,])"
-        rf"|(?P<month_only>{month})){gap}(?:(?:of|de|di|do)\s)?(?P<year>\d{{4}})"
+        rf"|(?P<month_only>{month})){gap}{year_of}(?P<year>\d{{4}})"
     )
     return named, re.sub(r"\?P<\w+>", "?:", named)
 
@@ -178,6 +268,12 @@ def _written_pattern() -> tuple[str, str]:
 @cache
 def _written() -> re.Pattern[str]:
     return re.compile(_written_pattern()[0], re.IGNORECASE)
+
+
+@cache
+def _month_name() -> re.Pattern[str]:
+    names = "|".join(map(re.escape, _months()))
+    return re.compile(rf"\b(?:{names})\b", re.IGNORECASE)
 
 
 @cache

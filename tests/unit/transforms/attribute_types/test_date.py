@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +39,9 @@ def stated(text: str) -> list[tuple[Value, str]]:
     [
         ("<b>17 May&nbsp;2024</b>", "2024-05-17"),
         (2024, "2024"),
+        (2024.0, "2024"),
+        (Decimal("2024.10"), "2024-10"),
+        (Decimal("2024.1"), "2024-01"),
         (dt.date(2024, 5, 17), "2024-05-17"),
         (dt.datetime(2024, 5, 17, 23, 30, tzinfo=dt.UTC), "2024-05-17"),
         (["2024-05", "2024-05"], "2024-05"),
@@ -58,13 +62,23 @@ def test_an_ambiguous_cell_names_both_readings() -> None:
     )
 
 
-@pytest.mark.parametrize("cell", ["soon", True, 1700000000, {"y": 2024}, "17.5.24", "2024-02-30"])
+@pytest.mark.parametrize(
+    "cell", ["soon", True, {"y": 2024}, "17.5.24", "2024-02-30", "2024-05-17T99:99"]
+)
 def test_what_is_not_a_date_is_flagged(cell: Any) -> None:
     """A cell without a date is flagged with what to write; so is one with two."""
     value, (detail,) = read(cell)
     assert value is None
     assert "is not a date; write for example 2024-05-17" in detail
     assert read(["2024", "2025"]) == (None, ['["2024","2025"] gives several values; write one'])
+
+
+@pytest.mark.parametrize("cell", [2024.1, 2024.12, 202405, 20240517, 1700000000, 0, -2024, 1e300])
+def test_a_number_is_only_a_year(cell: float) -> None:
+    """A float has lost the zero of 2024.10, so the flag asks for text instead of guessing."""
+    value, (detail,) = read(cell)
+    assert value is None
+    assert detail.endswith('only a year may be one; write a date as text, for example "2024-10"')
 
 
 @pytest.mark.parametrize(
@@ -77,11 +91,34 @@ def test_what_is_not_a_date_is_flagged(cell: Any) -> None:
         ("Release date: 03/04/2024", []),
         ("Released in May 2024, a classic of 1987", []),
         ("Release date: 2019-2024", []),
+        ("Release date: 2024. The colours may vary, order now.", [("2024", "2024")]),
+        ("Release date: 2024. Updated: 2025", [("2024", "2024")]),
+        ("Published: 2019. Release date: 2024 - Publisher", [("2024", "2024")]),
     ],
 )
 def test_texts_state_dates_behind_the_label(text: str, found: list[tuple[str, str]]) -> None:
     """Only a date right behind the attribute's own name is its value, and only a clear one."""
     assert stated(text) == found
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        *("2019 to 2021", "Dec 2024 – Jan 2025", "2024-05-17 to 2024-06-01", "2019 or 2020"),
+        *("12.05.2024 bis 14.05.2024", "2024 / 2025", "2024 & 2025", "2024, 2025", "2024~2025"),
+        *("2024−2025", "2024 − 2025", "2024‒2025", "2024 -- 2025", "2024...2025", "2024…2025"),
+        *("2024; 2025", "2024 to early 2025", "2024 (2025 in Europe)", "2024 to 03/04/2025"),
+        *("2024 – present", "2024 to the present day", "2024 bis heute", "2024 onwards"),
+        *("2024 or later", "2024 à aujourd'hui", "2024 –", "2024+", "2024 –?"),
+        *("17 May 2024 to June", "2024-05-17 to 19", "2024 or '25", "2024 & 25", "2024 bis 25"),
+        *("1990's", "1990’s", "1850 BC", "1850 B.C.", "1850 BCE", "1850 v. Chr.", "1850 v.Chr."),
+        *("1850 av. J.-C.", "1850 a.C.", "1850 f.Kr.", "2024-05-17T99:99"),
+    ],
+)
+def test_a_text_of_more_or_less_than_one_date_states_none(dates: str) -> None:
+    """Ranges, choices, open ends, decades and years BC leave the date unknown: better than wrong."""
+    assert stated(f"Release date: {dates}") == []
+    assert stated(f"A mug. Release date: {dates}, in white") == []
 
 
 def test_a_text_states_the_most_exact_of_its_dates() -> None:

@@ -50,6 +50,10 @@ ISO_DATES = st.builds(
         ("17 de mayo de 2024", "2024-05-17"),
         ("Jänner 2020", "2020-01"),
         ("29 February 2024", "2024-02-29"),
+        ("May of 2024", "2024-05"),
+        ("Mar 2024", "2024-03"),
+        ("17 mars 2024", "2024-03-17"),
+        ("2024-05-17T23:59:60Z", "2024-05-17"),
     ],
 )
 def test_forms_that_have_one_reading(text: str, value: str) -> None:
@@ -70,10 +74,15 @@ def test_the_order_of_day_and_month_is_not_guessed() -> None:
         *("", "soon", "2024-02-30", "29 February 2023", "17.5.24", "13/13/2024", "13/2024"),
         *("2024-W20", "0999", "3000", "1700000000", "May", "May 2024 or so", "17 Mumble 2024"),
         *("aprıl 2024", "2024-05/17", "2019-2024", "24"),
+        *("2024-05-17T99:99", "2024-05-17 24:00", "2024-05-17T10:60", "2024-05-17T10:00:61"),
+        *("2024-05-17T10:00+99:00", "20240517T9999"),
+        *("Set of 2024", "Set 2024", "1 set 2024", "Gen 2024", "Out 2024", "Mag 2024", "Ago 2024"),
+        *("Dic 2024", "Des 2024", "Mai of 2024", "17 of mayo 2024", "17 de May 2024"),
+        *("May de 2024", "1 do April 2024"),
     ],
 )
 def test_what_is_not_a_date_has_no_reading(text: str) -> None:
-    """Days that no calendar has, years of two digits, ranges and other numbers are not dates."""
+    """Impossible days and times, ranges, short years and English words are not dates."""
     assert date_readings(text) == ()
 
 
@@ -109,8 +118,8 @@ def test_any_text_gives_iso_dates_or_nothing(text: str) -> None:
 def test_dates_in_a_text_have_their_places() -> None:
     """Dates of one reading are found with their spans; ranges, codes and ambiguous ones are not."""
     text = (
-        "From 2019-2024, v2024-05-17x, 03/04/2024: updated 2024-05-17T10:00:00Z, "
-        "first sold May 5, 2021 and again 12.04.2023."
+        "Code v17-05-24x. Updated: 2024-05-17T10:00:00Z. First sold: May 5, 2021, in blue. "
+        "Sold in two shops: 12.04.2023. Years: 2019-2024. Ambiguous: 03/04/2024."
     )
     found = find_dates(text)
     assert [(mention.value, text[mention.begin : mention.end]) for mention in found] == [
@@ -118,6 +127,29 @@ def test_dates_in_a_text_have_their_places() -> None:
         ("2021-05-05", "May 5, 2021"),
         ("2023-04-12", "12.04.2023"),
     ]
+
+
+@given(
+    ISO_DATES.map(in_words) | ISO_DATES,
+    ISO_DATES.map(in_words) | ISO_DATES,
+    st.sampled_from([" ", ""]),
+    st.sampled_from(
+        [*"-‐‒–—―−~/&,;+|", "--", "...", "…", "to", "or", "bis", "oder", "et", "until about the"]
+    ),
+    st.sampled_from([" ", ""]),
+)
+def test_a_text_of_two_dates_states_none(
+    one: str, other: str, before: str, between: str, after: str
+) -> None:
+    """Two dates that only a mark or a few words part are a range or a choice, never one date."""
+    assert find_dates(f"{one}{before}{between}{after}{other}") == []
+
+
+@given(ISO_DATES, ISO_DATES)
+def test_dates_of_two_fields_are_both_found(one: str, other: str) -> None:
+    """A label between two dates makes them two facts."""
+    found = find_dates(f"Published: {one}. Updated: {other}.")
+    assert [mention.value for mention in found] == [one, other]
 
 
 @given(ISO_DATES, ISO_DATES)
