@@ -73,7 +73,6 @@ setup(
         "apache-beam>=2.77",
         "babel>=2.17",
         "duckdb>=1.3",
-        "filelock>=3.16",
         "imagehash>=4.3",
         "inflect>=7.5",
         "inscriptis>=2.6",

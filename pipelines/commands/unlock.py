@@ -11,12 +11,12 @@ from pipelines.monitoring.terminal import print_json, printable
 from pipelines.snapshots.history import (
     RefusedError,
 )
-from pipelines.snapshots.locks import break_lock, read_lock
+from pipelines.snapshots.locks import break_lock, is_alive, read_lock
 
 
 def _unlock(options: argparse.Namespace) -> Exit:
     held = read_lock(options.output)
-    if held is not None and held.kernel:
+    if held is not None and is_alive(options.output, held):
         alive = f"run {held.run_id} is alive, process {held.pid} on {held.host}"
         raise RefusedError(f"{alive}; wait for it, or stop it (kill {held.pid}) and run this again")
     held = break_lock(options.output)

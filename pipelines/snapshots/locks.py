@@ -9,7 +9,14 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipelines.snapshots.lock_backends import WATCH_SECS, KernelLock, Lease, Lock
+from pipelines.snapshots.lock_backends import (
+    WATCH_SECS,
+    KernelLock,
+    Lease,
+    Lock,
+    LockObject,
+    parse,
+)
 from transforms.runtime.storage import is_local
 
 
@@ -30,11 +37,16 @@ def output_lock(
 def read_lock(output: str) -> Lock | None:
     """Return who holds the output, None when nobody does or the file cannot be read.
 
-    A lock of the kernel is one of a living run.
+    What a run left that is known to be dead counts as nobody.
     """
     with contextlib.suppress(Exception):  # each object store has its own exceptions
         return _backend(output).holder()
     return None
+
+
+def is_alive(output: str, held: Lock) -> bool | None:
+    """Return whether the run of a lock is seen to be at work; None where nobody can tell."""
+    return _backend(output).is_alive(held)
 
 
 def break_lock(output: str) -> Lock | None:
@@ -42,10 +54,10 @@ def break_lock(output: str) -> Lock | None:
     not be read. The caller has seen that no living run holds it.
     """
     backend = _backend(output)
-    held = backend.holder()
+    held = parse(backend.read())
     backend.remove()
     return held
 
 
 def _backend(output: str) -> KernelLock | Lease:
-    return KernelLock(output) if is_local(output) else Lease(output)
+    return KernelLock(output) if is_local(output) else Lease(output, LockObject(output))

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -205,10 +206,14 @@ def test_a_run_at_work_is_left_alone(shop: Shop, capsys: pytest.CaptureFixture[s
 def test_a_lock_that_nobody_can_judge_is_removed_by_hand(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """unlock removes a lock that the kernel does not hold and says whose it was; without a lock it
-    says so.
+    """unlock removes a lock that the kernel does not hold and says whose it was, unless its
+    process is seen to be alive; without a lock it says so.
     """
-    (tmp_path / LOCK).write_bytes(msgspec.json.encode(Lock.own("far", "run")))
+    here = Lock.own("far", "run")
+    (tmp_path / LOCK).write_bytes(msgspec.json.encode(here))
+    assert cli.main(["unlock", str(tmp_path)]) == 1
+    assert "run far is alive" in capsys.readouterr().err
+    (tmp_path / LOCK).write_bytes(msgspec.json.encode(replace(here, host="far-away")))
     for told in ("removed the lock of run far", "has no lock"):
         assert cli.main(["unlock", str(tmp_path)]) == 0
         assert told in capsys.readouterr().out
