@@ -107,14 +107,15 @@ def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> dict[str, Any]
                 f"cut off after {answer.completion_tokens:,} tokens: {shown}",
                 answer.content,
             )
-        return Problem("answer-malformed", f"not JSON ({error}): {shown}", answer.content)
+        # Rows of earlier versions hold this text: another would make them differ.
+        return Problem("answer-malformed", f"no JSON ({error}): {shown}", answer.content)
     fault = _first_fault(content, schema)
     return content if fault is None else Problem("answer-off-schema", fault, answer.content)
 
 
 def _refuse(constant: str) -> None:
     # Python's parser reads NaN and Infinity, which no other reader of JSON does.
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _shown(text: str) -> str:
