@@ -82,6 +82,23 @@ class Negation(Part, frozen=True):
     unspaced: Words = ()
 
 
+class Dates(Part, frozen=True):
+    """Words around dates; names of months are those of the Unicode CLDR for the file's language.
+
+    regions: further CLDR locales whose months have other names. of: between day, month and year.
+    not_months: words of this language that are months in another. connectors: between two dates,
+    besides `and`, `or` and `to`. open_ends: behind a date that is the begin of a time. before_era:
+    behind a year before our era.
+    """
+
+    regions: Words = ()
+    of: Words = ()
+    not_months: Words = ()
+    connectors: Words = ()
+    open_ends: Words = ()
+    before_era: Words = ()
+
+
 class Names(Part, frozen=True):
     """Names of closed lists beside those of the Unicode CLDR: ISO code or colour → names.
 
@@ -130,6 +147,7 @@ class Lexicon(Part, frozen=True):
     negation: Negation = Negation()
     stop_words: Words = ()
     ampersand: Words = ()
+    dates: Dates = Dates()
     names: Names = Names()
 
 

@@ -2,26 +2,24 @@
 `2024`. Pure.
 
 Nothing is guessed: where the order of day and month decides, both readings are given. Names of
-months are those of CLDR, in the languages of LOCALES.
+months are those of the Unicode CLDR in the languages that have a lexicon (schemas/lexicons).
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from typing import NamedTuple
 
-# Austria's January has a name of its own.
-LOCALES = ("en", "da", "de", "de_AT", "es", "fr", "it", "nb", "nl", "pt", "sv")
+from schemas.lexicons import INTERNATIONAL, every, lexicons, one_of
+from transforms.extraction.small_words import AND, OR, TO
+
 _FIRST_YEAR, _LAST_YEAR = 1000, 2999
 _MIN_ABBREVIATION_CHARS = 3
-# Abbreviations in other languages that are English words or names: "Set of 2024", "Gen 2024".
-_ENGLISH_WORDS = frozenset(
-    ["ago", "des", "dic", "ene", "gen", "lug", "mag", "mar", "ott", "out", "set"]
-)
 
 # Not 24:00, which is the next day.
 _HOUR, _SIXTY = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
@@ -47,20 +45,13 @@ _WORD = re.compile(r"\w+")
 # A new field parts two dates: "Release date: 2019. Updated: 2021".
 _NEW_FIELD = re.compile(r"[.,;|)\n]\s{0,3}[^\W\d][^.,;|\n:=]*[:=]")
 _YEAR = re.compile(r"(?<!\d)[12]\d{3}(?!\d)")
-_OPEN_END = (
-    "present|today|now|ongoing|current|currently|onwards?|later|earlier|after|before"
-    "|heute|jetzt|laufend|später|früher|présent|aujourd|ce jour|plus tard"
-    "|hoy|actualidad|presente|oggi|adesso|hoje|atual|heden|vandaag|nu|idag|i dag"
-)
-_CONNECTOR = (
-    "to|or|and|until|till|through|thru|bis|oder|und|ou|et|au|à|al|hasta|e|y|até|en"
-    "|tot|of|til|eller|og|och"
-)
+_OPEN_END = one_of(every(lambda words: words.dates.open_ends))
+_CONNECTOR = f"{AND}|{OR}|{TO}|{one_of(every(lambda words: words.dates.connectors))}"
+_BEFORE_ERA = one_of(every(lambda words: words.dates.before_era), space=r"\s?")
 # What makes a date in front of it a decade, a date before our era, or one end of something.
 _NOT_ONE_DATE_AFTER = re.compile(
     r"\s?['’`´]\s?s\b"
-    r"|\s?(?:B\.?\s?C\b|B\.?\s?C\.?\s?E\b|v\.?\s?(?:u\.?\s?Z|(?:d\.?\s?)?Chr)|a\.?\s?C\b"
-    r"|av\.\s?(?:J|C)|f\.?\s?Kr|before\s(?:Christ|the\sCommon))"
+    rf"|\s?{_BEFORE_ERA}(?!\w)"
     rf"|\s*(?:[^\w\s,.;:|()]+|\.{{2,}}|…|\b(?:{_CONNECTOR})\b)\s*['’]?\d"
     rf"|(?:[^\w.;|\n]+\w+){{0,2}}[^\w.;|\n]+(?:{_OPEN_END})\b"
     r"|\s*(?:[-\u2010-\u2015\u2212~+/&]+|\.{2,}|…)\s*(?:[?,;)]|\.?(?:\s*$|\n))",
@@ -103,13 +94,13 @@ def date_readings(text: str) -> tuple[str, ...]:
         return ()
     name = found["month"] or found["month_first"] or found["month_only"]
     day = found["day"] or found["day_second"]
-    links = {link.casefold() for link in (found["link"], found["year_link"]) if link}
-    is_english = name.casefold().rstrip(".") in _english_names()
-    if links and is_english != (links == {"of"}):
-        return ()
     # Ignoring case, Python takes "ı" for an "i"; folded it is still another letter.
     month = _months().get(name.casefold().rstrip("."))
-    return () if month is None else _iso(found["year"], str(month), day)
+    if month is None:
+        return ()
+    # "of" belongs to a month of its own language: "17 de May" is neither Spanish nor English.
+    links = {link.casefold() for link in (found["link"], found["year_link"]) if link}
+    return _iso(found["year"], str(month.number), day) if links <= month.links else ()
 
 
 def find_dates(text: str) -> list[DateMention]:
@@ -215,38 +206,66 @@ def _english_months() -> dict[int, str]:
     return dict(Locale.parse("en").months["format"]["wide"])
 
 
-@cache
-def _months() -> dict[str, int]:
-    """Return the number of each month's names, case-folded and without the dot of an abbreviation.
+@dataclass(frozen=True, slots=True)
+class _Month:
+    """A month by one of its names. links: words for "of" in the languages that call it so."""
 
-    A name that means different months in two languages is left out.
+    number: int
+    links: frozenset[str]
+
+
+@cache
+def _months() -> dict[str, _Month]:
+    """Return the months by name, case-folded and without the dot of an abbreviation.
+
+    A name is left out that means different months in two languages, or is another word in one.
     """
-    numbers: dict[str, set[int]] = {}
-    for locale in LOCALES:
-        for name, number in _names_of_months(locale):
-            folded = name.casefold().rstrip(".")
-            if folded not in _ENGLISH_WORDS or folded in _english_names():
-                numbers.setdefault(folded, set()).add(number)
-    return {
-        name: min(meant)
-        for name, meant in numbers.items()
-        if len(meant) == 1 and len(name) >= _MIN_ABBREVIATION_CHARS
-    }
+    found: dict[str, list[_Named]] = {}
+    for code, lexicon in lexicons().items():
+        if code != INTERNATIONAL:
+            for locale in (code, *lexicon.dates.regions):
+                for name, number, is_whole in _names_of_months(locale):
+                    named = _Named(number, code, is_whole)
+                    found.setdefault(name.casefold().rstrip("."), []).append(named)
+    months = {name: _month(name, named) for name, named in found.items()}
+    return {name: month for name, month in months.items() if month is not None}
 
 
-@cache
-def _english_names() -> frozenset[str]:
-    return frozenset(name.casefold() for name, _ in _names_of_months("en")) | {"sept"}
+class _Named(NamedTuple):
+    """A month that a language has a name for. is_whole: the name is not an abbreviation."""
+
+    number: int
+    code: str
+    is_whole: bool
 
 
-def _names_of_months(locale: str) -> Iterator[tuple[str, int]]:
+def _month(name: str, named: Sequence[_Named]) -> _Month | None:
+    numbers = {each.number for each in named}
+    codes = {each.code for each in named}
+    if len(name) < _MIN_ABBREVIATION_CHARS or len(numbers) > 1 or _is_other_word(name, codes):
+        return None
+    # "May" is English, though Spanish shortens mayo so.
+    whole = {each.code for each in named if each.is_whole} or codes
+    return _Month(numbers.pop(), frozenset(word for c in whole for word in lexicons()[c].dates.of))
+
+
+def _is_other_word(name: str, codes: Collection[str]) -> bool:
+    """Return whether a language in which it is not a month has another word like it."""
+    others = (each for code, each in lexicons().items() if code not in codes)
+    return any(name in each.dates.not_months for each in others)
+
+
+def _names_of_months(locale: str) -> Iterator[tuple[str, int, bool]]:
+    """Yield each name of a month in a locale with its number, and whether it is a whole one."""
     from babel import Locale
 
     months = Locale.parse(locale).months
     for context in ("format", "stand-alone"):
         for width in ("wide", "abbreviated"):
             for number, name in months[context][width].items():
-                yield name, number
+                # Chinese and Japanese number the months.
+                if not name[0].isdigit():
+                    yield name, number, width == "wide"
 
 
 @cache
@@ -256,7 +275,8 @@ def _written_pattern() -> tuple[str, str]:
     month = rf"(?:{names})\b\.?"
     day = r"\d{1,2}"
     nth, gap = r"(?:\.|st|nd|rd|th|er|º|°)?", r"[\s,/-]{1,2}"
-    of, year_of = (rf"(?:(?P<{name}>of|de|di|do)\s)?" for name in ("link", "year_link"))
+    links = one_of(every(lambda words: words.dates.of))
+    of, year_of = (rf"(?:(?P<{name}>{links})\s)?" for name in ("link", "year_link"))
     named = (
         rf"(?:(?P<day>{day}){nth}[\s-]?{of}(?P<month>{month})"
         rf"|(?P<month_first>{month})\s(?P<day_second>{day}){nth}(?=[\s,])"

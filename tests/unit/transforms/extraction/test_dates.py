@@ -11,14 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.attribute_types.date import ISO_DATE
+from schemas.lexicons import lexicons
 from transforms.extraction.dates import (
-    LOCALES,
     are_compatible,
     date_readings,
     find_dates,
     in_words,
 )
 
+# Chinese and Japanese number the months, Russian puts a sign for "year" behind.
+OTHERWISE = {"international", "ja", "ru", "zh"}
+LOCALES = sorted(
+    locale
+    for code, lexicon in lexicons().items()
+    if code not in OTHERWISE
+    for locale in (code, *lexicon.dates.regions)
+)
 DAYS = st.dates(dt.date(1000, 1, 1), dt.date(2999, 12, 31))
 ISO_DATES = st.builds(
     lambda day, length: day.isoformat()[:length], DAYS, st.sampled_from([4, 7, 10])
