@@ -180,9 +180,8 @@ def _spellings(name: str) -> list[str]:
     """
     if not name:
         return []
-    if match := re.fullmatch(
-        r"(.+?) \((.+)\)", name
-    ):  # an addition that is not a name, as in "(Dutch part)", is written small
+    if match := re.fullmatch(r"(.+?) \((.+)\)", name):
+        # An addition that is not a name, as in "(Dutch part)", is written small.
         return [match[1], match[2]] if match[2][0].isupper() else [match[1]]
     short = re.sub(r"[ ,]+(?:SAR|S\.A\.R\.)\b.*$", "", name)
     saint = re.sub(r"^St\. ", "Saint ", name)

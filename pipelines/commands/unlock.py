@@ -28,7 +28,7 @@ def _unlock(options: argparse.Namespace) -> Exit:
     if options.json:
         print_json({"removed": None if held is None else held})
     else:
-        print(printable(whose or f"{options.output} has no lock that could be read, and none now"))
+        print(printable(whose or f"{options.output} has no lock now"))
     return Exit.DONE
 
 

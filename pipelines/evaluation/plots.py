@@ -39,9 +39,8 @@ def draw_plots(metrics: Metrics, other: Metrics | None = None) -> dict[str, str]
     try:
         from matplotlib import rc_context, rcdefaults, rcParams
         from matplotlib.figure import Figure
-    except (
-        ImportError
-    ):  # a report without plots is better than none after hours of work; the page names the remedy
+    except ImportError:
+        # A report without plots is better than none after hours of work; the page names the remedy.
         return {}
     style: dict[Any, Any] = {
         **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), _TEXT),

@@ -87,9 +87,8 @@ def run(
         state = begin(plan, layout, started, chosen, warnings)
         outcome = _run(state, options, progress, local=local, before_publishing=before_publishing)
         if outcome.published and plan.config.reuse.keep:
-            with suppress(
-                Exception
-            ):  # old snapshots go next time; this one is published all the same
+            # Old snapshots go next time; this one is published all the same.
+            with suppress(Exception):
                 prune(layout.output, plan.config.reuse.keep)
         return outcome
 

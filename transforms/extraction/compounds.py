@@ -184,9 +184,8 @@ def _product_patterns(unit: str | None) -> tuple[re.Pattern[str], ...]:
 
 def _products(text: str, unit: str | None) -> Iterator[tuple[re.Match[str], float | None]]:
     """Pack sizes with what one piece holds, in its own unit where `unit` is None."""
-    if PACK_SIZE_SIGN.search(text) is None or (
-        unit is not None and same_kind(unit, "cm")
-    ):  # "2 x 20 cm" are sides
+    # "2 x 20 cm" are sides.
+    if PACK_SIZE_SIGN.search(text) is None or (unit is not None and same_kind(unit, "cm")):
         return
     mark = decimal_mark(text)
     for pattern in _product_patterns(unit):
@@ -213,9 +212,8 @@ def _contents(text: str, part: Part, unit: str) -> Iterator[Quantity]:
 
 def _counts_of_products(text: str) -> Iterator[Quantity]:
     for match, _ in _products(text, None):
-        if (
-            match.groupdict().get("inner") is None
-        ):  # of 4 x 6 pieces, either number may be the pack's
+        # Of 4 x 6 pieces, either number may be the pack's.
+        if match.groupdict().get("inner") is None:
             yield Quantity(float(match["count"]), match.start(), match.end(), match.group())
 
 

@@ -220,9 +220,8 @@ def _is_apart(text: str, quantity: Quantity, label: tuple[int, int]) -> bool:
 def identifier_finder(attribute: Attribute) -> Finder:
     """Find identifiers of the attribute's scheme."""
     scheme = attribute.scheme
-    if (
-        scheme is None or scheme == "any"
-    ):  # without a check digit nothing tells an identifier from any other word
+    # Without a check digit nothing tells an identifier from any other word.
+    if scheme is None or scheme == "any":
         return lambda _text: []
     return lambda text: [
         Statement(m.value, m.begin, m.end, "identifier") for m in find_identifiers(scheme, text)

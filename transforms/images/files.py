@@ -140,9 +140,8 @@ def version_of(root: str, reference: str) -> str:
             return _version(found.size_bytes, found.modified_secs)
         # Only looked at, never opened: where links lead is checked when the file is read.
         status = os.stat(os.path.join(root, reference))  # noqa: PTH116, PTH118
-    except (
-        Exception
-    ):  # each file system has its own exceptions; reading the file says what is wrong with it
+    except Exception:
+        # Each file system has its own exceptions; reading the file says what is wrong with it.
         return ""
     return _version(status.st_size, status.st_mtime_ns)
 
