@@ -167,10 +167,11 @@ def architecture_page(root: Path | None = None) -> str:
         NOTE,
         "",
         "Imports run one way: `pipelines` → `transforms` → `prompts` → `schemas`, and inside "
-        "`transforms` and `pipelines` from the rooms above to the rooms below. `lint-imports` "
-        "keeps both orders; a new room has to take its place in them (`pyproject.toml`). "
-        "[Concepts](concepts.md) follows one record and one changed record through the rooms; "
-        "[CONTRIBUTING](../CONTRIBUTING.md) has a recipe for each kind of change.",
+        "`transforms` and `pipelines` from the rooms (subpackages) above to those below. "
+        "`lint-imports` keeps both orders; a new room has to take its place in them "
+        "(`pyproject.toml`). [Concepts](concepts.md) follows one record and one changed record "
+        "through the rooms; [CONTRIBUTING](../CONTRIBUTING.md) has a recipe for each kind of "
+        "change.",
         "",
         *_DECISIONS,
     ]
@@ -230,10 +231,10 @@ def _counted(found: Architecture) -> Iterator[str]:
                 str(int(bool(found.circle(container)))),
             )
         )
-    head = ("container", "rooms", "arrows between rooms", "arrows back up", "circles")
+    head = ("folder", "rooms", "imports between rooms", "imports back up", "cycles")
     yield from table(head, rows)
     circle = " → ".join(found.circle_of_modules()) or "none"
-    yield from ("", f"Circles between modules, lazy imports included: {circle}.", "")
+    yield from ("", f"Cycles between modules, lazy imports included: {circle}.", "")
     loose = [(f"`{folder}`", str(count)) for folder, count in found.loose_files().items() if count]
     yield from _columns(("folder", "files"), loose, 3)
 
