@@ -333,16 +333,17 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
 
 
 def _model_problems(options: ModelOptions) -> Iterator[str]:
-    describing = ("--describe-backend", options.describe_backend, build_chat_model)
-    build: Callable[[ModelOptions], Model]
-    for flag, name, build in (
-        *([] if options.describe_backend == TAGS_ONLY else [describing]),
-        ("--describe-backend", options.describe_backend, build_tagger),
-        ("--image-encoder", options.image_encoder, build_image_encoder),
-        ("--text-encoder", options.text_encoder, build_text_encoder),
-    ):
+    built: list[tuple[str, str, Callable[[], Model]]] = [
+        ("--describe-backend", options.describe_backend, lambda: build_tagger(options)),
+        ("--image-encoder", options.image.backend, lambda: build_image_encoder(options)),
+        ("--text-encoder", options.text.backend, lambda: build_text_encoder(options)),
+    ]
+    if options.describe_backend != TAGS_ONLY:
+        model = ("--describe-backend", options.describe_backend, lambda: build_chat_model(options))
+        built.insert(0, model)
+    for flag, name, build in built:
         try:
-            missing = missing_requirements(build(options))
+            missing = missing_requirements(build())
         except ValueError as error:
             yield f"{flag} {name}: {error}"
             continue

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from transforms.runtime.options import Option, options_of
+from transforms.runtime.options import Option, options_of, prefix_of
 
 Config = TypeVar("Config")
 
@@ -46,13 +46,19 @@ def read_options(config: type[Config], options: argparse.Namespace, /, **given: 
 
     given: values of fields that are no options. Raises ValueError for values outside their range.
     """
+    return _read(config, options, "", given)
+
+
+def _read(
+    config: type[Config], options: argparse.Namespace, prefix: str, given: Mapping[str, Any]
+) -> Config:
     values = dict(given)
-    for field, declared in options_of(config):
+    for field, declared in options_of(config, prefix):
         if hasattr(options, dest_of(declared)):
             values[field.name] = _value(declared, getattr(options, dest_of(declared)))
-    for name, nested in _nested(config):
-        if name not in values:
-            values[name] = read_options(nested, options)
+    for field, nested in _nested(config):
+        if field.name not in values:
+            values[field.name] = _read(nested, options, prefix_of(field), {})
     return config(**values)
 
 
@@ -67,11 +73,13 @@ def _value(declared: Option, given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else given
 
 
-def all_options(config: type[Any], group: str = "") -> Iterator[tuple[Option, type[Any], Any]]:
+def all_options(
+    config: type[Any], group: str = "", prefix: str = ""
+) -> Iterator[tuple[Option, type[Any], Any]]:
     """Yield each option with its type and default, those of nested dataclasses where they stand."""
     hints = get_type_hints(config)
-    own = {field.name: (field, declared) for field, declared in options_of(config)}
-    nested = dict(_nested(config))
+    own = {field.name: (field, declared) for field, declared in options_of(config, prefix)}
+    nested = {field.name: kind for field, kind in _nested(config)}
     for field in dataclasses.fields(config):
         if field.name in own:
             declared = own[field.name][1]
@@ -79,16 +87,17 @@ def all_options(config: type[Any], group: str = "") -> Iterator[tuple[Option, ty
             title = declared.group or group
             yield dataclasses.replace(declared, group=title), hints[field.name], default
         elif field.name in nested:
-            yield from all_options(nested[field.name], field.metadata.get("group", group))
+            title = field.metadata.get("group", group)
+            yield from all_options(nested[field.name], title, prefix_of(field))
 
 
-def _nested(config: type[Any]) -> Iterator[tuple[str, type[Any]]]:
+def _nested(config: type[Any]) -> Iterator[tuple[dataclasses.Field[Any], type[Any]]]:
     """Yield the fields that are dataclasses and no options themselves."""
     hints = get_type_hints(config)
     options = {field.name for field, _ in options_of(config)}
     for field in dataclasses.fields(config):
         if field.name not in options and dataclasses.is_dataclass(hints[field.name]):
-            yield field.name, hints[field.name]
+            yield field, hints[field.name]
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

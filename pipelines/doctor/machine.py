@@ -96,8 +96,8 @@ def _packages(patient: Patient) -> Iterator[Finding]:
 def _extras_of(models: ModelOptions) -> set[str]:
     chosen = {
         models.describe_backend,
-        models.image_encoder,
-        models.text_encoder,
+        models.image.backend,
+        models.text.backend,
         tagger_of(models.describe_backend),
     }
     known = set(metadata.metadata("catalog-enrich").get_all("Provides-Extra") or ())

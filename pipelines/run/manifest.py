@@ -21,7 +21,7 @@ from transforms.models import (
     build_tagger,
     build_text_encoder,
 )
-from transforms.models.contract import ImageEncoder, TextEncoder
+from transforms.models.encoders import Encoder, encoder_identity
 from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
 from transforms.tables.build import Encoders, RunInfo
@@ -31,7 +31,7 @@ from transforms.validation.gate import CheckResult
 
 def chosen_encoders(plan: Plan) -> Encoders:
     """Model names and dimensions of the vectors that this plan makes."""
-    encoders: dict[str, TextEncoder | ImageEncoder] = {
+    encoders: dict[str, Encoder] = {
         "text": build_text_encoder(plan.models),
         "image": build_image_encoder(plan.models),
     }
@@ -52,8 +52,8 @@ def table_metadata(plan: Plan) -> dict[str, str]:
         "tagger": tagger.model,
         "tagger_prompt_hash": tagger.prompt_hash,
         **_described_by(plan),
-        "text_encoder": build_text_encoder(plan.models).model,
-        "image_encoder": build_image_encoder(plan.models).model,
+        "text_encoder": encoder_identity(build_text_encoder(plan.models), plan.models.text),
+        "image_encoder": encoder_identity(build_image_encoder(plan.models), plan.models.image),
     }
 
 

@@ -17,6 +17,7 @@ from transforms.models import (
     build_tagger,
     build_text_encoder,
 )
+from transforms.models.encoders import encoder_identity
 from transforms.runtime.options import asking, rebuilding
 
 # Raise it when the same input gives other tables: snapshots of earlier versions are then rebuilt.
@@ -34,8 +35,8 @@ def snapshot_versions(plan: Plan) -> dict[str, str]:
         if plan.asks_model
         else "none",
         "tagger": _digest([build_tagger(plan.models).model, build_tagger(plan.models).prompt_hash]),
-        "image encoder": build_image_encoder(plan.models).model,
-        "text encoder": build_text_encoder(plan.models).model,
+        "image encoder": encoder_identity(build_image_encoder(plan.models), plan.models.image),
+        "text encoder": encoder_identity(build_text_encoder(plan.models), plan.models.text),
         "filling": _digest(list(rebuilding(config).values())),
         "reference": _digest(
             [[split.path, split.begin, split.size_bytes] for split in plan.reference_splits]

@@ -15,6 +15,7 @@ from pipelines.doctor.machine import Finding, Patient
 from tests.chat_server import ChatServer
 from tests.support import Shop
 from transforms.models.contract import ModelOptions
+from transforms.models.encoder_options import EncoderOptions
 
 FAKE = ("--image-encoder", "fake", "--text-encoder", "fake")
 
@@ -162,7 +163,8 @@ def test_a_check_that_breaks_is_a_finding() -> None:
     """A fault of a check itself is reported as one, and the others go on."""
     from pipelines.commands.doctor import examine
 
-    findings = list(examine(Patient(ModelOptions(image_encoder="nobody"), quick=True)))
+    broken = EncoderOptions(["no name"])  # type: ignore[arg-type]
+    findings = list(examine(Patient(ModelOptions(image=broken), quick=True)))
     assert all(isinstance(finding, Finding) for finding in findings)
     assert any("broke off" in finding.found for finding in findings)
     assert findings[0].name == "Python"

@@ -15,6 +15,7 @@ from pipelines.run.manifest import chosen_encoders
 from pipelines.snapshots.layout import RunDirs
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
 from transforms.models.contract import ModelOptions
+from transforms.models.encoder_options import EncoderOptions
 from transforms.tables.build import RunInfo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ def test_the_graph_survives_the_portable_form(shop: Shop) -> None:
         input=(str(shop.file("in.jsonl", [{"sku": "a", "name": "x"}])),),
         output=str(shop.folder / "out"),
         images_root=str(shop.images),
-        models=ModelOptions("fake", "fake", "fake"),
+        models=ModelOptions("fake", text=EncoderOptions("fake"), image=EncoderOptions("fake")),
     )
     plan = make_plan(config)
     pipeline = beam.Pipeline(runner="FnApiRunner")

@@ -15,7 +15,8 @@ import numpy as np
 
 from schemas.attributes import PATH_SEPARATOR, Attribute
 from schemas.questions import MAX_CHOICES
-from transforms.models.contract import Failure, TextEncoder, Vector, call_each
+from transforms.models.contract import Failure, Vector, call_each
+from transforms.models.encoders import TextEncoder
 
 MAX_QUERY_CHARS = 1_000  # encoders read no more than some hundred tokens anyway
 _CHUNK = 256  # names encoded per call, which bounds the memory of a list of many thousands

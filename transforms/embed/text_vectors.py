@@ -21,11 +21,11 @@ from transforms.models import build_text_encoder
 from transforms.models.contract import (
     Failure,
     ModelOptions,
-    TextEncoder,
     Vector,
     call_each,
     checked_vector,
 )
+from transforms.models.encoders import TextEncoder
 from transforms.runtime.metrics import Meter
 from transforms.tables.merge import EarlierRows
 

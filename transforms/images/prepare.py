@@ -33,8 +33,6 @@ from transforms.images.files import (
 from transforms.models import build_image_encoder, build_tagger
 from transforms.models.contract import (
     Failure,
-    ImageEncoder,
-    ImageEncoding,
     ModelOptions,
     Picture,
     Tagger,
@@ -43,6 +41,7 @@ from transforms.models.contract import (
     call_each,
     checked_vector,
 )
+from transforms.models.encoders import ImageEncoder, ImageEncoding
 from transforms.runtime import storage
 from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.metrics import Meter

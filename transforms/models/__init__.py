@@ -15,7 +15,9 @@ from transforms.models.backends import (
     tagger_of,
 )
 from transforms.models.chat import ChatModel
-from transforms.models.contract import ImageEncoder, Model, ModelOptions, Tagger, TextEncoder
+from transforms.models.contract import Model, ModelOptions, Tagger
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoders import ImageEncoder, TextEncoder
 
 
 def build_tagger(options: ModelOptions) -> Tagger:
@@ -23,7 +25,7 @@ def build_tagger(options: ModelOptions) -> Tagger:
 
     Raises ValueError when there is none.
     """
-    tagger: Tagger = _build(TAGGERS, tagger_of(options.describe_backend), "tagger", options)
+    tagger: Tagger = _class_of(TAGGERS, tagger_of(options.describe_backend), "tagger")(options)
     return tagger
 
 
@@ -33,25 +35,31 @@ def build_chat_model(options: ModelOptions) -> ChatModel:
     Raises ValueError when there is none.
     """
     paths = {name: backend.path for name, backend in CHAT_MODELS.items()}
-    model: ChatModel = _build(paths, options.describe_backend, "describe backend", options)
+    model: ChatModel = _class_of(paths, options.describe_backend, "describe backend")(options)
     return model
 
 
-def build_image_encoder(options: ModelOptions) -> ImageEncoder:
-    """Return the encoder that `options.image_encoder` names, not yet loaded.
+def build_image_encoder(
+    models: ModelOptions, options: EncoderOptions | None = None
+) -> ImageEncoder:
+    """Return the encoder of pictures that `options` name, not yet loaded.
 
-    Raises ValueError when there is none.
+    options: `models.image` where none are given. Raises ValueError when there is none.
     """
-    encoder: ImageEncoder = _build(IMAGE_ENCODERS, options.image_encoder, "image encoder", options)
+    encoder: ImageEncoder = _build_encoder(
+        IMAGE_ENCODERS, "image encoder", models, options or models.image
+    )
     return encoder
 
 
-def build_text_encoder(options: ModelOptions) -> TextEncoder:
-    """Return the encoder that `options.text_encoder` names, not yet loaded.
+def build_text_encoder(models: ModelOptions, options: EncoderOptions | None = None) -> TextEncoder:
+    """Return the encoder of texts that `options` name, not yet loaded.
 
-    Raises ValueError when there is none.
+    options: `models.text` where none are given. Raises ValueError when there is none.
     """
-    encoder: TextEncoder = _build(TEXT_ENCODERS, options.text_encoder, "text encoder", options)
+    encoder: TextEncoder = _build_encoder(
+        TEXT_ENCODERS, "text encoder", models, options or models.text
+    )
     return encoder
 
 
@@ -63,10 +71,16 @@ def missing_requirements(model: Model) -> list[str]:
     return [module for module in model.requires if find_spec(module) is None]
 
 
-def _build(registry: Mapping[str, str], name: str, kind: str, options: ModelOptions) -> Any:
+def _build_encoder(
+    registry: Mapping[str, str], kind: str, models: ModelOptions, options: EncoderOptions
+) -> Any:
+    return _class_of(registry, options.backend, kind)(options, models)
+
+
+def _class_of(registry: Mapping[str, str], name: str, kind: str) -> Any:
     if name not in registry:
         raise ValueError(
             f"there is no {kind} {name!r}; choose one of: {', '.join(sorted(registry))}"
         )
     module, _, class_name = registry[name].partition(":")
-    return getattr(import_module(module), class_name)(options)
+    return getattr(import_module(module), class_name)

@@ -17,14 +17,10 @@ from PIL import Image
 from schemas.expectations import UNIT_NORM_TOLERANCE
 from schemas.hashing import digest
 from schemas.texts import one_line
-from transforms.models.backends import (
-    IMAGE_ENCODERS,
-    TAGS_ONLY,
-    TEXT_ENCODERS,
-    describe_backends,
-)
+from transforms.models.backends import TAGS_ONLY, describe_backends
 from transforms.models.chat_options import ChatOptions
-from transforms.runtime.options import group, option
+from transforms.models.encoder_options import EncoderOptions
+from transforms.runtime.options import check_ranges, group, option
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -53,19 +49,6 @@ class Failure:
 
     reason: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class ImageEncoding:
-    """vector: float32 array of shape (dimension,); labels: (label, probability), best first.
-
-    style: float32 vector of any fixed length, how the image is drawn apart from what it shows; None
-    where the model has no such measure.
-    """
-
-    vector: Vector
-    labels: tuple[tuple[str, float], ...] = ()
-    style: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +94,7 @@ class ModelOptions:
     """Choices of the command line that models are built from; each backend reads what concerns it.
 
     threads: for each worker process.
+    Raises ValueError that names the option of a value outside its range.
     """
 
     describe_backend: str = option(
@@ -118,18 +102,6 @@ class ModelOptions:
         "what describes the images and fills what rules leave open: "
         + "; ".join(f"{name}: {about}" for name, about in describe_backends().items()),
         choices=tuple(describe_backends()),
-        identifies=True,
-    )
-    image_encoder: str = option(
-        "embedded",
-        "what makes image vectors and labels",
-        choices=tuple(sorted(IMAGE_ENCODERS)),
-        identifies=True,
-    )
-    text_encoder: str = option(
-        "embedded",
-        "what makes text vectors",
-        choices=tuple(sorted(TEXT_ENCODERS)),
         identifies=True,
     )
     ocr: bool = option(True, "do not read text off images (saves most of the time per image)")
@@ -141,6 +113,13 @@ class ModelOptions:
         is_path=True,
     )
     chat: ChatOptions = group(ChatOptions, "language model: which one, and where it runs")
+    text: EncoderOptions = group(EncoderOptions, "text vectors: which encoder makes them", "text")
+    image: EncoderOptions = group(
+        EncoderOptions, "image vectors: which encoder makes them", "image"
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @runtime_checkable
@@ -161,24 +140,6 @@ class Model(Protocol):
     def requires(self) -> tuple[str, ...]: ...
 
     def load(self) -> None: ...
-
-
-class ImageEncoder(Model, Protocol):
-    """Pictures to vectors of length one, and labels."""
-
-    @property
-    def dimension(self) -> int: ...
-
-    def encode_images(self, pictures: Sequence[Picture]) -> list[ImageEncoding | Failure]: ...
-
-
-class TextEncoder(Model, Protocol):
-    """Texts to vectors of length one."""
-
-    @property
-    def dimension(self) -> int: ...
-
-    def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]: ...
 
 
 class Tagger(Model, Protocol):

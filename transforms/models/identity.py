@@ -39,16 +39,25 @@ def model_identity(model: str, revision: str = "") -> str:
     folder = Path(model)
     if not model or not folder.is_dir():
         return f"{model}@{revision or DEFAULT_REVISION}"
-    digest = hashlib.sha256()
+    return f"{folder.resolve().name}@sha256:{weights_digest(folder)[:DIGITS]}"
+
+
+def weights_digest(place: str | Path) -> str:
+    """Return the digest of a model's folder, or of its only file, 64 hexadecimal digits.
+
+    See `model_identity` for what goes into it. Raises OSError when a file cannot be read.
+    """
+    folder, digest = Path(place), hashlib.sha256()
+    files = _files(folder) if folder.is_dir() else [folder]
     # Sorted, because file systems list in an order of their own; relative names, so that a copy
     # elsewhere has the same identity.
-    for path in sorted(_files(folder)):
+    for path in sorted(files):
         name, size = path.relative_to(folder).as_posix(), path.stat().st_size
         digest.update(json.dumps([name, size]).encode())
         with path.open("rb") as file:
             for part in _parts(file, size):
                 digest.update(part)
-    return f"{folder.resolve().name}@sha256:{digest.hexdigest()[:DIGITS]}"
+    return digest.hexdigest()
 
 
 def _files(folder: Path) -> Iterator[Path]:

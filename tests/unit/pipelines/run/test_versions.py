@@ -8,10 +8,11 @@ from tests.support import Shop
 from transforms.describe.prompts import AskOptions
 from transforms.images.files import ImageLimits
 from transforms.models.contract import ModelOptions
+from transforms.models.encoder_options import EncoderOptions
 from transforms.readers import ReadLimits
 
 FILLING, LIMITS = "8f8d1cbbddfbc787", "a9adf836ab671a0f"
-FAKES = ModelOptions(describe_backend="fake", image_encoder="fake", text_encoder="fake")
+FAKES = ModelOptions("fake", text=EncoderOptions("fake"), image=EncoderOptions("fake"))
 
 
 def shape(shop: Shop, **given: object) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -25,7 +26,6 @@ from transforms.models import (
 from transforms.models.contract import (
     MAX_MESSAGE_CHARS,
     Failure,
-    ImageEncoding,
     Model,
     ModelOptions,
     Picture,
@@ -34,12 +34,14 @@ from transforms.models.contract import (
     answer_each,
     call_each,
 )
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoders import EncoderCard, ImageEncoding
 
 CHAT = {"describe_backend": (CHAT_MODELS, build_chat_model, "describe backend")}
 BUILDERS = {
     "describe_backend": (TAGGERS, build_tagger, "describe backend"),
-    "image_encoder": (IMAGE_ENCODERS, build_image_encoder, "image encoder"),
-    "text_encoder": (TEXT_ENCODERS, build_text_encoder, "text encoder"),
+    "image": (IMAGE_ENCODERS, build_image_encoder, "image encoder"),
+    "text": (TEXT_ENCODERS, build_text_encoder, "text encoder"),
 }
 EVERY_MODEL = [(option, name) for option, (registry, _, _) in BUILDERS.items() for name in registry]
 TEXTS = [
@@ -66,8 +68,12 @@ def requests():
     return [TagRequest((picture,), (("lemon", 0.61), ("lime", 0.04))) for picture in pictures()]
 
 
+def options_with(option, name):
+    return ModelOptions(**{option: name if option in CHAT else EncoderOptions(name)})
+
+
 def build(option, name):
-    return BUILDERS[option][1](ModelOptions(**{option: name}))
+    return BUILDERS[option][1](options_with(option, name))
 
 
 def loaded(option, registry):
@@ -85,8 +91,8 @@ def loaded(option, registry):
 
 
 tagger = loaded("describe_backend", TAGGERS)
-image_encoder = loaded("image_encoder", IMAGE_ENCODERS)
-text_encoder = loaded("text_encoder", TEXT_ENCODERS)
+image_encoder = loaded("image", IMAGE_ENCODERS)
+text_encoder = loaded("text", TEXT_ENCODERS)
 
 
 def assert_unit_vector(vector, dimension):
@@ -121,6 +127,24 @@ def test_text_encodings(text_encoder):
     assert np.allclose(first[0], first[5], atol=1e-5)
     assert not np.allclose(first[0], first[3], atol=1e-2)
     assert text_encoder.encode_texts([]) == []
+
+
+def test_a_card_says_what_vectors_depend_on(image_encoder, text_encoder):
+    """The card is JSON, names the modality, and has the dimension of the vectors that are made."""
+    for encoder, modality in ((image_encoder, "image"), (text_encoder, "text")):
+        card = encoder.card
+        assert EncoderCard(**json.loads(json.dumps(asdict(card)))).id == card.id
+        assert modality in card.modalities
+        assert card.dimension == encoder.dimension
+        assert len(card.weights_sha256) in (0, 64)
+
+
+def test_tokens_are_counted_uncut(text_encoder):
+    """A text's tokens are counted beyond what the model reads, one number a text."""
+    short, long = text_encoder.count_tokens(["Red cotton shirt.", "red shirt " * 400])
+    assert short < 10
+    assert long >= 800
+    assert text_encoder.count_tokens([]) == []
 
 
 def test_neighbours_do_not_matter(image_encoder, text_encoder):
@@ -186,12 +210,12 @@ def test_unknown_name_lists_the_known(option):
     registry, build_model, kind = (BUILDERS | CHAT)[option]
     known = ", ".join(sorted(registry))
     with pytest.raises(ValueError, match=f"there is no {kind} 'nope'; choose one of: {known}"):
-        build_model(ModelOptions(**{option: "nope"}))
+        build_model(options_with(option, "nope"))
 
 
 def test_missing_requirements_are_named():
     """Modules that are not installed are named, without importing those that are."""
-    made = build("text_encoder", "fake")
+    made = build("text", "fake")
     made.requires = ("json", "no_such_module")
     assert missing_requirements(made) == ["no_such_module"]
 

@@ -14,13 +14,14 @@ from transforms.images.decode import DecodedPicture
 from transforms.images.prepare import packed_style, tag_pictures
 from transforms.models.contract import (
     Failure,
-    ImageEncoding,
     ModelOptions,
     Picture,
     TagRequest,
     Vector,
     checked_vector,
 )
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoders import ImageEncoding, Role
 from transforms.models.fake.script import FakeImageEncoder, FakeTagger, FakeTextEncoder
 
 UNIT = np.array([0.6, 0.8], np.float32)
@@ -57,8 +58,8 @@ def test_a_faulty_vector_is_a_failure(fault: str) -> None:
 class NanTexts(FakeTextEncoder):
     """Answers for one text with NaN."""
 
-    def encode_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
-        answers = FakeTextEncoder.encode_texts(self, texts)
+    def encode_texts(self, texts: Sequence[str], role: Role = "document") -> list[Vector | Failure]:
+        answers = FakeTextEncoder.encode_texts(self, texts, role)
         return [
             np.full(self.dimension, np.nan, np.float32) if text == "bad" else answer
             for text, answer in zip(texts, answers, strict=True)
@@ -80,7 +81,7 @@ def test_one_bad_text_vector_flags_one_item() -> None:
     """An item whose vector is not finite goes on without it and is flagged; its neighbours keep
     theirs.
     """
-    encoder = NanTexts(ModelOptions())
+    encoder = NanTexts(EncoderOptions("fake"), ModelOptions())
     encoder.load()
     raw = RawRecord(b"", "jsonl", "f", 1)
     items = [
@@ -97,7 +98,7 @@ def test_one_bad_image_vector_marks_one_picture() -> None:
     fingerprint.
     """
     options = ModelOptions()
-    encoder, tagger = ShortImages(options), FakeTagger(options)
+    encoder, tagger = ShortImages(EncoderOptions("fake"), options), FakeTagger(options)
     encoder.load()
     tagger.load()
     pictures = [

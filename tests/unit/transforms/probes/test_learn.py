@@ -19,6 +19,7 @@ from schemas.elements import Bucket, Example, Item, RawRecord, Record
 from schemas.template import Template
 from tests.support import clean_example, example, learning_template
 from transforms.models.contract import ModelOptions
+from transforms.models.encoder_options import EncoderOptions
 from transforms.probes.learn import (
     MAX_COUNTED_LABELS,
     OWN,
@@ -40,7 +41,7 @@ from transforms.probes.store import load_probe
 from transforms.runtime.spool import Spool
 
 SHOP = learning_template()
-FAKES = ModelOptions("fake", "fake", "fake")
+FAKES = ModelOptions("fake", text=EncoderOptions("fake"), image=EncoderOptions("fake"))
 RAW = RawRecord(b"{}\n", "jsonl", "catalog.jsonl", 1)
 
 label_counts = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 20))
@@ -128,8 +129,8 @@ def test_what_shapes_a_probe_is_in_its_key() -> None:
     assert key() == key(changed) == key(models=replace(FAKES, threads=4))
     others = [
         key(learning_template(target_precision=0.9)),
-        key(models=replace(FAKES, text_encoder="embedded")),
-        key(models=replace(FAKES, image_encoder="embedded")),
+        key(models=replace(FAKES, text=EncoderOptions())),
+        key(models=replace(FAKES, image=EncoderOptions())),
         key(most=200),
         key(name="tags"),
     ]

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from transforms.models.contract import Failure, ModelOptions, Picture, TagRequest, Tags, call_each
+from transforms.models.encoder_options import EncoderOptions
 from transforms.models.fake.script import (
     FakeImageEncoder,
     FakeTagger,
@@ -11,6 +12,8 @@ from transforms.models.fake.script import (
     hash_vector,
     parse_script,
 )
+
+FAKE = EncoderOptions("fake")
 
 
 def request(digest="d" * 64, text=""):
@@ -69,8 +72,8 @@ def test_calls_are_counted(scripted):
         tagger.tag([request(text="poison")])
     assert (tagger.calls, tagger.requests) == (2, 3)
     for encoder, encode, batch in (
-        (image := FakeImageEncoder(ModelOptions()), image.encode_images, request().pictures),
-        (text := FakeTextEncoder(ModelOptions()), text.encode_texts, ["a"]),
+        (image := FakeImageEncoder(FAKE, ModelOptions()), image.encode_images, request().pictures),
+        (text := FakeTextEncoder(FAKE, ModelOptions()), text.encode_texts, ["a"]),
     ):
         encode(batch)
         assert (encoder.calls, encoder.requests) == (1, 1)

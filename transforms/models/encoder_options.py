@@ -1,0 +1,95 @@
+"""Choices of the command line, or of a template's vector space, that an encoder is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transforms.models.backends import IMAGE_ENCODERS, TEXT_ENCODERS
+from transforms.models.chat_options import DEVICES, DTYPES
+from transforms.runtime.options import option
+
+POOLINGS = ("mean", "cls", "last")
+LONG_TEXTS = ("cut", "pool", "chunks")
+RUNTIMES = ("torch", "onnx", "openvino")
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """Which encoder makes vectors, and how it is driven; each backend reads what concerns it.
+
+    Flags are those of the command line without `--text-` or `--image-`. Ranges are checked by what
+    holds these options, which knows how they were given.
+    """
+
+    backend: str = option(
+        "embedded",
+        "what makes the vectors",
+        flag="--encoder",
+        choices=tuple(sorted({*TEXT_ENCODERS, *IMAGE_ENCODERS})),
+        identifies=True,
+    )
+    model: str = option(
+        "",
+        "model: hub id or local folder, or the name that the endpoint serves (openai)",
+        metavar="ID|DIR",
+        identifies=True,
+    )
+    revision: str = option(
+        "", "revision of a hub id, preferably a commit", metavar="REV", identifies=True
+    )
+    pooling: str = option(
+        "",
+        "how token vectors become one (default: as the model declares it)",
+        choices=POOLINGS,
+        identifies=True,
+    )
+    prompt: str = option(
+        "",
+        "put before each document, such as 'passage: ' (default: as the model declares it)",
+        metavar="TEXT",
+    )
+    query_prompt: str = option(
+        "",
+        "put before each query, such as 'query: ' (default: as the model declares it)",
+        metavar="TEXT",
+    )
+    max_tokens: int = option(
+        0, "most tokens of a text that are read; 0: as many as the model takes", minimum=0
+    )
+    long_texts: str = option(
+        "cut",
+        "a text with more tokens is cut, or divided into pieces whose vectors are pooled, or "
+        "whose vectors stand in a table of their own",
+        choices=LONG_TEXTS,
+    )
+    dimension: int = option(
+        0,
+        "length of the vectors, shorter than the model's own only where the model declares that "
+        "it was trained for it (Matryoshka); 0: the model's own",
+        minimum=0,
+        identifies=True,
+    )
+    dtype: str = option("auto", "dtype of the weights", choices=DTYPES, identifies=True)
+    device: str = option("auto", "device that the encoder runs on", choices=DEVICES)
+    runtime: str = option("torch", "what computes the model", choices=RUNTIMES, identifies=True)
+    batch_tokens: int = option(
+        8192, "most tokens that are computed at once, padding included", minimum=1
+    )
+    endpoint: str = option(
+        "",
+        "openai: base URL up to /v1, for example http://gpu-box:8000/v1",
+        metavar="URL",
+        identifies=True,
+    )
+    # The name of a variable, never the key itself: command lines and manifests are read by others.
+    api_key_env: str = option(
+        "OPENAI_API_KEY",
+        "openai: environment variable that holds the key; keys are never options",
+        metavar="NAME",
+        identifies=True,
+    )
+    remote_code: bool = option(
+        False,
+        "run Python code that comes with the model; without this such a model is refused",
+        identifies=True,
+    )

@@ -1,0 +1,118 @@
+"""The contract of encoders: texts or pictures in, one vector of length one or one Failure each out.
+
+What a vector depends on is in the encoder's card. Nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from schemas.hashing import digest
+from transforms.models.contract import Failure, Model, Picture, Vector
+from transforms.models.encoder_options import EncoderOptions
+
+# What a text is to the encoder: part of what is searched, or what is searched for.
+Role = Literal["document", "query"]
+Modality = Literal["text", "image"]
+# Part of a character range: begin and end, as in text[begin:end].
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCard:
+    """What a vector depends on, in JSON values.
+
+    id: hub id, or the folder's name; revision: of a hub id or package, empty where there is none.
+    weights_sha256: digest of the files (transforms/models/identity.py), empty for an endpoint.
+    library: what computes it, with its version. max_tokens: 0 for pictures, and where it is not
+    known. dimension: of the vectors as they are written. dtype: of the computation.
+    """
+
+    id: str
+    revision: str
+    weights_sha256: str
+    library: str
+    modalities: tuple[Modality, ...]
+    pooling: str
+    max_tokens: int
+    document_prompt: str
+    query_prompt: str
+    dimension: int
+    dtype: str
+    normalized: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEncoding:
+    """vector: float32 array of shape (dimension,); labels: (label, probability), best first.
+
+    style: float32 vector of any fixed length, how the image is drawn apart from what it shows; None
+    where the model has no such measure.
+    """
+
+    vector: Vector
+    labels: tuple[tuple[str, float], ...] = ()
+    style: Vector | None = None
+
+
+class Encoder(Model, Protocol):
+    """What encoders of any modality share.
+
+    dimension, card: known before `load`; they may read a configuration file or ask an endpoint
+    once. Raise ValueError with one line that says what is wrong and how it is put right.
+    """
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def card(self) -> EncoderCard: ...
+
+
+class TextEncoder(Encoder, Protocol):
+    """Texts to float32 vectors of shape (dimension,) and length one."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has, uncut, without its prompt; after `load`."""
+        ...
+
+    def encode_texts(
+        self, texts: Sequence[str], role: Role = "document"
+    ) -> list[Vector | Failure]: ...
+
+
+@runtime_checkable
+class SpanEncoder(Protocol):
+    """A text encoder that has token vectors, for parts of a text in its context (late chunking,
+    Günther et al., arXiv:2409.04701).
+    """
+
+    def encode_spans(self, text: str, spans: Sequence[Span]) -> list[Vector]:
+        """Return the pooled token vectors of each part of one text, of length one."""
+        ...
+
+
+class ImageEncoder(Encoder, Protocol):
+    """Pictures to vectors of length one, and labels where it has any.
+
+    One whose card names both modalities has `encode_texts` too.
+    """
+
+    def encode_images(self, pictures: Sequence[Picture]) -> list[ImageEncoding | Failure]: ...
+
+
+def encoder_identity(encoder: Encoder, options: EncoderOptions) -> str:
+    """Return what vectors that may stand in one table have in common: `model`, followed by a digest
+    of the card where options shape the vectors too.
+
+    The library's version is in the card and not in the digest: an update computes nothing anew.
+    Raises ValueError as `card` does.
+    """
+    if options == EncoderOptions(options.backend):
+        return encoder.model  # as snapshots of earlier versions name it
+    card = dataclasses.asdict(encoder.card)
+    del card["library"]
+    return f"{encoder.model} {digest(card, sort_keys=True)[:12]}"
