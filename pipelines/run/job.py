@@ -32,7 +32,7 @@ from pipelines.run.graph import (
     build_graph,
     build_reading,
 )
-from pipelines.run.manifest import chosen_encoders
+from pipelines.run.manifest import chosen_encoders, told_of_nothing_new
 from pipelines.run.scan import Selection, find_delta
 from pipelines.run.start import RunState, begin, outgrown
 from pipelines.run.work import Delta, Made
@@ -53,7 +53,8 @@ class Outcome:
     """The outcome of a run.
 
     manifest: as written beside the tables; warnings: for whoever started the run.
-    unchanged: nothing had to be made, so that no snapshot was: the manifest is the published one's.
+    unchanged: nothing had to be made, so that no snapshot was: the manifest is the published one's,
+    but what a run does (calls, stages, records, seconds) is told of this run.
     """
 
     published: bool
@@ -112,7 +113,7 @@ def _run(
         delta = made.delta
         if delta is not None and delta.is_empty and state.earlier is not None:
             layout.remove_snapshot()
-            return _nothing_new(state, state.earlier, delta)
+            return _nothing_new(state, state.earlier, delta, made)
         manifest = conclude(state, dirs, made)
         before = None if state.earlier is None else state.earlier.path
         artifact_warnings = write_artifacts(layout.snapshot, manifest, state.plan, before)
@@ -219,6 +220,7 @@ def _run_to_end(
     return Made(delta, tuple(rebuild_reasons), stage_metrics(result), stage_distributions(result))
 
 
-def _nothing_new(state: RunState, earlier: Snapshot, delta: Delta) -> Outcome:
+def _nothing_new(state: RunState, earlier: Snapshot, delta: Delta, made: Made) -> Outcome:
     path = storage.join(earlier.path, MANIFEST)
-    return Outcome(True, earlier.manifest, path, (*state.warnings, *delta.notes), unchanged=True)
+    manifest = told_of_nothing_new(earlier.manifest, state.info.started, delta, made)
+    return Outcome(True, manifest, path, (*state.warnings, *delta.notes), unchanged=True)

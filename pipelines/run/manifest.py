@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TypedDict
 
+import msgspec
+
 from pipelines.configuration.config import Plan
 from pipelines.run.accounting import data_files
+from pipelines.run.work import Delta, Made
 from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
+from transforms.describe.budget import Usage
 from transforms.models import (
     build_chat_model,
     build_image_encoder,
@@ -122,6 +126,27 @@ def build_manifest(plan: Plan, info: RunInfo, results: Results, ancestry: Ancest
         reference=list(results.reference),
         distributions=results.distributions,
         **ancestry,
+    )
+
+
+def told_of_nothing_new(
+    published: Manifest, started: dt.datetime, delta: Delta, made: Made
+) -> Manifest:
+    """Return what a run tells that found nothing new: the published snapshot as it is, and of what
+    runs do (calls of models, stages, records, seconds) only what this one did.
+    """
+    finished = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    return msgspec.structs.replace(
+        published,
+        started=started,
+        finished=finished,
+        seconds=(finished - started).total_seconds(),
+        counts=msgspec.structs.replace(published.counts, described=Usage()),
+        stages=made.stages,
+        distributions=made.distributions,
+        made_anew_because=[],
+        records=delta.counts,
+        buckets_written=0,
     )
 
 

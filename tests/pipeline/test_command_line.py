@@ -401,9 +401,30 @@ def test_a_run_prints_its_manifest_as_json(shop: Shop) -> None:
     told = json.loads(run.out)
     assert told["run_id"] == run.manifest["run_id"]
     assert told["unchanged"] is False
-    assert (
-        json.loads(shop.run(shop.folder / "in.jsonl", options=("--json",)).out)["unchanged"] is True
-    )
+
+
+def test_a_run_that_does_nothing_tells_what_it_did(shop: Shop) -> None:
+    """The JSON of a run that finds nothing new names the published snapshot, and of calls, stages
+    and records only this run's own: none made, all unchanged.
+    """
+    run = shop.run(shop.file("in.jsonl", GOOD), options=("--json",))
+    told = json.loads(run.out)
+    again = json.loads(shop.run(shop.folder / "in.jsonl", options=("--json",)).out)
+    assert again["unchanged"] is True
+    assert (again["run_id"], again["files"]) == (told["run_id"], told["files"])
+    assert told["counts"]["described"]["calls"] > 0
+    assert not any(again["counts"]["described"].values())
+    assert again["records"] == {
+        "new": 0,
+        "changed": 0,
+        "made_again": 0,
+        "unchanged": told["counts"]["items"],
+        "deleted": 0,
+    }
+    assert told["buckets_written"] > 0
+    assert again["buckets_written"] == 0
+    assert "embed" in told["stages"]
+    assert "embed" not in again["stages"]
 
 
 def test_a_quiet_run_says_nothing_unless_it_goes_wrong(shop: Shop) -> None:
