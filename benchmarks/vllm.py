@@ -71,7 +71,7 @@ from transforms.images.prepare import Preparation
 from transforms.models.chat import ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import Failure, ModelOptions, Picture
-from transforms.models.http.messages import request_body
+from transforms.models.http.chat import request_body
 from transforms.models.vllm.backend import VllmChatModel
 from transforms.models.vllm.command import extra_arguments, server_command, server_environment
 from transforms.models.vllm.server import log_excerpt

@@ -23,7 +23,7 @@ from pipelines.snapshots.snapshot import read_snapshot
 from schemas.loading import load_template
 from schemas.template import Template
 from tests.support import Run, Shop
-from transforms.describe.budget import Usage
+from transforms.describe.usage import Usage
 from transforms.readers import SplitReport
 from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport

@@ -22,7 +22,7 @@ from pipelines.run.scan import Selection
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
 from schemas.tables.arrow import items_schema
 from schemas.tables.specs import TABLES
-from transforms.describe.budget import TOKENS_PER_PRICE
+from transforms.models.budget import TOKENS_PER_PRICE
 from transforms.runtime.parquet import read_parquet
 
 
@@ -126,7 +126,7 @@ def estimate_lines(plan: Plan, earlier: Snapshot, items: int) -> list[str]:
         f"tokens, by the last run's mean: {prompt:,.0f} of prompts, {completion:,.0f} of answers"
     )
     prices = plan.config.budget.prices
-    if prices.prompt or prices.completion:
+    if prices.are_given:
         cost = (prompt * prices.prompt + completion * prices.completion) / TOKENS_PER_PRICE
         lines.append(f"cost by --prices: {cost:,.2f}")
     return lines

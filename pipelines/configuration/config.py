@@ -20,7 +20,6 @@ from pipelines.configuration.sizing import (
 )
 from schemas.loading import load_template, packaged_templates
 from schemas.template import Template
-from transforms.describe.budget import Budget
 from transforms.describe.prompts import AskOptions
 from transforms.images.files import ImageLimits
 from transforms.models import (
@@ -31,6 +30,7 @@ from transforms.models import (
     missing_requirements,
 )
 from transforms.models.backends import TAGS_ONLY
+from transforms.models.budget import Budget, Spending
 from transforms.models.contract import Model, ModelOptions
 from transforms.models.fake.dry_run import Rates
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
@@ -247,9 +247,9 @@ class Plan:
             is_learnable(attribute) for attribute in self.template.attributes
         )
 
-    def models_of(self, run_id: str) -> ModelOptions:
-        """Model options of one run: its workers share a server, and what may be under way
-        at once.
+    def models_of(self, run_id: str, budget_file: str) -> ModelOptions:
+        """Model options of one run: its workers share a server, what may be under way at once, and
+        a budget, in a file or, where that is empty, in equal parts.
         """
         models = self.models
         chat = replace(
@@ -260,7 +260,8 @@ class Plan:
             tokens_per_min=models.chat.tokens_per_min / self.workers,
             max_pictures=self.config.ask.max_pictures,
         )
-        return replace(models, chat=chat)
+        spending = Spending(self.config.budget, budget_file, self.buckets)
+        return replace(models, chat=chat, spending=spending)
 
     def unmapped_columns(self) -> list[str]:
         """Raw columns that hold values and that the template does not read."""

@@ -20,7 +20,7 @@ from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.run.graph import Build, fill_catalog, learn_from, read_catalog, read_reference
 from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
-from transforms.describe.budget import Usage
+from transforms.describe.usage import Usage
 from transforms.items.mask import Mask
 from transforms.items.text import ComposeText
 from transforms.probes.report import ProbeReport, below_snapshot

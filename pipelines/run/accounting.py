@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.snapshots.manifest import Counts
-from transforms.describe.budget import Usage
+from transforms.describe.usage import Usage
 from transforms.readers import SplitReport
 from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport

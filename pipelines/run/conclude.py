@@ -23,7 +23,7 @@ from pipelines.run.work import Delta, Made
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.manifest import Counts, Manifest
 from pipelines.snapshots.snapshot import BUCKETS, Snapshot
-from transforms.describe.budget import Usage
+from transforms.describe.usage import Usage
 from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.readers import SplitReport
 from transforms.runtime import storage

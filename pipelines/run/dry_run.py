@@ -27,7 +27,7 @@ from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import ImageRef
-from transforms.describe.budget import Usage
+from transforms.describe.usage import Usage
 from transforms.models import build_chat_model
 from transforms.models.fake.dry_run import Rates
 from transforms.readers import SplitReport
@@ -195,7 +195,7 @@ def _pictures(
 
 def _cost(plan: Plan, usage: Usage) -> float | None:
     prices = plan.config.budget.prices
-    if not (prices.prompt or prices.completion):
+    if not prices.are_given:
         return None
     return prices.cost(usage.prompt_tokens, usage.image_tokens, usage.completion_tokens)
 

@@ -34,6 +34,7 @@ from transforms.items.assemble import (
 )
 from transforms.items.mask import Mask, mask_bucket
 from transforms.items.text import ComposeText
+from transforms.models.contract import ModelOptions
 from transforms.probes.learn import (
     OWN,
     REFERENCE,
@@ -80,6 +81,11 @@ class Build:
     def is_dry_run(self) -> bool:
         """Tell whether nothing is written but what a language model would be asked."""
         return self.plan.dry_run is not None
+
+    @property
+    def models(self) -> ModelOptions:
+        """Model options of this run's workers."""
+        return self.plan.models_of(self.run.run_id, self.dirs.budget_file)
 
     def report(self, name: str) -> str:
         """Return the path of a report that the launching process reads."""
@@ -287,14 +293,12 @@ def _describe(prepared: Prepared, build: Build, learnt: Learnt) -> DescribeOutpu
     plan, dirs, label = build.plan, build.dirs, build.label
     config = DescribeConfig(
         plan.template,
-        plan.models_of(build.run.run_id),
+        build.models,
         plan.config.ask,
-        plan.config.budget,
         plan.buckets,
         build.run.run_id,
         dirs.pictures,
         dirs.answers,
-        dirs.budget_file,
         plan.dry_run,
     )
     pool = None
@@ -323,7 +327,7 @@ def _write(
         filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
     )
     if base is None or VECTORS["text"].name not in base.kept_whole:
-        written = written | "Embed" >> EmbedText(plan.models, dirs.heartbeats, rows)
+        written = written | "Embed" >> EmbedText(build.models, dirs.heartbeats, rows)
     written = written | "Write" >> WriteTables(
         dirs.snapshot, plan.template, encoders, build.run, dirs.heartbeats, base, rows
     )
@@ -378,7 +382,7 @@ def _prepare_images(build: Build, *, is_own: bool) -> PrepareImages:
     return PrepareImages(
         plan.config.images_root,
         plan.config.image_limits,
-        plan.models,
+        build.models,
         dirs.spool,
         plan.buckets,
         dirs.heartbeats if is_own else "",
@@ -436,7 +440,7 @@ def _as_kind(examples: ByBucket, kind: str, build: Build) -> ByCatalog:
 def _learning(build: Build, previous_probes: Mapping[str, EarlierProbe]) -> LearnConfig:
     plan, folder = build.plan, f"{build.dirs.snapshot}/{FOLDER}"
     return LearnConfig(
-        plan.template, plan.models, folder, plan.config.max_labelled, previous_probes
+        plan.template, build.models, folder, plan.config.max_labelled, previous_probes
     )
 
 

@@ -18,7 +18,7 @@ from pipelines.configuration.config import Plan
 from pipelines.run.accounting import data_files
 from pipelines.run.work import Delta, Made
 from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
-from transforms.describe.budget import Usage
+from transforms.describe.usage import Usage
 from transforms.models import (
     build_chat_model,
     build_image_encoder,

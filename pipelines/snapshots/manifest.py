@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import field
 
-from transforms.describe.budget import Usage
+from transforms.describe.usage import Usage
 from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
 from transforms.runtime import storage

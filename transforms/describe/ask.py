@@ -12,9 +12,10 @@ from schemas.elements import DescribeJob, ItemAnswer
 from schemas.hashing import digest
 from transforms.caching.answers import CachedAnswer
 from transforms.caching.key_range import KeyRangeCache
-from transforms.describe.budget import UNLIMITED, Budget, BudgetShare, Usage
 from transforms.describe.conversation import RequestBroker, run_dialogue
 from transforms.describe.prompts import effort_of
+from transforms.describe.usage import Usage, estimated_amount, spent_amount
+from transforms.models.budget import UNLIMITED, Budget, BudgetShare
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, answer_all
 from transforms.models.contract import Failure
 from transforms.models.tokens import estimate_tokens
@@ -104,7 +105,7 @@ class ModelSession:
         # come in the order of what they cost per value.
         while count < len(waiting):
             if not self.budget_share.reserve(
-                self.budget.estimate(requests[waiting[count]], self.image_px)
+                estimated_amount(self.budget, requests[waiting[count]], self.image_px)
             ):
                 break
             count += 1
@@ -113,13 +114,13 @@ class ModelSession:
     def _account(
         self, fingerprint: str, request: ChatRequest, answer: ChatAnswer | Failure
     ) -> None:
-        spent = self.budget.spent(answer)
+        spent = spent_amount(self.budget, answer)
         # Kept before anything else is done with it: an answer that was paid for is not lost when
         # the run ends here.
         if isinstance(answer, ChatAnswer):
             self.cache.put(fingerprint, CachedAnswer(answer, request.prompt_hash))
         if self.budget.limit != UNLIMITED:
-            self.budget_share.settle(self.budget.estimate(request, self.image_px), spent)
+            self.budget_share.settle(estimated_amount(self.budget, request, self.image_px), spent)
         self.usage = self.usage.with_call(
             answer, spent.cost, estimate_tokens(request, self.image_px).prompt_tokens
         )

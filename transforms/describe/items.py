@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -26,19 +25,13 @@ from schemas.template import Template
 from transforms.caching.answers import AnswerCodec
 from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.ask import ModelSession, describe_part, fault_answer, job_key
-from transforms.describe.budget import (
-    Budget,
-    BudgetShare,
-    OwnBudgetShare,
-    SharedBudgetShare,
-    Usage,
-    share_of,
-)
 from transforms.describe.conversation import RequestBroker
 from transforms.describe.demonstrations import Pool
 from transforms.describe.prompts import AskOptions, describe_job
 from transforms.describe.taxonomy import NearestByVector
+from transforms.describe.usage import Usage
 from transforms.models import build_chat_model, build_text_encoder
+from transforms.models.budget import Spending
 from transforms.models.contract import ModelOptions
 from transforms.models.fake.dry_run import DryRunChatModel, Rates
 from transforms.runtime.buckets import bounds_of, part_of
@@ -59,19 +52,17 @@ class DescribeConfig:
     """The configuration of the stage.
 
     parts: of all jobs, by ranges of their keys; pictures_dir: prepared pictures; answers_dir: the
-    store of answers; budget_file: a local file, or empty where workers have no disk in common.
+    store of answers.
     dry_run: nothing is sent and no answer kept; what would be is counted, at these rates.
     """
 
     template: Template
     models: ModelOptions
     ask: AskOptions
-    budget: Budget
     parts: int
     run_id: str
     pictures_dir: str
     answers_dir: str
-    budget_file: str = ""
     dry_run: Rates | None = None
 
 
@@ -196,11 +187,12 @@ class _Describe(beam.DoFn):
             read_only=config.dry_run is not None,
         )
         cache.load()
+        spending = config.models.spending or Spending()
         session = ModelSession(
             broker.model,
             cache,
-            config.budget,
-            self._budget_share(),
+            spending.budget,
+            spending.share(),
             config.ask.image_px,
             self._meter.watch,
         )
@@ -210,14 +202,6 @@ class _Describe(beam.DoFn):
             return answered, usage, session.call_msecs
         finally:
             cache.close()
-
-    def _budget_share(self) -> BudgetShare:
-        limit = self._config.budget.limit
-        if self._config.budget_file:
-            return SharedBudgetShare(Path(self._config.budget_file), limit)
-        # Workers that cannot see each other's spending get equal shares, which stay within the
-        # budget together; what one part leaves of its own is not spent.
-        return OwnBudgetShare(share_of(limit, self._config.parts))
 
     def _finish(self) -> Iterator[Any]:
         """Yield what the oldest part under way gave; an error of its thread is raised here."""

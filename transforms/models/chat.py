@@ -9,7 +9,7 @@ once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from schemas.hashing import digest
@@ -102,6 +102,10 @@ class ChatAnswer:
     retries: int = 0
     seconds: float = 0.0
     probabilities: Mapping[str, float] = field(default_factory=dict)
+
+    def timed(self, retries: int, seconds: float) -> ChatAnswer:
+        """Return the answer with what it took to get it."""
+        return replace(self, retries=retries, seconds=seconds)
 
 
 class ChatModel(Model, Protocol):

@@ -18,6 +18,7 @@ from schemas.expectations import UNIT_NORM_TOLERANCE
 from schemas.hashing import digest
 from schemas.texts import one_line
 from transforms.models.backends import TAGS_ONLY, describe_backends
+from transforms.models.budget import Spending
 from transforms.models.chat_options import ChatOptions
 from transforms.models.encoder_options import EncoderOptions
 from transforms.runtime.options import check_ranges, group, option
@@ -93,7 +94,9 @@ class Tags:
 class ModelOptions:
     """Choices of the command line that models are built from; each backend reads what concerns it.
 
-    threads: for each worker process.
+    threads: for each worker process. spending: the run's budget, which encoders behind an endpoint
+    keep to; None: no limit. dimensions: lengths of vectors that endpoints were asked for before the
+    run, by the encoder's identity, so that no worker asks again.
     Raises ValueError that names the option of a value outside its range.
     """
 
@@ -106,6 +109,8 @@ class ModelOptions:
     )
     ocr: bool = option(True, "do not read text off images (saves most of the time per image)")
     threads: int = 1
+    spending: Spending | None = None
+    dimensions: tuple[tuple[str, int], ...] = ()
     fake_script: str | None = option(
         None,
         "YAML file with answers and failures for the fake backend",

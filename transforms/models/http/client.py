@@ -1,14 +1,14 @@
-"""A client of OpenAI-compatible chat completions: one event loop in one thread, shared by all
-callers.
+"""A client of one endpoint of an OpenAI-compatible server: one event loop in one thread, shared by
+all callers. What is asked there, and how answers are read, is an `Api`.
 
 A request's pictures are read and encoded when its turn comes, so memory is bounded by
 `max_inflight` and never by the number of requests. What keeps a run from stalling:
 
 - one attempt takes at most `timeout_secs`, from connecting to the last byte, and CONNECT_SECS of it
   for connecting;
-- after 429, 5xx, a timeout, a broken connection or something that is not a chat completion the
-  request is sent again, at most `max_retries` times, after a random time of up to BACKOFF_SECS that
-  doubles up to BACKOFF_CAP_SECS; a Retry-After is waited for first, up to RETRY_AFTER_CAP_SECS;
+- after 429, 5xx, a timeout, a broken connection or a response that is no answer the request is sent
+  again, at most `max_retries` times, after a random time of up to BACKOFF_SECS that doubles up to
+  BACKOFF_CAP_SECS; a Retry-After is waited for first, up to RETRY_AFTER_CAP_SECS;
 - a refused connection is the server's doing: it counts against the request's retries only if the
   server answered others meanwhile, and the upstream is asked where the server is now;
 - when nothing was answered for `give_up_secs` while the server was asked, the server is given up:
@@ -25,32 +25,25 @@ import io
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import Failure
 from transforms.models.http.messages import (
     QUOTE_CHARS,
     FailedAttempt,
-    not_completion,
-    parse_response,
     redact,
-    request_body,
 )
-from transforms.models.tokens import paced_tokens
 
 if TYPE_CHECKING:
     import aiohttp
 
-# An answer has kilobytes; a server that never stops must not fill the memory.
-MAX_RESPONSE_BYTES = 8 * 2**20
 BACKOFF_SECS = 0.5
 BACKOFF_CAP_SECS = 30.0
 CONNECT_SECS = 30.0
@@ -63,6 +56,57 @@ MAX_READERS = 16
 # aiohttp writes a byte string in one go, which would hold the loop up for larger ones; a file
 # object is written in pieces.
 LARGE_BODY_BYTES = 2**20
+
+
+Request = TypeVar("Request")
+RequestT = TypeVar("RequestT", contravariant=True)
+
+
+class TimedAnswer(Protocol):
+    """An answer that says what it took to get it."""
+
+    def timed(self, retries: int, seconds: float) -> Self:
+        """Return the answer with the attempts that failed before, and its duration."""
+        ...
+
+
+Answer = TypeVar("Answer", bound=TimedAnswer)
+AnswerT = TypeVar("AnswerT", bound=TimedAnswer, covariant=True)
+
+
+class Api(Protocol[RequestT, AnswerT]):
+    """One endpoint of a server, without any network.
+
+    path: below the base URL. kept: what is said of earlier answers where the server is given up.
+    max_response_bytes: a server that never stops must not fill the memory.
+    """
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def kept(self) -> str: ...
+
+    @property
+    def max_response_bytes(self) -> int: ...
+
+    def body(self, request: RequestT) -> bytes:
+        """Return the request's JSON; called in a thread that may wait for files."""
+        ...
+
+    def tokens(self, request: RequestT) -> float:
+        """Return what the request counts as against --tokens-per-min."""
+        ...
+
+    def parse(
+        self, request: RequestT, status: int, headers: Mapping[str, str], body: bytes
+    ) -> AnswerT | FailedAttempt:
+        """Return the answer in a whole response, or how the attempt failed."""
+        ...
+
+    def unusable(self, problem: str) -> Failure:
+        """Return the Failure of a response that is no answer."""
+        ...
 
 
 class UpstreamGoneError(Exception):
@@ -273,36 +317,39 @@ async def _in_daemon_thread(call: Callable[[], str]) -> str:
     return await future
 
 
-@dataclass(eq=False, slots=True)
-class _Call:
+@dataclass(eq=False)
+class _Call(Generic[Request, Answer]):
     """One call of `answer`: its requests, the tasks under way, and the queue back to the thread
     that waits.
 
     feed: the task that turns the requests into `asks`, one by one.
     """
 
-    requests: Sequence[ChatRequest]
-    answers: SimpleQueue[tuple[int, ChatAnswer | Failure] | Exception] = field(
+    requests: Sequence[Request]
+    answers: SimpleQueue[tuple[int, Answer | Failure] | Exception] = field(
         default_factory=SimpleQueue
     )
-    asks: set[asyncio.Task[ChatAnswer | Failure]] = field(default_factory=set)
+    asks: set[asyncio.Task[Answer | Failure]] = field(default_factory=set)
     feed: asyncio.Task[None] | None = None
 
 
-class ChatClient:
+class ApiClient(Generic[Request, Answer]):
     """Sends requests to the server that `upstream` names, at most `options.max_inflight` at once.
 
-    key: sent as a bearer token when not empty. clock: for pace, retries and giving up; the time
-    limit of an attempt is the system's. All methods are safe to call from any thread.
+    options: limits, and the name of the key's variable. key: sent as a bearer token when not empty.
+    clock: for pace, retries and giving up; the time limit of an attempt is the system's.
+    All methods are safe to call from any thread.
     """
 
     def __init__(
         self,
+        api: Api[Request, Answer],
         options: ChatOptions,
         upstream: Upstream,
         key: str = "",
         clock: Clock | None = None,
     ) -> None:
+        self._api = api
         self._options = options
         self._key = key
         self._clock = SystemClock() if clock is None else clock
@@ -312,7 +359,7 @@ class ChatClient:
         self._tokens_pace = Pace(options.tokens_per_min, self._clock)
         self._slots = asyncio.Semaphore(options.max_inflight)
         self._feeds: set[asyncio.Task[None]] = set()
-        self._asks: set[asyncio.Task[ChatAnswer | Failure]] = set()
+        self._asks: set[asyncio.Task[Answer | Failure]] = set()
         self._idle_since = 0.0
         self._served = False  # whether there was an answer, so that the key is known to be good
         self._gone: Failure | None = None
@@ -330,13 +377,13 @@ class ChatClient:
         self._thread.start()
         self._session = asyncio.run_coroutine_threadsafe(self._connect(), self._loop).result()
 
-    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer | Failure]]:
         """Yield (index of the request, its answer or Failure), each as soon as it is there.
 
         What is under way is cancelled when the iterator is closed early. Raises what iterating
         `requests` raises.
         """
-        call = _Call(requests)
+        call: _Call[Request, Answer] = _Call(requests)
         with self._lock:
             # Under the lock, so that the loop sees it before the shutdown that `close` asks for.
             if not self._closed:
@@ -404,12 +451,12 @@ class ChatClient:
         self._location.stop()
         await self._session.close()
 
-    def _begin(self, call: _Call) -> None:
+    def _begin(self, call: _Call[Request, Answer]) -> None:
         call.feed = self._loop.create_task(self._feed(call))
         self._feeds.add(call.feed)
         call.feed.add_done_callback(self._feeds.discard)
 
-    def _abandon(self, call: _Call) -> None:
+    def _abandon(self, call: _Call[Request, Answer]) -> None:
         for task in (call.feed, *call.asks):
             if task is not None:
                 task.cancel()
@@ -420,7 +467,7 @@ class ChatClient:
             for task in self._asks:
                 task.cancel()
 
-    async def _feed(self, call: _Call) -> None:
+    async def _feed(self, call: _Call[Request, Answer]) -> None:
         """Turn requests into tasks, each when there is a slot for it."""
         try:
             for index, request in enumerate(call.requests):
@@ -439,7 +486,9 @@ class ChatClient:
         except Exception as error:  # of the caller's own sequence: raised where it is iterated
             call.answers.put(error)
 
-    def _deliver(self, call: _Call, index: int, task: asyncio.Task[ChatAnswer | Failure]) -> None:
+    def _deliver(
+        self, call: _Call[Request, Answer], index: int, task: asyncio.Task[Answer | Failure]
+    ) -> None:
         # A callback rather than a `finally` in the task: a task that is cancelled before its first
         # step runs none of its code, and its slot would be lost.
         self._slots.release()
@@ -457,26 +506,24 @@ class ChatClient:
             return  # abandoned: nobody waits for it
         call.answers.put((index, answer))
 
-    async def _ask(self, request: ChatRequest) -> ChatAnswer | Failure:
+    async def _ask(self, request: Request) -> Answer | Failure:
         try:
-            body = await self._loop.run_in_executor(
-                self._readers, request_body, request, self._options
-            )
+            body = await self._loop.run_in_executor(self._readers, self._api.body, request)
         except Exception as error:  # whatever a file system raises concerns this request only
             return self._failed("the request could not be made ready", error)
         # charged: failed attempts that count against max_retries. answers: the breaker's count at
         # the last one of them, which tells whether the server answered others since.
-        tokens, attempts, charged, answers = paced_tokens(request), 0, 0, self._breaker.answers
+        tokens, attempts, charged, answers = self._api.tokens(request), 0, 0, self._breaker.answers
         while True:
             await self._requests_pace.take(1)
             await self._tokens_pace.take(tokens)
             url, moves = await self._location.find()
             started = self._clock.now()
-            outcome = await self._send(url, body)
-            if isinstance(outcome, ChatAnswer):
+            outcome = await self._send(url, request, body)
+            if not isinstance(outcome, FailedAttempt):
                 self._breaker.answered()
                 self._served = True
-                return replace(outcome, retries=attempts, seconds=self._clock.now() - started)
+                return outcome.timed(attempts, self._clock.now() - started)
             attempts += 1
             self._count_failure(outcome, url)
             if self._gone is not None:
@@ -489,7 +536,7 @@ class ChatClient:
                 await self._location.lost(moves)
             await self._clock.sleep(self._delay_secs(outcome, attempts))
 
-    async def _send(self, url: str, body: bytes) -> ChatAnswer | FailedAttempt:
+    async def _send(self, url: str, request: Request, body: bytes) -> Answer | FailedAttempt:
         import aiohttp
 
         data: Any = body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
@@ -497,19 +544,18 @@ class ChatClient:
             async with (
                 asyncio.timeout(self._options.timeout_secs),
                 self._session.post(
-                    f"{url}/chat/completions", data=data, allow_redirects=False
+                    f"{url}{self._api.path}", data=data, allow_redirects=False
                 ) as response,
             ):
                 content, size = [], 0
                 async for chunk in response.content.iter_any():
                     content.append(chunk)
                     size += len(chunk)
-                    if size > MAX_RESPONSE_BYTES:
-                        return FailedAttempt(
-                            not_completion(f"more than {MAX_RESPONSE_BYTES:,} bytes", self._key)
-                        )
-                return parse_response(
-                    response.status, response.headers, b"".join(content), self._key
+                    if size > self._api.max_response_bytes:
+                        most = f"more than {self._api.max_response_bytes:,} bytes"
+                        return FailedAttempt(self._api.unusable(most))
+                return self._api.parse(
+                    request, response.status, response.headers, b"".join(content)
                 )
         # In this order: aiohttp's timeout of a connection is a TimeoutError too, and its refused
         # connection a ClientError.
@@ -531,9 +577,11 @@ class ChatClient:
         if outcome.unauthorized == 401 or (outcome.unauthorized and not self._served):
             self._give_up(
                 f"{url} does not accept the key (HTTP {outcome.unauthorized}): set the environment "
-                f"variable {self._options.api_key_env} to a key that it accepts and run again; "
-                "answers so far are kept"
+                f"variable {self._options.api_key_env} to a key that it accepts and run "
+                f"again{self._api.kept}"
             )
+        elif outcome.fatal:
+            self._give_up(f"{url}: {outcome.failure.message}; {outcome.fatal}{self._api.kept}")
         elif outcome.alive:
             self._breaker.answered()
         else:
@@ -542,9 +590,8 @@ class ChatClient:
                 self._give_up(
                     f"{url} answered nothing to {self._breaker.failures} attempts in "
                     f"{self._breaker.silent_secs(now):.1f} s and was given up (--give-up-secs); "
-                    "look at the server and its log and run again: answers so far are kept; "
-                    "the last error: "
-                    + redact(outcome.failure.message, self._key, QUOTE_CHARS // 2)
+                    f"look at the server and its log and run again{self._api.kept}; the last "
+                    "error: " + redact(outcome.failure.message, self._key, QUOTE_CHARS // 2)
                 )
 
     def _delay_secs(self, outcome: FailedAttempt, attempts: int) -> float:

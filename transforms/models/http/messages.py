@@ -1,5 +1,5 @@
-"""OpenAI-compatible chat completions as bytes: ChatRequest → body, response → ChatAnswer or why
-there is none. Nothing here touches the network.
+"""Responses of OpenAI-compatible servers as bytes: what they say, and why there is no answer.
+Nothing here touches the network.
 
 Nothing in a response is trusted, and neither the key nor an image's data gets into a message:
 messages end up in tables and logs.
@@ -19,10 +19,7 @@ from typing import Any
 import orjson
 
 from schemas.texts import one_line
-from transforms.models.chat import SEED, ChatAnswer, ChatRequest
-from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure
-from transforms.models.logprobs import value_probabilities
 
 # A server may ask for hours; after this time it is asked again all the same.
 RETRY_AFTER_CAP_SECS = 60.0
@@ -37,7 +34,7 @@ class FailedAttempt:
 
     retry: whether sending again may help; after_secs: the server's wish, from now.
     alive: the server answered, if not as hoped; unreachable: there was no connection.
-    unauthorized: HTTP 401 or 403, else 0.
+    unauthorized: HTTP 401 or 403, else 0. fatal: what to do, where every request must fail so.
     """
 
     failure: Failure
@@ -45,88 +42,17 @@ class FailedAttempt:
     alive: bool = False
     unreachable: bool = False
     unauthorized: int = 0
+    fatal: str = ""
     after_secs: float = 0.0
 
 
-def request_body(request: ChatRequest, options: ChatOptions) -> bytes:
-    """Return the JSON body of one chat completion.
-
-    Reads the request's images and raises whatever that raises.
-    """
-    content: Any = request.text
-    if request.pictures:
-        # Servers for text alone accept only a string as a turn's content, so it is a list only
-        # where there are images.
-        pictures = [
-            {"type": "image_url", "image_url": {"url": _data_url(p.read())}}
-            for p in request.pictures
-        ]
-        content = [*pictures, {"type": "text", "text": request.text}]
-    body: dict[str, Any] = {
-        "model": options.model,
-        "messages": [
-            {"role": "system", "content": request.system},
-            {"role": "user", "content": content},
-        ],
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": request.schema, "strict": True},
-        },
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-        "seed": SEED,
-    }
-    # Some chat templates refuse a system turn, so an empty one is not sent.
-    if not request.system:
-        del body["messages"][0]
-    if options.logprobs:
-        body["logprobs"] = True
-    return orjson.dumps(body)
-
-
-def parse_completion(content_type: str, body: bytes, key: str = "") -> ChatAnswer | Failure:
-    """Return the answer in a response of HTTP 200, or a Failure `model-error`.
-
-    Content and finish_reason are passed on as they came.
-    """
-    # Proxies and captive portals answer 200 with a page of HTML.
-    mime = content_type.partition(";")[0].strip().lower()
-    if mime != "application/json" and not mime.endswith("+json"):
-        return not_completion(f"content type {mime or 'none'}: {quoted(body, key)}", key)
-    try:
-        completion = orjson.loads(body)
-        choice = completion["choices"][0]
-        content = choice["message"]["content"]
-    except orjson.JSONDecodeError as error:
-        return not_completion(f"not JSON ({error.msg}): {quoted(body, key)}", key)
-    except (KeyError, IndexError, TypeError):
-        return not_completion(f"no choices[0].message.content: {quoted(body, key)}", key)
-    if not isinstance(content, str | None):
-        return not_completion(f"the content is not a text but {type(content).__name__}", key)
-    # Servers send null for a refusal or an empty answer.
-    content = content or ""
-    finish_reason = choice.get("finish_reason")
-    usage = completion.get("usage")
-    return ChatAnswer(
-        content,
-        finish_reason if isinstance(finish_reason, str) else "",
-        prompt_tokens=_count(usage, "prompt_tokens"),
-        image_tokens=_count(_entry(usage, "prompt_tokens_details"), "image_tokens"),
-        completion_tokens=_count(usage, "completion_tokens"),
-        probabilities=value_probabilities(content, _entry(choice.get("logprobs"), "content")),
-    )
-
-
-def parse_response(
+def failed_response(
     status: int, headers: Mapping[str, str], body: bytes, key: str = ""
-) -> ChatAnswer | FailedAttempt:
-    """Return the answer that a whole HTTP response holds, or how the attempt failed.
+) -> FailedAttempt:
+    """Return how an attempt failed whose response has another status than 200.
 
     `key` is kept out of every message.
     """
-    if status == 200:
-        answer = parse_completion(headers.get("Content-Type", ""), body, key)
-        return FailedAttempt(answer) if isinstance(answer, Failure) else answer
     if status in (401, 403):
         # The body is not quoted: this is where servers repeat keys.
         return FailedAttempt(
@@ -177,13 +103,27 @@ def quoted(body: bytes, key: str = "") -> str:
     text = body.decode("utf-8", "replace")
     with suppress(orjson.JSONDecodeError):
         document = orjson.loads(body)
-        for message in (_entry(_entry(document, "error"), "message"), _entry(document, "message")):
+        for message in (entry(entry(document, "error"), "message"), entry(document, "message")):
             if isinstance(message, str):
                 text = message
                 break
     # Long texts are shortened first, but not so that a part of the key is left over.
     text = (text.replace(key, "[key]") if key else text)[: 100 * QUOTE_CHARS]
     return redact(_PICTURE_DATA.sub("[data]", text), key, QUOTE_CHARS) or "nothing"
+
+
+def is_json(content_type: str) -> bool:
+    """Tell whether a response says that it is JSON: proxies and captive portals answer 200 with a
+    page of HTML.
+    """
+    mime = content_type.partition(";")[0].strip().lower()
+    return mime == "application/json" or mime.endswith("+json")
+
+
+def data_url(jpeg: bytes) -> orjson.Fragment:
+    """Return a JPEG file as a JSON string that holds its data URL."""
+    # A fragment goes into the body as it is: base64 needs no escaping.
+    return orjson.Fragment(b'"data:image/jpeg;base64,%b"' % b2a_base64(jpeg, newline=False))
 
 
 def redact(text: str, key: str = "", max_chars: int = MAX_MESSAGE_CHARS) -> str:
@@ -198,21 +138,13 @@ def redact(text: str, key: str = "", max_chars: int = MAX_MESSAGE_CHARS) -> str:
     return one_line(text[: 100 * max_chars], max_chars, " ...", invisible="spaces")
 
 
-def _data_url(jpeg: bytes) -> orjson.Fragment:
-    # A fragment goes into the body as it is: base64 needs no escaping.
-    return orjson.Fragment(b'"data:image/jpeg;base64,%b"' % b2a_base64(jpeg, newline=False))
-
-
-def not_completion(problem: str, key: str) -> Failure:
-    """Return the Failure of a response that came but is not a chat completion."""
-    return Failure("model-error", redact(f"the response is not a chat completion: {problem}", key))
-
-
-def _entry(document: Any, name: str) -> Any:
+def entry(document: Any, name: str) -> Any:
+    """Return a key of a JSON object; None where there is none, or no object."""
     return document.get(name) if isinstance(document, dict) else None
 
 
-def _count(document: Any, name: str) -> int:
-    value = _entry(document, name)
+def count_of(document: Any, name: str) -> int:
+    """Return a number of tokens that a response states; 0 where it states none."""
+    value = entry(document, name)
     # `type`, because True is an int too. Anything larger is not a count of one answer's tokens.
     return value if type(value) is int and 0 <= value < 2**31 else 0

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from transforms.models.chat import SEED, ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
-from transforms.models.http.client import ChatClient, FixedUpstream
+from transforms.models.http.chat import ChatClient
+from transforms.models.http.client import FixedUpstream
 
 
 class OpenAIChatModel:

@@ -14,7 +14,7 @@ from transforms.models.identity import model_identity
 from transforms.models.vllm.command import extra_arguments
 
 if TYPE_CHECKING:
-    from transforms.models.http.client import ChatClient
+    from transforms.models.http.chat import ChatClient
     from transforms.models.vllm.server import VllmServer
 
 
@@ -63,7 +63,7 @@ class VllmChatModel:
 
     def load(self) -> None:
         """Create the client; the server is joined or started by the first request."""
-        from transforms.models.http.client import ChatClient
+        from transforms.models.http.chat import ChatClient
         from transforms.models.vllm.server import VllmServer
 
         self.close()

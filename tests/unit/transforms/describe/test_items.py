@@ -31,11 +31,12 @@ from schemas.template import Template
 from transforms.caching.answers import AnswerCodec, CachedAnswer
 from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.ask import ModelSession, describe_part, job_key, run_dialogues
-from transforms.describe.budget import Amount, Budget, OwnBudgetShare
 from transforms.describe.conversation import RequestBroker
 from transforms.describe.items import DescribeConfig, DescribeItems, MakeJobs
 from transforms.describe.prompts import AskOptions
+from transforms.describe.usage import estimated_amount
 from transforms.fill.cascade import fill_item
+from transforms.models.budget import Amount, Budget, OwnBudgetShare
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.chat import FakeChatModel
@@ -104,7 +105,7 @@ def test_what_was_reserved_too_much_is_used(tmp_path: Path) -> None:
     """Calls take less than was reserved for them, so more of them fit than the reservations alone
     would let through.
     """
-    one = Budget().estimate(request("a"), 672).tokens
+    one = estimated_amount(Budget(), request("a"), 672).tokens
     session = new_session(tmp_path, max_tokens=int(2.5 * one))
     answers = session.ask([request(str(number)) for number in range(40)])
     answered = [answer for answer in answers if isinstance(answer, ChatAnswer)]
@@ -167,7 +168,7 @@ def test_an_item_that_cannot_be_put_into_words_does_not_stop_its_bucket() -> Non
     """Where this program fails on one item before anything is asked, that item gets the failure,
     the others a job.
     """
-    config = DescribeConfig(SHOP, ModelOptions(), AskOptions(), Budget(), 4, "r", "", "")
+    config = DescribeConfig(SHOP, ModelOptions(), AskOptions(), 4, "r", "", "")
     raw = RawRecord(b"", "jsonl", "f", 1)
     good, bad = (Item(Record(item_id, {"title": "Mug"}, {}, (), (), raw)) for item_id in ("1", "2"))
     good = fill_item(
@@ -293,7 +294,6 @@ def config(folder: Path | str = "", **ask: Any) -> DescribeConfig:
         SHOP,
         ModelOptions(describe_backend="fake"),
         AskOptions(**ask),
-        Budget(),
         4,
         "r",
         "",

@@ -18,21 +18,18 @@ from tests.support import least_cpu_secs
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture, answer_all
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure
+from transforms.models.http.chat import ChatClient, parse_completion, parse_response, request_body
 from transforms.models.http.client import (
     BACKOFF_CAP_SECS,
     BACKOFF_SECS,
     Breaker,
-    ChatClient,
     FixedUpstream,
     UpstreamGoneError,
 )
 from transforms.models.http.messages import (
     RETRY_AFTER_CAP_SECS,
-    parse_completion,
-    parse_response,
     quoted,
     redact,
-    request_body,
     retry_after_secs,
 )
 from transforms.models.logprobs import value_probabilities

@@ -1,4 +1,4 @@
-"""What language models cost: usage, prices, and a budget that all workers of a machine share.
+"""What models cost: prices, and a budget that all workers of a machine share.
 
 A call is reserved with an estimate before it is sent and settled with what it took, so the budget
 holds whatever the number of requests under way.
@@ -12,13 +12,10 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from transforms.models.chat import ChatAnswer, ChatRequest
-from transforms.models.contract import Failure
-from transforms.models.tokens import estimate_tokens
 from transforms.runtime.options import check_ranges, option
 
 TOKENS_PER_PRICE = 1_000_000
@@ -33,25 +30,26 @@ BUDGET_FILE_BYTES = 256
 class Prices:
     """Money per million tokens, in any one currency.
 
-    image: per million tokens of images, which servers count as part of the prompt's; None: they
-    cost what the prompt's cost.
+    image: per million tokens of images, which servers count as part of the prompt's; embedding: per
+    million tokens that an encoder's endpoint reads; None: they cost what the prompt's cost.
     """
 
     prompt: float = 0.0
     completion: float = 0.0
     image: float | None = None
+    embedding: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (
-            ("prompt", self.prompt),
-            ("completion", self.completion),
-            ("image", self.image),
-        ):
+        for name, value in asdict(self).items():
             if value is not None and not (value >= 0 and math.isfinite(value)):
                 raise ValueError(
                     f"--prices {name}={value!r}; a price is a number of at least 0, per million "
                     "tokens"
                 )
+
+    @property
+    def are_given(self) -> bool:
+        return any(asdict(self).values())
 
     def cost(self, prompt_tokens: int, image_tokens: int, completion_tokens: int) -> float:
         """Return the price of a call; `prompt_tokens` include `image_tokens`."""
@@ -60,6 +58,11 @@ class Prices:
         return (
             text_tokens * self.prompt + image_tokens * image + completion_tokens * self.completion
         ) / TOKENS_PER_PRICE
+
+    def embedding_cost(self, tokens: int) -> float:
+        """Return the price of so many tokens read by an encoder's endpoint."""
+        price = self.prompt if self.embedding is None else self.embedding
+        return tokens * price / TOKENS_PER_PRICE
 
 
 def parse_prices(entries: Sequence[str]) -> Prices:
@@ -70,9 +73,10 @@ def parse_prices(entries: Sequence[str]) -> Prices:
     prices = {}
     for entry in entries:
         name, _, price = entry.partition("=")
-        if name not in ("prompt", "completion", "image"):
+        if name not in {each.name for each in fields(Prices)}:
             raise ValueError(
-                f"--prices {entry}: write prompt=X, completion=Y and image=Z, per million tokens"
+                f"--prices {entry}: write prompt=X, completion=Y, image=Z and embedding=W, per "
+                "million tokens"
             )
         try:
             prices[name] = float(price)
@@ -115,7 +119,7 @@ class Budget:
     """
 
     max_model_calls: int | None = option(
-        None, f"stop after this many requests; {_REST}", minimum=0, once=True
+        None, f"stop after this many requests to the language model; {_REST}", minimum=0, once=True
     )
     max_tokens: int | None = option(
         None, f"stop after this many tokens of requests and answers; {_REST}", minimum=0, once=True
@@ -125,15 +129,15 @@ class Budget:
     )
     prices: Prices = option(
         Prices,
-        "per million tokens: prompt=0.15 completion=0.60, and image=0.30 where images have a price "
-        "of their own",
+        "per million tokens: prompt=0.15 completion=0.60, and image=0.30 embedding=0.02 where "
+        "images and an encoder's endpoint have prices of their own",
         metavar="KIND=PRICE",
         parse=parse_prices,
     )
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.max_cost is not None and not (self.prices.prompt or self.prices.completion):
+        if self.max_cost is not None and not self.prices.are_given:
             raise ValueError(
                 "--max-cost needs --prices, for example --prices prompt=0.15 completion=0.60"
             )
@@ -143,24 +147,14 @@ class Budget:
         given = (self.max_model_calls, self.max_tokens, self.max_cost)
         return Amount(*(math.inf if value is None else value for value in given))
 
-    def estimate(self, request: ChatRequest, image_px: int) -> Amount:
-        """Return the most that one call may take: all its answer tokens, and images at their full
-        size.
-        """
-        tokens = estimate_tokens(request, image_px)
-        return self._amount(tokens.prompt_tokens, tokens.image_tokens, request.max_tokens)
-
-    def spent(self, answer: ChatAnswer | Failure) -> Amount:
-        """Return what a call took; one that failed counts as a call without tokens, for servers
-        say nothing more of it.
-        """
-        if isinstance(answer, Failure):
-            return Amount(1)
-        return self._amount(answer.prompt_tokens, answer.image_tokens, answer.completion_tokens)
-
-    def _amount(self, prompt_tokens: int, image_tokens: int, completion_tokens: int) -> Amount:
+    def amount(self, prompt_tokens: int, image_tokens: int, completion_tokens: int) -> Amount:
+        """Return what one call of a language model takes."""
         cost = self.prices.cost(prompt_tokens, image_tokens, completion_tokens)
         return Amount(1, prompt_tokens + completion_tokens, cost)
+
+    def embedding_amount(self, tokens: int) -> Amount:
+        """Return what one request to an encoder takes; it is no call of a language model."""
+        return Amount(0, tokens, self.prices.embedding_cost(tokens))
 
 
 class BudgetShare(Protocol):
@@ -235,58 +229,21 @@ def share_of(limit: Amount, parts: int) -> Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What the language model did in a part of a run, and what it took.
+class Spending:
+    """A run's budget, and where its workers find what is left of it.
 
-    jobs: items asked about, each content once; items: items that got an answer or a failure.
-    calls: requests sent and answered, or failed; reused: requests that the store had the answer of.
-    retries: attempts beyond the first of each call; seconds: of all calls added up.
-    reckoned_tokens: of the prompts that were answered, as estimated before they were sent.
-    failed_items: reason → items; failed_calls: reason → calls.
-    Manifests hold these names, so a new name for a field would hide what earlier runs took.
+    file: local, for all processes of a machine; empty where workers have no disk in common: each of
+    `parts` parts of the work then has an equal share.
     """
 
-    jobs: int = 0
-    items: int = 0
-    calls: int = 0
-    reused: int = 0
-    retries: int = 0
-    prompt_tokens: int = 0
-    reckoned_tokens: int = 0
-    image_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-    cost: float = 0.0
-    failed_items: dict[str, int] = field(default_factory=dict)
-    failed_calls: dict[str, int] = field(default_factory=dict)
+    budget: Budget = Budget()
+    file: str = ""
+    parts: int = 1
 
-    def __add__(self, other: Usage) -> Usage:
-        both: dict[str, Any] = {
-            f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)
-        }
-        total: dict[str, Any] = {
-            n: _merge(a, b) if isinstance(a, dict) else a + b for n, (a, b) in both.items()
-        }
-        return Usage(**total)
-
-    def with_call(
-        self, answer: ChatAnswer | Failure, cost: float, estimated_tokens: int = 0
-    ) -> Usage:
-        """Return the usage with one more call, whose prompt was estimated at so many tokens."""
-        if isinstance(answer, Failure):
-            failed = _merge(self.failed_calls, {answer.reason: 1})
-            return replace(self, calls=self.calls + 1, failed_calls=failed)
-        return self + Usage(
-            calls=1,
-            retries=answer.retries,
-            prompt_tokens=answer.prompt_tokens,
-            reckoned_tokens=estimated_tokens,
-            image_tokens=answer.image_tokens,
-            completion_tokens=answer.completion_tokens,
-            seconds=answer.seconds,
-            cost=cost,
-        )
-
-
-def _merge(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
+    def share(self) -> BudgetShare:
+        limit = self.budget.limit
+        if self.file:
+            return SharedBudgetShare(Path(self.file), limit)
+        # Workers that cannot see each other's spending get equal shares, which stay within the
+        # budget together; what one part leaves of its own is not spent.
+        return OwnBudgetShare(share_of(limit, self.parts))

@@ -1,4 +1,4 @@
-"""transforms.describe.budget: prices, usage, and a budget that holds."""
+"""transforms.models.budget: prices, and a budget that holds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.describe.budget import (
+from transforms.models.budget import (
     Amount,
     Budget,
     BudgetShare,
     OwnBudgetShare,
     Prices,
     SharedBudgetShare,
-    Usage,
     share_of,
 )
-from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
-from transforms.models.contract import Failure
-
-REQUEST = ChatRequest("s" * 300, "t" * 600, {}, (PreparedPicture("d", ""),), max_tokens=100)
 
 
 def test_money_is_counted_by_kind_of_token() -> None:
@@ -36,12 +31,14 @@ def test_money_is_counted_by_kind_of_token() -> None:
     assert Prices(1, 4, 0.5).cost(1_000_000, 600_000, 500_000) == pytest.approx(0.4 + 0.3 + 2)
 
 
-def test_an_estimate_is_not_below_what_is_usual() -> None:
-    """A call is reserved with its whole answer and its pictures at full size."""
-    estimate = Budget(prices=Prices(1, 1)).estimate(REQUEST, 672)
-    assert estimate.calls == 1
-    assert estimate.tokens >= 300 + 576 + 100
-    assert estimate.cost == pytest.approx(estimate.tokens / 1e6)
+def test_embeddings_have_a_price_of_their_own() -> None:
+    """Tokens that an encoder's endpoint reads cost `embedding`, or what a prompt's cost; they count
+    as tokens and money, but not as a call of the language model.
+    """
+    assert Prices(1, 4).embedding_cost(2_000_000) == pytest.approx(2.0)
+    assert Prices(1, 4, embedding=0.02).embedding_cost(2_000_000) == pytest.approx(0.04)
+    amount = Budget(max_cost=1, prices=Prices(embedding=0.02)).embedding_amount(1_000_000)
+    assert (amount.calls, amount.tokens, amount.cost) == (0, 1_000_000, pytest.approx(0.02))
 
 
 @pytest.mark.parametrize("kind", ["own", "shared"])
@@ -123,25 +120,10 @@ def test_a_share_is_a_part_of_each_limit() -> None:
         (lambda: Budget(max_cost=math.nan, prices=Prices(1, 1)), "--max-cost"),
         (lambda: Budget(max_cost=1), "--prices"),
         (lambda: Prices(prompt=-1), "--prices"),
+        (lambda: Prices(embedding=math.inf), "--prices"),
     ],
 )
 def test_a_budget_that_makes_no_sense_is_refused(make: object, named: str) -> None:
     """A wrong limit or price, and a money limit without prices, name the option."""
     with pytest.raises(ValueError, match=named):
         make()  # type: ignore[operator]
-
-
-def test_usage_adds_up() -> None:
-    """Calls, tokens and reasons of all parts of a run are added, each exactly once."""
-    one = Usage().with_call(ChatAnswer("x", "stop", 10, 4, 3, retries=2, seconds=1.5), 0.25)
-    two = one.with_call(Failure("model-timeout", "m"), 0.0)
-    total = two + two + Usage(failed_items={"budget": 3})
-    assert (total.calls, total.retries, total.prompt_tokens, total.completion_tokens) == (
-        4,
-        4,
-        20,
-        6,
-    )
-    assert total.failed_calls == {"model-timeout": 2}
-    assert total.failed_items == {"budget": 3}
-    assert total.cost == 0.5
