@@ -314,6 +314,22 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class TextChunk:
+    """A part of an item's text that has a vector of its own: text[begin:end] of the whole.
+
+    context: what was put before `text` when it was encoded; empty where the encoder read it among
+    its neighbours, or it names its document itself.
+    """
+
+    begin: int
+    end: int
+    tokens: int
+    context: str
+    text: str
+    vector: np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
 class Demonstration:
     """An item whose values are known, as a language model is shown it; values: of attributes that
     are asked for.

@@ -62,6 +62,11 @@ class EncoderOptions:
         "whose vectors stand in a table of their own",
         choices=LONG_TEXTS,
     )
+    chunk_tokens: int = option(
+        256,
+        "most tokens of a piece that a long text is divided into; never more than the model takes",
+        minimum=16,
+    )
     dimension: int = option(
         0,
         "length of the vectors, shorter than the model's own only where the model declares that "

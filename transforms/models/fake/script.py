@@ -253,9 +253,9 @@ class FakeTextEncoder(_FakeEncoder):
         scripted = self._script.outcome([text])
         if isinstance(scripted, Failure):
             return scripted
-        most = self._options.max_tokens
-        read = text if not most or len(text.split()) <= most else " ".join(text.split()[:most])
-        return self.vector_of(prompt + read)
+        most, read = self._options.max_tokens, prompt + text
+        words = read.split()
+        return self.vector_of(" ".join(words[:most]) if 0 < most < len(words) else read)
 
 
 class FakeTagger:
