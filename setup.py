@@ -6,13 +6,17 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# Models of one's own in sentence-transformers' form; the embedded ones need the same libraries.
+# What encoders need, those of one's own and the embedded ones.
 EMBED = ["sentence-transformers>=5", "torch>=2.4", "transformers>=5"]
 
 TOP_FOLDERS = ("pipelines", "prompts", "schemas", "transforms")
 
 EXTRAS = {
     "embed": EMBED,
+    "sentence-transformers": EMBED,
+    # Runtimes of --text-runtime.
+    "onnx": [*EMBED, "optimum-onnx[onnxruntime]>=0.1"],
+    "openvino": [*EMBED, "optimum-intel[openvino]>=2"],
     "embedded": [
         *EMBED,
         "efficientnet-lite-pytorch>=0.1",

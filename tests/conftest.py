@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from tests.quick_beam import make_beam_quick
 from tests.support import Shop
+from tests.tiny_encoders import TinyEncoders
 
 make_beam_quick()
 # No deadline: on a busy machine the first example, which reads data files, takes long.
@@ -24,3 +25,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 def shop(tmp_path: Path) -> Shop:
     """An empty catalog folder with a small template."""
     return Shop(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoders(tmp_path_factory: pytest.TempPathFactory) -> TinyEncoders:
+    """Folders of encoders with random weights by name, each made when it is first asked for."""
+    return TinyEncoders(tmp_path_factory.mktemp("tiny-encoders"))

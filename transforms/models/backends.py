@@ -49,10 +49,18 @@ TAGGERS: dict[str, str] = {
 IMAGE_ENCODERS: dict[str, str] = {
     "embedded": "transforms.models.in_process.embedded:EmbeddedImageEncoder",
     "fake": "transforms.models.fake.script:FakeImageEncoder",
+    "sentence-transformers": (
+        "transforms.models.in_process.sentence_transformers:SentenceTransformersImageEncoder"
+    ),
+    "transformers": "transforms.models.in_process.auto_model:TransformersImageEncoder",
 }
 TEXT_ENCODERS: dict[str, str] = {
     "embedded": "transforms.models.in_process.embedded:EmbeddedTextEncoder",
     "fake": "transforms.models.fake.script:FakeTextEncoder",
+    "sentence-transformers": (
+        "transforms.models.in_process.sentence_transformers:SentenceTransformersTextEncoder"
+    ),
+    "transformers": "transforms.models.in_process.auto_model:TransformersTextEncoder",
 }
 
 

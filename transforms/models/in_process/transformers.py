@@ -21,6 +21,7 @@ from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, ModelOptions
 from transforms.models.identity import model_identity
 from transforms.models.in_process.constrained import Choice, Row, Vocabulary
 from transforms.models.in_process.embedded import quiet_transformers
+from transforms.models.in_process.vectors import torch_device
 from transforms.models.logprobs import value_probabilities
 from transforms.models.tokens import FIRST_IMAGE_TOKENS
 
@@ -72,7 +73,7 @@ class TransformersChatModel:
         read_processor: Any = AutoProcessor.from_pretrained
         settings: Any = GenerationConfig
         torch.set_num_threads(self._threads)
-        self._device = _device(self._chat.device)
+        self._device = torch_device(self._chat.device, "--device")
         source: dict[str, Any] = {
             "revision": self._chat.revision or None,
             "trust_remote_code": False,
@@ -255,15 +256,6 @@ def conversation(request: ChatRequest) -> list[dict[str, Any]]:
 def _image(picture: PreparedPicture) -> Image.Image:
     with Image.open(BytesIO(picture.read())) as image:
         return image.convert("RGB")
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise ValueError("--device cuda, but PyTorch sees no GPU here; choose --device auto or cpu")
-    return ("cuda" if available else "cpu") if wanted == "auto" else wanted
 
 
 def _failure(message: str) -> Failure:
