@@ -78,13 +78,26 @@ class ChatServer:
 
     def attempts(self, text: str) -> int:
         """How often a request came whose text holds `text`."""
-        return sum(text in user_text(body) for body in self.requests)
+        return sum(text in self.text_of(body) for body in self.requests)
+
+    def text_of(self, body: Mapping[str, Any]) -> str:
+        """The text that a request's behaviour is read from."""
+        return user_text(body)
 
     async def start(self) -> None:
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app = self.application()
         app.router.add_post("/v1/chat/completions", self.respond)
+        await self.serve(app)
+
+    def application(self) -> web.Application:
+        """What every server offers besides its endpoint."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._models)
+        return app
+
+    async def serve(self, app: web.Application) -> None:
+        """Begin to listen; sets `url`."""
         # Nobody waits for those who are left hanging.
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True
@@ -116,13 +129,18 @@ class ChatServer:
             body = await request.json()
             self.requests.append(body)
             self.headers.append(dict(request.headers))
-            name = self._behaviour(user_text(body), request)
+            name = self._behaviour(self.text_of(body), request)
             if self._latency_secs:
                 await asyncio.sleep(self._latency_secs)
-            return await behave(name, request, body)
+            return await self.behave(name, request, body)
         finally:
             self.open -= 1
             self.answered += 1
+
+    async def behave(
+        self, name: str, request: web.Request, body: dict[str, Any]
+    ) -> web.StreamResponse:
+        return await behave(name, request, body)
 
     def _behaviour(self, text: str, request: web.Request) -> str:
         if self._key and request.headers.get("Authorization") != f"Bearer {self._key}":

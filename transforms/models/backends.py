@@ -49,6 +49,7 @@ TAGGERS: dict[str, str] = {
 IMAGE_ENCODERS: dict[str, str] = {
     "embedded": "transforms.models.in_process.embedded:EmbeddedImageEncoder",
     "fake": "transforms.models.fake.script:FakeImageEncoder",
+    "openai": "transforms.models.http.encoder:OpenAIImageEncoder",
     "sentence-transformers": (
         "transforms.models.in_process.sentence_transformers:SentenceTransformersImageEncoder"
     ),
@@ -57,6 +58,7 @@ IMAGE_ENCODERS: dict[str, str] = {
 TEXT_ENCODERS: dict[str, str] = {
     "embedded": "transforms.models.in_process.embedded:EmbeddedTextEncoder",
     "fake": "transforms.models.fake.script:FakeTextEncoder",
+    "openai": "transforms.models.http.encoder:OpenAITextEncoder",
     "sentence-transformers": (
         "transforms.models.in_process.sentence_transformers:SentenceTransformersTextEncoder"
     ),

@@ -52,6 +52,13 @@ class Failure:
     message: str
 
 
+class ModelGoneError(Exception):
+    """A model can answer nothing more in this run, which ends with it.
+
+    The message is one line: what happened and what to do.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class TagRequest:
     """What is to be described: images, with what is already known of them, and the record's text.
@@ -179,7 +186,7 @@ def call_each(
     """Return one answer or Failure for each request, in order, whatever `call` does.
 
     A batch that makes `call` raise, or return another number of answers, is halved until the
-    request that it cannot take is alone and fails with `reason`.
+    request that it cannot take is alone and fails with `reason`. Raises ModelGoneError as it is.
     """
     if not requests:
         return []
@@ -188,6 +195,8 @@ def call_each(
         if len(answers) == len(requests):
             return answers
         problem = f"{len(answers)} answers for {len(requests)} requests"
+    except ModelGoneError:
+        raise
     except Exception as error:  # whatever a model library raises concerns this batch only
         problem = f"{type(error).__name__}: {error}"
     if len(requests) == 1:

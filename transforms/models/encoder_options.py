@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from transforms.models.backends import IMAGE_ENCODERS, TEXT_ENCODERS
 from transforms.models.chat_options import DEVICES, DTYPES
@@ -98,3 +98,17 @@ class EncoderOptions:
         "run Python code that comes with the model; without this such a model is refused",
         identifies=True,
     )
+
+
+def refuse_settings(options: EncoderOptions, *read: str) -> None:
+    """Raise ValueError for a setting that is not one of `read`: the encoder would not heed it."""
+    given = [
+        field.name
+        for field in fields(options)
+        if field.name not in {"backend", *read} and getattr(options, field.name) != field.default
+    ]
+    if given:
+        raise ValueError(
+            f"{given[0]} is {getattr(options, given[0])!r}, which this encoder does not take; "
+            "leave it out, or choose an encoder that takes a model"
+        )

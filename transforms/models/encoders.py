@@ -6,7 +6,8 @@ What a vector depends on is in the encoder's card. Nothing heavy is imported.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -102,6 +103,39 @@ class ImageEncoder(Encoder, Protocol):
     """
 
     def encode_images(self, pictures: Sequence[Picture]) -> list[ImageEncoding | Failure]: ...
+
+
+@runtime_checkable
+class ServedEncoder(Protocol):
+    """An encoder that a server computes: it is asked over HTTP, at a price.
+
+    address: what names the server and its model, for what was learnt of it before a run.
+    batches_at_once: as many batches as the server is asked for at a time.
+    """
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def batches_at_once(self) -> int: ...
+
+    def take_counts(self) -> Counter[str]:
+        """Return what was counted since the last call: `calls`, `retries`, `prompt_tokens`,
+        `request_msecs`, `cut` (texts that the server found too long), and `failed:<reason>` of
+        calls.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what `load` took: connections, threads, this process's share of a server."""
+        ...
+
+
+def count_requests(encoder: Encoder, count: Callable[[str, int], None]) -> None:
+    """Tell `count` what an encoder behind an endpoint was asked since the last time."""
+    if isinstance(encoder, ServedEncoder):
+        for what, number in encoder.take_counts().items():
+            count(f"encoder_{what}", number)
 
 
 def encoder_identity(encoder: Encoder, options: EncoderOptions) -> str:

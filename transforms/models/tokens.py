@@ -13,6 +13,8 @@ from transforms.models.chat import ChatRequest
 
 # Of English text with the tokenizers of today's models; of other languages fewer.
 TYPICAL_CHARS_PER_TOKEN = 4
+# The same in bytes of UTF-8, which holds for scripts too whose characters are a token each.
+TYPICAL_BYTES_PER_TOKEN = 4
 # For budgets: rather too many tokens than too few.
 LEAST_CHARS_PER_TOKEN = 3
 # A vision model's patch, of Qwen's models; others take fewer tokens an image.
@@ -50,3 +52,23 @@ def paced_tokens(request: ChatRequest) -> float:
     chars = len(request.system) + len(request.text)
     images = PACED_IMAGE_TOKENS * len(request.pictures)
     return chars / TYPICAL_CHARS_PER_TOKEN + images + request.max_tokens
+
+
+def text_tokens(text: str) -> int:
+    """Return how many tokens a text is likely to have, where no tokenizer is at hand.
+
+    >>> text_tokens("a red cotton shirt"), text_tokens("電子吉他")
+    (5, 3)
+    """
+    return -(-len(text.encode("utf-8", "surrogatepass")) // TYPICAL_BYTES_PER_TOKEN)
+
+
+def first_tokens(text: str, tokens: int) -> str:
+    """Return the beginning of a text that is likely to have so many tokens.
+
+    >>> first_tokens("a red cotton shirt", 2)
+    'a red co'
+    """
+    cut = text.encode("utf-8", "surrogatepass")[: tokens * TYPICAL_BYTES_PER_TOKEN]
+    # A character that was cut through is left out.
+    return cut.decode("utf-8", "ignore")

@@ -1,1 +1,1 @@
-"""Chat models behind an HTTP endpoint: client, messages, the `openai` backend."""
+"""Models behind an HTTP endpoint: the client, and the `openai` backends of chat and encoders."""

@@ -33,12 +33,7 @@ class OpenAIChatModel:
                 "gives it"
             )
         self._endpoint = base_url(options.chat.endpoint)
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", options.chat.api_key_env):
-            # Not quoted: it may be the key itself.
-            raise ValueError(
-                "--api-key-env is not the name of an environment variable; write the name, not the "
-                "key"
-            )
+        check_key_name(options.chat.api_key_env)
         self._client: ChatClient | None = None
 
     @property
@@ -52,12 +47,7 @@ class OpenAIChatModel:
 
     def load(self) -> None:
         """Create the client. Raises ValueError when the key holds what a header cannot carry."""
-        key = os.environ.get(self._chat.api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ValueError(
-                f"the key in {self._chat.api_key_env} holds characters that no key holds; copy it "
-                "again"
-            )
+        key = read_key(self._chat.api_key_env)
         self.close()
         self._client = ChatClient(self._chat, FixedUpstream(self._endpoint), key)
 
@@ -72,18 +62,41 @@ class OpenAIChatModel:
             self._client = None
 
 
-def base_url(endpoint: str) -> str:
+def check_key_name(name: str, option: str = "--api-key-env") -> None:
+    """Raise ValueError unless this is the name of an environment variable."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        # Not quoted: it may be the key itself.
+        raise ValueError(
+            f"{option} is not the name of an environment variable; write the name, not the key"
+        )
+
+
+def read_key(name: str) -> str:
+    """Return the key in an environment variable, empty if there is none.
+
+    Raises ValueError when it holds what a header cannot carry.
+    """
+    key = os.environ.get(name, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError(f"the key in {name} holds characters that no key holds; copy it again")
+    return key
+
+
+def base_url(
+    endpoint: str, backend: str = "--describe-backend openai", option: str = "--endpoint"
+) -> str:
     """Return an endpoint without the slash at its end.
 
-    Raises ValueError that says what to write when it is not a base URL.
+    backend, option: as messages name them. Raises ValueError that says what to write when it is not
+    a base URL.
 
     >>> base_url("https://models.example/openai/v1/")
     'https://models.example/openai/v1'
     """
-    example = "write --endpoint http://HOST:PORT/v1"
+    example = f"write {option} http://HOST:PORT/v1"
     url = endpoint.strip().rstrip("/")
     if not url:
-        raise ValueError(f"--describe-backend openai needs the server's base URL; {example}")
+        raise ValueError(f"{backend} needs the server's base URL; {example}")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # a port that is not a number raises when it is read
@@ -92,18 +105,17 @@ def base_url(endpoint: str) -> str:
     if "@" in url:
         # Not quoted: it may hold a password.
         raise ValueError(
-            f"--endpoint holds a user or password; {example} and put the key into the environment"
+            f"{option} holds a user or password; {example} and put the key into the environment"
         )
     if parts.scheme not in ("http", "https") or not host or any(char.isspace() for char in url):
-        raise ValueError(f"--endpoint {endpoint!r} is not a base URL; {example}")
+        raise ValueError(f"{option} {endpoint!r} is not a base URL; {example}")
     if parts.query or parts.fragment:
-        raise ValueError(f"--endpoint holds more than a base URL (? or #); {example}")
-    if parts.path.endswith("/chat/completions"):
-        raise ValueError(
-            f"--endpoint {endpoint!r} goes too far; write {url.removesuffix('/chat/completions')}"
-        )
+        raise ValueError(f"{option} holds more than a base URL (? or #); {example}")
+    for path in ("/chat/completions", "/embeddings"):
+        if parts.path.endswith(path):
+            raise ValueError(f"{option} {endpoint!r} goes too far; write {url.removesuffix(path)}")
     if not parts.path:
         # Paths other than /v1 exist (/openai/v1, /api/v3, /v1beta/openai); none at all is an
         # oversight.
-        raise ValueError(f"--endpoint {endpoint!r} has no path; write {url}/v1")
+        raise ValueError(f"{option} {endpoint!r} has no path; write {url}/v1")
     return url

@@ -8,7 +8,6 @@ RapidOCR.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -30,7 +29,7 @@ from transforms.models.contract import (
     Vector,
     answer_each,
 )
-from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoder_options import EncoderOptions, refuse_settings
 from transforms.models.encoders import EncoderCard, ImageEncoding, Role
 from transforms.models.identity import weights_digest
 
@@ -60,20 +59,6 @@ OCR_MIN_SCORE = 0.6
 OCR_MIN_ALPHANUMERICS = 2
 OCR_MAX_CHARS = 2_000
 QUOTE_MAX_CHARS = 240
-
-
-def refuse_settings(options: EncoderOptions, *read: str) -> None:
-    """Raise ValueError for a setting that is not one of `read`: these models are as they are."""
-    given = [
-        field.name
-        for field in dataclasses.fields(options)
-        if field.name not in {"backend", *read} and getattr(options, field.name) != field.default
-    ]
-    if given:
-        raise ValueError(
-            f"{given[0]} is {getattr(options, given[0])!r}, which this encoder does not take; "
-            "leave it out, or choose an encoder that takes a model"
-        )
 
 
 class EmbeddedImageEncoder:
