@@ -17,6 +17,7 @@ from pipelines.monitoring.terminal import print_to_stderr, printable
 from pipelines.snapshots.history import HistoryError, RefusedError
 from pipelines.snapshots.lock_backends import OutputLockedError
 from schemas.loading import TemplateRefusedError
+from transforms.models.contract import ModelGoneError
 from transforms.runtime.parquet import DamagedFileError
 
 HELP_COLUMNS = 80
@@ -109,6 +110,9 @@ def interruptible(
             yield interrupts
     except (ConfigError, TemplateRefusedError, OutputLockedError):
         raise
+    except ModelGoneError as error:
+        # Foreseen: its message says what to do, and a traceback would not.
+        raise BrokenOffError(f"{work} broke off: {error}. {after}".rstrip()) from None
     except (Exception, KeyboardInterrupt) as error:
         interrupted = interrupts.happened or isinstance(error, KeyboardInterrupt)
         why = "interrupted" if interrupted else f"{type(error).__name__}: {error}".splitlines()[0]

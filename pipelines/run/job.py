@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,8 +42,10 @@ from pipelines.snapshots.layout import MANIFEST, Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
 from pipelines.snapshots.manifest import Manifest
 from pipelines.snapshots.snapshot import Snapshot
+from transforms.models.contract import ModelGoneError
 from transforms.runtime import storage
 
+_GONE = re.compile(rf"\b{ModelGoneError.__name__}: (.+?)(?: \[while running .*)?$", re.MULTILINE)
 # So few items are made, and so much is looked through, before a second process has loaded its
 # libraries.
 SMALL_DELTA, SMALL_INPUT_BYTES = 500, 32 << 20
@@ -215,8 +218,15 @@ def _make_delta(
 def _run_to_end(
     pipeline: beam.Pipeline, delta: Delta | None, rebuild_reasons: Sequence[str] = ()
 ) -> Made:
-    result = pipeline.run()
-    result.wait_until_finish()
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:
+        # What a worker raises comes as the text of its traceback.
+        told = _GONE.search(str(error))
+        if told is None:
+            raise
+        raise ModelGoneError(told[1]) from None
     return Made(delta, tuple(rebuild_reasons), stage_metrics(result), stage_distributions(result))
 
 

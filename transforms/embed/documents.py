@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from schemas.elements import TextChunk
-from transforms.embed.batching import batches_of
+from transforms.embed.batching import MAX_BATCH_TEXTS, batches_of
 from transforms.embed.chunking import Chunk, Window, divide, pooled, shortened, windows
 from transforms.models.contract import (
     Failure,
@@ -26,7 +26,7 @@ from transforms.models.contract import (
     checked_vector,
 )
 from transforms.models.encoder_options import EncoderOptions
-from transforms.models.encoders import SpanEncoder, TextEncoder
+from transforms.models.encoders import SpanEncoder, TextEncoder, batches_at_once
 
 REASON = "embed-failed"
 # Of a chunk, in parts: what it has in common with the one before, and its document's context.
@@ -194,7 +194,9 @@ class _Encoding:
             pieces |= needed
             if not needed:
                 yield document, self._embedded(work)
-        for batch in batches_of(self._as_read(pieces), self.reader.options.batch_tokens):
+        at_once = batches_at_once(self.reader.encoder)
+        most_tokens = at_once * self.reader.options.batch_tokens
+        for batch in batches_of(self._as_read(pieces), most_tokens, at_once * MAX_BATCH_TEXTS):
             self._encode(batch)
             for piece in batch:
                 for work in waiting.pop(piece):

@@ -131,6 +131,11 @@ class ServedEncoder(Protocol):
         ...
 
 
+def batches_at_once(encoder: Encoder) -> int:
+    """Return how many batches an encoder should be given at a time, so that it never waits."""
+    return encoder.batches_at_once if isinstance(encoder, ServedEncoder) else 1
+
+
 def count_requests(encoder: Encoder, count: Callable[[str, int], None]) -> None:
     """Tell `count` what an encoder behind an endpoint was asked since the last time."""
     if isinstance(encoder, ServedEncoder):

@@ -9,6 +9,7 @@ that the server does not know, a server that is gone, and vectors of another len
 from __future__ import annotations
 
 import re
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -227,6 +228,8 @@ class EndpointEncoder:
         self._session = EmbeddingSession(
             self._server.connect(), spending, self._options.batch_tokens
         )
+        # Who shares an encoder cannot know who is the last to use it.
+        weakref.finalize(self, self._server.close)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return how many tokens each text is likely to have: servers differ in how they tell."""
@@ -235,7 +238,8 @@ class EndpointEncoder:
     def encode_texts(self, texts: Sequence[str], role: Role = "document") -> list[Vector | Failure]:
         card, most = self._card, self._options.max_tokens
         prompt = card.document_prompt if role == "document" else card.query_prompt
-        read = [prompt + (first_tokens(text, most) if most else text) for text in texts]
+        # Servers refuse empty texts.
+        read = [prompt + (first_tokens(text, most) if most else text) or " " for text in texts]
         return self._checked(self._loaded().embed_texts(read))
 
     def encode_images(self, pictures: Sequence[Picture]) -> list[ImageEncoding | Failure]:

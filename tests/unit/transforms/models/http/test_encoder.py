@@ -1,5 +1,6 @@
 """Encoders behind an endpoint, against a real server on the loopback that misbehaves on script."""
 
+import pickle
 from contextlib import contextmanager
 
 import numpy as np
@@ -298,6 +299,12 @@ def test_a_server_without_pictures_is_refused_before_the_run():
     told = r"gave no vector of a picture.*messages"
     with EmbeddingServer(pictures=False) as server, pytest.raises(ValueError, match=told):
         _ = encoder_for(server, build_image_encoder).dimension
+
+
+def test_an_encoder_travels_before_it_is_loaded(server):
+    """An unloaded encoder can be pickled to a worker, and says the same of itself there."""
+    copy = pickle.loads(pickle.dumps(encoder_for(server)))
+    assert (copy.model, copy.requires, copy.dimension) == (MODEL, ("aiohttp",), 8)
 
 
 @pytest.mark.parametrize(
