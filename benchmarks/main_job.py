@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def plain_loop(arguments: argparse.Namespace) -> None:
 
     from schemas.elements import ImageResult, Reject
     from schemas.loading import load_template
-    from transforms.embed.text_vectors import embed_items
+    from transforms.embed.text_vectors import embed_texts
     from transforms.fill.cascade import fill_item
     from transforms.fill.rules import RuleStep
     from transforms.images.decode import DecodedPicture, decode
@@ -164,7 +164,11 @@ def plain_loop(arguments: argparse.Namespace) -> None:
                             template, fill_item(template, rungs, attach_images(record, (), results))
                         )
                     )
-    items = embed_items(items, models[2])
+    vectors = embed_texts([item.text_enriched for item in items], models[2])
+    items = [
+        replace(item, vectors={"text": vectors[item.text_enriched], "image": item.image_vector})
+        for item in items
+    ]
     run = RunInfo("loop", dt.datetime.now(dt.UTC), {})
     output = Path(arguments.output)
     output.mkdir(parents=True)

@@ -178,6 +178,8 @@ class ImageFeatures:
     style: float16 little-endian bytes, how the picture is drawn; empty where the image encoder does
     not say.
     fingerprint: content address of the description, empty without one.
+    vectors: space → as `vector`, None where it is that one; not kept with the features, as each
+    encoder keeps its own.
     """
 
     digest: str
@@ -198,6 +200,7 @@ class ImageFeatures:
     style: bytes = b""
     failure: str | None = None
     failure_message: str = ""
+    vectors: dict[str, bytes | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +415,8 @@ class PreviousAnswer:
 class Item:
     """A record on its way through the enrichment stages.
 
-    text_vector, image_vector: float32 arrays of shape (dimension,), or None.
+    text_vector, image_vector: of the run's own encoders, for probes and comparisons: float32 arrays
+    of shape (dimension,), or None. vectors: space → float32 array, for the tables.
     repeated_image_rows: rows of image tables that name a picture which the item had already.
     answer: a language model's, when one was asked.
     """
@@ -426,6 +430,7 @@ class Item:
     text_enriched: str = ""
     text_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
     image_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    vectors: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = field(default_factory=dict)
     repeated_image_rows: int = 0
     answer: ItemAnswer | None = None
 

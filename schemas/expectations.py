@@ -59,7 +59,7 @@ def derive_checks(template: Template) -> list[Check]:
     checks = [*_run_checks(template), *_item_checks(template)]
     for attribute in template.attributes:
         checks += _attribute_checks(attribute)
-    for spec in tables_of_items():
+    for spec in tables_of_items(template.spaces):
         checks += _rows_of_items_checks(spec)
     checks += _quarantine_checks()
     return [

@@ -18,6 +18,7 @@ from schemas.choices import Strict
 from schemas.tables.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
 from schemas.texts import shorten
+from schemas.vectors import IMAGE_DESCRIPTION
 
 # What fits a pattern, in words, by the place of the entry: pydantic would quote the regular
 # expression. Everywhere else the pattern is that of an attribute's name.
@@ -25,6 +26,7 @@ _FITTING = {
     "version": "for example 1.0.0",
     "name": "lower-case letters, digits, _ and -, starting with a letter, 63 characters at most",
 }
+_FITTING_SPACE = "lower-case letters, digits and -, starting with a letter, 63 characters at most"
 _FITTING_NAME = "lower-case letters, digits and _, starting with a letter, 63 characters at most"
 
 
@@ -117,7 +119,12 @@ def parse_template(text: str, source: str) -> Template:
                 )
             ],
         )
-    errors = [*_shape_errors(tree), *_attribute_errors(tree), *_reference_errors(tree)]
+    errors = [
+        *_shape_errors(tree),
+        *_attribute_errors(tree),
+        *_reference_errors(tree),
+        *_vector_errors(tree),
+    ]
     if errors:
         raise TemplateRefusedError(source, errors)
     return Template.model_validate(tree)
@@ -199,6 +206,54 @@ def _reference_errors(tree: Any) -> Iterator[TemplateError]:
             )
 
 
+def _vector_errors(tree: Any) -> Iterator[TemplateError]:
+    """Yield what is wrong between spaces of vectors, and between them and the attributes."""
+    attributes, spaces = tree.get("attributes"), tree.get("vectors")
+    parts = [
+        str(raw["name"])
+        for raw in (attributes if isinstance(attributes, list) else [])
+        if isinstance(raw, dict) and "name" in raw
+    ]
+    parts.append(IMAGE_DESCRIPTION)
+    seen: dict[str, int | None] = {}
+    for index, raw in enumerate(spaces if isinstance(spaces, list) else []):
+        if not isinstance(raw, dict):
+            continue
+        where, name = f"vectors[{index}]", raw.get("name")
+        if isinstance(name, str):
+            line = _line(tree, ("vectors", index, "name"))
+            if name in seen:
+                taken = f"{name!r} is taken by line {seen[name]}; rename one"
+                yield TemplateError(line, f"{where}.name", taken)
+            seen.setdefault(name, line)
+        modality = raw.get("of")
+        if name in ("text", "image") and modality in ("text", "image") and name != modality:
+            yield TemplateError(
+                _line(tree, ("vectors", index, "of")),
+                f"{where}.of",
+                f"the space {name} holds vectors of {name}, not of {modality}; write of: {name}, "
+                "or choose another name",
+            )
+        yield from _part_errors(tree, index, raw, parts)
+
+
+def _part_errors(
+    tree: Any, index: int, raw: dict[str, Any], parts: list[str]
+) -> Iterator[TemplateError]:
+    where, given = f"vectors[{index}].parts", raw.get("parts")
+    line = _line(tree, ("vectors", index, "parts"))
+    if given and raw.get("of") == "image":
+        problem = "a picture is encoded whole; remove parts, or write of: text"
+        yield TemplateError(line, where, problem)
+        return
+    for part in given if isinstance(given, list) else []:
+        if part not in parts:
+            close = difflib.get_close_matches(str(part), parts, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(parts)}"
+            problem = f"there is no attribute {part!r}; {hint}"
+            yield TemplateError(line, where, problem)
+
+
 def _sources(tree: Any) -> Iterator[Any]:
     many = TypeAdapter(OneOrMany)
     record = _mapping(tree.get("record"))
@@ -243,12 +298,18 @@ def _explain(
         elif kind == "missing":
             problem = "is missing; add it"
         elif kind == "string_pattern_mismatch":
-            problem = f"{given!r} does not fit; write {_FITTING.get(where, _FITTING_NAME)}"
+            problem = f"{given!r} does not fit; write {_fitting(where)}"
         elif kind == "value_error":
             problem = str(finding["ctx"]["error"])
         else:
             problem = f"{finding['msg']}, not {shorten(repr(given), 80)}"
         yield TemplateError(_line(tree, location), where or "template", problem)
+
+
+def _fitting(where: str) -> str:
+    if where.startswith("vectors["):
+        return _FITTING_SPACE
+    return _FITTING.get(where, _FITTING_NAME)
 
 
 def _allowed_keys(model: type[Strict], location: tuple[Any, ...]) -> list[str]:

@@ -382,7 +382,7 @@ _ALL = (
         "embed-failed",
         "embed",
         _F,
-        "The text encoder failed on this item; it has no text vector.",
+        "An encoder failed on this item; the table of those vectors has no row of it.",
         "Look at the message; run again.",
         passes=True,
     ),

@@ -17,6 +17,7 @@ from schemas.attributes import Attribute, OneOrMany
 from schemas.checks import KINDS, Severity
 from schemas.choices import Strict
 from schemas.hashing import digest
+from schemas.vectors import VectorSpec, with_defaults
 
 
 class ColumnFormat(Strict):
@@ -136,19 +137,29 @@ class Template(Strict):
     columns: dict[str, ColumnFormat] = Field(default_factory=dict)
     attributes: Annotated[tuple[Attribute, ...], Field(min_length=1)]
     describe: Describe = Describe()
+    vectors: tuple[VectorSpec, ...] = ()
     gate: Gate = Gate()
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical form: equal for templates that mean the same, whatever their
         layout.
+
+        Vectors are left out: each of their tables is known by what it is made of.
         """
-        canonical = self.model_dump(mode="json", by_alias=True)
+        canonical = self.model_dump(mode="json", by_alias=True, exclude={"vectors"})
         return digest(canonical, sort_keys=True)
 
     @cached_property
     def by_name(self) -> dict[str, Attribute]:
         return {attribute.name: attribute for attribute in self.attributes}
+
+    @cached_property
+    def spaces(self) -> tuple[VectorSpec, ...]:
+        """The spaces of vectors, in the order of their tables; `text` and `image` are among
+        them.
+        """
+        return with_defaults(self.vectors)
 
     @cached_property
     def titles(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def item(number: int) -> Item:
     )
     values["tags"] = AttributeValue(["new"], "record", "given", 1.0)
     unit = np.array([0.6, 0.8], np.float32)
-    return Item(record, values=values, text_vector=unit, image_vector=unit)
+    return Item(record, values=values, vectors={"text": unit, "image": unit})
 
 
 def reject(number: int) -> Reject:

@@ -21,7 +21,7 @@ from pipelines.monitoring.terminal import print_json, printable
 from pipelines.run.scan import Selection
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
 from schemas.tables.arrow import items_schema
-from schemas.tables.specs import TABLES
+from schemas.tables.specs import tables_of
 from transforms.models.budget import TOKENS_PER_PRICE
 from transforms.runtime.parquet import read_parquet
 
@@ -90,8 +90,9 @@ def check_columns(plan: Plan, earlier: Snapshot) -> None:
 
     Raises ConfigError.
     """
-    if earlier.tables != TABLES.keys():
-        names = ", ".join(sorted(earlier.tables ^ TABLES.keys()))
+    tables = tables_of(plan.template.spaces)
+    if earlier.tables != tables.keys():
+        names = ", ".join(sorted(earlier.tables ^ tables.keys()))
         raise ConfigError(
             [
                 f"the snapshot has other tables than are written today ({names}); "

@@ -24,7 +24,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.summary import snapshot_folder
 from pipelines.monitoring.terminal import print_json, printable
 from pipelines.snapshots.snapshot import Snapshot
-from schemas.tables.specs import TABLES
+from schemas.tables.specs import ITEMS, in_order
 from schemas.texts import shorten
 from transforms.runtime.parquet import DataFile, read_bytes
 
@@ -34,7 +34,9 @@ MAX_CELL_CHARS = 60
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_output_argument(parser)
     add_snapshot_option(parser)
-    parser.add_argument("--table", choices=TABLES, help="only this one, with its columns")
+    parser.add_argument(
+        "--table", metavar="NAME", help="only this one, with its columns, such as items"
+    )
     parser.add_argument("--columns", action="store_true", help="list the columns of every table")
     parser.add_argument(
         "--head", type=int, default=0, metavar="N", help="print the first rows of each table"
@@ -45,7 +47,11 @@ def _tables(options: argparse.Namespace) -> Exit:
     if options.head < 0:
         raise ConfigError([f"--head {options.head} is negative; write how many rows to print"])
     info = snapshot_of(options)
-    names = [options.table] if options.table else list(TABLES)
+    there = in_order(info.tables)
+    if options.table and options.table not in there:
+        named = f"--table {options.table!r} is not a table of this snapshot"
+        raise ConfigError([f"{named}; choose one of: {', '.join(there)}"])
+    names = [options.table] if options.table else there
     wants_columns = options.columns or bool(options.table) or options.json
     tables = {name: _describe(info, name, wants_columns, options.head) for name in names}
     folder = snapshot_folder(f"{info.path}/manifest.json", info.is_current)
@@ -142,7 +148,7 @@ def _head(info: Snapshot, files: Sequence[DataFile], count: int) -> list[dict[st
     return rows
 
 
-def reading(folder: str, names: Sequence[str] = tuple(TABLES)) -> dict[str, str]:
+def reading(folder: str, names: Sequence[str] = (ITEMS.name,)) -> dict[str, str]:
     """Return ready-made lines by reader, which read the first of the tables.
 
     folder: of the snapshot.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ from transforms.models.backends import TAGS_ONLY
 from transforms.models.budget import Budget, Spending
 from transforms.models.contract import Model, ModelOptions
 from transforms.models.fake.dry_run import Rates
+from transforms.models.spaces import (
+    VectorSpace,
+    own_image_options,
+    own_text_options,
+    spaces_of,
+)
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.readers import (
     FORMATS,
@@ -236,6 +243,11 @@ class Plan:
         return replace(self.config.models, threads=max(1, count_cores() // self.workers))
 
     @property
+    def spaces(self) -> tuple[VectorSpace, ...]:
+        """The spaces of vectors that are made, with their encoders."""
+        return spaces_of(self.template, self.models)
+
+    @property
     def asks_model(self) -> bool:
         """Whether a language model is asked; otherwise images get tags only."""
         return self.config.models.describe_backend != TAGS_ONLY
@@ -279,7 +291,7 @@ def make_plan(config: EnrichConfig) -> Plan:
     Raises TemplateRefusedError, or ConfigError with all problems at once.
     """
     template = load_template(config.template)
-    problems = [*_option_problems(config, template), *_model_problems(config.models)]
+    problems = [*_option_problems(config, template), *_model_problems(config.models, template)]
     splits: list[InputSplit] = []
     reference: list[InputSplit] = []
     for found, patterns, kind, form in (
@@ -333,27 +345,46 @@ def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
             )
 
 
-def _model_problems(options: ModelOptions) -> Iterator[str]:
+def _model_problems(options: ModelOptions, template: Template) -> Iterator[str]:
     built: list[tuple[str, str, Callable[[], Model]]] = [
         ("--describe-backend", options.describe_backend, lambda: build_tagger(options)),
-        ("--image-encoder", options.image.backend, lambda: build_image_encoder(options)),
-        ("--text-encoder", options.text.backend, lambda: build_text_encoder(options)),
+        *_encoders_of(options, template),
     ]
     if options.describe_backend != TAGS_ONLY:
         model = ("--describe-backend", options.describe_backend, lambda: build_chat_model(options))
         built.insert(0, model)
+    seen: set[str] = set()
     for flag, name, build in built:
         try:
             missing = missing_requirements(build())
         except ValueError as error:
-            yield f"{flag} {name}: {error}"
-            continue
-        if missing:
-            yield (
-                f"{flag} {name} needs {', '.join(missing)}; pip install 'catalog-enrich[{name}]'"
-            )
+            problem = f"{flag} {name}: {error}"
+        else:
+            install = f"pip install 'catalog-enrich[{name}]'"
+            problem = f"{flag} {name} needs {', '.join(missing)}; {install}" if missing else ""
+        # The command line's encoder may be the run's own and that of several spaces.
+        if problem and problem not in seen:
+            seen.add(problem)
+            yield problem
     if find_spec(GATE_MODULE) is None:
         yield f"the gate needs {GATE_MODULE}; pip install 'catalog-enrich[checks]'"
+
+
+def _encoders_of(
+    options: ModelOptions, template: Template
+) -> Iterator[tuple[str, str, Callable[[], Model]]]:
+    """Yield what names each encoder, its backend, and what builds it; those of the command line
+    once, however many spaces they make.
+    """
+    flags = {"text": "--text-encoder", "image": "--image-encoder"}
+    given = {"text": options.text, "image": options.image}
+    text, image = own_text_options(options), own_image_options(options)
+    yield flags["text"], text.backend, partial(build_text_encoder, options, text)
+    yield flags["image"], image.backend, partial(build_image_encoder, options, image)
+    for space in spaces_of(template, options):
+        is_given = space.options == given[space.modality]
+        named = flags[space.modality] if is_given else f"vectors {space.name}: encoder"
+        yield named, space.options.backend, partial(space.build, options)
 
 
 def _misfit(template: Template, named: str, seen: Peek) -> str | None:

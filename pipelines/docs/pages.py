@@ -24,7 +24,7 @@ from schemas.checks import KINDS
 from schemas.choices import Choice
 from schemas.loading import load_template, packaged_templates
 from schemas.reasons import REASONS, Effect
-from schemas.tables.columns import ANSWERS, VECTOR_KINDS
+from schemas.tables.columns import ANSWERS
 from schemas.tables.specs import TABLES
 from schemas.template import Drift, Gate, Template
 from transforms.runtime.metrics import FAILED, NAMESPACE
@@ -79,7 +79,7 @@ def tables_page() -> str:
         {"name": "example", "version": "1.0.0", "record": {"id": "id"}, "attributes": [example]}
     )
     for spec in TABLES.values():
-        schema = spec.schema(template, dict.fromkeys(VECTOR_KINDS, DIMENSION))
+        schema = spec.schema(template, {space.name: DIMENSION for space in template.spaces})
         lines += ["", f"## {spec.name}", "", *spec.about.splitlines(), "", *_fields(schema)]
     lines += [
         "",

@@ -25,6 +25,7 @@ COUNTERS = {
     "unusable": "picture references without a usable file",
     "items": "items",
     "reused": "pictures, texts or answers taken from an earlier run",
+    "encoded": "pictures or texts that an encoder was given, once for each encoder",
     "calls": "calls of a language model",
     "retries": "repeated requests of a call, beyond the first",
     "prompt_tokens": "tokens of prompts, those of pictures included",

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pipelines.report.groups import Groups
 from pipelines.snapshots.manifest import Manifest
 from schemas.tables.arrow import PROVENANCE_SUFFIX
-from schemas.tables.specs import VECTORS
+from schemas.vectors import DEFAULT_SPACES
 from transforms.runtime.parquet import DataFile, read_bytes, read_parquet
 
 SEED = 7
@@ -43,7 +43,7 @@ class Gathered:
     flagged: reason → ids.
     quarantine: reason → rows; points: rows of the sample for the map, with the columns of
     `point_columns` only.
-    vectors: kind → item id → vector, of the sample.
+    vectors: space → item id → vector, of the sample.
     """
 
     attributes: list[str] = field(default_factory=list)
@@ -84,8 +84,8 @@ def gather(snapshot: str, manifest: Manifest) -> Gathered:
     for file in by_table["quarantine"]:
         if file.rows:
             _read_quarantine(found, read_parquet(snapshot, file))
-    for kind, spec in VECTORS.items():
-        found.vectors[kind] = _read_vectors(snapshot, by_table[spec.name], sampled)
+    for space in DEFAULT_SPACES:
+        found.vectors[space.name] = _read_vectors(snapshot, by_table[space.table], sampled)
     return found
 
 

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from pipelines.configuration.config import Plan
 from pipelines.run.manifest import chosen_encoders
-from pipelines.run.versions import DESCRIPTION, asked_of, snapshot_versions
+from pipelines.run.start import same_spaces
+from pipelines.run.versions import DESCRIPTION, asked_of
 from pipelines.run.work import POOL, Delta, PreviousAnswers
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
@@ -150,9 +151,7 @@ def earlier_rows(plan: Plan, earlier: Snapshot) -> EarlierRows | None:
     files: dict[int, dict[str, DataFile]] = {}
     for report in earlier.reports:
         files[report.bucket] = {file.table: file for file in report.files}
-    encoder = "text encoder"
-    same_encoder = earlier.manifest.shape.get(encoder) == snapshot_versions(plan)[encoder]
-    return EarlierRows(earlier.path, files, same_encoder)
+    return EarlierRows(earlier.path, files, same_spaces(plan, earlier))
 
 
 def keep_deleted(

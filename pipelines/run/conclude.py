@@ -18,7 +18,7 @@ from pipelines.run.carry_over import (
 )
 from pipelines.run.manifest import Ancestry, Results, build_manifest, chosen_encoders
 from pipelines.run.start import RunState
-from pipelines.run.versions import asked_of, snapshot_versions
+from pipelines.run.versions import asked_of, snapshot_versions, vector_shape
 from pipelines.run.work import Delta, Made
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.manifest import Counts, Manifest
@@ -156,7 +156,7 @@ def _check_what_changed(
 def _ancestry(state: RunState, dirs: RunDirs, made: Made, compared_with: str | None) -> Ancestry:
     """Return how the snapshot rests on the earlier one."""
     earlier, plan, delta = state.earlier, state.plan, made.delta
-    shape, asked, since_full = snapshot_versions(plan), asked_of(plan), 0
+    shape, asked, since_full = snapshot_versions(plan) | vector_shape(plan), asked_of(plan), 0
     if delta is not None and earlier is not None:
         if state.selection.is_partial:  # most rows are what another configuration made
             shape, asked = earlier.manifest.shape, earlier.manifest.asked

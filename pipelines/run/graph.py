@@ -16,7 +16,6 @@ from pipelines.configuration.config import Plan
 from pipelines.run.work import POOL, Delta, PreviousAnswers
 from pipelines.snapshots.layout import RunDirs
 from schemas.elements import Bucket, ImageRef
-from schemas.tables.specs import VECTORS
 from transforms.consistency.outliers import FindOutliers
 from transforms.consistency.shared_content import FindSharedContent
 from transforms.consistency.within_item import FindContradictions
@@ -326,8 +325,16 @@ def _write(
     written = (
         filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
     )
-    if base is None or VECTORS["text"].name not in base.kept_whole:
-        written = written | "Embed" >> EmbedText(build.models, dirs.heartbeats, rows)
+    kept = frozenset[str]() if base is None else base.kept_whole
+    embedding = EmbedText(
+        plan.template,
+        build.models,
+        tuple(space for space in plan.spaces if space.spec.table not in kept),
+        dirs.heartbeats,
+        rows,
+    )
+    if embedding.text_spaces:
+        written = written | "Embed" >> embedding
     written = written | "Write" >> WriteTables(
         dirs.snapshot, plan.template, encoders, build.run, dirs.heartbeats, base, rows
     )
@@ -388,6 +395,7 @@ def _prepare_images(build: Build, *, is_own: bool) -> PrepareImages:
         dirs.heartbeats if is_own else "",
         Preparation(dirs.pictures, plan.config.ask.image_px) if is_shown else None,
         dirs.features,
+        plan.spaces if is_own else (),
     )
 
 

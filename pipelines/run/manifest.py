@@ -16,16 +16,11 @@ import msgspec
 
 from pipelines.configuration.config import Plan
 from pipelines.run.accounting import data_files
+from pipelines.run.versions import snapshot_versions, vector_versions
 from pipelines.run.work import Delta, Made
 from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
 from transforms.describe.usage import Usage
-from transforms.models import (
-    build_chat_model,
-    build_image_encoder,
-    build_tagger,
-    build_text_encoder,
-)
-from transforms.models.encoders import Encoder, encoder_identity
+from transforms.models import build_chat_model, build_tagger
 from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
 from transforms.tables.build import Encoders, RunInfo
@@ -34,20 +29,16 @@ from transforms.validation.gate import CheckResult
 
 
 def chosen_encoders(plan: Plan) -> Encoders:
-    """Model names and dimensions of the vectors that this plan makes."""
-    encoders: dict[str, Encoder] = {
-        "text": build_text_encoder(plan.models),
-        "image": build_image_encoder(plan.models),
-    }
+    """Return what identifies the encoders of the spaces that this plan makes, and dimensions."""
     return Encoders(
-        {kind: encoder.model for kind, encoder in encoders.items()},
-        {kind: encoder.dimension for kind, encoder in encoders.items()},
+        vector_versions(plan),
+        {space.name: space.build(plan.models).dimension for space in plan.spaces},
     )
 
 
 def table_metadata(plan: Plan) -> dict[str, str]:
     """Return the metadata of every Parquet file: the versions and models that made it."""
-    tagger = build_tagger(plan.models)
+    tagger, shape = build_tagger(plan.models), snapshot_versions(plan)
     return {
         "catalog_enrich_version": metadata.version("catalog-enrich"),
         "template": plan.template.name,
@@ -56,8 +47,8 @@ def table_metadata(plan: Plan) -> dict[str, str]:
         "tagger": tagger.model,
         "tagger_prompt_hash": tagger.prompt_hash,
         **_described_by(plan),
-        "text_encoder": encoder_identity(build_text_encoder(plan.models), plan.models.text),
-        "image_encoder": encoder_identity(build_image_encoder(plan.models), plan.models.image),
+        "text_encoder": shape["text encoder"],
+        "image_encoder": shape["image encoder"],
     }
 
 

@@ -23,7 +23,6 @@ from pipelines.run.work import Delta, Refs
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import Reject
-from schemas.tables.specs import tables_of_encoder
 from transforms.images.files import versions_of
 from transforms.incremental.changes import ChangeSet, PreviousRecords
 from transforms.readers import SplitReport
@@ -106,7 +105,7 @@ def find_delta(
         earlier.path,
         files,
         drops,
-        frozenset() if selection.embed else tables_of_encoder("text"),
+        frozenset() if selection.embed else _text_tables(plan),
     )
     trusted = frozenset(earlier.manifest.trusted_comparisons or ())
     return Delta(
@@ -120,6 +119,10 @@ def find_delta(
         changes.gone,
         tuple(notes),
     )
+
+
+def _text_tables(plan: Plan) -> frozenset[str]:
+    return frozenset(space.spec.table for space in plan.spaces if space.modality == "text")
 
 
 def quarantined_keys(earlier: Snapshot, reasons: Collection[str]) -> Keys:

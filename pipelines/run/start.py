@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pipelines.configuration.config import Plan
 from pipelines.run.manifest import table_metadata
 from pipelines.run.scan import Selection
-from pipelines.run.versions import snapshot_versions
+from pipelines.run.versions import snapshot_versions, vector_versions, vector_versions_before
 from pipelines.snapshots.layout import Layout
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
-from schemas.tables.specs import TABLES
+from schemas.tables.specs import tables_of
 from transforms.tables.build import RunInfo
 
 # A catalog that has grown by more is divided into buckets again.
@@ -78,9 +78,22 @@ def find_rebuild_reasons(plan: Plan, earlier: Snapshot) -> list[str]:
     reasons = [f"{part} changed" for part in versions if before.get(part) != versions[part]]
     if _needs_other_buckets(plan, earlier):
         reasons.append(f"{plan.buckets} buckets instead of {earlier.manifest.buckets}")
-    reasons += [f"table {name} is new" for name in TABLES if name not in earlier.tables]
-    reasons += [f"table {name} is gone" for name in sorted(earlier.tables - TABLES.keys())]
+    tables = tables_of(plan.template.spaces)
+    reasons += [f"table {name} is new" for name in tables if name not in earlier.tables]
+    reasons += [f"table {name} is gone" for name in sorted(earlier.tables - tables.keys())]
+    same = same_spaces(plan, earlier)
+    reasons += [
+        f"vectors {space.name} changed"
+        for space in plan.spaces
+        if space.spec.table in earlier.tables and space.name not in same
+    ]
     return reasons + outgrown(plan, earlier, {})
+
+
+def same_spaces(plan: Plan, earlier: Snapshot) -> frozenset[str]:
+    """Return the spaces whose vectors in a snapshot are what this plan's encoders would give."""
+    before = vector_versions_before(earlier.manifest.shape)
+    return frozenset(name for name, now in vector_versions(plan).items() if before.get(name) == now)
 
 
 def _needs_other_buckets(plan: Plan, earlier: Snapshot) -> bool:

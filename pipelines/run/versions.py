@@ -6,6 +6,7 @@ are only compared, so a change of how they are made rebuilds every catalog once.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.configuration.config import Plan
@@ -17,12 +18,17 @@ from transforms.models import (
     build_tagger,
     build_text_encoder,
 )
-from transforms.models.encoders import encoder_identity
+from transforms.models.contract import ModelOptions
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoders import Encoder, encoder_identity
+from transforms.models.spaces import own_image_options, own_text_options, space_identity
 from transforms.runtime.options import asking, rebuilding
 
 # Raise it when the same input gives other tables: snapshots of earlier versions are then rebuilt.
 VERSION = 3
 DESCRIPTION = "image_description"
+# Begins the part of each space of vectors.
+VECTORS = "vectors "
 
 
 def snapshot_versions(plan: Plan) -> dict[str, str]:
@@ -35,8 +41,8 @@ def snapshot_versions(plan: Plan) -> dict[str, str]:
         if plan.asks_model
         else "none",
         "tagger": _digest([build_tagger(plan.models).model, build_tagger(plan.models).prompt_hash]),
-        "image encoder": encoder_identity(build_image_encoder(plan.models), plan.models.image),
-        "text encoder": encoder_identity(build_text_encoder(plan.models), plan.models.text),
+        "image encoder": _own(build_image_encoder, plan.models, own_image_options(plan.models)),
+        "text encoder": _own(build_text_encoder, plan.models, own_text_options(plan.models)),
         "filling": _digest(list(rebuilding(config).values())),
         "reference": _digest(
             [[split.path, split.begin, split.size_bytes] for split in plan.reference_splits]
@@ -47,6 +53,37 @@ def snapshot_versions(plan: Plan) -> dict[str, str]:
             rebuilding(config.read_limits) | {"max_raw_bytes": config.read_limits.max_raw_bytes}
         ),
     }
+
+
+def vector_versions(plan: Plan) -> dict[str, str]:
+    """Space → what its table rests on besides the items; another one makes that table anew."""
+    return {space.name: space_identity(space, plan.template, plan.models) for space in plan.spaces}
+
+
+def vector_shape(plan: Plan) -> dict[str, str]:
+    """Return `vector_versions` as parts of a manifest's shape."""
+    return {f"{VECTORS}{name}": version for name, version in vector_versions(plan).items()}
+
+
+def vector_versions_before(shape: Mapping[str, str]) -> dict[str, str]:
+    """Return what `vector_versions` was for a snapshot, by the parts in its manifest."""
+    # Earlier versions had the run's own encoders and no others.
+    legacy = {"text": "text encoder", "image": "image encoder"}
+    before = {space: shape[part] for space, part in legacy.items() if part in shape}
+    named = {
+        part.removeprefix(VECTORS): version
+        for part, version in shape.items()
+        if part.startswith(VECTORS)
+    }
+    return named or before
+
+
+def _own(
+    build: Callable[[ModelOptions, EncoderOptions], Encoder],
+    models: ModelOptions,
+    options: EncoderOptions,
+) -> str:
+    return encoder_identity(build(models, options), options)
 
 
 def asked_of(plan: Plan) -> dict[str, str]:

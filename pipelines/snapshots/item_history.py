@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.reasons import REASONS
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
-from schemas.tables.specs import VECTORS
 from schemas.texts import shorten
+from schemas.vectors import DEFAULT_SPACES
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
 from transforms.validation.frames import vectors_of
@@ -164,7 +164,7 @@ def values_of(row: Mapping[str, Any]) -> Iterator[Value]:
 def nearest(info: Snapshot, item_id: str) -> list[Neighbour]:
     """Return the nearest items by text vector; every vector is looked at, one file at a time."""
     own = None
-    table_name = VECTORS["text"].name
+    table_name = DEFAULT_SPACES[0].table
     for file in _files(info, table_name, item_id):
         table = read_parquet(info.path, file)
         rows = vectors_of(table)[pc.equal(table["item_id"], item_id).to_numpy()]

@@ -11,11 +11,11 @@ from schemas.tables.columns import (
     PROVENANCE,
     QUARANTINE,
     RECORDS,
-    VECTOR_KINDS,
     column,
     embedding,
 )
 from schemas.template import Template
+from schemas.vectors import VectorSpec
 
 GIVEN_SUFFIX = "__given"
 PROVENANCE_SUFFIX = "__provenance"
@@ -46,12 +46,9 @@ def items_schema(template: Template) -> pa.Schema:
     return pa.schema([*ITEM_HEAD, *fields, *ITEM_TAIL])
 
 
-def embeddings_schema(kind: str, dimension: int) -> pa.Schema:
-    """Columns of a table of vectors.
-
-    kind: of VECTOR_KINDS, KeyError for another; dimension: numbers of a vector.
-    """
-    return pa.schema(embedding(kind, dimension, VECTOR_KINDS[kind]))
+def embeddings_schema(space: VectorSpec, dimension: int) -> pa.Schema:
+    """Columns of a table of vectors. dimension: numbers of a vector."""
+    return pa.schema(embedding(space, dimension))
 
 
 def quarantine_schema() -> pa.Schema:

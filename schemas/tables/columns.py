@@ -9,6 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from schemas.elements import KEY_BYTES
+from schemas.vectors import VectorSpec
 
 
 def column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
@@ -230,16 +231,10 @@ ANSWERS = [
     column("answered_ts", TIMESTAMP, "when the answer was kept", nullable=False),
 ]
 
-# Kind of vectors → what one is. A kind is a table, a column `<kind>_vector`, and an encoder.
-VECTOR_KINDS = {
-    "text": "unit vector of text_enriched",
-    "image": "unit mean of the unit vectors of the item's pictures",
-}
 
-
-def embedding(kind: str, dimension: int, description: str) -> list[pa.Field]:
+def embedding(space: VectorSpec, dimension: int) -> list[pa.Field]:
     """Columns of one embeddings table: items without a vector have no row."""
     return [
         column("item_id", pa.string(), "joins with items", nullable=False),
-        column(f"{kind}_vector", pa.list_(pa.float32(), dimension), description, nullable=False),
+        column(space.column, pa.list_(pa.float32(), dimension), space.about, nullable=False),
     ]

@@ -1,12 +1,14 @@
 """The tables of a snapshot: one specification each, in the order in which they are written.
 
 Building, merging with an earlier snapshot, validation, summaries, commands and the data dictionary
-loop over `TABLES`, so a table is named here, and where its rows are built, and nowhere else.
+loop over `tables_of(spaces)`, so a table is named here, and where its rows are built, and nowhere
+else. The tables of vectors follow from the template's spaces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,10 +16,10 @@ from typing import Literal
 import pyarrow as pa
 
 from schemas.tables.arrow import embeddings_schema, items_schema, quarantine_schema, records_schema
-from schemas.tables.columns import VECTOR_KINDS
 from schemas.template import Template
+from schemas.vectors import DEFAULT_SPACES, NAME_PATTERN, VectorSpec
 
-# Columns of a table: of the template, and of the dimensions of vectors by kind where it has some.
+# Columns of a table: of the template, and of the dimensions of vectors by space where it has some.
 Columns = Callable[[Template, Mapping[str, int]], pa.Schema]
 
 
@@ -35,9 +37,9 @@ class TableSpec:
     sort_order: columns that rows are sorted by, nulls first. Rows that stay and rows that are new
       are merged by it, so it must give the order in which the builder sorts.
     counted_as: fields of `BucketReport` that its rows are counted in, besides their number.
-    encoder: kind of vectors that rows are derived from, empty where they do not depend on any. Such
+    space: space of vectors that rows are derived from, empty where they do not depend on any. Such
       rows are kept where vectors are kept, and not taken over from a snapshot of another encoder.
-    is_vectors: rows are the encoder's vectors themselves.
+    is_vectors: rows are the vectors of that space themselves.
     keeps_deleted: whether rows stay with an item that --keep-deleted keeps without a record.
     unique_check, owner_check: kinds of checks (`schemas.checks`) for one row an item, and for rows
       whose item is in the same bucket.
@@ -51,7 +53,7 @@ class TableSpec:
     label: str
     sort_order: tuple[str, ...] = ("item_id",)
     counted_as: tuple[str, ...] = ()
-    encoder: str = ""
+    space: str = ""
     is_vectors: bool = False
     keeps_deleted: bool = True
     unique_check: str = "ids-unique"
@@ -67,25 +69,27 @@ class UnknownTableError(ValueError):
     """A table that has no specification."""
 
 
-def _vectors(kind: str) -> TableSpec:
+def _vectors(space: VectorSpec) -> TableSpec:
     return TableSpec(
-        name=f"embeddings/{kind}",
+        name=space.table,
         one_row_per="item",
-        row=f"{kind} vector",
-        schema=partial(_vectors_schema, kind),
+        row=f"{space.name} vector",
+        schema=partial(_vectors_schema, space),
         about="Items without a vector have no row. The vector's length is the encoder's\n"
         "dimension; the schema metadata names the encoder that a query must use.",
         label="vectors",
-        encoder=kind,
+        space=space.name,
         is_vectors=True,
         unique_check="vector-unique",
         owner_check="vector-owned",
     )
 
 
-def _vectors_schema(kind: str, template: Template, dimensions: Mapping[str, int]) -> pa.Schema:
-    del template  # vectors are the same whatever the template says
-    return embeddings_schema(kind, dimensions[kind])
+def _vectors_schema(
+    space: VectorSpec, template: Template, dimensions: Mapping[str, int]
+) -> pa.Schema:
+    del template  # vectors are the same whatever the template says of attributes
+    return embeddings_schema(space, dimensions[space.name])
 
 
 ITEMS = TableSpec(
@@ -97,7 +101,6 @@ ITEMS = TableSpec(
     label="tables",
     counted_as=("values", "missing", "flags", "images"),
 )
-VECTORS = {kind: _vectors(kind) for kind in VECTOR_KINDS}
 QUARANTINE = TableSpec(
     name="quarantine",
     one_row_per="record",
@@ -133,32 +136,49 @@ RECORDS = TableSpec(
     counted_as=("image_rows",),
 )
 
-# The items come first: rows of other tables are compared with the ids of their bucket's items.
-TABLES: Mapping[str, TableSpec] = {
-    spec.name: spec for spec in (ITEMS, *VECTORS.values(), QUARANTINE, RECORDS)
-}
+_VECTOR_TABLE = re.compile(f"embeddings/(?P<name>{NAME_PATTERN[1:-1]})")
+
+
+def tables_of(spaces: Iterable[VectorSpec]) -> dict[str, TableSpec]:
+    """Return name → specification of the tables of a snapshot with these spaces of vectors.
+
+    The items come first: rows of other tables are compared with the ids of their bucket's items.
+    """
+    specs = (ITEMS, *map(_vectors, spaces), QUARANTINE, RECORDS)
+    return {spec.name: spec for spec in specs}
+
+
+# Of a template that names no spaces.
+TABLES: Mapping[str, TableSpec] = tables_of(DEFAULT_SPACES)
 
 
 def table_spec(name: str) -> TableSpec:
-    """Return the specification of a table.
+    """Return the specification of a table; of vectors one whose columns tell only its name.
 
     Raises UnknownTableError: a table that nobody specified must never pass for one that is known.
     """
-    if name not in TABLES:
+    if name in TABLES:
+        return TABLES[name]
+    found = _VECTOR_TABLE.fullmatch(name)
+    if found is None:
         raise UnknownTableError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
-    return TABLES[name]
+    return _vectors(VectorSpec(name=found["name"], of="text"))
 
 
-def tables_of_encoder(kind: str) -> frozenset[str]:
-    """Names of the tables whose rows are derived from one kind of vectors."""
-    return frozenset(name for name, spec in TABLES.items() if spec.encoder == kind)
-
-
-def tables_of_items() -> tuple[TableSpec, ...]:
+def tables_of_items(spaces: Iterable[VectorSpec]) -> tuple[TableSpec, ...]:
     """Tables that hang on the items: at most one row an item, the items themselves aside."""
     return tuple(
-        spec for spec in TABLES.values() if spec.one_row_per == "item" and spec is not ITEMS
+        spec
+        for spec in tables_of(spaces).values()
+        if spec.one_row_per == "item" and spec is not ITEMS
     )
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names of tables as they are written: vectors where `TABLES` has theirs."""
+    places = {name: place for place, name in enumerate(TABLES)}
+    last = places["embeddings/image"]
+    return sorted(names, key=lambda name: (places.get(name, last), name not in places, name))
 
 
 def files_by_label() -> dict[str, str]:

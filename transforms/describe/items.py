@@ -30,10 +30,11 @@ from transforms.describe.demonstrations import Pool
 from transforms.describe.prompts import AskOptions, describe_job
 from transforms.describe.taxonomy import NearestByVector
 from transforms.describe.usage import Usage
-from transforms.models import build_chat_model, build_text_encoder
+from transforms.models import build_chat_model
 from transforms.models.budget import Spending
 from transforms.models.contract import ModelOptions
 from transforms.models.fake.dry_run import DryRunChatModel, Rates
+from transforms.models.spaces import own_text_options, shared_text_encoder
 from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
@@ -170,7 +171,9 @@ class _Describe(beam.DoFn):
             if config.dry_run is not None:
                 model = DryRunChatModel(model, config.dry_run, config.ask.image_px)
             model.load()
-            nearest = NearestByVector(lambda: build_text_encoder(config.models))
+            nearest = NearestByVector(
+                lambda: shared_text_encoder(config.models, own_text_options(config.models))
+            )
             self._broker = RequestBroker(
                 config.template, config.ask, model, config.pictures_dir, nearest
             )

@@ -17,6 +17,7 @@ from schemas.attributes import PATH_SEPARATOR, Attribute
 from schemas.questions import MAX_CHOICES
 from transforms.models.contract import Failure, Vector, call_each
 from transforms.models.encoders import TextEncoder
+from transforms.models.spaces import Shared
 
 MAX_QUERY_CHARS = 1_000  # encoders read no more than some hundred tokens anyway
 _CHUNK = 256  # names encoded per call, which bounds the memory of a list of many thousands
@@ -72,8 +73,8 @@ class NearestByVector:
     the list is better than none. The vectors of a list are made once per worker.
     """
 
-    build: Callable[[], TextEncoder]
-    _encoder: TextEncoder | None = None
+    build: Callable[[], Shared[TextEncoder]]
+    _encoder: Shared[TextEncoder] | None = None
     _vectors: dict[str, Vector] = field(default_factory=dict)
 
     def __call__(self, query: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -103,6 +104,6 @@ class NearestByVector:
     def _encode(self, texts: list[str]) -> list[Vector | None]:
         if self._encoder is None:
             self._encoder = self.build()
-            self._encoder.load()
-        answers = call_each(self._encoder.encode_texts, texts, "embed-failed")
+        with self._encoder.loaded() as encoder:
+            answers = call_each(encoder.encode_texts, texts, "embed-failed")
         return [None if isinstance(answer, Failure) else answer for answer in answers]

@@ -1,8 +1,8 @@
-"""Vectors of the enriched texts.
+"""Vectors of texts: one table for each space of the template that holds texts.
 
-PCollection[Bucket] → PCollection[Bucket] with `text_vector`. Equal texts within a bucket are
-encoded once, and not again if the bucket had them in an earlier snapshot. An item without any text
-gets no vector; one that the encoder fails on gets the flag `embed-failed`.
+PCollection[Bucket] → PCollection[Bucket] with `vectors`. Equal texts within a bucket are encoded
+once, and not again if the bucket had them in an earlier snapshot, made by the same encoder. An item
+without any text gets no vector; one that the encoder fails on gets the flag `embed-failed`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,12 @@ import apache_beam as beam
 import pyarrow.compute as pc
 
 from schemas.elements import Bucket, Flag, Item
-from schemas.tables.specs import VECTORS
-from transforms.models import build_text_encoder
-from transforms.models.contract import (
-    Failure,
-    ModelOptions,
-    Vector,
-    call_each,
-    checked_vector,
-)
+from schemas.template import Template
+from transforms.items.from_table import columns_of, items_of
+from transforms.items.text import text_of_parts
+from transforms.models.contract import Failure, ModelOptions, Vector, call_each, checked_vector
 from transforms.models.encoders import TextEncoder
+from transforms.models.spaces import Shared, VectorSpace, shared_text_encoder
 from transforms.runtime.metrics import Meter
 from transforms.tables.merge import EarlierRows
 
@@ -34,12 +30,17 @@ from transforms.tables.merge import EarlierRows
 BATCH_TEXTS = 32
 
 
-def earlier_vectors(earlier: EarlierRows, bucket: int) -> dict[str, Vector]:
+def earlier_vectors(
+    earlier: EarlierRows, bucket: int, space: VectorSpace, template: Template
+) -> dict[str, Vector]:
     """Text → vector, float32 (dimension,), of the bucket's earlier items; empty where they cannot
     be used.
     """
-    items = earlier.read(bucket, "items", ["item_id", "text_enriched"])
-    vectors = earlier.read(bucket, VECTORS["text"].name) if earlier.same_encoder else None
+    if space.name not in earlier.same_spaces:
+        return {}
+    read = [template.by_name[part] for part in space.parts if part in template.by_name]
+    items = earlier.read(bucket, "items", columns_of(read))
+    vectors = earlier.read(bucket, space.spec.table)
     if items is None or vectors is None:
         return {}
     column = vectors.column(1).combine_chunks()
@@ -49,85 +50,106 @@ def earlier_vectors(earlier: EarlierRows, bucket: int) -> dict[str, Vector]:
     places = pc.index_in(
         items["item_id"], value_set=vectors["item_id"].combine_chunks()
     ).to_pylist()
-    texts = items["text_enriched"].to_pylist()
+    texts = (text_of_parts(template, item, space.parts) for item in items_of(template, items))
     return {
         text: rows[place] for text, place in zip(texts, places, strict=True) if place is not None
     }
 
 
-def embed_items(
-    items: Sequence[Item],
+def embed_texts(
+    texts: Sequence[str],
     encoder: TextEncoder,
-    count_items: Callable[[int], None] | None = None,
     known: Mapping[str, Vector] = MappingProxyType({}),
-) -> list[Item]:
-    """Return the items with their text vectors, in order.
+    count: Callable[[int], None] | None = None,
+) -> dict[str, Vector | Failure]:
+    """Return the vector of each distinct text that is not empty, or why there is none.
 
     known: vectors of texts that need not be encoded.
-    count_items: told after each batch of texts how many more items have their vector, or need none.
+    count: told after each batch how many more of `texts` have their vector, or need none.
     """
-    holders = Counter(item.text_enriched for item in items)
+    holders = Counter(texts)
     # By length, so that a batch is padded little; the longest first, so that time left is not
     # guessed too low.
-    texts = sorted(_unknown(items, known), key=lambda text: (-len(text), text))
+    open_ = sorted(unknown(texts, known), key=lambda text: (-len(text), text))
     vectors: dict[str, Vector | Failure] = {text: known[text] for text in holders if text in known}
-    for begin in range(0, len(texts), BATCH_TEXTS):
-        batch = texts[begin : begin + BATCH_TEXTS]
+    for begin in range(0, len(open_), BATCH_TEXTS):
+        batch = open_[begin : begin + BATCH_TEXTS]
         for text, answer in zip(
             batch, call_each(encoder.encode_texts, batch, "embed-failed"), strict=True
         ):
             vectors[text] = checked_vector(answer, encoder.dimension, "embed-failed")
-        if count_items:
-            count_items(sum(holders[text] for text in batch))
-    if count_items:
-        count_items(len(items) - sum(holders[text] for text in texts))
+        if count:
+            count(sum(holders[text] for text in batch))
+    if count:
+        count(len(texts) - sum(holders[text] for text in open_))
+    return vectors
+
+
+def unknown(texts: Sequence[str], known: Mapping[str, Vector]) -> set[str]:
+    """Return the texts that have to be encoded."""
+    return {*texts} - {""} - known.keys()
+
+
+def with_vectors(
+    items: Sequence[Item],
+    space: VectorSpace,
+    texts: Sequence[str],
+    vectors: Mapping[str, Vector | Failure],
+) -> list[Item]:
+    """Return the items with their vectors of a space; texts: of each item."""
     embedded = []
-    for item in items:
-        vector = vectors.get(item.text_enriched)
+    # As snapshots of earlier versions name it.
+    field = "text_enriched" if space.name == "text" else space.spec.column
+    for item, text in zip(items, texts, strict=True):
+        vector = vectors.get(text)
         if isinstance(vector, Failure):
-            flag = Flag("embed-failed", "text_enriched", vector.message)
-            embedded.append(replace(item, flags=(*item.flags, flag)))
-        else:
-            embedded.append(replace(item, text_vector=vector))
+            flag = Flag("embed-failed", field, vector.message)
+            item = replace(item, flags=(*item.flags, flag))
+        elif vector is not None:
+            item = replace(item, vectors={**item.vectors, space.name: vector})
+        embedded.append(item)
     return embedded
-
-
-def _unknown(items: Sequence[Item], known: Mapping[str, Vector]) -> set[str]:
-    return {item.text_enriched for item in items} - {""} - known.keys()
 
 
 class _Embed(beam.DoFn):
     def __init__(self, transform: EmbedText) -> None:
-        self._options, self._heartbeat_dir = transform.options, transform.heartbeat_dir
-        self._earlier = transform.earlier
-        self._encoder: TextEncoder | None = None
-        self._is_loaded = False
+        self._transform = transform
+        self._encoders: dict[str, Shared[TextEncoder]] = {}
 
     def setup(self) -> None:
-        self._meter = Meter("embed", self._heartbeat_dir)
+        self._meter = Meter("embed", self._transform.heartbeat_dir)
+        models = self._transform.models
+        self._encoders = {
+            space.name: shared_text_encoder(models, space.options)
+            for space in self._transform.text_spaces
+        }
 
     def process(self, bucket: Bucket) -> list[Bucket]:
-        with self._meter.timed():
-            known = (
-                earlier_vectors(self._earlier, bucket.number)
-                if self._earlier is not None and bucket.items
-                else {}
-            )
-        if self._encoder is None:
-            self._encoder = build_text_encoder(self._options)
-        if not self._is_loaded and _unknown(bucket.items, known):
-            self._meter.beat()  # loading takes seconds, in which the stage already shows
-            self._encoder.load()
-            self._is_loaded = True
-        with self._meter.timed():
-            items = tuple(embed_items(bucket.items, self._encoder, self._count_items, known))
-        self._meter.add("reused", sum(item.text_enriched in known for item in items))
-        self._meter.fail(
-            "embed-failed",
-            sum(flag.reason == "embed-failed" for item in items for flag in item.flags),
-        )
+        items: Sequence[Item] = bucket.items
+        for space in self._transform.text_spaces if items else ():
+            items = self._embedded(bucket.number, items, space)
+        failed = [f for item in items for f in item.flags if f.reason == "embed-failed"]
+        self._meter.fail("embed-failed", len(failed))
         self._meter.beat()
-        return [replace(bucket, items=items)]
+        return [replace(bucket, items=tuple(items))]
+
+    def _embedded(self, bucket: int, items: Sequence[Item], space: VectorSpace) -> list[Item]:
+        template, earlier = self._transform.template, self._transform.earlier
+        with self._meter.timed():
+            texts = [text_of_parts(template, item, space.parts) for item in items]
+            known = earlier_vectors(earlier, bucket, space, template) if earlier else {}
+        shared, is_open = self._encoders[space.name], unknown(texts, known)
+        self._meter.add("reused", sum(text in known for text in texts))
+        self._meter.add("encoded", len(is_open))
+        # Items are counted once, by the space that all catalogs have.
+        count = self._count_items if space.name == "text" else None
+        if is_open:
+            self._meter.beat()  # loading takes seconds, in which the stage already shows
+            with shared.loaded() as encoder, self._meter.timed():
+                vectors = embed_texts(texts, encoder, known, count)
+        else:
+            vectors = embed_texts(texts, shared.encoder, known, count)
+        return with_vectors(items, space, texts, vectors)
 
     def _count_items(self, count: int) -> None:
         self._meter.add("items", count)
@@ -135,11 +157,20 @@ class _Embed(beam.DoFn):
 
 @dataclass(eq=False)
 class EmbedText(beam.PTransform):
-    """Adds text vectors with the chosen text encoder. earlier: where those of before are."""
+    """Adds the vectors of spaces that hold texts.
 
-    options: ModelOptions
+    spaces: those of pictures are left alone. earlier: where those of before are.
+    """
+
+    template: Template
+    models: ModelOptions
+    spaces: tuple[VectorSpace, ...]
     heartbeat_dir: str = ""
     earlier: EarlierRows | None = None
+
+    @property
+    def text_spaces(self) -> tuple[VectorSpace, ...]:
+        return tuple(space for space in self.spaces if space.modality == "text")
 
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
         return buckets | beam.ParDo(_Embed(self)).with_output_types(Bucket)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 
@@ -20,6 +20,7 @@ from PIL import Image
 
 from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
 from transforms.caching.image_features import FeatureCodec
+from transforms.caching.image_vectors import VectorCodec
 from transforms.caching.key_range import KeyRangeCache
 from transforms.images.decode import DecodedPicture, decode
 from transforms.images.files import (
@@ -30,7 +31,7 @@ from transforms.images.files import (
     read_picture,
     version_of,
 )
-from transforms.models import build_image_encoder, build_tagger
+from transforms.models import build_tagger
 from transforms.models.contract import (
     Failure,
     ModelOptions,
@@ -41,7 +42,14 @@ from transforms.models.contract import (
     call_each,
     checked_vector,
 )
-from transforms.models.encoders import ImageEncoder, ImageEncoding
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.encoders import ImageEncoder, ImageEncoding, encoder_identity
+from transforms.models.spaces import (
+    Shared,
+    VectorSpace,
+    own_image_options,
+    shared_image_encoder,
+)
 from transforms.runtime import storage
 from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.metrics import Meter
@@ -49,6 +57,8 @@ from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 BATCH_PICTURES = 16
 JPEG_QUALITY = 90
+# Of the digest that names the folder of an encoder's vectors.
+FOLDER_DIGITS = 16
 _PROBLEMS = "problems"
 # Raise it when the same picture gives other features than those that earlier versions kept.
 _FEATURES = 2
@@ -173,11 +183,14 @@ def packed_style(style: Vector | None) -> bytes:
     return packed.tobytes() if np.isfinite(packed).all() else b""
 
 
-def features_made_by(encoder: ImageEncoder, tagger: Tagger, limits: ImageLimits) -> str:
-    """Digest of everything but the picture that features depend on, hexadecimal."""
+def features_made_by(encoder: str, tagger: Tagger, limits: ImageLimits) -> str:
+    """Digest of everything but the picture that features depend on, hexadecimal.
+
+    encoder: its identity.
+    """
     parameters = [
         _FEATURES,
-        encoder.model,
+        encoder,
         tagger.model,
         tagger.method,
         tagger.prompt_hash,
@@ -185,6 +198,22 @@ def features_made_by(encoder: ImageEncoder, tagger: Tagger, limits: ImageLimits)
         asdict(limits),
     ]
     return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+
+
+def vectors_made_by(encoder: str, limits: ImageLimits) -> str:
+    """Digest of everything but the picture that a vector depends on, hexadecimal."""
+    content = json.dumps([_FEATURES, encoder, asdict(limits)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def encode_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder) -> list[bytes]:
+    """Return the vector of each picture, float32 little-endian; empty where the encoder fails."""
+    answers = call_each(encoder.encode_images, [p.picture for p in pictures], "backend-failed")
+    checked = [checked_encoding(answer, encoder.dimension) for answer in answers]
+    return [
+        b"" if isinstance(each, Failure) else each.vector.astype("<f4").tobytes()
+        for each in checked
+    ]
 
 
 def spread(
@@ -261,8 +290,36 @@ class _Locate(beam.DoFn):
         self._meter.beat()
 
 
+@dataclass
+class _Encoder:
+    """An encoder besides the run's own: the spaces that it makes, and what it has made."""
+
+    shared: Shared[ImageEncoder]
+    spaces: tuple[str, ...]
+    made_by: str
+    cache: KeyRangeCache[bytes] | None = None
+
+    def vectors_of(self, digests: Sequence[str]) -> list[bytes | None]:
+        """Return what is known of each picture, None where it has to be encoded."""
+        if self.cache is None:
+            return [None] * len(digests)
+        return [self.cache.get(digest) for digest in digests]
+
+    def encode(self, pictures: Sequence[DecodedPicture]) -> dict[str, bytes]:
+        """Return digest → vector, kept for later runs; nothing is loaded for no picture."""
+        if not pictures:
+            return {}
+        with self.shared.loaded() as encoder:
+            vectors = encode_pictures(pictures, encoder)
+        digests = [each.picture.digest for each in pictures]
+        for digest, vector in zip(digests, vectors, strict=True):
+            if self.cache is not None:
+                self.cache.put(digest, vector)
+        return dict(zip(digests, vectors, strict=True))
+
+
 class _Prepare(beam.DoFn):
-    """Loads the models once a worker process and takes a bucket of digests in batches."""
+    """Loads each model once a worker process and takes a bucket of digests in batches."""
 
     def __init__(self, transform: PrepareImages) -> None:
         self._root, self._limits, self._options = (
@@ -272,21 +329,35 @@ class _Prepare(beam.DoFn):
         )
         self._preparation, self._heartbeat_dir = transform.preparation, transform.heartbeat_dir
         self._features_dir, self._num_buckets = transform.features_dir, transform.num_buckets
-        self._models: tuple[ImageEncoder, Tagger] | None = None
+        self._spaces = tuple(space for space in transform.spaces if space.modality == "image")
+        self._loaded_tagger: Tagger | None = None
 
     def setup(self) -> None:
         self._meter = Meter("prepare", self._heartbeat_dir)
+        own = own_image_options(self._options)
+        self._own = shared_image_encoder(self._options, own)
         self._made_by = features_made_by(
-            build_image_encoder(self._options), build_tagger(self._options), self._limits
+            encoder_identity(self._own.encoder, own), build_tagger(self._options), self._limits
         )
+        self._own_spaces = [space.name for space in self._spaces if space.options == own]
+        self._further = [
+            self._encoder_of(options)
+            for options in dict.fromkeys(space.options for space in self._spaces)
+            if options != own
+        ]
 
-    def _load(self) -> tuple[ImageEncoder, Tagger]:
+    def _encoder_of(self, options: EncoderOptions) -> _Encoder:
+        shared = shared_image_encoder(self._options, options)
+        names = tuple(space.name for space in self._spaces if space.options == options)
+        identity = encoder_identity(shared.encoder, options)
+        return _Encoder(shared, names, vectors_made_by(identity, self._limits))
+
+    def _tagger(self) -> Tagger:
         # Not in setup: a worker that gets no picture need not load a model.
-        if self._models is None:
-            self._models = build_image_encoder(self._options), build_tagger(self._options)
-            for model in self._models:
-                model.load()
-        return self._models
+        if self._loaded_tagger is None:
+            self._loaded_tagger = build_tagger(self._options)
+            self._loaded_tagger.load()
+        return self._loaded_tagger
 
     def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[KeyedResult]:
         part, refs = spooled
@@ -301,14 +372,19 @@ class _Prepare(beam.DoFn):
             with self._meter.timed():
                 results = list(self._prepare(contents[begin : begin + BATCH_PICTURES], cache))
             yield from results
-        if cache is not None:
-            cache.close()
+        for each in (cache, *(encoder.cache for encoder in self._further)):
+            if each is not None:
+                each.close()
         self._meter.beat()
 
     def _open_cache(self, part: int) -> KeyRangeCache[ImageFeatures] | None:
         if not self._features_dir:
             return None
         first, last = bounds_of(part, self._num_buckets)
+        for encoder in self._further:
+            folder = storage.join(self._features_dir, encoder.made_by[:FOLDER_DIGITS])
+            encoder.cache = KeyRangeCache(folder, first, last, VectorCodec(encoder.made_by))
+            encoder.cache.load()
         cache = KeyRangeCache(self._features_dir, first, last, FeatureCodec(self._made_by))
         cache.load()
         return cache
@@ -318,25 +394,27 @@ class _Prepare(beam.DoFn):
         contents: Sequence[Sequence[LocatedImage]],
         cache: KeyRangeCache[ImageFeatures] | None,
     ) -> Iterator[KeyedResult]:
-        known = [cache.get(copies[0].digest) if cache is not None else None for copies in contents]
-        # A language model has to be shown what is known already, too.
+        digests = [copies[0].digest for copies in contents]
+        known = [cache.get(digest) if cache is not None else None for digest in digests]
+        by_encoder = [encoder.vectors_of(digests) for encoder in self._further]
+        is_wanted = [
+            features is None or self._preparation is not None or None in vectors
+            for features, *vectors in zip(known, *by_encoder, strict=True)
+        ]
+        # Decoded once, for all that is to be made of it. A language model has to be shown what is
+        # known already, too.
         loaded = [
-            load_picture(self._root, copies, self._limits)
-            if features is None or self._preparation
-            else None
-            for copies, features in zip(contents, known, strict=True)
+            load_picture(self._root, copies, self._limits) if wanted else None
+            for copies, wanted in zip(contents, is_wanted, strict=True)
         ]
+        pictures = [each for each in loaded if isinstance(each, DecodedPicture)]
         if self._preparation is not None:
-            for decoded in loaded:
-                if isinstance(decoded, DecodedPicture):
-                    self._preparation.prepare(decoded.picture)
-        unknown = [
-            picture
-            for picture, features in zip(loaded, known, strict=True)
-            if features is None and isinstance(picture, DecodedPicture)
-        ]
-        described = iter(tag_pictures(unknown, *self._load()) if unknown else [])
-        for copies, features, picture in zip(contents, known, loaded, strict=True):
+            for decoded in pictures:
+                self._preparation.prepare(decoded.picture)
+        unknown = {d for d, features in zip(digests, known, strict=True) if features is None}
+        described = iter(self._describe([p for p in pictures if p.picture.digest in unknown]))
+        vectors = self._vectors(digests, pictures, by_encoder)
+        for digest, copies, features, picture in zip(digests, contents, known, loaded, strict=True):
             self._meter.add("pictures")
             if features is not None:
                 self._meter.add("reused")
@@ -346,9 +424,40 @@ class _Prepare(beam.DoFn):
                     cache.put(features.digest, features)
             if isinstance(picture, PictureProblem):
                 self._meter.fail(picture.reason)
-            yield from spread(
-                copies, features, picture if isinstance(picture, PictureProblem) else None
-            )
+            problem = picture if isinstance(picture, PictureProblem) else None
+            if features is not None:
+                features = replace(features, vectors=vectors[digest])
+            yield from spread(copies, features, problem if features is None else None)
+
+    def _describe(self, pictures: Sequence[DecodedPicture]) -> list[ImageFeatures]:
+        if not pictures:
+            return []
+        self._meter.add("encoded", len(pictures))
+        with self._own.loaded() as encoder:
+            return tag_pictures(pictures, encoder, self._tagger())
+
+    def _vectors(
+        self,
+        digests: Sequence[str],
+        pictures: Sequence[DecodedPicture],
+        by_encoder: Sequence[Sequence[bytes | None]],
+    ) -> Mapping[str, dict[str, bytes | None]]:
+        """Return digest → space → vector, see ImageFeatures.
+
+        by_encoder: for each further encoder what is known of each digest.
+        """
+        own: dict[str, bytes | None] = dict.fromkeys(self._own_spaces)
+        vectors = {digest: dict(own) for digest in digests}
+        for encoder, known in zip(self._further, by_encoder, strict=True):
+            found = {d: vector for d, vector in zip(digests, known, strict=True) if vector}
+            unknown = [each for each in pictures if each.picture.digest not in found]
+            self._meter.add("encoded", len(unknown))
+            made = encoder.encode(unknown)
+            self._meter.fail("embed-failed", sum(not vector for vector in made.values()))
+            for digest in digests:
+                vector = found.get(digest) or made.get(digest, b"")
+                vectors[digest] |= dict.fromkeys(encoder.spaces, vector)
+        return vectors
 
 
 @dataclass(eq=False)
@@ -359,6 +468,7 @@ class PrepareImages(beam.PTransform):
 
     root: folder (or object-store prefix) below which every picture lies.
     features_dir: where features are kept for later runs, empty: nowhere.
+    spaces: of vectors that are made; those of texts are left alone.
     spool_dir: where intermediate elements lie; num_buckets: of digests, as of items.
     """
 
@@ -370,6 +480,7 @@ class PrepareImages(beam.PTransform):
     heartbeat_dir: str = ""
     preparation: Preparation | None = None
     features_dir: str = ""
+    spaces: tuple[VectorSpace, ...] = ()
 
     def expand(
         self, references: beam.PCollection[tuple[int, SpoolRef]]

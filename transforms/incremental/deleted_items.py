@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from schemas.elements import DELETED
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
-from schemas.tables.specs import ITEMS, RECORDS, TABLES, table_spec
+from schemas.tables.specs import ITEMS, RECORDS, table_spec, tables_of
 from schemas.template import Template
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet
@@ -48,7 +48,9 @@ def add_deleted_items(
     for report in reports:
         rows: dict[str, list[pa.Table]] = defaultdict(list)
         for bucket, ids in wanted.get(report.bucket, {}).items():
-            for name, table in _rows_of(earlier, files[bucket], pa.array(ids, pa.string())):
+            for name, table in _rows_of(
+                earlier, files[bucket], pa.array(ids, pa.string()), context.template
+            ):
                 rows[name].append(table)
         if rows:
             empty = empty_tables(context, report.bucket)
@@ -66,14 +68,15 @@ def add_deleted_items(
 
 
 def _rows_of(
-    snapshot: str, files: Sequence[DataFile], ids: pa.Array
+    snapshot: str, files: Sequence[DataFile], ids: pa.Array, template: Template
 ) -> Iterator[tuple[str, pa.Table]]:
     """Read what a bucket's tables hold of items; of their records only the one that the item was
     made of.
     """
+    tables = tables_of(template.spaces)
     for file in files:
-        # A snapshot of another version may have tables that are no longer written.
-        if file.table not in TABLES or not TABLES[file.table].keeps_deleted:
+        # An earlier snapshot may have tables that are no longer written.
+        if file.table not in tables or not tables[file.table].keeps_deleted:
             continue
         table = read_parquet(snapshot, file)
         table = table.filter(pc.is_in(table["item_id"], value_set=ids))
@@ -118,7 +121,7 @@ def fitted(
             rows.schema.field("retry"),
             pa.array([False] * len(rows)),
         )
-    elif table_spec(name).encoder and _encoded(rows) != _encoded(like):
+    elif table_spec(name).space and _encoded(rows) != _encoded(like):
         rows = rows.slice(0, 0)
     columns = [
         rows[field.name].cast(field.type)

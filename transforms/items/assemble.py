@@ -27,6 +27,7 @@ from schemas.elements import (
     Record,
     Reject,
 )
+from schemas.vectors import vector_column
 from transforms.items.answers import attach_answer, merge_answers, unusable_answer
 from transforms.items.identity import choose_record, item_fingerprint
 from transforms.models.contract import Vector
@@ -42,9 +43,12 @@ ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = (
 )
 
 
-def combine_vectors(features: Sequence[ImageFeatures]) -> Vector | None:
-    """Return the unit mean of the unit vectors of distinct images; None without any."""
-    by_digest = {f.digest: np.frombuffer(f.vector, "<f4") for f in features if f.vector}
+def combine_vectors(vectors: Iterable[tuple[str, bytes]]) -> Vector | None:
+    """Return the unit mean of the unit vectors of distinct images; None without any.
+
+    vectors: digest and float32 little-endian bytes, empty where there is none.
+    """
+    by_digest = {digest: np.frombuffer(vector, "<f4") for digest, vector in vectors if vector}
     if len(by_digest) < 2:
         return next(iter(by_digest.values()), None)
     mean = np.mean(np.stack(list(by_digest.values())), axis=0, dtype=np.float64)
@@ -77,20 +81,35 @@ def attach_images(
     more = sorted(row.path for row in rows)
     added = set(more).difference(record.image_refs)
     images = tuple(results[path] for path in dict.fromkeys((*record.image_refs, *more)))
+    features = [image.features for image in images if image.features is not None]
     flags = []
     for image in images:
         if image.reason is not None:
             flags.append(Flag(image.reason, image.path, image.message))
         elif image.features is not None and image.features.failure is not None:
             flags.append(Flag(image.features.failure, image.path, image.features.failure_message))
+    vectors = {}
+    for space in dict.fromkeys(name for each in features for name in each.vectors):
+        vector = combine_vectors((each.digest, _vector_in(space, each)) for each in features)
+        if vector is not None:
+            vectors[space] = vector
+        else:
+            said = f"the encoder of the space {space} gave no vector of any picture"
+            flags.append(Flag("embed-failed", vector_column(space), said))
     return Item(
         record,
         images,
         flags=(*record.flags, *flags),
         image_description=describe_item(images),
-        image_vector=combine_vectors([image.features for image in images if image.features]),
+        image_vector=combine_vectors((each.digest, each.vector) for each in features),
+        vectors=vectors,
         repeated_image_rows=len(more) - len(added),
     )
+
+
+def _vector_in(space: str, features: ImageFeatures) -> bytes:
+    vector = features.vectors.get(space, b"")
+    return features.vector if vector is None else vector
 
 
 @dataclass(frozen=True, slots=True)

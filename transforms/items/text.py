@@ -6,7 +6,7 @@ PCollection[Bucket] → PCollection[Bucket] with `text_source` (the source's val
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
@@ -14,6 +14,7 @@ import apache_beam as beam
 from schemas.attributes import Attribute
 from schemas.elements import Bucket, Item, Value
 from schemas.template import Template
+from schemas.vectors import IMAGE_DESCRIPTION
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime.buckets import each_item
 
@@ -39,8 +40,29 @@ def compose_text(
     ]
     if image_description:
         parts.append(f"Picture: {image_description}")
+    return _sentences(parts)
+
+
+def _sentences(parts: Iterable[str]) -> str:
     # A sentence's end after each part keeps encoders from reading two attributes as one phrase.
     return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
+
+
+def text_of_parts(template: Template, item: Item, parts: Sequence[str]) -> str:
+    """Return the text that a space of vectors is made of: that of `text_enriched`, or of these
+    parts in their order.
+
+    parts: names of attributes and `image_description`; unknown values are left out.
+    """
+    if not parts:
+        return item.text_enriched
+    said = []
+    for part in parts:
+        if part == IMAGE_DESCRIPTION:
+            said += [item.image_description] if item.image_description else []
+        elif (known := item.values.get(part)) is not None and known.value is not None:
+            said.append(format_value(template.by_name[part], known.value))
+    return _sentences(said)
 
 
 def compose_item(template: Template, item: Item) -> Item:

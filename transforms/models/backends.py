@@ -64,6 +64,9 @@ TEXT_ENCODERS: dict[str, str] = {
     ),
     "transformers": "transforms.models.in_process.auto_model:TransformersTextEncoder",
 }
+# What a run itself works with: labels of pictures, probes, the choice among many names. Vectors of
+# other encoders are for the tables only, so that choosing one leaves all values as they are.
+OWN_ENCODERS = ("embedded", "fake")
 
 
 def tagger_of(describe_backend: str) -> str:

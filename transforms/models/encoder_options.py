@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import get_args
 
+from schemas.vectors import LongTexts, Pooling, Runtime
 from transforms.models.backends import IMAGE_ENCODERS, TEXT_ENCODERS
 from transforms.models.chat_options import DEVICES, DTYPES
 from transforms.runtime.options import option
 
-POOLINGS = ("mean", "cls", "last")
-LONG_TEXTS = ("cut", "pool", "chunks")
-RUNTIMES = ("torch", "onnx", "openvino")
+POOLINGS = get_args(Pooling)
+LONG_TEXTS = get_args(LongTexts)
+RUNTIMES = get_args(Runtime)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from schemas.hashing import digest
+from schemas.vectors import Modality
 from transforms.models.contract import Failure, Model, Picture, Vector
 from transforms.models.encoder_options import EncoderOptions
 
 # What a text is to the encoder: part of what is searched, or what is searched for.
 Role = Literal["document", "query"]
-Modality = Literal["text", "image"]
 # Part of a character range: begin and end, as in text[begin:end].
 Span = tuple[int, int]
 

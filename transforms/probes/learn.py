@@ -20,12 +20,17 @@ from schemas.elements import Bucket, Example, Item
 from schemas.hashing import digest, stable_hash
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
-from transforms.embed.text_vectors import embed_items
+from transforms.embed.text_vectors import embed_texts
 from transforms.items.evidence import evidence_texts
-from transforms.models import build_text_encoder
-from transforms.models.contract import ModelOptions
+from transforms.models.contract import Failure, ModelOptions
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import TextEncoder
+from transforms.models.spaces import (
+    Shared,
+    own_image_options,
+    own_text_options,
+    shared_text_encoder,
+)
 from transforms.probes.features import VERSION, example_of
 from transforms.probes.report import ProbeReport, report_of
 from transforms.probes.spans import MAX_TEXT_CHARS
@@ -89,8 +94,8 @@ def training_key(
         VERSION,
         attribute.model_dump(mode="json", by_alias=True),
         template.evidence_fields,
-        _named(models.text),
-        _named(models.image),
+        _named(own_text_options(models)),
+        _named(own_image_options(models)),
         max_labelled,
     ]
     return digest(content, sort_keys=True)
@@ -151,7 +156,7 @@ class _MakeExamples(beam.DoFn):
 
     def __init__(self, config: LearnConfig, heartbeat_dir: str, *, embed: bool) -> None:
         self._config, self._heartbeat_dir, self._embed = config, heartbeat_dir, embed
-        self._encoder: TextEncoder | None = None
+        self._encoder: Shared[TextEncoder] | None = None
 
     def setup(self) -> None:
         self._meter = Meter("learn", self._heartbeat_dir)
@@ -178,12 +183,18 @@ class _MakeExamples(beam.DoFn):
 
     def _with_vectors(self, items: Sequence[Item]) -> list[Item]:
         if self._encoder is None:
-            self._meter.beat()
-            self._encoder = build_text_encoder(self._config.models)
-            self._encoder.load()
-        template = self._config.template
-        plain = [replace(item, text_enriched=own_text(template, item)) for item in items]
-        return embed_items(plain, self._encoder, lambda count: self._meter.add("items", count))
+            models = self._config.models
+            self._encoder = shared_text_encoder(models, own_text_options(models))
+        self._meter.beat()  # loading takes seconds, in which the stage already shows
+        texts = [own_text(self._config.template, item) for item in items]
+        with self._encoder.loaded() as encoder:
+            vectors = embed_texts(
+                texts, encoder, count=lambda count: self._meter.add("items", count)
+            )
+        return [
+            replace(item, text_vector=None if isinstance(vector, Failure) else vector)
+            for item, vector in zip(items, map(vectors.get, texts), strict=True)
+        ]
 
 
 def own_text(template: Template, item: Item) -> str:

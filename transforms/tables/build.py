@@ -9,7 +9,6 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,9 @@ from schemas.tables.arrow import (
     quarantine_schema,
     records_schema,
 )
-from schemas.tables.specs import ITEMS, QUARANTINE, RECORDS, VECTORS
+from schemas.tables.specs import ITEMS, QUARANTINE, RECORDS, TableSpec
 from schemas.template import Template
+from schemas.vectors import VectorSpec
 from transforms.attribute_types.registry import operations_of
 from transforms.items.identity import item_fingerprint
 
@@ -58,9 +58,9 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class Encoders:
-    """Encoders by kind of vectors: names of the models, and numbers of a vector.
+    """Encoders by space of vectors: what identifies the models, and numbers of a vector.
 
-    A kind that is missing has no tables.
+    A space that is missing has no tables.
     """
 
     models: dict[str, str]
@@ -110,17 +110,15 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
 
 
 def embeddings_table(
-    kind: str, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo
+    space: VectorSpec, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo
 ) -> pa.Table:
-    """Ids and vectors of the items that have one. kind: of VECTOR_KINDS."""
+    """Ids and vectors of the items that have one."""
     having = [
-        (item.item_id, vector)
-        for item in items
-        if (vector := getattr(item, f"{kind}_vector")) is not None
+        (item.item_id, item.vectors[space.name]) for item in items if space.name in item.vectors
     ]
     flat = np.concatenate([vector for _, vector in having]) if having else np.empty(0, np.float32)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), dimension)
-    schema = embeddings_schema(kind, dimension)
+    schema = embeddings_schema(space, dimension)
     ids = pa.array([item_id for item_id, _ in having], pa.string())
     table = pa.Table.from_arrays([ids, vectors], schema=schema)
     return _with_metadata(table, run, {**encoder_metadata(encoder, dimension), "normalised": "l2"})
@@ -321,28 +319,19 @@ def _with_metadata(table: pa.Table, run: RunInfo, more: dict[str, str]) -> pa.Ta
     return table.replace_schema_metadata({"run_id": run.run_id, **run.metadata, **more})
 
 
-def _items(bucket: Bucket, context: TableContext) -> pa.Table:
-    return items_table(context.template, bucket.items, context.run)
+def build_table(spec: TableSpec, bucket: Bucket, context: TableContext) -> pa.Table:
+    """Return a bucket's rows of a table, in the sort order of its specification."""
+    if spec.is_vectors:
+        encoders = context.encoders
+        dimension, model = encoders.dimensions[spec.space], encoders.models[spec.space]
+        space = next(each for each in context.template.spaces if each.name == spec.space)
+        return embeddings_table(space, bucket.items, dimension, model, context.run)
+    return BUILDERS[spec.name](bucket, context)
 
 
-def _vectors(kind: str, bucket: Bucket, context: TableContext) -> pa.Table:
-    encoders = context.encoders
-    dimension, model = encoders.dimensions[kind], encoders.models[kind]
-    return embeddings_table(kind, bucket.items, dimension, model, context.run)
-
-
-def _quarantine(bucket: Bucket, context: TableContext) -> pa.Table:
-    return quarantine_table(bucket.rejects, context.run)
-
-
-def _records(bucket: Bucket, context: TableContext) -> pa.Table:
-    return records_table(bucket, context.run)
-
-
-# Table → what makes its rows of a bucket, in the sort order of its specification.
+# Table → what makes its rows of a bucket; vectors are made by `build_table` itself.
 BUILDERS: Mapping[str, Callable[[Bucket, TableContext], pa.Table]] = {
-    ITEMS.name: _items,
-    **{spec.name: partial(_vectors, kind) for kind, spec in VECTORS.items()},
-    QUARANTINE.name: _quarantine,
-    RECORDS.name: _records,
+    ITEMS.name: lambda bucket, context: items_table(context.template, bucket.items, context.run),
+    QUARANTINE.name: lambda bucket, context: quarantine_table(bucket.rejects, context.run),
+    RECORDS.name: lambda bucket, context: records_table(bucket, context.run),
 }

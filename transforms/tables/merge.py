@@ -84,13 +84,13 @@ def kept_tables(base: Base, bucket: int) -> dict[str, pa.Table]:
 class EarlierRows:
     """Tables of a snapshot of as many buckets, for rows that are rebuilt and may turn out the same.
 
-    files: bucket → table name → file; same_encoder: whether its text vectors are what today's
-    encoder would give.
+    files: bucket → table name → file; same_spaces: those whose vectors are what today's encoders
+    would give.
     """
 
     snapshot: str
     files: Mapping[int, Mapping[str, DataFile]]
-    same_encoder: bool
+    same_spaces: frozenset[str] = frozenset()
 
     def read(self, bucket: int, table: str, columns: list[str] | None = None) -> pa.Table | None:
         """Return a bucket's table; None where there is none, or its file is damaged."""

@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 from schemas.elements import Bucket
 from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.tables.columns import IMAGE_ROW_FATES
-from schemas.tables.specs import ITEMS, TABLES, table_spec
+from schemas.tables.specs import ITEMS, table_spec, tables_of
 from schemas.template import Template
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet, write_parquet
-from transforms.tables.build import BUILDERS, Encoders, RunInfo, TableContext
+from transforms.tables.build import Encoders, RunInfo, TableContext, build_table
 from transforms.tables.merge import Base, EarlierRows, joined, kept_tables, with_earlier_times
 
 _GIVEN = pa.array(["record"])
@@ -110,10 +110,10 @@ def add_rows(
 
 def _tables(context: TableContext, bucket: Bucket) -> Iterator[tuple[str, pa.Table]]:
     """Tables of the bucket by name, one at a time, so that only one is held in memory."""
-    for name, spec in TABLES.items():
+    for name, spec in tables_of(context.template.spaces).items():
         # An evaluation makes no vectors and has no encoders, so none of the tables made of them.
-        if not spec.encoder or spec.encoder in context.encoders.dimensions:
-            yield name, BUILDERS[name](bucket, context)
+        if not spec.space or spec.space in context.encoders.dimensions:
+            yield name, build_table(spec, bucket, context)
 
 
 def count_table(

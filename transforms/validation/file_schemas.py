@@ -6,8 +6,9 @@ import re
 
 import pyarrow as pa
 
-from schemas.tables.specs import TABLES
+from schemas.tables.specs import tables_of
 from schemas.template import Template
+from schemas.vectors import vector_column
 
 _UNIT = re.compile(r" \[([^\]]*)\]$")
 
@@ -20,23 +21,22 @@ class FileTypes:
     """
 
     def __init__(self, template: Template) -> None:
-        self._template = template
+        self._template, self._tables = template, tables_of(template.spaces)
         self._expected: dict[str, pa.Schema] = {}
 
     def fault(self, table: str, schema: pa.Schema) -> str:
         """Return the first thing that is wrong with a file's schema, empty where nothing is."""
-        if table not in TABLES:
-            return f"there is no table {table}; the tables are {', '.join(TABLES)}"
-        spec = TABLES[table]
+        if table not in self._tables:
+            return f"there is no table {table}; the tables are {', '.join(self._tables)}"
+        spec = self._tables[table]
         if table not in self._expected:
             dimensions = {}
             if spec.is_vectors:
                 vectors = schema.field(1).type if len(schema) > 1 else pa.null()
                 if not pa.types.is_fixed_size_list(vectors):
-                    return (
-                        f"{spec.encoder}_vector is {vectors}, expected a fixed-size list of float"
-                    )
-                dimensions = {spec.encoder: vectors.list_size}
+                    column = vector_column(spec.space)
+                    return f"{column} is {vectors}, expected a fixed-size list of float"
+                dimensions = {spec.space: vectors.list_size}
             self._expected[table] = spec.schema(self._template, dimensions)
         expected = self._expected[table]
         if schema.names != expected.names:

@@ -23,10 +23,10 @@ from schemas.tables.specs import (
     ITEMS,
     QUARANTINE,
     RECORDS,
-    TABLES,
     TableSpec,
     UnknownTableError,
     table_spec,
+    tables_of,
 )
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
@@ -93,7 +93,7 @@ def read_frames(
     only: buckets whose files are read, None for all.
     """
     _check_buckets(reports, num_buckets, found)
-    _check_unreported(snapshot, reports, found)
+    _check_unreported(snapshot, template, reports, found)
     types = FileTypes(template)
     for report in reports:
         if only is None or report.bucket in only:
@@ -162,13 +162,13 @@ class _BucketReader:
         if not spec.is_vectors:
             return frame
         matrix = vectors_of(table)
-        self.found.distributions.add_vectors(spec.encoder, matrix)
+        self.found.distributions.add_vectors(spec.space, matrix)
         return frame.append_column("norm", pa.array(norms_of(matrix)))
 
     def _compare(self) -> None:
         if self.items is None:
             return
-        for lost in missing_rows(self.items, self.ids):
+        for lost in missing_rows(self.template, self.items, self.ids):
             self.found.faults["vectors-there"].add(lost)
         if self.records is not None:
             for lost in mismatched_records(self.records, self.items):
@@ -298,8 +298,10 @@ def _item_columns(template: Template) -> list[str]:
     names = [attribute.name for attribute in template.attributes]
     given = [f"{name}{GIVEN_SUFFIX}" for name in names]
     leaves = [f"{name}{PROVENANCE_SUFFIX}.{leaf}" for name in names for leaf in PROVENANCE_LEAVES]
-    fixed = ["item_id", "deleted_ts", "image_count", "images.list.element.digest", "text_enriched"]
-    return [*fixed, "flags.list.element.reason", *names, *given, *leaves]
+    fixed = ["item_id", "deleted_ts", "image_count", "images.list.element.digest"]
+    texts = ["text_enriched", "image_description"]
+    flags = ["flags.list.element.reason", "flags.list.element.field"]
+    return [*fixed, *texts, *flags, *names, *given, *leaves]
 
 
 def _count_quarantine(table: pa.Table, found: Found) -> None:
@@ -317,10 +319,12 @@ def _check_buckets(reports: Sequence[BucketReport], num_buckets: int, found: Fou
             )
 
 
-def _check_unreported(snapshot: str, reports: Sequence[BucketReport], found: Found) -> None:
+def _check_unreported(
+    snapshot: str, template: Template, reports: Sequence[BucketReport], found: Found
+) -> None:
     """Find files in no report: readers take every Parquet file of a table's folder."""
     reported = {file.path for report in reports for file in report.files}
-    for table in TABLES:
+    for table in tables_of(template.spaces):
         for stored in storage.find_files(storage.join(snapshot, *table.split("/"), "*.parquet")):
             path = f"{table}/{storage.name_of(stored.path)}"
             if path not in reported:

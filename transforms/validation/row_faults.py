@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 
 from schemas.attributes import Attribute
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
-from schemas.tables.specs import TABLES
 from schemas.template import Template
+from schemas.vectors import VectorSpec, vector_column
 from transforms.extraction.identifiers import normalise_identifier
+from transforms.items.from_table import items_of
+from transforms.items.text import text_of_parts
 from transforms.runtime.buckets import bucket_of
 
 NOWHERE = pa.scalar(None, pa.string())
@@ -147,40 +149,45 @@ def _true_only(found: pa.Array) -> pa.Array:
     return pc.fill_null(found, False)
 
 
-def missing_rows(items: pa.Table, ids_by_table: Mapping[str, pa.Array]) -> Iterator[str]:
-    """Name the rows that are missing in the tables derived from the items' vectors.
+def missing_rows(
+    template: Template, items: pa.Table, ids_by_table: Mapping[str, pa.Array]
+) -> Iterator[str]:
+    """Name the rows that are missing in the tables of vectors.
 
     ids_by_table: ids of the rows in the bucket. An item has a vector if it has a text, or a usable
     picture, unless a flag says why there is none.
     """
     item_ids = items["item_id"].combine_chunks()
-    for spec in TABLES.values():
-        if spec.encoder:
-            ids = ids_by_table.get(spec.name, NO_IDS)
-            lacks = pc.and_(
-                _HAS_VECTOR[spec.encoder](items), pc.invert(pc.is_in(item_ids, value_set=ids))
-            )
-            yield from (f"{spec.row} of {each}" for each in pc.filter(item_ids, lacks).to_pylist())
+    for space in template.spaces:
+        ids = ids_by_table.get(space.table, NO_IDS)
+        due = pc.and_(_has_content(template, items, space), pc.invert(_failed(items, space)))
+        lacks = pc.and_(due, pc.invert(pc.is_in(item_ids, value_set=ids)))
+        for each in pc.filter(item_ids, lacks).to_pylist():
+            yield f"{space.name} vector of {each}"
 
 
-def _has_text_vector(items: pa.Table) -> pa.Array:
+def _has_content(template: Template, items: pa.Table, space: VectorSpec) -> pa.Array:
+    """Tell for each item whether there is anything that a space's vector is made of."""
+    if space.of == "image":
+        return pc.greater(items["image_count"].combine_chunks(), 0)
+    if not space.parts:
+        return pc.greater(pc.utf8_length(items["text_enriched"].combine_chunks()), 0)
+    texts = (text_of_parts(template, item, space.parts) for item in items_of(template, items))
+    return pa.array([bool(text) for text in texts], pa.bool_())
+
+
+def _failed(items: pa.Table, space: VectorSpec) -> pa.Array:
+    """Tell for each item whether a flag says that its vector could not be made."""
     flags = items["flags"].combine_chunks()
-    failed = pc.equal(pc.struct_field(pc.list_flatten(flags), "reason"), "embed-failed")
-    excused = np.zeros(items.num_rows, bool)
-    excused[pc.filter(pc.list_parent_indices(flags), failed).to_numpy()] = True
-    has_text = pc.greater(pc.utf8_length(items["text_enriched"].combine_chunks()), 0)
-    return pc.and_(has_text, pa.array(~excused))
-
-
-def _has_image_vector(items: pa.Table) -> pa.Array:
-    return pc.greater(items["image_count"].combine_chunks(), 0)
-
-
-# Kind of vectors → the items that must have one.
-_HAS_VECTOR: Mapping[str, Callable[[pa.Table], pa.Array]] = {
-    "text": _has_text_vector,
-    "image": _has_image_vector,
-}
+    each = pc.list_flatten(flags)
+    fields = {vector_column(space.name), *(["text_enriched"] if space.name == "text" else [])}
+    failed = pc.and_(
+        pc.equal(pc.struct_field(each, "reason"), "embed-failed"),
+        pc.is_in(pc.struct_field(each, "field"), value_set=pa.array(sorted(fields))),
+    )
+    failures = np.zeros(items.num_rows, bool)
+    failures[pc.filter(pc.list_parent_indices(flags), failed).to_numpy()] = True
+    return pa.array(failures)
 
 
 def mismatched_records(records: pa.Table, items: pa.Table) -> Iterator[str]:

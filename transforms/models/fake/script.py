@@ -37,6 +37,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.reasons import Effect, check_registered
+from schemas.vectors import Modality
 from transforms.models.contract import (
     Failure,
     ModelOptions,
@@ -46,7 +47,7 @@ from transforms.models.contract import (
     Vector,
 )
 from transforms.models.encoder_options import EncoderOptions
-from transforms.models.encoders import EncoderCard, ImageEncoding, Modality, Role
+from transforms.models.encoders import EncoderCard, ImageEncoding, Role
 
 DIMENSION = 64
 

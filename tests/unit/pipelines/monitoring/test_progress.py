@@ -14,8 +14,7 @@ from rich.console import Console
 
 from pipelines.monitoring.live_view import LOG_INTERVAL_SECS, as_log, live_view, plain_line, render
 from pipelines.monitoring.progress import SHOWN, StageLine, Tracker, calls_of, failures_of
-from schemas.elements import Item, RawRecord, Record
-from transforms.embed.text_vectors import BATCH_TEXTS, embed_items
+from transforms.embed.text_vectors import BATCH_TEXTS, embed_texts
 from transforms.models import build_text_encoder
 from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions
@@ -261,17 +260,11 @@ def test_embedding_counts_as_it_goes() -> None:
     """Items are counted batch by batch of texts, each once, those that share a text or have none
     included.
     """
-    raw = RawRecord(b"{}", "jsonl", "in.jsonl", 1)
     texts = ["", "", "same", "same", *(f"text {number}" for number in range(2 * BATCH_TEXTS))]
-    items = [
-        Item(Record(str(number), {}, {}, (), (), raw), (), text_enriched=text)
-        for number, text in enumerate(texts)
-    ]
     encoder = build_text_encoder(ModelOptions(text=EncoderOptions("fake")))
     encoder.load()
     told: list[int] = []
-    embedded = embed_items(items, encoder, told.append)
-    assert [item.item_id for item in embedded] == [item.item_id for item in items]
-    assert [item.text_vector is None for item in embedded] == [not text for text in texts]
-    assert sum(told) == len(items)
+    vectors = embed_texts(texts, encoder, count=told.append)
+    assert vectors.keys() == set(texts) - {""}
+    assert sum(told) == len(texts)
     assert max(told) <= BATCH_TEXTS + 1

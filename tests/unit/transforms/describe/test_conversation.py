@@ -19,11 +19,11 @@ from schemas.template import Template
 from transforms.describe.conversation import RequestBroker, run_dialogue
 from transforms.describe.prompts import AskOptions
 from transforms.describe.taxonomy import NearestByVector, next_level
-from transforms.models import build_text_encoder
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.fake.chat import FakeChatModel
+from transforms.models.spaces import shared_text_encoder
 
 TREE = [f"Level {a} > Part {b} > Leaf {c}" for a in range(5) for b in range(20) for c in range(10)]
 SHOP = Template.model_validate(
@@ -60,7 +60,9 @@ Answers = Callable[[ChatRequest], ChatAnswer | Failure]
 
 
 def broker(**options: Any) -> RequestBroker:
-    nearest = NearestByVector(lambda: build_text_encoder(ModelOptions(text=EncoderOptions("fake"))))
+    nearest = NearestByVector(
+        lambda: shared_text_encoder(ModelOptions(text=EncoderOptions("fake")))
+    )
     return RequestBroker(
         SHOP, AskOptions(**options), FakeChatModel(ModelOptions()), "pictures", nearest
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from schemas.vectors import DEFAULT_SPACES
 from tests.written_tables import (
     BUCKETS,
     ENCODERS,
@@ -20,12 +21,15 @@ from tests.written_tables import (
 )
 from transforms.embed.text_vectors import earlier_vectors
 from transforms.incremental.deleted_items import add_deleted_items, fitted
+from transforms.models.encoder_options import EncoderOptions
+from transforms.models.spaces import VectorSpace
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import read_parquet, write_parquet
 from transforms.tables.build import Encoders, TableContext, items_table
 from transforms.tables.merge import EarlierRows
 from transforms.tables.write import BucketReport, empty_tables
 
+TEXT = VectorSpace(DEFAULT_SPACES[0], EncoderOptions("fake"))
 LATER = replace(RUN, run_id="later", started=dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
 
 
@@ -120,19 +124,20 @@ def test_vectors_of_earlier_texts_are_found_unless_damaged(tmp_path: Path) -> No
         if any(file.table == "embeddings/text" for file in report.files)
     )
     files = {file.table: file for file in home.files}
-    earlier = EarlierRows(str(tmp_path), {home.bucket: files}, same_encoder=True)
-    known = earlier_vectors(earlier, home.bucket)
+    earlier = EarlierRows(str(tmp_path), {home.bucket: files}, same_spaces=frozenset(["text"]))
+    known = earlier_vectors(earlier, home.bucket, TEXT, SHOP)
     mine = [each for each in items if bucket_of(each.item_id, BUCKETS) == home.bucket]
     assert {text: vector.tolist() for text, vector in known.items()} == {
-        each.text_enriched: each.text_vector.tolist()
-        for each in mine
-        if each.text_vector is not None
+        each.text_enriched: each.vectors["text"].tolist() for each in mine if each.vectors
     }
-    assert earlier_vectors(earlier, 99) == {}
-    assert earlier_vectors(replace(earlier, same_encoder=False), home.bucket) == {}
+    assert earlier_vectors(earlier, 99, TEXT, SHOP) == {}
+    assert (
+        earlier_vectors(replace(earlier, same_spaces=frozenset(["image"])), home.bucket, TEXT, SHOP)
+        == {}
+    )
     place = tmp_path / files["items"].path
     place.write_bytes(place.read_bytes()[:-1] + b"x")
-    assert earlier_vectors(earlier, home.bucket) == {}
+    assert earlier_vectors(earlier, home.bucket, TEXT, SHOP) == {}
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def test_a_row_without_its_item_is_quarantined() -> None:
 
 def test_an_image_vector_is_the_unit_mean_of_distinct_pictures() -> None:
     """The same picture twice weighs once, and the mean has length one."""
-    right, up = features("r", [1, 0]), features("u", [0, 1])
-    vector = combine_vectors([right, right, up])
+    right, up = (features("", each).vector for each in ([1, 0], [0, 1]))
+    vector = combine_vectors([("r", right), ("r", right), ("u", up)])
     assert vector is not None
     assert vector.dtype == np.float32
     assert vector == pytest.approx([2**-0.5, 2**-0.5])
@@ -69,8 +69,9 @@ def test_an_image_vector_is_the_unit_mean_of_distinct_pictures() -> None:
 def test_no_picture_gives_no_vector() -> None:
     """Without vectors, or when they cancel out, there is none rather than zeros or NaN."""
     assert combine_vectors([]) is None
-    assert combine_vectors([features("a")]) is None
-    assert combine_vectors([features("a", [1, 0]), features("b", [-1, 0])]) is None
+    assert combine_vectors([("a", b"")]) is None
+    right, left = (features("", each).vector for each in ([1, 0], [-1, 0]))
+    assert combine_vectors([("a", right), ("b", left)]) is None
 
 
 def test_several_pictures_are_numbered() -> None:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from schemas.elements import Item, RawRecord, Record
-from transforms.embed.text_vectors import embed_items
+from schemas.vectors import DEFAULT_SPACES
+from transforms.embed.text_vectors import embed_texts, with_vectors
 from transforms.images.decode import DecodedPicture
 from transforms.images.prepare import packed_style, tag_pictures
 from transforms.models.contract import (
@@ -23,6 +24,7 @@ from transforms.models.contract import (
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import ImageEncoding, Role
 from transforms.models.fake.script import FakeImageEncoder, FakeTagger, FakeTextEncoder
+from transforms.models.spaces import VectorSpace
 
 UNIT = np.array([0.6, 0.8], np.float32)
 FAULTY = {
@@ -88,8 +90,10 @@ def test_one_bad_text_vector_flags_one_item() -> None:
         Item(Record(text, {}, {}, (), (), raw), text_enriched=text)
         for text in ("good", "bad", "fine")
     ]
-    embedded = embed_items(items, encoder)
-    assert [item.text_vector is not None for item in embedded] == [True, False, True]
+    texts = [item.text_enriched for item in items]
+    space = VectorSpace(DEFAULT_SPACES[0], EncoderOptions("fake"))
+    embedded = with_vectors(items, space, texts, embed_texts(texts, encoder))
+    assert ["text" in item.vectors for item in embedded] == [True, False, True]
     assert [[flag.reason for flag in item.flags] for item in embedded] == [[], ["embed-failed"], []]
 
 

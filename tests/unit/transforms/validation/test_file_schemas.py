@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from schemas.loading import parse_template
 from schemas.tables.arrow import embeddings_schema, items_schema
+from schemas.vectors import DEFAULT_SPACES
 from tests.support import TEMPLATE
 from transforms.validation.file_schemas import FileTypes
 
@@ -16,7 +17,7 @@ def test_an_unknown_table_is_not_taken_for_vectors() -> None:
     """A file of a table that has no specification is a fault, even if it holds sound vectors."""
     types = FileTypes(SHOP)
     for table in ("notes", "embeddings/sound"):
-        assert types.fault(table, embeddings_schema("text", 4)).startswith(
+        assert types.fault(table, embeddings_schema(DEFAULT_SPACES[0], 4)).startswith(
             f"there is no table {table}; the tables are items, embeddings/text"
         )
 
@@ -24,8 +25,10 @@ def test_an_unknown_table_is_not_taken_for_vectors() -> None:
 def test_vectors_have_the_dimension_of_the_first_file() -> None:
     """A second file with longer vectors, or one without vectors, is told by its column."""
     types = FileTypes(SHOP)
-    assert types.fault("embeddings/text", embeddings_schema("text", 4)) == ""
-    assert "text_vector is" in types.fault("embeddings/text", embeddings_schema("text", 5))
+    assert types.fault("embeddings/text", embeddings_schema(DEFAULT_SPACES[0], 4)) == ""
+    assert "text_vector is" in types.fault(
+        "embeddings/text", embeddings_schema(DEFAULT_SPACES[0], 5)
+    )
     assert types.fault("embeddings/image", pa.schema([("item_id", pa.string())])) == (
         "image_vector is null, expected a fixed-size list of float"
     )

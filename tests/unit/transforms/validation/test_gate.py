@@ -79,12 +79,17 @@ FAULTS: dict[str, tuple[str, Callable[[list[Item]], list[Item]]]] = {
         "text vectors are finite and of length one",
         lambda items: [
             *items[:-1],
-            replace(items[-1], text_vector=np.array([np.nan, 1], np.float32)),
+            replace(
+                items[-1], vectors=items[-1].vectors | {"text": np.array([np.nan, 1], np.float32)}
+            ),
         ],
     ),
     "vector not normalised": (
         "image vectors are finite and of length one",
-        lambda items: [*items[:-1], replace(items[-1], image_vector=np.array([3, 4], np.float32))],
+        lambda items: [
+            *items[:-1],
+            replace(items[-1], vectors=items[-1].vectors | {"image": np.array([3, 4], np.float32)}),
+        ],
     ),
     "id twice": (
         "ids are unique",
