@@ -30,19 +30,29 @@ from pipelines.configuration.options import add_display_options
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
+from pipelines.evaluation.neighbours_terminal import print_neighbours
 from pipelines.evaluation.protocols.catalogs import FOLDS, Request, Trial, reference_labels
+from pipelines.evaluation.protocols.neighbours import (
+    DEFAULT_KS,
+    Asked,
+    Neighbours,
+    measure_neighbours,
+)
 from pipelines.evaluation.protocols.registry import PROTOCOLS
 from pipelines.evaluation.report import Against, Report, write_report
 from pipelines.evaluation.terminal import print_report
-from pipelines.monitoring.terminal import print_after_work, printable
+from pipelines.monitoring.terminal import as_json, print_after_work, printable
 from pipelines.run.manifest import table_metadata
 from schemas.loading import load_template
 from schemas.template import Template
 from transforms.readers import ReadLimits
 from transforms.runtime.options import Option
-from transforms.runtime.storage import is_local
+from transforms.runtime.storage import is_local, join, write_whole
 
 DECISIONS = "decisions.parquet"
+REPORT = "report.json"
+# The protocol that runs nothing, and looks at the vectors that there are.
+NEIGHBOURS = "neighbours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,8 @@ class Outcome:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to evaluate")
-    groups = declare_options(parser, EnrichConfig, _is_ours, {"--input": ("--catalog", "--input")})
+    aliases = {"--input": ("--catalog", "--input")}
+    groups = declare_options(parser, EnrichConfig, _is_ours, aliases, required=False)
     inputs = groups[INPUTS]
     inputs.add_argument(
         "--truth",
@@ -70,7 +81,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--protocol",
-        choices=list(PROTOCOLS),
+        choices=[*PROTOCOLS, NEIGHBOURS],
         default="hidden",
         help="what is held back, and what counts as right, see below (default: %(default)s)",
     )
@@ -82,16 +93,63 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
             "implicitave: folds whose other items are labelled; 0: none is",
         ),
         ("--seed", 0, "of what falls into which fold, and of the bootstrap"),
-        ("--limit", 0, "first records by a hash of their id, for a quick look; 0: all"),
+        (
+            "--limit",
+            0,
+            "first records by a hash of their id, for a quick look (neighbours: items that are "
+            "asked about); 0: all",
+        ),
     ):
         text = f"{what} (default: %(default)s)"
         how.add_argument(option, type=int, default=default, metavar="N", help=text)
     how.add_argument(
         "--against",
         metavar="RUN",
-        help="earlier evaluation to compare with: its folder, or its decisions file",
+        help="earlier evaluation to compare with: its folder, or its decisions file; of "
+        "neighbours another output, or a snapshot's folder",
     )
+    _add_neighbours_options(parser)
     add_display_options(groups[EXECUTION])
+
+
+def _add_neighbours_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to look at (--protocol neighbours)")
+    group.add_argument(
+        "--tables",
+        metavar="DIR",
+        help="the --output of a run, or the folder of a snapshot, whose vectors are measured",
+    )
+    group.add_argument(
+        "--attribute",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="attributes that neighbours should share (default: closed lists and categories)",
+    )
+    group.add_argument(
+        "--pairs",
+        nargs="+",
+        default=[],
+        metavar=("FILE", "COLUMN"),
+        help="known pairs: who is asked about, and who should be found; with a file of more than "
+        "two columns the names of both ids",
+    )
+    group.add_argument(
+        "--group",
+        nargs="+",
+        default=[],
+        metavar=("FILE", "COLUMN"),
+        help="id and group of items that are not counted as each other's neighbours, as variants "
+        "of one product; columns as for --pairs",
+    )
+    group.add_argument(
+        "--k",
+        nargs="+",
+        type=int,
+        default=list(DEFAULT_KS),
+        metavar="N",
+        help="how many neighbours are looked at (default: 1 5)",
+    )
 
 
 def _is_ours(declared: Option) -> bool:
@@ -100,10 +158,61 @@ def _is_ours(declared: Option) -> bool:
 
 
 def _run_command(options: argparse.Namespace) -> Exit:
+    _refuse_missing(options)
     with interruptible("the evaluation", after=""):
+        if options.protocol == NEIGHBOURS:
+            found = _look_at_neighbours(options)
+            print_after_work(lambda: _print_neighbours(found, options))
+            return Exit.DONE
         outcome = _evaluate(options)
     print_after_work(lambda: _print(outcome, options))
     return Exit.DONE
+
+
+def _refuse_missing(options: argparse.Namespace) -> None:
+    """Raise ConfigError where the protocol lacks an option that only some protocols need."""
+    is_looking = options.protocol == NEIGHBOURS
+    needed = {"--template": options.template} | (
+        {"--tables": options.tables} if is_looking else {"--catalog": options.input}
+    )
+    missing = [flag for flag, given in needed.items() if not given]
+    if missing:
+        raise ConfigError(
+            [
+                f"--protocol {options.protocol} needs {' and '.join(missing)}; "
+                "catalog-enrich evaluate --help lists the options"
+            ]
+        )
+
+
+def _look_at_neighbours(options: argparse.Namespace) -> Neighbours:
+    """Measure vector tables, and keep the figures where --output says. Raises ConfigError."""
+    result = measure_neighbours(
+        Asked(
+            load_template(options.template),
+            options.tables,
+            options.against or "",
+            options.truth or "",
+            tuple(options.attribute),
+            tuple(options.pairs),
+            tuple(options.group),
+            tuple(sorted(set(options.k))),
+            options.seed,
+            options.limit,
+            config_from(options).models,
+            _read_limits(options),
+        )
+    )
+    if options.output:
+        write_whole(join(options.output, REPORT), f"{as_json(result)}\n".encode())
+    return result
+
+
+def _print_neighbours(result: Neighbours, options: argparse.Namespace) -> None:
+    if options.json:
+        print(as_json(result))
+    elif not options.quiet:
+        print_neighbours(Console(highlight=False), result)
 
 
 def _evaluate(options: argparse.Namespace) -> Outcome:
@@ -263,6 +372,7 @@ EVALUATE = Command(
     [
         "--template grocery --catalog catalog.jsonl --truth removed.jsonl",
         "--template my.yaml --catalog items.csv --protocol holdout --against evaluation/before",
+        "--template my.yaml --protocol neighbours --tables features --against features-before",
     ],
     _add_options,
     _run_command,
@@ -275,5 +385,8 @@ EVALUATE = Command(
   hidden       values that were removed from the catalog and are kept in --truth; one run
   holdout      no --truth: each known value of a fillable attribute is hidden once, then compared
   wdc-pave     the WDC-PAVE benchmark, with benchmarks/templates/wdc_pave.yaml
-  implicitave  the ImplicitAVE benchmark, with benchmarks/templates/implicitave.yaml""",
+  implicitave  the ImplicitAVE benchmark, with benchmarks/templates/implicitave.yaml
+  neighbours   the vector tables of --tables: what nearest neighbours share, which
+               --pairs find each other; values from the source, or from --truth for
+               items whose text must not say them; nothing is run""",
 )

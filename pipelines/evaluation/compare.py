@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.evaluation.bootstrap import REPLICATES, drawn_weights, interval_of
 from pipelines.evaluation.calibration import NUM_BINS, bin_numbers
 from pipelines.evaluation.decisions import Decision
 from pipelines.evaluation.slots import Array, Slots, as_slots
 
-REPLICATES = 2_000
 METHOD = (
     "paired bootstrap over items, 95 % percentile intervals of the difference (Efron and "
     "Tibshirani 1993); intervals "
@@ -35,8 +35,6 @@ MEASURES = {
     "ECE": True,
 }
 
-# Bounds the weights of one matrix product: cells of float64, 32 MB.
-_MAX_CELLS = 4_000_000
 # Columns of sums over items, in this order; then a column of errors a bin, then two columns an
 # attribute.
 _MATCHED, _PREDICTED, _EXPECTED, _COVERED, _WITH_TRUTH, _FORCED, _SURE = range(7)
@@ -213,21 +211,10 @@ def _differences(
 
 def _drawn_differences(ours: Array, theirs: Array, replicates: int, seed: int) -> Array:
     """Differences of the measures in each draw of items, shape (replicates, measures)."""
-    generator, num_items = np.random.default_rng(seed), len(ours)
-    at_once = max(1, _MAX_CELLS // num_items)
-    parts = []
-    for begin in range(0, replicates, at_once):
-        count = min(at_once, replicates - begin)
-        drawn = (
-            generator.integers(0, num_items, (count, num_items))
-            + num_items * np.arange(count)[:, None]
-        )
-        weights = (
-            np.bincount(drawn.ravel(), minlength=count * num_items)
-            .reshape(count, num_items)
-            .astype(np.float64)
-        )
-        parts.append(_measures(weights @ ours) - _measures(weights @ theirs))
+    parts = [
+        _measures(weights @ ours) - _measures(weights @ theirs)
+        for weights in drawn_weights(len(ours), replicates, seed)
+    ]
     return np.concatenate(parts)
 
 
@@ -238,8 +225,9 @@ def _difference(
     known = draws[~np.isnan(draws)]
     low = high = None
     verdict = "unclear"
-    if len(known) > 1 and not np.isnan(here - there):
-        low, high = (float(end) for end in np.percentile(known, [2.5, 97.5]))
+    ends = None if np.isnan(here - there) else interval_of(draws)
+    if ends is not None:
+        low, high = ends
         if low > 0 or high < 0:
             verdict = "worse" if (low > 0) == lower_is_better else "better"
     return Difference(

@@ -18,8 +18,9 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from pipelines.evaluation.bootstrap import REPLICATES
 from pipelines.evaluation.calibration import MIN_ANSWERED
-from pipelines.evaluation.compare import REPLICATES, Comparison, compare
+from pipelines.evaluation.compare import Comparison, compare
 from pipelines.evaluation.decisions import Decision
 from pipelines.evaluation.figures import (
     NONE,

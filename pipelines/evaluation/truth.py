@@ -30,9 +30,10 @@ class TruthFound:
     partly: attributes of which a part of a list was unreadable. not_read: fields that no attribute
     reads.
     not_filled: attributes that nothing fills. missing: truths of items that the catalog does not
-    have.
+    have. any_attribute: also attributes that nothing fills are taken.
     """
 
+    any_attribute: bool = False
     truth: dict[Slot, tuple[str, ...]] = field(default_factory=dict)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
     partly: Counter[str] = field(default_factory=Counter)
@@ -47,7 +48,7 @@ class TruthFound:
         for nothing.
         """
         slot = item_id, attribute.name
-        if not attribute.fill:
+        if not (attribute.fill or self.any_attribute):
             self.not_filled[attribute.name] += 1
         elif values is not None:
             self.truth[slot] = tuple(dict.fromkeys([*self.truth.get(slot, ()), *values]))
@@ -78,7 +79,12 @@ class TruthFound:
 
 
 def read_truth(
-    template: Template, path: str, ids: frozenset[str], limits: ReadLimits | None = None
+    template: Template,
+    path: str,
+    ids: frozenset[str],
+    limits: ReadLimits | None = None,
+    *,
+    any_attribute: bool = False,
 ) -> TruthFound:
     """Return a truth file in the template's terms.
 
@@ -86,10 +92,11 @@ def read_truth(
 
     <id>: the template's id column, or id. field: a raw column or a key inside one. attribute: its
     name or label.
-    ids: of the catalog; truths of others are counted and left out.
+    ids: of the catalog; truths of others are counted and left out. any_attribute: also of those
+    that nothing fills.
     Raises ConfigError when the file does not fit the template or the catalog.
     """
-    found, problems = TruthFound(), Problems()
+    found, problems = TruthFound(any_attribute=any_attribute), Problems()
     fields, labels = _FieldReader(template), LabelReader(template)
     examples: dict[str, None] = {}
     matched = False

@@ -28,9 +28,14 @@ def table_text(text: str) -> Text:
     return Text(printable(text))
 
 
+def as_json(value: Any) -> str:
+    """Return a value as one indented JSON document; what JSON has no form for becomes its text."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1).decode()
+
+
 def print_json(value: Any) -> None:
-    """Print a value as one indented JSON document; what JSON has no form for becomes its text."""
-    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1).decode())
+    """Print a value as `as_json` writes it."""
+    print(as_json(value))
 
 
 def print_to_stderr(message: str) -> None:

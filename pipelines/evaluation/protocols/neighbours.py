@@ -1,0 +1,422 @@
+"""Nearest neighbours in the vector tables of an output: nothing is run but, for languages, the
+tables' own encoder.
+
+An attribute is measured over items whose value is known: from --truth, whose items are then the
+only queries, and from the source, never from what was filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+
+import numpy as np
+
+from pipelines.configuration.errors import ConfigError
+from pipelines.evaluation.judge import same_value, texts_of
+from pipelines.evaluation.neighbours import (
+    AGREEMENT,
+    METHOD,
+    PAIRS_FOUND,
+    Figure,
+    Scores,
+    Shift,
+    Space,
+    agreement,
+    figures_of,
+    found_at,
+    mean_cosine,
+    mean_cosine_shift,
+    ranks,
+    recall,
+    shifts_of,
+)
+from pipelines.evaluation.protocols.catalogs import first_by_hash, read_catalog
+from pipelines.evaluation.truth import read_truth
+from pipelines.evaluation.vector_spaces import (
+    VectorTable,
+    read_items,
+    read_space,
+    snapshot_at,
+    vector_tables,
+)
+from pipelines.snapshots.snapshot import Snapshot
+from schemas.attributes import Attribute
+from schemas.tables.arrow import PROVENANCE_SUFFIX
+from schemas.template import Template
+from transforms.extraction.cells import as_text
+from transforms.models import build_text_encoder
+from transforms.models.contract import Failure, ModelOptions, call_each
+from transforms.models.encoders import TextEncoder, encoder_identity
+from transforms.readers import ReadLimits
+
+DEFAULT_KS = (1, 5)
+# Of an attribute, or of two languages, that fewer items have, nothing is said.
+MIN_ITEMS = 10
+
+Values = Mapping[str, frozenset[str]]
+# Measure and what it is of → k → scores.
+Measured = dict[tuple[str, str], Mapping[int, Scores]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be measured, from the command line.
+
+    tables, against: an output or a snapshot's folder. attributes: names; empty for closed lists and
+    categories. pairs, groups: a file and, where it has more than two columns, the names of two.
+    limit: so many queries, chosen by a hash of their id; 0 takes all. models: of the languages'
+    encoder.
+    """
+
+    template: Template
+    tables: str
+    against: str = ""
+    truth: str = ""
+    attributes: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    ks: tuple[int, ...] = DEFAULT_KS
+    seed: int = 0
+    limit: int = 0
+    models: ModelOptions = field(default_factory=ModelOptions)
+    read_limits: ReadLimits = field(default_factory=ReadLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class TableFigures:
+    """What was measured of one vector table. against: of the same table there, paired."""
+
+    space: str
+    encoder: str
+    dimension: int
+    items: int
+    figures: tuple[Figure, ...]
+    against: tuple[Shift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The result. across: figures between two tables, or two languages of one.
+
+    notes: what was not measured, and why, in sentences.
+    """
+
+    snapshot: str
+    against: str
+    template: str
+    method: str
+    seed: int
+    tables: tuple[TableFigures, ...]
+    across: tuple[Figure, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Known:
+    """What is known of the items, whatever the space.
+
+    items: that are there; values: attribute → item → values; queries: attribute → items that are
+    asked about; pairs: item → partners; groups: item → group.
+    """
+
+    items: frozenset[str]
+    values: dict[str, Values]
+    queries: dict[str, frozenset[str]]
+    pairs: Values
+    groups: Mapping[str, str]
+
+
+def measure_neighbours(asked: Asked) -> Neighbours:
+    """Measure every vector table. Raises ConfigError, DamagedFileError."""
+    _check(asked)
+    snapshot = snapshot_at(asked.tables, "--tables")
+    other = snapshot_at(asked.against, "--against") if asked.against else None
+    notes: list[str] = []
+    known = _read_known(asked, snapshot, notes)
+    tables = vector_tables(snapshot)
+    measured = [_measure_table(asked, snapshot, other, table, known) for table in tables]
+    if other is not None:
+        there = {table.space for table in vector_tables(other)}
+        notes += [
+            f"{each.space}: {asked.against} has no such vector table to compare with"
+            for each in tables
+            if each.space not in there
+        ]
+    across = [
+        *_across_modalities(asked, snapshot, tables, known, notes),
+        *_across_languages(asked, snapshot, tables, known, notes),
+    ]
+    return Neighbours(
+        snapshot.path,
+        asked.against,
+        f"{asked.template.name} {asked.template.version}",
+        METHOD,
+        asked.seed,
+        tuple(measured),
+        tuple(across),
+        tuple(notes),
+    )
+
+
+def _check(asked: Asked) -> None:
+    problems = [f"--k {k} is no number of neighbours; write 1 or more" for k in asked.ks if k < 1]
+    names = asked.template.by_name
+    problems += [
+        f"--attribute {name!r} is not in template {asked.template.name}; it has {', '.join(names)}"
+        for name in asked.attributes
+        if name not in names
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+# What is known
+
+
+def _read_known(asked: Asked, snapshot: Snapshot, notes: list[str]) -> _Known:
+    template = asked.template
+    chosen = [template.by_name[name] for name in asked.attributes] or [
+        attribute for attribute in template.attributes if attribute.spec.has_closed_list
+    ]
+    columns = [f"{each.name}{end}" for each in chosen for end in ("", PROVENANCE_SUFFIX)]
+    values: dict[str, dict[str, frozenset[str]]] = {attribute.name: {} for attribute in chosen}
+    ids = []
+    for row in read_items(snapshot, columns):
+        ids.append(row["item_id"])
+        for attribute in chosen:
+            if (row[attribute.name + PROVENANCE_SUFFIX] or {}).get("source") == "record":
+                found = _keys(attribute, texts_of(attribute, row[attribute.name]))
+                if found:
+                    values[attribute.name][row["item_id"]] = found
+    items = frozenset(ids)
+    queries = {name: frozenset(of_items) for name, of_items in values.items()}
+    if asked.truth:
+        found_truth = read_truth(
+            template, asked.truth, items, asked.read_limits, any_attribute=True
+        )
+        notes += found_truth.notes()
+        queries = dict.fromkeys(values, frozenset[str]())
+        for (item_id, name), texts in found_truth.truth.items():
+            if name in values and texts:
+                values[name][item_id] = _keys(template.by_name[name], texts)
+                queries[name] |= {item_id}
+    known = _Known(items, dict(values), queries, {}, {})
+    for name in [name for name in known.values if not _is_told(known, name)]:
+        if asked.attributes:
+            notes.append(
+                f"{name}: not measured, {len(known.queries[name])} items to ask about; at least "
+                f"{MIN_ITEMS} and two different values are needed"
+            )
+        del known.values[name]
+    known.pairs = _read_pairs(asked, items) if asked.pairs else {}
+    known.groups = dict(_two_columns(asked, asked.groups, "--group")) if asked.groups else {}
+    return known
+
+
+def _keys(attribute: Attribute, texts: Sequence[str]) -> frozenset[str]:
+    return frozenset(same_value(attribute, text) for text in texts)
+
+
+def _is_told(known: _Known, name: str) -> bool:
+    different = set(known.values[name].values())
+    return len(known.queries[name]) >= MIN_ITEMS and len(different) > 1
+
+
+def _read_pairs(asked: Asked, items: frozenset[str]) -> Values:
+    partners: dict[str, set[str]] = {}
+    for one, other in _two_columns(asked, asked.pairs, "--pairs"):
+        if one in items and other in items and one != other:
+            partners.setdefault(one, set()).add(other)
+    if not partners:
+        raise ConfigError(
+            [f"--pairs {asked.pairs[0]}: no two ids are items of {asked.tables}; check its columns"]
+        )
+    return {item_id: frozenset(each) for item_id, each in partners.items()}
+
+
+def _two_columns(asked: Asked, named: Sequence[str], option: str) -> Iterator[tuple[str, str]]:
+    """Yield two columns of a file as texts; rows that lack one are passed over."""
+    path, columns = named[0], list(named[1:])
+    for row in read_catalog([path], None, asked.read_limits, option):
+        chosen = columns or list(row)
+        if len(chosen) != 2 or not set(chosen) <= set(row):
+            raise ConfigError(
+                [
+                    f"{option} {path} has the columns {', '.join(map(str, row))}; name two of them "
+                    f"after the file: {option} {path} COLUMN COLUMN"
+                ]
+            )
+        one, other = (as_text(row[name]) for name in chosen)
+        if one and other:
+            yield one.strip(), other.strip()
+
+
+# One table
+
+
+def _measure_table(
+    asked: Asked, snapshot: Snapshot, other: Snapshot | None, table: VectorTable, known: _Known
+) -> TableFigures:
+    here = read_space(snapshot, table.space, known.groups, known.items)
+    cosine = mean_cosine(here, asked.seed)
+    figures = [cosine] if cosine else []
+    for (measure, of), scores in _scores(asked, here, known).items():
+        figures += figures_of(measure, of, scores, here.group_of, asked.seed)
+    shifts: list[Shift] = []
+    if other is not None and table.space in {each.space for each in vector_tables(other)}:
+        there = read_space(other, table.space, known.groups, frozenset(here.ids))
+        shifts = list(_compare(asked, here.of(set(there.ids)), there, known))
+    return TableFigures(
+        table.space, table.encoder, table.dimension, len(here.ids), tuple(figures), tuple(shifts)
+    )
+
+
+def _scores(asked: Asked, space: Space, known: _Known) -> Measured:
+    measured: Measured = {}
+    there = frozenset(space.ids)
+    for name, values in known.values.items():
+        queries = _limited(known.queries[name] & there, asked.limit)
+        if queries:
+            measured[AGREEMENT, name] = agreement(space, values, queries, asked.ks)
+    if known.pairs:
+        chosen = _limited(known.pairs.keys() & there, asked.limit)
+        pairs = {item_id: known.pairs[item_id] for item_id in chosen}
+        if pairs:
+            measured[PAIRS_FOUND, asked.pairs[0]] = recall(space, pairs, asked.ks)
+    return measured
+
+
+def _limited(ids: Collection[str], limit: int) -> Collection[str]:
+    return first_by_hash(ids, limit) if limit else ids
+
+
+def _compare(asked: Asked, here: Space, there: Space, known: _Known) -> Iterator[Shift]:
+    cosine = mean_cosine_shift(here, there, asked.seed)
+    if cosine:
+        yield cosine
+    ours, theirs = (_scores(asked, space, known) for space in (here, there))
+    for measure, of in ours:
+        both = ours[measure, of], theirs[measure, of]
+        yield from shifts_of(measure, of, both, here.group_of, asked.seed)
+
+
+# Across tables and languages
+
+
+def _across_modalities(
+    asked: Asked,
+    snapshot: Snapshot,
+    tables: Sequence[VectorTable],
+    known: _Known,
+    notes: list[str],
+) -> Iterator[Figure]:
+    """Yield how often a vector of one table finds the same item in another of the same space."""
+    shared = [
+        (one, other)
+        for one, other in permutations(tables, 2)
+        if (one.encoder, one.dimension) == (other.encoder, other.dimension) and one.encoder
+    ]
+    if not shared:
+        notes.append(
+            "across tables: not measured, no two vector tables were made by one encoder; a "
+            "multimodal one (CLIP, SigLIP) puts texts and pictures into one space"
+        )
+    for one, other in shared:
+        from_, to = (
+            read_space(snapshot, each.space, known.groups, known.items) for each in (one, other)
+        )
+        both = set(from_.ids) & set(to.ids)
+        from_, to = from_.of(both), to.of(both)
+        of = f"{one.space} finds {other.space}"
+        yield from _found(asked, of, from_, to)
+
+
+def _found(asked: Asked, of: str, from_: Space, to: Space) -> Iterator[Figure]:
+    """Yield figures of how often items of `from_` find themselves in `to`; both have the same."""
+    chosen = _limited(from_.ids, asked.limit)
+    # Those that are asked about come first, so that their own candidate is the one of their row.
+    rows = sorted(range(len(to.ids)), key=lambda row: to.ids[row] not in chosen)
+    queries = rows[: len(chosen)]
+    places = ranks(from_.vectors[queries], to.vectors[rows])
+    scores = found_at([from_.ids[row] for row in queries], places, asked.ks)
+    yield from figures_of("item found", of, scores, from_.group_of, asked.seed)
+
+
+def _across_languages(
+    asked: Asked,
+    snapshot: Snapshot,
+    tables: Sequence[VectorTable],
+    known: _Known,
+    notes: list[str],
+) -> Iterator[Figure]:
+    """Yield how often the text of one language finds the item's text of another, by the encoder of
+    the text table.
+    """
+    localized = [each for each in asked.template.attributes if str(each.type) == "localized"]
+    encoder = build_text_encoder(asked.models)
+    made_by = encoder_identity(encoder, asked.models.text)
+    fitting = [table for table in tables if table.encoder == made_by]
+    if not localized:
+        notes.append("across languages: not measured, the template has no localized attribute")
+        return
+    if not fitting:
+        encoders = ", ".join(sorted({table.encoder for table in tables}))
+        notes.append(
+            f"across languages: not measured, --text-encoder is {made_by} and the tables were made "
+            f"by {encoders}"
+        )
+        return
+    encoder.load()
+    for attribute in localized:
+        spaces = _language_spaces(asked, snapshot, attribute, encoder, known)
+        yield from _between_languages(asked, attribute.name, spaces)
+
+
+def _language_spaces(
+    asked: Asked, snapshot: Snapshot, attribute: Attribute, encoder: TextEncoder, known: _Known
+) -> dict[str, Space]:
+    """Return language → vectors of the items' texts in it, of languages that enough items have."""
+    texts: dict[str, dict[str, str]] = {}
+    chosen = _limited(known.items, asked.limit)
+    for row in read_items(snapshot, [attribute.name]):
+        for language, text in row[attribute.name] or () if row["item_id"] in chosen else ():
+            texts.setdefault(language, {})[row["item_id"]] = text
+    return {
+        language: _encoded(language, by_item, encoder, known.groups)
+        for language, by_item in sorted(texts.items())
+        if len(by_item) >= MIN_ITEMS
+    }
+
+
+def _encoded(
+    language: str, texts: Mapping[str, str], encoder: TextEncoder, groups: Mapping[str, str]
+) -> Space:
+    ids = sorted(texts)
+    answers = call_each(encoder.encode_texts, [texts[each] for each in ids], "embed-failed")
+    made = [(i, v) for i, v in zip(ids, answers, strict=True) if not isinstance(v, Failure)]
+    vectors = np.array([vector for _, vector in made], np.float32)
+    return Space(language, tuple(item_id for item_id, _ in made), vectors, groups)
+
+
+def _between_languages(asked: Asked, name: str, spaces: Mapping[str, Space]) -> Iterator[Figure]:
+    every: dict[int, dict[str, list[float]]] = {k: {} for k in asked.ks}
+    figures: list[Figure] = []
+    for one, other in permutations(spaces, 2):
+        both = set(spaces[one].ids) & set(spaces[other].ids)
+        if len(both) >= MIN_ITEMS:
+            from_, to = spaces[one].of(both), spaces[other].of(both)
+            scores = found_at(from_.ids, ranks(from_.vectors, to.vectors), asked.ks)
+            of = f"{name}: {one} finds {other}"
+            figures += figures_of("text found", of, scores, from_.group_of, asked.seed)
+            for k, of_k in scores.items():
+                for item_id, score in of_k.items():
+                    every[k].setdefault(item_id, []).append(score)
+    means = {k: {i: sum(each) / len(each) for i, each in of_k.items()} for k, of_k in every.items()}
+    of_group: Callable[[str], str] = str
+    if figures:
+        yield from figures_of(
+            "text found", f"{name}: one language finds another", means, of_group, asked.seed
+        )
+    yield from figures

@@ -1,0 +1,90 @@
+"""The vector tables of a snapshot as spaces, and what its items table says of the items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.configuration.errors import ConfigError
+from pipelines.evaluation.neighbours import Space
+from pipelines.snapshots.history import HistoryError, named_snapshot
+from pipelines.snapshots.layout import MANIFEST
+from pipelines.snapshots.snapshot import Snapshot
+from transforms.runtime import storage
+from transforms.runtime.parquet import read_parquet
+
+_FOLDER = "embeddings/"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorTable:
+    """A vector table: the space's name, the encoder that made it, and its vectors' length."""
+
+    space: str
+    encoder: str
+    dimension: int
+
+
+def snapshot_at(place: str, option: str) -> Snapshot:
+    """Return the snapshot in this folder, or the current one of this output.
+
+    Raises ConfigError that names the option.
+    """
+    folder = place.rstrip("/") or place
+    try:
+        if storage.exists(storage.join(folder, MANIFEST)):
+            return named_snapshot("", f"{folder}/")
+        return named_snapshot(folder, "current")
+    except HistoryError as error:
+        raise ConfigError([f"{option} {place}: {error}"]) from error
+
+
+def vector_tables(snapshot: Snapshot) -> list[VectorTable]:
+    """Return the snapshot's vector tables, by name."""
+    found = []
+    for name in sorted(snapshot.tables):
+        if name.startswith(_FOLDER):
+            schema = read_parquet(snapshot.path, snapshot.files_of(name)[0]).schema
+            metadata = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
+            dimension = schema.field(1).type.list_size
+            found.append(VectorTable(name[len(_FOLDER) :], metadata.get("encoder", ""), dimension))
+    return found
+
+
+def read_space(
+    snapshot: Snapshot, name: str, groups: Mapping[str, str], items: frozenset[str]
+) -> Space:
+    """Return the vectors of these items, sorted by id."""
+    tables = [read_parquet(snapshot.path, file) for file in snapshot.files_of(_FOLDER + name)]
+    table = pa.concat_tables([each.replace_schema_metadata(None) for each in tables])
+    column = table.column(1).combine_chunks()
+    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    ids = table["item_id"].to_pylist()
+    rows = sorted((row for row in range(len(ids)) if ids[row] in items), key=lambda row: ids[row])
+    return Space(name, tuple(ids[row] for row in rows), np.ascontiguousarray(vectors[rows]), groups)
+
+
+def read_items(snapshot: Snapshot, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of items whose records are there, with item_id and these columns.
+
+    Raises ConfigError where the table lacks one: another template made it.
+    """
+    wanted = list(dict.fromkeys(["item_id", "deleted_ts", *columns]))
+    for file in snapshot.files_of("items"):
+        table = read_parquet(snapshot.path, file)
+        missing = sorted(set(wanted) - set(table.column_names))
+        if missing:
+            made_by = snapshot.manifest.versions.get("template", "another one")
+            raise ConfigError(
+                [
+                    f"--template: {snapshot.path} has no column {missing[0]!r}; it was made with "
+                    f"template {made_by}"
+                ]
+            )
+        for row in table.select(wanted).to_pylist():
+            if row["deleted_ts"] is None:
+                yield row
