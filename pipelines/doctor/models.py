@@ -8,10 +8,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from pipelines.doctor.machine import Check, Finding, Patient
+from schemas.loading import TemplateRefusedError, load_template
 from transforms.models import (
     build_chat_model,
     build_image_encoder,
@@ -20,8 +22,9 @@ from transforms.models import (
     missing_requirements,
 )
 from transforms.models.backends import TAGS_ONLY, tagger_of
-from transforms.models.contract import Failure, ModelOptions
+from transforms.models.contract import Failure
 from transforms.models.http.openai import base_url
+from transforms.models.spaces import VectorSpace, spaces_of
 
 ENDPOINT_SECS = 5
 MAX_ANSWER_BYTES = 2**20
@@ -30,14 +33,18 @@ MAX_ANSWER_BYTES = 2**20
 def _models(patient: Patient) -> Iterator[Finding]:
     """Load the models of images and texts and try them, unless it has to be quick."""
     options = patient.models
-    builders: Sequence[tuple[str, str, Callable[[ModelOptions], Any]]] = (
-        ("image encoder", options.image.backend, build_image_encoder),
-        ("tagger", tagger_of(options.describe_backend), build_tagger),
-        ("text encoder", options.text.backend, build_text_encoder),
-    )
+    builders: list[tuple[str, str, Callable[[], Any]]] = [
+        ("image encoder", options.image.backend, partial(build_image_encoder, options)),
+        ("tagger", tagger_of(options.describe_backend), partial(build_tagger, options)),
+        ("text encoder", options.text.backend, partial(build_text_encoder, options)),
+    ]
+    builders += [
+        (f"vectors {space.name}", space.options.backend, partial(space.build, options))
+        for space in _further_spaces(patient)
+    ]
     for name, extra, build in builders:
         try:
-            model = build(options)
+            model = build()
         except ValueError as error:
             yield Finding(name, "problem", str(error), "see `catalog-enrich run --help`")
             continue
@@ -49,8 +56,21 @@ def _models(patient: Patient) -> Iterator[Finding]:
             yield Finding(name, "ok", f"{model.model} is installed (not loaded: --quick)")
         else:
             model.load()
-            tried = f", {len(_tried(model))} dimensions" if name == "text encoder" else ""
+            is_text = hasattr(model, "encode_texts")
+            tried = f", {len(_tried(model))} dimensions" if is_text else ""
             yield Finding(name, "ok", f"{model.model} loads{tried}")
+
+
+def _further_spaces(patient: Patient) -> list[VectorSpace]:
+    """Return the template's spaces that the encoders of the command line do not make."""
+    try:
+        template = load_template(patient.template) if patient.template else None
+    except TemplateRefusedError:
+        return []  # told where the template is looked at
+    models = patient.models
+    given = {"text": models.text, "image": models.image}
+    spaces = () if template is None else spaces_of(template, models)
+    return [space for space in spaces if space.options != given[space.modality]]
 
 
 def _tried(encoder: Any) -> Any:

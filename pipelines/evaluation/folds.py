@@ -100,7 +100,7 @@ def _build(
     masks: Sequence[Mask | None],
     folds: Sequence[RunDirs],
 ) -> None:
-    build = Build(plan, run, dirs)
+    build = Build(plan, run, dirs, has_vectors=False)
     prepared = read_catalog(pipeline, build)
     examples = learn_from(read_reference(pipeline, build), build)
     for number, (mask, fold) in enumerate(zip(masks, folds, strict=True)):

@@ -68,6 +68,7 @@ class Build:
 
     mask: what an evaluation hides from every stage after reading.
     label: begins the names of these stages, so that one pipeline can fill a catalog several times.
+    has_vectors: whether the tables of vectors are made.
     """
 
     plan: Plan
@@ -75,6 +76,7 @@ class Build:
     dirs: RunDirs
     mask: Mask | None = None
     label: str = ""
+    has_vectors: bool = True
 
     @property
     def is_dry_run(self) -> bool:
@@ -395,7 +397,7 @@ def _prepare_images(build: Build, *, is_own: bool) -> PrepareImages:
         dirs.heartbeats if is_own else "",
         Preparation(dirs.pictures, plan.config.ask.image_px) if is_shown else None,
         dirs.features,
-        plan.spaces if is_own else (),
+        plan.spaces if is_own and build.has_vectors and not build.is_dry_run else (),
     )
 
 

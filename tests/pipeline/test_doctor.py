@@ -13,7 +13,7 @@ import pytest
 from pipelines import cli
 from pipelines.doctor.machine import Finding, Patient
 from tests.chat_server import ChatServer
-from tests.support import Shop
+from tests.support import TEMPLATE, Shop
 from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions
 
@@ -177,3 +177,20 @@ def test_people_read_it_in_80_columns(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "problem  pictures: " in out
     assert "-> name the folder" in out
     assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_encoders_of_the_template_are_checked(tmp_path: Path) -> None:
+    """Each space of vectors with an encoder of its own is a finding, one that cannot be made too."""
+    from pipelines.commands.doctor import examine
+
+    spaces = "{name: titles, of: text, encoder: fake}, {name: looks, of: image, encoder: nobody}"
+    template = tmp_path / "shop.yaml"
+    template.write_text(f"{TEMPLATE}\nvectors: [{spaces}]\n")
+    fakes = ModelOptions(text=EncoderOptions("fake", model="a"), image=EncoderOptions("fake"))
+    found = {
+        finding.name: finding
+        for finding in examine(Patient(fakes, template=str(template), quick=True))
+    }
+    assert found["vectors titles"].status == "ok"
+    assert found["vectors looks"].status == "problem"
+    assert "there is no image encoder 'nobody'" in found["vectors looks"].found

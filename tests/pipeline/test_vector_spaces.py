@@ -192,7 +192,7 @@ def test_tables_of_a_snapshot_are_listed_as_they_are(
         ("{name: looks, of: image, parts: [title]}", "a picture is encoded whole"),
         ("{name: titles, of: text, pooling: max}", "vectors[0].pooling"),
         ("{name: titles, of: text, modle: x}", "did you mean 'model'?"),
-        (f"{TITLES}, {TITLES}", "'titles' is taken by line 19"),
+        (f"{TITLES}, {TITLES}", "'titles' is taken by line 15"),
     ],
 )
 def test_a_space_that_cannot_be_made_is_refused_at_once(

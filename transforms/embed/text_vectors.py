@@ -113,20 +113,21 @@ def with_vectors(
 
 class _Embed(beam.DoFn):
     def __init__(self, transform: EmbedText) -> None:
-        self._transform = transform
+        # Its fields, not the transform: that holds on to its pipeline.
+        self._template, self._models = transform.template, transform.models
+        self._spaces, self._heartbeat_dir = transform.text_spaces, transform.heartbeat_dir
+        self._earlier = transform.earlier
         self._encoders: dict[str, Shared[TextEncoder]] = {}
 
     def setup(self) -> None:
-        self._meter = Meter("embed", self._transform.heartbeat_dir)
-        models = self._transform.models
+        self._meter = Meter("embed", self._heartbeat_dir)
         self._encoders = {
-            space.name: shared_text_encoder(models, space.options)
-            for space in self._transform.text_spaces
+            space.name: shared_text_encoder(self._models, space.options) for space in self._spaces
         }
 
     def process(self, bucket: Bucket) -> list[Bucket]:
         items: Sequence[Item] = bucket.items
-        for space in self._transform.text_spaces if items else ():
+        for space in self._spaces if items else ():
             items = self._embedded(bucket.number, items, space)
         failed = [f for item in items for f in item.flags if f.reason == "embed-failed"]
         self._meter.fail("embed-failed", len(failed))
@@ -134,7 +135,7 @@ class _Embed(beam.DoFn):
         return [replace(bucket, items=tuple(items))]
 
     def _embedded(self, bucket: int, items: Sequence[Item], space: VectorSpace) -> list[Item]:
-        template, earlier = self._transform.template, self._transform.earlier
+        template, earlier = self._template, self._earlier
         with self._meter.timed():
             texts = [text_of_parts(template, item, space.parts) for item in items]
             known = earlier_vectors(earlier, bucket, space, template) if earlier else {}
