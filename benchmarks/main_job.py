@@ -111,7 +111,7 @@ def plain_loop(arguments: argparse.Namespace) -> None:
 
     from schemas.elements import ImageResult, Reject
     from schemas.loading import load_template
-    from transforms.embed.text_vectors import embed_texts
+    from transforms.embed.documents import Document, embed_documents
     from transforms.fill.cascade import fill_item
     from transforms.fill.rules import RuleStep
     from transforms.images.decode import DecodedPicture, decode
@@ -164,10 +164,11 @@ def plain_loop(arguments: argparse.Namespace) -> None:
                             template, fill_item(template, rungs, attach_images(record, (), results))
                         )
                     )
-    vectors = embed_texts([item.text_enriched for item in items], models[2])
+    documents = [Document(item.text_enriched) for item in items]
+    found = embed_documents(documents, models[2], options.text)
     items = [
-        replace(item, vectors={"text": vectors[item.text_enriched], "image": item.image_vector})
-        for item in items
+        replace(item, vectors={"text": found[document].vector, "image": item.image_vector})
+        for item, document in zip(items, documents, strict=True)
     ]
     run = RunInfo("loop", dt.datetime.now(dt.UTC), {})
     output = Path(arguments.output)

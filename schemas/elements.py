@@ -416,7 +416,8 @@ class Item:
     """A record on its way through the enrichment stages.
 
     text_vector, image_vector: of the run's own encoders, for probes and comparisons: float32 arrays
-    of shape (dimension,), or None. vectors: space → float32 array, for the tables.
+    of shape (dimension,), or None. vectors: space → float32 array, for the tables; chunks: space →
+    the chunks of its text, where they are kept.
     repeated_image_rows: rows of image tables that name a picture which the item had already.
     answer: a language model's, when one was asked.
     """
@@ -431,6 +432,7 @@ class Item:
     text_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
     image_vector: np.ndarray[Any, np.dtype[np.float32]] | None = None
     vectors: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = field(default_factory=dict)
+    chunks: dict[str, tuple[TextChunk, ...]] = field(default_factory=dict)
     repeated_image_rows: int = 0
     answer: ItemAnswer | None = None
 

@@ -168,12 +168,12 @@ def _rows_of_items_checks(spec: TableSpec) -> Iterator[Check]:
         spec.name,
         spec.unique_check,
         "ExpectColumnValuesToBeUnique",
-        {"column": "item_id"},
-        f"one {spec.row} an item",
+        {"column": "item_id" if spec.one_row_per == "item" else "row_id"},
+        f"one {spec.row} an item" if spec.one_row_per == "item" else f"each {spec.row} once",
     )
     meaning = f"every {spec.row} belongs to an item of its bucket"
     yield _none(spec.name, spec.owner_check, "stray_id", meaning)
-    if spec.is_vectors:
+    if spec.vectors:
         low, high = 1 - UNIT_NORM_TOLERANCE, 1 + UNIT_NORM_TOLERANCE
         meaning = f"{spec.row}s are finite and of length one"
         yield between(spec.name, "vector-norm", "norm", low, high, meaning)

@@ -18,7 +18,7 @@ from schemas.choices import Strict
 from schemas.tables.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
 from schemas.texts import shorten
-from schemas.vectors import IMAGE_DESCRIPTION
+from schemas.vectors import CHUNKS_SUFFIX, IMAGE_DESCRIPTION
 
 # What fits a pattern, in words, by the place of the entry: pydantic would quote the regular
 # expression. Everywhere else the pattern is that of an attribute's name.
@@ -226,6 +226,10 @@ def _vector_errors(tree: Any) -> Iterator[TemplateError]:
                 taken = f"{name!r} is taken by line {seen[name]}; rename one"
                 yield TemplateError(line, f"{where}.name", taken)
             seen.setdefault(name, line)
+            if name.endswith(CHUNKS_SUFFIX):
+                whose = name.removesuffix(CHUNKS_SUFFIX)
+                taken = f"{name!r} is the table of the chunks of a space {whose!r}; rename it"
+                yield TemplateError(line, f"{where}.name", taken)
         modality = raw.get("of")
         if name in ("text", "image") and modality in ("text", "image") and name != modality:
             yield TemplateError(

@@ -37,6 +37,9 @@ class Reason:
 _Q, _F, _U = (Effect.QUARANTINE,), (Effect.FLAG,), (Effect.UNKNOWN,)
 # A model's failure: the item goes on with unknown values and a flag, or is quarantined where
 # the template says so.
+# Of a text that is longer than what was read of it; counted by space of vectors.
+TEXT_CUT = "text-cut"
+
 _MODEL = (Effect.UNKNOWN, Effect.FLAG, Effect.QUARANTINE)
 
 _ALL = (
@@ -385,6 +388,14 @@ _ALL = (
         "An encoder failed on this item; the table of those vectors has no row of it.",
         "Look at the message; run again.",
         passes=True,
+    ),
+    Reason(
+        TEXT_CUT,
+        "embed",
+        _F,
+        "The text is longer than what the encoder reads, and the vector is of its beginning. The "
+        "field is the column of the vector.",
+        "Choose --text-long-texts pool or chunks, or an encoder that reads more.",
     ),
     # contradictions: the source's value stays as it is
     Reason(

@@ -154,7 +154,7 @@ class Template(Strict):
     def by_name(self) -> dict[str, Attribute]:
         return {attribute.name: attribute for attribute in self.attributes}
 
-    @cached_property
+    @property
     def spaces(self) -> tuple[VectorSpec, ...]:
         """The spaces of vectors, in the order of their tables; `text` and `image` are among
         them.

@@ -20,6 +20,8 @@ Device = Literal["auto", "cpu", "cuda"]
 Runtime = Literal["torch", "onnx", "openvino"]
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+# Ends the names of tables that hold the chunks of a space's texts; no space is called so.
+CHUNKS_SUFFIX = "-chunks"
 # Of `parts`, besides the names of attributes.
 IMAGE_DESCRIPTION = "image_description"
 
@@ -29,6 +31,15 @@ _AtLeastNone = Annotated[int, Field(ge=0)]
 def vector_column(space: str) -> str:
     """Return the name of the column that holds the vectors of a space."""
     return f"{space.replace('-', '_')}_vector"
+
+
+def space_of(column: str) -> str:
+    """Return the space of a column of vectors.
+
+    >>> space_of(vector_column("text-long"))
+    'text-long'
+    """
+    return column.removesuffix("_vector").replace("_", "-")
 
 
 class VectorSpec(Strict):
@@ -70,6 +81,21 @@ class VectorSpec(Strict):
     def column(self) -> str:
         """Name of the column that holds the vectors."""
         return vector_column(self.name)
+
+    @property
+    def chunks_table(self) -> str:
+        """Name of the table that holds the chunks of its texts, where they are kept."""
+        return f"{self.table}{CHUNKS_SUFFIX}"
+
+    @property
+    def chunks_column(self) -> str:
+        """Name of the column that holds the vectors of chunks."""
+        return vector_column(f"{self.name}{CHUNKS_SUFFIX}")
+
+    @property
+    def keeps_chunks(self) -> bool:
+        """Whether the template says so; the command line may say it of a space that does not."""
+        return self.of == "text" and self.long_texts == "chunks"
 
     @property
     def about(self) -> str:

@@ -39,6 +39,7 @@ from transforms.models.spaces import (
     own_image_options,
     own_text_options,
     spaces_of,
+    with_long_texts,
 )
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.readers import (
@@ -290,7 +291,7 @@ def make_plan(config: EnrichConfig) -> Plan:
 
     Raises TemplateRefusedError, or ConfigError with all problems at once.
     """
-    template = load_template(config.template)
+    template = with_long_texts(load_template(config.template), config.models)
     problems = [*_option_problems(config, template), *_model_problems(config.models, template)]
     splits: list[InputSplit] = []
     reference: list[InputSplit] = []

@@ -101,6 +101,9 @@ def _remarks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         )
     if counts.images and not counts.images.get("usable"):
         yield _no_pictures(counts.images), "yellow"
+    for space, number in counts.texts_cut.items():
+        read = f"{_share(number, counts.items)} items have a text that is longer than was read"
+        yield f"vectors {space}: {read}; --text-long-texts says what becomes of the rest", "yellow"
     faults = counts.quarantined_by_reason.get("internal-error", 0)
     if faults:
         request = "please report it with the messages in the quarantine table"

@@ -50,6 +50,7 @@ def add_up(
         missing=_total(bucket.missing for bucket in buckets),
         flags=_total(bucket.flags for bucket in buckets),
         images=_total(bucket.images for bucket in buckets),
+        texts_cut=_total(bucket.texts_cut for bucket in buckets),
         rows=_total({file.table: file.rows} for file in data_files(buckets)),
         records_quarantined=records_quarantined,
         unaccounted=incoming["catalog"] - found.items - records_quarantined,

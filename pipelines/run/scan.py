@@ -23,6 +23,7 @@ from pipelines.run.work import Delta, Refs
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import Reject
+from schemas.tables.specs import tables_of
 from transforms.images.files import versions_of
 from transforms.incremental.changes import ChangeSet, PreviousRecords
 from transforms.readers import SplitReport
@@ -122,7 +123,9 @@ def find_delta(
 
 
 def _text_tables(plan: Plan) -> frozenset[str]:
-    return frozenset(space.spec.table for space in plan.spaces if space.modality == "text")
+    texts = {space.name for space in plan.spaces if space.modality == "text"}
+    tables = tables_of(plan.template.spaces).items()
+    return frozenset(name for name, spec in tables if spec.space in texts)
 
 
 def quarantined_keys(earlier: Snapshot, reasons: Collection[str]) -> Keys:

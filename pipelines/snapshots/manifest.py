@@ -45,6 +45,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     values: attribute → source, or UNKNOWN and a reason → items.
     missing: values that may be filled, items with any, and how many of both need no language model.
     images: state → image references; rows: table → rows.
+    texts_cut: space of vectors → items whose text is longer than what the encoder read of it.
     unaccounted, unaccounted_image_rows: what went nowhere; always 0, or the gate refuses.
     """
 
@@ -63,6 +64,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     missing: dict[str, int] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
+    texts_cut: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     records_quarantined: int
     unaccounted: int = 0

@@ -11,6 +11,7 @@ from schemas.tables.columns import (
     PROVENANCE,
     QUARANTINE,
     RECORDS,
+    chunks,
     column,
     embedding,
 )
@@ -49,6 +50,11 @@ def items_schema(template: Template) -> pa.Schema:
 def embeddings_schema(space: VectorSpec, dimension: int) -> pa.Schema:
     """Columns of a table of vectors. dimension: numbers of a vector."""
     return pa.schema(embedding(space, dimension))
+
+
+def chunks_schema(space: VectorSpec, dimension: int) -> pa.Schema:
+    """Columns of a table of chunks. dimension: numbers of a vector."""
+    return pa.schema(chunks(space, dimension))
 
 
 def quarantine_schema() -> pa.Schema:

@@ -238,3 +238,30 @@ def embedding(space: VectorSpec, dimension: int) -> list[pa.Field]:
         column("item_id", pa.string(), "joins with items", nullable=False),
         column(space.column, pa.list_(pa.float32(), dimension), space.about, nullable=False),
     ]
+
+
+def chunks(space: VectorSpec, dimension: int) -> list[pa.Field]:
+    """Columns of a table of chunks: every item with a vector has some.
+
+    The text is there because nothing else holds that of a space with parts of its own, and a
+    search has to show what it found; it takes a fraction of the vector's room.
+    """
+    return [
+        column("item_id", pa.string(), "joins with items", nullable=False),
+        column("chunk", pa.int32(), "number within the item, from 0", nullable=False),
+        column("begin", pa.int32(), "first code point of the embedded text", nullable=False),
+        column("end", pa.int32(), "code point after the chunk", nullable=False),
+        column("tokens", pa.int32(), "the encoder's tokens of the chunk", nullable=False),
+        column("text", pa.string(), "the chunk itself", nullable=False),
+        column(
+            "context",
+            pa.string(),
+            "what was put before the text when it was embedded; null where nothing was",
+        ),
+        column(
+            space.chunks_column,
+            pa.list_(pa.float32(), dimension),
+            "unit vector of the chunk",
+            nullable=False,
+        ),
+    ]

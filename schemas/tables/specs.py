@@ -15,9 +15,15 @@ from typing import Literal
 
 import pyarrow as pa
 
-from schemas.tables.arrow import embeddings_schema, items_schema, quarantine_schema, records_schema
+from schemas.tables.arrow import (
+    chunks_schema,
+    embeddings_schema,
+    items_schema,
+    quarantine_schema,
+    records_schema,
+)
 from schemas.template import Template
-from schemas.vectors import DEFAULT_SPACES, NAME_PATTERN, VectorSpec
+from schemas.vectors import CHUNKS_SUFFIX, DEFAULT_SPACES, NAME_PATTERN, VectorSpec
 
 # Columns of a table: of the template, and of the dimensions of vectors by space where it has some.
 Columns = Callable[[Template, Mapping[str, int]], pa.Schema]
@@ -29,7 +35,8 @@ class TableSpec:
 
     name: folder below the snapshot, and the table's name in the manifest.
     one_row_per: `item`: at most one row an item, which belongs to the item of that id and goes when
-      the item goes; `record`: one row a record, known by its `raw_key`.
+      the item goes; `chunk`: any number of rows an item, numbered, which go with it; `record`: one
+      row a record, known by its `raw_key`.
     row: what a row is, for messages about a missing one.
     schema: its columns; the first one is `item_id`, because rows are filtered by it.
     about: its paragraph of the data dictionary.
@@ -39,14 +46,14 @@ class TableSpec:
     counted_as: fields of `BucketReport` that its rows are counted in, besides their number.
     space: space of vectors that rows are derived from, empty where they do not depend on any. Such
       rows are kept where vectors are kept, and not taken over from a snapshot of another encoder.
-    is_vectors: rows are the vectors of that space themselves.
+    vectors: column that holds vectors of that space themselves, empty where none does.
     keeps_deleted: whether rows stay with an item that --keep-deleted keeps without a record.
     unique_check, owner_check: kinds of checks (`schemas.checks`) for one row an item, and for rows
       whose item is in the same bucket.
     """
 
     name: str
-    one_row_per: Literal["item", "record"]
+    one_row_per: Literal["item", "chunk", "record"]
     row: str
     schema: Columns
     about: str
@@ -54,7 +61,7 @@ class TableSpec:
     sort_order: tuple[str, ...] = ("item_id",)
     counted_as: tuple[str, ...] = ()
     space: str = ""
-    is_vectors: bool = False
+    vectors: str = ""
     keeps_deleted: bool = True
     unique_check: str = "ids-unique"
     owner_check: str = "ids-in-bucket"
@@ -79,7 +86,23 @@ def _vectors(space: VectorSpec) -> TableSpec:
         "dimension; the schema metadata names the encoder that a query must use.",
         label="vectors",
         space=space.name,
-        is_vectors=True,
+        vectors=space.column,
+        unique_check="vector-unique",
+        owner_check="vector-owned",
+    )
+
+
+def _chunks(space: VectorSpec) -> TableSpec:
+    return TableSpec(
+        name=space.chunks_table,
+        one_row_per="chunk",
+        row=f"{space.name} chunk",
+        schema=partial(_chunks_schema, space),
+        about="One row a chunk of a text, every item with a vector has some: a short text is one.",
+        label="vectors",
+        sort_order=("item_id", "chunk"),
+        space=space.name,
+        vectors=space.chunks_column,
         unique_check="vector-unique",
         owner_check="vector-owned",
     )
@@ -92,6 +115,13 @@ def _vectors_schema(
     return embeddings_schema(space, dimensions[space.name])
 
 
+def _chunks_schema(
+    space: VectorSpec, template: Template, dimensions: Mapping[str, int]
+) -> pa.Schema:
+    del template
+    return chunks_schema(space, dimensions[space.name])
+
+
 ITEMS = TableSpec(
     name="items",
     one_row_per="item",
@@ -99,7 +129,7 @@ ITEMS = TableSpec(
     schema=lambda template, _: items_schema(template),
     about="One row an item. Each attribute of the template has three columns.",
     label="tables",
-    counted_as=("values", "missing", "flags", "images"),
+    counted_as=("values", "missing", "flags", "images", "texts_cut"),
 )
 QUARANTINE = TableSpec(
     name="quarantine",
@@ -144,8 +174,10 @@ def tables_of(spaces: Iterable[VectorSpec]) -> dict[str, TableSpec]:
 
     The items come first: rows of other tables are compared with the ids of their bucket's items.
     """
-    specs = (ITEMS, *map(_vectors, spaces), QUARANTINE, RECORDS)
-    return {spec.name: spec for spec in specs}
+    specs = [ITEMS]
+    for space in spaces:
+        specs += [_vectors(space), _chunks(space)] if space.keeps_chunks else [_vectors(space)]
+    return {spec.name: spec for spec in (*specs, QUARANTINE, RECORDS)}
 
 
 # Of a template that names no spaces.
@@ -162,15 +194,18 @@ def table_spec(name: str) -> TableSpec:
     found = _VECTOR_TABLE.fullmatch(name)
     if found is None:
         raise UnknownTableError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
-    return _vectors(VectorSpec(name=found["name"], of="text"))
+    space = found["name"]
+    if space.endswith(CHUNKS_SUFFIX):
+        return _chunks(VectorSpec(name=space.removesuffix(CHUNKS_SUFFIX), of="text"))
+    return _vectors(VectorSpec(name=space, of="text"))
 
 
 def tables_of_items(spaces: Iterable[VectorSpec]) -> tuple[TableSpec, ...]:
-    """Tables that hang on the items: at most one row an item, the items themselves aside."""
+    """Tables whose rows are of items, the items themselves aside."""
     return tuple(
         spec
         for spec in tables_of(spaces).values()
-        if spec.one_row_per == "item" and spec is not ITEMS
+        if spec.one_row_per != "record" and spec is not ITEMS
     )
 
 

@@ -45,12 +45,12 @@ class Document:
 class Embedded:
     """A document's vector, float32 (dimension,), of length one.
 
-    cut_tokens: how many tokens the document has, where fewer were read; else 0.
+    cut: what was read of a document that is too long, in words; else empty.
     chunks: where they are kept, all of the document, also a single one.
     """
 
     vector: Vector
-    cut_tokens: int = 0
+    cut: str = ""
     chunks: tuple[TextChunk, ...] = ()
 
 
@@ -133,6 +133,14 @@ class Reader:
         return is_long or tokens - self.added > self.size if kept else is_long and self.pools
 
     @property
+    def reads_together(self) -> bool:
+        """Whether chunks are pooled from token vectors of their document: not with a class token,
+        which is one for all that is read.
+        """
+        is_capable = isinstance(self.encoder, SpanEncoder)
+        return is_capable and self.encoder.card.pooling in ("mean", "last")
+
+    @property
     def pools(self) -> bool:
         """Whether the mean of its chunks stands for a document that is not read whole."""
         return self.options.long_texts != "cut"
@@ -213,7 +221,7 @@ class _Encoding:
             return _Work(document, tokens, is_whole=True)
         is_whole = not reader.is_too_long(tokens)
         text, size = document.text, reader.size
-        if isinstance(reader.encoder, SpanEncoder):
+        if reader.reads_together:
             chunks = divide(text, reader.count, size)
             most = reader.reads - reader.added if reader.reads else tokens
             return _Work(document, tokens, is_whole, chunks, windows=[*windows(chunks, most)])
@@ -248,9 +256,10 @@ class _Encoding:
             whole = pooled([chunk.vector for chunk in chunks], [chunk.tokens for chunk in chunks])
         if whole is None:
             return Failure(REASON, f"the vectors of its {len(chunks)} chunks cancel each other out")
-        is_cut = reader.is_too_long(work.tokens) and not reader.pools
+        if reader.is_too_long(work.tokens) and not reader.pools:
+            return Embedded(whole, f"{work.tokens} tokens, of which {reader.reads} were read")
         if reader.options.long_texts != "chunks":
-            return Embedded(whole, work.tokens if is_cut else 0)
+            return Embedded(whole)
         if not chunks:
             begin = len(text) - len(text.lstrip())
             own = text.strip()

@@ -1,114 +1,124 @@
 """Vectors of texts: one table for each space of the template that holds texts.
 
-PCollection[Bucket] → PCollection[Bucket] with `vectors`. Equal texts within a bucket are encoded
-once, and not again if the bucket had them in an earlier snapshot, made by the same encoder. An item
-without any text gets no vector; one that the encoder fails on gets the flag `embed-failed`.
+PCollection[Bucket] → PCollection[Bucket] with `vectors` and `chunks`. Equal texts within a bucket
+are encoded once, and not again if the bucket had them in an earlier snapshot, made by the same
+encoder. An item without any text gets no vector; one that the encoder fails on gets the flag
+`embed-failed`, one whose text was cut `text-cut`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import apache_beam as beam
-import pyarrow.compute as pc
+import pyarrow as pa
 
-from schemas.elements import Bucket, Flag, Item
+from schemas.elements import Bucket, Flag, Item, TextChunk
+from schemas.reasons import TEXT_CUT
 from schemas.template import Template
+from transforms.embed.documents import REASON, Document, Embedded, embed_documents, unknown
 from transforms.items.from_table import columns_of, items_of
-from transforms.items.text import text_of_parts
-from transforms.models.contract import Failure, ModelOptions, Vector, call_each, checked_vector
+from transforms.items.text import format_value, text_of_parts
+from transforms.models.contract import Failure, ModelOptions, Vector
 from transforms.models.encoders import TextEncoder
 from transforms.models.spaces import Shared, VectorSpace, shared_text_encoder
 from transforms.runtime.metrics import Meter
 from transforms.tables.merge import EarlierRows
 
-# As many as the embedded encoder computes at once: small enough that a live view moves every few
-# seconds on one core.
-BATCH_TEXTS = 32
+
+def document_of(template: Template, item: Item, space: VectorSpace) -> Document:
+    """Return what is encoded of an item; its context is its title, where chunks need one."""
+    text = text_of_parts(template, item, space.parts)
+    if space.options.long_texts == "cut":
+        return Document(text)
+    values = ((name, item.values.get(name)) for name in template.titles)
+    titles = [
+        format_value(template.by_name[name], known.value)
+        for name, known in values
+        if known is not None and known.value is not None
+    ]
+    return Document(text, titles[0] if titles else "")
 
 
 def earlier_vectors(
     earlier: EarlierRows, bucket: int, space: VectorSpace, template: Template
-) -> dict[str, Vector]:
-    """Text → vector, float32 (dimension,), of the bucket's earlier items; empty where they cannot
-    be used.
-    """
+) -> dict[Document, Embedded]:
+    """Return what the bucket's earlier items were encoded to; empty where it cannot be used."""
     if space.name not in earlier.same_spaces:
         return {}
-    read = [template.by_name[part] for part in space.parts if part in template.by_name]
-    items = earlier.read(bucket, "items", columns_of(read))
+    named = {*space.parts, *(() if space.options.long_texts == "cut" else template.titles)}
+    read = [attribute for attribute in template.attributes if attribute.name in named]
+    items = earlier.read(bucket, "items", [*columns_of(read), "flags"])
     vectors = earlier.read(bucket, space.spec.table)
     if items is None or vectors is None:
         return {}
-    column = vectors.column(1).combine_chunks()
-    rows = (
-        column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
-    )
-    places = pc.index_in(
-        items["item_id"], value_set=vectors["item_id"].combine_chunks()
-    ).to_pylist()
-    texts = (text_of_parts(template, item, space.parts) for item in items_of(template, items))
-    return {
-        text: rows[place] for text, place in zip(texts, places, strict=True) if place is not None
-    }
+    by_id = dict(zip(vectors["item_id"].to_pylist(), _rows(vectors), strict=True))
+    chunks = None
+    if space.spec.keeps_chunks:
+        chunks = _earlier_chunks(earlier.read(bucket, space.spec.chunks_table))
+    known = {}
+    for item, flags in zip(items_of(template, items), items["flags"].to_pylist(), strict=True):
+        vector = by_id.get(item.item_id)
+        if vector is None or (chunks is not None and item.item_id not in chunks):
+            continue
+        cut = (
+            flag["detail"]
+            for flag in flags
+            if flag["reason"] == TEXT_CUT and flag["field"] == space.spec.column
+        )
+        known[document_of(template, item, space)] = Embedded(
+            vector, next(cut, ""), chunks[item.item_id] if chunks is not None else ()
+        )
+    return known
 
 
-def embed_texts(
-    texts: Sequence[str],
-    encoder: TextEncoder,
-    known: Mapping[str, Vector] = MappingProxyType({}),
-    count: Callable[[int], None] | None = None,
-) -> dict[str, Vector | Failure]:
-    """Return the vector of each distinct text that is not empty, or why there is none.
+def _rows(table: pa.Table) -> Sequence[Vector]:
+    """Return the vectors of a table that has them in its last column."""
+    column = table.column(table.num_columns - 1).combine_chunks()
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    return list(flat.reshape(len(column), column.type.list_size))
 
-    known: vectors of texts that need not be encoded.
-    count: told after each batch how many more of `texts` have their vector, or need none.
-    """
-    holders = Counter(texts)
-    # By length, so that a batch is padded little; the longest first, so that time left is not
-    # guessed too low.
-    open_ = sorted(unknown(texts, known), key=lambda text: (-len(text), text))
-    vectors: dict[str, Vector | Failure] = {text: known[text] for text in holders if text in known}
-    for begin in range(0, len(open_), BATCH_TEXTS):
-        batch = open_[begin : begin + BATCH_TEXTS]
-        for text, answer in zip(
-            batch, call_each(encoder.encode_texts, batch, "embed-failed"), strict=True
+
+def _earlier_chunks(table: pa.Table | None) -> dict[str, tuple[TextChunk, ...]]:
+    """Return the chunks of each item, in order; empty where there is no table."""
+    found: dict[str, list[TextChunk]] = {}
+    if table is not None:
+        names = ("item_id", "begin", "end", "tokens", "context", "text")
+        columns = (table[name].to_pylist() for name in names)
+        for item_id, begin, end, tokens, context, text, vector in zip(
+            *columns, _rows(table), strict=True
         ):
-            vectors[text] = checked_vector(answer, encoder.dimension, "embed-failed")
-        if count:
-            count(sum(holders[text] for text in batch))
-    if count:
-        count(len(texts) - sum(holders[text] for text in open_))
-    return vectors
-
-
-def unknown(texts: Sequence[str], known: Mapping[str, Vector]) -> set[str]:
-    """Return the texts that have to be encoded."""
-    return {*texts} - {""} - known.keys()
+            chunk = TextChunk(begin, end, tokens, context or "", text, vector)
+            found.setdefault(item_id, []).append(chunk)
+    return {item_id: tuple(chunks) for item_id, chunks in found.items()}
 
 
 def with_vectors(
     items: Sequence[Item],
     space: VectorSpace,
-    texts: Sequence[str],
-    vectors: Mapping[str, Vector | Failure],
-) -> list[Item]:
-    """Return the items with their vectors of a space; texts: of each item."""
-    embedded = []
+    documents: Sequence[Document],
+    embedded: Mapping[Document, Embedded | Failure],
+) -> Iterator[Item]:
+    """Yield the items with their vectors of a space; documents: of each item."""
     # As snapshots of earlier versions name it.
     field = "text_enriched" if space.name == "text" else space.spec.column
-    for item, text in zip(items, texts, strict=True):
-        vector = vectors.get(text)
-        if isinstance(vector, Failure):
-            flag = Flag("embed-failed", field, vector.message)
-            item = replace(item, flags=(*item.flags, flag))
-        elif vector is not None:
-            item = replace(item, vectors={**item.vectors, space.name: vector})
-        embedded.append(item)
-    return embedded
+    for item, document in zip(items, documents, strict=True):
+        found = embedded.get(document)
+        if isinstance(found, Failure):
+            flag = Flag(REASON, field, found.message)
+            yield replace(item, flags=(*item.flags, flag))
+        elif found is None:
+            yield item
+        else:
+            cut = (Flag(TEXT_CUT, space.spec.column, found.cut),) if found.cut else ()
+            chunks = {space.name: found.chunks} if found.chunks else {}
+            yield replace(
+                item,
+                flags=(*item.flags, *cut),
+                vectors={**item.vectors, space.name: found.vector},
+                chunks={**item.chunks, **chunks},
+            )
 
 
 class _Embed(beam.DoFn):
@@ -137,20 +147,20 @@ class _Embed(beam.DoFn):
     def _embedded(self, bucket: int, items: Sequence[Item], space: VectorSpace) -> list[Item]:
         template, earlier = self._template, self._earlier
         with self._meter.timed():
-            texts = [text_of_parts(template, item, space.parts) for item in items]
+            documents = [document_of(template, item, space) for item in items]
             known = earlier_vectors(earlier, bucket, space, template) if earlier else {}
-        shared, is_open = self._encoders[space.name], unknown(texts, known)
-        self._meter.add("reused", sum(text in known for text in texts))
+        shared, is_open = self._encoders[space.name], unknown(documents, known)
+        self._meter.add("reused", sum(document in known for document in documents))
         self._meter.add("encoded", len(is_open))
         # Items are counted once, by the space that all catalogs have.
         count = self._count_items if space.name == "text" else None
-        if is_open:
-            self._meter.beat()  # loading takes seconds, in which the stage already shows
-            with shared.loaded() as encoder, self._meter.timed():
-                vectors = embed_texts(texts, encoder, known, count)
-        else:
-            vectors = embed_texts(texts, shared.encoder, known, count)
-        return with_vectors(items, space, texts, vectors)
+        if not is_open:
+            found = embed_documents(documents, shared.encoder, space.options, known, count)
+            return list(with_vectors(items, space, documents, found))
+        self._meter.beat()  # loading takes seconds, in which the stage already shows
+        with shared.loaded() as encoder, self._meter.timed():
+            found = embed_documents(documents, encoder, space.options, known, count)
+        return list(with_vectors(items, space, documents, found))
 
     def _count_items(self, count: int) -> None:
         self._meter.add("items", count)

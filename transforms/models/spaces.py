@@ -7,7 +7,7 @@ is built and loaded once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,22 +64,43 @@ def _options_of(spec: VectorSpec, models: ModelOptions) -> EncoderOptions:
     return replace(models.text if spec.of == "text" else models.image, **given)
 
 
+def with_long_texts(template: Template, models: ModelOptions) -> Template:
+    """Return the template with what becomes of long texts in each space of texts: tables depend on
+    it, and where the template does not say it, the command line does.
+    """
+    vectors = tuple(
+        space.spec.model_copy(update={"long_texts": space.options.long_texts})
+        if space.modality == "text"
+        else space.spec
+        for space in spaces_of(template, models)
+    )
+    return template.model_copy(update={"vectors": vectors})
+
+
 def space_identity(space: VectorSpace, template: Template, models: ModelOptions) -> str:
     """Return what two tables of a space have in common if their vectors may be mixed.
 
     The encoder, and what the template says of the parts that go in. Raises ValueError as the
     encoder's card does.
     """
-    encoder = encoder_identity(space.build(models), space.options)
-    if not space.parts:
-        return encoder
+    identity = encoder_identity(space.build(models), space.options)
+    if space.parts:
+        identity += f" of {_said_of(template, space.parts)}"
+    if space.modality == "text" and space.options.long_texts != "cut":
+        # The vector is the same whether its chunks are kept or not.
+        context = _said_of(template, template.titles)
+        identity += f" in chunks of {space.options.chunk_tokens} with {context}"
+    return identity
+
+
+def _said_of(template: Template, parts: Sequence[str]) -> str:
     said = [
         template.by_name[part].model_dump(mode="json", by_alias=True)
         if part in template.by_name
         else part
-        for part in space.parts
+        for part in parts
     ]
-    return f"{encoder} of {digest(said, sort_keys=True)[:12]}"
+    return digest(said, sort_keys=True)[:12]
 
 
 def own_text_options(models: ModelOptions) -> EncoderOptions:

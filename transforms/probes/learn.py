@@ -20,9 +20,9 @@ from schemas.elements import Bucket, Example, Item
 from schemas.hashing import digest, stable_hash
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
-from transforms.embed.text_vectors import embed_texts
+from transforms.embed.documents import Document, Embedded, embed_documents
 from transforms.items.evidence import evidence_texts
-from transforms.models.contract import Failure, ModelOptions
+from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import TextEncoder
 from transforms.models.spaces import (
@@ -186,14 +186,16 @@ class _MakeExamples(beam.DoFn):
             models = self._config.models
             self._encoder = shared_text_encoder(models, own_text_options(models))
         self._meter.beat()  # loading takes seconds, in which the stage already shows
-        texts = [own_text(self._config.template, item) for item in items]
+        documents = [Document(own_text(self._config.template, item)) for item in items]
+        # Probes read the beginning of a text, whatever the tables do with the rest of it.
+        options = replace(own_text_options(self._config.models), long_texts="cut")
         with self._encoder.loaded() as encoder:
-            vectors = embed_texts(
-                texts, encoder, count=lambda count: self._meter.add("items", count)
+            found = embed_documents(
+                documents, encoder, options, count=lambda count: self._meter.add("items", count)
             )
         return [
-            replace(item, text_vector=None if isinstance(vector, Failure) else vector)
-            for item, vector in zip(items, map(vectors.get, texts), strict=True)
+            replace(item, text_vector=each.vector if isinstance(each, Embedded) else None)
+            for item, each in zip(items, map(found.get, documents), strict=True)
         ]
 
 

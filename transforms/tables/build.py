@@ -29,6 +29,7 @@ from schemas.reasons import REASONS
 from schemas.tables.arrow import (
     GIVEN_SUFFIX,
     PROVENANCE_SUFFIX,
+    chunks_schema,
     embeddings_schema,
     items_schema,
     quarantine_schema,
@@ -116,12 +117,42 @@ def embeddings_table(
     having = [
         (item.item_id, item.vectors[space.name]) for item in items if space.name in item.vectors
     ]
-    flat = np.concatenate([vector for _, vector in having]) if having else np.empty(0, np.float32)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), dimension)
+    vectors = _vector_array([vector for _, vector in having], dimension)
     schema = embeddings_schema(space, dimension)
     ids = pa.array([item_id for item_id, _ in having], pa.string())
     table = pa.Table.from_arrays([ids, vectors], schema=schema)
     return _with_metadata(table, run, {**encoder_metadata(encoder, dimension), "normalised": "l2"})
+
+
+def chunks_table(
+    space: VectorSpec, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo
+) -> pa.Table:
+    """Return the chunks of the items' texts with their vectors, in order."""
+    rows = [
+        (item.item_id, number, chunk)
+        for item in items
+        for number, chunk in enumerate(item.chunks.get(space.name, ()))
+    ]
+    chunks = [chunk for _, _, chunk in rows]
+    schema = chunks_schema(space, dimension)
+    columns: dict[str, list[Any]] = {
+        "item_id": [item_id for item_id, _, _ in rows],
+        "chunk": [number for _, number, _ in rows],
+        "begin": [chunk.begin for chunk in chunks],
+        "end": [chunk.end for chunk in chunks],
+        "tokens": [chunk.tokens for chunk in chunks],
+        "text": [chunk.text for chunk in chunks],
+        "context": [chunk.context or None for chunk in chunks],
+    }
+    arrays = [pa.array(columns[name], schema.field(name).type) for name in columns]
+    arrays.append(_vector_array([chunk.vector for chunk in chunks], dimension))
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    return _with_metadata(table, run, {**encoder_metadata(encoder, dimension), "normalised": "l2"})
+
+
+def _vector_array(vectors: Sequence[Any], dimension: int) -> pa.Array:
+    flat = np.concatenate(vectors) if vectors else np.empty(0, np.float32)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), dimension)
 
 
 def encoder_metadata(encoder: str, dimension: int) -> dict[str, str]:
@@ -321,11 +352,12 @@ def _with_metadata(table: pa.Table, run: RunInfo, more: dict[str, str]) -> pa.Ta
 
 def build_table(spec: TableSpec, bucket: Bucket, context: TableContext) -> pa.Table:
     """Return a bucket's rows of a table, in the sort order of its specification."""
-    if spec.is_vectors:
+    if spec.vectors:
         encoders = context.encoders
         dimension, model = encoders.dimensions[spec.space], encoders.models[spec.space]
         space = next(each for each in context.template.spaces if each.name == spec.space)
-        return embeddings_table(space, bucket.items, dimension, model, context.run)
+        make = chunks_table if spec.one_row_per == "chunk" else embeddings_table
+        return make(space, bucket.items, dimension, model, context.run)
     return BUILDERS[spec.name](bucket, context)
 
 

@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.elements import Bucket
+from schemas.reasons import TEXT_CUT
 from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.tables.columns import IMAGE_ROW_FATES
 from schemas.tables.specs import ITEMS, table_spec, tables_of
 from schemas.template import Template
+from schemas.vectors import space_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet, write_parquet
 from transforms.tables.build import Encoders, RunInfo, TableContext, build_table
@@ -40,6 +42,7 @@ class BucketReport:
       probes filled, as of `count_missing`.
     image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` →
       rows of image tables.
+    texts_cut: space of vectors → items whose text is longer than what was read of it.
     """
 
     bucket: int
@@ -48,6 +51,7 @@ class BucketReport:
     flags: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     image_rows: dict[str, int] = field(default_factory=dict)
+    texts_cut: dict[str, int] = field(default_factory=dict)
     files: tuple[DataFile, ...] = ()
 
 
@@ -144,6 +148,13 @@ def _count_flags(items: pa.Table) -> dict[str, int]:
     return _counted(pc.struct_field(flags, "reason"))
 
 
+def _count_cut(items: pa.Table) -> dict[str, int]:
+    flags = pc.list_flatten(_with_record(items)["flags"].combine_chunks())
+    cut = flags.filter(pc.equal(pc.struct_field(flags, "reason"), TEXT_CUT))
+    counted = _counted(pc.struct_field(cut, "field"))
+    return {space_of(column): number for column, number in counted.items()}
+
+
 def _count_images(items: pa.Table) -> dict[str, int]:
     images = pc.list_flatten(_with_record(items)["images"].combine_chunks())
     usable = pc.is_valid(pc.struct_field(images, "digest"))
@@ -161,6 +172,7 @@ _COUNTS: Mapping[str, Callable[[Template, pa.Table], dict[str, Any]]] = {
     "missing": _count_missing,
     "flags": lambda _, items: _count_flags(items),
     "images": lambda _, items: _count_images(items),
+    "texts_cut": lambda _, items: _count_cut(items),
     "image_rows": lambda _, records: _count_image_rows(records),
 }
 

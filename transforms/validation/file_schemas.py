@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from schemas.tables.specs import tables_of
 from schemas.template import Template
-from schemas.vectors import vector_column
 
 _UNIT = re.compile(r" \[([^\]]*)\]$")
 
@@ -31,11 +30,11 @@ class FileTypes:
         spec = self._tables[table]
         if table not in self._expected:
             dimensions = {}
-            if spec.is_vectors:
-                vectors = schema.field(1).type if len(schema) > 1 else pa.null()
+            if spec.vectors:
+                place = schema.get_field_index(spec.vectors)
+                vectors = schema.field(place).type if place >= 0 else pa.null()
                 if not pa.types.is_fixed_size_list(vectors):
-                    column = vector_column(spec.space)
-                    return f"{column} is {vectors}, expected a fixed-size list of float"
+                    return f"{spec.vectors} is {vectors}, expected a fixed-size list of float"
                 dimensions = {spec.space: vectors.list_size}
             self._expected[table] = spec.schema(self._template, dimensions)
         expected = self._expected[table]

@@ -40,7 +40,9 @@ from transforms.validation.row_faults import (
     NO_IDS,
     NOWHERE,
     PROVENANCE_LEAVES,
+    chunk_ids,
     mismatched_records,
+    missing_chunks,
     missing_rows,
     row_faults,
 )
@@ -153,16 +155,25 @@ class _BucketReader:
         yield from list_frames(self.template, self.items)
 
     def _rows_of_items(self, spec: TableSpec, parquet: pq.ParquetFile) -> pa.Table:
-        """Return the frame of a table that hangs on the items; of vectors with their norms."""
-        if spec.one_row_per != "item":
+        """Return the frame of a table whose rows are of items; of vectors with their norms."""
+        if spec.one_row_per == "record":
             raise UnknownTableError(f"the gate has no frame for the rows of table {spec.name}")
-        table = parquet.read(columns=None if spec.is_vectors else ["item_id"])
+        is_chunks = spec.one_row_per == "chunk"
+        columns = ["item_id", *(["chunk"] if is_chunks else [])]
+        if spec.vectors:
+            columns.append(spec.vectors)
+        table = parquet.read(columns=columns)
         ids = self.ids[spec.name] = table["item_id"].combine_chunks()
         frame = owned_frame(ids, self.ids.get(ITEMS.name, NO_IDS))
-        if not spec.is_vectors:
+        if is_chunks:
+            frame = frame.append_column("row_id", chunk_ids(table))
+            for lost in missing_chunks(spec.space, table):
+                self.found.faults["vectors-there"].add(lost)
+        if not spec.vectors:
             return frame
         matrix = vectors_of(table)
-        self.found.distributions.add_vectors(spec.space, matrix)
+        if not is_chunks:
+            self.found.distributions.add_vectors(spec.space, matrix)
         return frame.append_column("norm", pa.array(norms_of(matrix)))
 
     def _compare(self) -> None:
@@ -248,8 +259,8 @@ def quarantine_frame(table: pa.Table) -> pa.Table:
 
 
 def vectors_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the vectors of an embeddings table, shape (rows, dimension)."""
-    vectors = table.column(1).combine_chunks()
+    """Return the vectors of a table that has them in its last column, shape (rows, dimension)."""
+    vectors = table.column(table.num_columns - 1).combine_chunks()
     return (
         vectors.flatten()
         .to_numpy(zero_copy_only=False)

@@ -164,6 +164,33 @@ def missing_rows(
         lacks = pc.and_(due, pc.invert(pc.is_in(item_ids, value_set=ids)))
         for each in pc.filter(item_ids, lacks).to_pylist():
             yield f"{space.name} vector of {each}"
+        if space.keeps_chunks:
+            divided = ids_by_table.get(space.chunks_table, NO_IDS)
+            lacks = pc.and_(
+                pc.is_in(item_ids, value_set=ids),
+                pc.invert(pc.is_in(item_ids, value_set=divided)),
+            )
+            for each in pc.filter(item_ids, lacks).to_pylist():
+                yield f"{space.name} chunks of {each}"
+
+
+def chunk_ids(chunks: pa.Table) -> pa.Array:
+    """Return what tells the rows of a table of chunks apart."""
+    numbers = pc.cast(chunks["chunk"].combine_chunks(), pa.string())
+    return pc.binary_join_element_wise(chunks["item_id"].combine_chunks(), numbers, " chunk ")
+
+
+def missing_chunks(space: str, chunks: pa.Table) -> Iterator[str]:
+    """Name chunks that are missing before others: those of an item are numbered from 0."""
+    ordered = chunks.select(["item_id", "chunk"]).sort_by(
+        [("item_id", "ascending"), ("chunk", "ascending")]
+    )
+    expected, before = 0, None
+    for item_id, number in zip(*(column.to_pylist() for column in ordered.columns), strict=True):
+        expected = 0 if item_id != before else expected
+        if number > expected:
+            yield f"{space} chunk {expected} of {item_id}"
+        expected, before = number + 1, item_id
 
 
 def _has_content(template: Template, items: pa.Table, space: VectorSpec) -> pa.Array:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pipelines.monitoring.live_view import LOG_INTERVAL_SECS, as_log, live_view, plain_line, render
 from pipelines.monitoring.progress import SHOWN, StageLine, Tracker, calls_of, failures_of
-from transforms.embed.text_vectors import BATCH_TEXTS, embed_texts
+from transforms.embed.documents import Document, embed_documents
 from transforms.models import build_text_encoder
 from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions
@@ -260,11 +260,13 @@ def test_embedding_counts_as_it_goes() -> None:
     """Items are counted batch by batch of texts, each once, those that share a text or have none
     included.
     """
-    texts = ["", "", "same", "same", *(f"text {number}" for number in range(2 * BATCH_TEXTS))]
-    encoder = build_text_encoder(ModelOptions(text=EncoderOptions("fake")))
+    texts = ["", "", "same", "same", *(f"text {number}" for number in range(60))]
+    options = EncoderOptions("fake", batch_tokens=20)
+    encoder = build_text_encoder(ModelOptions(text=options))
     encoder.load()
     told: list[int] = []
-    vectors = embed_texts(texts, encoder, count=told.append)
-    assert vectors.keys() == set(texts) - {""}
+    documents = [Document(text) for text in texts]
+    found = embed_documents(documents, encoder, options, count=told.append)
+    assert {document.text for document in found} == set(texts) - {""}
     assert sum(told) == len(texts)
-    assert max(told) <= BATCH_TEXTS + 1
+    assert max(told) <= 3

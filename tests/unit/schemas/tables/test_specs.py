@@ -51,7 +51,8 @@ def test_an_unknown_table_is_refused_by_name() -> None:
     for name in ("sounds", "embeddings/What Is", "embeddings/"):
         with pytest.raises(UnknownTableError, match=rf"no table '{name}'.*embeddings/text"):
             table_spec(name)
-    assert table_spec("embeddings/what-it-is").is_vectors
+    assert table_spec("embeddings/what-it-is").vectors == "what_it_is_vector"
+    assert table_spec("embeddings/text-chunks").one_row_per == "chunk"
 
 
 def test_vectors_hang_on_items_and_on_their_space() -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tiny_encoders import TinyEncoders
 from transforms.embed.chunking import pooled
 from transforms.embed.documents import Document, Embedded, embed_documents
+from transforms.models import build_text_encoder
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.fake.script import FakeTextEncoder
@@ -57,27 +59,28 @@ def test_what_is_read_whole_has_the_same_vector_whatever_the_choice(choice: Choi
     for text in (SHORT, MIDDLE):
         found = one(replace(CUT, long_texts=choice), text)
         assert np.array_equal(found.vector, vector_of(text))
-        assert found.cut_tokens == 0
+        assert not found.cut
 
 
 def test_a_text_that_is_cut_says_how_long_it_is() -> None:
     """The vector is of the beginning, and nobody has to guess that it is."""
     found = one(CUT, LONG)
     assert np.array_equal(found.vector, vector_of(" ".join(LONG.split()[:20])))
-    assert found.cut_tokens == 48
+    assert found.cut == "48 tokens, of which 20 were read"
     assert found.chunks == ()
 
 
 def test_the_prompt_takes_its_place_in_what_is_read() -> None:
     """A text that fits alone is cut if it does not fit after the prompt."""
     text = " ".join(["word"] * 20)
-    assert one(CUT, text).cut_tokens == 0
-    assert one(replace(CUT, prompt="search document: "), text).cut_tokens == 20
+    assert not one(CUT, text).cut
+    prompted = one(replace(CUT, prompt="search document: "), text)
+    assert prompted.cut == "20 tokens, of which 18 were read"
 
 
 def test_an_encoder_of_unknown_length_cuts_nothing_that_is_known() -> None:
     """Nothing is said of an endpoint that does not tell how much it reads."""
-    assert one(replace(CUT, max_tokens=0), LONG).cut_tokens == 0
+    assert not one(replace(CUT, max_tokens=0), LONG).cut
 
 
 def test_pool_and_chunks_give_a_long_text_the_same_vector() -> None:
@@ -155,3 +158,58 @@ def test_items_are_told_once_each_and_their_order_changes_nothing(
         assert isinstance(embedded, Embedded)
         assert isinstance(other, Embedded)
         assert np.array_equal(embedded.vector, other.vector)
+
+
+def read_together(folder: Path, **settings: Any) -> tuple[Embedded, Any, str]:
+    """Return what a long text becomes in an encoder with token vectors, the encoder, and the text."""
+    options = EncoderOptions(
+        "transformers",
+        model=str(folder),
+        long_texts="chunks",
+        chunk_tokens=32,
+        **{"pooling": "mean", **settings},
+    )
+    encoder = build_text_encoder(ModelOptions(), options)
+    encoder.load()
+    text = f"A wooden table. {LONG} Made in Sweden."
+    document = Document(text, "A chair")
+    found = embed_documents([document], encoder, options)[document]
+    assert isinstance(found, Embedded), found
+    assert len(found.chunks) > 3
+    return found, encoder, text
+
+
+def test_chunks_are_pooled_from_the_tokens_of_their_document(tiny_encoders: TinyEncoders) -> None:
+    """ModernBERT reads the text at once: a chunk's vector knows its neighbours, and no title is
+    put before it.
+    """
+    found, encoder, text = read_together(tiny_encoders["modernbert"])
+    spans = [(chunk.begin, chunk.end) for chunk in found.chunks]
+    for chunk, vector in zip(found.chunks, encoder.encode_spans(text, spans), strict=True):
+        assert chunk.context == ""
+        assert chunk.vector == pytest.approx(vector, abs=1e-5)
+    (alone,) = encoder.encode_texts([found.chunks[-1].text])
+    assert float(alone @ found.chunks[-1].vector) < 0.9999
+
+
+def test_a_text_longer_than_the_window_is_read_in_windows(tiny_encoders: TinyEncoders) -> None:
+    """Every chunk has a vector though the encoder reads 80 tokens at once; those of the first
+    window are as if it were all.
+    """
+    found, encoder, text = read_together(tiny_encoders["modernbert"], max_tokens=80)
+    assert encoder.count_tokens([text])[0] > 160
+    (first,) = encoder.encode_spans(text, [(found.chunks[0].begin, found.chunks[0].end)])
+    assert found.chunks[0].vector == pytest.approx(first, abs=0.05)
+    assert {word for chunk in found.chunks for word in chunk.text.split()} == {*text.split()}
+    mean = pooled([c.vector for c in found.chunks], [c.tokens for c in found.chunks])
+    assert np.array_equal(found.vector, mean)
+
+
+def test_an_encoder_with_a_class_token_encodes_each_chunk_alone(
+    tiny_encoders: TinyEncoders,
+) -> None:
+    """A class token is one for all that is read, so that a chunk needs the title before it."""
+    found, encoder, _ = read_together(tiny_encoders["modernbert"], pooling="cls")
+    assert {chunk.context for chunk in found.chunks} == {"A chair."}
+    (alone,) = encoder.encode_texts([f"A chair. {found.chunks[-1].text}"])
+    assert found.chunks[-1].vector == pytest.approx(alone, abs=1e-4)

@@ -127,7 +127,7 @@ def test_vectors_of_earlier_texts_are_found_unless_damaged(tmp_path: Path) -> No
     earlier = EarlierRows(str(tmp_path), {home.bucket: files}, same_spaces=frozenset(["text"]))
     known = earlier_vectors(earlier, home.bucket, TEXT, SHOP)
     mine = [each for each in items if bucket_of(each.item_id, BUCKETS) == home.bucket]
-    assert {text: vector.tolist() for text, vector in known.items()} == {
+    assert {document.text: found.vector.tolist() for document, found in known.items()} == {
         each.text_enriched: each.vectors["text"].tolist() for each in mine if each.vectors
     }
     assert earlier_vectors(earlier, 99, TEXT, SHOP) == {}

@@ -10,7 +10,8 @@ from PIL import Image
 
 from schemas.elements import Item, RawRecord, Record
 from schemas.vectors import DEFAULT_SPACES
-from transforms.embed.text_vectors import embed_texts, with_vectors
+from transforms.embed.documents import Document, embed_documents
+from transforms.embed.text_vectors import with_vectors
 from transforms.images.decode import DecodedPicture
 from transforms.images.prepare import packed_style, tag_pictures
 from transforms.models.contract import (
@@ -90,9 +91,10 @@ def test_one_bad_text_vector_flags_one_item() -> None:
         Item(Record(text, {}, {}, (), (), raw), text_enriched=text)
         for text in ("good", "bad", "fine")
     ]
-    texts = [item.text_enriched for item in items]
+    documents = [Document(item.text_enriched) for item in items]
     space = VectorSpace(DEFAULT_SPACES[0], EncoderOptions("fake"))
-    embedded = with_vectors(items, space, texts, embed_texts(texts, encoder))
+    found = embed_documents(documents, encoder, space.options)
+    embedded = list(with_vectors(items, space, documents, found))
     assert ["text" in item.vectors for item in embedded] == [True, False, True]
     assert [[flag.reason for flag in item.flags] for item in embedded] == [[], ["embed-failed"], []]
 

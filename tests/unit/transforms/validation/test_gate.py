@@ -18,6 +18,7 @@ from schemas.elements import (
     ImageFeatures,
     ImageResult,
     Item,
+    TextChunk,
 )
 from schemas.expectations import derive_checks
 from schemas.loading import parse_template
@@ -275,6 +276,64 @@ def test_a_vector_without_its_item_is_named(tmp_path: Path) -> None:
     failed = {result.check.meaning: result for result in check(tmp_path, reports) if result.refuses}
     for kind in ("text", "image"):
         assert failed[f"every {kind} vector belongs to an item of its bucket"].examples == [lost]
+
+
+DIVIDED = parse_template(
+    TEMPLATE + "\nvectors: [{name: text, of: text, long_texts: chunks}]\n", "test"
+)
+
+
+def divided(number: int, chunks: int = 3) -> Item:
+    """An item with chunks of its text."""
+    vector = np.array([0.6, 0.8], np.float32)
+    parts = [TextChunk(9 * n, 9 * n + 8, 2, "", "One two.", vector) for n in range(chunks)]
+    text = " ".join(part.text for part in parts)
+    return replace(item(number), text_enriched=text, chunks={"text": tuple(parts)})
+
+
+CHUNK_FAULTS: dict[str, tuple[str, str, Callable[[pa.Table], pa.Table]]] = {
+    "one lost": (
+        "items with a text, and items with a picture, have their vector",
+        "text chunk 1 of ",
+        lambda table: table.filter(pc.not_equal(table["chunk"], 1)),
+    ),
+    "all lost": (
+        "items with a text, and items with a picture, have their vector",
+        "text chunks of ",
+        lambda table: table.slice(0, 0),
+    ),
+    "one twice": (
+        "each text chunk once",
+        " chunk 0",
+        lambda table: pa.concat_tables([table, table.slice(0, 1)]),
+    ),
+    "not of length one": (
+        "text chunks are finite and of length one",
+        "0.0",
+        lambda table: table.set_column(
+            table.num_columns - 1,
+            table.schema.field(table.num_columns - 1),
+            pa.array([[0.0, 0.0]] * len(table), table.schema.field(table.num_columns - 1).type),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", CHUNK_FAULTS)
+def test_a_fault_among_chunks_is_named(tmp_path: Path, fault: str) -> None:
+    """Chunks are numbered without a gap, each is there once, and no item with a vector has none."""
+    meaning, said, spoil = CHUNK_FAULTS[fault]
+    reports = write(tmp_path, [divided(n) for n in range(4)], DIVIDED)
+    results = check(tmp_path, reports, template=DIVIDED)
+    assert all(result.passed for result in results)
+    path, _ = some_file(tmp_path, reports, "embeddings/text-chunks")
+    pq.write_table(spoil(pq.read_table(path)), path)
+    failed = {
+        result.check.meaning: result
+        for result in check(tmp_path, reports, template=DIVIDED)
+        if result.refuses
+    }
+    assert said in str(failed[meaning].examples[0])
 
 
 def test_a_wrong_image_count_is_named(tmp_path: Path) -> None:
