@@ -157,9 +157,14 @@ def check_line(check: CheckEntry) -> str:
         found, *details = check.examples
         return f"{check.severity}: {check.check}: it is {_number(found)} ({'; '.join(details)})"
     if frame == "run" and check.examples:
+        said = column.replace("_", " ")
+        # What reading the files found is named; how many there are stands in the report.
+        if not _is_number(check.examples[0]):
+            examples = ", ".join(check.examples)
+            return f"{check.severity}: {check.check}: {said}, for example {examples}"
         # The frame has one row: its value says more than how many rows do not fit.
         limits = _limits(check.expected.get("min_value"), check.expected.get("max_value"))
-        found = f"{column.replace('_', ' ')} is {_number(check.examples[0])}, expected {limits}"
+        found = f"{said} is {_number(check.examples[0])}, expected {limits}"
         return f"{check.severity}: {check.check}: {found}"
     counts = f"{check.unexpected:,} of {check.values:,} values do not fit"
     examples = f", for example {', '.join(check.examples)}" if check.examples else ""
@@ -170,6 +175,14 @@ def _limits(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return f"at most {_number(high)}" if low is None else f"at least {_number(low)}"
     return _number(low) if low == high else f"between {_number(low)} and {_number(high)}"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(value: Any) -> str:

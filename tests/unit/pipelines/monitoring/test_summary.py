@@ -153,6 +153,15 @@ def test_failed_check_of_the_run(
     assert check_line(check) == line.replace(": ", f": {check.check}: ", 1)
 
 
+def test_failed_check_that_names_what_it_found() -> None:
+    """A failed check of the run that reading the files found names some of it."""
+    found = ["text vector of s1", "text vector of s2"]
+    line = check_line(make_check(column="run.items_without_their_vector", examples=found))
+    assert line.endswith(
+        ": items without their vector, for example text vector of s1, text vector of s2"
+    )
+
+
 def test_failed_check_of_items() -> None:
     """A failed check of a table says how many values do not fit and shows some."""
     check = make_check(
