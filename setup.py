@@ -14,8 +14,9 @@ TOP_FOLDERS = ("pipelines", "prompts", "schemas", "transforms")
 EXTRAS = {
     "embed": EMBED,
     "sentence-transformers": EMBED,
-    # Runtimes of --text-runtime.
-    "onnx": [*EMBED, "optimum-onnx[onnxruntime]>=0.1"],
+    # Runtimes of --text-runtime. optimum-onnx 0.1 takes transformers before 5 only, so that its
+    # environment is one of its own.
+    "onnx": ["optimum-onnx[onnxruntime]>=0.1", "sentence-transformers>=5", "torch>=2.4"],
     "openvino": [*EMBED, "optimum-intel[openvino]>=2"],
     "embedded": [
         *EMBED,

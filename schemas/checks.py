@@ -83,6 +83,13 @@ KINDS = {
             counted_in="items_without_their_vector",
         ),
         Kind(
+            "encoders-answer",
+            "no encoder failed on everything that it was given",
+            "look at the items' flags or the pictures' reasons; `catalog-enrich doctor` with the "
+            "encoder's options tries it; docs/encoders.md",
+            counted_in="encoders_that_always_failed",
+        ),
+        Kind(
             "records-match",
             "the records table and the items name each other",
             _WRITER,

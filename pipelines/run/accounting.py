@@ -16,6 +16,9 @@ from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport
 from transforms.validation.frames import Found
 
+# Empty also where no item has a picture.
+IMAGE_VECTORS = "embeddings/image"
+
 
 def add_up(
     splits: Iterable[SplitReport],
@@ -76,9 +79,21 @@ def run_row(counts: Counts) -> dict[str, float]:
         "unaccounted_records": counts.unaccounted,
         "unaccounted_image_rows": counts.unaccounted_image_rows,
         "unreadable_files": sum(unreadable),
+        "encoders_that_always_failed": int(_always_failed(counts)),
         "quarantine_rate": counts.records_quarantined / max(1, counts.records_in),
         "describe_failure_rate": sum(failed) / max(1, counts.described.items),
     }
+
+
+def _always_failed(counts: Counts) -> bool:
+    """Return whether a table of vectors is empty because of failures, not for want of anything to
+    encode.
+    """
+    has_pictures = counts.images.get("usable", 0) > 0
+    return "embed-failed" in counts.flags and any(
+        name.startswith("embeddings/") and not rows and (has_pictures or name != IMAGE_VECTORS)
+        for name, rows in counts.rows.items()
+    )
 
 
 def data_files(buckets: Iterable[BucketReport]) -> list[DataFile]:

@@ -75,6 +75,25 @@ def test_a_text_encoder_that_fails_costs_one_vector(shop: Shop) -> None:
     }
 
 
+def test_a_text_encoder_that_always_fails_refuses_the_snapshot(shop: Shop) -> None:
+    """A run whose encoder has no vector for any text publishes nothing."""
+    script = shop.file("script.yaml", "- {match: '.*', model: text-encoder, raise: true}\n")
+    records = [{"sku": f"s{n}", "name": "Mug"} for n in range(3)]
+    run = shop.run(shop.file("in.jsonl", records), options=("--fake-script", str(script)))
+    assert run.code == 1
+    assert "no encoder failed on everything that it was given" in run.out
+    assert not (run.output / "current").exists()
+
+
+def test_an_image_encoder_that_always_fails_refuses_the_snapshot(shop: Shop) -> None:
+    """A run whose image encoder has no vector for any picture publishes nothing."""
+    script = shop.file("script.yaml", "- {match: '.*', model: image-encoder, raise: true}\n")
+    records = [{"sku": f"s{n}", "name": "Mug", "photos": [shop.picture("a.png")]} for n in range(3)]
+    run = shop.run(shop.file("in.jsonl", records), options=("--fake-script", str(script)))
+    assert run.code == 1
+    assert not (run.output / "current").exists()
+
+
 def test_a_template_may_require_pictures_and_values(shop: Shop) -> None:
     """With required pictures, items without a usable one go to quarantine; the others are
     published.

@@ -298,6 +298,7 @@ FAULTS: dict[str, tuple[str, Spoil]] = {
     "most of the catalog in quarantine": ("quarantine-rate", more_quarantine(900)),
     "language model failed": ("describe-failure-rate", said(describe_failure_rate=0.5)),
     "input cut off": ("inputs-readable", said(unreadable_files=1)),
+    "encoder failed on everything": ("encoders-answer", said(encoders_that_always_failed=1)),
     "no items": ("min-items", said(items=0)),
     "picture rows lost": ("image-rows-accounted", said(unaccounted_image_rows=2)),
 }

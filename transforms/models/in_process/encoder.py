@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from schemas.texts import one_line
@@ -20,7 +21,6 @@ from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import EncoderCard, ImageEncoding, Modality, Role, Span
 from transforms.models.in_process.checkpoint import Checkpoint
 from transforms.models.in_process.embedded import quiet_transformers
-from transforms.models.in_process.hub import is_folder_name
 from transforms.models.in_process.vectors import (
     IMAGE_BATCH,
     token_batches,
@@ -37,8 +37,8 @@ _READS = {"text": "texts", "image": "pictures"}
 class LocalEncoder:
     """A model of a folder or hub id that runs in this process.
 
-    Raises ValueError when no model is named, and for a folder whose files do not fit. Those of a
-    hub id are looked at when `card` or `dimension` is asked for.
+    Raises ValueError when no model is named, and for files that do not fit: what is small of a hub
+    id is fetched for that.
     """
 
     backend: ClassVar[str]
@@ -55,7 +55,8 @@ class LocalEncoder:
         self._options, self._threads = options, models.threads
         self._network: Any = None
         self._check_options()
-        if is_folder_name(options.model):
+        # Without the library that is asked for first, which `requires` names.
+        if find_spec("transformers") is not None:
             self._check_fit()
 
     @cached_property
@@ -65,10 +66,7 @@ class LocalEncoder:
     @cached_property
     def model(self) -> str:
         """Read once: a folder's files are sampled for it."""
-        if is_folder_name(self._options.model):
-            return self.checkpoint.model
-        # The hub is not asked for a name.
-        return f"{self._options.model}@{self._options.revision or 'main'}"
+        return self.checkpoint.model
 
     @property
     def dimension(self) -> int:

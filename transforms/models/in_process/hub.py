@@ -6,6 +6,7 @@ Python code only where it was asked for.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from schemas.texts import one_line
@@ -52,6 +53,14 @@ def fetched(options: EncoderOptions, *, weights: bool) -> tuple[Path, str]:
     weights: whether these are fetched too. Files of a commit that are in the cache already are not
     fetched again. Raises ValueError when the hub cannot be asked or has no such model.
     """
+    patterns = [*SMALL_FILES, *(WEIGHTS[options.runtime] if weights else ())]
+    patterns += ["*.py"] * options.remote_code
+    folder = _snapshot(options.model, options.revision, tuple(patterns))
+    return folder, folder.name
+
+
+@cache  # an encoder is built several times in a run, always of the same commit
+def _snapshot(model: str, revision: str, patterns: tuple[str, ...]) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -60,19 +69,16 @@ def fetched(options: EncoderOptions, *, weights: bool) -> tuple[Path, str]:
         RevisionNotFoundError,
     )
 
-    patterns = [*SMALL_FILES, *(WEIGHTS[options.runtime] if weights else ())]
-    patterns += ["*.py"] * options.remote_code
-    named = repr(options.model)
+    named = repr(model)
     try:
         folder = huggingface_hub.snapshot_download(
-            options.model, revision=options.revision or None, allow_patterns=patterns
+            model, revision=revision or None, allow_patterns=list(patterns)
         )
     except HFValidationError as error:
         raise ValueError(f"{named} is neither a folder nor a hub id: {_said(error)}") from None
     except RevisionNotFoundError:
         raise ValueError(
-            f"the hub's {named} has no revision {options.revision!r}; name a commit, branch or tag "
-            "of it"
+            f"the hub's {named} has no revision {revision!r}; name a commit, branch or tag of it"
         ) from None
     # Before its parent: the hub has the model and does not give it to everybody.
     except GatedRepoError:
@@ -91,7 +97,7 @@ def fetched(options: EncoderOptions, *, weights: bool) -> tuple[Path, str]:
             f"the model {named} could not be fetched from the hub ({_said(error)}); a local folder "
             "with its files needs no network"
         ) from None
-    return Path(folder), Path(folder).name
+    return Path(folder)
 
 
 def _said(error: Exception) -> str:

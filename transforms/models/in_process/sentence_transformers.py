@@ -18,6 +18,7 @@ from transforms.models.in_process.vectors import tokens_of
 
 # The library's names of poolings.
 _MODES = {"cls": "cls", "mean": "mean", "last": "lasttoken"}
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _RUNTIME_MODULES = {
     "torch": (),
     "onnx": ("optimum", "onnxruntime"),
@@ -33,6 +34,11 @@ class _SentenceTransformersEncoder(LocalEncoder):
 
     def __init__(self, options: EncoderOptions, models: ModelOptions) -> None:
         super().__init__(options, models)
+        if options.runtime == "onnx" and options.dtype not in ("auto", "float32"):
+            raise ValueError(
+                f"dtype is {options.dtype!r}, and onnx computes in that of the exported file; "
+                "leave it out"
+            )
         self.requires = (
             "torch",
             "transformers",
@@ -66,8 +72,12 @@ class _SentenceTransformersEncoder(LocalEncoder):
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling
 
-        runs_torch = self._options.runtime == "torch"
-        weights = {"dtype": self._dtype, "use_safetensors": True} if runs_torch else {}
+        weights: dict[str, Any] = {"dtype": self._dtype, "use_safetensors": True}
+        if self._options.runtime == "openvino":
+            # Left alone, it computes in half precision where the processor can.
+            weights = {"ov_config": {"INFERENCE_PRECISION_HINT": _PRECISIONS[self._dtype]}}
+        elif self._options.runtime == "onnx":
+            weights = {}
         # PIL is asked for, so that pixels do not depend on whether torchvision is installed.
         reader: dict[str, Any] = {"backend": "pil"} if "image" in files.modalities else {}
         if "text" in files.modalities and files.max_tokens:

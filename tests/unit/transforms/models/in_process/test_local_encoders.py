@@ -483,11 +483,11 @@ from transforms.models.encoder_options import EncoderOptions
 
 def told(model, revision=""):
     options = EncoderOptions("transformers", model=model, revision=revision)
-    encoder = build_text_encoder(ModelOptions(), options)
     try:
-        card = encoder.card
+        encoder = build_text_encoder(ModelOptions(), options)
     except ValueError as error:
-        return print(encoder.model, "|", error)
+        return print(error)
+    card = encoder.card
     encoder.load()
     (vector,) = encoder.encode_texts(["milk"])
     print(encoder.model, "|", card.id, card.revision, card.weights_sha256 or "-", vector[:3].tolist())
@@ -518,8 +518,8 @@ def test_a_hub_id_is_read_from_the_cache(tiny_encoders, tmp_path):
     found, revision, other = done.stdout.splitlines()
     assert found.startswith(f"maker/tiny@main | maker/tiny {commit} - ["), done.stderr
     assert json.loads(found.partition(" - ")[2]) == pytest.approx(expected[:3].tolist(), abs=1e-6)
-    assert revision.startswith("maker/tiny@v9 | the model 'maker/tiny' could not be fetched")
-    assert other.startswith("maker/other@main | the model 'maker/other' could not be fetched")
+    assert revision.startswith("the model 'maker/tiny' could not be fetched from the hub")
+    assert other.startswith("the model 'maker/other' could not be fetched from the hub")
     assert "a local folder with its files needs no network" in revision
     assert "a local folder with its files needs no network" in other
 
