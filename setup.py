@@ -107,6 +107,7 @@ setup(
         "scikit-learn>=1.6",
         "scipy>=1.14",
         "shtab>=1.7",
+        "typeguard>=4",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["catalog-enrich=pipelines.cli:main"]},

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas.texts import fold
 
@@ -69,8 +69,18 @@ def token_key(token: str) -> str:
 
 @cache
 def _engine() -> inflect.engine:
-    import inflect
+    import typeguard
 
+    # inflect has typeguard write checks of its arguments' types into its methods, which takes 1.6
+    # of the 1.7 seconds of its import. Words are strings here, so it is imported without them, and
+    # the decorator is put back for whoever else uses it.
+    library: Any = typeguard
+    checked = library.typechecked
+    library.typechecked = library.typeguard_ignore
+    try:
+        import inflect
+    finally:
+        library.typechecked = checked
     return inflect.engine()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import typeguard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -332,3 +333,17 @@ def test_a_whole_path_is_meant_itself() -> None:
     assert gazetteer.exact("Vehicles") == "vehicles"
     assert gazetteer.exact("military > vehicles") == "military > vehicles"
     assert gazetteer.exact("cars") == "vehicles > cars"
+
+
+def test_other_users_of_type_checks_keep_them():
+    """Forms are made by a library that is imported without its type checks; whoever else asks for
+    such checks has them.
+    """
+    assert number_forms("leaf") == {"leaf", "leaves"}
+
+    @typeguard.typechecked
+    def double(number: int) -> int:
+        return 2 * number
+
+    with pytest.raises(typeguard.TypeCheckError):
+        double("2")
