@@ -107,6 +107,7 @@ setup(
         "scikit-learn>=1.6",
         "scipy>=1.14",
         "shtab>=1.7",
+        "threadpoolctl>=3.2",
         "typeguard>=4",
     ],
     extras_require=EXTRAS,
