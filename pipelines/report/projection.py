@@ -36,6 +36,7 @@ def project(vectors: Mapping[str, np.ndarray[Any, Any]], seed: int) -> tuple[lis
     method, places = "PCA", _principal(matrix)
     if len(ids) >= TSNE_FROM and np.ptp(places) > 0:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
 
         method = "t-SNE"
         model = TSNE(
@@ -44,7 +45,10 @@ def project(vectors: Mapping[str, np.ndarray[Any, Any]], seed: int) -> tuple[lis
             random_state=seed,
             n_jobs=1,
         )
-        places = model.fit_transform(matrix)
+        # So few points are no work to divide: threads that wait for each other busily take many
+        # times as long on a machine that does anything else.
+        with threadpool_limits(limits=1):
+            places = model.fit_transform(matrix)
     low, span = places.min(axis=0), np.maximum(np.ptp(places, axis=0), 1e-9)
     size = np.array([WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN])
     scaled = MARGIN + (places - low) / span * size
