@@ -39,7 +39,7 @@ types: install  ## mypy, strict
 
 # In the order of the files: the long ones of tests/pipeline first, so that both workers end together.
 unit: install  ## all tests, without lint and types
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 15
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-kill: install  ## kill 20 runs on a real catalog (../shared/data, some ten minutes)
 	CATALOG_ENRICH_KILLS=20 $(BIN)/python -m pytest -v -s tests/pipeline/test_kill.py --durations 0
