@@ -18,7 +18,7 @@ from schemas.choices import Strict
 from schemas.tables.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
 from schemas.texts import shorten
-from schemas.vectors import CHUNKS_SUFFIX, IMAGE_DESCRIPTION
+from schemas.vectors import CHUNKS_SUFFIX, IMAGE_PARTS
 
 # What fits a pattern, in words, by the place of the entry: pydantic would quote the regular
 # expression. Everywhere else the pattern is that of an attribute's name.
@@ -214,7 +214,7 @@ def _vector_errors(tree: Any) -> Iterator[TemplateError]:
         for raw in (attributes if isinstance(attributes, list) else [])
         if isinstance(raw, dict) and "name" in raw
     ]
-    parts.append(IMAGE_DESCRIPTION)
+    parts.extend(IMAGE_PARTS)
     seen: dict[str, int | None] = {}
     for index, raw in enumerate(spaces if isinstance(spaces, list) else []):
         if not isinstance(raw, dict):

@@ -22,8 +22,9 @@ Runtime = Literal["torch", "onnx", "openvino"]
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 # Ends the names of tables that hold the chunks of a space's texts; no space is called so.
 CHUNKS_SUFFIX = "-chunks"
-# Of `parts`, besides the names of attributes.
+# Of `parts`, besides the names of attributes: what the pictures show.
 IMAGE_DESCRIPTION = "image_description"
+IMAGE_PARTS = ("image_labels", "image_colors", "image_text", IMAGE_DESCRIPTION)
 
 _AtLeastNone = Annotated[int, Field(ge=0)]
 
@@ -45,7 +46,7 @@ def space_of(column: str) -> str:
 class VectorSpec(Strict):
     """One space.
 
-    of: what is encoded. parts: of an item's text, names of attributes and `image_description`, in
+    of: what is encoded. parts: of an item's text, names of attributes and of IMAGE_PARTS, in
     the order in which they are put together; none: the text of `text_enriched`.
     encoder and what follows: as the options `--text-encoder`, `--text-model` ... of the command
     line. Without `encoder` they are those of the command line, but for what is said here.

@@ -24,6 +24,7 @@ from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.manifest import Counts, Manifest
 from pipelines.snapshots.snapshot import BUCKETS, Snapshot
 from transforms.describe.usage import Usage
+from transforms.items import text
 from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.readers import SplitReport
 from transforms.runtime import storage
@@ -91,7 +92,7 @@ def _drift(
         found.distributions,
         counts.records_quarantined / max(1, counts.records_in),
         _entries(plan),
-        chosen_encoders(plan).models,
+        _vectors_by(plan),
     )
     write_json(f"{dirs.snapshot}/{STATISTICS}", now.as_row())
     if earlier is None or earlier.manifest.versions.get("template") != plan.template.name:
@@ -102,6 +103,19 @@ def _drift(
         return [], None
     drifts = shifts(plan.template.gate, before, now, accepted=plan.config.reuse.accept_drift)
     return check_drift(drifts), earlier.run_id
+
+
+def _vectors_by(plan: Plan) -> dict[str, str]:
+    """Space → what makes its vectors: the encoder and, of texts, how they are composed.
+
+    Only vectors that were made alike are compared.
+    """
+    models = chosen_encoders(plan).models
+    composed = {space.name for space in plan.spaces if space.modality == "text"}
+    return {
+        name: f"{model}, texts {text.VERSION}" if name in composed else model
+        for name, model in models.items()
+    }
 
 
 def _entries(plan: Plan) -> dict[str, str]:

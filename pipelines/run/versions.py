@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.configuration.config import Plan
 from schemas.attributes import Attribute
 from schemas.hashing import digest
+from transforms.items import text
 from transforms.models import (
     build_chat_model,
     build_image_encoder,
@@ -36,6 +37,7 @@ def snapshot_versions(plan: Plan) -> dict[str, str]:
     config = plan.config
     return {
         "tables": f"{VERSION}",
+        "text": f"{text.VERSION}",
         "template": plan.template.hash,
         "language model": _digest([*_asked_by(plan), rebuilding(config.ask)])
         if plan.asks_model

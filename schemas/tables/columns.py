@@ -109,7 +109,7 @@ ITEM_TAIL = [
     column(
         "text_enriched",
         pa.string(),
-        "the same with filled values and image_description; this text is embedded",
+        "the text that is embedded: source's and filled values, and what the pictures show",
         nullable=False,
     ),
     column("flags", pa.list_(FLAG), "what a reader should know of this row", nullable=False),

@@ -47,9 +47,9 @@ def earlier_vectors(
     """Return what the bucket's earlier items were encoded to; empty where it cannot be used."""
     if space.name not in earlier.same_spaces:
         return {}
-    named = {*space.parts, *(() if space.options.long_texts == "cut" else template.titles)}
-    read = [attribute for attribute in template.attributes if attribute.name in named]
-    items = earlier.read(bucket, "items", [*columns_of(read), "flags"])
+    # Chunks know the titles of their document, which need be none of its parts.
+    read = [*space.parts, *(() if space.options.long_texts == "cut" else template.titles)]
+    items = earlier.read(bucket, "items", [*columns_of(template, read), "flags"])
     vectors = earlier.read(bucket, space.spec.table)
     if items is None or vectors is None:
         return {}
@@ -58,7 +58,8 @@ def earlier_vectors(
     if space.spec.keeps_chunks:
         chunks = _earlier_chunks(earlier.read(bucket, space.spec.chunks_table))
     known = {}
-    for item, flags in zip(items_of(template, items), items["flags"].to_pylist(), strict=True):
+    rows = items_of(template, items, read)
+    for item, flags in zip(rows, items["flags"].to_pylist(), strict=True):
         vector = by_id.get(item.item_id)
         if vector is None or (chunks is not None and item.item_id not in chunks):
             continue

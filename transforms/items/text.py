@@ -1,22 +1,37 @@
-"""The enriched text: an ordered key-value sentence from the template.
+"""The texts of an item: what its source says, and the text that is embedded, composed of parts.
 
 PCollection[Bucket] → PCollection[Bucket] with `text_source` (the source's values only) and
-`text_enriched` (with filled values and the description of the pictures).
+`text_enriched` (with filled values and what the pictures show).
+
+Each part is a sentence of its own, `Label: value.`: labels say what a value is, and encoders read
+no two parts as one phrase. Which parts, and in which order, was measured on five catalogs
+(docs/quality.md): facts, not prose about them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
 
 from schemas.attributes import Attribute
-from schemas.elements import Bucket, Item, Value
+from schemas.elements import Bucket, ImageFeatures, Item, Value
 from schemas.template import Template
-from schemas.vectors import IMAGE_DESCRIPTION
+from schemas.texts import fold, one_line, shorten
+from schemas.vectors import IMAGE_DESCRIPTION, IMAGE_PARTS
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime.buckets import each_item
+
+# Raise it when the same item gives another `text_enriched`: snapshots of earlier versions get their
+# texts, and the vectors of those that changed, made anew.
+VERSION = 1
+# A label of the image encoder is said from this probability on; so many of a picture are looked at.
+MIN_LABEL_PROBABILITY = 0.30
+LABELS_OF_A_PICTURE = 3
+# Of the text that was read off a picture: more is small print, often misread.
+MAX_IMAGE_TEXT_CHARS = 240
 
 
 def format_value(attribute: Attribute, value: Value) -> str:
@@ -29,18 +44,69 @@ def format_value(attribute: Attribute, value: Value) -> str:
     return operations_of(attribute).format(attribute, value)
 
 
-def compose_text(
-    template: Template, values: Mapping[str, Value], image_description: str | None = None
-) -> str:
-    """`Label: value.` for every known attribute, in template order, then what the pictures show."""
-    parts = [
+def compose_values(template: Template, values: Mapping[str, Value]) -> str:
+    """Return `Label: value.` for every known attribute with `in_text`, in template order."""
+    return _sentences(
         f"{attribute.title}: {format_value(attribute, values[attribute.name])}"
         for attribute in template.attributes
         if attribute.in_text and attribute.name in values
-    ]
-    if image_description:
-        parts.append(f"Picture: {image_description}")
-    return _sentences(parts)
+    )
+
+
+def compose(template: Template, item: Item, parts: Sequence[str] = ()) -> str:
+    """Return the text of an item that is embedded, made of these parts in their order.
+
+    parts: names of attributes and of IMAGE_PARTS; none: those of `default_parts`. What is unknown
+    is left out, and so is a value that an earlier part states word by word. A part that is alone
+    needs no label.
+    """
+    if len(parts) == 1:
+        return _sentences(filter(None, [_said(template, item, parts[0])[1]]))
+    said: list[str] = []
+    for part in parts or default_parts(template, item):
+        label, text = _said(template, item, part)
+        if text and not (_is_fact(template, part) and _is_stated(text, said)):
+            said.append(f"{label}: {text}")
+    return _sentences(said)
+
+
+def text_of_parts(template: Template, item: Item, parts: Sequence[str]) -> str:
+    """Return the text that a space of vectors is made of: that of `text_enriched`, or of these
+    parts.
+    """
+    return compose(template, item, parts) if parts else item.text_enriched
+
+
+def default_parts(template: Template, item: Item) -> Iterator[str]:
+    """Yield every attribute with `in_text` in template order, then what the pictures show: by a
+    language model's description where one was asked, else by labels, colours and text.
+    """
+    yield from (attribute.name for attribute in template.attributes if attribute.in_text)
+    if item.answer is not None:
+        yield IMAGE_DESCRIPTION
+    else:
+        yield from (part for part in IMAGE_PARTS if part != IMAGE_DESCRIPTION)
+
+
+def _said(template: Template, item: Item, part: str) -> tuple[str, str]:
+    """Return a part's label and its text, empty where the item has none."""
+    attribute = template.by_name.get(part)
+    if attribute is None:
+        return _OF_IMAGES[part](item)
+    known = item.values.get(part)
+    is_known = known is not None and known.value is not None
+    return attribute.title, format_value(attribute, known.value) if is_known else ""
+
+
+def _is_fact(template: Template, part: str) -> bool:
+    """Whether the part is a value: not a title, a text, or what a picture shows."""
+    return part in template.by_name and not template.by_name[part].role
+
+
+def _is_stated(text: str, said: Iterable[str]) -> bool:
+    """Whether a part says the text already, as words of their own."""
+    whole = re.compile(rf"(?<!\w){re.escape(fold(text))}(?!\w)")
+    return any(whole.search(fold(part)) for part in said)
 
 
 def _sentences(parts: Iterable[str]) -> str:
@@ -48,29 +114,50 @@ def _sentences(parts: Iterable[str]) -> str:
     return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
 
 
-def text_of_parts(template: Template, item: Item, parts: Sequence[str]) -> str:
-    """Return the text that a space of vectors is made of: that of `text_enriched`, or of these
-    parts in their order.
+def _pictures(item: Item) -> Iterator[ImageFeatures]:
+    """Yield the features of each distinct picture, in the item's order."""
+    yield from {i.features.digest: i.features for i in item.images if i.features}.values()
 
-    parts: names of attributes and `image_description`; unknown values are left out.
-    """
-    if not parts:
-        return item.text_enriched
-    said = []
-    for part in parts:
-        if part == IMAGE_DESCRIPTION:
-            said += [item.image_description] if item.image_description else []
-        elif (known := item.values.get(part)) is not None and known.value is not None:
-            said.append(format_value(template.by_name[part], known.value))
-    return _sentences(said)
+
+def _labels(item: Item) -> tuple[str, str]:
+    names = (
+        name
+        for picture in _pictures(item)
+        for name, probability in picture.labels[:LABELS_OF_A_PICTURE]
+        if probability >= MIN_LABEL_PROBABILITY
+    )
+    return "Picture", ", ".join(dict.fromkeys(names))
+
+
+def _colors(item: Item) -> tuple[str, str]:
+    names = (name for picture in _pictures(item) for name, _ in picture.colors)
+    return "Colours", ", ".join(dict.fromkeys(names))
+
+
+def _texts(item: Item) -> tuple[str, str]:
+    texts = (shorten(one_line(p.text), MAX_IMAGE_TEXT_CHARS) for p in _pictures(item) if p.text)
+    return "Text on the picture", " ".join(dict.fromkeys(texts))
+
+
+def _description(item: Item) -> tuple[str, str]:
+    return "Picture", item.image_description or ""
+
+
+_OF_IMAGES: Mapping[str, Callable[[Item], tuple[str, str]]] = {
+    "image_labels": _labels,
+    "image_colors": _colors,
+    "image_text": _texts,
+    IMAGE_DESCRIPTION: _description,
+}
 
 
 def compose_item(template: Template, item: Item) -> Item:
-    known = {name: value.value for name, value in item.values.items() if value.value is not None}
+    """Return the item with both texts; `text_enriched` is made of what the space `text` names."""
+    parts = next(space.parts for space in template.spaces if space.name == "text")
     return replace(
         item,
-        text_source=compose_text(template, item.record.values),
-        text_enriched=compose_text(template, known, item.image_description),
+        text_source=compose_values(template, item.record.values),
+        text_enriched=compose(template, item, parts),
     )
 
 

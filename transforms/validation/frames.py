@@ -29,6 +29,7 @@ from schemas.tables.specs import (
     tables_of,
 )
 from schemas.template import Template
+from schemas.vectors import IMAGE_PARTS
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime import storage
 from transforms.runtime.buckets import bucket_of
@@ -310,6 +311,10 @@ def _item_columns(template: Template) -> list[str]:
     given = [f"{name}{GIVEN_SUFFIX}" for name in names]
     leaves = [f"{name}{PROVENANCE_SUFFIX}.{leaf}" for name in names for leaf in PROVENANCE_LEAVES]
     fixed = ["item_id", "deleted_ts", "image_count", "images.list.element.digest"]
+    if any(part in IMAGE_PARTS for space in template.spaces for part in space.parts):
+        shown = ("labels.list.element.name", "labels.list.element.score", "text")
+        fixed += [f"images.list.element.{leaf}" for leaf in shown]
+        fixed += [f"images.list.element.colors.list.element.{leaf}" for leaf in ("name", "score")]
     texts = ["text_enriched", "image_description"]
     flags = ["flags.list.element.reason", "flags.list.element.field"]
     return [*fixed, *texts, *flags, *names, *given, *leaves]

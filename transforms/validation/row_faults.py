@@ -199,7 +199,10 @@ def _has_content(template: Template, items: pa.Table, space: VectorSpec) -> pa.A
         return pc.greater(items["image_count"].combine_chunks(), 0)
     if not space.parts:
         return pc.greater(pc.utf8_length(items["text_enriched"].combine_chunks()), 0)
-    texts = (text_of_parts(template, item, space.parts) for item in items_of(template, items))
+    texts = (
+        text_of_parts(template, item, space.parts)
+        for item in items_of(template, items, space.parts)
+    )
     return pa.array([bool(text) for text in texts], pa.bool_())
 
 
