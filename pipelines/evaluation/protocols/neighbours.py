@@ -7,7 +7,7 @@ only queries, and from the source, never from what was filled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 
@@ -54,6 +54,8 @@ from transforms.readers import ReadLimits
 DEFAULT_KS = (1, 5)
 # Of an attribute, or of two languages, that fewer items have, nothing is said.
 MIN_ITEMS = 10
+# Of agreement: the mean over an item's attributes, then over items.
+ALL_ATTRIBUTES = "all attributes"
 
 Values = Mapping[str, frozenset[str]]
 # Measure and what it is of → k → scores.
@@ -280,12 +282,27 @@ def _scores(asked: Asked, space: Space, known: _Known) -> Measured:
         queries = _limited(known.queries[name] & there, asked.limit)
         if queries:
             measured[AGREEMENT, name] = agreement(space, values, queries, asked.ks)
+    if len(measured) > 1:
+        measured = {(AGREEMENT, ALL_ATTRIBUTES): _by_item(measured.values()), **measured}
     if known.pairs:
         chosen = _limited(known.pairs.keys() & there, asked.limit)
         pairs = {item_id: known.pairs[item_id] for item_id in chosen}
         if pairs:
             measured[PAIRS_FOUND, asked.pairs[0]] = recall(space, pairs, asked.ks)
     return measured
+
+
+def _by_item(measured: Iterable[Mapping[int, Scores]]) -> dict[int, Scores]:
+    """Return k → item → mean of what was measured of the item."""
+    every: dict[int, dict[str, list[float]]] = {}
+    for scores in measured:
+        for k, of_k in scores.items():
+            for item_id, score in of_k.items():
+                every.setdefault(k, {}).setdefault(item_id, []).append(score)
+    return {
+        k: {item_id: sum(each) / len(each) for item_id, each in of_k.items()}
+        for k, of_k in every.items()
+    }
 
 
 def _limited(ids: Collection[str], limit: int) -> Collection[str]:
@@ -401,22 +418,16 @@ def _encoded(
 
 
 def _between_languages(asked: Asked, name: str, spaces: Mapping[str, Space]) -> Iterator[Figure]:
-    every: dict[int, dict[str, list[float]]] = {k: {} for k in asked.ks}
+    measured: list[Mapping[int, Scores]] = []
     figures: list[Figure] = []
     for one, other in permutations(spaces, 2):
         both = set(spaces[one].ids) & set(spaces[other].ids)
         if len(both) >= MIN_ITEMS:
             from_, to = spaces[one].of(both), spaces[other].of(both)
-            scores = found_at(from_.ids, ranks(from_.vectors, to.vectors), asked.ks)
+            measured.append(found_at(from_.ids, ranks(from_.vectors, to.vectors), asked.ks))
             of = f"{name}: {one} finds {other}"
-            figures += figures_of("text found", of, scores, from_.group_of, asked.seed)
-            for k, of_k in scores.items():
-                for item_id, score in of_k.items():
-                    every[k].setdefault(item_id, []).append(score)
-    means = {k: {i: sum(each) / len(each) for i, each in of_k.items()} for k, of_k in every.items()}
-    of_group: Callable[[str], str] = str
-    if figures:
-        yield from figures_of(
-            "text found", f"{name}: one language finds another", means, of_group, asked.seed
-        )
+            figures += figures_of("text found", of, measured[-1], from_.group_of, asked.seed)
+    of = f"{name}: one language finds another"
+    of_group: Callable[[str], str] = next(iter(spaces.values())).group_of if spaces else str
+    yield from figures_of("text found", of, _by_item(measured), of_group, asked.seed)
     yield from figures
