@@ -94,8 +94,9 @@ def _said(template: Template, item: Item, part: str) -> tuple[str, str]:
     if attribute is None:
         return _OF_IMAGES[part](item)
     known = item.values.get(part)
-    is_known = known is not None and known.value is not None
-    return attribute.title, format_value(attribute, known.value) if is_known else ""
+    if known is None or known.value is None:
+        return attribute.title, ""
+    return attribute.title, format_value(attribute, known.value)
 
 
 def _is_fact(template: Template, part: str) -> bool:
