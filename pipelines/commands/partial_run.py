@@ -19,6 +19,7 @@ from pipelines.configuration.options import Parser, add_run_options
 from pipelines.configuration.runners import beam_options
 from pipelines.monitoring.terminal import print_json, printable
 from pipelines.run.scan import Selection
+from pipelines.run.start import same_spaces
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
 from schemas.tables.arrow import items_schema
 from schemas.tables.specs import tables_of
@@ -97,6 +98,15 @@ def check_columns(plan: Plan, earlier: Snapshot) -> None:
             [
                 f"the snapshot has other tables than are written today ({names}); "
                 "`catalog-enrich run` rebuilds all rows once"
+            ]
+        )
+    same = same_spaces(plan, earlier)
+    others = [space.name for space in plan.spaces if space.name not in same]
+    if others:
+        raise ConfigError(
+            [
+                f"vectors {', '.join(others)} are made otherwise than in the snapshot, and one "
+                "table cannot hold both; `catalog-enrich run` makes them anew"
             ]
         )
     for file in earlier.files_of("items")[:1]:

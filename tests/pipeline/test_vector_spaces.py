@@ -214,3 +214,13 @@ def test_metadata_names_the_encoder_of_each_table(made: SharedRun) -> None:
     metadata = pq.read_schema(file).metadata
     assert metadata[b"encoder"].startswith(b"fake-text 1 small ")
     assert metadata[b"dimension"] == b"8"
+
+
+def test_a_part_of_the_items_is_not_made_by_another_encoder(
+    made: SharedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A backfill whose encoder is not the snapshot's is refused: one table would hold both."""
+    _, run = made.restored()
+    command = ["backfill", str(run.output), "--ids", "a", "--text-model", "other"]
+    assert main(command) == 2
+    assert "vectors text are made otherwise than in the snapshot" in capsys.readouterr().err
