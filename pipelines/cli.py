@@ -28,11 +28,15 @@ from pipelines.commands.tables import TABLES_COMMAND
 from pipelines.commands.template import CHECK, LIST, SHOW
 from pipelines.commands.template_init import INIT
 from pipelines.commands.unlock import UNLOCK
+from pipelines.commands.vectors import CHECK_VECTORS, SHOW_VECTORS
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import Parser
 
 # First words of commands of two words, and what these are about.
-GROUPS = {"template": "draft, check and look at catalog templates"}
+GROUPS = {
+    "template": "draft, check and look at catalog templates",
+    "vectors": "what vectors are, and whether an encoder fits them",
+}
 
 
 def build_parser() -> Parser:
@@ -69,6 +73,8 @@ COMMANDS: tuple[Command, ...] = (
     REPORT,
     TABLES_COMMAND,
     INSPECT,
+    SHOW_VECTORS,
+    CHECK_VECTORS,
     SNAPSHOTS,
     DIFF,
     ROLLBACK,

@@ -90,6 +90,20 @@ KINDS = {
             counted_in="encoders_that_always_failed",
         ),
         Kind(
+            "vectors-described",
+            "every vector table is what its contract says: encoder, dimension and what went in",
+            _WRITER,
+            counted_in="vector_tables_not_as_described",
+        ),
+        Kind(
+            "canaries-agree",
+            "encoders give the canaries the vectors that are kept beside their tables",
+            "an encoder that gives no vectors has to be put right; of one that changed under its "
+            "name say so with another revision (--text-revision, --image-revision or the "
+            "template's vectors), and its table is made anew",
+            counted_in="canaries_that_disagree",
+        ),
+        Kind(
             "records-match",
             "the records table and the items name each other",
             _WRITER,

@@ -26,6 +26,7 @@ from pipelines import enrich
 from schemas.elements import EvidenceText, Example
 from schemas.tables.specs import TABLES
 from schemas.template import Template
+from transforms.models.encoders import EncoderCard
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -305,3 +306,21 @@ def least_cpu_secs(work: Callable[[], object]) -> float:
     finally:
         gc.enable()
     return min(tries)
+
+
+def encoder_card(id_: str = "some/encoder", **changed: Any) -> EncoderCard:
+    """The card of an encoder of texts that is nowhere. changed: fields of it."""
+    card = EncoderCard(
+        id=id_,
+        revision="",
+        weights_sha256="",
+        library="none 1",
+        modalities=("text",),
+        pooling="mean",
+        max_tokens=0,
+        document_prompt="",
+        query_prompt="",
+        dimension=64,
+        dtype="float32",
+    )
+    return replace(card, **changed)

@@ -27,6 +27,7 @@ from pipelines.snapshots.snapshot import Snapshot
 from schemas.tables.specs import ITEMS, in_order
 from schemas.texts import shorten
 from transforms.runtime.parquet import DataFile, read_bytes
+from transforms.vectors.contract import ContractError, query_lines
 
 MAX_CELL_CHARS = 60
 
@@ -62,6 +63,7 @@ def _tables(options: argparse.Namespace) -> Exit:
                 "folder": folder,
                 "tables": tables,
                 "read": reading(folder, names),
+                "query": _queries(info, names),
             }
         )
         return Exit.DONE
@@ -174,8 +176,22 @@ def _print(info: Snapshot, folder: str, tables: Mapping[str, Mapping[str, Any]])
             console.print(f"{name}, row {number}", style="bold", markup=False)
             for line in _cells(row):
                 console.print(printable(line), markup=False, soft_wrap=True)
+    for lines in _queries(info, list(tables)).values():
+        for line in lines:
+            console.print(printable(line), markup=False, soft_wrap=True)
     for reader, line in reading(folder, list(tables)).items():
         console.print(printable(f"{reader:<8} {line}"), markup=False, soft_wrap=True)
+
+
+def _queries(info: Snapshot, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return how each vector table is queried; none of a snapshot that does not say what its
+    vectors are.
+    """
+    try:
+        contracts = info.contracts
+    except ContractError as error:
+        return {"": [str(error)]}
+    return {name: list(query_lines(contracts[name])) for name in names if name in contracts}
 
 
 def _state(info: Snapshot) -> str:

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.configuration.config import Plan
-from pipelines.run.manifest import chosen_encoders
-from pipelines.run.start import same_spaces
+from pipelines.run.start import RunState, same_spaces
 from pipelines.run.versions import DESCRIPTION, asked_of
 from pipelines.run.work import POOL, Delta, PreviousAnswers
 from pipelines.snapshots.layout import RunDirs
@@ -33,7 +32,7 @@ from transforms.runtime import storage
 from transforms.runtime.parquet import DataFile, read_parquet
 from transforms.runtime.reports import read_json
 from transforms.runtime.spool import SpoolRef
-from transforms.tables.build import RunInfo, TableContext
+from transforms.tables.build import TableContext
 from transforms.tables.merge import EarlierRows
 from transforms.tables.write import BucketReport
 from transforms.validation.drift import Compared
@@ -155,8 +154,7 @@ def earlier_rows(plan: Plan, earlier: Snapshot) -> EarlierRows | None:
 
 
 def keep_deleted(
-    plan: Plan,
-    info: RunInfo,
+    state: RunState,
     earlier: Snapshot,
     delta: Delta | None,
     reports: Sequence[BucketReport],
@@ -168,12 +166,13 @@ def keep_deleted(
     delta: None where everything was rebuilt; items of another template's snapshot are not taken
     over.
     """
+    plan = state.plan
     gone = _gone_since(plan, earlier, reports, dirs) if delta is None else delta.gone
     if not gone.num_rows:
         return list(reports)
     buckets = set(gone["bucket"].to_pylist())
     files = {report.bucket: report.files for report in earlier.reports if report.bucket in buckets}
-    context = TableContext(dirs.snapshot, plan.template, chosen_encoders(plan), info)
+    context = TableContext(dirs.snapshot, plan.template, state.encoders, state.info)
     return add_deleted_items(earlier.path, files, gone, context, reports, plan.buckets)
 
 

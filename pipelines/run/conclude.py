@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from dataclasses import replace
 
 import msgspec
 
@@ -16,8 +18,10 @@ from pipelines.run.carry_over import (
     keep_pool,
     take_over_files,
 )
+from pipelines.run.graph import canary_folder
 from pipelines.run.manifest import Ancestry, Results, build_manifest, chosen_encoders
 from pipelines.run.start import RunState
+from pipelines.run.vector_contracts import disagreements, misdescribed, proven
 from pipelines.run.versions import asked_of, snapshot_versions, vector_shape
 from pipelines.run.work import Delta, Made
 from pipelines.snapshots.layout import RunDirs
@@ -41,6 +45,8 @@ from transforms.validation.gate import (
     check_tables,
     replaced,
 )
+from transforms.vectors.contract import write_contracts
+from transforms.vectors.stage import read_canary_reports
 
 
 def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
@@ -51,8 +57,11 @@ def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
     usages = read_reports(f"{dirs.reports}/usage.json", Usage) if plan.asks_model else []
     probes = read_reports(f"{dirs.reports}/probes.json", ProbeReport) if plan.learns else []
     reference = read_reports(f"{dirs.reports}/reference.json", SplitReport) if delta is None else []
+    canaries = read_canary_reports(canary_folder(dirs))
+    contracts = proven(state.encoders.contracts, canaries)
+    encoders = replace(state.encoders, contracts=contracts)
     if plan.config.reuse.keep_deleted and earlier is not None and not state.selection.is_partial:
-        buckets = keep_deleted(plan, state.info, earlier, delta, buckets, dirs)
+        buckets = keep_deleted(replace(state, encoders=encoders), earlier, delta, buckets, dirs)
     gate_began = time.monotonic()
     if delta is None or earlier is None:
         table_checks, found = check_tables(dirs.snapshot, plan.template, buckets, plan.buckets)
@@ -63,11 +72,16 @@ def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
         table_checks, found = _check_what_changed(plan, earlier, delta, dirs, buckets)
         if state.selection.is_partial:  # the rest is what it was, whatever the catalog holds by now
             splits = earlier.manifest.inputs
+    for problem in disagreements(contracts, canaries):
+        found.faults["canaries-agree"].add(problem)
+    for problem in misdescribed(contracts, found.described):
+        found.faults["vectors-described"].add(problem)
     counts = add_up(splits, buckets, found, usages)
     drift_checks, compared_with = _drift(state, dirs, counts, found)
     checks = [*check_run(plan.template, run_row(counts), found), *drift_checks, *table_checks]
     stages = made.stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}
     write_json(f"{dirs.snapshot}/{BUCKETS}", buckets)
+    described = write_contracts(dirs.snapshot, contracts)
     results = Results(
         counts,
         splits,
@@ -77,6 +91,7 @@ def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
         [below_snapshot(report) for report in probes],
         stages,
         made.distributions,
+        hashlib.sha256(described).hexdigest(),
     )
     return build_manifest(plan, state.info, results, _ancestry(state, dirs, made, compared_with))
 

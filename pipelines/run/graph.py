@@ -53,6 +53,8 @@ from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.merge import Base, EarlierRows
 from transforms.tables.write import WriteTables
 from transforms.validation.rows import SOURCE_CHECKS, ValidateItems
+from transforms.vectors.contract import VectorContract
+from transforms.vectors.stage import CanaryWatch, EmbedCanaries
 
 # References to spooled elements by bucket, and by the kind of catalog that they are from.
 ByBucket: TypeAlias = "beam.PCollection[tuple[int, SpoolRef]]"
@@ -69,6 +71,7 @@ class Build:
     mask: what an evaluation hides from every stage after reading.
     label: begins the names of these stages, so that one pipeline can fill a catalog several times.
     has_vectors: whether the tables of vectors are made.
+    contracts: of the vector tables that are made, by table; none where no vectors are written.
     """
 
     plan: Plan
@@ -77,6 +80,14 @@ class Build:
     mask: Mask | None = None
     label: str = ""
     has_vectors: bool = True
+    contracts: Mapping[str, VectorContract] = field(default_factory=dict)
+
+    @property
+    def watch(self) -> CanaryWatch | None:
+        """What looks at the canaries wherever an encoder is loaded."""
+        if not self.contracts:
+            return None
+        return CanaryWatch(canary_folder(self.dirs), self.contracts)
 
     @property
     def is_dry_run(self) -> bool:
@@ -334,13 +345,50 @@ def _write(
         tuple(space for space in plan.spaces if space.spec.table not in kept),
         dirs.heartbeats,
         rows,
+        build.watch,
     )
     if embedding.text_spaces:
         written = written | "Embed" >> embedding
     written = written | "Write" >> WriteTables(
-        dirs.snapshot, plan.template, encoders, build.run, dirs.heartbeats, base, rows
+        dirs.snapshot,
+        plan.template,
+        encoders,
+        build.run,
+        dirs.heartbeats,
+        base,
+        rows,
+        _first_canaries(filled.pipeline, build) if base is None else None,
     )
     _ = written | "Collect buckets" >> CollectReports(build.report("buckets"))
+
+
+def _first_canaries(pipeline: beam.Pipeline, build: Build) -> beam.pvalue.AsDict | None:
+    """Return the canaries of tables that are made for the first time, as a side input.
+
+    An encoder of pictures is not loaded for a catalog without any.
+    """
+    plan, images = build.plan, build.plan.template.record.images
+    reads_pictures = bool(images.columns or images.table)
+    spaces = [
+        space
+        for space in plan.spaces
+        if space.spec.table in build.contracts
+        and not build.contracts[space.spec.table].canaries
+        and (space.modality == "text" or reads_pictures)
+    ]
+    if build.watch is None or not spaces:
+        return None
+    embedded = (
+        pipeline
+        | "New spaces" >> beam.Create(spaces)
+        | "Canaries" >> EmbedCanaries(build.watch, build.models)
+    )
+    return beam.pvalue.AsDict(embedded)
+
+
+def canary_folder(dirs: RunDirs) -> str:
+    """Return where workers leave what their encoders made of the canaries."""
+    return f"{dirs.reports}/canaries"
 
 
 def _with_previous_answers(
@@ -398,6 +446,7 @@ def _prepare_images(build: Build, *, is_own: bool) -> PrepareImages:
         Preparation(dirs.pictures, plan.config.ask.image_px) if is_shown else None,
         dirs.features,
         plan.spaces if is_own and build.has_vectors and not build.is_dry_run else (),
+        build.watch if is_own else None,
     )
 
 

@@ -33,7 +33,7 @@ from pipelines.run.graph import (
     build_graph,
     build_reading,
 )
-from pipelines.run.manifest import chosen_encoders, told_of_nothing_new
+from pipelines.run.manifest import told_of_nothing_new
 from pipelines.run.scan import Selection, find_delta
 from pipelines.run.start import RunState, begin, outgrown
 from pipelines.run.work import Delta, Made
@@ -178,7 +178,7 @@ def _rebuild(
 ) -> Made:
     """Make the whole catalog, with what still holds of an earlier snapshot."""
     plan, earlier, pipeline = state.plan, state.earlier, new_pipeline(options)
-    build = Build(plan, state.info, dirs)
+    build = Build(plan, state.info, dirs, contracts=state.encoders.contracts)
     if _only_counts(plan):
         build_reading(pipeline, build)
     else:
@@ -189,7 +189,7 @@ def _rebuild(
                 reused_answers(plan, earlier, None),
                 earlier_rows(plan, earlier),
             )
-        build_graph(pipeline, build, chosen_encoders(plan), previous)
+        build_graph(pipeline, build, state.encoders, previous)
     return _run_to_end(pipeline, None, reasons)
 
 
@@ -210,8 +210,8 @@ def _make_delta(
     probes = take_over_probes(earlier, dirs.snapshot) if plan.learns else []
     kept = Kept(probes, take_over_pool(earlier, dirs.snapshot), answers)
     pipeline = new_pipeline(options)
-    build = Build(plan, state.info, dirs)
-    build_delta_graph(pipeline, build, chosen_encoders(plan), delta, kept)
+    build = Build(plan, state.info, dirs, contracts=state.encoders.contracts)
+    build_delta_graph(pipeline, build, state.encoders, delta, kept)
     return _run_to_end(pipeline, delta)
 
 

@@ -26,14 +26,21 @@ from transforms.readers import SplitReport
 from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.write import BucketReport
 from transforms.validation.gate import CheckResult
+from transforms.vectors.contract import contract_of, with_chunks
 
 
 def chosen_encoders(plan: Plan) -> Encoders:
-    """Return what identifies the encoders of the spaces that this plan makes, and dimensions."""
-    return Encoders(
-        vector_versions(plan),
-        {space.name: space.build(plan.models).dimension for space in plan.spaces},
-    )
+    """Return what identifies the encoders of the spaces that this plan makes, their dimensions, and
+    contracts without canaries.
+    """
+    versions, contracts = vector_versions(plan), {}
+    for space in plan.spaces:
+        card = space.build(plan.models).card
+        contract = contract_of(space.spec, card, space.options, versions[space.name])
+        for each in with_chunks(space.spec, contract):
+            contracts[each.table] = each
+    dimensions = {s.name: contracts[s.spec.table].dimension for s in plan.spaces}
+    return Encoders(versions, dimensions, contracts)
 
 
 def table_metadata(plan: Plan) -> dict[str, str]:
@@ -76,6 +83,7 @@ class Results:
     probes: Sequence[ProbeReport]
     stages: dict[str, dict[str, int]]
     distributions: dict[str, dict[str, dict[str, int]]]
+    vectors_sha256: str
 
 
 class Ancestry(TypedDict):
@@ -113,6 +121,7 @@ def build_manifest(plan: Plan, info: RunInfo, results: Results, ancestry: Ancest
         stages=results.stages,
         checks=[_entry(result) for result in results.checks],
         files=data_files(results.buckets),
+        vectors_sha256=results.vectors_sha256,
         probes=list(results.probes),
         reference=list(results.reference),
         distributions=results.distributions,

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.configuration.config import Plan
-from pipelines.run.manifest import table_metadata
+from pipelines.run.manifest import chosen_encoders, table_metadata
 from pipelines.run.scan import Selection
+from pipelines.run.vector_contracts import continued, refuse_changed, refuse_mixed
 from pipelines.run.versions import snapshot_versions, vector_versions, vector_versions_before
 from pipelines.snapshots.layout import Layout
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
 from schemas.tables.specs import tables_of
-from transforms.tables.build import RunInfo
+from transforms.tables.build import Encoders, RunInfo
 
 # A catalog that has grown by more is divided into buckets again.
 MAX_GROWTH = 4
@@ -26,6 +27,7 @@ class RunState:
     earlier: the published snapshot, None where there is none.
     rebuild_reasons: why the run cannot continue from it; empty where it can.
     warnings: for whoever started the run; the holder of the output's lock adds to them.
+    encoders: of the vectors that are made, with the canaries of tables that go on as they were.
     """
 
     plan: Plan
@@ -35,12 +37,16 @@ class RunState:
     selection: Selection
     rebuild_reasons: tuple[str, ...]
     warnings: list[str]
+    encoders: Encoders
 
 
 def begin(
     plan: Plan, layout: Layout, started: dt.datetime, selection: Selection, warnings: list[str]
 ) -> RunState:
-    """Find the snapshot that a run continues from, if it can; adds to `warnings`."""
+    """Find the snapshot that a run continues from, if it can; adds to `warnings`.
+
+    Raises ConfigError where an encoder changed under its name.
+    """
     earlier = None
     try:
         earlier = read_published(plan.config.output)
@@ -52,6 +58,9 @@ def begin(
             f"this machine's clock says {started:%Y-%m-%dT%H:%M:%SZ}, the last run began at "
             f"{then}; set it"
         )
+    encoders = chosen_encoders(plan)
+    if earlier is not None:
+        encoders = _continued(plan, encoders, earlier, selection)
     reasons = ["there is no snapshot to continue from"]
     if earlier is not None:
         reasons = [] if selection.is_partial else find_rebuild_reasons(plan, earlier)
@@ -65,7 +74,24 @@ def begin(
         selection,
         tuple(reasons),
         warnings,
+        encoders,
     )
+
+
+def _continued(plan: Plan, encoders: Encoders, earlier: Snapshot, selection: Selection) -> Encoders:
+    """Return the encoders with the canaries that are kept of their tables. Raises ConfigError."""
+    now, before = encoders.contracts, earlier.contracts
+    refuse_changed(now, before, accepted=plan.config.reuse.full)
+    if selection.is_partial:
+        made = {
+            table: contract
+            for table, contract in now.items()
+            if selection.embed or contract.of != "text"
+        }
+        refuse_mixed(made, before)
+        # What is not made again stays what it is.
+        now = {**now, **{table: before[table] for table in before if table not in made}}
+    return replace(encoders, contracts=continued(now, before))
 
 
 def find_rebuild_reasons(plan: Plan, earlier: Snapshot) -> list[str]:

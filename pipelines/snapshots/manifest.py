@@ -121,6 +121,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     versions: of this program, the template, models, prompts and libraries; options: as the run was
       given them, for later commands on the same output.
     stages: stage → counter → number; distributions: stage → measure → count, sum, min and max.
+    vectors_sha256: of the file that says what the vectors are (transforms/vectors/contract.py),
+      empty where an earlier version wrote none.
     reference: what was read of catalogs that only probes learn from.
     based_on: run id that the snapshot continues from; made_anew_because: why every record was
       rebuilt, empty where not.
@@ -150,6 +152,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
     checks: list[CheckEntry] = field(default_factory=list)
     files: list[DataFile]
+    vectors_sha256: str = ""
     probes: list[ProbeReport] = field(default_factory=list)
     reference: list[SplitReport] = field(default_factory=list)
     command: str = "run"

@@ -18,6 +18,12 @@ from transforms.runtime import storage
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_bytes, read_parquet
 from transforms.runtime.reports import read_reports
 from transforms.tables.write import BucketReport
+from transforms.vectors.contract import (
+    CONTRACTS,
+    ContractError,
+    VectorContract,
+    parse_contracts,
+)
 
 BUCKETS = "buckets.json"
 _HASHING_THREADS = 4
@@ -46,6 +52,20 @@ class Snapshot:
         reports = read_reports(storage.join(self.path, BUCKETS), BucketReport)
         return tuple(sorted(reports, key=lambda report: report.bucket))
 
+    @cached_property
+    def contracts(self) -> dict[str, VectorContract]:
+        """What the vectors of each table are; none where an earlier version wrote the snapshot.
+
+        Raises ContractError where the file is missing, damaged or another one.
+        """
+        if not self.manifest.vectors_sha256:
+            return {}
+        fault = _contracts_fault(self)
+        if fault:
+            raise ContractError(fault)
+        path = storage.join(self.path, *CONTRACTS.split("/"))
+        return parse_contracts(storage.read_bytes(path), path)
+
     def files_of(self, table: str, buckets: Iterable[int] | None = None) -> list[DataFile]:
         """Return the files of a table: of these buckets, or of all."""
         if buckets is None:
@@ -65,9 +85,11 @@ class Snapshot:
         return sum(file.bytes for file in self.manifest.files)
 
     def faults(self) -> list[str]:
-        """Return what is wrong with the data files; every byte is read."""
-        faults = (_fault(self.path, file) for file in self.manifest.files)
-        return [fault for fault in faults if fault]
+        """Return what is wrong with the data files, and with what describes their vectors; every
+        byte is read.
+        """
+        faults = [_fault(self.path, file) for file in self.manifest.files]
+        return [fault for fault in (*faults, _contracts_fault(self)) if fault]
 
     def damaged_buckets(self) -> dict[int, str]:
         """Return bucket → what is wrong with its files.
@@ -135,6 +157,7 @@ def read_published(output: str) -> Snapshot | None:
             return None
         snapshot = read_snapshot(storage.join(output, *pointer.snapshot.split("/")))
         _check_probes(snapshot)
+        _ = snapshot.contracts
     except UnusableSnapshotError:
         raise
     except Exception as error:  # whatever a file system, or half a file, brings
@@ -160,6 +183,20 @@ def read_snapshot(path: str) -> Snapshot:
             f"no run can continue from {path} ({type(error).__name__}: {error})"
         ) from error
     return snapshot
+
+
+def _contracts_fault(snapshot: Snapshot) -> str:
+    """Return what is wrong with the file of contracts, or the empty string."""
+    expected = snapshot.manifest.vectors_sha256
+    if not expected:  # of an earlier version, which wrote none
+        return ""
+    try:
+        data = storage.read_bytes(storage.join(snapshot.path, *CONTRACTS.split("/")))
+    except Exception as error:  # each object store has its own exceptions for what is missing
+        return f"{CONTRACTS} cannot be read ({type(error).__name__})"
+    if hashlib.sha256(data).hexdigest() != expected:
+        return f"{CONTRACTS} holds other bytes than were written"
+    return ""
 
 
 def _check_probes(snapshot: Snapshot) -> None:

@@ -25,6 +25,7 @@ from transforms.models.encoders import TextEncoder
 from transforms.models.spaces import Shared, VectorSpace, shared_text_encoder
 from transforms.runtime.metrics import Meter
 from transforms.tables.merge import EarlierRows
+from transforms.vectors.stage import CanaryWatch, WatchedTables
 
 
 def document_of(template: Template, item: Item, space: VectorSpace) -> Document:
@@ -127,13 +128,17 @@ class _Embed(beam.DoFn):
         # Its fields, not the transform: that holds on to its pipeline.
         self._template, self._models = transform.template, transform.models
         self._spaces, self._heartbeat_dir = transform.text_spaces, transform.heartbeat_dir
-        self._earlier = transform.earlier
+        self._earlier, self._watch = transform.earlier, transform.watch
         self._encoders: dict[str, Shared[TextEncoder]] = {}
+        self._watched: dict[str, WatchedTables] = {}
 
     def setup(self) -> None:
         self._meter = Meter("embed", self._heartbeat_dir)
         self._encoders = {
             space.name: shared_text_encoder(self._models, space.options) for space in self._spaces
+        }
+        self._watched = {
+            space.name: WatchedTables(self._watch, (space.spec.table,)) for space in self._spaces
         }
 
     def process(self, bucket: Bucket) -> list[Bucket]:
@@ -160,6 +165,7 @@ class _Embed(beam.DoFn):
             return list(with_vectors(items, space, documents, found))
         self._meter.beat()  # loading takes seconds, in which the stage already shows
         with shared.loaded() as encoder, self._meter.timed():
+            self._watched[space.name].agree(encoder)
             found = embed_documents(documents, encoder, space.options, known, count)
         return list(with_vectors(items, space, documents, found))
 
@@ -171,7 +177,8 @@ class _Embed(beam.DoFn):
 class EmbedText(beam.PTransform):
     """Adds the vectors of spaces that hold texts.
 
-    spaces: those of pictures are left alone. earlier: where those of before are.
+    spaces: those of pictures are left alone. earlier: where those of before are. watch: looks at
+    the canaries wherever an encoder is loaded.
     """
 
     template: Template
@@ -179,6 +186,7 @@ class EmbedText(beam.PTransform):
     spaces: tuple[VectorSpace, ...]
     heartbeat_dir: str = ""
     earlier: EarlierRows | None = None
+    watch: CanaryWatch | None = None
 
     @property
     def text_spaces(self) -> tuple[VectorSpace, ...]:

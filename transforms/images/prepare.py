@@ -54,6 +54,7 @@ from transforms.runtime import storage
 from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
+from transforms.vectors.stage import CanaryWatch, WatchedTables
 
 BATCH_PICTURES = 16
 JPEG_QUALITY = 90
@@ -296,6 +297,7 @@ class _Encoder:
 
     shared: Shared[ImageEncoder]
     spaces: tuple[str, ...]
+    watched: WatchedTables
     made_by: str
     cache: KeyRangeCache[bytes] | None = None
 
@@ -306,14 +308,17 @@ class _Encoder:
         return [self.cache.get(digest) for digest in digests]
 
     def encode(self, pictures: Sequence[DecodedPicture]) -> dict[str, bytes]:
-        """Return digest → vector, kept for later runs; nothing is loaded for no picture."""
+        """Return digest → vector, kept for later runs unless the encoder is not the one that it is
+        called; nothing is loaded for no picture.
+        """
         if not pictures:
             return {}
         with self.shared.loaded() as encoder:
+            is_kept = self.watched.agree(encoder)
             vectors = encode_pictures(pictures, encoder)
         digests = [each.picture.digest for each in pictures]
         for digest, vector in zip(digests, vectors, strict=True):
-            if self.cache is not None:
+            if self.cache is not None and is_kept:
                 self.cache.put(digest, vector)
         return dict(zip(digests, vectors, strict=True))
 
@@ -330,7 +335,9 @@ class _Prepare(beam.DoFn):
         self._preparation, self._heartbeat_dir = transform.preparation, transform.heartbeat_dir
         self._features_dir, self._num_buckets = transform.features_dir, transform.num_buckets
         self._spaces = tuple(space for space in transform.spaces if space.modality == "image")
+        self._watch = transform.watch
         self._loaded_tagger: Tagger | None = None
+        self._is_own_sound = True
 
     def setup(self) -> None:
         self._meter = Meter("prepare", self._heartbeat_dir)
@@ -340,17 +347,20 @@ class _Prepare(beam.DoFn):
             encoder_identity(self._own.encoder, own), build_tagger(self._options), self._limits
         )
         self._own_spaces = [space.name for space in self._spaces if space.options == own]
-        self._further = [
-            self._encoder_of(options)
-            for options in dict.fromkeys(space.options for space in self._spaces)
-            if options != own
-        ]
+        self._own_watched = self._watched(own)
+        others = dict.fromkeys(each.options for each in self._spaces if each.options != own)
+        self._further = list(map(self._encoder_of, others))
 
     def _encoder_of(self, options: EncoderOptions) -> _Encoder:
         shared = shared_image_encoder(self._options, options)
         names = tuple(space.name for space in self._spaces if space.options == options)
         identity = encoder_identity(shared.encoder, options)
-        return _Encoder(shared, names, vectors_made_by(identity, self._limits))
+        made_by = vectors_made_by(identity, self._limits)
+        return _Encoder(shared, names, self._watched(options), made_by)
+
+    def _watched(self, options: EncoderOptions) -> WatchedTables:
+        tables = (space.spec.table for space in self._spaces if space.options == options)
+        return WatchedTables(self._watch, tuple(tables))
 
     def _tagger(self) -> Tagger:
         # Not in setup: a worker that gets no picture need not load a model.
@@ -412,7 +422,8 @@ class _Prepare(beam.DoFn):
             for decoded in pictures:
                 self._preparation.prepare(decoded.picture)
         unknown = {d for d, features in zip(digests, known, strict=True) if features is None}
-        described = iter(self._describe([p for p in pictures if p.picture.digest in unknown]))
+        made = self._describe([p for p in pictures if p.picture.digest in unknown])
+        described, is_kept = iter(made), self._is_own_sound
         vectors = self._vectors(digests, pictures, by_encoder)
         for digest, copies, features, picture in zip(digests, contents, known, loaded, strict=True):
             self._meter.add("pictures")
@@ -420,7 +431,7 @@ class _Prepare(beam.DoFn):
                 self._meter.add("reused")
             elif isinstance(picture, DecodedPicture):
                 features = next(described)
-                if cache is not None:
+                if cache is not None and is_kept:
                     cache.put(features.digest, features)
             if isinstance(picture, PictureProblem):
                 self._meter.fail(picture.reason)
@@ -434,6 +445,7 @@ class _Prepare(beam.DoFn):
             return []
         self._meter.add("encoded", len(pictures))
         with self._own.loaded() as encoder:
+            self._is_own_sound = self._own_watched.agree(encoder)
             return tag_pictures(pictures, encoder, self._tagger())
 
     def _vectors(
@@ -468,7 +480,8 @@ class PrepareImages(beam.PTransform):
 
     root: folder (or object-store prefix) below which every picture lies.
     features_dir: where features are kept for later runs, empty: nowhere.
-    spaces: of vectors that are made; those of texts are left alone.
+    spaces: of vectors that are made; those of texts are left alone. watch: looks at the canaries
+    wherever an encoder is loaded.
     spool_dir: where intermediate elements lie; num_buckets: of digests, as of items.
     """
 
@@ -481,6 +494,7 @@ class PrepareImages(beam.PTransform):
     preparation: Preparation | None = None
     features_dir: str = ""
     spaces: tuple[VectorSpace, ...] = ()
+    watch: CanaryWatch | None = None
 
     def expand(
         self, references: beam.PCollection[tuple[int, SpoolRef]]

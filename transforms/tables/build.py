@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ from schemas.template import Template
 from schemas.vectors import VectorSpec
 from transforms.attribute_types.registry import operations_of
 from transforms.items.identity import item_fingerprint
+from transforms.vectors.canaries import Canary
+from transforms.vectors.contract import METADATA_KEY, VectorContract, as_text, with_canaries
 
 RECORD_COLUMNS = tuple(records_schema().names)
 _INPUTS = frozenset(["catalog", "image-table"])
@@ -61,11 +63,26 @@ class RunInfo:
 class Encoders:
     """Encoders by space of vectors: what identifies the models, and numbers of a vector.
 
-    A space that is missing has no tables.
+    A space that is missing has no tables. contracts: by table, what its files say of themselves.
     """
 
     models: dict[str, str]
     dimensions: dict[str, int]
+    contracts: Mapping[str, VectorContract] = field(default_factory=dict)
+
+    def proven(self, canaries: Mapping[str, Sequence[Canary]]) -> Encoders:
+        """Return the encoders with the canaries of tables that have had none."""
+        contracts = {
+            table: with_canaries(contract, canaries) for table, contract in self.contracts.items()
+        }
+        return replace(self, contracts=contracts)
+
+    def metadata(self, space: str, table: str) -> dict[str, str]:
+        """Return what the files of a table of vectors say of themselves."""
+        said = {**encoder_metadata(self.models[space], self.dimensions[space]), "normalised": "l2"}
+        if table in self.contracts:
+            said[METADATA_KEY] = as_text(self.contracts[table])
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +128,10 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
 
 
 def embeddings_table(
-    space: VectorSpec, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo
+    space: VectorSpec, items: Sequence[Item], encoders: Encoders, run: RunInfo
 ) -> pa.Table:
     """Ids and vectors of the items that have one."""
+    dimension = encoders.dimensions[space.name]
     having = [
         (item.item_id, item.vectors[space.name]) for item in items if space.name in item.vectors
     ]
@@ -121,13 +139,14 @@ def embeddings_table(
     schema = embeddings_schema(space, dimension)
     ids = pa.array([item_id for item_id, _ in having], pa.string())
     table = pa.Table.from_arrays([ids, vectors], schema=schema)
-    return _with_metadata(table, run, {**encoder_metadata(encoder, dimension), "normalised": "l2"})
+    return _with_metadata(table, run, encoders.metadata(space.name, space.table))
 
 
 def chunks_table(
-    space: VectorSpec, items: Sequence[Item], dimension: int, encoder: str, run: RunInfo
+    space: VectorSpec, items: Sequence[Item], encoders: Encoders, run: RunInfo
 ) -> pa.Table:
     """Return the chunks of the items' texts with their vectors, in order."""
+    dimension = encoders.dimensions[space.name]
     rows = [
         (item.item_id, number, chunk)
         for item in items
@@ -147,7 +166,7 @@ def chunks_table(
     arrays = [pa.array(columns[name], schema.field(name).type) for name in columns]
     arrays.append(_vector_array([chunk.vector for chunk in chunks], dimension))
     table = pa.Table.from_arrays(arrays, schema=schema)
-    return _with_metadata(table, run, {**encoder_metadata(encoder, dimension), "normalised": "l2"})
+    return _with_metadata(table, run, encoders.metadata(space.name, space.chunks_table))
 
 
 def _vector_array(vectors: Sequence[Any], dimension: int) -> pa.Array:
@@ -353,11 +372,9 @@ def _with_metadata(table: pa.Table, run: RunInfo, more: dict[str, str]) -> pa.Ta
 def build_table(spec: TableSpec, bucket: Bucket, context: TableContext) -> pa.Table:
     """Return a bucket's rows of a table, in the sort order of its specification."""
     if spec.vectors:
-        encoders = context.encoders
-        dimension, model = encoders.dimensions[spec.space], encoders.models[spec.space]
         space = next(each for each in context.template.spaces if each.name == spec.space)
         make = chunks_table if spec.one_row_per == "chunk" else embeddings_table
-        return make(space, bucket.items, dimension, model, context.run)
+        return make(space, bucket.items, context.encoders, context.run)
     return BUILDERS[spec.name](bucket, context)
 
 

@@ -6,8 +6,9 @@ bundle writes the same file again; readers see nothing of it until the snapshot 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import apache_beam as beam
@@ -26,6 +27,7 @@ from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet, write_parquet
 from transforms.tables.build import Encoders, RunInfo, TableContext, build_table
 from transforms.tables.merge import Base, EarlierRows, joined, kept_tables, with_earlier_times
+from transforms.vectors.canaries import Canary
 
 _GIVEN = pa.array(["record"])
 _NEVER_FILLED = pa.array(["given-invalid", "not-fillable", "stated-absent"])
@@ -233,9 +235,13 @@ class _Write(beam.DoFn):
     def setup(self) -> None:
         self._meter = Meter("write", self._heartbeat_dir)
 
-    def process(self, bucket: Bucket) -> Iterator[BucketReport]:
+    def process(
+        self, bucket: Bucket, canaries: Mapping[str, Sequence[Canary]] = MappingProxyType({})
+    ) -> Iterator[BucketReport]:
         with self._meter.timed():
-            report = write_bucket(self._context, bucket, self._base, self._earlier)
+            encoders = self._context.encoders.proven(canaries)
+            context = replace(self._context, encoders=encoders)
+            report = write_bucket(context, bucket, self._base, self._earlier)
         self._meter.add("items", len(bucket.items))
         self._meter.add("quarantined", len(bucket.rejects))
         self._meter.beat()
@@ -246,7 +252,8 @@ class _Write(beam.DoFn):
 class WriteTables(beam.PTransform):
     """Write each bucket below `snapshot` and report what was written.
 
-    base, earlier: as of `write_bucket`.
+    base, earlier: as of `write_bucket`. canaries: a side input, table → canaries, of tables that
+    have had none.
     """
 
     snapshot: str
@@ -256,6 +263,8 @@ class WriteTables(beam.PTransform):
     heartbeat_dir: str = ""
     base: Base | None = None
     earlier: EarlierRows | None = None
+    canaries: beam.pvalue.AsDict | None = None
 
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[BucketReport]:
-        return buckets | beam.ParDo(_Write(self)).with_output_types(BucketReport)
+        found = {} if self.canaries is None else {"canaries": self.canaries}
+        return buckets | beam.ParDo(_Write(self), **found).with_output_types(BucketReport)

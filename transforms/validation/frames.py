@@ -47,6 +47,7 @@ from transforms.validation.row_faults import (
     missing_rows,
     row_faults,
 )
+from transforms.vectors.contract import METADATA_KEY, of_text
 
 MAX_EXAMPLES = 5
 
@@ -73,6 +74,8 @@ class Found:
     items: with a record; deleted: kept without one.
     quarantined: input (`catalog` or `image-table`) → reason → rows.
     distributions: of the items' values and vectors.
+    described: vector table → digest of the contract in a file's metadata, empty where it has none,
+      and dimension of its vectors.
     faults: kind of check of the whole run (`schemas.checks`) → faults, in words.
     """
 
@@ -80,6 +83,7 @@ class Found:
     quarantined: dict[str, Counter[str]] = field(default_factory=dict)
     deleted: int = 0
     distributions: Distributions = field(default_factory=Distributions)
+    described: dict[str, set[tuple[str, int]]] = field(default_factory=lambda: defaultdict(set))
     faults: dict[str, Faults] = field(default_factory=lambda: defaultdict(Faults))
 
 
@@ -173,6 +177,7 @@ class _BucketReader:
         if not spec.vectors:
             return frame
         matrix = vectors_of(table)
+        self.found.described[spec.name].add((_said_of(parquet, spec.name), matrix.shape[1]))
         if not is_chunks:
             self.found.distributions.add_vectors(spec.space, matrix)
         return frame.append_column("norm", pa.array(norms_of(matrix)))
@@ -207,6 +212,12 @@ def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | N
     elif hashlib.sha256(data).hexdigest() != file.digest:
         found.faults["files-as-written"].add(f"{file.path}: other bytes than were written")
     return parquet
+
+
+def _said_of(parquet: pq.ParquetFile, table: str) -> str:
+    """Return the digest of the contract in a file's metadata, or the empty string."""
+    text = (parquet.schema_arrow.metadata or {}).get(METADATA_KEY.encode())
+    return of_text(text, table).digest if text else ""
 
 
 def item_frame(template: Template, table: pa.Table, bucket: int, num_buckets: int) -> pa.Table:

@@ -106,6 +106,7 @@ def replaced(whole: Checked, taken_out: Checked, put_in: Checked) -> Checked:
         whole[1]
         .distributions.combined(taken_out[1].distributions, -1)
         .combined(now.distributions, 1),
+        now.described,
         now.faults,
     )
 

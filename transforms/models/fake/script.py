@@ -21,6 +21,9 @@ answers it:
     - match: Mug
       model: text-encoder
       failure: embed-failed
+    - match: Cup
+      model: text-encoder
+      vector: moved          # the vector of an encoder of this name; nan: no numbers
 """
 
 from __future__ import annotations
@@ -52,6 +55,15 @@ from transforms.models.encoders import EncoderCard, ImageEncoding, Role
 DIMENSION = 64
 
 
+# Model → the keys of an entry that say what it answers.
+_OUTCOMES: dict[str, tuple[str, ...]] = {
+    "describer": ("answer", "raw"),
+    "tagger": ("description",),
+    "image-encoder": ("vector",),
+    "text-encoder": ("vector",),
+}
+
+
 class ScriptEntry(BaseModel):
     """One entry of a script: which requests it answers, and how."""
 
@@ -65,6 +77,7 @@ class ScriptEntry(BaseModel):
     description: str | None = None
     colors: dict[str, Annotated[float, Field(ge=0, le=1, strict=False)]] = {}
     text: str = ""
+    vector: str | None = None
     failure: str | None = None
     raises: Annotated[bool, Field(alias="raise")] = False
 
@@ -86,10 +99,10 @@ class ScriptEntry(BaseModel):
 
     @model_validator(mode="after")
     def _one_outcome(self) -> ScriptEntry:
-        own_keys = {"describer": ("answer", "raw"), "tagger": ("description",)}.get(self.model, ())
+        own_keys = _OUTCOMES[self.model]
         unexpected = [
             key
-            for key in ("answer", "raw", "description")
+            for key in ("answer", "raw", "description", "vector")
             if getattr(self, key) is not None and key not in own_keys
         ]
         if unexpected:
@@ -202,10 +215,13 @@ class _FakeEncoder:
     def load(self) -> None:
         self.loads += 1
 
-    def vector_of(self, content: str) -> Vector:
+    def vector_of(self, content: str, scripted: ScriptEntry | None) -> Vector:
+        if scripted is not None and scripted.vector == "nan":
+            return np.full(self.dimension, np.nan, np.float32)
         # What is said of the model is part of what is hashed, so that no two models agree.
         said = f"{self._options.model}\n{self._options.revision}\n"
-        return hash_vector((said if said.strip() else "") + content, self.dimension)
+        moved = "" if scripted is None else f"{scripted.vector}\n"
+        return hash_vector((said if said.strip() else "") + moved + content, self.dimension)
 
 
 class FakeImageEncoder(_FakeEncoder):
@@ -225,11 +241,9 @@ class FakeImageEncoder(_FakeEncoder):
 
     def _encode(self, picture: Picture) -> ImageEncoding | Failure:
         scripted = self._script.outcome([picture.digest])
-        return (
-            scripted
-            if isinstance(scripted, Failure)
-            else ImageEncoding(self.vector_of(picture.digest))
-        )
+        if isinstance(scripted, Failure):
+            return scripted
+        return ImageEncoding(self.vector_of(picture.digest, scripted))
 
 
 class FakeTextEncoder(_FakeEncoder):
@@ -256,7 +270,8 @@ class FakeTextEncoder(_FakeEncoder):
             return scripted
         most, read = self._options.max_tokens, prompt + text
         words = read.split()
-        return self.vector_of(" ".join(words[:most]) if 0 < most < len(words) else read)
+        cut = " ".join(words[:most]) if 0 < most < len(words) else read
+        return self.vector_of(cut, scripted)
 
 
 class FakeTagger:

@@ -1,0 +1,1 @@
+"""What vectors are: the contract beside each vector table, and the canaries that prove it."""
