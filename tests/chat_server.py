@@ -45,7 +45,7 @@ class ChatServer:
     ) -> None:
         self._script = list(script)
         self._latency_secs = latency_secs
-        self._key = key
+        self.key = key
         self._port = port
         self._seen: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
@@ -114,9 +114,9 @@ class ChatServer:
 
     async def _models(self, request: web.Request) -> web.Response:
         if (
-            self._key
+            self.key
             and request.path != "/health"
-            and request.headers.get("Authorization") != f"Bearer {self._key}"
+            and request.headers.get("Authorization") != f"Bearer {self.key}"
         ):
             return web.json_response({"error": {"message": "invalid api key"}}, status=401)
         return web.json_response({"object": "list", "data": [{"id": "stub", "object": "model"}]})
@@ -143,7 +143,7 @@ class ChatServer:
         return await behave(name, request, body)
 
     def _behaviour(self, text: str, request: web.Request) -> str:
-        if self._key and request.headers.get("Authorization") != f"Bearer {self._key}":
+        if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             return "401"
         if self._script:
             return self._script.pop(0)

@@ -84,6 +84,10 @@ def _rows(found: DryRun) -> Iterator[tuple[str, str]]:
         yield "  of these for images", f"{found.image_tokens:,}"
         yield "answer tokens", f"{found.completion_tokens:,}"
         yield "cost", "not known without --prices" if found.cost is None else f"{found.cost:,.4f}"
+    if found.embedding_tokens:
+        yield "tokens for encoders' endpoints, about", f"{found.embedding_tokens:,}"
+        cost = found.embedding_cost
+        yield "  cost", "not known without --prices" if cost is None else f"{cost:,.4f}"
     if found.left_open:
         yield "items that the budget leaves open", f"{found.left_open:,}"
     yield (

@@ -23,6 +23,7 @@ from transforms.models import (
 )
 from transforms.models.backends import TAGS_ONLY, tagger_of
 from transforms.models.contract import Failure
+from transforms.models.encoders import ServedEncoder
 from transforms.models.http.openai import base_url
 from transforms.models.spaces import VectorSpace, spaces_of
 
@@ -54,11 +55,22 @@ def _models(patient: Patient) -> Iterator[Finding]:
             yield Finding(name, "problem", f"{model.model} needs {', '.join(missing)}", fix)
         elif patient.quick:
             yield Finding(name, "ok", f"{model.model} is installed (not loaded: --quick)")
+        elif isinstance(model, ServedEncoder):
+            yield _asked(name, model)
         else:
             model.load()
             is_text = hasattr(model, "encode_texts")
             tried = f", {len(_tried(model))} dimensions" if is_text else ""
             yield Finding(name, "ok", f"{model.model} loads{tried}")
+
+
+def _asked(name: str, encoder: Any) -> Finding:
+    """Ask an encoder behind an endpoint for a vector."""
+    try:
+        dimension = encoder.dimension
+    except ValueError as error:
+        return Finding(name, "problem", str(error), "look at the server, its address and the key")
+    return Finding(name, "ok", f"{encoder.model} answers, {dimension} dimensions")
 
 
 def _further_spaces(patient: Patient) -> list[VectorSpace]:

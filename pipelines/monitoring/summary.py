@@ -78,6 +78,7 @@ def write_summary(console: Console, manifest: Manifest, folder: str) -> None:
         _probes(manifest),
         (_rejected(counts), []),
         _model(manifest),
+        _endpoints(manifest),
         (_stages(manifest), [timing]),
     ):
         if table.row_count:
@@ -329,6 +330,29 @@ def _model(manifest: Manifest) -> tuple[Table, list[str]]:
         table.add_row(f"items open: {reason}", f"{items:,}")
     left = used.failed_items.get("budget", 0)
     notes = ["the budget was spent; run again for what is open"] if left else []
+    return table, notes
+
+
+def _endpoints(manifest: Manifest) -> tuple[Table, list[str]]:
+    """Return what encoders behind an endpoint were asked, and the cost; no rows where none were."""
+    used, title = manifest.counts.encoded, "Encoders behind an endpoint"
+    table = Table(title=title, title_justify="left", show_header=False)
+    if not used.calls:
+        return table, []
+    table.add_column()
+    table.add_column(justify="right")
+    for label, number in (
+        ("requests", used.calls),
+        ("without an answer", sum(used.failed_calls.values())),
+        ("sent again", used.retries),
+        ("tokens", used.prompt_tokens),
+    ):
+        table.add_row(label, f"{number:,}")
+    table.add_row("seconds a request", f"{used.seconds / used.calls:,.2f}")
+    if used.cost:
+        table.add_row("cost by --prices", f"{used.cost:,.4f}")
+    cut = sum(counters.get("encoder_cut", 0) for counters in manifest.stages.values())
+    notes = [f"{cut:,} texts were too long for the endpoint and were cut"] if cut else []
     return table, notes
 
 

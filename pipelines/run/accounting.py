@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.snapshots.manifest import Counts
 from transforms.describe.usage import Usage
+from transforms.models.budget import Prices
+from transforms.models.encoders import ENCODER_PREFIX
 from transforms.readers import SplitReport
 from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport
@@ -60,6 +62,25 @@ def add_up(
         unaccounted_image_rows=incoming["image-table"]
         - sum(with_items)
         - sum(image_rows_quarantined.values()),
+    )
+
+
+def encoded_by_endpoints(stages: Mapping[str, Mapping[str, int]], prices: Prices) -> Usage:
+    """Return what encoders behind an endpoint were asked, as the stages counted it."""
+    total: Counter[str] = Counter()
+    for counters in stages.values():
+        total.update({n: c for n, c in counters.items() if n.startswith(ENCODER_PREFIX)})
+    calls, failures, retries, tokens, msecs = (
+        total[f"{ENCODER_PREFIX}{name}"]
+        for name in ("calls", "failures", "retries", "prompt_tokens", "request_msecs")
+    )
+    return Usage(
+        calls=calls,
+        retries=retries,
+        prompt_tokens=tokens,
+        seconds=msecs / 1000,
+        cost=prices.embedding_cost(tokens),
+        failed_calls={"all": failures} if failures else {},
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 
 from pipelines.configuration.config import Plan
-from pipelines.run.accounting import add_up, run_row
+from pipelines.run.accounting import add_up, encoded_by_endpoints, run_row
 from pipelines.run.carry_over import (
     STATISTICS,
     checked_before,
@@ -76,7 +76,10 @@ def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
         found.faults["canaries-agree"].add(problem)
     for problem in misdescribed(contracts, found.described):
         found.faults["vectors-described"].add(problem)
-    counts = add_up(splits, buckets, found, usages)
+    counts = msgspec.structs.replace(
+        add_up(splits, buckets, found, usages),
+        encoded=encoded_by_endpoints(made.stages, plan.config.budget.prices),
+    )
     drift_checks, compared_with = _drift(state, dirs, counts, found)
     checks = [*check_run(plan.template, run_row(counts), found), *drift_checks, *table_checks]
     stages = made.stages | {"gate": {"msecs": round((time.monotonic() - gate_began) * 1000)}}

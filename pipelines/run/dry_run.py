@@ -30,6 +30,7 @@ from schemas.elements import ImageRef
 from transforms.describe.usage import Usage
 from transforms.models import build_chat_model
 from transforms.models.fake.dry_run import Rates
+from transforms.models.tokens import TYPICAL_BYTES_PER_TOKEN
 from transforms.readers import SplitReport
 from transforms.runtime import storage
 from transforms.runtime.reports import read_json, read_reports
@@ -53,6 +54,8 @@ class DryRun:
       of; left_open: items that the budget would leave open.
     prompt_tokens, image_tokens (part of them), completion_tokens, cost: of the calls; cost is None
       without --prices.
+    embedding_tokens: that encoders behind an endpoint would read; embedding_cost: None without
+      --prices.
     rates: where the tokens and the time come from; empty without calls.
     seconds: None where no earlier run tells; took_secs: of the dry run itself.
     """
@@ -77,6 +80,8 @@ class DryRun:
     seconds: float | None
     took_secs: float
     warnings: tuple[str, ...] = ()
+    embedding_tokens: int = 0
+    embedding_cost: float | None = None
 
     def as_row(self) -> dict[str, Any]:
         """Return the object that `plan --json` prints; two keys have the names of its first day."""
@@ -150,6 +155,8 @@ def _summary(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Dr
     usage = sum(read_reports(f"{dirs.reports}/usage.json", Usage), Usage()) if asks else Usage()
     # A run that finds nothing new ends where the dry run did.
     seconds: float | None = took_secs
+    embedding_tokens = _embedding_tokens(plan, earlier, to_make)
+    prices = plan.config.budget.prices
     if delta is None or not delta.is_empty:
         seconds = _seconds(plan, earlier, to_make, usage.calls)
     return DryRun(
@@ -173,6 +180,8 @@ def _summary(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Dr
         seconds=seconds,
         took_secs=took_secs,
         warnings=(*state.warnings, *(() if delta is None else delta.notes)),
+        embedding_tokens=embedding_tokens,
+        embedding_cost=prices.embedding_cost(embedding_tokens) if prices.are_given else None,
     )
 
 
@@ -198,6 +207,20 @@ def _cost(plan: Plan, usage: Usage) -> float | None:
     if not prices.are_given:
         return None
     return prices.cost(usage.prompt_tokens, usage.image_tokens, usage.completion_tokens)
+
+
+def _embedding_tokens(plan: Plan, earlier: Snapshot | None, to_make: int) -> int:
+    """Estimate what encoders behind an endpoint would read: by what they read for an item in the
+    last run, else by the size of a record.
+    """
+    if not plan.config.models.dimensions:
+        return 0
+    read = made = 0
+    if earlier is not None:
+        read = earlier.manifest.counts.encoded.prompt_tokens
+        made = earlier.manifest.stages.get("embed", {}).get("items", 0)
+    tokens = read / made if read and made else plan.seen.mean_bytes / TYPICAL_BYTES_PER_TOKEN
+    return round(tokens * to_make)
 
 
 def _seconds(plan: Plan, earlier: Snapshot | None, to_make: int, calls: int) -> float | None:

@@ -125,6 +125,7 @@ def build_manifest(plan: Plan, info: RunInfo, results: Results, ancestry: Ancest
         probes=list(results.probes),
         reference=list(results.reference),
         distributions=results.distributions,
+        endpoints=dict(plan.config.models.dimensions),
         **ancestry,
     )
 
@@ -141,7 +142,7 @@ def told_of_nothing_new(
         started=started,
         finished=finished,
         seconds=(finished - started).total_seconds(),
-        counts=msgspec.structs.replace(published.counts, described=Usage()),
+        counts=msgspec.structs.replace(published.counts, described=Usage(), encoded=Usage()),
         stages=made.stages,
         distributions=made.distributions,
         made_anew_because=[],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.configuration.config import Plan
+from pipelines.run.endpoints import ask_endpoints
 from pipelines.run.manifest import chosen_encoders, table_metadata
 from pipelines.run.scan import Selection
 from pipelines.run.vector_contracts import continued, refuse_changed, refuse_mixed
@@ -45,7 +46,8 @@ def begin(
 ) -> RunState:
     """Find the snapshot that a run continues from, if it can; adds to `warnings`.
 
-    Raises ConfigError where an encoder changed under its name.
+    Raises ConfigError where an encoder changed under its name, or its endpoint does not answer as
+    it should.
     """
     earlier = None
     try:
@@ -58,6 +60,7 @@ def begin(
             f"this machine's clock says {started:%Y-%m-%dT%H:%M:%SZ}, the last run began at "
             f"{then}; set it"
         )
+    plan = ask_endpoints(plan, earlier)
     encoders = chosen_encoders(plan)
     if earlier is not None:
         encoders = _continued(plan, encoders, earlier, selection)

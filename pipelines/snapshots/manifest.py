@@ -41,7 +41,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
       tables; answers_quarantined: reason → unusable answers of a language model.
     image_rows_attached: rows that added an image; image_rows_repeated: rows whose item had the
       image already; image_rows_item_quarantined: rows whose item was quarantined.
-    described: what the language model did in this run.
+    described: what the language model did in this run; encoded: encoders behind an endpoint.
     values: attribute → source, or UNKNOWN and a reason → items.
     missing: values that may be filled, items with any, and how many of both need no language model.
     images: state → image references; rows: table → rows.
@@ -60,6 +60,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     image_rows_quarantined: dict[str, int] = field(default_factory=dict)
     answers_quarantined: dict[str, int] = field(default_factory=dict)
     described: Usage = field(default_factory=Usage)
+    encoded: Usage = field(default_factory=Usage)
     values: dict[str, dict[str, int]]
     missing: dict[str, int] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
@@ -133,6 +134,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     pool: files of the items that demonstrations are chosen from, below `pool/`.
     trusted_comparisons: reason and field by which the whole catalog can be judged.
     shape, asked: digests that decide about reuse, see pipelines/run/versions.py.
+    endpoints: server and model of an encoder → length of its vectors.
     compared_with: run id that drift was measured against.
     """
 
@@ -165,6 +167,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     trusted_comparisons: list[tuple[str, str]] | None = None
     shape: dict[str, str] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
+    endpoints: dict[str, int] = field(default_factory=dict)
     compared_with: str | None = None
     distributions: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 

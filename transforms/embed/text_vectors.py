@@ -21,7 +21,7 @@ from transforms.embed.documents import REASON, Document, Embedded, embed_documen
 from transforms.items.from_table import columns_of, items_of
 from transforms.items.text import format_value, text_of_parts
 from transforms.models.contract import Failure, ModelOptions, Vector
-from transforms.models.encoders import TextEncoder
+from transforms.models.encoders import TextEncoder, count_requests
 from transforms.models.spaces import Shared, VectorSpace, shared_text_encoder
 from transforms.runtime.metrics import Meter
 from transforms.tables.merge import EarlierRows
@@ -167,6 +167,7 @@ class _Embed(beam.DoFn):
         with shared.loaded() as encoder, self._meter.timed():
             self._watched[space.name].agree(encoder)
             found = embed_documents(documents, encoder, space.options, known, count)
+        count_requests(encoder, self._meter.add)
         return list(with_vectors(items, space, documents, found))
 
     def _count_items(self, count: int) -> None:

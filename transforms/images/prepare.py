@@ -43,7 +43,12 @@ from transforms.models.contract import (
     checked_vector,
 )
 from transforms.models.encoder_options import EncoderOptions
-from transforms.models.encoders import ImageEncoder, ImageEncoding, encoder_identity
+from transforms.models.encoders import (
+    ImageEncoder,
+    ImageEncoding,
+    count_requests,
+    encoder_identity,
+)
 from transforms.models.spaces import (
     Shared,
     VectorSpace,
@@ -465,6 +470,7 @@ class _Prepare(beam.DoFn):
             unknown = [each for each in pictures if each.picture.digest not in found]
             self._meter.add("encoded", len(unknown))
             made = encoder.encode(unknown)
+            count_requests(encoder.shared.encoder, self._meter.add)
             self._meter.fail("embed-failed", sum(not vector for vector in made.values()))
             for digest in digests:
                 vector = found.get(digest) or made.get(digest, b"")

@@ -54,6 +54,7 @@ IMAGE_ENCODERS: dict[str, str] = {
         "transforms.models.in_process.sentence_transformers:SentenceTransformersImageEncoder"
     ),
     "transformers": "transforms.models.in_process.auto_model:TransformersImageEncoder",
+    "vllm": "transforms.models.vllm.encoder:VllmImageEncoder",
 }
 TEXT_ENCODERS: dict[str, str] = {
     "embedded": "transforms.models.in_process.embedded:EmbeddedTextEncoder",
@@ -63,6 +64,7 @@ TEXT_ENCODERS: dict[str, str] = {
         "transforms.models.in_process.sentence_transformers:SentenceTransformersTextEncoder"
     ),
     "transformers": "transforms.models.in_process.auto_model:TransformersTextEncoder",
+    "vllm": "transforms.models.vllm.encoder:VllmTextEncoder",
 }
 # What a run itself works with: labels of pictures, probes, the choice among many names. Vectors of
 # other encoders are for the tables only, so that choosing one leaves all values as they are.

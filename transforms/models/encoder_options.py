@@ -100,6 +100,12 @@ class EncoderOptions:
         "run Python code that comes with the model; without this such a model is refused",
         identifies=True,
     )
+    vllm_args: str = option(
+        "",
+        "vllm: further arguments of the encoder's server, as one string: "
+        "'--gpu-memory-utilization 0.2' where a GPU serves a language model too",
+        metavar="ARGS",
+    )
 
 
 def refuse_settings(options: EncoderOptions, *read: str) -> None:

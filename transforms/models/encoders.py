@@ -18,6 +18,8 @@ from transforms.models.encoder_options import EncoderOptions
 
 # What a text is to the encoder: part of what is searched, or what is searched for.
 Role = Literal["document", "query"]
+# Begins the names of a stage's counters of what an encoder behind an endpoint was asked.
+ENCODER_PREFIX = "encoder_"
 # Part of a character range: begin and end, as in text[begin:end].
 Span = tuple[int, int]
 
@@ -120,9 +122,9 @@ class ServedEncoder(Protocol):
     def batches_at_once(self) -> int: ...
 
     def take_counts(self) -> Counter[str]:
-        """Return what was counted since the last call: `calls`, `retries`, `prompt_tokens`,
-        `request_msecs`, `cut` (texts that the server found too long), and `failed:<reason>` of
-        calls.
+        """Return what was counted since the last call: `calls`, `failures` (calls without an
+        answer), `retries`, `prompt_tokens`, `request_msecs`, `cut` (texts that the server found too
+        long).
         """
         ...
 
@@ -140,7 +142,7 @@ def count_requests(encoder: Encoder, count: Callable[[str, int], None]) -> None:
     """Tell `count` what an encoder behind an endpoint was asked since the last time."""
     if isinstance(encoder, ServedEncoder):
         for what, number in encoder.take_counts().items():
-            count(f"encoder_{what}", number)
+            count(f"{ENCODER_PREFIX}{what}", number)
 
 
 def encoder_identity(encoder: Encoder, options: EncoderOptions) -> str:

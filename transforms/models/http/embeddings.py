@@ -12,6 +12,7 @@ from binascii import a2b_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -77,20 +78,28 @@ class Embeddings:
 class EmbeddingsApi:
     """`POST /embeddings` of one model.
 
-    settings: further keys of each request, such as `dimensions`. key: kept out of messages.
+    settings: further keys of each request, such as `dimensions`; text_settings: of requests with
+    texts. key: kept out of messages.
     """
 
     path = "/embeddings"
     kept = ""
     max_response_bytes = MAX_RESPONSE_BYTES
 
-    def __init__(self, model: str, settings: Mapping[str, Any], key: str = "") -> None:
+    def __init__(
+        self,
+        model: str,
+        settings: Mapping[str, Any],
+        key: str = "",
+        text_settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._model, self._settings, self._key = model, dict(settings), key
+        self._text_settings = dict(text_settings)
 
     def body(self, request: EmbeddingRequest) -> bytes:
         body: dict[str, Any] = {"model": self._model, "encoding_format": "float", **self._settings}
         if request.picture is None:
-            body["input"] = list(request.texts)
+            body |= {"input": list(request.texts), **self._text_settings}
         else:
             picture = {"type": "image_url", "image_url": {"url": data_url(_jpeg(request.picture))}}
             body["messages"] = [{"role": "user", "content": [picture]}]

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 import weakref
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from transforms.models.budget import UNLIMITED, Amount, BudgetShare, Spending
 from transforms.models.contract import (
@@ -150,7 +151,7 @@ class EmbeddingSession:
         if self._budget.limit != UNLIMITED:
             self._share.settle(self._amount(part), self._budget.embedding_amount(tokens))
         if isinstance(answer, Failure):
-            self.counts[f"failed:{answer.reason}"] += 1
+            self.counts["failures"] += 1
         else:
             self.counts["prompt_tokens"] += tokens
             self.counts["retries"] += answer.retries
@@ -174,22 +175,26 @@ class EmbeddingSession:
         return []
 
 
-class EndpointEncoder:
+class EndpointEncoder(ABC):
     """An encoder that `server` computes, of texts and of pictures.
 
-    known_dimension: of its vectors, 0 where the server has to be asked; library, model: as in its
-    card. Raises ModelGoneError from whatever encodes, when the server can answer nothing more.
+    Raises ModelGoneError from whatever encodes, when the server can answer nothing more.
     """
 
-    requires: tuple[str, ...] = ("aiohttp",)
-
-    def __init__(
-        self, options: EncoderOptions, models: ModelOptions, server: Server, card: EncoderCard
-    ) -> None:
-        self._options, self._models, self._server, self._card = options, models, server, card
+    def __init__(self, options: EncoderOptions, models: ModelOptions, server: Server) -> None:
+        self._options, self._models, self._server = options, models, server
         self._session: EmbeddingSession | None = None
         self._counts: Counter[str] = Counter()
-        self._dimension = card.dimension or dict(models.dimensions).get(self.address, 0)
+        self._dimension = dict(models.dimensions).get(self.address, 0)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        return ("aiohttp",)
+
+    @property
+    @abstractmethod
+    def _described(self) -> EncoderCard:
+        """The card, with a dimension of 0 where the server has to be asked."""
 
     @property
     def address(self) -> str:
@@ -199,17 +204,22 @@ class EndpointEncoder:
         )
 
     @property
+    def _cut_at(self) -> int:
+        """Tokens at which a text is cut here, by estimate; 0: its server does that, or refuses."""
+        return self._options.max_tokens
+
+    @property
     def batches_at_once(self) -> int:
         return self._models.chat.max_inflight
 
     @property
     def model(self) -> str:
-        revision = f"@{self._card.revision}" if self._card.revision else ""
-        return f"{self._card.id}{revision}"
+        revision = f"@{self._options.revision}" if self._options.revision else ""
+        return f"{self._options.model}{revision}"
 
     @property
     def card(self) -> EncoderCard:
-        return replace(self._card, dimension=self.dimension)
+        return replace(self._described, dimension=self.dimension)
 
     @property
     def dimension(self) -> int:
@@ -218,7 +228,7 @@ class EndpointEncoder:
         Raises ValueError that says why there is none.
         """
         if not self._dimension:
-            self._dimension = self._asked_dimension()
+            self._dimension = self._described.dimension or self._asked_dimension()
         return self._dimension
 
     def load(self) -> None:
@@ -236,7 +246,7 @@ class EndpointEncoder:
         return [text_tokens(text) for text in texts]
 
     def encode_texts(self, texts: Sequence[str], role: Role = "document") -> list[Vector | Failure]:
-        card, most = self._card, self._options.max_tokens
+        card, most = self._described, self._cut_at
         prompt = card.document_prompt if role == "document" else card.query_prompt
         # Servers refuse empty texts.
         read = [prompt + (first_tokens(text, most) if most else text) or " " for text in texts]
@@ -305,7 +315,7 @@ class EndpointEncoder:
         return len(answer)
 
     def _asked_for_one(self, session: EmbeddingSession) -> Vector:
-        if "text" in self._card.modalities:
+        if "text" in self._described.modalities:
             what, hint = "text", ""
             (answer,) = session.embed_texts([ASKED_WITH])
         else:
@@ -350,21 +360,30 @@ class EndpointServer:
             self._client = None
 
 
-class OpenAITextEncoder(EndpointEncoder):
+class _OpenAIEncoder(EndpointEncoder):
+    """modalities: what the model is asked for."""
+
+    modalities: ClassVar[tuple[Modality, ...]]
+
+    def __init__(self, options: EncoderOptions, models: ModelOptions) -> None:
+        self._card = _card(options, self.modalities)
+        super().__init__(options, models, EndpointServer(options, models))
+
+    @property
+    def _described(self) -> EncoderCard:
+        return self._card
+
+
+class OpenAITextEncoder(_OpenAIEncoder):
     """The model of any server that offers OpenAI's embeddings: a provider, TEI, Infinity."""
 
-    def __init__(self, options: EncoderOptions, models: ModelOptions) -> None:
-        super().__init__(
-            options, models, EndpointServer(options, models), _card(options, ("text",))
-        )
+    modalities = ("text",)
 
 
-class OpenAIImageEncoder(EndpointEncoder):
+class OpenAIImageEncoder(_OpenAIEncoder):
     """The same for pictures, of servers that take them as messages: vLLM's pooling models."""
 
-    def __init__(self, options: EncoderOptions, models: ModelOptions) -> None:
-        server = EndpointServer(options, models)
-        super().__init__(options, models, server, _card(options, ("image",)))
+    modalities = ("image",)
 
 
 def _card(options: EncoderOptions, modalities: tuple[Modality, ...]) -> EncoderCard:
@@ -377,6 +396,7 @@ def _card(options: EncoderOptions, modalities: tuple[Modality, ...]) -> EncoderC
         "query_prompt",
         "max_tokens",
         "long_texts",
+        "chunk_tokens",
         "dimension",
         "batch_tokens",
         "endpoint",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 
 from transforms.models.chat_options import ChatOptions
+from transforms.models.encoder_options import EncoderOptions
 from transforms.models.vllm import supervisor
 
 # Arguments that decide where the server is and what it is called are set by the job. Each has an
@@ -41,13 +43,7 @@ def server_command(options: ChatOptions) -> list[str]:
     """
     extra = extra_arguments(options)
     defaults: dict[str, str | None] = {
-        "--model": options.model,
-        "--served-model-name": options.model,
-        "--host": "127.0.0.1",
-        "--port": supervisor.PORT,
-        "--dtype": options.dtype,
-        # Other formats are pickles, which can run code when they are read.
-        "--load-format": "safetensors",
+        **_everywhere(options.model, options.dtype),
         # A model that generates no text fails at the start, instead of with each request.
         "--runner": "generate",
         "--limit-mm-per-prompt": json.dumps(
@@ -59,9 +55,6 @@ def server_command(options: ChatOptions) -> list[str]:
         "--structured-outputs-config": json.dumps(
             {"backend": "guidance", "disable_any_whitespace": True}
         ),
-        "--allowed-media-domains": NO_HOST,
-        # A line for each request makes a log of gigabytes.
-        "--disable-uvicorn-access-log": None,
     }
     if options.revision:
         defaults["--revision"] = options.revision
@@ -72,6 +65,59 @@ def server_command(options: ChatOptions) -> list[str]:
     ):
         if size != 1:
             defaults[name] = str(size)
+    return _words(options.vllm_python, defaults, extra)
+
+
+def pooling_command(
+    options: EncoderOptions, chat: ChatOptions, max_tokens: int, *, takes_pictures: bool
+) -> list[str]:
+    """Return the words of the command of an encoder's server.
+
+    chat: whose interpreter it is. max_tokens: as many as are read, 0 for as many as vLLM finds.
+    Arguments of `options.vllm_args` replace the defaults. Raises ValueError for those that they
+    must not set.
+    """
+    defaults: dict[str, str | None] = {
+        **_everywhere(options.model, options.dtype),
+        # A model that makes no vectors fails at the start, instead of with each request.
+        "--runner": "pooling",
+    }
+    if options.revision:
+        defaults["--revision"] = options.revision
+    if options.pooling:
+        defaults["--pooler-config"] = json.dumps({"seq_pooling_type": options.pooling.upper()})
+    if max_tokens:
+        defaults["--max-model-len"] = str(max_tokens)
+    if takes_pictures:
+        defaults["--limit-mm-per-prompt"] = json.dumps({"image": 1, "video": 0, "audio": 0})
+    if options.remote_code:
+        defaults["--trust-remote-code"] = None
+    extra = split_arguments(options.vllm_args, "vllm_args", "model")
+    return _words(chat.vllm_python, defaults, extra)
+
+
+def extra_arguments(options: ChatOptions) -> list[str]:
+    """Return the words of `options.vllm_args`. Raises ValueError as `split_arguments`."""
+    return split_arguments(options.vllm_args, "--vllm-args", "--describe-model")
+
+
+def _everywhere(model: str, dtype: str) -> dict[str, str | None]:
+    """Return the arguments that every server has."""
+    return {
+        "--model": model,
+        "--served-model-name": model,
+        "--host": "127.0.0.1",
+        "--port": supervisor.PORT,
+        "--dtype": dtype,
+        # Other formats are pickles, which can run code when they are read.
+        "--load-format": "safetensors",
+        "--allowed-media-domains": NO_HOST,
+        # A line for each request makes a log of gigabytes.
+        "--disable-uvicorn-access-log": None,
+    }
+
+
+def _words(python: str, defaults: Mapping[str, str | None], extra: Sequence[str]) -> list[str]:
     # By name: `--limit-mm-per-prompt.image=2` replaces the whole JSON of the default.
     set_by_user = {_name(word) for word in extra}
     words = [
@@ -81,24 +127,24 @@ def server_command(options: ChatOptions) -> list[str]:
         for word in (name, value)
         if word is not None
     ]
-    python = options.vllm_python or sys.executable
-    return [python, "-m", "vllm.entrypoints.openai.api_server", *words, *extra]
+    program = python or sys.executable
+    return [program, "-m", "vllm.entrypoints.openai.api_server", *words, *extra]
 
 
-def extra_arguments(options: ChatOptions) -> list[str]:
-    """Return the words of `options.vllm_args`.
+def split_arguments(given: str, option: str, model_option: str) -> list[str]:
+    """Return the words of further arguments of a server.
 
-    Raises ValueError when the string cannot be split into words, or sets a reserved argument.
+    option, model_option: as messages name them. Raises ValueError when the string cannot be split
+    into words, or sets a reserved argument.
     """
     try:
-        words = shlex.split(options.vllm_args)
+        words = shlex.split(given)
     except ValueError as error:
-        raise ValueError(
-            f"--vllm-args {options.vllm_args!r} cannot be split into words: {error}"
-        ) from None
+        raise ValueError(f"{option} {given!r} cannot be split into words: {error}") from None
     for word in words:
         if (name := _name(word)) in RESERVED:
-            raise ValueError(f"--vllm-args must not set {name}: {RESERVED[name]}")
+            why = RESERVED[name].replace("--describe-model", model_option)
+            raise ValueError(f"{option} must not set {name}: {why}")
     return words
 
 

@@ -27,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,15 +58,17 @@ _log = logging.getLogger(__name__)
 
 
 class VllmServer:
-    """This process's share of the server that `options` describe; an Upstream of ChatClient.
+    """This process's share of a server; an Upstream of ApiClient.
+
+    command: of the server, by default that of the chat model that `options` describe.
 
     Nothing is started before `url`. All methods are safe to call from any thread. Processes share a
     server when session, command and visible accelerators are equal.
     """
 
-    def __init__(self, options: ChatOptions) -> None:
+    def __init__(self, options: ChatOptions, command: Sequence[str] = ()) -> None:
         self._startup_timeout_secs = options.startup_timeout_secs
-        self._command = server_command(options)
+        self._command = list(command) or server_command(options)
         # All that has to be equal for a server to be shared. The hash names the folder of the
         # socket, so it must be the same in every process of a run.
         named = [options.session, *self._command, os.environ.get("CUDA_VISIBLE_DEVICES", "")]

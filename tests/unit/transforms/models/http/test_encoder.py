@@ -248,7 +248,7 @@ def test_requests_tokens_and_failures_are_counted(server):
         counts = encoder.take_counts()
         assert (counts["calls"], counts["retries"]) == (3, 1)
         assert counts["prompt_tokens"] == 20 + len("[server: 500 ok]") // 4
-        assert counts["failed:model-refused"] == 1
+        assert counts["failures"] == 1
         told = {}
         count_requests(encoder, told.__setitem__)
         assert told == {}

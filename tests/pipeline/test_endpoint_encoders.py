@@ -1,0 +1,143 @@
+"""The whole job with encoders behind an endpoint: their requests are counted, limited and asked no
+more often than needed, and what goes wrong for all texts publishes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.embedding_server import MODEL, EmbeddingServer
+from tests.support import Run, Shop, flags
+
+COUNT = 12
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddingServer]:
+    with EmbeddingServer() as server:
+        yield server
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def run(shop: Shop, server: EmbeddingServer, *options: str, count: int = COUNT) -> Run:
+    """A run with as many records, whose text vectors the server makes."""
+    records = [{"sku": f"s{n:02}", "name": f"Shirt {n}", "color": "Red"} for n in range(count)]
+    served = ("--text-encoder", "openai", "--text-model", MODEL, "--text-endpoint", server.url)
+    limits = ("--max-retries", "1", "--give-up-secs", "1", "--no-probes")
+    return shop.run(shop.file("in.jsonl", records), options=(*served, *limits, *options))
+
+
+def text_requests(server: EmbeddingServer) -> int:
+    return sum("input" in body for body in server.requests)
+
+
+def test_vectors_come_from_the_endpoint_and_are_counted(
+    shop: Shop, server: EmbeddingServer
+) -> None:
+    """Every item has a unit vector of the endpoint's; requests, tokens and cost are in the manifest
+    and in the summary; a second run asks for the dimension only.
+    """
+    first = run(shop, server, "--prices", "embedding=2.0")
+    assert first.code == 0, first.err
+    rows = first.rows("embeddings/text")
+    assert len(rows) == COUNT
+    assert {len(row["text_vector"]) for row in rows} == {8}
+    assert all(abs(np.linalg.norm(row["text_vector"]) - 1) < 1e-5 for row in rows)
+    used = first.manifest["counts"]["encoded"]
+    assert used["calls"] == text_requests(server) - 1
+    assert used["cost"] == pytest.approx(used["prompt_tokens"] * 2.0 / 1e6)
+    assert "Encoders behind an endpoint" in first.out
+    asked = text_requests(server)
+    assert "nothing has changed since" in run(shop, server).out
+    assert text_requests(server) == asked + 1
+    assert run(shop, server, count=COUNT + 1).code == 0
+    assert sum(len(body["input"]) for body in server.requests[asked + 2 :]) == 1
+
+
+def test_one_bad_text_costs_one_item(shop: Shop, server: EmbeddingServer) -> None:
+    """An item whose text the server refuses has no vector and a flag that says why; the others have
+    theirs, and the gate lets them through.
+    """
+    records = [{"sku": f"s{n}", "name": f"Shirt {n}"} for n in range(COUNT)]
+    records[5]["name"] = "Shirt [server: 400]"
+    served = ("--text-encoder", "openai", "--text-model", MODEL, "--text-endpoint", server.url)
+    done = shop.run(shop.file("in.jsonl", records), options=served)
+    assert done.code == 0, done.err
+    (bad,) = [row for row in done.rows("items") if "embed-failed" in flags(row)]
+    assert bad["item_id"] == "s5"
+    assert "scripted 400" in next(
+        f["detail"] for f in bad["flags"] if f["reason"] == "embed-failed"
+    )
+    assert len(done.rows("embeddings/text")) == COUNT - 1
+
+
+def test_a_budget_bounds_vectors_too(shop: Shop, server: EmbeddingServer) -> None:
+    """With --max-tokens no more is sent to the endpoint than that; items that it left without a
+    vector say so, and the next run makes those only.
+    """
+    # Without a language model, whose questions would be left open too.
+    batches = ("--text-batch-tokens", "8", "--describe-backend", "embedded", "--no-ocr")
+    first = run(shop, server, *batches, "--max-tokens", "60")
+    assert first.code == 0, first.err
+    made = len(first.rows("embeddings/text"))
+    assert 0 < made < COUNT
+    assert first.manifest["counts"]["encoded"]["prompt_tokens"] <= 60
+    failed = [row for row in first.rows("items") if "embed-failed" in flags(row)]
+    assert len(failed) == COUNT - made
+    assert "budget was spent" in failed[0]["flags"][0]["detail"]
+    before = len(server.requests)
+    again = run(shop, server, *batches)
+    assert len(again.rows("embeddings/text")) == COUNT
+    sent = [text for body in server.requests[before + 1 :] for text in body["input"]]
+    assert len(sent) == COUNT - made
+
+
+@pytest.mark.parametrize("broken", ["key", "model", "dimension", "gone"])
+def test_what_concerns_all_texts_publishes_nothing(
+    shop: Shop, server: EmbeddingServer, broken: str
+) -> None:
+    """A key or a model that is not accepted, a server that is gone, and vectors of another length
+    than last night are one line before anything is made, and readers keep what they have.
+    """
+    first = run(shop, server)
+    assert first.code == 0, first.err
+    more: tuple[str, ...] = ()
+    if broken == "key":
+        server.key = "sk-other"
+    elif broken == "model":
+        more = ("--text-model", "no-such-model")
+    elif broken == "dimension":
+        server.dimension = 9
+    else:
+        server.kill()
+    second = run(shop, server, *more, count=COUNT + 1)
+    told = {
+        "key": "does not accept the key",
+        "model": "no model 'no-such-model'",
+        "dimension": "gives vectors of 9 numbers, and gave 8 in run",
+        "gone": "was given up",
+    }
+    assert second.code == 2, second.out
+    assert told[broken] in second.err
+    assert len(second.err.strip().splitlines()) == 1
+    assert second.snapshot == first.snapshot
+
+
+def test_a_server_that_changes_its_model_ends_the_run(shop: Shop, server: EmbeddingServer) -> None:
+    """Vectors of another length in the middle of a run end it in one line, without a traceback."""
+    records = [{"sku": f"s{n}", "name": f"Shirt {n}"} for n in range(COUNT)]
+    records[5]["name"] = "Shirt [server: longer]"
+    served = ("--text-encoder", "openai", "--text-model", MODEL, "--text-endpoint", server.url)
+    done = shop.run(shop.file("in.jsonl", records), options=served)
+    assert done.code == 3
+    assert "vector of 9 numbers where others have 8" in done.err
+    assert "Traceback" not in done.err
+    assert not (done.output / "current.json").exists()
