@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -128,9 +129,18 @@ class ServedEncoder(Protocol):
         """
         ...
 
+    def beyond_budget(self) -> AbstractContextManager[None]:
+        """Send what is asked in the body whatever is left of the budget; it counts all the same."""
+        ...
+
     def close(self) -> None:
         """Release what `load` took: connections, threads, this process's share of a server."""
         ...
+
+
+def beyond_budget(encoder: Encoder) -> AbstractContextManager[None]:
+    """Ask an encoder, in the body, for what a run needs even when its budget is spent."""
+    return encoder.beyond_budget() if isinstance(encoder, ServedEncoder) else nullcontext()
 
 
 def batches_at_once(encoder: Encoder) -> int:

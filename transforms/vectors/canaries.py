@@ -22,6 +22,7 @@ from transforms.models.encoders import (
     ImageEncoding,
     Role,
     TextEncoder,
+    beyond_budget,
 )
 
 # Each has fewer tokens than any encoder reads: several scripts, numbers with units, a long word.
@@ -113,6 +114,13 @@ def embed_canaries(encoder: Encoder, keys: Sequence[CanaryKey]) -> tuple[Canary,
     Keys of pictures that this version does not draw are left out. Raises CanaryError for the first
     that has no finite vector of length one and of the encoder's dimension.
     """
+    # A run whose budget is spent still has to tell which encoder made its vectors.
+    with beyond_budget(encoder):
+        vectors = _vectors(encoder, keys)
+    return tuple(_canary(encoder, key, vectors[key]) for key in keys if key in vectors)
+
+
+def _vectors(encoder: Encoder, keys: Sequence[CanaryKey]) -> dict[CanaryKey, Vector | Failure]:
     vectors: dict[CanaryKey, Vector | Failure] = {}
     for role in sorted({role for kind, role, _ in keys if kind == "text"}):
         own = [key for key in keys if key[:2] == ("text", role)]
@@ -122,7 +130,7 @@ def embed_canaries(encoder: Encoder, keys: Sequence[CanaryKey]) -> tuple[Canary,
     for key in keys:
         if key[0] == "picture" and key[2] == picture.digest:
             vectors[key] = _picture(cast(ImageEncoder, encoder), picture)
-    return tuple(_canary(encoder, key, vectors[key]) for key in keys if key in vectors)
+    return vectors
 
 
 def _picture(encoder: ImageEncoder, picture: Picture) -> Vector | Failure:

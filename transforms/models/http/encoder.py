@@ -13,6 +13,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -90,6 +91,7 @@ class EmbeddingSession:
         self._share: BudgetShare = spending.share()
         self._batch_tokens = batch_tokens
         self.counts: Counter[str] = Counter()
+        self.is_limited = self._budget.limit != UNLIMITED
 
     def embed_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
         """Return a vector of length one, or a Failure, for each text, in order."""
@@ -134,7 +136,7 @@ class EmbeddingSession:
 
     def _affordable(self, parts: list[_Part]) -> tuple[list[_Part], list[_Part]]:
         """Return the parts that may be sent now, and those that may be once these are settled."""
-        if self._budget.limit == UNLIMITED:
+        if not self.is_limited:
             return parts, []
         count = 0
         while count < len(parts) and self._share.reserve(self._amount(parts[count])):
@@ -149,7 +151,8 @@ class EmbeddingSession:
         # Servers that count nothing still charge: then the estimate stands.
         tokens = 0 if isinstance(answer, Failure) else answer.tokens or part.request.tokens
         if self._budget.limit != UNLIMITED:
-            self._share.settle(self._amount(part), self._budget.embedding_amount(tokens))
+            reserved = self._amount(part) if self.is_limited else Amount()
+            self._share.settle(reserved, self._budget.embedding_amount(tokens))
         if isinstance(answer, Failure):
             self.counts["failures"] += 1
         else:
@@ -265,6 +268,15 @@ class EndpointEncoder(ABC):
             self._session.counts = Counter()
         self._counts = Counter()
         return counts
+
+    @contextmanager
+    def beyond_budget(self) -> Iterator[None]:
+        session = self._loaded()
+        was_limited, session.is_limited = session.is_limited, False
+        try:
+            yield
+        finally:
+            session.is_limited = was_limited
 
     def close(self) -> None:
         if self._session is not None:
