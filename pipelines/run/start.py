@@ -10,7 +10,7 @@ from pipelines.configuration.config import Plan
 from pipelines.run.endpoints import ask_endpoints
 from pipelines.run.manifest import chosen_encoders, table_metadata
 from pipelines.run.scan import Selection
-from pipelines.run.vector_contracts import continued, refuse_changed, refuse_mixed
+from pipelines.run.vector_contracts import continued, refuse_changed
 from pipelines.run.versions import snapshot_versions, vector_versions, vector_versions_before
 from pipelines.snapshots.layout import Layout
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
@@ -85,15 +85,8 @@ def _continued(plan: Plan, encoders: Encoders, earlier: Snapshot, selection: Sel
     """Return the encoders with the canaries that are kept of their tables. Raises ConfigError."""
     now, before = encoders.contracts, earlier.contracts
     refuse_changed(now, before, accepted=plan.config.reuse.full)
-    if selection.is_partial:
-        made = {
-            table: contract
-            for table, contract in now.items()
-            if selection.embed or contract.of != "text"
-        }
-        refuse_mixed(made, before)
-        # What is not made again stays what it is.
-        now = {**now, **{table: before[table] for table in before if table not in made}}
+    if selection.is_partial and not selection.embed:  # what is not made again stays what it is
+        now = {**now, **{table: each for table, each in before.items() if each.of == "text"}}
     return replace(encoders, contracts=continued(now, before))
 
 

@@ -46,21 +46,6 @@ def refuse_changed(now: Contracts, before: Contracts, *, accepted: bool) -> None
         raise ConfigError(problems)
 
 
-def refuse_mixed(now: Contracts, before: Contracts) -> None:
-    """Raise ConfigError where a run that makes a part of the rows would make them with another
-    encoder than the rest of its table.
-    """
-    problems = [
-        f"{table}: its vectors were made by {_named(before[table].document)}, and this command "
-        f"would add some by {_named(contract.document)}, or of another text; "
-        "`catalog-enrich run` makes the whole table anew"
-        for table, contract in now.items()
-        if table in before and before[table].digest != contract.digest
-    ]
-    if problems:
-        raise ConfigError(problems)
-
-
 def _changed_under_its_name(before: VectorContract, now: VectorContract) -> Iterator[str]:
     was, is_now = before.document, now.document
     if (was.id, was.revision) != (is_now.id, is_now.revision):

@@ -202,19 +202,9 @@ def test_vectors_that_are_not_numbers_are_found_in_the_first_run(shop: Shop) -> 
     run = shop.run(shop.file("in.jsonl", records(shop)), options=options)
     assert run.code == 1, run.err + run.out
     assert not (run.output / "current.json").exists()
-    assert run.out.count("cannot embed the document") == 1
-    assert "length nan" in run.out
-
-
-def test_a_run_that_would_mix_encoders_is_refused(made: SharedRun) -> None:
-    """A backfill with another encoder would add its vectors to a table of the earlier one."""
-    shop, first = made.restored()
-    before = published(shop)
-    ids = shop.file("ids.txt", "s1\n")
-    code, out, err = call("backfill", first.output, "--ids", ids, "--text-revision", "2")
-    assert code == 2, out + err
-    assert "embeddings/text" in err
-    assert published(shop) == before
+    said = " ".join(run.out.split())  # lines are wrapped
+    assert said.count("cannot embed the document") == 1
+    assert "length nan" in said
 
 
 def test_the_encoder_that_made_the_vectors_fits_and_no_other_does(made: SharedRun) -> None:

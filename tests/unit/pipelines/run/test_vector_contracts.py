@@ -14,7 +14,6 @@ from pipelines.run.vector_contracts import (
     misdescribed,
     proven,
     refuse_changed,
-    refuse_mixed,
 )
 from schemas.vectors import VectorSpec
 from tests.support import encoder_card
@@ -88,14 +87,6 @@ def test_an_encoder_that_changed_under_its_name_is_refused(
 def test_a_change_that_was_named_is_not_refused(now: VectorContract) -> None:
     """Another revision, model, width or composition is what somebody asked for."""
     refuse_changed({TABLE: now}, before(), accepted=False)
-
-
-def test_a_part_of_a_table_is_made_by_the_encoder_of_the_rest() -> None:
-    """A command that rebuilds a part of the rows is refused where that would mix encoders."""
-    refuse_mixed({TABLE: contract()}, before())
-    refuse_mixed({"embeddings/new": replace(contract(), table="embeddings/new")}, before())
-    with pytest.raises(ConfigError, match="would add some by some/other@7"):
-        refuse_mixed({TABLE: contract(id="some/other")}, before())
 
 
 def test_canaries_are_those_that_were_kept_or_else_what_a_worker_found() -> None:
