@@ -78,6 +78,8 @@ setup(
     install_requires=[
         "apache-beam>=2.77",
         "babel>=2.17",
+        "chardet>=7.7",
+        "clevercsv>=0.8.5",
         "duckdb>=1.3",
         "imagehash>=4.3",
         "inflect>=7.5",

@@ -15,8 +15,9 @@ from pydantic import Field, field_validator
 
 from schemas.attributes import Attribute, OneOrMany
 from schemas.checks import KINDS, Severity
-from schemas.choices import Strict
+from schemas.choices import Strict, added
 from schemas.hashing import digest
+from schemas.inputs import InputDescription
 from schemas.vectors import VectorSpec, with_defaults
 
 
@@ -139,6 +140,7 @@ class Template(Strict):
     describe: Describe = Describe()
     vectors: tuple[VectorSpec, ...] = ()
     gate: Gate = Gate()
+    input: InputDescription = added(InputDescription())
 
     @cached_property
     def hash(self) -> str:

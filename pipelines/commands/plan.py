@@ -65,6 +65,7 @@ def _headlines(found: DryRun) -> Iterator[str]:
         yield f"nothing has changed since {found.based_on}: no snapshot would be written"
     else:
         yield f"the run would continue from {found.based_on}"
+    yield from found.reading
 
 
 def _rows(found: DryRun) -> Iterator[tuple[str, str]]:

@@ -20,8 +20,9 @@ from pipelines.drafting.draft import Drafted, draft, unused_name
 from pipelines.drafting.profile import Profile, profile
 from pipelines.drafting.record import Identity, find_id, find_image_table, find_pictures
 from pipelines.monitoring.terminal import print_json, printable
+from schemas.inputs import InputDescription, parse_description
 from schemas.loading import parse_template
-from transforms.readers import FORMATS, InputRefusedError, plan_splits
+from transforms.readers import ANYHOW, FORMATS, InputRefusedError, plan_splits
 
 MAX_RECORDS = 20_000
 PROGRESS_RECORDS = 5_000
@@ -35,6 +36,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--input-format",
         choices=sorted(FORMATS),
         help="format of all inputs, for names without a known ending",
+    )
+    parser.add_argument(
+        "--input-as",
+        nargs="+",
+        default=(),
+        metavar="KEY=VALUE",
+        help="how the input is written, where finding it out goes wrong; goes into the draft. "
+        f"Keys: {', '.join(InputDescription.model_fields)}",
     )
     parser.add_argument(
         "--images-root", default="", metavar="DIR", help="folder that image paths are relative to"
@@ -71,7 +80,10 @@ def _init(options: argparse.Namespace) -> Exit:
         raise ConfigError(
             [f"--out {options.out} is there already; name another file, or give --force"]
         )
-    found = _profile(options.input, options.input_format, options.max_records, quiet=options.json)
+    about = parse_description(options.input_as)
+    found = _profile(
+        options.input, options.input_format, options.max_records, about, quiet=options.json
+    )
     if not found.records:
         faults = (
             ", ".join(f"{reason} {count:,}" for reason, count in found.rejects.most_common(3))
@@ -95,10 +107,15 @@ def _init(options: argparse.Namespace) -> Exit:
 
 
 def _profile(
-    patterns: Sequence[str], input_format: str | None, max_records: int, *, quiet: bool
+    patterns: Sequence[str],
+    input_format: str | None,
+    max_records: int,
+    about: InputDescription = ANYHOW,
+    *,
+    quiet: bool,
 ) -> Profile:
     try:
-        splits = plan_splits(patterns, input_format=input_format, kind="catalog")
+        splits = plan_splits(patterns, input_format=input_format, kind="catalog", description=about)
     except InputRefusedError as error:
         raise ConfigError(str(error).splitlines()) from error
 
@@ -120,7 +137,14 @@ def _drafted(options: argparse.Namespace, found: Profile, identity: Identity) ->
                 [f"--image-table: no id of the catalog and no image in its columns ({columns})"]
             )
     stem = Path(options.input[0]).name.split(".")[0].strip("*?[]") or "catalog"
-    return draft(options.name or unused_name(stem, set()), found, identity, pictures, table)
+    return draft(
+        options.name or unused_name(stem, set()),
+        found,
+        identity,
+        pictures,
+        table,
+        parse_description(options.input_as),
+    )
 
 
 def _tell(

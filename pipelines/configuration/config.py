@@ -19,6 +19,7 @@ from pipelines.configuration.sizing import (
     choose_workers,
     count_cores,
 )
+from schemas.inputs import InputDescription, parse_description
 from schemas.loading import load_template, packaged_templates
 from schemas.template import Template
 from transforms.describe.prompts import AskOptions
@@ -43,6 +44,7 @@ from transforms.models.spaces import (
 )
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.readers import (
+    ANYHOW,
     FORMATS,
     InputRefusedError,
     InputSplit,
@@ -146,6 +148,14 @@ class EnrichConfig:
         "format of all inputs, for names without a known extension",
         group=INPUTS,
         choices=tuple(sorted(FORMATS)),
+    )
+    input_as: InputDescription | None = option(
+        None,
+        "how the input is written, where finding it out goes wrong; over input: of the template. "
+        f"Keys: {', '.join(InputDescription.model_fields)}",
+        group=INPUTS,
+        metavar="KEY=VALUE",
+        parse=lambda given: parse_description(given) if given else None,
     )
     images_root: str = option(
         "",
@@ -301,7 +311,9 @@ def make_plan(config: EnrichConfig) -> Plan:
         (reference, config.reference, "catalog", None),
     ):
         try:
-            found += plan_splits(patterns, input_format=form, kind=kind) if patterns else []
+            if patterns:
+                about = _description(config, template) if kind == "catalog" else ANYHOW
+                found += plan_splits(patterns, input_format=form, kind=kind, description=about)
         except InputRefusedError as error:
             problems += str(error).splitlines()
     if problems:
@@ -313,6 +325,10 @@ def make_plan(config: EnrichConfig) -> Plan:
     workers = config.workers or choose_workers(template, splits)
     buckets = config.buckets or choose_buckets(splits, seen)
     return Plan(config, template, tuple(splits), seen, workers, buckets, tuple(reference))
+
+
+def _description(config: EnrichConfig, template: Template) -> InputDescription:
+    return config.input_as.over(template.input) if config.input_as else template.input
 
 
 def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:

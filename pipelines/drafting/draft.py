@@ -23,8 +23,10 @@ from pipelines.drafting.shapes import ONE_VALUE
 from pipelines.monitoring.terminal import printable
 from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
+from schemas.inputs import InputDescription
 from schemas.tables.columns import FIXED_ITEM_COLUMNS
 from schemas.texts import one_line
+from transforms.readers import ANYHOW
 
 MAX_NAME_CHARS = 40
 MAX_EXAMPLE_CHARS = 40
@@ -50,8 +52,9 @@ def draft(
     identity: Identity,
     pictures: PictureColumns,
     image_table: tuple[str, str] | None,
+    about: InputDescription = ANYHOW,
 ) -> Drafted:
-    """Return the template of a catalog with this profile."""
+    """Return the template of a catalog with this profile. about: how its files are written."""
     times = find_times(profile)
     taken = {identity.column, *pictures.columns, *times}
     found = [
@@ -96,6 +99,8 @@ def draft(
     content = CommentedMap(
         name=name, version="1.0.0", description=f"Drafted from {profile.records:,} records."
     )
+    if said := about.model_dump(mode="json", exclude_unset=True):
+        content["input"] = said
     content["record"] = _record(profile, identity, pictures, image_table, times)
     formats = _formats([each for _, each in named])
     if formats:

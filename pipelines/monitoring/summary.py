@@ -16,6 +16,7 @@ from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
 from schemas.expectations import SOURCES
 from schemas.reasons import REASONS
 from schemas.tables.specs import QUARANTINE, files_by_label
+from transforms.readers import reading_notes
 
 MAX_NAMES = 12
 # Reasons of an unknown value for which there was some evidence, though not enough to fill it.
@@ -95,6 +96,8 @@ def write_summary(console: Console, manifest: Manifest, folder: str) -> None:
 def _remarks(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Yield remarks that the reader should act on, each with its style."""
     counts = manifest.counts
+    for sentence in reading_notes(manifest.inputs):
+        yield sentence, "dim"
     if manifest.unmapped_columns:
         yield (
             f"columns that the template does not read: {_named(manifest.unmapped_columns)}",

@@ -31,7 +31,7 @@ from transforms.describe.usage import Usage
 from transforms.models import build_chat_model
 from transforms.models.fake.dry_run import Rates
 from transforms.models.tokens import TYPICAL_BYTES_PER_TOKEN
-from transforms.readers import SplitReport
+from transforms.readers import SplitReport, reading_notes
 from transforms.runtime import storage
 from transforms.runtime.reports import read_json, read_reports
 from transforms.runtime.spool import read_spool
@@ -58,6 +58,7 @@ class DryRun:
       --prices.
     rates: where the tokens and the time come from; empty without calls.
     seconds: None where no earlier run tells; took_secs: of the dry run itself.
+    reading: how the input was read where that is not as usual, in sentences.
     """
 
     based_on: str | None
@@ -82,6 +83,7 @@ class DryRun:
     warnings: tuple[str, ...] = ()
     embedding_tokens: int = 0
     embedding_cost: float | None = None
+    reading: tuple[str, ...] = ()
 
     def as_row(self) -> dict[str, Any]:
         """Return the object that `plan --json` prints; two keys have the names of its first day."""
@@ -182,6 +184,7 @@ def _summary(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Dr
         warnings=(*state.warnings, *(() if delta is None else delta.notes)),
         embedding_tokens=embedding_tokens,
         embedding_cost=prices.embedding_cost(embedding_tokens) if prices.are_given else None,
+        reading=tuple(reading_notes(splits)),
     )
 
 

@@ -10,10 +10,12 @@ from transforms.readers.contract import (
     SplitReport,
     Unread,
 )
+from transforms.readers.notes import reading_notes
 from transforms.readers.registry import FORMATS, Peek, peek, read_split, rebuild
-from transforms.readers.splits import InputRefusedError, plan_splits
+from transforms.readers.splits import ANYHOW, InputRefusedError, plan_splits
 
 __all__ = [
+    "ANYHOW",
     "FORMATS",
     "InputRefusedError",
     "InputSplit",
@@ -26,5 +28,6 @@ __all__ = [
     "peek",
     "plan_splits",
     "read_split",
+    "reading_notes",
     "rebuild",
 ]

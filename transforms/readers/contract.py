@@ -5,15 +5,65 @@ format's entry.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from schemas.elements import RawRecord, Reject
+from schemas.inputs import InputDescription
+from transforms.readers.dialect import Dialect
 from transforms.runtime.options import option
 
 STAGE = "read"
+# What lines of a text file are that are no plain records, in words behind "is" and "are".
+LINE_KINDS = {
+    "leading": "before the header",
+    "repeated-header": "the header again, no record",
+    "comment": "a comment, no record",
+    "footer": "a footer, no record",
+    "literal-quotes": "a record by itself although a quote spans it, so quotes were read as text",
+}
+# Of a line that is no record, kept to show what it was.
+EXCERPT_BYTES = 200
 TO_THE_END = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAs:
+    """How a file is read: what was found out about it, or said by the template.
+
+    dialect: None where the format has none. encoding: as Python names it. carriage_returns: whether
+    these alone end lines. header_line: 1-based number of the physical line that the header begins
+    in, 0 without a header; names: of the columns then. comment: what lines begin with that are no
+    records.
+    notes: what a reader of the catalog should know, as sentences without an end.
+    """
+
+    dialect: Dialect | None = None
+    encoding: str = "utf-8"
+    carriage_returns: bool = False
+    header_line: int = 1
+    names: tuple[str, ...] = ()
+    comment: str = ""
+    notes: tuple[str, ...] = ()
+
+    def described(self, format_name: str) -> str:
+        """Return in words how a file of that format is read.
+
+        >>> ReadAs(Dialect(";"), "cp1252", header_line=3).described("csv")
+        'CSV, semicolons, cp1252, header in line 3'
+        """
+        parts = [format_name.upper() if len(format_name) < 5 else format_name]
+        if self.dialect is not None:
+            parts.append(str(self.dialect))
+        if self.encoding != "utf-8":
+            parts.append(self.encoding)
+        if self.carriage_returns:
+            parts.append("lines end in carriage returns")
+        if self.dialect is not None and self.header_line != 1:
+            parts.append(f"header in line {self.header_line}" if self.header_line else "no header")
+        return ", ".join([*parts, *self.notes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +78,7 @@ class InputSplit:
     of a file
       add up to no more than the file.
     kind: `catalog` or `image-table`.
+    read_as: how the file is written, None where it is as its format usually is.
     """
 
     path: str
@@ -37,6 +88,12 @@ class InputSplit:
     end: int
     size_bytes: int
     kind: str = "catalog"
+    read_as: ReadAs | None = None
+
+    @property
+    def described(self) -> str:
+        """How the file is read, in words; empty where as its format usually is."""
+        return "" if self.read_as is None else self.read_as.described(self.format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +149,9 @@ class SplitReport:
       file for CSV, TSV and gzip, and for Parquet the whole file on its first split and nothing on
       the others. `sha256` is empty where the split stands for no bytes, or was not read to its end.
     known: records that were not re-read, because an earlier run did.
+    lines: what the physical lines of a text file were → how many: `record`, `header`, `blank` and
+    LINE_KINDS; together all of them. left_out: of LINE_KINDS → how the first such line begins.
+    read_as: how the file was read, in words; empty where as its format usually is.
     """
 
     path: str
@@ -103,6 +163,9 @@ class SplitReport:
     records: int
     rejects: int
     known: int = 0
+    lines: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    read_as: str = ""
 
 
 class UnreadableError(Exception):
@@ -133,11 +196,25 @@ class FileRefusedError(ValueError):
 
 
 class SplitDigest:
-    """SHA-256 and length of the stored bytes that a reader went through."""
+    """SHA-256 and length of the stored bytes that a reader went through, and what its lines were.
+
+    lines, left_out: as in SplitReport.
+    """
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
         self.size_bytes = 0
+        self.lines: Counter[str] = Counter()
+        self.left_out: dict[str, str] = {}
+
+    def count_lines(self, **kinds: int) -> None:
+        """Note how many lines there were of each kind; one that has none is not named."""
+        self.lines.update({kind: count for kind, count in kinds.items() if count})
+
+    def leave_out(self, kind: str, line: bytes, count: int = 1) -> None:
+        """Note lines of LINE_KINDS, and how the first of their kind begins."""
+        self.lines[kind] += count
+        self.left_out.setdefault(kind, line[:EXCERPT_BYTES].decode("utf-8", "replace").strip())
 
     def update(self, data: bytes) -> None:
         self._sha256.update(data)
@@ -154,14 +231,15 @@ class Format:
     extensions: of file names, lower case, with the dot.
     scan: yields the records of a split, unread, and digests its bytes; raises UnreadableError.
     rebuild: the cells of a raw record; raises RecordRefusedError with the reason that `read` gives.
-    plan: a whole file and a part's wanted size in bytes, to its splits; raises FileRefusedError.
+    plan: a whole file, a part's wanted size in bytes and what is said of the input, to its splits;
+      raises FileRefusedError.
     may_be_gzipped: whether `.gz` behind the extension is understood.
     """
 
     extensions: tuple[str, ...]
     scan: Callable[[InputSplit, ReadLimits, SplitDigest], Iterator[Unread]]
     rebuild: Callable[[RawRecord], dict[str, Any]]
-    plan: Callable[[InputSplit, int], list[InputSplit]]
+    plan: Callable[[InputSplit, int, InputDescription], list[InputSplit]]
     may_be_gzipped: bool = True
 
 

@@ -22,6 +22,7 @@ from transforms.readers.contract import (
     Unread,
     UnreadableError,
 )
+from transforms.readers.dialect import base_format
 from transforms.readers.formats.columnar import PARQUET
 from transforms.readers.formats.delimited import CSV, TSV
 from transforms.readers.formats.jsonl import JSONL
@@ -91,6 +92,9 @@ def read_split(
         records,
         rejects,
         known,
+        dict(sorted(digest.lines.items())),
+        dict(sorted(digest.left_out.items())),
+        split.described,
     )
 
 
@@ -121,7 +125,7 @@ def rebuild(raw: RawRecord) -> dict[str, Any]:
 
     Raises RecordRefusedError when its bytes give no cells, with the reason that it was refused for.
     """
-    return FORMATS[raw.format].rebuild(raw)
+    return FORMATS[base_format(raw.format)].rebuild(raw)
 
 
 def peek(splits: Sequence[InputSplit], limit: int = 200) -> Peek:

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from schemas.inputs import InputDescription
 from transforms.readers.contract import FileRefusedError, InputSplit
 from transforms.readers.registry import FORMATS
 from transforms.runtime import storage
 
 SPLIT_BYTES = 64 << 20
+# Nothing is said of the files.
+ANYHOW = InputDescription()
 _GZIP = ".gz"
 _BY_EXTENSION = {
     extension: name for name, entry in FORMATS.items() for extension in entry.extensions
@@ -44,12 +47,14 @@ def plan_splits(
     input_format: str | None = None,
     split_bytes: int = SPLIT_BYTES,
     kind: str = "catalog",
+    description: InputDescription = ANYHOW,
 ) -> list[InputSplit]:
     """Return the splits of all files that the patterns name, sorted by path, each file once.
 
     patterns: paths or globs (`*`, `?`, `[...]`, `**`) on any file system that Beam knows.
     input_format: of all files; None goes by their extensions.
     split_bytes: wanted size of a part of a file that can be read in parts.
+    description: how the files are written, as far as it is said.
 
     Raises InputRefusedError with all problems. A file that exists and cannot be read is not a
     problem here: reading its split reports it, as it does for a file that vanishes later.
@@ -71,7 +76,7 @@ def plan_splits(
             gzipped = file.path.lower().endswith(_GZIP)
             whole = InputSplit(file.path, name, gzipped, 0, file.size_bytes, file.size_bytes, kind)
             try:
-                splits += _plan_file(whole, split_bytes)
+                splits += _plan_file(whole, split_bytes, description)
             except FileRefusedError as error:
                 problems += [f"{file.path}: {problem}" for problem in error.problems]
     if problems:
@@ -79,13 +84,15 @@ def plan_splits(
     return splits
 
 
-def _plan_file(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
+def _plan_file(
+    whole: InputSplit, split_bytes: int, description: InputDescription
+) -> list[InputSplit]:
     entry = FORMATS[whole.format]
     if whole.gzipped and not entry.may_be_gzipped:
         raise FileRefusedError(
             [f"{whole.format} is compressed inside and not read from .gz; gunzip it"]
         )
-    return entry.plan(whole, split_bytes)
+    return entry.plan(whole, split_bytes, description)
 
 
 def _extension(file: _File) -> str:

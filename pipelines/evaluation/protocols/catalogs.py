@@ -12,11 +12,19 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import Key, Labels, Truth, texts_of
 from schemas.elements import RawRecord, Record
 from schemas.hashing import stable_hash
+from schemas.inputs import InputDescription
 from schemas.template import ColumnFormat, Template
 from transforms.extraction.cells import as_mapping, given_text
 from transforms.items.mask import Mask, Unit
 from transforms.normalise.records import Normaliser
-from transforms.readers import InputRefusedError, ParsedRecord, ReadLimits, plan_splits, read_split
+from transforms.readers import (
+    ANYHOW,
+    InputRefusedError,
+    ParsedRecord,
+    ReadLimits,
+    plan_splits,
+    read_split,
+)
 
 FOLDS = 5
 
@@ -85,13 +93,17 @@ def reference_labels(template: Template, files: Sequence[str], limits: ReadLimit
 
 
 def read_catalog(
-    files: Sequence[str], input_format: str | None, limits: ReadLimits, option: str
+    files: Sequence[str],
+    input_format: str | None,
+    limits: ReadLimits,
+    option: str,
+    description: InputDescription = ANYHOW,
 ) -> Iterator[dict[str, Any]]:
     """Yield the cells of every record that can be read; those that cannot are the run's
     business.
     """
     try:
-        splits = plan_splits(files, input_format=input_format)
+        splits = plan_splits(files, input_format=input_format, description=description)
     except InputRefusedError as error:
         raise ConfigError([f"{option}: {line.strip()}" for line in error.problems]) from error
     for split in splits:
@@ -103,7 +115,11 @@ def read_catalog(
 def _with_ids(request: Request) -> Iterator[tuple[str, dict[str, Any]]]:
     normaliser = Normaliser(request.template)
     for cells in read_catalog(
-        request.catalog, request.input_format, request.read_limits, "--catalog"
+        request.catalog,
+        request.input_format,
+        request.read_limits,
+        "--catalog",
+        request.template.input,
     ):
         record = normaliser.normalise(NO_RECORD, cells)
         if isinstance(record, Record):

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.elements import RawRecord, Reject, key_maker
+from schemas.inputs import InputDescription
 from transforms.readers.contract import (
     STAGE,
     TO_THE_END,
@@ -230,7 +231,7 @@ def _rebuild(raw: RawRecord) -> dict[str, Any]:
     return _check_cells(cells)
 
 
-def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
+def _plan(whole: InputSplit, split_bytes: int, _description: InputDescription) -> list[InputSplit]:
     try:
         with open_file(whole.path) as stream:
             file = pq.ParquetFile(stream)

@@ -1,20 +1,20 @@
-"""CSV and TSV with a header line, rows kept byte for byte. InputSplit → ParsedRecord | Reject.
+"""CSV and TSV in any dialect, rows kept byte for byte as UTF-8. InputSplit → ParsedRecord | Reject.
 
-Quoting follows RFC 4180, for tabs as for commas. A row that breaks off inside quotes gives up its
-first physical line only, so that one forgotten quote does not swallow the rows behind it.
+Every physical line is a record's, the header's, or has a name that the split's report counts.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 from schemas.elements import RawRecord, Reject, key_maker
+from schemas.inputs import InputDescription
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     STAGE,
@@ -22,259 +22,325 @@ from transforms.readers.contract import (
     Format,
     InputSplit,
     ParsedRecord,
+    ReadAs,
     ReadLimits,
     RecordRefusedError,
     SplitDigest,
     Unread,
     UnreadableError,
-    check_size,
     check_uncut,
-    utf8_problem,
 )
-from transforms.readers.formats.lines import Line, Lines, open_lines
+from transforms.readers.dialect import Dialect, parse_spelled, usual_dialect
+from transforms.readers.formats.lines import open_lines
+from transforms.readers.formats.rows import Row, Rows, parse_row
+from transforms.readers.sniffing import find_read_as
 
-# Bounds the look-ahead buffer: a line object costs far more than the one byte of an empty line.
-MAX_RECORD_LINES = 100_000
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
-_DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
-
-
-class _Row(NamedTuple):
-    """line: the row's physical lines as one; refused: why there are no cells."""
-
-    line: Line
-    cells: list[str]
-    refused: RecordRefusedError | None = None
-
-
-class _Rows:
-    """Rows from physical lines.
-
-    Is the iterator that csv.reader pulls lines from, and so knows what each row took.
-    """
-
-    def __init__(self, lines: Lines, delimiter: str, limits: ReadLimits) -> None:
-        csv.field_size_limit(max(csv.field_size_limit(), limits.max_record_bytes + 1))
-        self._reader = csv.reader(self, delimiter=delimiter, strict=True)
-        self._lines = lines
-        self._limits = limits
-        self._ahead: deque[Line] = deque()
-        self._taken: list[Line] = []
-        self._taken_bytes = 0
-        self._is_started = False
-        self._is_utf8 = True
-        self._open_until = 0
-        self._unreadable: UnreadableError | None = None
-
-    def read(self) -> _Row | None:
-        """Return the next row (no cells: an empty line), or None at the end; raises
-        UnreadableError.
-        """
-        first = self._next_line()
-        if first is None:
-            return None
-        self._taken, self._taken_bytes = [first], first.size_bytes
-        self._is_started, self._is_utf8 = False, True
-        try:
-            check_size(first.size_bytes, self._limits)
-            cells = next(self._reader)
-        except RecordRefusedError as refused:
-            return _Row(first, [], refused)
-        except csv.Error as error:
-            return self._give_back(error)
-        line = first
-        if len(self._taken) > 1:
-            line = Line(
-                first.number, b"".join(taken.data for taken in self._taken), self._taken_bytes
-            )
-        if not self._is_utf8:
-            return _Row(line, [], RecordRefusedError("invalid-utf8", str(utf8_problem(line.data))))
-        return _Row(line, cells)
-
-    def __iter__(self) -> _Rows:
-        return self
-
-    def __next__(self) -> str:
-        """One more line of the row; after the first, csv.reader asks for one only while a quote is
-        open.
-        """
-        if not self._is_started:
-            self._is_started = True
-            return self._decode(self._taken[0])
-        if self._taken[-1].number < self._open_until:
-            raise StopIteration
-        try:
-            line = self._next_line()
-        except UnreadableError as error:
-            self._unreadable = error
-            raise StopIteration from error
-        if line is None:
-            raise StopIteration
-        self._taken.append(line)
-        self._taken_bytes += line.size_bytes
-        if self._taken_bytes > self._limits.max_record_bytes or len(self._taken) > MAX_RECORD_LINES:
-            raise StopIteration
-        return self._decode(line)
-
-    def _next_line(self) -> Line | None:
-        if self._ahead:
-            return self._ahead.popleft()
-        if self._unreadable is not None:
-            raise self._unreadable
-        return self._lines.read()
-
-    def _decode(self, line: Line) -> str:
-        try:
-            return line.data.decode("utf-8")
-        except UnicodeDecodeError:
-            self._is_utf8 = False
-            return line.data.decode("utf-8", "surrogateescape")
-
-    def _give_back(self, error: csv.Error) -> _Row:
-        """Refuse the first line of a broken row; the others are read again as rows of their own.
-
-        All ends of lines within the broken row lay inside quotes. A later row that is open at one
-        of them is in the same state and breaks at the same place, so it need not look further:
-        reading stays linear.
-        """
-        first, *others = self._taken
-        self._open_until = max(self._open_until, self._taken[-1].number)
-        self._ahead.extendleft(reversed(others))
-        return _Row(first, [], RecordRefusedError("malformed-csv", _explain(error, self._limits)))
-
-
-def _explain(error: csv.Error, limits: ReadLimits) -> str:
-    problem = str(error)
-    if "unexpected end of data" in problem:
-        return (
-            "a quote opens in this row and is not closed within the file, "
-            f"{limits.max_record_bytes:,} bytes "
-            f"(--max-record-bytes) or {MAX_RECORD_LINES:,} lines; close it, or double the quotes "
-            "inside a cell"
-        )
-    if "expected after" in problem:
-        return "a closing quote is followed by more text; double the quotes inside a quoted cell"
-    if "new-line character" in problem:
-        return "a carriage return stands outside quotes; end lines with LF or CRLF"
-    return problem
+# Rows at a file's end that may be no records: totals, counts, a closing remark.
+_MAX_FOOTER_ROWS = 3
+# Of the ids above a footer, to see whether they may hold spaces.
+_LOOKED_AT_IDS = 1_000
+# "3 products", "Total: 12", "(5 rows)", "--- end of export ---", "Summe"
+_FOOTER = re.compile(
+    r"\W*(?:\d[\d.,]*\s+[^\W\d_]+.*|(?:sub)?total\w*\b.*|sum(?:me|ma)?\b.*|gesamt\w*\b.*|somme\b.*"
+    r"|count\b.*|rows?\b.*|records?\b.*|(?:end|ende|eof|fin)\b.*|generated\b.*|exported\b.*"
+    r"|[-=*_#]{3,}.*)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
+    """names: of the columns, each once. data: the bytes that they are read from again."""
+
     names: tuple[str, ...]
     data: bytes
 
 
-def _read_header(rows: _Rows, delimiter: str) -> _Header | None:
+def column_names(cells: list[str]) -> tuple[str, ...]:
+    """Return the names of columns as a header gives them, without spaces around them, each once.
+
+    >>> column_names([" SKU ", "image", "image", "", ""])
+    ('SKU', 'image', 'image_2', 'column_4', 'column_5')
+    """
+    stripped = [cell.strip().strip("\ufeff\u200b").strip() for cell in cells]
+    if stripped.count("") > 1:
+        stripped = [name or f"column_{place}" for place, name in enumerate(stripped, 1)]
+    names: list[str] = []
+    taken = set(stripped)
+    seen: Counter[str] = Counter()
+    for name in stripped:
+        seen[name] += 1
+        unique, number = name, seen[name]
+        while number > 1 and (unique in taken or unique in names):
+            unique, number = f"{name}_{number}", number + 1
+        names.append(unique)
+    return tuple(names)
+
+
+def _read_header(rows: Rows, read_as: ReadAs, digest: SplitDigest) -> _Header | None:
     """Return the header, None in an empty file; raises FileRefusedError."""
+    dialect = read_as.dialect or Dialect()
+    if not read_as.header_line:
+        rows.columns = len(read_as.names)
+        return _Header(read_as.names, _written(read_as.names, dialect))
+    for _ in range(1, read_as.header_line):
+        if (line := rows.next_line()) is None:
+            return None
+        digest.leave_out("leading", line.data)
     row = rows.read()
     if row is None:
         return None
+    digest.lines["header"] += row.lines
     if row.refused is not None:
         raise FileRefusedError([f"the header cannot be read: {row.refused}"])
-    if problems := list(_header_problems(row.cells, delimiter)):
+    if problems := list(_header_problems(row.cells)):
         raise FileRefusedError(problems)
-    return _Header(tuple(row.cells), row.line.data)
+    names = column_names(row.cells)
+    rows.columns = len(names)
+    return _Header(names, row.line.data)
 
 
-def _header_problems(names: list[str], delimiter: str) -> Iterator[str]:
-    if not any(names):
+def _written(names: tuple[str, ...], dialect: Dialect) -> bytes:
+    """Return names as a header of that dialect, so that records are read again like those of a file
+    that has one.
+    """
+    if not dialect.quote or len(dialect.delimiter) > 1:
+        return (dialect.delimiter.join(names) + "\n").encode()
+    text = io.StringIO(newline="")
+    csv.writer(
+        text, delimiter=dialect.delimiter, quotechar=dialect.quote, lineterminator="\n"
+    ).writerow(names)
+    return text.getvalue().encode()
+
+
+def _header_problems(names: list[str]) -> Iterator[str]:
+    if not any(name.strip() for name in names):
         yield "the header is empty; write the column names into line 1"
-        return
-    for name, count in Counter(names).items():
-        if count > 1:
-            places = ", ".join(str(place) for place, other in enumerate(names, 1) if other == name)
-            what = (
-                f"the header names {name!r} {count} times"
-                if name
-                else f"{count} columns have no name"
-            )
-            yield f"{what} (columns {places}); give each column its own name"
-    if any("\0" in name for name in names):
-        yield "the header holds zero bytes, which looks like UTF-16; export as UTF-8"
-    if len(names) == 1:
-        for other, other_name in _DELIMITER_NAMES.items():
-            if other in names[0]:
-                yield (
-                    f"the header is one column, {names[0]!r}: cells seem to be separated by "
-                    f"{other_name}, "
-                    f"not {_DELIMITER_NAMES[delimiter]}; set --input-format (csv: commas, tsv: "
-                    "tabs) or export again"
-                )
+    elif any("\0" in name for name in names):
+        yield "the header holds zero bytes, so this is no text; export as UTF-8"
 
 
-def _check_cells(cells: list[str], header: _Header) -> dict[str, Any]:
-    if len(cells) != len(header.names):
-        counts = f"expected {len(header.names)} cells as in the header, found {len(cells)}"
-        fix = "quote cells that hold the delimiter or a line break"
-        raise RecordRefusedError("csv-column-count", f"{counts}; {fix}")
-    return dict(zip(header.names, cells, strict=True))
+def _check_cells(cells: list[str], names: tuple[str, ...]) -> dict[str, str]:
+    """Return the cells under their names.
+
+    Empty cells beyond the last column are none, and a row may leave out empty cells at its end, as
+    spreadsheets do; but a row of a single cell is rather a broken line than a record.
+    """
+    columns = len(names)
+    if len(cells) != columns:
+        beyond = any(cells[columns:])
+        if beyond or (len(cells) < columns and len(cells) < 2):
+            counts = f"expected {columns} cells as in the header, found {len(cells)}"
+            fix = "quote cells that hold the delimiter or a line break"
+            raise RecordRefusedError("csv-column-count", f"{counts}; {fix}")
+        cells = [*cells[:columns], *[""] * (columns - len(cells))]
+    return dict(zip(names, cells, strict=True))
 
 
 def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
-    delimiter = _DELIMITERS[split.format]
+    read_as = split.read_as or ReadAs(usual_dialect(split.format))
+    dialect = read_as.dialect or usual_dialect(split.format)
     with open_lines(split, limits, digest) as lines:
-        rows = _Rows(lines, delimiter, limits)
+        rows = Rows(lines, dialect, limits)
         try:
-            header = _read_header(rows, delimiter)
+            header = _read_header(rows, read_as, digest)
         except FileRefusedError as refused:
             raise UnreadableError(1, f"{split.path} cannot be read: {refused}") from refused
-        key_of = key_maker(split.kind, split.format, header.data if header else b"")
-        while header is not None and (row := rows.read()) is not None:
-            if row.refused is not None or row.cells:
-                yield Unread(
-                    key_of(row.line.data), len(row.line.data), partial(_read, split, header, row)
-                )
+        if header is None:
+            return
+        table = _Table(split, header, dialect, read_as.comment)
+        record_lines = 0
+        try:
+            for row in _records(rows, table, digest):
+                data = row.line.data
+                if row.is_literal:
+                    digest.leave_out("literal-quotes", data)
+                else:
+                    record_lines += row.lines
+                key_of = table.keys[row.is_literal]
+                yield Unread(key_of(data), len(data), partial(_read, table, row))
+        finally:
+            digest.count_lines(record=record_lines)
 
 
-def _read(split: InputSplit, header: _Header, row: _Row) -> ParsedRecord | Reject:
-    line = row.line
+class _Table:
+    """What all rows of a file share.
+
+    formats, keys: by whether a row's quotes are text: the format of its record, as `_rebuild`
+    understands it, and the function from its bytes to its key. knows_ids: whether enough rows were
+    looked at to know whether ids hold spaces.
+    """
+
+    def __init__(self, split: InputSplit, header: _Header, dialect: Dialect, comment: str) -> None:
+        self.split, self.header, self.comment = split, header, comment
+        self.formats = {
+            is_literal: each.spelled(split.format)
+            for is_literal, each in ((False, dialect), (True, replace(dialect, quote="")))
+        }
+        self.keys = {
+            is_literal: key_maker(split.kind, spelled, header.data)
+            for is_literal, spelled in self.formats.items()
+        }
+        self._is_spaced = False
+        self._ids_to_look_at = _LOOKED_AT_IDS
+        self.knows_ids = False
+
+    @property
+    def is_spaced(self) -> bool:
+        """Whether the first ids hold spaces."""
+        return self._is_spaced
+
+    def kind_of(self, row: Row) -> str:
+        """Return what a row is: `record`, `blank`, of LINE_KINDS, or `waiting` for what follows."""
+        names, cells = self.header.names, row.cells
+        if row.refused is not None:
+            return "record"
+        if not any(cells):
+            return "blank"
+        if self.comment and row.line.data.startswith(self.comment.encode()):
+            return "comment"
+        if column_names(cells) == names:
+            return "repeated-header"
+        if len(names) > 1 and (len(cells) != len(names) or not any(cells[1:]) or _is_total(cells)):
+            return "waiting"
+        if not self.knows_ids:
+            self._ids_to_look_at -= 1
+            self._is_spaced = self._is_spaced or " " in cells[0].strip()
+            self.knows_ids = not self._ids_to_look_at
+        return "record"
+
+
+def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
+    """Yield the rows that are records; what the others are is noted.
+
+    Rows that could be a footer wait until the file goes on or ends; rows that are too short wait
+    for the next, because two of them may be one that a line break has cut in two.
+    """
+    columns, first_name = len(table.header.names), table.header.names[0]
+    # Only a table of several columns and no comments has rows that one look tells to be records.
+    is_plain = columns > 1 and not table.comment
+    waiting: deque[Row] = deque()
+    try:
+        while (row := rows.read()) is not None:
+            cells = row.cells
+            if (
+                is_plain
+                and not waiting
+                and len(cells) == columns
+                and cells[1]
+                and cells[0] != first_name
+                and table.knows_ids
+            ):
+                yield row
+                continue
+            kind = table.kind_of(row)
+            if kind == "blank":
+                digest.lines[kind] += row.lines
+            elif kind == "waiting":
+                waiting.append(row)
+                if len(waiting) > 2 * _MAX_FOOTER_ROWS:
+                    yield from _released(waiting, columns, _MAX_FOOTER_ROWS)
+            elif kind != "record":
+                digest.leave_out(kind, row.line.data, row.lines)
+            else:
+                if waiting:
+                    yield from _released(waiting, columns)
+                yield row
+    except UnreadableError:
+        yield from _released(waiting, columns)
+        raise
+    footer = _footer(waiting, table)
+    yield from _released(waiting, columns)
+    for row in footer:
+        digest.leave_out("footer", row.line.data, row.lines)
+
+
+def _is_total(cells: list[str]) -> bool:
+    """Return whether a row could be a line of totals: mostly empty, and named so in a cell."""
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    return 0 < len(filled) <= max(2, len(cells) // 2) and _FOOTER.fullmatch(filled[0]) is not None
+
+
+def _footer(waiting: deque[Row], table: _Table) -> list[Row]:
+    """Take the rows of a footer off the end of those that wait."""
+    footer: list[Row] = []
+    while waiting and len(footer) < _MAX_FOOTER_ROWS:
+        cells = waiting[-1].cells
+        # Where ids hold spaces, "3 products" may be one.
+        if not _is_total(cells) or (table.is_spaced and cells[0].strip()):
+            break
+        footer.insert(0, waiting.pop())
+    return footer
+
+
+def _released(waiting: deque[Row], columns: int, but: int = 0) -> Iterator[Row]:
+    """Yield the rows that waited but the last ones, and refuse pairs that are one row, cut in two
+    by a line break.
+    """
+    while len(waiting) > but:
+        row = waiting.popleft()
+        if waiting and 0 < len(row.cells) < columns and len(waiting[0].cells) < columns:
+            following = waiting[0]
+            if len(row.cells) + len(following.cells) - 1 == columns:
+                yield _cut(row, columns)
+                yield _cut(waiting.popleft(), columns)
+                continue
+        yield row
+
+
+def _cut(row: Row, columns: int) -> Row:
+    message = (
+        f"expected {columns} cells as in the header, found {len(row.cells)}, and the line beside "
+        "it has the rest; quote cells that hold a line break"
+    )
+    return row._replace(cells=[], refused=RecordRefusedError("csv-column-count", message))
+
+
+def _read(table: _Table, row: Row) -> ParsedRecord | Reject:
+    line, split = row.line, table.split
     raw = RawRecord(
         line.data,
-        split.format,
+        table.formats[row.is_literal],
         split.path,
         line.number,
         split.begin,
-        header.data,
+        table.header.data,
         line.size_bytes,
         split.kind,
     )
     try:
         if row.refused is not None:
             raise row.refused
-        return ParsedRecord(raw, _check_cells(row.cells, header))
+        return ParsedRecord(raw, _check_cells(row.cells, table.header.names))
     except RecordRefusedError as refused:
         return Reject(raw, refused.reason, STAGE, str(refused))
 
 
-def _rebuild(raw: RawRecord) -> dict[str, Any]:
+def _rebuild(raw: RawRecord) -> dict[str, str]:
     check_uncut(raw)
-    names, cells = (_parse_row(data, raw.format) for data in (raw.header, raw.data))
-    return _check_cells(cells, _Header(tuple(names), raw.header))
+    _, dialect = parse_spelled(raw.format)
+    cells = parse_row(list(io.BytesIO(raw.data)), dialect)
+    return _check_cells(cells, _names_of(raw.header, dialect))
 
 
-def _parse_row(data: bytes, input_format: str) -> list[str]:
-    csv.field_size_limit(max(csv.field_size_limit(), len(data) + 1))
+@lru_cache(maxsize=64)
+def _names_of(header: bytes, dialect: Dialect) -> tuple[str, ...]:
+    return column_names(parse_row(list(io.BytesIO(header)), dialect))
+
+
+def _plan(whole: InputSplit, _split_bytes: int, description: InputDescription) -> list[InputSplit]:
     try:
-        lines = [line.decode("utf-8") for line in io.BytesIO(data)]
-    except UnicodeDecodeError as error:
-        raise RecordRefusedError("invalid-utf8", str(utf8_problem(data))) from error
-    try:
-        (cells,) = csv.reader(lines, delimiter=_DELIMITERS[input_format], strict=True)
-    except (csv.Error, ValueError) as error:
-        raise RecordRefusedError("malformed-csv", f"not one row: {error}") from error
-    return cells
-
-
-def _plan(whole: InputSplit, _split_bytes: int) -> list[InputSplit]:
-    delimiter = _DELIMITERS[whole.format]
-    try:
-        with open_lines(whole, DEFAULT_LIMITS, SplitDigest()) as lines:
-            _read_header(_Rows(lines, delimiter, DEFAULT_LIMITS), delimiter)
+        read_as = find_read_as(whole, description)
+        planned = replace(whole, read_as=read_as)
+        with open_lines(planned, DEFAULT_LIMITS, SplitDigest()) as lines:
+            rows = Rows(lines, read_as.dialect or Dialect(), DEFAULT_LIMITS)
+            _read_header(rows, read_as, SplitDigest())
     except UnreadableError:
-        pass  # reading the split reports it
-    return [whole]
+        return [whole]  # reading the split reports it
+    if read_as == ReadAs(usual_dialect(whole.format)):
+        planned = whole
+    return [planned]
 
 
 CSV = Format((".csv",), _scan, _rebuild, _plan)
-TSV = Format((".tsv",), _scan, _rebuild, _plan)
+TSV = Format((".tsv", ".tab"), _scan, _rebuild, _plan)

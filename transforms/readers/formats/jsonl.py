@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from schemas.elements import RawRecord, Reject, key_maker
+from schemas.inputs import InputDescription
 from transforms.extraction.exact_json import parse_json
 from transforms.readers.contract import (
     STAGE,
@@ -68,11 +69,17 @@ def _explain(data: bytes, error: orjson.JSONDecodeError) -> RecordRefusedError:
 
 def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
     key_of = key_maker(split.kind, split.format)
+    blank = record = 0
     with open_lines(split, limits, digest) as lines:
-        while (line := lines.read()) is not None:
-            if line.data.isspace() and line.size_bytes == len(line.data):
-                continue
-            yield Unread(key_of(line.data), len(line.data), partial(_read, split, limits, line))
+        try:
+            while (line := lines.read()) is not None:
+                if line.data.isspace() and line.size_bytes == len(line.data):
+                    blank += 1
+                    continue
+                record += 1
+                yield Unread(key_of(line.data), len(line.data), partial(_read, split, limits, line))
+        finally:
+            digest.count_lines(blank=blank, record=record)
 
 
 def _read(split: InputSplit, limits: ReadLimits, line: Line) -> ParsedRecord | Reject:
@@ -98,7 +105,7 @@ def _rebuild(raw: RawRecord) -> dict[str, Any]:
     return parse_object(raw.data)
 
 
-def _plan(whole: InputSplit, split_bytes: int) -> list[InputSplit]:
+def _plan(whole: InputSplit, split_bytes: int, _description: InputDescription) -> list[InputSplit]:
     if whole.gzipped or not whole.size_bytes:
         return [whole]
     ranges = (

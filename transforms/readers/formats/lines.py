@@ -4,6 +4,7 @@ memory.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from transforms.readers.contract import InputSplit, ReadLimits, SplitDigest, UnreadableError
 from transforms.runtime.storage import open_file
 
+UTF8 = "utf-8"
 _BOM = b"\xef\xbb\xbf"
 _SKIP_BYTES = 1 << 20
 _READ_AHEAD_BYTES = 128 << 10
@@ -34,18 +36,34 @@ def open_lines(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> It
     with ExitStack() as stack:
         try:
             stream = stack.enter_context(open_file(split.path))
-            if split.gzipped:
+            if _is_converted(split):
                 # The stored bytes are digested, so that `sha256sum` of the file gives the same.
-                digesting = io.BufferedReader(_DigestingReader(stream, digest), _READ_AHEAD_BYTES)
+                stream = _buffered(_DigestingReader(stream, digest))
+            if split.gzipped:
                 stream = cast(
-                    BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=digesting, mode="rb"))
+                    BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb"))
                 )
+            read_as = split.read_as
+            if read_as is not None and (read_as.encoding != UTF8 or read_as.carriage_returns):
+                stream = _buffered(_ToUtf8(stream, read_as.encoding, read_as.carriage_returns))
             lines = Lines(stream, split, limits.max_raw_bytes, digest)
         except Exception as error:  # an object store raises whatever its client raises
             raise UnreadableError(
                 0, f"{split.path} cannot be opened: {_describe(error)}"
             ) from error
         yield lines
+
+
+def _is_converted(split: InputSplit) -> bool:
+    """Return whether lines are read from other bytes than those that are stored."""
+    read_as = split.read_as
+    return split.gzipped or (
+        read_as is not None and (read_as.encoding != UTF8 or read_as.carriage_returns)
+    )
+
+
+def _buffered(raw: io.RawIOBase) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(raw, _READ_AHEAD_BYTES))
 
 
 class Lines:
@@ -57,8 +75,9 @@ class Lines:
         self._stream = stream
         self._split = split
         self._max_raw_bytes = max_raw_bytes
-        self._digest = None if split.gzipped else digest
-        self._end = None if split.gzipped else split.end
+        is_converted = _is_converted(split)
+        self._digest = None if is_converted else digest
+        self._end = None if is_converted else split.end
         self._offset = split.begin
         self._number = 0
         if split.begin:
@@ -66,6 +85,14 @@ class Lines:
             # the split.
             stream.seek(split.begin - 1)
             self._offset += self._skip_line(None) - 1
+
+    def take(self, size_bytes: int) -> bytes:
+        """Return the next bytes whatever lines they are in, for a look; none at the end."""
+        try:
+            return self._stream.read(size_bytes)
+        except Exception as error:  # as in `read`
+            message = f"{self._split.path} breaks off: {_describe(error)}"
+            raise UnreadableError(self._number, message) from error
 
     def read(self) -> Line | None:
         """Return the next line, or None at the end; raises UnreadableError when the file breaks
@@ -93,9 +120,10 @@ class Lines:
             size_bytes += self._skip_line(self._digest)
         starts_file = self._offset == 0
         self._offset += size_bytes
-        if starts_file and data.startswith(_BOM):
+        # Files that were written behind each other (`cat a.csv b.csv`) have it within, too.
+        if data[0] == _BOM[0] and data.startswith(_BOM):
             data, size_bytes = data[len(_BOM) :], size_bytes - len(_BOM)
-            if not data:
+            if not data and starts_file:
                 return None
         self._number += 1
         return Line(self._number, data, size_bytes)
@@ -117,6 +145,42 @@ class Lines:
                 "start"
             )
             raise UnreadableError(self._number, f"{message}, now to {self._offset:,}")
+
+
+class _ToUtf8(io.RawIOBase):
+    """Text of any encoding as UTF-8; what is not of that encoding becomes bytes that are not UTF-8,
+    so that its record is refused.
+    """
+
+    def __init__(self, stream: BinaryIO, encoding: str, carriage_returns: bool) -> None:
+        self._stream = stream
+        # The wide encodings know no other way to keep half of a pair.
+        errors = "surrogatepass" if encoding.startswith("utf") else "surrogateescape"
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors)
+        self._carriage_returns = carriage_returns
+        self._waiting = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._waiting and not self._ended:
+            data = self._stream.read(_READ_AHEAD_BYTES)
+            self._ended = not data
+            try:
+                text = self._decoder.decode(data, final=self._ended)
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{error.reason} at the end of the {error.encoding} text"
+                ) from error
+            if self._carriage_returns:
+                text = text.replace("\r", "\n")
+            self._waiting = text.encode("utf-8", "surrogatepass")
+        count = min(len(buffer), len(self._waiting))
+        buffer[:count] = self._waiting[:count]
+        self._waiting = self._waiting[count:]
+        return count
 
 
 class _DigestingReader(io.RawIOBase):

@@ -76,8 +76,10 @@ def test_report(tmp_path, name):
     }
     stored = path.read_bytes()
     sha256 = hashlib.sha256(stored).hexdigest()
+    lines = {} if split.format == "parquet" else {"record": 1000}
+    lines |= {"header": 1} if split.format in ("csv", "tsv") else {}
     assert report == SplitReport(
-        str(path), "image-table", 0, split.end, len(stored), sha256, 1000, 0
+        str(path), "image-table", 0, split.end, len(stored), sha256, 1000, 0, lines=lines
     )
 
 

@@ -133,7 +133,7 @@ def test_nothing_given():
 def test_all_problems_at_once(tmp_path):
     """Every problem of every pattern is told in one message, with what to do about it."""
     touch(tmp_path, "a.xml", "b.xml", "LICENSE", "d.parquet.gz")
-    touch(tmp_path, "c.csv", data=b"id,id\n")
+    touch(tmp_path, "c.csv", data=b",,\n")
     os.mkfifo(tmp_path / "pipe.jsonl")
     folder = str(tmp_path)
     assert problems_of(
@@ -145,13 +145,13 @@ def test_all_problems_at_once(tmp_path):
         f"'{folder}/none-*.csv' matches no file; check the path",
         problems_of("foo://x/y.csv")[0],
         f"'{folder}/pipe.jsonl' is not a regular file; name a file with records",
-        f"{folder}/LICENSE: no extension says nothing of the format; known are .jsonl, .ndjson, .json, .csv, .tsv, "
+        f"{folder}/LICENSE: no extension says nothing of the format; known are .jsonl, .ndjson, .json, .csv, .tsv, .tab, "
         ".parquet, .pq (and .gz behind all but Parquet's); rename, or set --input-format to one of jsonl, csv, tsv, "
         "parquet",
         f"{folder}/a.xml and 1 more: the extension '.xml' says nothing of the format; known are .jsonl, .ndjson, "
-        ".json, .csv, .tsv, .parquet, .pq (and .gz behind all but Parquet's); rename, or set --input-format to one of "
+        ".json, .csv, .tsv, .tab, .parquet, .pq (and .gz behind all but Parquet's); rename, or set --input-format to one of "
         "jsonl, csv, tsv, parquet",
-        f"{folder}/c.csv: the header names 'id' 2 times (columns 1, 2); give each column its own name",
+        f"{folder}/c.csv: the header is empty; write the column names into line 1",
         f"{folder}/d.parquet.gz: parquet is compressed inside and not read from .gz; gunzip it",
     ]
 
