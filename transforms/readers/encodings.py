@@ -96,7 +96,7 @@ def find_encoding(data: bytes) -> Encoding:
     if wide := _wide(data):
         return Encoding(wide)
     foreign = list(_lines_beyond_ascii(data))
-    if not foreign or sum(map(_is_utf8, foreign)) > _MOSTLY_UTF8 * len(foreign):
+    if not foreign or sum(map(_is_utf8, foreign)) >= _MOSTLY_UTF8 * len(foreign):
         return Encoding("utf-8")
     return _ranked(b"\n".join(line for line in foreign if not _is_utf8(line)))
 
