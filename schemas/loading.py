@@ -15,10 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.attributes import Attribute, OneOrMany
 from schemas.choices import Strict
+from schemas.sections.vectors import CHUNKS_SUFFIX, IMAGE_PARTS
 from schemas.tables.columns import FIXED_ITEM_COLUMNS
 from schemas.template import Template
 from schemas.texts import shorten
-from schemas.vectors import CHUNKS_SUFFIX, IMAGE_PARTS
 
 # What fits a pattern, in words, by the place of the entry: pydantic would quote the regular
 # expression. Everywhere else the pattern is that of an attribute's name.

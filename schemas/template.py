@@ -17,8 +17,8 @@ from schemas.attributes import Attribute, OneOrMany
 from schemas.checks import KINDS, Severity
 from schemas.choices import Strict, added
 from schemas.hashing import digest
-from schemas.inputs import InputDescription
-from schemas.vectors import VectorSpec, with_defaults
+from schemas.sections.inputs import InputDescription
+from schemas.sections.vectors import VectorSpec, with_defaults
 
 
 class ColumnFormat(Strict):

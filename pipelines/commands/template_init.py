@@ -20,8 +20,8 @@ from pipelines.drafting.draft import Drafted, draft, unused_name
 from pipelines.drafting.profile import Profile, profile
 from pipelines.drafting.record import Identity, find_id, find_image_table, find_pictures
 from pipelines.monitoring.terminal import print_json, printable
-from schemas.inputs import InputDescription, parse_description
 from schemas.loading import parse_template
+from schemas.sections.inputs import InputDescription, parse_description
 from transforms.readers import ANYHOW, FORMATS, InputRefusedError, plan_splits
 
 MAX_RECORDS = 20_000

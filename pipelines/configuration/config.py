@@ -19,8 +19,8 @@ from pipelines.configuration.sizing import (
     choose_workers,
     count_cores,
 )
-from schemas.inputs import InputDescription, parse_description
 from schemas.loading import load_template, packaged_templates
+from schemas.sections.inputs import InputDescription, parse_description
 from schemas.template import Template
 from transforms.describe.prompts import AskOptions
 from transforms.images.files import ImageLimits

@@ -23,7 +23,7 @@ from pipelines.drafting.shapes import ONE_VALUE
 from pipelines.monitoring.terminal import printable
 from schemas.attribute_types.registry import AttributeType
 from schemas.attributes import Attribute
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from schemas.tables.columns import FIXED_ITEM_COLUMNS
 from schemas.texts import one_line
 from transforms.readers import ANYHOW

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from pipelines.report.groups import Groups
 from pipelines.snapshots.manifest import Manifest
+from schemas.sections.vectors import DEFAULT_SPACES
 from schemas.tables.arrow import PROVENANCE_SUFFIX
-from schemas.vectors import DEFAULT_SPACES
 from transforms.runtime.parquet import DataFile, read_bytes, read_parquet
 
 SEED = 7

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.reasons import REASONS
+from schemas.sections.vectors import DEFAULT_SPACES
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.texts import shorten
-from schemas.vectors import DEFAULT_SPACES
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
 from transforms.validation.frames import vectors_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from schemas.attributes import Attribute
+from schemas.sections.vectors import VectorSpec
 from schemas.tables.columns import (
     ITEM_HEAD,
     ITEM_TAIL,
@@ -16,7 +17,6 @@ from schemas.tables.columns import (
     embedding,
 )
 from schemas.template import Template
-from schemas.vectors import VectorSpec
 
 GIVEN_SUFFIX = "__given"
 PROVENANCE_SUFFIX = "__provenance"

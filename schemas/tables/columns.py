@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from schemas.elements import KEY_BYTES
-from schemas.vectors import VectorSpec
+from schemas.sections.vectors import VectorSpec
 
 
 def column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from schemas.sections.vectors import CHUNKS_SUFFIX, DEFAULT_SPACES, NAME_PATTERN, VectorSpec
 from schemas.tables.arrow import (
     chunks_schema,
     embeddings_schema,
@@ -23,7 +24,6 @@ from schemas.tables.arrow import (
     records_schema,
 )
 from schemas.template import Template
-from schemas.vectors import CHUNKS_SUFFIX, DEFAULT_SPACES, NAME_PATTERN, VectorSpec
 
 # Columns of a table: of the template, and of the dimensions of vectors by space where it has some.
 Columns = Callable[[Template, Mapping[str, int]], pa.Schema]

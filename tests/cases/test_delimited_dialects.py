@@ -4,7 +4,7 @@ meant.
 
 import pytest
 
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from tests.cases.support import case, items_of, read_all, run_case
 
 

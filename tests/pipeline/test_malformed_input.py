@@ -69,7 +69,8 @@ def test_a_bad_row_costs_only_itself(shop: Shop, reason: str, row: bytes) -> Non
     """One malformed CSV row goes to quarantine byte for byte, and the rows around it become items."""
     run = shop.run(
         shop.file(
-            "in.csv", b'sku,name,color\nbefore,"F\xc3\xafrst",red\n' + row + b'after,"Two\nlines",blue\n'
+            "in.csv",
+            b'sku,name,color\nbefore,"F\xc3\xafrst",red\n' + row + b'after,"Two\nlines",blue\n',
         )
     )
     assert run.code == 0, run.err

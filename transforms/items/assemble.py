@@ -27,7 +27,7 @@ from schemas.elements import (
     Record,
     Reject,
 )
-from schemas.vectors import vector_column
+from schemas.sections.vectors import vector_column
 from transforms.items.answers import attach_answer, merge_answers, unusable_answer
 from transforms.items.identity import choose_record, item_fingerprint
 from transforms.models.contract import Vector

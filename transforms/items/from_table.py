@@ -17,8 +17,8 @@ from schemas.elements import (
     RawRecord,
     Record,
 )
+from schemas.sections.vectors import IMAGE_DESCRIPTION
 from schemas.template import Template
-from schemas.vectors import IMAGE_DESCRIPTION
 from transforms.attribute_types.registry import operations_of
 
 _BATCH_ROWS = 4_096

@@ -18,9 +18,9 @@ import apache_beam as beam
 
 from schemas.attributes import Attribute
 from schemas.elements import Bucket, ImageFeatures, Item, Value
+from schemas.sections.vectors import IMAGE_DESCRIPTION, IMAGE_PARTS
 from schemas.template import Template
 from schemas.texts import fold, one_line, shorten
-from schemas.vectors import IMAGE_DESCRIPTION, IMAGE_PARTS
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime.buckets import each_item
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import get_args
 
-from schemas.vectors import LongTexts, Pooling, Runtime
+from schemas.sections.vectors import LongTexts, Pooling, Runtime
 from transforms.models.backends import IMAGE_ENCODERS, TEXT_ENCODERS
 from transforms.models.chat_options import DEVICES, DTYPES
 from transforms.runtime.options import option

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from schemas.hashing import digest
-from schemas.vectors import Modality as Modality  # encoders are written against this module
+from schemas.sections.vectors import (
+    Modality as Modality,  # encoders are written against this module
+)
 from transforms.models.contract import Failure, Model, Picture, Vector
 from transforms.models.encoder_options import EncoderOptions
 

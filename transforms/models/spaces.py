@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from schemas.hashing import digest
+from schemas.sections.vectors import Modality, VectorSpec
 from schemas.template import Template
-from schemas.vectors import Modality, VectorSpec
 from transforms.models import build_image_encoder, build_text_encoder
 from transforms.models.backends import OWN_ENCODERS
 from transforms.models.contract import ModelOptions

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from schemas.elements import RawRecord, Reject
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from transforms.readers.dialect import Dialect
 from transforms.runtime.options import option
 

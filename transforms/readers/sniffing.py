@@ -18,7 +18,7 @@ from itertools import islice
 
 import orjson
 
-from schemas.inputs import NONE, InputDescription
+from schemas.sections.inputs import NONE, InputDescription
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     FileRefusedError,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from transforms.readers.contract import FileRefusedError, InputSplit
 from transforms.readers.registry import FORMATS
 from transforms.runtime import storage

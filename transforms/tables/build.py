@@ -26,6 +26,7 @@ from schemas.elements import (
     Value,
 )
 from schemas.reasons import REASONS
+from schemas.sections.vectors import VectorSpec
 from schemas.tables.arrow import (
     GIVEN_SUFFIX,
     PROVENANCE_SUFFIX,
@@ -37,7 +38,6 @@ from schemas.tables.arrow import (
 )
 from schemas.tables.specs import ITEMS, QUARANTINE, RECORDS, TableSpec
 from schemas.template import Template
-from schemas.vectors import VectorSpec
 from transforms.attribute_types.registry import operations_of
 from transforms.items.identity import item_fingerprint
 from transforms.vectors.canaries import Canary

@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 
 from schemas.elements import Bucket
 from schemas.reasons import TEXT_CUT
+from schemas.sections.vectors import space_of
 from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.tables.columns import IMAGE_ROW_FATES
 from schemas.tables.specs import ITEMS, table_spec, tables_of
 from schemas.template import Template
-from schemas.vectors import space_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet, write_parquet
 from transforms.tables.build import Encoders, RunInfo, TableContext, build_table

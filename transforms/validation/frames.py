@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 
 from schemas.attributes import Attribute
+from schemas.sections.vectors import IMAGE_PARTS
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.tables.specs import (
     ITEMS,
@@ -29,7 +30,6 @@ from schemas.tables.specs import (
     tables_of,
 )
 from schemas.template import Template
-from schemas.vectors import IMAGE_PARTS
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime import storage
 from transforms.runtime.buckets import bucket_of

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.attributes import Attribute
+from schemas.sections.vectors import VectorSpec, vector_column
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
-from schemas.vectors import VectorSpec, vector_column
 from transforms.extraction.identifiers import normalise_identifier
 from transforms.items.from_table import items_of
 from transforms.items.text import text_of_parts

@@ -12,7 +12,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import Key, Labels, Truth, texts_of
 from schemas.elements import RawRecord, Record
 from schemas.hashing import stable_hash
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from schemas.template import ColumnFormat, Template
 from transforms.extraction.cells import as_mapping, given_text
 from transforms.items.mask import Mask, Unit

@@ -40,7 +40,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.reasons import Effect, check_registered
-from schemas.vectors import Modality
+from schemas.sections.vectors import Modality
 from transforms.models.contract import (
     Failure,
     ModelOptions,

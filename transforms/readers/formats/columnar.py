@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.elements import RawRecord, Reject, key_maker
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from transforms.readers.contract import (
     STAGE,
     TO_THE_END,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from schemas.elements import RawRecord, Reject, key_maker
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     STAGE,

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from schemas.elements import RawRecord, Reject, key_maker
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from transforms.extraction.exact_json import parse_json
 from transforms.readers.contract import (
     STAGE,

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.checks import KINDS
 from schemas.loading import parse_template
+from schemas.sections.vectors import DEFAULT_SPACES
 from schemas.tables.specs import (
     ITEMS,
     QUARANTINE,
@@ -18,7 +19,6 @@ from schemas.tables.specs import (
     tables_of,
     tables_of_items,
 )
-from schemas.vectors import DEFAULT_SPACES
 from tests.support import TEMPLATE
 
 SHOP = parse_template(

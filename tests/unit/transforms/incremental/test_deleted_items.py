@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas.vectors import DEFAULT_SPACES
+from schemas.sections.vectors import DEFAULT_SPACES
 from tests.written_tables import (
     BUCKETS,
     ENCODERS,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from schemas.elements import Item, RawRecord, Record
-from schemas.vectors import DEFAULT_SPACES
+from schemas.sections.vectors import DEFAULT_SPACES
 from transforms.embed.documents import Document, embed_documents
 from transforms.embed.text_vectors import with_vectors
 from transforms.images.decode import DecodedPicture

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from schemas.loading import parse_template
+from schemas.sections.vectors import VectorSpec
 from schemas.template import Template
-from schemas.vectors import VectorSpec
 from tests.support import TEMPLATE
 from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions

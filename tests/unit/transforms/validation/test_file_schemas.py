@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from schemas.loading import parse_template
+from schemas.sections.vectors import DEFAULT_SPACES
 from schemas.tables.arrow import embeddings_schema, items_schema
-from schemas.vectors import DEFAULT_SPACES
 from tests.support import TEMPLATE
 from transforms.validation.file_schemas import FileTypes
 

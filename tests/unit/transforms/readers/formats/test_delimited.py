@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.elements import Reject
-from schemas.inputs import InputDescription
+from schemas.sections.inputs import InputDescription
 from tests.support import least_cpu_secs
 from transforms.readers import (
     InputRefusedError,

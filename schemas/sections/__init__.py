@@ -1,0 +1,1 @@
+"""Sections of a template that are models of their own."""
