@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from schemas.vectors import VectorSpec
 
 from pipelines.configuration.errors import ConfigError
 from pipelines.run.vector_contracts import (
@@ -15,7 +16,6 @@ from pipelines.run.vector_contracts import (
     proven,
     refuse_changed,
 )
-from schemas.vectors import VectorSpec
 from tests.support import encoder_card
 from transforms.models.encoder_options import EncoderOptions
 from transforms.vectors.canaries import Canary
