@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from schemas.vectors import CHUNKS_SUFFIX, Modality, VectorSpec
 
 from schemas.hashing import digest
+from schemas.sections.vectors import CHUNKS_SUFFIX, Modality, VectorSpec
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import EncoderCard, Role
 from transforms.runtime import storage

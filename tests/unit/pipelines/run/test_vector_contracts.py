@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from schemas.vectors import VectorSpec
 
 from pipelines.configuration.errors import ConfigError
 from pipelines.run.vector_contracts import (
@@ -16,6 +15,7 @@ from pipelines.run.vector_contracts import (
     proven,
     refuse_changed,
 )
+from schemas.sections.vectors import VectorSpec
 from tests.support import encoder_card
 from transforms.models.encoder_options import EncoderOptions
 from transforms.vectors.canaries import Canary

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from schemas.vectors import VectorSpec
 
+from schemas.sections.vectors import VectorSpec
 from tests.support import encoder_card
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import EncoderCard

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas.vectors import VectorSpec
-
+from schemas.sections.vectors import VectorSpec
 from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.fake.script import FakeTextEncoder
