@@ -30,7 +30,6 @@ from pipelines.configuration.options import add_display_options
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
-from pipelines.evaluation.neighbours_terminal import print_neighbours
 from pipelines.evaluation.protocols.catalogs import FOLDS, Request, Trial, reference_labels
 from pipelines.evaluation.protocols.neighbours import (
     DEFAULT_KS,
@@ -41,6 +40,7 @@ from pipelines.evaluation.protocols.neighbours import (
 from pipelines.evaluation.protocols.registry import PROTOCOLS
 from pipelines.evaluation.report import Against, Report, write_report
 from pipelines.evaluation.terminal import print_report
+from pipelines.evaluation.vectors.terminal import print_neighbours
 from pipelines.monitoring.terminal import as_json, print_after_work, printable
 from pipelines.run.manifest import table_metadata
 from schemas.loading import load_template

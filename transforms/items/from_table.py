@@ -59,10 +59,10 @@ def items_of(template: Template, table: pa.Table, parts: Sequence[str]) -> Itera
 
 def _image(row: Mapping[str, Any]) -> ImageResult:
     """Return an image with its labels, colours and text alone."""
-    labels, colors = (
-        tuple((each["name"], each["score"]) for each in row[name] or ())
-        for name in ("labels", "colors")
-    )
-    digest = row["digest"] or ""
+    digest, labels, colors = row["digest"] or "", _scored(row["labels"]), _scored(row["colors"])
     features = ImageFeatures(digest, "", 0, 0, "", 0, labels, colors, row["text"] or "")
     return ImageResult("", features)
+
+
+def _scored(rows: Sequence[Mapping[str, Any]] | None) -> tuple[tuple[str, float], ...]:
+    return tuple((each["name"], each["score"]) for each in rows or ())

@@ -15,7 +15,9 @@ import numpy as np
 
 from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import same_value, texts_of
-from pipelines.evaluation.neighbours import (
+from pipelines.evaluation.protocols.catalogs import first_by_hash, read_catalog
+from pipelines.evaluation.truth import read_truth
+from pipelines.evaluation.vectors.neighbours import (
     AGREEMENT,
     METHOD,
     PAIRS_FOUND,
@@ -32,9 +34,7 @@ from pipelines.evaluation.neighbours import (
     recall,
     shifts_of,
 )
-from pipelines.evaluation.protocols.catalogs import first_by_hash, read_catalog
-from pipelines.evaluation.truth import read_truth
-from pipelines.evaluation.vector_spaces import (
+from pipelines.evaluation.vectors.tables import (
     VectorTable,
     read_items,
     read_space,
@@ -299,10 +299,11 @@ def _by_item(measured: Iterable[Mapping[int, Scores]]) -> dict[int, Scores]:
         for k, of_k in scores.items():
             for item_id, score in of_k.items():
                 every.setdefault(k, {}).setdefault(item_id, []).append(score)
-    return {
-        k: {item_id: sum(each) / len(each) for item_id, each in of_k.items()}
-        for k, of_k in every.items()
-    }
+    return {k: _means(of_k) for k, of_k in every.items()}
+
+
+def _means(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {item_id: sum(each) / len(each) for item_id, each in scores.items()}
 
 
 def _limited(ids: Collection[str], limit: int) -> Collection[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.configuration.errors import ConfigError
-from pipelines.evaluation.neighbours import Space
+from pipelines.evaluation.vectors.neighbours import Space
 from pipelines.snapshots.history import HistoryError, named_snapshot
 from pipelines.snapshots.layout import MANIFEST
 from pipelines.snapshots.snapshot import Snapshot

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.evaluation.figures import interval, number, signed
-from pipelines.evaluation.neighbours import MEAN_COSINE, PAIRS_FOUND, Figure, Shift
 from pipelines.evaluation.protocols.neighbours import Neighbours
+from pipelines.evaluation.vectors.neighbours import MEAN_COSINE, PAIRS_FOUND, Figure, Shift
 from pipelines.monitoring.terminal import printable, table_text
 
 

@@ -190,31 +190,24 @@ def recall(
     Partners without a vector, or of the item's own group, are not asked for.
     """
     there = frozenset(space.ids)
-    wanted = {
-        item_id: {
-            each for each in partners & there if space.group_of(each) != space.group_of(item_id)
-        }
-        for item_id, partners in pairs.items()
-        if item_id in there
-    }
-    asked = sorted(item_id for item_id, partners in wanted.items() if partners)
-    found = nearest(space, asked, max(ks))
-    return {
-        k: {
-            item_id: len(wanted[item_id] & {space.ids[row] for row in rows[:k] if row >= 0})
-            / len(wanted[item_id])
-            for item_id, rows in zip(asked, found, strict=True)
-        }
-        for k in ks
-    }
+    wanted: dict[str, set[str]] = {}
+    for item_id in sorted(pairs.keys() & there):
+        own = space.group_of(item_id)
+        partners = {each for each in pairs[item_id] & there if space.group_of(each) != own}
+        if partners:
+            wanted[item_id] = partners
+    found = nearest(space, list(wanted), max(ks))
+    scores: dict[int, dict[str, float]] = {k: {} for k in ks}
+    for (item_id, partners), rows in zip(wanted.items(), found, strict=True):
+        neighbours = [space.ids[row] for row in rows if row >= 0]
+        for k in ks:
+            scores[k][item_id] = len(partners & set(neighbours[:k])) / len(partners)
+    return dict(scores)
 
 
 def found_at(ids: Sequence[str], found: Places, ks: Sequence[int]) -> dict[int, Scores]:
     """Whether fewer than k others were nearer than the own one, for each k."""
-    return {
-        k: {item_id: float(rank < k) for item_id, rank in zip(ids, found.tolist(), strict=True)}
-        for k in ks
-    }
+    return {k: dict(zip(ids, (found < k).astype(float).tolist(), strict=True)) for k in ks}
 
 
 # Figures
@@ -246,9 +239,7 @@ def shifts_of(
             differences = {item_id: here[k][item_id] - there[k][item_id] for item_id in both}
             difference, draws = _mean(differences, groups, seed)
             low, high = interval_of(draws) or (None, None)
-            before, after = (
-                math.fsum(of_k[each] for each in both) / len(both) for of_k in (there[k], here[k])
-            )
+            before, after = (_mean_of(of_k, both) for of_k in (there[k], here[k]))
             verdict = _verdict(low, high, ("better", "worse"))
             yield Shift(measure, of, k, len(both), after, before, difference, low, high, verdict)
 
@@ -257,6 +248,10 @@ def _verdict(low: float | None, high: float | None, names: tuple[str, str]) -> s
     if low is None or high is None or low <= 0 <= high:
         return "unclear"
     return names[0] if low > 0 else names[1]
+
+
+def _mean_of(scores: Scores, chosen: Collection[str]) -> float:
+    return math.fsum(scores[item_id] for item_id in chosen) / len(chosen)
 
 
 def _mean(scores: Scores, groups: Callable[[str], str], seed: int) -> tuple[float, Array]:

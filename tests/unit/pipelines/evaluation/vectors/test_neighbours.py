@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from pipelines.evaluation.neighbours import (
+from pipelines.evaluation.vectors.neighbours import (
     Space,
     agreement,
     figures_of,
