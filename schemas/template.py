@@ -27,6 +27,8 @@ class ColumnFormat(Strict):
     format: `text` (one value), `list`, `path` (one category path) or `pairs` (`key=value` cells).
     separator: between list entries, path steps or pairs.
     path_separator: inside each entry of a list of category paths.
+    decimal: the mark before decimals; without it the other numbers of the column tell. `mixed`:
+      both are used, so that a number such as 1,250 stays unknown.
     """
 
     format: Literal["text", "list", "path", "pairs"] = "text"
@@ -35,6 +37,7 @@ class ColumnFormat(Strict):
     list_separator: Annotated[str, Field(min_length=1)] = "|"
     path_separator: str | None = None
     ignore: tuple[str, ...] = ()
+    decimal: Literal[",", ".", "mixed"] | None = added(None)
 
 
 class ImageTable(Strict):

@@ -103,6 +103,35 @@ def same_kind(unit: str, other: str) -> bool:
     return base is not None and base == _base(other)
 
 
+# A word that pint knows and no lexicon has is a unit in a cell only if it is spelled out: to pint
+# "GRS" are grains, "ct" carats, "T" tons and "Mt" megatons.
+_MIN_SPELLED_CHARS = 4
+
+
+@lru_cache(maxsize=65536)
+def convert_stated(amount: float, stated: str, unit: str) -> float | None:
+    """Return the amount that a cell states, in `unit`; None where `stated` is no unit of its kind.
+
+    stated: as people write it. Abbreviations count only as the lexicons have them, those of other
+    things ("t", "ct") only for an attribute in that very unit.
+
+    >>> convert_stated(500, "GRS", "g"), convert_stated(24, "ct", "g"), convert_stated(2, "T", "g")
+    (500.0, None, None)
+    >>> convert_stated(24, "ct", "carat"), convert_stated(3, "stone", "kg")
+    (24.0, 19.05087954)
+    """
+    known = _spellings()
+    bare = " ".join(stated.replace(".", " ").split())
+    folded = bare.casefold()
+    if bare in known.same_case or folded in known.any_case:
+        return convert(amount, stated, unit)
+    if folded in known.own:
+        return float(amount) if _parse(known.own[folded]) == _parse(unit) else None
+    if stated == unit:
+        return float(amount)
+    return convert(amount, stated, unit) if len(bare) >= _MIN_SPELLED_CHARS else None
+
+
 @lru_cache(maxsize=65536)
 def convert(amount: float, unit: str, to_unit: str) -> float | None:
     """Return `amount` in `to_unit`, or None when the units measure different things.

@@ -21,7 +21,12 @@ from transforms.attribute_types.reading import flagged, shorten, single_entry
 from transforms.extraction.cells import as_text
 from transforms.extraction.compounds import find_parts, states_a_pack, states_sides
 from transforms.extraction.plain_text import to_single_line
-from transforms.extraction.quantities import parse_number, parse_quantity
+from transforms.extraction.quantities import (
+    DecimalMark,
+    parse_number,
+    parse_quantity,
+    reads_two_ways,
+)
 from transforms.extraction.statements import Finder, Statement, amount_finder
 
 # Bins are equally wide on a logarithmic scale, so that they need not be chosen for each snapshot.
@@ -129,7 +134,14 @@ def _read(
             "value-wrong-type",
             f"{shorten(entry)} may mean{unit} or {others}; write the unit",
         )
-    number = _number(attribute, entry)
+    if column.decimal == "mixed" and reads_two_ways(text):
+        return flagged(
+            attribute,
+            "value-wrong-type",
+            f"{shorten(entry)} may have decimals or thousands behind its mark, as other cells of "
+            'the column have both; name the mark: decimal: "," under columns:',
+        )
+    number = _number(attribute, entry, None if column.decimal == "mixed" else column.decimal)
     if number is None and (
         any(parse_quantity(text, sibling) is not None for sibling in sibling_units)
         or _states_other_parts(attribute, text)
@@ -165,7 +177,7 @@ def _in_range(attribute: Attribute, entry: Any, number: float) -> Reading:
     return number, ()
 
 
-def _number(attribute: Attribute, entry: Any) -> float | None:
+def _number(attribute: Attribute, entry: Any, mark: DecimalMark | None) -> float | None:
     if isinstance(entry, str):
         text = to_single_line(entry)
         if attribute.part is not None:
@@ -174,7 +186,9 @@ def _number(attribute: Attribute, entry: Any) -> float | None:
             }
             if amounts:
                 return amounts.pop() if len(amounts) == 1 else None
-        return parse_quantity(text, attribute.unit) if attribute.unit else parse_number(text)
+        if attribute.unit:
+            return parse_quantity(text, attribute.unit, mark)
+        return parse_number(text, mark)
     if isinstance(entry, int | float | Decimal) and not isinstance(entry, bool):
         try:
             return float(entry)

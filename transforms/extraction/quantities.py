@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Literal
 
 from schemas.lexicons import lexicons, one_of
-from schemas.units import convert, spellings_of, text_spellings
+from schemas.units import convert, convert_stated, spellings_of, text_spellings
 from transforms.extraction.small_words import AND, APPROXIMATELY, BOUND, BY, OR, PER, TO
 
 DecimalMark = Literal[",", "."]
@@ -72,6 +73,15 @@ _UNIT_ONLY_BEFORE = {
 }
 
 # Two amounts that make one ("5 ft 3 in"): larger unit, smaller unit.
+# One amount, written in two units.
+_TWICE = re.compile(
+    r"(?P<one>[^()/|=]*\d[^()/|=]*[^\W\d_][^()/|=]*?)\s*"
+    r"(?:\(\s*(?P<other>[~≈]?\s*[.\d][^()]*)\)|[/|=]\s*(?P<other2>[~≈]?\s*[.\d][^()/|=]*))\s*"
+)
+_IMPERIAL = re.compile(r"(?i)(?:oz|ounces?|lbs?|pounds?|fl|inch|inches|gal|\")")
+_SAME_AMOUNT = 0.02
+# The sign of Directive 76/211/EEC behind an amount: the contents are right on average.
+_ESTIMATED = re.compile(r"\s*(?:℮|(?<=[\w.])\s+e)\s*$")
 _COMPOUNDS = (("foot", "inch"), ("hour", "minute"), ("minute", "second"), ("pound", "ounce"))
 
 
@@ -88,8 +98,8 @@ class Quantity:
     text: str
 
 
-def parse_number(text: str) -> float | None:
-    """Return the number that a whole cell holds, or None.
+def parse_number(text: str, mark: DecimalMark | None = None) -> float | None:
+    """Return the number that a whole cell holds, or None. mark: the decimal mark of its column.
 
     A mark that stands alone before exactly three digits groups thousands when it is a comma, and is
     a decimal point when it is a dot.
@@ -99,28 +109,50 @@ def parse_number(text: str) -> float | None:
     [1234.5, 1234.5, 1.01, 1234.0, 1.5, 0.5, None]
     """
     match = _WHOLE_NUMBER.fullmatch(text)
-    return None if match is None else to_float(match["number"], None)
+    return None if match is None else to_float(match["number"], mark)
 
 
-def parse_quantity(cell_text: str, unit: str) -> float | None:
+def parse_quantity(cell_text: str, unit: str, mark: DecimalMark | None = None) -> float | None:
     """Return the amount, in `unit`, that a whole cell holds; a bare number is already in `unit`.
 
-    None when the cell is not a single amount, or measures something else.
+    None when the cell is not a single amount, or measures something else. The same amount in two
+    units is one, and the sign of estimated contents (e) belongs to it. mark: the decimal mark of
+    the column.
 
     >>> [parse_quantity(t, "g") for t in ("ca 180g", "1,01 kg", "75", "1l", "6 x 20 g", "5-7 g")]
     [180.0, 1010.0, 75.0, None, None, None]
+    >>> [parse_quantity(t, "g") for t in ("8 oz (227 g)", "500g / 1.1lb", "1 Kg e", "8 oz (200 g)")]
+    [227.0, 500.0, 1000.0, None]
     """
-    number = parse_number(cell_text)
+    number = parse_number(cell_text, mark)
     if number is not None:
         return number
+    if two := _TWICE.fullmatch(cell_text):
+        return _one_amount([two["one"], two["other"] or two["other2"]], unit, mark)
+    cell_text = _ESTIMATED.sub("", cell_text)
     for pattern, larger, smaller in _compound_patterns():
         match = pattern.fullmatch(cell_text.strip())
         amount = _compound_amount(match, larger, smaller, unit) if match else None
         if amount is not None:
             return amount
     match = _WHOLE_QUANTITY.fullmatch(cell_text)
-    amount = to_float(match["number"], None) if match else None
-    return convert(amount, match["unit"], unit) if match and amount is not None else None
+    amount = to_float(match["number"], mark) if match else None
+    return convert_stated(amount, match["unit"], unit) if match and amount is not None else None
+
+
+def _one_amount(texts: Sequence[str], unit: str, mark: DecimalMark | None) -> float | None:
+    """Return the amount that both texts state, as the one does that needs no conversion of systems.
+
+    The other is rounded: "8 oz (227 g)".
+    """
+    amounts = [parse_quantity(text, unit, mark) for text in texts]
+    one, other = amounts
+    if one is None or other is None or abs(one - other) > _SAME_AMOUNT * abs(one):
+        return None
+    metric = [
+        amount for text, amount in zip(texts, amounts, strict=True) if not _IMPERIAL.search(text)
+    ]
+    return metric[0] if metric else one
 
 
 def find_quantities(text: str, unit: str) -> list[Quantity]:
@@ -160,6 +192,73 @@ def find_numbers(text: str) -> list[Quantity]:
         for match, n in numbers
         if n is not None
     ]
+
+
+# A cell of numbers, not a text that holds some: nothing long, and a digit near its begin.
+_NUMBERS = re.compile(r"\s*\D{0,4}\d.{0,40}")
+_MARKED = re.compile(r"(?<![\d.,])(\d*)((?:[.,]\d+)+)(?![.,]?\d)")
+# Of the numbers that tell a column's mark, so many agree where one of them is a slip.
+_AGREE = 0.95
+
+
+def column_mark(cells: Iterable[str]) -> DecimalMark | Literal["mixed"] | None:
+    """Return the decimal mark that the numbers of a column tell; `mixed` where both are used and
+    nothing says which one groups thousands; None where nothing tells.
+
+    "0,750" tells more than any other: three decimals, and no thousands.
+
+    >>> column_mark(["12,90", "1.299"]), column_mark(["1,234.50"]), column_mark(["1,250", "3"])
+    (',', '.', None)
+    >>> column_mark(["3,2", "4.5"]), column_mark([".33 l", "0,750 kg", "8.8oz"])
+    ('mixed', ',')
+    """
+    certain: Counter[DecimalMark] = Counter()
+    likely: Counter[DecimalMark] = Counter()
+    for cell in cells:
+        if _NUMBERS.fullmatch(cell):
+            for whole, rest in _MARKED.findall(cell):
+                mark, is_certain = _told_mark(whole, rest)
+                if mark is not None:
+                    (certain if is_certain else likely)[mark] += 1
+    evidence = certain or likely
+    if not evidence:
+        return None
+    mark, count = evidence.most_common(1)[0]
+    return mark if count >= _AGREE * evidence.total() else "mixed"
+
+
+def _told_mark(whole: str, rest: str) -> tuple[DecimalMark | None, bool]:
+    """Return the decimal mark that one number tells, and whether beyond doubt.
+
+    whole: the digits before its first mark; rest: all behind them.
+    """
+    marks = re.findall(r"[.,]", rest)
+    *groups, decimals = (len(digits) for digits in re.split(r"[.,]", rest)[1:])
+    last: DecimalMark = "," if marks[-1] == "," else "."
+    other: DecimalMark = "." if last == "," else ","
+    if any(digits != 3 for digits in groups):
+        return None, False  # a date, a version
+    if len(marks) > 1:
+        if marks.count(last) == 1:
+            return last, False
+        # Groups of thousands alone: the decimal mark is the other one.
+        return (other if decimals == 3 and len(set(marks)) == 1 else None), False
+    if decimals == 3 and whole == "0":
+        return last, True
+    return (last if decimals != 3 or len(whole) > 3 else None), False
+
+
+def reads_two_ways(text: str) -> bool:
+    """Return whether a number of the text has a single mark before three digits, which may be
+    decimals or thousands.
+
+    >>> reads_two_ways("1,250 kg"), reads_two_ways("0,250 kg"), reads_two_ways("1,25 kg")
+    (True, False, False)
+    """
+    return any(
+        re.fullmatch(r"[1-9]\d{0,2}", whole) is not None and re.fullmatch(r"[.,]\d{3}", rest)
+        for whole, rest in _MARKED.findall(text)
+    )
 
 
 @lru_cache(maxsize=16)

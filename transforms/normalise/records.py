@@ -88,9 +88,13 @@ class _Row:
 
 
 class Normaliser:
-    """A template, compiled: build one for each worker."""
+    """A template, compiled: build one for each worker, and for each way that files are written.
 
-    def __init__(self, template: Template) -> None:
+    decimals: column → decimal mark, of columns of which the template does not say it.
+    """
+
+    def __init__(self, template: Template, decimals: Mapping[str, str] | None = None) -> None:
+        self._decimals = decimals or {}
         self._record = template.record
         self._null_values = _null_values(template.record)
         self._ids = self._sources(template, template.record.id)
@@ -163,6 +167,9 @@ class Normaliser:
         for name in names:
             column, key = split_source(name, template.columns)
             column_format = template.format_of(column)
+            if column_format.decimal is None and column in self._decimals:
+                mark = self._decimals[column]
+                column_format = column_format.model_copy(update={"decimal": mark})
             ignore = (*column_format.ignore, *sorted(self._null_values))
             sources.append(
                 _Source(name, column, key, column_format.model_copy(update={"ignore": ignore}))

@@ -37,6 +37,7 @@ class ReadAs:
     these alone end lines. header_line: 1-based number of the physical line that the header begins
     in, 0 without a header; names: of the columns then. comment: what lines begin with that are no
     records.
+    decimals: column → the decimal mark that its numbers tell, `mixed` where they differ.
     notes: what a reader of the catalog should know, as sentences without an end.
     """
 
@@ -46,6 +47,7 @@ class ReadAs:
     header_line: int = 1
     names: tuple[str, ...] = ()
     comment: str = ""
+    decimals: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def described(self, format_name: str) -> str:
@@ -63,6 +65,10 @@ class ReadAs:
             parts.append("lines end in carriage returns")
         if self.dialect is not None and self.header_line != 1:
             parts.append(f"header in line {self.header_line}" if self.header_line else "no header")
+        for mark, name in ((",", "decimal comma"), ("mixed", "decimal commas and points")):
+            columns = [column for column, told in self.decimals if told == mark]
+            if columns:
+                parts.append(f"{name} in {' and '.join(columns)}")
         return ", ".join([*parts, *self.notes])
 
 

@@ -72,6 +72,7 @@ class _Reader(beam.DoFn):
 
     def setup(self) -> None:
         self._normaliser = Normaliser(self._template)
+        self._normalisers: dict[tuple[tuple[str, str], ...], Normaliser] = {}
         self._meter = Meter("read", self._heartbeat_dir)
 
     def _normalised(self, parsed: ParsedRecord) -> Record | ImageRow | Reject:
@@ -105,6 +106,10 @@ class _ReadSplit(_Reader):
 
     def process(self, split: InputSplit) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
         key_filter = None if self._known is None else self._known.key_filter()
+        decimals = split.read_as.decimals if split.read_as else ()
+        if decimals not in self._normalisers:
+            self._normalisers[decimals] = Normaliser(self._template, dict(decimals))
+        self._normaliser = self._normalisers[decimals]
         with self._meter.timed():
             for element in read_split(
                 split, self._limits, None if key_filter is None else key_filter.choose

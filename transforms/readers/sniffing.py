@@ -19,6 +19,7 @@ from itertools import islice
 import orjson
 
 from schemas.sections.inputs import NONE, InputDescription
+from transforms.extraction.quantities import column_mark
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     FileRefusedError,
@@ -38,6 +39,8 @@ SAMPLE_BYTES = 256 << 10
 SAMPLE_ROWS = 1_000
 # An encoding shows in single characters that may stand anywhere: so much of a file is looked at.
 ENCODING_BYTES = 32 << 20
+# In a column of numbers a digit stands near a cell's begin, behind a sign or a currency.
+_DIGIT_WITHIN = 5
 _BLOCK_BYTES = 64 << 10
 _CLEVER_CHARS = 16_000
 # Lines before the header: the name of a report, when it was made, an empty line.
@@ -113,6 +116,25 @@ def find_read_as(whole: InputSplit, description: InputDescription) -> ReadAs:
     if row is not None:
         _check_header(row, text, dialect, comment)
     return replace(read_as, header_line=header_line + (1 if sep else 0))
+
+
+def find_decimals(
+    whole: InputSplit, read_as: ReadAs, names: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
+    """Return the columns whose numbers have decimal commas, or both marks; points are usual."""
+    dialect = read_as.dialect or usual_dialect(whole.format)
+    rows = _try(_sample(replace(whole, read_as=read_as)), dialect, read_as.comment).rows
+    found = []
+    for place, name in enumerate(names):
+        cells = [row[place] for row in rows[1:] if place < len(row) and row[place].strip()]
+        # A title may hold numbers, but not most of its column does.
+        numbers = sum(any(map(str.isdigit, cell.strip()[:_DIGIT_WITHIN])) for cell in cells)
+        if numbers * 2 < len(cells):
+            continue
+        mark = column_mark(cells)
+        if mark in (",", "mixed"):
+            found.append((name, str(mark)))
+    return tuple(found)
 
 
 def _encoding_of(whole: InputSplit) -> str:

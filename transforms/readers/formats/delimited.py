@@ -33,7 +33,7 @@ from transforms.readers.contract import (
 from transforms.readers.dialect import Dialect, parse_spelled, usual_dialect
 from transforms.readers.formats.lines import open_lines
 from transforms.readers.formats.rows import Row, Rows, parse_row
-from transforms.readers.sniffing import find_read_as
+from transforms.readers.sniffing import find_decimals, find_read_as
 
 # Rows at a file's end that may be no records: totals, counts, a closing remark.
 _MAX_FOOTER_ROWS = 3
@@ -334,12 +334,14 @@ def _plan(whole: InputSplit, _split_bytes: int, description: InputDescription) -
         planned = replace(whole, read_as=read_as)
         with open_lines(planned, DEFAULT_LIMITS, SplitDigest()) as lines:
             rows = Rows(lines, read_as.dialect or Dialect(), DEFAULT_LIMITS)
-            _read_header(rows, read_as, SplitDigest())
+            header = _read_header(rows, read_as, SplitDigest())
+        if header is not None:
+            read_as = replace(read_as, decimals=find_decimals(whole, read_as, header.names))
     except UnreadableError:
         return [whole]  # reading the split reports it
     if read_as == ReadAs(usual_dialect(whole.format)):
-        planned = whole
-    return [planned]
+        return [whole]
+    return [replace(whole, read_as=read_as)]
 
 
 CSV = Format((".csv",), _scan, _rebuild, _plan)
