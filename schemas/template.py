@@ -27,6 +27,8 @@ class ColumnFormat(Strict):
     format: `text` (one value), `list`, `path` (one category path) or `pairs` (`key=value` cells).
     separator: between list entries, path steps or pairs.
     path_separator: inside each entry of a list of category paths.
+    unit: that bare numbers are in; unit_from: column that names it. Without them a column such as
+      `weight_unit` or a name such as `Weight (kg)` tells.
     decimal: the mark before decimals; without it the other numbers of the column tell. `mixed`:
       both are used, so that a number such as 1,250 stays unknown.
     """
@@ -38,6 +40,8 @@ class ColumnFormat(Strict):
     path_separator: str | None = None
     ignore: tuple[str, ...] = ()
     decimal: Literal[",", ".", "mixed"] | None = added(None)
+    unit: str | None = added(None)
+    unit_from: str | None = added(None)
 
 
 class ImageTable(Strict):

@@ -38,3 +38,15 @@ def test_decimal_commas(name, tmp_path):
     (price,) = [key for key in items["0013"] if key in ("price", "preis")]
     assert [items[i][weight] for i in ("0012", "0013", "0014")] == [350, 1250, 400]
     assert [items[i][price] for i in ("0012", "0013", "0014")] == [12.9, 1299, 7.5]
+
+
+@pytest.mark.parametrize("name", ["akeneo.csv", "akeneo_semicolon.csv"])
+def test_units_in_a_column_of_their_own(name, tmp_path):
+    """A number whose unit stands in the column beside it is converted by that unit (05)."""
+    folder = case("05-akeneo-unit-column")
+    output = tmp_path / "out"
+    options = ("--images-root", str(folder))
+    items = items_of(run_case(folder / "my.yaml", [folder / name], output, *options))
+    by_sku = [items[sku] for sku in ("KT-100", "KT-200", "HB-1", "TO-3", "SC-9", "FR-2")]
+    assert [round(item["weight"], 2) for item in by_sku] == [1200, 1350, 900, 1587.57, 453.59, 5000]
+    assert [item["power"] for item in by_sku] == [2200, 1800, 600, 850, None, 1500]

@@ -20,6 +20,7 @@ from transforms.attribute_types.contract import CellReader
 from transforms.attribute_types.reading import shorten
 from transforms.attribute_types.registry import operations_of
 from transforms.extraction.cells import as_mapping, as_text, given_text, is_null, reach, split_list
+from transforms.normalise.column_units import ColumnUnits, UnitMissingError
 from transforms.normalise.timestamps import parse_event_ts
 
 STAGE = "normalise"
@@ -104,6 +105,7 @@ class Normaliser:
             (
                 attribute.name,
                 self._sources(template, attribute.from_),
+                _units(attribute, self._sources(template, attribute.from_)),
                 operations_of(attribute).reader(attribute, _sibling_units(template, attribute)),
                 _folded(attribute.absent),
             )
@@ -125,7 +127,7 @@ class Normaliser:
         origins: dict[str, str] = {}
         flags: list[Flag] = []
         absent: list[str] = []
-        for name, sources, read, absent_texts in self._readers:
+        for name, sources, units, read, absent_texts in self._readers:
             # The first column that says anything decides, right or wrong: to go on behind a cell
             # that does not fit would replace what the source gave.
             for source, cell in row.given(sources):
@@ -133,7 +135,7 @@ class Normaliser:
                     given[name], origins[name] = given_text(cell), source.written
                     absent.append(name)
                     break
-                value, problems = _read(name, read, source, cell)
+                value, problems = _read(name, read, source, cell, units.get(source.written), cells)
                 if value is None and not problems:
                     continue
                 given[name] = given_text(cell.cell if isinstance(cell, _Unreachable) else cell)
@@ -241,11 +243,33 @@ def _sibling_units(template: Template, attribute: Attribute) -> tuple[str, ...]:
     return tuple(sorted(units))
 
 
+def _units(attribute: Attribute, sources: Sequence[_Source]) -> dict[str, ColumnUnits]:
+    """Return where the bare numbers of an attribute's columns have their unit; none without one."""
+    if not attribute.unit:
+        return {}
+    return {
+        source.written: ColumnUnits(source.column, source.column_format, attribute.unit)
+        for source in sources
+        if source.key is None
+    }
+
+
 def _read(
-    name: str, read: CellReader, source: _Source, cell: Any
+    name: str,
+    read: CellReader,
+    source: _Source,
+    cell: Any,
+    units: ColumnUnits | None,
+    cells: Mapping[str, Any],
 ) -> tuple[Value | None, tuple[Flag, ...]]:
     if isinstance(cell, _Unreachable):
         return None, (Flag("value-wrong-type", name, _without_keys(source, cell.cell)),)
+    if units is not None:
+        try:
+            cell = units.with_unit(cell, cells)
+        except UnitMissingError as problem:
+            message = f"{source.written}: {shorten(cell)} {problem}"
+            return None, (Flag("value-wrong-type", name, message),)
     return read(cell, source.column_format, source.key is not None)
 
 
