@@ -73,8 +73,8 @@ class ColumnUnits:
         unit = str(stated).strip()
         if convert_stated(1.0, unit, self._unit) is None:
             raise UnitMissingError(
-                f"is in {unit!r} by {beside}, which does not convert to {self._unit}; write a unit "
-                "that does"
+                f"is in {unit!r} by {beside}, which does not convert to {self._unit}; write a "
+                "unit that does"
             )
         return f"{cell} {unit}"
 
