@@ -7,30 +7,29 @@ only queries, and from the source, never from what was filled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
-
-import numpy as np
+from functools import partial
 
 from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import same_value, texts_of
 from pipelines.evaluation.protocols.catalogs import first_by_hash, read_catalog
 from pipelines.evaluation.truth import read_truth
+from pipelines.evaluation.vectors.across import Search, across_languages, across_tables
 from pipelines.evaluation.vectors.neighbours import (
     AGREEMENT,
     METHOD,
+    MIN_ITEMS,
     PAIRS_FOUND,
     Figure,
     Scores,
     Shift,
     Space,
     agreement,
+    by_item,
     figures_of,
-    found_at,
     mean_cosine,
     mean_cosine_shift,
-    ranks,
     recall,
     shifts_of,
 )
@@ -46,14 +45,10 @@ from schemas.attributes import Attribute
 from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.extraction.cells import as_text
-from transforms.models import build_text_encoder
-from transforms.models.contract import Failure, ModelOptions, call_each
-from transforms.models.encoders import TextEncoder, encoder_identity
+from transforms.models.contract import ModelOptions
 from transforms.readers import ReadLimits
 
 DEFAULT_KS = (1, 5)
-# Of an attribute, or of two languages, that fewer items have, nothing is said.
-MIN_ITEMS = 10
 # Of agreement: the mean over an item's attributes, then over items.
 ALL_ATTRIBUTES = "all attributes"
 
@@ -68,8 +63,8 @@ class Asked:
 
     tables, against: an output or a snapshot's folder. attributes: names; empty for closed lists and
     categories. pairs, groups: a file and, where it has more than two columns, the names of two.
-    limit: so many queries, chosen by a hash of their id; 0 takes all. models: of the languages'
-    encoder.
+    limit: so many queries, chosen by a hash of their id; 0 takes all. models: where the languages'
+    encoder is computed.
     """
 
     template: Template
@@ -146,9 +141,19 @@ def measure_neighbours(asked: Asked) -> Neighbours:
             for each in tables
             if each.space not in there
         ]
+    search = Search(
+        snapshot,
+        tables,
+        known.items,
+        known.groups,
+        asked.ks,
+        asked.seed,
+        partial(_limited, limit=asked.limit),
+    )
+    localized = [each for each in asked.template.attributes if str(each.type) == "localized"]
     across = [
-        *_across_modalities(asked, snapshot, tables, known, notes),
-        *_across_languages(asked, snapshot, tables, known, notes),
+        *across_tables(search, notes),
+        *across_languages(search, localized, asked.models, notes),
     ]
     return Neighbours(
         snapshot.path,
@@ -283,27 +288,13 @@ def _scores(asked: Asked, space: Space, known: _Known) -> Measured:
         if queries:
             measured[AGREEMENT, name] = agreement(space, values, queries, asked.ks)
     if len(measured) > 1:
-        measured = {(AGREEMENT, ALL_ATTRIBUTES): _by_item(measured.values()), **measured}
+        measured = {(AGREEMENT, ALL_ATTRIBUTES): by_item(measured.values()), **measured}
     if known.pairs:
         chosen = _limited(known.pairs.keys() & there, asked.limit)
         pairs = {item_id: known.pairs[item_id] for item_id in chosen}
         if pairs:
             measured[PAIRS_FOUND, asked.pairs[0]] = recall(space, pairs, asked.ks)
     return measured
-
-
-def _by_item(measured: Iterable[Mapping[int, Scores]]) -> dict[int, Scores]:
-    """Return k → item → mean of what was measured of the item."""
-    every: dict[int, dict[str, list[float]]] = {}
-    for scores in measured:
-        for k, of_k in scores.items():
-            for item_id, score in of_k.items():
-                every.setdefault(k, {}).setdefault(item_id, []).append(score)
-    return {k: _means(of_k) for k, of_k in every.items()}
-
-
-def _means(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    return {item_id: sum(each) / len(each) for item_id, each in scores.items()}
 
 
 def _limited(ids: Collection[str], limit: int) -> Collection[str]:
@@ -318,117 +309,3 @@ def _compare(asked: Asked, here: Space, there: Space, known: _Known) -> Iterator
     for measure, of in ours:
         both = ours[measure, of], theirs[measure, of]
         yield from shifts_of(measure, of, both, here.group_of, asked.seed)
-
-
-# Across tables and languages
-
-
-def _across_modalities(
-    asked: Asked,
-    snapshot: Snapshot,
-    tables: Sequence[VectorTable],
-    known: _Known,
-    notes: list[str],
-) -> Iterator[Figure]:
-    """Yield how often a vector of one table finds the same item in another of the same space."""
-    shared = [
-        (one, other)
-        for one, other in permutations(tables, 2)
-        if (one.encoder, one.dimension) == (other.encoder, other.dimension) and one.encoder
-    ]
-    if not shared:
-        notes.append(
-            "across tables: not measured, no two vector tables were made by one encoder; a "
-            "multimodal one (CLIP, SigLIP) puts texts and pictures into one space"
-        )
-    for one, other in shared:
-        from_, to = (
-            read_space(snapshot, each.space, known.groups, known.items) for each in (one, other)
-        )
-        both = set(from_.ids) & set(to.ids)
-        from_, to = from_.of(both), to.of(both)
-        of = f"{one.space} finds {other.space}"
-        yield from _found(asked, of, from_, to)
-
-
-def _found(asked: Asked, of: str, from_: Space, to: Space) -> Iterator[Figure]:
-    """Yield figures of how often items of `from_` find themselves in `to`; both have the same."""
-    chosen = _limited(from_.ids, asked.limit)
-    # Those that are asked about come first, so that their own candidate is the one of their row.
-    rows = sorted(range(len(to.ids)), key=lambda row: to.ids[row] not in chosen)
-    queries = rows[: len(chosen)]
-    places = ranks(from_.vectors[queries], to.vectors[rows])
-    scores = found_at([from_.ids[row] for row in queries], places, asked.ks)
-    yield from figures_of("item found", of, scores, from_.group_of, asked.seed)
-
-
-def _across_languages(
-    asked: Asked,
-    snapshot: Snapshot,
-    tables: Sequence[VectorTable],
-    known: _Known,
-    notes: list[str],
-) -> Iterator[Figure]:
-    """Yield how often the text of one language finds the item's text of another, by the encoder of
-    the text table.
-    """
-    localized = [each for each in asked.template.attributes if str(each.type) == "localized"]
-    encoder = build_text_encoder(asked.models)
-    made_by = encoder_identity(encoder, asked.models.text)
-    fitting = [table for table in tables if table.encoder == made_by]
-    if not localized:
-        notes.append("across languages: not measured, the template has no localized attribute")
-        return
-    if not fitting:
-        encoders = ", ".join(sorted({table.encoder for table in tables}))
-        notes.append(
-            f"across languages: not measured, --text-encoder is {made_by} and the tables were made "
-            f"by {encoders}"
-        )
-        return
-    encoder.load()
-    for attribute in localized:
-        spaces = _language_spaces(asked, snapshot, attribute, encoder, known)
-        yield from _between_languages(asked, attribute.name, spaces)
-
-
-def _language_spaces(
-    asked: Asked, snapshot: Snapshot, attribute: Attribute, encoder: TextEncoder, known: _Known
-) -> dict[str, Space]:
-    """Return language → vectors of the items' texts in it, of languages that enough items have."""
-    texts: dict[str, dict[str, str]] = {}
-    chosen = _limited(known.items, asked.limit)
-    for row in read_items(snapshot, [attribute.name]):
-        for language, text in row[attribute.name] or () if row["item_id"] in chosen else ():
-            texts.setdefault(language, {})[row["item_id"]] = text
-    return {
-        language: _encoded(language, by_item, encoder, known.groups)
-        for language, by_item in sorted(texts.items())
-        if len(by_item) >= MIN_ITEMS
-    }
-
-
-def _encoded(
-    language: str, texts: Mapping[str, str], encoder: TextEncoder, groups: Mapping[str, str]
-) -> Space:
-    ids = sorted(texts)
-    answers = call_each(encoder.encode_texts, [texts[each] for each in ids], "embed-failed")
-    made = [(i, v) for i, v in zip(ids, answers, strict=True) if not isinstance(v, Failure)]
-    vectors = np.array([vector for _, vector in made], np.float32)
-    return Space(language, tuple(item_id for item_id, _ in made), vectors, groups)
-
-
-def _between_languages(asked: Asked, name: str, spaces: Mapping[str, Space]) -> Iterator[Figure]:
-    measured: list[Mapping[int, Scores]] = []
-    figures: list[Figure] = []
-    for one, other in permutations(spaces, 2):
-        both = set(spaces[one].ids) & set(spaces[other].ids)
-        if len(both) >= MIN_ITEMS:
-            from_, to = spaces[one].of(both), spaces[other].of(both)
-            measured.append(found_at(from_.ids, ranks(from_.vectors, to.vectors), asked.ks))
-            of = f"{name}: {one} finds {other}"
-            figures += figures_of("text found", of, measured[-1], from_.group_of, asked.seed)
-    of = f"{name}: one language finds another"
-    of_group: Callable[[str], str] = next(iter(spaces.values())).group_of if spaces else str
-    yield from figures_of("text found", of, _by_item(measured), of_group, asked.seed)
-    yield from figures

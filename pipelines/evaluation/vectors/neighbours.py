@@ -8,7 +8,7 @@ of their ids. A query's own item is none of its neighbours, nor are items of its
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from transforms.models.contract import Vector
 
 # Bounds the cosines of one block of queries: cells of float32, 64 MB.
 MAX_CELLS = 16_000_000
+# Of an attribute, or of two languages, that fewer items have, nothing is said.
+MIN_ITEMS = 10
 # A cosine that is lower by less is no lower: sums of float32 in another order.
 TIE = 1e-6
 
@@ -208,6 +210,20 @@ def recall(
 def found_at(ids: Sequence[str], found: Places, ks: Sequence[int]) -> dict[int, Scores]:
     """Whether fewer than k others were nearer than the own one, for each k."""
     return {k: dict(zip(ids, (found < k).astype(float).tolist(), strict=True)) for k in ks}
+
+
+def by_item(measured: Iterable[Mapping[int, Scores]]) -> dict[int, Scores]:
+    """Return k → item → mean of what was measured of the item."""
+    every: dict[int, dict[str, list[float]]] = {}
+    for scores in measured:
+        for k, of_k in scores.items():
+            for item_id, score in of_k.items():
+                every.setdefault(k, {}).setdefault(item_id, []).append(score)
+    return {k: _means(of_k) for k, of_k in every.items()}
+
+
+def _means(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {item_id: sum(each) / len(each) for item_id, each in scores.items()}
 
 
 # Figures

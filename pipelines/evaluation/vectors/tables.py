@@ -14,19 +14,33 @@ from pipelines.evaluation.vectors.neighbours import Space
 from pipelines.snapshots.history import HistoryError, named_snapshot
 from pipelines.snapshots.layout import MANIFEST
 from pipelines.snapshots.snapshot import Snapshot
+from schemas.tables.specs import table_spec
 from transforms.runtime import storage
 from transforms.runtime.parquet import read_parquet
+from transforms.vectors.contract import ContractError, VectorContract
 
 _FOLDER = "embeddings/"
 
 
 @dataclass(frozen=True, slots=True)
 class VectorTable:
-    """A vector table: the space's name, the encoder that made it, and its vectors' length."""
+    """A vector table with one vector an item.
+
+    space: its name; encoder: that made it, as its files name it; dimension: of its vectors.
+    contract: what its vectors are; None where an earlier version wrote the snapshot.
+    """
 
     space: str
     encoder: str
     dimension: int
+    contract: VectorContract | None
+
+    @property
+    def compared_by(self) -> tuple[str, int]:
+        """What tables have in common whose vectors may be compared."""
+        if self.contract is not None:
+            return self.contract.space, self.dimension
+        return self.encoder, self.dimension
 
 
 def snapshot_at(place: str, option: str) -> Snapshot:
@@ -44,14 +58,24 @@ def snapshot_at(place: str, option: str) -> Snapshot:
 
 
 def vector_tables(snapshot: Snapshot) -> list[VectorTable]:
-    """Return the snapshot's vector tables, by name."""
+    """Return the snapshot's vector tables with one vector an item, by name.
+
+    Raises ConfigError where what their vectors are cannot be read.
+    """
+    try:
+        contracts = snapshot.contracts
+    except ContractError as error:
+        raise ConfigError(
+            [f"{snapshot.path}: {error}; `catalog-enrich run --full` writes it again"]
+        ) from error
     found = []
     for name in sorted(snapshot.tables):
-        if name.startswith(_FOLDER):
+        if name.startswith(_FOLDER) and table_spec(name).one_row_per == "item":
             schema = read_parquet(snapshot.path, snapshot.files_of(name)[0]).schema
             metadata = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
-            dimension = schema.field(1).type.list_size
-            found.append(VectorTable(name[len(_FOLDER) :], metadata.get("encoder", ""), dimension))
+            encoder, dimension = metadata.get("encoder", ""), schema.field(1).type.list_size
+            contract = contracts.get(name)
+            found.append(VectorTable(name[len(_FOLDER) :], encoder, dimension, contract))
     return found
 
 
@@ -62,7 +86,8 @@ def read_space(
     tables = [read_parquet(snapshot.path, file) for file in snapshot.files_of(_FOLDER + name)]
     table = pa.concat_tables([each.replace_schema_metadata(None) for each in tables])
     column = table.column(1).combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    numbers = column.flatten().to_numpy(zero_copy_only=False)
+    vectors = numbers.reshape(len(column), column.type.list_size)
     ids = table["item_id"].to_pylist()
     rows = sorted((row for row in range(len(ids)) if ids[row] in items), key=lambda row: ids[row])
     return Space(name, tuple(ids[row] for row in rows), np.ascontiguousarray(vectors[rows]), groups)
