@@ -180,6 +180,7 @@ class ImageFeatures:
     fingerprint: content address of the description, empty without one.
     vectors: space → as `vector`, None where it is that one; not kept with the features, as each
     encoder keeps its own.
+    left_open: spaces whose vector was not made because the run's budget was spent.
     """
 
     digest: str
@@ -201,6 +202,7 @@ class ImageFeatures:
     failure: str | None = None
     failure_message: str = ""
     vectors: dict[str, bytes | None] = field(default_factory=dict)
+    left_open: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

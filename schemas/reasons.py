@@ -39,6 +39,8 @@ _Q, _F, _U = (Effect.QUARANTINE,), (Effect.FLAG,), (Effect.UNKNOWN,)
 # the template says so.
 # Of a text that is longer than what was read of it; counted by space of vectors.
 TEXT_CUT = "text-cut"
+EMBED_FAILED = "embed-failed"
+BUDGET = "budget"
 
 _MODEL = (Effect.UNKNOWN, Effect.FLAG, Effect.QUARANTINE)
 
@@ -382,7 +384,7 @@ _ALL = (
         "kept: delete OUTPUT/answers to ask again.",
     ),
     Reason(
-        "embed-failed",
+        EMBED_FAILED,
         "embed",
         _F,
         "An encoder failed on this item; the table of those vectors has no row of it.",
@@ -526,12 +528,12 @@ _ALL = (
         "Nothing to do; a better picture or another model may show it.",
     ),
     Reason(
-        "budget",
+        BUDGET,
         "fill",
         (Effect.UNKNOWN, Effect.FLAG),
         "The run's budget (--max-model-calls, --max-tokens, --max-cost) was spent before this item "
-        "was asked for.",
-        "Run again: only open values are asked for, answers so far are kept.",
+        "was asked for, or before its vector was made; then the field is the column of the vector.",
+        "Run again: only what is open is asked for, answers and vectors so far are kept.",
         passes=True,
     ),
     # validate

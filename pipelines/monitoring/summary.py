@@ -14,12 +14,13 @@ from rich.table import Table
 from pipelines.monitoring.terminal import printable
 from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
 from schemas.expectations import SOURCES
-from schemas.reasons import REASONS
+from schemas.reasons import BUDGET, REASONS
 from schemas.tables.specs import QUARANTINE, files_by_label
 from transforms.readers import reading_notes
 
 MAX_NAMES = 12
 # Reasons of an unknown value for which there was some evidence, though not enough to fill it.
+BUDGET_SPENT = "the budget was spent; run again for what is open"
 UNSURE = ("below-threshold", "ambiguous")
 # Reasons of an image reference that points to no file.
 _NOT_FOUND = ("image-missing", "image-outside-root", "image-path-invalid", "image-not-a-file")
@@ -331,8 +332,7 @@ def _model(manifest: Manifest) -> tuple[Table, list[str]]:
         table.add_row("cost by --prices", f"{used.cost:,.4f}")
     for reason, items in used.failed_items.items():
         table.add_row(f"items open: {reason}", f"{items:,}")
-    left = used.failed_items.get("budget", 0)
-    notes = ["the budget was spent; run again for what is open"] if left else []
+    notes = [BUDGET_SPENT] if used.failed_items.get(BUDGET) else []
     return table, notes
 
 
@@ -356,6 +356,8 @@ def _endpoints(manifest: Manifest) -> tuple[Table, list[str]]:
         table.add_row("cost by --prices", f"{used.cost:,.4f}")
     cut = sum(counters.get("encoder_cut", 0) for counters in manifest.stages.values())
     notes = [f"{cut:,} texts were too long for the endpoint and were cut"] if cut else []
+    if manifest.counts.flags.get(BUDGET) and not manifest.counts.described.failed_items.get(BUDGET):
+        notes.append(BUDGET_SPENT)  # else it is said of the language model
     return table, notes
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.snapshots.manifest import Counts
+from schemas.sections.vectors import vector_table
 from transforms.describe.usage import Usage
 from transforms.models.budget import Prices
 from transforms.models.encoders import ENCODER_PREFIX
@@ -17,9 +18,6 @@ from transforms.readers import SplitReport
 from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport
 from transforms.validation.frames import Found
-
-# Empty also where no item has a picture.
-IMAGE_VECTORS = "embeddings/image"
 
 
 def add_up(
@@ -56,6 +54,7 @@ def add_up(
         flags=_total(bucket.flags for bucket in buckets),
         images=_total(bucket.images for bucket in buckets),
         texts_cut=_total(bucket.texts_cut for bucket in buckets),
+        vectors_failed=_total(bucket.vectors_failed for bucket in buckets),
         rows=_total({file.table: file.rows} for file in data_files(buckets)),
         records_quarantined=records_quarantined,
         unaccounted=incoming["catalog"] - found.items - records_quarantined,
@@ -108,13 +107,9 @@ def run_row(counts: Counts) -> dict[str, float]:
 
 def _always_failed(counts: Counts) -> bool:
     """Return whether a table of vectors is empty because of failures, not for want of anything to
-    encode.
+    encode or of a budget.
     """
-    has_pictures = counts.images.get("usable", 0) > 0
-    return "embed-failed" in counts.flags and any(
-        name.startswith("embeddings/") and not rows and (has_pictures or name != IMAGE_VECTORS)
-        for name, rows in counts.rows.items()
-    )
+    return any(not counts.rows.get(vector_table(space)) for space in counts.vectors_failed)
 
 
 def data_files(buckets: Iterable[BucketReport]) -> list[DataFile]:

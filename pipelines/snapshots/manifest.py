@@ -46,6 +46,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     missing: values that may be filled, items with any, and how many of both need no language model.
     images: state → image references; rows: table → rows.
     texts_cut: space of vectors → items whose text is longer than what the encoder read of it.
+    vectors_failed: space of vectors → items whose vector its encoder failed to make; those that the
+      budget left open are none of them.
     unaccounted, unaccounted_image_rows: what went nowhere; always 0, or the gate refuses.
     """
 
@@ -66,6 +68,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     flags: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     texts_cut: dict[str, int] = field(default_factory=dict)
+    vectors_failed: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     records_quarantined: int
     unaccounted: int = 0

@@ -22,6 +22,8 @@ Runtime = Literal["torch", "onnx", "openvino"]
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 # Ends the names of tables that hold the chunks of a space's texts; no space is called so.
 CHUNKS_SUFFIX = "-chunks"
+# What flags of the space `text` name where its vector could not be made.
+TEXT_FIELD = "text_enriched"
 # Of `parts`, besides the names of attributes: what the pictures show.
 IMAGE_DESCRIPTION = "image_description"
 IMAGE_PARTS = ("image_labels", "image_colors", "image_text", IMAGE_DESCRIPTION)
@@ -29,18 +31,26 @@ IMAGE_PARTS = ("image_labels", "image_colors", "image_text", IMAGE_DESCRIPTION)
 _AtLeastNone = Annotated[int, Field(ge=0)]
 
 
+def vector_table(space: str) -> str:
+    """Return the name of the table that holds the vectors of a space."""
+    return f"embeddings/{space}"
+
+
 def vector_column(space: str) -> str:
     """Return the name of the column that holds the vectors of a space."""
     return f"{space.replace('-', '_')}_vector"
 
 
-def space_of(column: str) -> str:
-    """Return the space of a column of vectors.
+def space_of(field: str) -> str:
+    """Return the space that a flag names: by its column, and `text` also by that of its text, as
+    flags of an encoder's failures do.
 
     >>> space_of(vector_column("text-long"))
     'text-long'
     """
-    return column.removesuffix("_vector").replace("_", "-")
+    if field == TEXT_FIELD:
+        return "text"
+    return field.removesuffix("_vector").replace("_", "-")
 
 
 class VectorSpec(Strict):
@@ -76,7 +86,7 @@ class VectorSpec(Strict):
     @property
     def table(self) -> str:
         """Name of its table."""
-        return f"embeddings/{self.name}"
+        return vector_table(self.name)
 
     @property
     def column(self) -> str:

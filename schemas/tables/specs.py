@@ -129,7 +129,7 @@ ITEMS = TableSpec(
     schema=lambda template, _: items_schema(template),
     about="One row an item. Each attribute of the template has three columns.",
     label="tables",
-    counted_as=("values", "missing", "flags", "images", "texts_cut"),
+    counted_as=("values", "missing", "flags", "images", "texts_cut", "vectors_failed"),
 )
 QUARANTINE = TableSpec(
     name="quarantine",

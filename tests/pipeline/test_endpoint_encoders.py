@@ -5,6 +5,7 @@ more often than needed, and what goes wrong for all texts publishes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from tests.embedding_server import MODEL, EmbeddingServer
 from tests.support import Run, Shop, flags
+from transforms.vectors.canaries import canary_picture
 
 COUNT = 12
 
@@ -90,14 +92,65 @@ def test_a_budget_bounds_vectors_too(shop: Shop, server: EmbeddingServer) -> Non
     assert first.code == 0, first.err
     made = len(first.rows("embeddings/text"))
     assert 0 < made < COUNT
-    failed = [row for row in first.rows("items") if "embed-failed" in flags(row)]
-    assert len(failed) == COUNT - made
-    assert "budget was spent" in failed[0]["flags"][0]["detail"]
+    left_open = [row for row in first.rows("items") if "budget" in flags(row)]
+    assert len(left_open) == COUNT - made
+    assert "budget was spent" in left_open[0]["flags"][0]["detail"]
+    assert "the budget was spent; run again for what is open" in first.out
     before = len(server.requests)
     again = run(shop, server, *batches)
     assert len(again.rows("embeddings/text")) == COUNT
     sent = [text for body in server.requests[before + 1 :] for text in body["input"]]
     assert len([text for text in sent if "Shirt" in text]) == COUNT - made
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_budget_that_is_spent_at_once_is_no_failure_of_the_encoder(
+    shop: Shop, server: EmbeddingServer, modality: str
+) -> None:
+    """What there is is published, each item without a vector says why, and a run with money makes
+    the vectors.
+    """
+    pictures = [shop.picture(f"{n}.png", f"rgb({60 * n}, 9, 9)") for n in range(3)]
+    records = [
+        {"sku": f"s{n}", "name": f"Shirt {n}", "photos": [p]} for n, p in enumerate(pictures)
+    ]
+    named = (f"--{modality}-encoder", "openai", f"--{modality}-model", MODEL)
+    served = (*named, f"--{modality}-endpoint", server.url, "--no-probes")
+    own = ("--describe-backend", "embedded", "--no-ocr", "--max-tokens")
+    catalog = shop.file("in.jsonl", records)
+    first = shop.run(catalog, options=(*served, *own, "1"))
+    assert first.code == 0, first.err + first.out
+    assert first.rows(f"embeddings/{modality}") == []
+    assert [flags(row) for row in first.rows("items")] == [{"budget"}] * 3
+    assert first.manifest["counts"]["vectors_failed"] == {}
+    second = shop.run(catalog, options=(*served, *own, "100000"))
+    assert second.code == 0, second.err + second.out
+    assert len(second.rows(f"embeddings/{modality}")) == 3
+    assert [flags(row) for row in second.rows("items")] == [set()] * 3
+
+
+def test_an_encoder_of_pictures_is_not_missed_where_there_are_none(shop: Shop) -> None:
+    """A space of pictures, whatever its name, is empty without usable pictures and refuses nothing,
+    also where a text fails; with pictures of which none has a vector the gate refuses it.
+    """
+    shop = replace(
+        shop, template=f"{shop.template}\nvectors: [{{name: looks, of: image, encoder: fake}}]\n"
+    )
+    records = [{"sku": "a", "name": "Mug"}, {"sku": "b", "name": "Lamp", "photos": ["gone.png"]}]
+    script = (
+        "- {match: Lamp, model: text-encoder, failure: embed-failed}\n"
+        f"- {{match: '^(?!{canary_picture().digest})', model: image-encoder, failure: backend-failed}}\n"
+    )
+    options = ("--fake-script", str(shop.file("script.yaml", script)), "--no-probes")
+    without = shop.run(shop.file("in.jsonl", records), options=options)
+    assert without.code == 0, without.err + without.out
+    assert without.manifest["counts"]["vectors_failed"] == {"text": 1}
+    assert without.rows("embeddings/looks") == []
+    shop.picture("gone.png")
+    given = shop.run(shop.file("in.jsonl", records), options=options)
+    assert given.code == 1
+    assert "no encoder failed on everything" in " ".join(given.out.split())
+    assert given.snapshot == without.snapshot
 
 
 @pytest.mark.parametrize("broken", ["key", "model", "dimension", "gone"])

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from schemas.elements import TextChunk
+from schemas.reasons import EMBED_FAILED
 from transforms.embed.batching import MAX_BATCH_TEXTS, batches_of
 from transforms.embed.chunking import Chunk, Window, divide, pooled, shortened, windows
 from transforms.models.contract import (
@@ -28,7 +29,6 @@ from transforms.models.contract import (
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import SpanEncoder, TextEncoder, batches_at_once
 
-REASON = "embed-failed"
 # Of a chunk, in parts: what it has in common with the one before, and its document's context.
 OVERLAP = CONTEXT = 8
 
@@ -186,7 +186,7 @@ class _Encoding:
         """Yield each document as soon as all of it is encoded."""
         # The longest first, also of those that are not read in batches.
         ordered = sorted(documents, key=lambda each: (-len(each.text), each.text, each.context))
-        counted = call_each(self._count, [each.text for each in ordered], REASON)
+        counted = call_each(self._count, [each.text for each in ordered], EMBED_FAILED)
         waiting: dict[str, list[_Work]] = defaultdict(list)
         left: Counter[Document] = Counter()
         pieces: dict[str, int] = {}
@@ -240,9 +240,9 @@ class _Encoding:
 
     def _encode(self, texts: Sequence[str]) -> None:
         encoder = self.reader.encoder
-        answers = call_each(encoder.encode_texts, texts, REASON)
+        answers = call_each(encoder.encode_texts, texts, EMBED_FAILED)
         for text, answer in zip(texts, answers, strict=True):
-            self.vectors[text] = checked_vector(answer, encoder.dimension, REASON)
+            self.vectors[text] = checked_vector(answer, encoder.dimension, EMBED_FAILED)
 
     def _embedded(self, work: _Work) -> Embedded | Failure:
         reader, text = self.reader, work.document.text
@@ -255,7 +255,9 @@ class _Encoding:
         if whole is None:
             whole = pooled([chunk.vector for chunk in chunks], [chunk.tokens for chunk in chunks])
         if whole is None:
-            return Failure(REASON, f"the vectors of its {len(chunks)} chunks cancel each other out")
+            return Failure(
+                EMBED_FAILED, f"the vectors of its {len(chunks)} chunks cancel each other out"
+            )
         if reader.is_too_long(work.tokens) and not reader.pools:
             return Embedded(whole, f"{work.tokens} tokens, of which {reader.reads} were read")
         if reader.options.long_texts != "chunks":
@@ -298,8 +300,10 @@ class _Encoding:
 
         found: list[Vector | Failure] = []
         for window, answer in zip(
-            work.windows, answer_each(encode, work.windows, REASON), strict=True
+            work.windows, answer_each(encode, work.windows, EMBED_FAILED), strict=True
         ):
             given = [answer] * len(window.chunks) if isinstance(answer, Failure) else answer
-            found += [checked_vector(each, self.reader.encoder.dimension, REASON) for each in given]
+            found += [
+                checked_vector(each, self.reader.encoder.dimension, EMBED_FAILED) for each in given
+            ]
         return found

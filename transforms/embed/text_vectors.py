@@ -3,7 +3,7 @@
 PCollection[Bucket] → PCollection[Bucket] with `vectors` and `chunks`. Equal texts within a bucket
 are encoded once, and not again if the bucket had them in an earlier snapshot, made by the same
 encoder. An item without any text gets no vector; one that the encoder fails on gets the flag
-`embed-failed`, one whose text was cut `text-cut`.
+`embed-failed`, one that the budget left open `budget`, one whose text was cut `text-cut`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import apache_beam as beam
 import pyarrow as pa
 
 from schemas.elements import Bucket, Flag, Item, TextChunk
-from schemas.reasons import TEXT_CUT
+from schemas.reasons import BUDGET, EMBED_FAILED, TEXT_CUT
+from schemas.sections.vectors import TEXT_FIELD
 from schemas.template import Template
-from transforms.embed.documents import REASON, Document, Embedded, embed_documents, unknown
+from transforms.embed.documents import Document, Embedded, embed_documents, unknown
 from transforms.items.from_table import columns_of, items_of
 from transforms.items.text import format_value, text_of_parts
 from transforms.models.contract import Failure, ModelOptions, Vector
@@ -104,11 +105,12 @@ def with_vectors(
 ) -> Iterator[Item]:
     """Yield the items with their vectors of a space; documents: of each item."""
     # As snapshots of earlier versions name it.
-    field = "text_enriched" if space.name == "text" else space.spec.column
+    field = TEXT_FIELD if space.name == "text" else space.spec.column
     for item, document in zip(items, documents, strict=True):
         found = embedded.get(document)
         if isinstance(found, Failure):
-            flag = Flag(REASON, field, found.message)
+            reason = BUDGET if found.reason == BUDGET else EMBED_FAILED
+            flag = Flag(reason, field, found.message)
             yield replace(item, flags=(*item.flags, flag))
         elif found is None:
             yield item
@@ -145,8 +147,8 @@ class _Embed(beam.DoFn):
         items: Sequence[Item] = bucket.items
         for space in self._spaces if items else ():
             items = self._embedded(bucket.number, items, space)
-        failed = [f for item in items for f in item.flags if f.reason == "embed-failed"]
-        self._meter.fail("embed-failed", len(failed))
+        failed = [f for item in items for f in item.flags if f.reason == EMBED_FAILED]
+        self._meter.fail(EMBED_FAILED, len(failed))
         self._meter.beat()
         return [replace(bucket, items=tuple(items))]
 

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
+from schemas.reasons import BUDGET, EMBED_FAILED
 from transforms.caching.image_features import FeatureCodec
 from transforms.caching.image_vectors import VectorCodec
 from transforms.caching.key_range import KeyRangeCache
@@ -212,14 +213,29 @@ def vectors_made_by(encoder: str, limits: ImageLimits) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def encode_pictures(pictures: Sequence[DecodedPicture], encoder: ImageEncoder) -> list[bytes]:
-    """Return the vector of each picture, float32 little-endian; empty where the encoder fails."""
+def encode_pictures(
+    pictures: Sequence[DecodedPicture], encoder: ImageEncoder
+) -> list[bytes | Failure]:
+    """Return the vector of each picture, float32 little-endian, or why there is none."""
     answers = call_each(encoder.encode_images, [p.picture for p in pictures], "backend-failed")
     checked = [checked_encoding(answer, encoder.dimension) for answer in answers]
     return [
-        b"" if isinstance(each, Failure) else each.vector.astype("<f4").tobytes()
+        each if isinstance(each, Failure) else each.vector.astype("<f4").tobytes()
         for each in checked
     ]
+
+
+def with_vectors(
+    features: ImageFeatures, made: Mapping[str, bytes | Failure | None]
+) -> ImageFeatures:
+    """Return the features with what encoders made of their picture, by space."""
+    vectors = {space: b"" if isinstance(v, Failure) else v for space, v in made.items()}
+    left_open = [s for s, v in made.items() if isinstance(v, Failure) and v.reason == BUDGET]
+    return replace(features, vectors=vectors, left_open=tuple(left_open))
+
+
+def _has_failed(vector: bytes | Failure) -> bool:
+    return isinstance(vector, Failure) and vector.reason != BUDGET
 
 
 def spread(
@@ -312,9 +328,9 @@ class _Encoder:
             return [None] * len(digests)
         return [self.cache.get(digest) for digest in digests]
 
-    def encode(self, pictures: Sequence[DecodedPicture]) -> dict[str, bytes]:
+    def encode(self, pictures: Sequence[DecodedPicture]) -> dict[str, bytes | Failure]:
         """Return digest → vector, kept for later runs unless the encoder is not the one that it is
-        called; nothing is loaded for no picture.
+        called, or why there is none; nothing is loaded for no picture.
         """
         if not pictures:
             return {}
@@ -323,7 +339,7 @@ class _Encoder:
             vectors = encode_pictures(pictures, encoder)
         digests = [each.picture.digest for each in pictures]
         for digest, vector in zip(digests, vectors, strict=True):
-            if self.cache is not None and is_kept:
+            if self.cache is not None and is_kept and not isinstance(vector, Failure):
                 self.cache.put(digest, vector)
         return dict(zip(digests, vectors, strict=True))
 
@@ -442,7 +458,7 @@ class _Prepare(beam.DoFn):
                 self._meter.fail(picture.reason)
             problem = picture if isinstance(picture, PictureProblem) else None
             if features is not None:
-                features = replace(features, vectors=vectors[digest])
+                features = with_vectors(features, vectors[digest])
             yield from spread(copies, features, problem if features is None else None)
 
     def _describe(self, pictures: Sequence[DecodedPicture]) -> list[ImageFeatures]:
@@ -458,12 +474,12 @@ class _Prepare(beam.DoFn):
         digests: Sequence[str],
         pictures: Sequence[DecodedPicture],
         by_encoder: Sequence[Sequence[bytes | None]],
-    ) -> Mapping[str, dict[str, bytes | None]]:
-        """Return digest → space → vector, see ImageFeatures.
+    ) -> Mapping[str, dict[str, bytes | Failure | None]]:
+        """Return digest → space → vector, see ImageFeatures, or why there is none.
 
         by_encoder: for each further encoder what is known of each digest.
         """
-        own: dict[str, bytes | None] = dict.fromkeys(self._own_spaces)
+        own: dict[str, bytes | Failure | None] = dict.fromkeys(self._own_spaces)
         vectors = {digest: dict(own) for digest in digests}
         for encoder, known in zip(self._further, by_encoder, strict=True):
             found = {d: vector for d, vector in zip(digests, known, strict=True) if vector}
@@ -471,7 +487,7 @@ class _Prepare(beam.DoFn):
             self._meter.add("encoded", len(unknown))
             made = encoder.encode(unknown)
             count_requests(encoder.shared.encoder, self._meter.add)
-            self._meter.fail("embed-failed", sum(not vector for vector in made.values()))
+            self._meter.fail(EMBED_FAILED, sum(_has_failed(each) for each in made.values()))
             for digest in digests:
                 vector = found.get(digest) or made.get(digest, b"")
                 vectors[digest] |= dict.fromkeys(encoder.spaces, vector)

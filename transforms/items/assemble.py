@@ -27,6 +27,7 @@ from schemas.elements import (
     Record,
     Reject,
 )
+from schemas.reasons import BUDGET, EMBED_FAILED
 from schemas.sections.vectors import vector_column
 from transforms.items.answers import attach_answer, merge_answers, unusable_answer
 from transforms.items.identity import choose_record, item_fingerprint
@@ -91,11 +92,15 @@ def attach_images(
     vectors = {}
     for space in dict.fromkeys(name for each in features for name in each.vectors):
         vector = combine_vectors((each.digest, _vector_in(space, each)) for each in features)
+        left_open = sum(space in each.left_open for each in features)
         if vector is not None:
             vectors[space] = vector
-        else:
+        if left_open:
+            said = f"before {left_open} of {len(features)} pictures were encoded"
+            flags.append(Flag(BUDGET, vector_column(space), f"the run's budget was spent {said}"))
+        elif vector is None:
             said = f"the encoder of the space {space} gave no vector of any picture"
-            flags.append(Flag("embed-failed", vector_column(space), said))
+            flags.append(Flag(EMBED_FAILED, vector_column(space), said))
     return Item(
         record,
         images,

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.elements import Bucket
-from schemas.reasons import TEXT_CUT
+from schemas.reasons import EMBED_FAILED, TEXT_CUT
 from schemas.sections.vectors import space_of
 from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.tables.columns import IMAGE_ROW_FATES
@@ -45,6 +45,7 @@ class BucketReport:
     image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` →
       rows of image tables.
     texts_cut: space of vectors → items whose text is longer than what was read of it.
+    vectors_failed: space of vectors → items whose vector its encoder failed to make.
     """
 
     bucket: int
@@ -54,6 +55,7 @@ class BucketReport:
     images: dict[str, int] = field(default_factory=dict)
     image_rows: dict[str, int] = field(default_factory=dict)
     texts_cut: dict[str, int] = field(default_factory=dict)
+    vectors_failed: dict[str, int] = field(default_factory=dict)
     files: tuple[DataFile, ...] = ()
 
 
@@ -150,11 +152,12 @@ def _count_flags(items: pa.Table) -> dict[str, int]:
     return _counted(pc.struct_field(flags, "reason"))
 
 
-def _count_cut(items: pa.Table) -> dict[str, int]:
+def _count_by_space(items: pa.Table, reason: str) -> dict[str, int]:
+    """Return space of vectors → flags with a reason."""
     flags = pc.list_flatten(_with_record(items)["flags"].combine_chunks())
-    cut = flags.filter(pc.equal(pc.struct_field(flags, "reason"), TEXT_CUT))
-    counted = _counted(pc.struct_field(cut, "field"))
-    return {space_of(column): number for column, number in counted.items()}
+    found = flags.filter(pc.equal(pc.struct_field(flags, "reason"), reason))
+    counted = _counted(pc.struct_field(found, "field"))
+    return {space_of(name): number for name, number in counted.items()}
 
 
 def _count_images(items: pa.Table) -> dict[str, int]:
@@ -174,7 +177,8 @@ _COUNTS: Mapping[str, Callable[[Template, pa.Table], dict[str, Any]]] = {
     "missing": _count_missing,
     "flags": lambda _, items: _count_flags(items),
     "images": lambda _, items: _count_images(items),
-    "texts_cut": lambda _, items: _count_cut(items),
+    "texts_cut": lambda _, items: _count_by_space(items, TEXT_CUT),
+    "vectors_failed": lambda _, items: _count_by_space(items, EMBED_FAILED),
     "image_rows": lambda _, records: _count_image_rows(records),
 }
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.attributes import Attribute
-from schemas.sections.vectors import VectorSpec, vector_column
+from schemas.reasons import BUDGET, EMBED_FAILED
+from schemas.sections.vectors import TEXT_FIELD, VectorSpec, vector_column
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.template import Template
 from transforms.extraction.identifiers import normalise_identifier
@@ -210,9 +211,9 @@ def _failed(items: pa.Table, space: VectorSpec) -> pa.Array:
     """Tell for each item whether a flag says that its vector could not be made."""
     flags = items["flags"].combine_chunks()
     each = pc.list_flatten(flags)
-    fields = {vector_column(space.name), *(["text_enriched"] if space.name == "text" else [])}
+    fields = {vector_column(space.name), *([TEXT_FIELD] if space.name == "text" else [])}
     failed = pc.and_(
-        pc.equal(pc.struct_field(each, "reason"), "embed-failed"),
+        pc.is_in(pc.struct_field(each, "reason"), value_set=pa.array([EMBED_FAILED, BUDGET])),
         pc.is_in(pc.struct_field(each, "field"), value_set=pa.array(sorted(fields))),
     )
     failures = np.zeros(items.num_rows, bool)
