@@ -4,18 +4,23 @@ more often than needed, and what goes wrong for all texts publishes nothing.
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipelines.cli import main
 from tests.embedding_server import MODEL, EmbeddingServer
 from tests.support import Run, Shop, flags
 from transforms.vectors.canaries import canary_picture
 
 COUNT = 12
+TITLES = "  - {name: titles, type: localized, from: titles, description: By language.}\n"
 
 
 @pytest.fixture
@@ -35,6 +40,14 @@ def run(shop: Shop, server: EmbeddingServer, *options: str, count: int = COUNT) 
     served = ("--text-encoder", "openai", "--text-model", MODEL, "--text-endpoint", server.url)
     limits = ("--max-retries", "1", "--give-up-secs", "1", "--no-probes")
     return shop.run(shop.file("in.jsonl", records), options=(*served, *limits, *options))
+
+
+def call(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and messages of a command."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(list(arguments))
+    return code, out.getvalue(), err.getvalue()
 
 
 def text_requests(server: EmbeddingServer) -> int:
@@ -194,3 +207,30 @@ def test_a_server_that_changes_its_model_ends_the_run(shop: Shop, server: Embedd
     assert "vector of 9 numbers where others have 8" in done.err
     assert "Traceback" not in done.err
     assert not (done.output / "current.json").exists()
+
+
+def test_a_table_names_no_server_to_send_a_key_to(shop: Shop, server: EmbeddingServer) -> None:
+    """`vectors check` and `evaluate` ask an endpoint only if the command line names it; then the
+    encoder fits, and languages are embedded by it.
+    """
+    shop.template += TITLES
+    records = [{"sku": f"s{n}", "titles": {"en": f"Cup {n}", "de": f"Cup {n}"}} for n in range(12)]
+    named = ("--text-encoder", "openai", "--text-model", MODEL)
+    there = ("--text-endpoint", server.url)
+    made = shop.run(shop.file("in.jsonl", records), options=(*named, *there, "--no-probes"))
+    assert made.code == 0, made.err
+    asked = text_requests(server)
+    check = ["vectors", "check", str(made.snapshot / "embeddings" / "text")]
+    code, _, err = call(*check)
+    assert (code, text_requests(server)) == (2, asked)
+    assert "needs the server's base URL" in err
+    template = str(shop.folder / "template.yaml")
+    look = ["evaluate", "--protocol", "neighbours", "--template", template, "--json"]
+    look += ["--tables", str(made.output)]
+    _, out, _ = call(*look)
+    assert "across languages: not measured in text, openai" in out
+    assert text_requests(server) == asked
+    code, _, err = call(*check, *there)
+    assert code == 0, err
+    found = {each["of"]: each["value"] for each in json.loads(call(*look, *there)[1])["across"]}
+    assert found["titles: de finds en (text)"] == 1.0

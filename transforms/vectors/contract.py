@@ -26,6 +26,9 @@ from transforms.vectors.canaries import Canary
 CONTRACTS = "embeddings/vectors.json"
 # Key of the schema metadata.
 METADATA_KEY = "vectors"
+# Options that only whoever calls may give: a table may come from anybody, and these decide which
+# code is run, and which server is sent a key and the texts.
+NEVER_FROM_A_FILE = ("endpoint", "api_key_env", "vllm_args", "remote_code")
 _SPACE_DIGITS = 12
 _USER_IN_URL = re.compile(r"://[^/]*@")
 
@@ -100,9 +103,13 @@ class VectorContract:
 
     @property
     def options(self) -> EncoderOptions:
-        """Options that build the encoder again. Raises ContractError for unknown ones."""
+        """Options that build the encoder again, but for those of NEVER_FROM_A_FILE.
+
+        Raises ContractError for unknown ones.
+        """
+        given = {k: v for k, v in self.built_with.items() if k not in NEVER_FROM_A_FILE}
         try:
-            return EncoderOptions(**self.built_with)
+            return EncoderOptions(**given)
         except TypeError as error:
             raise ContractError(
                 f"{self.table}: its encoder was built with options that this version does not "

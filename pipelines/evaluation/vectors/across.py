@@ -32,11 +32,11 @@ from transforms.models.backends import OWN_ENCODERS
 from transforms.models.contract import Failure, ModelOptions, call_each
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import Role, TextEncoder, encoder_identity
-from transforms.vectors.contract import VectorContract
+from transforms.vectors.contract import NEVER_FROM_A_FILE, VectorContract
 from transforms.vectors.fit import Encoders, fit
 
-# Options of an encoder that say where it is computed, or permit something.
-_OF_THIS_MACHINE = ("device", "endpoint", "api_key_env", "vllm_args", "remote_code")
+# Options of a recorded encoder that are those of the command line.
+_OF_THIS_MACHINE = ("device", *NEVER_FROM_A_FILE)
 
 # Language → item → text.
 Texts = Mapping[str, Mapping[str, str]]
@@ -137,10 +137,7 @@ def _text_encoders(
 
 
 def _options_of(contract: VectorContract, given: EncoderOptions) -> EncoderOptions:
-    """Return the recorded encoder, computed where the command line says.
-
-    A file must not decide which code is run, nor where a key is sent. Raises ContractError.
-    """
+    """Return the recorded encoder, computed where the command line says. Raises ContractError."""
     recorded = contract.options
     if recorded.backend in OWN_ENCODERS:
         return recorded

@@ -139,10 +139,18 @@ def test_composition_moves_the_digest_and_libraries_do_not() -> None:
 
 def test_the_encoder_is_built_again_from_what_was_kept() -> None:
     """Options come back; of a URL with a user, which may hold a password, nothing is kept."""
-    assert contract().options == OPTIONS
+    assert contract().options == replace(OPTIONS, endpoint="")
+    assert contract().built_with["endpoint"] == OPTIONS.endpoint
     secret = replace(OPTIONS, endpoint="http://me:secret@a/v1")
-    assert contract(options=secret).options == replace(OPTIONS, endpoint="")
     assert "secret" not in as_text(contract(options=secret))
     later = replace(contract(), built_with={"backend": "fake", "of_tomorrow": 1})
     with pytest.raises(ContractError, match="of_tomorrow"):
         _ = later.options
+
+
+def test_a_file_permits_nothing() -> None:
+    """A table from anybody decides neither which code is run nor which server gets a key."""
+    options = replace(OPTIONS, api_key_env="OTHER", vllm_args="--x", remote_code=True)
+    found = contract(options=options)
+    assert found.built_with.keys() >= {"endpoint", "api_key_env", "vllm_args", "remote_code"}
+    assert found.options == replace(OPTIONS, endpoint="")
