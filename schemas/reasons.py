@@ -190,6 +190,13 @@ _ALL = (
         "Write ISO 8601, for example 2026-01-31T12:00:00Z.",
     ),
     Reason(
+        "input-mended",
+        "read",
+        _F,
+        "The record was almost in its format (NaN, half a pair of surrogates, a comma behind it, Python's repr) and was read as it is meant.",
+        "Nothing to do here; values that were NaN or Infinity are unknown.",
+    ),
+    Reason(
         "no-content",
         "normalise",
         _F,

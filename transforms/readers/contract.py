@@ -16,6 +16,7 @@ from transforms.readers.dialect import Dialect
 from transforms.runtime.options import option
 
 STAGE = "read"
+_FORMAT_NAMES = {"csv": "CSV", "tsv": "TSV", "jsonl": "JSON lines", "parquet": "Parquet"}
 # What lines of a text file are that are no plain records, in words behind "is" and "are".
 LINE_KINDS = {
     "leading": "before the header",
@@ -30,6 +31,18 @@ TO_THE_END = -1
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """Where the records of a document are that is not one record a line.
+
+    begin: bytes before the first one; told: in words. is_list: whether a bracket ends them.
+    """
+
+    begin: int
+    told: str
+    is_list: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ReadAs:
     """How a file is read: what was found out about it, or said by the template.
 
@@ -38,6 +51,7 @@ class ReadAs:
     in, 0 without a header; names: of the columns then. comment: what lines begin with that are no
     records.
     decimals: column → the decimal mark that its numbers tell, `mixed` where they differ.
+    records: where they are in a document, None for one record a line.
     notes: what a reader of the catalog should know, as sentences without an end.
     """
 
@@ -48,6 +62,7 @@ class ReadAs:
     names: tuple[str, ...] = ()
     comment: str = ""
     decimals: tuple[tuple[str, str], ...] = ()
+    records: Records | None = None
     notes: tuple[str, ...] = ()
 
     def described(self, format_name: str) -> str:
@@ -56,7 +71,9 @@ class ReadAs:
         >>> ReadAs(Dialect(";"), "cp1252", header_line=3).described("csv")
         'CSV, semicolons, cp1252, header in line 3'
         """
-        parts = [format_name.upper() if len(format_name) < 5 else format_name]
+        parts = [_FORMAT_NAMES.get(format_name, format_name)]
+        if self.records is not None:
+            parts = ["JSON", self.records.told]
         if self.dialect is not None:
             parts.append(str(self.dialect))
         if self.encoding != "utf-8":
@@ -129,10 +146,12 @@ class ParsedRecord:
     """A record as read.
 
     cells: column to text (CSV, TSV), JSON value (JSON lines) or Python value (Parquet).
+    mended: what was not as its format wants it and was read as it is meant, in words.
     """
 
     raw: RawRecord
     cells: dict[str, Any]
+    mended: str = ""
 
 
 class Unread(NamedTuple):

@@ -8,12 +8,12 @@ Records that an earlier run knows are counted and not read again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from schemas.elements import MODEL_ANSWER, ImageRef, ImageRow, RawRecord, Record, Reject
+from schemas.elements import MODEL_ANSWER, Flag, ImageRef, ImageRow, RawRecord, Record, Reject
 from schemas.template import Template
 from transforms.normalise.records import Normaliser, normalise_image_row
 from transforms.readers import (
@@ -58,9 +58,13 @@ def normalise_parsed(
     try:
         if raw.kind == "image-table":
             return normalise_image_row(template, raw, parsed.cells)
-        return normaliser.normalise(raw, parsed.cells)
+        record = normaliser.normalise(raw, parsed.cells)
     except Exception as error:  # one record's fault must not end the run
         return Reject(raw, "internal-error", "normalise", f"{type(error).__name__}: {error}")
+    if parsed.mended and isinstance(record, Record):
+        flag = Flag("input-mended", "", f"read as it is meant: {parsed.mended}")
+        return replace(record, flags=(*record.flags, flag))
+    return record
 
 
 class _Reader(beam.DoFn):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -14,19 +15,26 @@ from schemas.elements import RawRecord, Reject, key_maker
 from schemas.sections.inputs import InputDescription
 from transforms.extraction.exact_json import parse_json
 from transforms.readers.contract import (
+    DEFAULT_LIMITS,
     STAGE,
     Format,
     InputSplit,
     ParsedRecord,
+    ReadAs,
     ReadLimits,
     RecordRefusedError,
+    Records,
     SplitDigest,
     Unread,
+    UnreadableError,
     check_size,
     check_uncut,
     utf8_problem,
 )
-from transforms.readers.formats.lines import Line, open_lines
+from transforms.readers.encodings import find_encoding
+from transforms.readers.formats.json_documents import SAMPLE_BYTES, find_records, read_elements
+from transforms.readers.formats.json_repair import mend_json
+from transforms.readers.formats.lines import UTF8, Line, Lines, open_lines
 
 _EXCERPT_CHARACTERS = 20
 _JSON_TYPES = {
@@ -39,12 +47,16 @@ _JSON_TYPES = {
 }
 
 
-def parse_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object of one line; raises RecordRefusedError."""
+def parse_object(data: bytes) -> tuple[dict[str, Any], str]:
+    """Return the JSON object of one record, and what was mended in words; raises
+    RecordRefusedError.
+    """
+    mended = ""
     try:
-        cells = parse_json(data)
-    except orjson.JSONDecodeError as error:
-        raise _explain(data, error) from error
+        try:
+            cells = parse_json(data)
+        except orjson.JSONDecodeError as error:
+            cells, mended = _mended(data, error)
     except RecursionError as error:
         message = (
             "nested too deeply to read its long numbers exactly; write them as text, or nest less"
@@ -54,7 +66,15 @@ def parse_object(data: bytes) -> dict[str, Any]:
         raise RecordRefusedError(
             "not-an-object", f"the line is {_JSON_TYPES.get(type(cells), 'null')}, not an object"
         )
-    return cells
+    return cells, mended
+
+
+def _mended(data: bytes, error: orjson.JSONDecodeError) -> tuple[Any, str]:
+    try:
+        return mend_json(data)
+    except orjson.JSONDecodeError:
+        # The text as it is, not as it was mended, has the place that helps.
+        raise _explain(data, error) from error
 
 
 def _explain(data: bytes, error: orjson.JSONDecodeError) -> RecordRefusedError:
@@ -69,6 +89,10 @@ def _explain(data: bytes, error: orjson.JSONDecodeError) -> RecordRefusedError:
 
 def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
     key_of = key_maker(split.kind, split.format)
+    records = split.read_as.records if split.read_as else None
+    if records is not None:
+        yield from _scan_document(split, limits, digest, records)
+        return
     blank = record = 0
     with open_lines(split, limits, digest) as lines:
         try:
@@ -80,6 +104,24 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
                 yield Unread(key_of(line.data), len(line.data), partial(_read, split, limits, line))
         finally:
             digest.count_lines(blank=blank, record=record)
+
+
+def _scan_document(
+    split: InputSplit, limits: ReadLimits, digest: SplitDigest, records: Records
+) -> Iterator[Unread]:
+    key_of = key_maker(split.kind, split.format)
+    with open_lines(split, limits, digest) as lines:
+        for element in read_elements(lines, records, limits.max_raw_bytes):
+            data = element.data
+            line = Line(element.number, data, element.size_bytes)
+            yield Unread(key_of(data), len(data), partial(_read, split, limits, line))
+        _drain(lines)
+
+
+def _drain(lines: Lines) -> None:
+    """Read what follows the records, so that the whole file is in its digest."""
+    while lines.take(1 << 20):
+        pass
 
 
 def _read(split: InputSplit, limits: ReadLimits, line: Line) -> ParsedRecord | Reject:
@@ -95,23 +137,62 @@ def _read(split: InputSplit, limits: ReadLimits, line: Line) -> ParsedRecord | R
     )
     try:
         check_size(line.size_bytes, limits)
-        return ParsedRecord(raw, parse_object(line.data))
+        cells, mended = parse_object(line.data)
+        return ParsedRecord(raw, cells, mended)
     except RecordRefusedError as refused:
         return Reject(raw, refused.reason, STAGE, str(refused))
 
 
 def _rebuild(raw: RawRecord) -> dict[str, Any]:
     check_uncut(raw)
-    return parse_object(raw.data)
+    return parse_object(raw.data)[0]
 
 
-def _plan(whole: InputSplit, split_bytes: int, _description: InputDescription) -> list[InputSplit]:
-    if whole.gzipped or not whole.size_bytes:
+def _plan(whole: InputSplit, split_bytes: int, description: InputDescription) -> list[InputSplit]:
+    if not whole.size_bytes:
+        return [whole]
+    try:
+        read_as = _read_as(whole, description)
+    except UnreadableError:
+        return [whole]  # reading the split reports it
+    if read_as is not None:
+        return [replace(whole, read_as=read_as)]
+    if whole.gzipped:
         return [whole]
     ranges = (
         (begin, min(begin + split_bytes, whole.end)) for begin in range(0, whole.end, split_bytes)
     )
     return [replace(whole, begin=begin, end=end, size_bytes=end - begin) for begin, end in ranges]
+
+
+def _read_as(whole: InputSplit, description: InputDescription) -> ReadAs | None:
+    """Return how a file is written that is not JSON lines in UTF-8; None for one that is."""
+    sample = _sample(whole)
+    name = description.encoding or find_encoding(sample).name
+    if not description.encoding and not name.startswith("utf"):
+        # JSON is UTF-8, so other bytes are damage, as long as nobody says otherwise.
+        name = UTF8
+    read_as = ReadAs(encoding=name)
+    if name != UTF8:
+        sample = _sample(replace(whole, read_as=read_as))
+    records = find_records(sample, is_whole=len(sample) < SAMPLE_BYTES, named=description.records)
+    if records is None and name == UTF8:
+        return None
+    return replace(read_as, records=records)
+
+
+def _sample(split: InputSplit) -> bytes:
+    """Return the beginning of a file, as it is read."""
+    parts: list[bytes] = []
+    size_bytes = 0
+    with (
+        open_lines(split, DEFAULT_LIMITS, SplitDigest()) as lines,
+        suppress(UnreadableError),
+    ):
+        while size_bytes < SAMPLE_BYTES and (data := lines.take(SAMPLE_BYTES - size_bytes)):
+            parts.append(data)
+            size_bytes += len(data)
+    return b"".join(parts)
 
 
 JSONL = Format((".jsonl", ".ndjson", ".json"), _scan, _rebuild, _plan)

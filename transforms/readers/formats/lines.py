@@ -89,10 +89,13 @@ class Lines:
     def take(self, size_bytes: int) -> bytes:
         """Return the next bytes whatever lines they are in, for a look; none at the end."""
         try:
-            return self._stream.read(size_bytes)
+            data = self._stream.read(size_bytes)
         except Exception as error:  # as in `read`
             message = f"{self._split.path} breaks off: {_describe(error)}"
             raise UnreadableError(self._number, message) from error
+        if self._digest is not None:
+            self._digest.update(data)
+        return data
 
     def read(self) -> Line | None:
         """Return the next line, or None at the end; raises UnreadableError when the file breaks

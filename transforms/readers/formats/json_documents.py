@@ -1,0 +1,275 @@
+"""JSON that is not one object a line: one array, objects over several lines or behind each other,
+a list inside a document. Its records are found without reading more than one into memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from transforms.readers.contract import FileRefusedError, Records
+from transforms.readers.formats.lines import Lines
+
+# Enough to see what a document is made of, and where its list begins.
+SAMPLE_BYTES = 1 << 20
+_CHUNK_BYTES = 256 << 10
+_BLANK = b" \t\r\n"
+_STRUCTURE = re.compile(rb'["{}\[\],]')
+_IN_STRING = re.compile(rb'["\\]')
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_KEY = re.compile(rb'"(?P<key>(?:[^"\\]|\\.)*)"\s*:|[{}\[\]]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SHOWN_LISTS = 5
+# Where a record that is one line of megabytes says what it is.
+_FIRST_KEYS_BYTES = 2_000
+# An object with one of these is itself a record, whatever lists it has.
+_RECORD_KEYS = frozenset(
+    {"sku", "title", "name", "id", "product_id", "asin", "gtin", "ean", "isbn", "code"}
+)
+
+
+class Element(NamedTuple):
+    """One record of a document: line that it begins in, its bytes, how many it has in all."""
+
+    number: int
+    data: bytes
+    size_bytes: int
+
+
+def find_records(sample: bytes, *, is_whole: bool, named: str | None) -> Records | None:
+    """Return where a document has its records; None for JSON lines.
+
+    sample: its beginning. named: the path of the list that somebody gave.
+    Raises FileRefusedError where the path leads nowhere, or several lists could be meant.
+    """
+    start = len(sample) - len(sample.lstrip(b"\xef\xbb\xbf" + _BLANK))
+    text = sample[start:]
+    if named is not None:
+        return _at_path(text, start, named.removesuffix("[]").split("."))
+    if text.startswith(b"["):
+        return Records(start + 1, "one array")
+    if not text.startswith(b"{"):
+        return None
+    first, _, rest = text.partition(b"\n")
+    document = _object(first.strip().rstrip(b","))
+    if document is not None and (rest.strip() or not is_whole):
+        return None
+    if document is None and is_whole:
+        document = _object(text.strip())
+    if document is not None:
+        path = _wrapped(document)
+        one = Records(0, "one object", is_list=False) if rest.strip() else None
+        return one if path is None else _at_path(text, start, path)
+    if b"{" in first and re.search(rb"\}\s*,?\s*\{", first):
+        return Records(0, "objects behind each other", is_list=False)
+    if not re.fullmatch(rb"\{\s*(\".*)?", first.strip()) or first.rstrip().endswith(b"}"):
+        return None
+    path = _first_list(text)
+    if b"\n" not in text and (path is None or _has_record_key(text)):
+        return None  # one large record a line
+    if path is None:
+        return Records(0, "objects over several lines", is_list=False)
+    return _at_path(text, start, path)
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _wrapped(document: dict[str, Any]) -> list[str] | None:
+    """Return the path of the list of records that a document wraps; None where it is a record.
+
+    Raises FileRefusedError where two lists are as good.
+    """
+    if _RECORD_KEYS & {key.casefold() for key in document}:
+        return None
+    lists = sorted(_lists(document, ()), key=lambda found: (-found[1], len(found[0])))
+    if not lists:
+        return None
+    (path, count), *others = lists
+    if others and others[0][1] == count and len(others[0][0]) == len(path):
+        shown = " or ".join(".".join(each) for each, _ in lists[:_SHOWN_LISTS])
+        named = f"records={'.'.join(path)}"
+        raise FileRefusedError(
+            [
+                f"the file is one JSON object with several lists of objects, {shown}; say which "
+                f"holds the records: input: {{records: {'.'.join(path)}}} in the template, or "
+                f"--input-as {named}"
+            ]
+        )
+    return list(path)
+
+
+def _has_record_key(text: bytes) -> bool:
+    """Return whether a document, of which the beginning is at hand, names itself as a record."""
+    depth = 0
+    for match in _KEY.finditer(text[:_FIRST_KEYS_BYTES]):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(match[0], 0)
+        key = match["key"]
+        if depth == 1 and key and key.decode("utf-8", "replace").casefold() in _RECORD_KEYS:
+            return True
+    return False
+
+
+def _lists(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield the paths of lists of objects, with their lengths; not those inside lists."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _lists(inner, (*path, key))
+    elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        yield path, len(value)
+
+
+def _walk(text: bytes) -> Iterator[tuple[list[str], bytes, int]]:
+    """Yield each opening bracket of a document with the keys that lead to it and its end.
+
+    Ends where the outermost bracket closes. Keys inside lists are of no use and not told apart.
+    """
+    keys: list[str] = []
+    key = ""
+    for match in _KEY.finditer(text):
+        token = match[0]
+        if match["key"] is not None:
+            key = match["key"].decode("utf-8", "replace")
+        elif token in (b"{", b"["):
+            keys.append(key)
+            yield keys[1:], token, match.end()
+            key = ""
+        elif token in (b"}", b"]"):
+            if len(keys) <= 1:
+                return
+            keys.pop()
+
+
+def _first_list(text: bytes) -> list[str] | None:
+    """Return the path of the first list of objects of a document whose end is not at hand; None
+    where the first object ends, so that others follow it.
+    """
+    if _closes(text):
+        return None
+    for keys, token, end in _walk(text):
+        if token == b"[" and text[end:].lstrip()[:1] == b"{":
+            return list(keys)
+    return None
+
+
+def _closes(text: bytes) -> bool:
+    depth = 0
+    for match in _KEY.finditer(text):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(match[0], 0)
+        if not depth:
+            return True
+    return False
+
+
+def _at_path(text: bytes, start: int, path: list[str]) -> Records:
+    for keys, token, end in _walk(text):
+        if token == b"[" and keys == path:
+            return Records(start + end, f"the list at {'.'.join(path)}")
+    raise FileRefusedError(
+        [
+            f"there is no list at {'.'.join(path)!r} in the first {len(text):,} bytes; name the "
+            "path of the list of records, with dots between the keys: records: data.products"
+        ]
+    )
+
+
+def read_elements(lines: Lines, records: Records, max_raw_bytes: int) -> Iterator[Element]:
+    """Yield the records of a document, in order; raises UnreadableError where the file breaks off.
+
+    A record that is larger than `max_raw_bytes` is cut there. Values that are no objects are
+    yielded too: they are refused by name.
+    """
+    number = 1
+    left = records.begin
+    while left and (skipped := lines.take(min(left, _CHUNK_BYTES))):
+        number += skipped.count(b"\n")
+        left -= len(skipped)
+    current = _Current(number, max_raw_bytes)
+    brackets = _Brackets(is_list=records.is_list)
+    while data := lines.take(_CHUNK_BYTES):
+        begin = 0
+        for end, following, is_last in brackets.ends(data):
+            current.take(data[begin:end])
+            yield from current.ended()
+            if is_last:
+                return
+            begin = following
+        current.take(data[begin:])
+    yield from current.ended()
+
+
+class _Brackets:
+    """Finds where records end, whatever strings and brackets they hold, chunk by chunk."""
+
+    def __init__(self, *, is_list: bool) -> None:
+        self._is_list = is_list
+        self._depth = 0
+        self._in_string = self._is_escaped = False
+
+    def ends(self, data: bytes) -> Iterator[tuple[int, int, bool]]:
+        """Yield for each end of a record its place, where the next may begin, and whether the list
+        ends with it.
+        """
+        for token, begin, end in self._structure(data):
+            if token in b"{[":
+                self._depth += 1
+            elif token == b",":
+                if self._depth == 0:
+                    yield begin, end, False
+            elif self._depth == 0 and self._is_list:
+                yield begin, end, True
+            else:
+                self._depth -= 1
+                if self._depth == 0 and not self._is_list:
+                    yield end, end, False
+
+    def _structure(self, data: bytes) -> Iterator[tuple[bytes, int, int]]:
+        """Yield the brackets and commas outside strings, with their places."""
+        position = 1 if self._is_escaped else 0
+        self._is_escaped = False
+        while match := (_IN_STRING if self._in_string else _STRUCTURE).search(data, position):
+            token, position = match[0], match.end()
+            if token == b"\\":
+                self._is_escaped = position >= len(data)
+                position += 1
+            elif token == b'"':
+                self._in_string = not self._in_string
+            else:
+                yield token, match.start(), position
+
+
+class _Current:
+    """The record that is being read."""
+
+    def __init__(self, number: int, max_raw_bytes: int) -> None:
+        self._number = self._begin = number
+        self._max_raw_bytes = max_raw_bytes
+        self._kept = bytearray()
+        self._size_bytes = 0
+
+    def take(self, part: bytes) -> None:
+        """Add bytes; what is blank before a record belongs to none."""
+        if not self._kept:
+            bare = part.lstrip(_BLANK + b"\xef\xbb\xbf")
+            self._number += part[: len(part) - len(bare)].count(b"\n")
+            self._begin = self._number
+            part = bare
+        self._number += part.count(b"\n")
+        self._size_bytes += len(part)
+        self._kept += part[: max(0, self._max_raw_bytes - len(self._kept))]
+
+    def ended(self) -> Iterator[Element]:
+        """Yield the record, if there is one, and begin the next."""
+        data = bytes(self._kept).rstrip(_BLANK)
+        if data:
+            cut = self._size_bytes - len(self._kept)
+            yield Element(self._begin, data, len(data) + cut)
+        self._kept.clear()
+        self._size_bytes = 0
