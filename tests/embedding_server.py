@@ -34,7 +34,8 @@ class EmbeddingServer(ChatServer):
     """`with EmbeddingServer() as server:` serves at `server.url` until the block ends.
 
     dimension: of the vectors, where a request does not ask for another; model: the only one there is; max_inputs,
-    max_chars: of a request, and of one text; scale: length of the vectors; pictures: whether it takes them.
+    max_chars: of a request, and of one text; scale: length of the vectors; pictures: whether it takes them;
+    weights: other ones give other vectors.
     Further arguments and all counts are those of ChatServer.
     """
 
@@ -47,10 +48,11 @@ class EmbeddingServer(ChatServer):
         max_chars: int = 100_000,
         scale: float = 1.0,
         pictures: bool = True,
+        weights: str = "",
         **arguments: Any,
     ) -> None:
         super().__init__(script, **arguments)
-        self.dimension, self.scale = dimension, scale
+        self.dimension, self.scale, self.weights = dimension, scale, weights
         self.max_inputs, self.max_chars, self.pictures = max_inputs, max_chars, pictures
 
     async def start(self) -> None:
@@ -106,7 +108,9 @@ class EmbeddingServer(ChatServer):
                 {
                     "object": "embedding",
                     "index": n,
-                    "embedding": [self.scale * x for x in unit_vector(text, dimension)],
+                    "embedding": [
+                        self.scale * x for x in unit_vector(self.weights + text, dimension)
+                    ],
                 }
                 for n, text in enumerate(inputs)
             ],

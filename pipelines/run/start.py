@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.configuration.config import Plan
-from pipelines.run.endpoints import ask_endpoints
+from pipelines.run.endpoints import ask_endpoints, refuse_moved
 from pipelines.run.manifest import chosen_encoders, table_metadata
 from pipelines.run.scan import Selection
 from pipelines.run.vector_contracts import continued, refuse_changed
@@ -15,6 +15,7 @@ from pipelines.run.versions import snapshot_versions, vector_versions, vector_ve
 from pipelines.snapshots.layout import Layout
 from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
 from schemas.tables.specs import tables_of
+from transforms.models.spaces import VectorSpace
 from transforms.tables.build import Encoders, RunInfo
 
 # A catalog that has grown by more is divided into buckets again.
@@ -64,6 +65,7 @@ def begin(
     encoders = chosen_encoders(plan)
     if earlier is not None:
         encoders = _continued(plan, encoders, earlier, selection)
+        refuse_moved(plan, _made(plan, selection), encoders.contracts)
     reasons = ["there is no snapshot to continue from"]
     if earlier is not None:
         reasons = [] if selection.is_partial else find_rebuild_reasons(plan, earlier)
@@ -79,6 +81,12 @@ def begin(
         warnings,
         encoders,
     )
+
+
+def _made(plan: Plan, selection: Selection) -> list[VectorSpace]:
+    """Return the spaces that a run may make vectors of."""
+    is_embedding = not selection.is_partial or selection.embed
+    return [space for space in plan.spaces if is_embedding or space.modality == "image"]
 
 
 def _continued(plan: Plan, encoders: Encoders, earlier: Snapshot, selection: Selection) -> Encoders:

@@ -58,7 +58,7 @@ def test_vectors_come_from_the_endpoint_and_are_counted(
     shop: Shop, server: EmbeddingServer
 ) -> None:
     """Every item has a unit vector of the endpoint's; requests, tokens and cost are in the manifest
-    and in the summary; a second run asks for the dimension only.
+    and in the summary; a second run asks for the dimension and the canaries only.
     """
     first = run(shop, server, "--prices", "embedding=2.0")
     assert first.code == 0, first.err
@@ -72,9 +72,9 @@ def test_vectors_come_from_the_endpoint_and_are_counted(
     assert "Encoders behind an endpoint" in first.out
     asked = text_requests(server)
     assert "nothing has changed since" in run(shop, server).out
-    assert text_requests(server) == asked + 1
+    assert text_requests(server) == asked + 2
     assert run(shop, server, count=COUNT + 1).code == 0
-    sent = [text for body in server.requests[asked + 2 :] for text in body["input"]]
+    sent = [text for body in server.requests[asked + 4 :] for text in body["input"]]
     assert len([text for text in sent if "Shirt" in text]) == 1  # and canaries
 
 
@@ -195,6 +195,42 @@ def test_what_concerns_all_texts_publishes_nothing(
     assert told[broken] in second.err
     assert len(second.err.strip().splitlines()) == 1
     assert second.snapshot == first.snapshot
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_server_with_another_model_is_found_before_anything_is_embedded(
+    shop: Shop, server: EmbeddingServer, modality: str
+) -> None:
+    """Two requests, for the dimension and for the canaries, tell that the vectors are others than
+    last night: one line that names what to do, whatever --full says. A revision
+    accepts the new model; then the table is made anew.
+    """
+    named = (f"--{modality}-encoder", "openai", f"--{modality}-model", MODEL)
+    served = (*named, f"--{modality}-endpoint", server.url, "--no-probes")
+    records = [
+        {"sku": f"s{n}", "name": f"Shirt {n}", "photos": [shop.picture(f"{n}.png", color)]}
+        for n, color in enumerate(("red", "blue", "green"))
+    ]
+    first = shop.run(shop.file("in.jsonl", records[:2]), options=served)
+    assert first.code == 0, first.err
+    table = f"embeddings/{modality}"
+    before = {row["item_id"]: row[f"{modality}_vector"] for row in first.rows(table)}
+    catalog = shop.file("in.jsonl", records)
+    server.weights = "those of tonight"
+    for options in ((), ("--full",)):
+        asked = len(server.requests)
+        moved = shop.run(catalog, options=(*served, *options))
+        assert (moved.code, len(server.requests)) == (2, asked + 2), moved.err + moved.out
+        (line,) = moved.err.strip().splitlines()
+        assert f"vectors {modality}: encoder openai: '{MODEL}' does not answer as it did" in line
+        assert "cosine" in line
+        assert f"--{modality}-revision" in line
+        assert moved.snapshot == first.snapshot
+    accepted = shop.run(catalog, options=(*served, f"--{modality}-revision", "tonight"))
+    assert accepted.code == 0, accepted.err + accepted.out
+    now = {row["item_id"]: row[f"{modality}_vector"] for row in accepted.rows(table)}
+    assert len(now) == 3
+    assert all(now[item] != vector for item, vector in before.items())
 
 
 def test_a_server_that_changes_its_model_ends_the_run(shop: Shop, server: EmbeddingServer) -> None:
