@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from pipelines.cli import main
 from tests.support import RUN_COLUMNS, Run, SharedRun, Shop, all_rows
+from transforms.vectors.contract import CONTRACTS
 
 RECORDS = [
     {"sku": "a", "name": "Mug", "text": "A red mug.", "photos": ["1.png", "2.png"]},
@@ -39,7 +42,13 @@ def vectors(run: Run, space: str) -> dict[str, list[float]]:
 
 
 def all_vectors(run: Run) -> dict[str, dict[str, list[float]]]:
-    return {each.name: vectors(run, each.name) for each in (run.snapshot / "embeddings").iterdir()}
+    folders = [each for each in (run.snapshot / "embeddings").iterdir() if each.is_dir()]
+    return {folder.name: vectors(run, folder.name) for folder in folders}
+
+
+def contracts(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run.snapshot / CONTRACTS).read_bytes())
+    return found
 
 
 def encoded(run: Run) -> tuple[int, int]:
@@ -96,6 +105,35 @@ def test_an_unchanged_run_encodes_nothing(made: SharedRun) -> None:
     assert whole.manifest["run_id"] != first
     assert encoded(whole) == (0, 0)
     assert all_vectors(whole) == before
+
+
+def test_two_workers_make_the_tables_that_one_makes(made: SharedRun) -> None:
+    """Encoders, canaries and contracts are those of one process; an unchanged run makes no snapshot,
+    and one with a changed record encodes what changed.
+    """
+    shop, first = made.restored()
+    alone = again(shop, TITLES, LOOKS)
+    vectors_alone, contracts_alone = all_vectors(alone), contracts(alone)
+    shutil.rmtree(first.output)
+    two = ("--workers", "2", "--buckets", "4", "--refresh-share", "1")
+    run = again(shop, TITLES, LOOKS, options=two)
+    assert run.manifest["workers"] == 2
+    assert all_vectors(run) == vectors_alone
+    assert contracts(run) == contracts_alone
+    assert again(shop, TITLES, LOOKS, options=two).manifest["run_id"] == run.manifest["run_id"]
+    shop.picture("3.png", "green")
+    moved = {"sku": "b", "name": "Torch", "text": "A blue lamp.", "photos": ["3.png"]}
+    shop.file("in.jsonl", [moved if each["sku"] == "b" else each for each in RECORDS])
+    changed = again(shop, TITLES, LOOKS, options=two)
+    assert changed.manifest["records"]["changed"] == 1
+    assert encoded(changed) == (2, 2)  # by two encoders each
+    assert contracts(changed) == contracts_alone
+    now = all_vectors(changed)
+    moved_items = {
+        space: {item for item, vector in before.items() if now[space][item] != vector}
+        for space, before in vectors_alone.items()
+    }
+    assert moved_items == {space: {"b"} for space in ("text", "image", "titles", "looks")}
 
 
 @pytest.mark.parametrize(
