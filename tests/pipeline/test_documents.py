@@ -116,11 +116,13 @@ def test_the_runbooks_commands_run(shop: Shop) -> None:
 
 
 def test_the_documented_template_is_sound() -> None:
-    """The template in docs/templates.md loads."""
+    """The template in docs/templates.md loads, alone and with the section that is shown after it."""
     from schemas.loading import parse_template
 
-    (block,) = code_blocks("docs/templates.md", "yaml")
-    assert parse_template(block, "docs/templates.md").name == "my-shop"
+    template, section = code_blocks("docs/templates.md", "yaml")
+    assert parse_template(template, "docs/templates.md").name == "my-shop"
+    spaces = parse_template(f"{template}\n{section}", "docs/templates.md").spaces
+    assert [space.name for space in spaces] == ["text", "image", "title-e5"]
 
 
 def test_the_readme_is_one_screen_after_the_other() -> None:
