@@ -184,12 +184,18 @@ class Template(Strict):
         return tuple(a.name for a in sorted(with_role, key=lambda a: a.role != "title"))
 
     @cached_property
-    def mapped_columns(self) -> frozenset[str]:
-        """Every raw column that the template reads, without the key after the dot."""
+    def sources(self) -> frozenset[str]:
+        """Every raw column, or key inside one, that the template reads, as it is written there."""
         images = self.record.images
         sources = [*self.record.id, *self.record.event_ts, *images.columns]
-        sources += [source for attribute in self.attributes for source in attribute.from_]
-        return frozenset(split_source(source, self.columns)[0] for source in sources)
+        return frozenset(
+            [*sources, *(source for attribute in self.attributes for source in attribute.from_)]
+        )
+
+    @cached_property
+    def mapped_columns(self) -> frozenset[str]:
+        """Every raw column that the template reads, without the key after the dot."""
+        return frozenset(split_source(source, self.columns)[0] for source in self.sources)
 
     def format_of(self, column: str) -> ColumnFormat:
         return self.columns.get(column, ColumnFormat())

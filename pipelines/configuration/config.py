@@ -42,6 +42,7 @@ from transforms.models.spaces import (
     spaces_of,
     with_long_texts,
 )
+from transforms.normalise.column_names import resolve
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.readers import (
     ANYHOW,
@@ -288,7 +289,8 @@ class Plan:
 
     def unmapped_columns(self) -> list[str]:
         """Raw columns that hold values and that the template does not read."""
-        mapped = self.template.mapped_columns
+        mapped = {*self.template.mapped_columns, *self.template.sources}
+        mapped |= set(resolve(mapped, self.seen.columns).values())
         return [
             column
             for column, filled in self.seen.columns.items()
@@ -406,7 +408,9 @@ def _encoders_of(
 
 def _misfit(template: Template, named: str, seen: Peek) -> str | None:
     """Return a message if the template cannot be meant for this input."""
-    if not seen.records or any(seen.columns.get(column) for column in template.record.id):
+    spelled = resolve(template.record.id, seen.columns)
+    ids = [spelled.get(column, column) for column in template.record.id]
+    if not seen.records or any(seen.columns.get(column) for column in ids):
         return None
     return (
         f"template {named} does not fit the input: none of its id columns "

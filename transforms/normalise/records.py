@@ -20,11 +20,14 @@ from transforms.attribute_types.contract import CellReader
 from transforms.attribute_types.reading import shorten
 from transforms.attribute_types.registry import operations_of
 from transforms.extraction.cells import as_mapping, as_text, given_text, is_null, reach, split_list
+from transforms.normalise.column_names import resolve
 from transforms.normalise.column_units import ColumnUnits, UnitMissingError
 from transforms.normalise.timestamps import parse_event_ts
 
 STAGE = "normalise"
 MAX_ID_CHARS = 512
+# Sets of columns whose spelling is known; JSON records may all have their own.
+_KEPT_SPELLINGS = 1_000
 
 _NO_ID_CHARS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -62,15 +65,23 @@ class _Row:
     it.
     """
 
-    def __init__(self, cells: Mapping[str, Any], null_values: frozenset[str]) -> None:
+    def __init__(
+        self, cells: Mapping[str, Any], null_values: frozenset[str], spelled: Mapping[str, str]
+    ) -> None:
         self._cells = cells
         self._null_values = null_values
+        self._spelled = spelled
         self._mappings: dict[str, Mapping[str, Any] | None] = {}
 
     def given(self, sources: Sequence[_Source]) -> Iterator[tuple[_Source, Any]]:
         """Yield the sources whose cells hold something, with the cell."""
         for source in sources:
-            cell = self._cells.get(source.column)
+            if source.key is not None and (whole := self._spelled.get(source.written)):
+                # A column of that very name, whatever dots it has.
+                source = replace(source, column=whole, key=None)
+                cell = self._cells.get(whole)
+            else:
+                cell = self._cells.get(self._spelled.get(source.column, source.column))
             if is_null(cell, self._null_values):
                 continue
             if source.key is not None:
@@ -98,6 +109,8 @@ class Normaliser:
         self._decimals = decimals or {}
         self._record = template.record
         self._null_values = _null_values(template.record)
+        self._all_sources: list[_Source] = []
+        self._spellings: dict[tuple[str, ...], Mapping[str, str]] = {}
         self._ids = self._sources(template, template.record.id)
         self._event_ts = self._sources(template, template.record.event_ts)
         self._images = self._image_sources(template)
@@ -118,7 +131,7 @@ class Normaliser:
 
         Never raises, whatever the cells hold.
         """
-        row = _Row(cells, self._null_values)
+        row = _Row(cells, self._null_values, self._spelled_in(tuple(cells)))
         item_id = self._item_id(row)
         if isinstance(item_id, _IdProblem):
             return Reject(raw, item_id.reason, STAGE, item_id.message, field=item_id.column)
@@ -164,6 +177,19 @@ class Normaliser:
             tuple(absent),
         )
 
+    def _spelled_in(self, names: tuple[str, ...]) -> Mapping[str, str]:
+        """Return the template's names of columns → those that records with these columns have."""
+        if names not in self._spellings:
+            if len(self._spellings) >= _KEPT_SPELLINGS:
+                self._spellings.clear()
+            wanted = [source.column for source in self._all_sources]
+            found = dict(resolve(wanted, names))
+            dotted = [source.written for source in self._all_sources if source.key is not None]
+            found |= {written: written for written in dotted if written in names}
+            found |= resolve([each for each in dotted if each not in names], names)
+            self._spellings[names] = found
+        return self._spellings[names]
+
     def _sources(self, template: Template, names: Sequence[str]) -> tuple[_Source, ...]:
         sources = []
         for name in names:
@@ -176,6 +202,7 @@ class Normaliser:
             sources.append(
                 _Source(name, column, key, column_format.model_copy(update={"ignore": ignore}))
             )
+        self._all_sources += sources
         return tuple(sources)
 
     def _image_sources(self, template: Template) -> tuple[_Source, ...]:
