@@ -81,6 +81,7 @@ class VectorSpec(Strict):
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
     endpoint: str | None = None
     api_key_env: str | None = None
+    vllm_args: str | None = None
     remote_code: bool | None = None
 
     @property
