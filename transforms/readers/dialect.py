@@ -7,6 +7,7 @@ semicolons.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from urllib.parse import quote, unquote
@@ -93,6 +94,32 @@ def parse_spelled(spelled: str) -> tuple[str, Dialect]:
         unquote(given.get("escape", usual.escape)),
         given.get("spaces", "no") == "yes",
     )
+
+
+def with_decimals(spelled: str, decimals: Sequence[tuple[str, str]]) -> str:
+    """Return the spelled format with the decimal marks of columns, without which their numbers
+    would mean something else when a record is read again.
+
+    >>> with_decimals("csv", [("Price", ",")])
+    'csv;decimals=Price%3A%2C'
+    """
+    if not decimals:
+        return spelled
+    entries = "&".join(f"{quote(column, safe='')}:{mark}" for column, mark in decimals)
+    return f"{spelled};decimals={quote(entries, safe='')}"
+
+
+@lru_cache(maxsize=256)
+def decimals_of(spelled: str) -> Mapping[str, str]:
+    """Return column → decimal mark of what `with_decimals` gave; empty for other formats.
+
+    >>> dict(decimals_of("csv;decimals=Price%3A%2C")), dict(decimals_of("jsonl"))
+    ({'Price': ','}, {})
+    """
+    parts = dict(part.split("=", 1) for part in spelled.split(";")[1:])
+    entries = unquote(parts.get("decimals", ""))
+    pairs = (entry.rpartition(":") for entry in entries.split("&") if entry)
+    return {unquote(column): mark for column, _, mark in pairs}
 
 
 def base_format(spelled: str) -> str:

@@ -25,6 +25,7 @@ from transforms.readers import (
     read_split,
     rebuild,
 )
+from transforms.readers.dialect import decimals_of
 from transforms.readers.known_keys import KnownFile
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.metrics import Meter
@@ -76,11 +77,17 @@ class _Reader(beam.DoFn):
 
     def setup(self) -> None:
         self._normaliser = Normaliser(self._template)
-        self._normalisers: dict[tuple[tuple[str, str], ...], Normaliser] = {}
+        self._normalisers: dict[str, Normaliser] = {}
         self._meter = Meter("read", self._heartbeat_dir)
 
     def _normalised(self, parsed: ParsedRecord) -> Record | ImageRow | Reject:
-        return normalise_parsed(parsed, self._normaliser, self._template)
+        spelled = parsed.raw.format
+        if ";" not in spelled:
+            return normalise_parsed(parsed, self._normaliser, self._template)
+        # The marks of decimals are a part of how a record is read, from a file or from quarantine.
+        if spelled not in self._normalisers:
+            self._normalisers[spelled] = Normaliser(self._template, decimals_of(spelled))
+        return normalise_parsed(parsed, self._normalisers[spelled], self._template)
 
     def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
         if isinstance(element, Reject):
@@ -110,10 +117,6 @@ class _ReadSplit(_Reader):
 
     def process(self, split: InputSplit) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
         key_filter = None if self._known is None else self._known.key_filter()
-        decimals = split.read_as.decimals if split.read_as else ()
-        if decimals not in self._normalisers:
-            self._normalisers[decimals] = Normaliser(self._template, dict(decimals))
-        self._normaliser = self._normalisers[decimals]
         with self._meter.timed():
             for element in read_split(
                 split, self._limits, None if key_filter is None else key_filter.choose

@@ -30,7 +30,7 @@ from transforms.readers.contract import (
     UnreadableError,
     check_uncut,
 )
-from transforms.readers.dialect import Dialect, parse_spelled, usual_dialect
+from transforms.readers.dialect import Dialect, parse_spelled, usual_dialect, with_decimals
 from transforms.readers.formats.lines import open_lines
 from transforms.readers.formats.rows import Row, Rows, parse_row
 from transforms.readers.sniffing import find_decimals, find_read_as
@@ -50,10 +50,13 @@ _FOOTER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """names: of the columns, each once. data: the bytes that they are read from again."""
+    """names: of the columns, each once. data: the bytes that they are read from again. first: the
+    first cell as it is written.
+    """
 
     names: tuple[str, ...]
     data: bytes
+    first: str
 
 
 def column_names(cells: list[str]) -> tuple[str, ...]:
@@ -82,7 +85,7 @@ def _read_header(rows: Rows, read_as: ReadAs, digest: SplitDigest) -> _Header | 
     dialect = read_as.dialect or Dialect()
     if not read_as.header_line:
         rows.columns = len(read_as.names)
-        return _Header(read_as.names, _written(read_as.names, dialect))
+        return _Header(read_as.names, _written(read_as.names, dialect), read_as.names[0])
     for _ in range(1, read_as.header_line):
         if (line := rows.next_line()) is None:
             return None
@@ -97,7 +100,7 @@ def _read_header(rows: Rows, read_as: ReadAs, digest: SplitDigest) -> _Header | 
         raise FileRefusedError(problems)
     names = column_names(row.cells)
     rows.columns = len(names)
-    return _Header(names, row.line.data)
+    return _Header(names, row.line.data, row.cells[0])
 
 
 def _written(names: tuple[str, ...], dialect: Dialect) -> bytes:
@@ -148,7 +151,7 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
             raise UnreadableError(1, f"{split.path} cannot be read: {refused}") from refused
         if header is None:
             return
-        table = _Table(split, header, dialect, read_as.comment)
+        table = _Table(split, header, read_as)
         record_lines = 0
         try:
             for row in _records(rows, table, digest):
@@ -168,13 +171,14 @@ class _Table:
 
     formats, keys: by whether a row's quotes are text: the format of its record, as `_rebuild`
     understands it, and the function from its bytes to its key. knows_ids: whether enough rows were
-    looked at to know whether ids hold spaces.
+    looked at to know what ids look like. has_total: whether a record is named as totals are.
     """
 
-    def __init__(self, split: InputSplit, header: _Header, dialect: Dialect, comment: str) -> None:
-        self.split, self.header, self.comment = split, header, comment
+    def __init__(self, split: InputSplit, header: _Header, read_as: ReadAs) -> None:
+        self.split, self.header, self.comment = split, header, read_as.comment
+        dialect, decimals = read_as.dialect or usual_dialect(split.format), read_as.decimals
         self.formats = {
-            is_literal: each.spelled(split.format)
+            is_literal: with_decimals(each.spelled(split.format), decimals)
             for is_literal, each in ((False, dialect), (True, replace(dialect, quote="")))
         }
         self.keys = {
@@ -183,12 +187,37 @@ class _Table:
         }
         self._is_spaced = False
         self._ids_to_look_at = _LOOKED_AT_IDS
+        self._ids_are_digits = True
         self.knows_ids = False
+        self.has_total = False
 
     @property
     def is_spaced(self) -> bool:
         """Whether the first ids hold spaces."""
         return self._is_spaced
+
+    def released(self, waiting: deque[Row], but: int = 0) -> Iterator[Row]:
+        """Yield the rows that waited but the last ones, and refuse pairs that are one row, cut in
+        two by a line break.
+        """
+        columns = len(self.header.names)
+        while len(waiting) > but:
+            row = waiting.popleft()
+            self.has_total = self.has_total or _is_total(row.cells, columns)
+            if waiting and self._are_one(row.cells, waiting[0].cells):
+                yield _cut(row, columns)
+                yield _cut(waiting.popleft(), columns)
+            else:
+                yield row
+
+    def _are_one(self, cells: list[str], following: list[str]) -> bool:
+        """Return whether two short rows have the cells of one, the second of them no id."""
+        columns = len(self.header.names)
+        return (
+            0 < len(cells) < columns > len(following)
+            and len(cells) + len(following) - 1 == columns
+            and not (self._ids_are_digits and following[0].strip().isdigit())
+        )
 
     def kind_of(self, row: Row) -> str:
         """Return what a row is: `record`, `blank`, of LINE_KINDS, or `waiting` for what follows."""
@@ -201,11 +230,14 @@ class _Table:
             return "comment"
         if column_names(cells) == names:
             return "repeated-header"
-        if len(names) > 1 and (len(cells) != len(names) or not any(cells[1:]) or _is_total(cells)):
+        if len(names) > 1 and (
+            len(cells) != len(names) or not any(cells[1:]) or _is_total(cells, len(names))
+        ):
             return "waiting"
         if not self.knows_ids:
             self._ids_to_look_at -= 1
             self._is_spaced = self._is_spaced or " " in cells[0].strip()
+            self._ids_are_digits = self._ids_are_digits and cells[0].strip().isdigit()
             self.knows_ids = not self._ids_to_look_at
         return "record"
 
@@ -216,7 +248,7 @@ def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
     Rows that could be a footer wait until the file goes on or ends; rows that are too short wait
     for the next, because two of them may be one that a line break has cut in two.
     """
-    columns, first_name = len(table.header.names), table.header.names[0]
+    columns, first_cell = len(table.header.names), table.header.first
     # Only a table of several columns and no comments has rows that one look tells to be records.
     is_plain = columns > 1 and not table.comment
     waiting: deque[Row] = deque()
@@ -228,7 +260,7 @@ def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
                 and not waiting
                 and len(cells) == columns
                 and cells[1]
-                and cells[0] != first_name
+                and cells[0] != first_cell
                 and table.knows_ids
             ):
                 yield row
@@ -239,53 +271,45 @@ def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
             elif kind == "waiting":
                 waiting.append(row)
                 if len(waiting) > 2 * _MAX_FOOTER_ROWS:
-                    yield from _released(waiting, columns, _MAX_FOOTER_ROWS)
+                    yield from table.released(waiting, _MAX_FOOTER_ROWS)
             elif kind != "record":
                 digest.leave_out(kind, row.line.data, row.lines)
             else:
                 if waiting:
-                    yield from _released(waiting, columns)
+                    yield from table.released(waiting)
                 yield row
     except UnreadableError:
-        yield from _released(waiting, columns)
+        yield from table.released(waiting)
         raise
     footer = _footer(waiting, table)
-    yield from _released(waiting, columns)
+    yield from table.released(waiting)
     for row in footer:
         digest.leave_out("footer", row.line.data, row.lines)
 
 
-def _is_total(cells: list[str]) -> bool:
-    """Return whether a row could be a line of totals: mostly empty, and named so in a cell."""
+def _is_total(cells: list[str], columns: int) -> bool:
+    """Return whether a row could be a line of totals: cells are empty, and it is named so."""
     filled = [cell.strip() for cell in cells if cell.strip()]
-    return 0 < len(filled) <= max(2, len(cells) // 2) and _FOOTER.fullmatch(filled[0]) is not None
+    return (
+        0 < len(filled) <= max(2, columns // 2)
+        and len(filled) < columns
+        and _FOOTER.fullmatch(filled[0]) is not None
+    )
 
 
 def _footer(waiting: deque[Row], table: _Table) -> list[Row]:
-    """Take the rows of a footer off the end of those that wait."""
-    footer: list[Row] = []
-    while waiting and len(footer) < _MAX_FOOTER_ROWS:
-        cells = waiting[-1].cells
-        # Where ids hold spaces, "3 products" may be one.
-        if not _is_total(cells) or (table.is_spaced and cells[0].strip()):
-            break
-        footer.insert(0, waiting.pop())
-    return footer
+    """Take the rows of a footer off the end of those that wait.
 
-
-def _released(waiting: deque[Row], columns: int, but: int = 0) -> Iterator[Row]:
-    """Yield the rows that waited but the last ones, and refuse pairs that are one row, cut in two
-    by a line break.
+    Where a record before has such a name too ("row-1", "3 mugs"), they are records all.
     """
-    while len(waiting) > but:
-        row = waiting.popleft()
-        if waiting and 0 < len(row.cells) < columns and len(waiting[0].cells) < columns:
-            following = waiting[0]
-            if len(row.cells) + len(following.cells) - 1 == columns:
-                yield _cut(row, columns)
-                yield _cut(waiting.popleft(), columns)
-                continue
-        yield row
+    columns = len(table.header.names)
+    totals = [_is_total(row.cells, columns) for row in waiting]
+    count = next((n for n, is_total in enumerate(reversed(totals)) if not is_total), len(totals))
+    if count > _MAX_FOOTER_ROWS or any(totals[: len(totals) - count]) or table.has_total:
+        return []
+    if table.is_spaced and any(row.cells[0].strip() for row in list(waiting)[-count:]):
+        return []
+    return [waiting.pop() for _ in range(count)][::-1]
 
 
 def _cut(row: Row, columns: int) -> Row:

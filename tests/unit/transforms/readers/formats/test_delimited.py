@@ -26,6 +26,7 @@ from transforms.readers import (
     rebuild,
 )
 from transforms.readers.contract import DEFAULT_LIMITS, SplitDigest
+from transforms.readers.dialect import decimals_of
 from transforms.readers.formats.lines import open_lines
 from transforms.readers.formats.rows import MAX_RECORD_LINES
 
@@ -444,3 +445,42 @@ def test_header_is_said(tmp_path):
     assert [rebuild(element.raw) for element in elements] == [each.cells for each in elements]
     assert report.lines == {"record": 2}
     assert "no header" in report.read_as
+
+
+@pytest.mark.parametrize("name", ["row-{}", "Record {}", "{} mugs", "Total-{}", "end{}", "---{}"])
+@pytest.mark.parametrize("rest", [",Kettle", ",Kettle,,", ",,,"])
+def test_ids_that_are_named_as_footers(tmp_path, name, rest):
+    """Where ids look as totals and counts do, the last rows are records as all others."""
+    lines = [f"{name.format(number)}{rest}\n" for number in range(6)]
+    header = "sku,title" + rest[1:].count(",") * ",x" + "\n"
+    *elements, report = read_bytes(tmp_path, (header + "".join(lines)).encode())
+    assert [element.cells["sku"] for element in elements] == [name.format(n) for n in range(6)]
+    assert "footer" not in report.lines
+
+
+def test_a_header_with_spaces_that_comes_again_late(tmp_path):
+    """A header is known again far below, with the spaces that it is written with."""
+    lines = "".join(f"{number},a\n" for number in range(1_500))
+    *elements, report = read_bytes(tmp_path, f" sku , name\n{lines} sku , name\n9999,b\n".encode())
+    assert len(elements) == 1_501
+    assert report.lines["repeated-header"] == 1
+
+
+def test_rows_of_numbers_that_are_short_one_after_the_other(tmp_path):
+    """Short rows that begin with an id each are no two halves of one."""
+    data = b"sku,title,price,stock\n1,Kettle,9,1\n2,Mug\n3,Cup,7\n4,Pan,5,2\n"
+    *elements, _ = read_bytes(tmp_path, data)
+    assert [element.cells["title"] for element in elements] == ["Kettle", "Mug", "Cup", "Pan"]
+    data = b"sku,title,price,stock\n1,Kettle,9,1\n2,Mug of\nsteel,7,3\n4,Pan,5,2\n"
+    assert [reject.raw.data for reject in rejects(read_bytes(tmp_path, data))] == [
+        b"2,Mug of\n",
+        b"steel,7,3\n",
+    ]
+
+
+def test_decimal_marks_go_with_a_record(tmp_path):
+    """What a column's numbers mean is kept with each record, for the day that it is read again."""
+    *elements, _ = read_bytes(tmp_path, b'sku,price\n1,"12,90"\n2,1.299\n')
+    assert {element.raw.format for element in elements} == {"csv;decimals=price%3A%2C"}
+    assert decimals_of(elements[1].raw.format) == {"price": ","}
+    assert rebuild(elements[1].raw) == {"sku": "2", "price": "1.299"}
