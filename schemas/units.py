@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 class _Spellings:
     """Spelling → pint's name of the unit, out of all lexicons.
 
-    any_case is casefolded; own: read in text only for an attribute in this very unit.
+    any_case is casefolded; cells: read only where a cell is one amount; own: read only for an
+    attribute in this very unit.
     """
 
     any_case: dict[str, str]
     same_case: dict[str, str]
+    cells: dict[str, str]
     own: dict[str, str]
 
 
@@ -34,12 +36,14 @@ class _Spellings:
 def _spellings() -> _Spellings:
     same_case: dict[str, str] = {}
     any_case: dict[str, str] = {}
+    cells: dict[str, str] = {}
     own: dict[str, str] = {}
     for lexicon in lexicons().values():
         same_case |= _names(lexicon.units_in_exact_case)
         any_case |= {word.casefold(): name for word, name in _names(lexicon.units).items()}
+        cells |= _names(lexicon.units_in_cells)
         own |= _names(lexicon.units_of_own_attributes)
-    return _Spellings(any_case, same_case, own)
+    return _Spellings(any_case, same_case, cells, own)
 
 
 def _names(units: Mapping[str, Words]) -> dict[str, str]:
@@ -125,6 +129,8 @@ def convert_stated(amount: float, stated: str, unit: str) -> float | None:
     folded = bare.casefold()
     if bare in known.same_case or folded in known.any_case:
         return convert(amount, stated, unit)
+    if folded in known.cells:
+        return convert(amount, known.cells[folded], unit)
     if folded in known.own:
         return float(amount) if _parse(known.own[folded]) == _parse(unit) else None
     if stated == unit:

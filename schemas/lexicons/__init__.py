@@ -116,6 +116,7 @@ class Lexicon(Part, frozen=True):
     """The words of one language; the comments in `en.yaml` say what each key is for.
 
     units: pint's name of a unit → its words, in any case; units_in_exact_case: in this case only;
+    units_in_cells: only where a cell is one amount, since in a text they mean other things;
     units_of_own_attributes: only for an attribute in this very unit; units_in_pairs: only behind
     the larger unit ("2 h 30 m"); units_only_before: word → what has to follow it within a sentence.
     A dot at the end of a word may be left out in a text.
@@ -124,6 +125,7 @@ class Lexicon(Part, frozen=True):
     language: str
     units: dict[str, Words] = {}
     units_in_exact_case: dict[str, Words] = {}
+    units_in_cells: dict[str, Words] = {}
     units_of_own_attributes: dict[str, Words] = {}
     units_in_pairs: dict[str, Words] = {}
     units_only_before: dict[str, Words] = {}

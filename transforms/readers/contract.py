@@ -34,12 +34,14 @@ TO_THE_END = -1
 class Records:
     """Where the records of a document are that is not one record a line.
 
-    begin: bytes before the first one; told: in words. is_list: whether a bracket ends them.
+    begin: bytes before the first one; told: in words. is_list: whether a bracket ends them; depth:
+    of the brackets around that list.
     """
 
     begin: int
     told: str
     is_list: bool = True
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)

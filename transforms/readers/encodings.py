@@ -95,6 +95,8 @@ def find_encoding(data: bytes) -> Encoding:
             return Encoding(name)
     if wide := _wide(data):
         return Encoding(wide)
+    if data.isascii():
+        return Encoding("utf-8")
     foreign = list(_lines_beyond_ascii(data))
     if not foreign or sum(map(_is_utf8, foreign)) >= _MOSTLY_UTF8 * len(foreign):
         return Encoding("utf-8")

@@ -19,9 +19,11 @@ _CHUNK_BYTES = 256 << 10
 _BLANK = b" \t\r\n"
 _STRUCTURE = re.compile(rb'["{}\[\],]')
 _IN_STRING = re.compile(rb'["\\]')
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _KEY = re.compile(rb'"(?P<key>(?:[^"\\]|\\.)*)"\s*:|[{}\[\]]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+RECORD, BETWEEN = "record", "between"
 _SHOWN_LISTS = 5
+# So many lines are looked at to see whether records have one each, although the first is broken.
+_LOOKED_AT_LINES = 50
 # Where a record that is one line of megabytes says what it is.
 _FIRST_KEYS_BYTES = 2_000
 # An object with one of these is itself a record, whatever lists it has.
@@ -56,6 +58,8 @@ def find_records(sample: bytes, *, is_whole: bool, named: str | None) -> Records
     document = _object(first.strip().rstrip(b","))
     if document is not None and (rest.strip() or not is_whole):
         return None
+    if _are_mostly_objects(rest):
+        return None
     if document is None and is_whole:
         document = _object(text.strip())
     if document is not None:
@@ -72,6 +76,13 @@ def find_records(sample: bytes, *, is_whole: bool, named: str | None) -> Records
     if path is None:
         return Records(0, "objects over several lines", is_list=False)
     return _at_path(text, start, path)
+
+
+def _are_mostly_objects(text: bytes) -> bool:
+    """Return whether most lines are objects by themselves: then a line that is none is damaged."""
+    lines = [line for line in text.split(b"\n", _LOOKED_AT_LINES)[:-1] if line.strip()]
+    objects = sum(_object(line.strip()) is not None for line in lines)
+    return objects * 2 > len(lines)
 
 
 def _object(text: bytes) -> dict[str, Any] | None:
@@ -171,7 +182,7 @@ def _closes(text: bytes) -> bool:
 def _at_path(text: bytes, start: int, path: list[str]) -> Records:
     for keys, token, end in _walk(text):
         if token == b"[" and keys == path:
-            return Records(start + end, f"the list at {'.'.join(path)}")
+            return Records(start + end, f"the list at {'.'.join(path)}", depth=len(keys))
     raise FileRefusedError(
         [
             f"there is no list at {'.'.join(path)!r} in the first {len(text):,} bytes; name the "
@@ -192,43 +203,66 @@ def read_elements(lines: Lines, records: Records, max_raw_bytes: int) -> Iterato
         number += skipped.count(b"\n")
         left -= len(skipped)
     current = _Current(number, max_raw_bytes)
-    brackets = _Brackets(is_list=records.is_list)
+    brackets = _Brackets(records)
     while data := lines.take(_CHUNK_BYTES):
         begin = 0
-        for end, following, is_last in brackets.ends(data):
-            current.take(data[begin:end])
-            yield from current.ended()
-            if is_last:
-                return
+        for end, following, what in brackets.ends(data):
+            if what != BETWEEN:
+                current.take(data[begin:end])
+                yield from current.ended()
+            else:
+                current.skip(data[begin:end])
             begin = following
-        current.take(data[begin:])
+        rest = data[begin:]
+        if brackets.is_between:
+            current.skip(rest)
+        else:
+            current.take(rest)
     yield from current.ended()
 
 
 class _Brackets:
-    """Finds where records end, whatever strings and brackets they hold, chunk by chunk."""
+    """Finds where records end, whatever strings and brackets they hold, chunk by chunk.
 
-    def __init__(self, *, is_list: bool) -> None:
-        self._is_list = is_list
+    Behind the list of a document come the brackets that close the document. What stands behind
+    those belongs to no record: it is taken for one, so that it is refused and seen, but for a
+    further list, as a second page of an export is.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self._is_list = records.is_list
+        self._around = records.depth
         self._depth = 0
         self._in_string = self._is_escaped = False
+        # Within the document, behind its list.
+        self.is_between = False
+        self._is_behind = False
 
-    def ends(self, data: bytes) -> Iterator[tuple[int, int, bool]]:
-        """Yield for each end of a record its place, where the next may begin, and whether the list
-        ends with it.
+    def ends(self, data: bytes) -> Iterator[tuple[int, int, str]]:
+        """Yield where a part ends, where the next may begin, and whether it is a RECORD or what
+        stands BETWEEN the records and the end of their document.
         """
         for token, begin, end in self._structure(data):
-            if token in b"{[":
+            if self.is_between:
+                self._around += 1 if token in b"{[" else -1 if token in b"]}" else 0
+                if self._around == 0:
+                    self.is_between, self._is_behind = False, True
+                    yield end, end, BETWEEN
+            elif token == b"[" and self._is_behind and self._depth == 0:
+                self._is_behind = False
+                yield end, end, BETWEEN
+            elif token in b"{[":
                 self._depth += 1
             elif token == b",":
                 if self._depth == 0:
-                    yield begin, end, False
-            elif self._depth == 0 and self._is_list:
-                yield begin, end, True
+                    yield begin, end, RECORD
+            elif self._depth == 0 and self._is_list and not self._is_behind:
+                yield begin, end, RECORD
+                self.is_between, self._is_behind = self._around > 0, self._around == 0
             else:
-                self._depth -= 1
+                self._depth = max(0, self._depth - 1)
                 if self._depth == 0 and not self._is_list:
-                    yield end, end, False
+                    yield end, end, RECORD
 
     def _structure(self, data: bytes) -> Iterator[tuple[bytes, int, int]]:
         """Yield the brackets and commas outside strings, with their places."""
@@ -264,6 +298,10 @@ class _Current:
         self._number += part.count(b"\n")
         self._size_bytes += len(part)
         self._kept += part[: max(0, self._max_raw_bytes - len(self._kept))]
+
+    def skip(self, part: bytes) -> None:
+        """Count the lines of what belongs to no record."""
+        self._number += part.count(b"\n")
 
     def ended(self) -> Iterator[Element]:
         """Yield the record, if there is one, and begin the next."""

@@ -228,3 +228,12 @@ def test_any_text_can_be_read(text: str) -> None:
     parse_quantity(text, "g")
     found = [*find_quantities(text, "g"), *find_quantities(text, "inch"), *find_numbers(text)]
     assert all(text[q.begin : q.end] == q.text and q.amount == q.amount for q in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("Выпуск 2020 г., в коробке", "g"), ("fits 5 GM trucks", "g"), ("Tahoe 2 LT trim", "l")],
+)
+def test_abbreviations_that_mean_other_things_in_a_text(text, unit):
+    """What is a unit in a cell of its own, a year or a car is in a text, states no amount there."""
+    assert find_quantities(text, unit) == []

@@ -146,3 +146,37 @@ def test_mended(text, value):
     found, mended = mend_json(text)
     assert found == value
     assert mended
+
+
+def elements_of(path: Path):
+    return [e for split in plan_splits([str(path)]) for e in read_split(split)][:-1]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("chunk_bytes", [1, 5, 1 << 18])
+def test_what_stands_behind_a_list(tmp_path, monkeypatch, indent, chunk_bytes):
+    """A second list is read on; anything else behind a list is refused and seen; the rest of the
+    document around a list is no record.
+    """
+    monkeypatch.setattr(json_documents, "_CHUNK_BYTES", chunk_bytes)
+    path = tmp_path / "a.json"
+    pages = "\n".join(json.dumps(RECORDS[n:], indent=indent) for n in (0, 1))
+    path.write_text(pages, "utf-8")
+    assert [e.cells for e in elements_of(path)] == [*RECORDS, *RECORDS[1:]]
+    path.write_text(json.dumps(RECORDS, indent=indent) + "\ntrailing words", "utf-8")
+    *records, reject = elements_of(path)
+    assert [e.cells for e in records] == RECORDS
+    assert (reject.reason, reject.raw.data) == ("malformed-json", b"trailing words")
+    around = {"a": {"list": RECORDS, "next": {"page": [2]}}, "total": 3}
+    path.write_text(json.dumps(around, indent=indent) + "\n", "utf-8")
+    assert [e.cells for e in elements_of(path)] == RECORDS
+
+
+def test_a_first_line_that_is_damaged(tmp_path):
+    """Where the other lines are objects, a damaged first line costs itself alone."""
+    path = tmp_path / "a.jsonl"
+    broken = '{"id": 0, "images": [{"a": 1}, {"b": 2}], "text": "cut'
+    path.write_text("\n".join([broken, *map(json.dumps, RECORDS), ""]), "utf-8")
+    reject, *records = elements_of(path)
+    assert reject.reason == "malformed-json"
+    assert [e.cells for e in records] == RECORDS
