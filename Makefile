@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help install demo picture test test-kill test-vllm lint types unit docs lock bench clean
+.PHONY: help install demo picture test test-damages test-kill test-memory test-runtimes test-servers test-variants test-vllm lint types unit docs lock bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,12 +41,31 @@ types: install  ## mypy, strict
 unit: install  ## all tests, without lint and types
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
 
-test-kill: install  ## kill 20 runs on a real catalog (../shared/data, some ten minutes)
-	CATALOG_ENRICH_KILLS=20 $(BIN)/python -m pytest -v -s tests/pipeline/test_kill.py --durations 0
+test-kill: install  ## kill 20 runs on a real catalog, and each command at every call that changes a file (some twenty minutes)
+	CATALOG_ENRICH_KILLS=20 $(BIN)/python -m pytest -v -s tests/pipeline/test_kill.py tests/pipeline/test_killed_commands.py \
+	    tests/pipeline/test_surroundings.py --durations 0
+
+test-servers: install  ## 2,000 items against a server that misbehaves in 140 ways (some five minutes)
+	CATALOG_ENRICH_HOSTILE_ITEMS=2000 $(BIN)/python -m pytest -v -s tests/pipeline/test_hostile_server.py --durations 0
+
+test-damages: install  ## every command on every damage of an output, as a table (some forty minutes)
+	CATALOG_ENRICH_DAMAGES=all $(BIN)/python -m pytest -v -s -n0 tests/pipeline/test_damages.py --durations 0
+
+test-memory: install  ## runs on inputs that unpack to gigabytes, each below 1 GB of memory (some half an hour)
+	CATALOG_ENRICH_MEMORY=full $(BIN)/python -m pytest -v -s tests/pipeline/test_memory.py --durations 0
+
+test-variants: install  ## the real catalogs in 150 other forms: the same items (../shared/data, some twenty minutes)
+	CATALOG_ENRICH_VARIANTS=300 $(BIN)/python -m pytest -v -s tests/cases/test_variants.py --durations 0
 
 test-vllm: install  ## the whole job against a real vLLM server on the CPU, in .venv-vllm (3.5 GB)
 	$(BIN)/python tests/vllm/install.py .venv-vllm
 	CATALOG_ENRICH_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -v tests/vllm --durations 0
+
+test-runtimes: install  ## ONNX Runtime and OpenVINO as --text-runtime, in .venv-onnx and .venv-openvino (0.5 GB)
+	for runtime in onnx openvino; do \
+	    $(BIN)/python tests/runtimes/install.py .venv-$$runtime $$runtime && \
+	    .venv-$$runtime/bin/python -m pytest -v tests/runtimes -k $$runtime --durations 0 || exit 1; \
+	done
 
 docs: install  ## write the pages of docs/ that are made from the code
 	$(BIN)/python -m pipelines.docs

@@ -33,6 +33,8 @@ EXTRAS = {
     # The server may live in an environment of its own (--vllm-python): it pins other versions than
     # this project.
     "vllm": ["aiohttp>=3.12", "vllm>=0.20"],
+    # Fetching pictures (--fetch-images).
+    "fetch": ["aiohttp>=3.12"],
     "openai": ["aiohttp>=3.12"],
     # Older transformers read control tokens in catalog texts as such.
     "transformers": ["llguidance>=1.9", "torch>=2.4", "transformers>=5.23"],
@@ -46,6 +48,7 @@ EXTRAS = {
         "build",
         # The published network, which the tests compare the embedded one with.
         "efficientnet-lite-pytorch>=0.1",
+        "filelock>=3.12",
         "hypothesis>=6.100",
         "import-linter>=2",
         "moto[server]>=5.1",
@@ -72,8 +75,10 @@ setup(
         "pipelines.evaluation": ["*.j2"],
         "pipelines.report": ["*.css", "*.j2", "*.js"],
         "schemas": ["colors.yaml", "templates/*.yaml"],
+        "schemas.currencies": ["*.yaml"],
         "schemas.lexicons": ["*.yaml"],
         "prompts": ["*/*.md", "lock.json"],
+        "transforms.models.http.servers": ["servers.yaml"],
     },
     install_requires=[
         "apache-beam>=2.77",
@@ -81,6 +86,9 @@ setup(
         "chardet>=7.7",
         "clevercsv>=0.8.5",
         "duckdb>=1.3",
+        "ftfy>=6.3",
+        # Patterns of templates run on RE2, and on regex with a limit where RE2 does not take them.
+        "google-re2>=1.1",
         "imagehash>=4.3",
         "inflect>=7.5",
         "inscriptis>=2.6",
@@ -89,6 +97,7 @@ setup(
         "lxml>=5",
         "msgspec>=0.19",
         "numpy>=2",
+        "openpyxl>=3.1",
         "orjson>=3.10",
         "packaging>=24",
         "pandas>=2.2",
@@ -103,6 +112,7 @@ setup(
         # Reads the data files of the product (words, colours) at every start: ten times as fast as
         # ruamel.yaml, which keeps the line numbers that errors in a template are told with.
         "pyyaml>=6",
+        "regex>=2024.5",
         "rich>=14",
         "ruamel.yaml>=0.18",
         "safetensors>=0.5",
@@ -113,5 +123,5 @@ setup(
         "typeguard>=4",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["catalog-enrich=pipelines.cli:main"]},
+    entry_points={"console_scripts": ["catalog-enrich=pipelines.__main__:main"]},
 )

@@ -33,7 +33,7 @@ from schemas.template import Template
 from transforms.fill.cascade import Cascade, FillAttributes
 from transforms.models.contract import ModelOptions
 from transforms.probes.learn import OWN, LearnConfig, LearnProbes, MakeExamples
-from transforms.runtime.spool import Spool, SpoolRef, read_spool
+from transforms.runtime.spool import KEYED_REF, Spool, SpoolRef, read_spool
 
 BUCKET_ROWS, TEXT_DIMENSIONS, IMAGE_DIMENSIONS = 2_000, 384, 1_280
 CLASSES, KNOWN_SHARE, WORDS_A_TEXT = 8, 0.6, 40
@@ -217,9 +217,7 @@ def main() -> None:
         memory.start()
         began = time.monotonic()
         pipeline = new_pipeline(beam_options(LOCAL_RUNNER, options.workers, ()))
-        spooled = pipeline | "Refs" >> beam.Create(refs).with_output_types(
-            tuple[int, tuple[str, int]]
-        )
+        spooled = pipeline | "Refs" >> beam.Create(refs).with_output_types(KEYED_REF)
         rows = pipeline | "Sizes" >> beam.Create(sizes).with_output_types(tuple[int, int])
         learnt = (
             spooled

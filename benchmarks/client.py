@@ -45,8 +45,8 @@ from PIL import Image
 
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions
+from transforms.models.http.calls.upstream import FixedUpstream
 from transforms.models.http.chat import ChatClient, request_body
-from transforms.models.http.client import FixedUpstream
 
 REQUESTS, ROUNDS, MAX_INFLIGHT, LATENCY_SECS = 4_000, 5, 256, 0.2
 PICTURES, PICTURE_SIDE_PX = 64, 248

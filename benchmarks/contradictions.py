@@ -50,7 +50,7 @@ from transforms.consistency.shared_content import (
 )
 from transforms.consistency.within_item import check_item, tally
 from transforms.images.prepare import PrepareImages
-from transforms.items.assemble import AssembleBuckets
+from transforms.items.assemble import NUMBERS, AssembleBuckets, bucket_numbers
 from transforms.readers.read import ReadCatalog
 from transforms.runtime.spool import Spool
 
@@ -131,7 +131,8 @@ def make_items(plan: Plan, folder: Path) -> None:
         spooled = {
             name: elements | f"Spool {name}" >> Spool(spool_dir) for name, elements in named.items()
         }
-        buckets = spooled | "Assemble" >> AssembleBuckets(range(plan.buckets))
+        spooled[NUMBERS] = bucket_numbers(pipeline, range(plan.buckets))
+        buckets = spooled | "Assemble" >> AssembleBuckets()
         _ = buckets | "Keep" >> beam.Map(_keep, str(folder))
         pipeline.run().wait_until_finish()
 

@@ -31,6 +31,8 @@ from pipelines.commands.unlock import UNLOCK
 from pipelines.commands.vectors import CHECK_VECTORS, SHOW_VECTORS
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import Parser
+from pipelines.monitoring.interrupts import as_process
+from pipelines.monitoring.streams import masked_streams
 
 # First words of commands of two words, and what these are about.
 GROUPS = {
@@ -102,9 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Prints the help or the version and ends, or says what is wrong with the command's name.
         build_parser().parse_args(arguments)
     except ConfigError as error:
-        return report_bad_arguments(error)
+        with masked_streams():
+            return report_bad_arguments(error)
     return Exit.BAD_ARGUMENTS
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_process(main))

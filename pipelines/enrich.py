@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands.run import RUN
+from pipelines.monitoring.interrupts import as_process
+from transforms.runtime.imports import without_collector
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job with these arguments; returns the exit code."""
+    with without_collector():
+        from pipelines.commands.run import RUN
     return RUN.main(sys.argv[1:] if argv is None else argv, "python -m pipelines.enrich")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_process(main))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -11,14 +10,26 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from schemas.attribute_types.contract import TypeSpec
 from schemas.attribute_types.number import Part
 from schemas.attribute_types.registry import AttributeType
-from schemas.choices import Choice, Strict
+from schemas.choices import Choice, Strict, added
+from schemas.sections.dates import check_format
+from schemas.sections.patterns import check_expression
 
+# How the values of several rows of one item combine.
+RowsMode = Literal["first", "last", "all", "own"]
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 PATH_SEPARATOR = " > "
 
 
 # Keys of an entry that only some types take; those that stand together are explained together.
-_OPTIONS_OF_TYPES = (("vocabulary",), ("part",), ("unit", "integer", "min", "max"), ("scheme",))
+_OPTIONS_OF_TYPES = (
+    ("vocabulary",),
+    ("part",),
+    ("unit", "integer"),
+    ("min", "max"),
+    ("scheme",),
+    ("currency",),
+    ("format",),
+)
 
 
 def _as_list(given: Any) -> Any:
@@ -50,6 +61,9 @@ class Attribute(Strict):
       of `key=value` pairs or a JSON object.
     vocabulary: a closed list that is made and not typed (schemas.vocabularies), in the languages of
       vocabulary_locales; `values` holds it, with what the template's own values add and change.
+    unit: of a number, which may be a currency's code; currency: of money whose cells and columns
+      name none, or only a sign that several share ("kr").
+    format: how dates are written, one or several of schemas.sections.dates; the first that fits.
     part: the number of a compound expression that is meant, "6 x 330 ml" or "20 x 30 cm".
     evidence: where a missing value may be looked for.
     scheme: of an identifier; `any` has no check digit and takes every text.
@@ -60,6 +74,8 @@ class Attribute(Strict):
       War Room"), which probes and language models may still judge.
     absent: cells by which the source says that there is none ("none", "n/a"); such a value is never
       filled.
+    rows: which of the values of several rows of one item count; of rows that are items of their own
+      `own` takes no other row's value.
     """
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -76,6 +92,8 @@ class Attribute(Strict):
         Field(validate_default=True),
     ] = ()
     unit: str | None = None
+    currency: str | None = added(None)
+    format: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = added(())
     part: Part | None = None
     min: float | None = None
     max: float | None = None
@@ -96,26 +114,32 @@ class Attribute(Strict):
     on_invalid: Literal["flag", "quarantine"] = "flag"
     in_text: bool = True
     expect: Expectation = Expectation()
+    rows: RowsMode | None = added(None)
 
     @field_validator("pattern")
     @classmethod
     def _pattern_compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-        return pattern
+        return None if pattern is None else check_expression(pattern)
 
     @field_validator("unit")
     @classmethod
     def _unit_is_known(cls, unit: str | None) -> str | None:
         if unit is not None:
+            from schemas.currencies import is_currency
             from schemas.units import is_unit
 
-            if not is_unit(unit):
-                raise ValueError(f"{unit!r} is not a unit; write for example g, ml, cm, minute, W")
+            if not is_unit(unit) and not is_currency(unit):
+                raise ValueError(
+                    f"{unit!r} is not a unit; write for example g, ml, cm, minute, W, EUR"
+                )
         return unit
+
+    @field_validator("format")
+    @classmethod
+    def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        for each in formats:
+            check_format(each)
+        return formats
 
     @field_validator("vocabulary_locales")
     @classmethod
@@ -161,6 +185,7 @@ class Attribute(Strict):
             *self._misplaced_options(),
             *self._list_problems(),
             *self._role_problems(),
+            *self._rows_problems(),
             *self.spec.problems(self),
         ]
         if problems:
@@ -171,7 +196,7 @@ class Attribute(Strict):
         for options in _OPTIONS_OF_TYPES:
             values = [getattr(self, option) for option in options]
             # By identity: `min: 0` is given, and equal to False.
-            is_given = any(value is not None and value is not False for value in values)
+            is_given = any(value not in (None, ()) and value is not False for value in values)
             if is_given and not self.spec.options.issuperset(options):
                 owners = " or ".join(
                     kind for kind in AttributeType if kind.spec.options.issuperset(options)
@@ -202,6 +227,15 @@ class Attribute(Strict):
                 f"role {self.role}: what others are filled from is not filled itself; set fill: "
                 "false"
             )
+
+    def _rows_problems(self) -> Iterator[str]:
+        if self.rows == "all" and not (self.spec.is_list or self.spec.takes_role):
+            types = " or ".join(
+                kind for kind in AttributeType if kind.spec.is_list or kind.spec.takes_role
+            )
+            yield f"rows: all needs a type that holds several values, {types}, not {self.type}"
+        if self.rows == "all" and self.pattern is not None:
+            yield "rows: all joins texts, which a pattern for one text refuses; keep one of them"
 
     @property
     def spec(self) -> TypeSpec:

@@ -100,7 +100,7 @@ KINDS = {
             "encoders give the canaries the vectors that are kept beside their tables",
             "an encoder that gives no vectors has to be put right; of one that changed under its "
             "name say so with another revision (--text-revision, --image-revision or the "
-            "template's vectors), and its table is made anew",
+            "template's vectors), and its table is rebuilt",
             counted_in="canaries_that_disagree",
         ),
         Kind(

@@ -7,14 +7,16 @@ references, digests and the results of each image do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from schemas.reasons import Effect, check_registered
+from schemas.secrets import masked
 
 # A normalised value, by the type of its attribute (transforms.attribute_types): a number is always
 # a float, a closed list with several answers a list, a localized text a mapping from language to
@@ -24,17 +26,27 @@ Value = str | float | bool | list[str] | dict[str, str]
 
 # Outcome of a record that has left the catalog while its item is kept (`--keep-deleted`).
 DELETED = "deleted"
+# Outcome of a row that is a part of an item which another row stands for.
+MERGED = "merged"
 KEY_BYTES = 16
+_SHOWN_KEY_DIGITS = 8
 # The kind of a quarantined "record" that is an answer of a language model that nothing could use.
 MODEL_ANSWER = "model-answer"
+
+
+# Names the part of a record's format with the columns whose decimals stand behind points.
+POINTS = "points"
+_POINTS = re.compile(rf";{POINTS}=[^;]*")
 
 
 def key_maker(kind: str, record_format: str, header: bytes = b"") -> Callable[[bytes], bytes]:
     """Return a function from a record's bytes to its key, for records that are read alike; the key
     has KEY_BYTES bytes.
 
-    Equal keys: the same bytes, to be read in the same way, wherever they stood.
+    Equal keys: the same bytes, to be read in the same way, wherever they stood. That a column has
+    points is what is usual: a record stays the one that it was when other rows begin to show it.
     """
+    record_format = _POINTS.sub("", record_format)
     start = hashlib.blake2b(
         f"{kind}\n{record_format}\n{len(header)}\n".encode() + header, digest_size=KEY_BYTES
     )
@@ -59,6 +71,7 @@ class RawRecord:
     begin: byte offset (JSON lines) or row group (Parquet) at which the part of the file starts.
     size_bytes: length of the whole record, also when `data` was cut.
     kind: `catalog` or `image-table`, the input that the record belongs to, or `model-answer`.
+    known_by: the key of what was read, where less of it is kept; else empty.
     """
 
     data: bytes
@@ -69,6 +82,7 @@ class RawRecord:
     header: bytes = b""
     size_bytes: int = -1
     kind: str = "catalog"
+    known_by: bytes = b""
 
     @property
     def true_size_bytes(self) -> int:
@@ -82,12 +96,32 @@ class RawRecord:
     @property
     def key(self) -> bytes:
         """What a later run knows the record by; see `key_maker`."""
-        return key_maker(self.kind, self.format, self.header)(self.data)
+        return self.known_by or key_maker(self.kind, self.format, self.header)(self.data)
+
+    def cut(self, most_bytes: int) -> RawRecord:
+        """Return the record with its first bytes only, still known by its key."""
+        if len(self.data) <= most_bytes:
+            return self
+        return replace(
+            self,
+            data=self.data[:most_bytes],
+            size_bytes=self.true_size_bytes,
+            known_by=self.key,
+        )
+
+    @property
+    def short_key(self) -> str:
+        """What a row of an item is called: the beginning of its key in the records table."""
+        return self.key.hex()[:_SHOWN_KEY_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A quarantined record: the raw record with a registered reason."""
+    """A quarantined record: the raw record with a registered reason.
+
+    rows: further rows that the record was made of, which are set aside with it; group: as of the
+    record.
+    """
 
     raw: RawRecord
     reason: str
@@ -95,9 +129,19 @@ class Reject:
     message: str
     item_id: str | None = None
     field: str | None = None
+    rows: tuple[RawRecord, ...] = ()
+    group: str = ""
 
     def __post_init__(self) -> None:
         check_registered(self.reason, Effect.QUARANTINE)
+        object.__setattr__(self, "message", masked(self.message))
+
+    @property
+    def each(self) -> Iterator[Reject]:
+        """One reject for each row that the record was made of."""
+        yield self if not self.rows else replace(self, rows=())
+        for raw in self.rows:
+            yield replace(self, raw=raw, rows=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +154,7 @@ class Flag:
 
     def __post_init__(self) -> None:
         check_registered(self.reason, Effect.FLAG)
+        object.__setattr__(self, "detail", masked(self.detail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +169,11 @@ class Record:
     template writes it.
     absent: attributes of which the source says that the item has none, in the words of the
     template's `absent`.
+    rows: further rows that were combined into it; image_position: where the source says that the
+    row's pictures stand among those of its item.
+    group: the product whose variant it is; inherited: keys of other rows that it has something of.
+    pair_names: of a row of a group, column of names → the name that it has for the value beside
+    it, empty where the value has none.
     """
 
     item_id: str
@@ -135,15 +185,31 @@ class Record:
     event_ts_us: int | None = None
     origins: dict[str, str] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
+    rows: tuple[RawRecord, ...] = ()
+    image_position: float | None = None
+    group: str = ""
+    inherited: tuple[bytes, ...] = ()
+    pair_names: dict[str, str] = field(default_factory=dict)
+
+    def rejected(self, reason: str, stage: str, message: str, field: str | None = None) -> Reject:
+        """Return the reject that takes this record with all its rows out of the items."""
+        return Reject(
+            self.raw, reason, stage, message, self.item_id or None, field, self.rows, self.group
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """One row of an image table: a further picture of an item."""
+    """One row of an image table: a further picture of an item. more: where the row has several."""
 
     item_id: str
     path: str
     raw: RawRecord
+    more: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (self.path, *self.more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +222,20 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class LocatedImage:
-    """A picture file that may be decoded: where it lies, the SHA-256 of its bytes, and its
+    """A picture file that may be decoded: how it was referred to, the SHA-256 of its bytes, and its
     version.
+
+    note: what of the reference was read otherwise than written.
+    root, file: where it was found, so that nobody has to look for it again.
     """
 
     path: str
     digest: str
     item_buckets: tuple[int, ...]
     version: str = ""
+    note: str = ""
+    root: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +283,8 @@ class ImageResult:
 
     same_as: digest of an image whose features another result of the same bucket carries; only
     while spooled, as a stock photo would otherwise be written once for each of its items.
-    version: of the file before it was read, see transforms.images.files.version_of.
+    version: of the file before it was read, see transforms.images.finding.Pictures.version.
+    note: as of LocatedImage.
     """
 
     path: str
@@ -220,6 +293,7 @@ class ImageResult:
     message: str = ""
     same_as: str | None = None
     version: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.reason is not None:
@@ -376,6 +450,7 @@ class ItemAnswer:
     for.
     reason, message: why there is no answer, or not all of it; raw: the model's last answer, when it
     was unusable.
+    repairs: of each answer that was read all the same, what was in the way.
     fingerprint: of the request whose answer holds the description; described: digests of the
     pictures it is of.
     """
@@ -392,6 +467,7 @@ class ItemAnswer:
     reason: str | None = None
     message: str = ""
     raw: str = ""
+    repairs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.reason is not None:

@@ -15,9 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.attributes import Attribute, OneOrMany
 from schemas.choices import Strict
+from schemas.safe_yaml import YamlRefusedError, load, read_text
+from schemas.secrets.templates import secrets_in_template
 from schemas.sections.vectors import CHUNKS_SUFFIX, IMAGE_PARTS
 from schemas.tables.columns import FIXED_ITEM_COLUMNS
-from schemas.template import Template
+from schemas.template import LANGUAGE_MARK, NUMBER_MARK, Template, split_source
 from schemas.texts import shorten
 
 # What fits a pattern, in words, by the place of the entry: pydantic would quote the regular
@@ -26,6 +28,7 @@ _FITTING = {
     "version": "for example 1.0.0",
     "name": "lower-case letters, digits, _ and -, starting with a letter, 63 characters at most",
 }
+_FITTING_FIELDS = "what each entry is made of, for example Name:Value:Position"
 _FITTING_SPACE = "lower-case letters, digits and -, starting with a letter, 63 characters at most"
 _FITTING_NAME = "lower-case letters, digits and _, starting with a letter, 63 characters at most"
 
@@ -75,10 +78,15 @@ def load_template(name_or_path: str) -> Template:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         try:
-            text = path.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(name_or_path)
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}"
             raise TemplateRefusedError(
-                name_or_path, [TemplateError(None, "file", f"cannot be read: {error}")]
+                name_or_path, [TemplateError(None, "file", problem)]
+            ) from error
+        except YamlRefusedError as error:
+            raise TemplateRefusedError(
+                name_or_path, [TemplateError(error.line, "file", str(error))]
             ) from error
         return parse_template(text, name_or_path)
     packaged = packaged_templates()
@@ -101,11 +109,14 @@ def load_template(name_or_path: str) -> Template:
 
 def parse_template(text: str, source: str) -> Template:
     """Return the template written in `text`; `source` names it in errors."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML(typ="rt").load(text)
+        tree = load(text)
+    except YamlRefusedError as error:
+        raise TemplateRefusedError(
+            source, [TemplateError(error.line, "YAML", str(error))]
+        ) from error
     except YAMLError as error:
         raise TemplateRefusedError(source, [_yaml_error(error)]) from error
     if not isinstance(tree, dict):
@@ -119,15 +130,24 @@ def parse_template(text: str, source: str) -> Template:
                 )
             ],
         )
+    # First of all and alone: other errors quote what they find.
+    secret = [_secret_error(tree, *each) for each in secrets_in_template(tree)]
+    if secret:
+        raise TemplateRefusedError(source, secret)
     errors = [
         *_shape_errors(tree),
         *_attribute_errors(tree),
         *_reference_errors(tree),
+        *_pattern_errors(tree),
         *_vector_errors(tree),
     ]
     if errors:
         raise TemplateRefusedError(source, errors)
     return Template.model_validate(tree)
+
+
+def _secret_error(tree: Any, location: tuple[Any, ...], problem: str) -> TemplateError:
+    return TemplateError(_line(tree, location), _written(location), problem)
 
 
 def _yaml_error(error: Exception) -> TemplateError:
@@ -191,11 +211,9 @@ def _reference_errors(tree: Any) -> Iterator[TemplateError]:
                 f"attributes[{index}].name",
                 f"{name!r} is a column of the tables; choose another name",
             )
-    columns = tree.get("columns")
-    used = {str(source).split(".")[0] for source in _sources(tree)} | {
-        str(source) for source in _sources(tree)
-    }
-    for column in columns if isinstance(columns, dict) else {}:
+    columns = _mapping(tree.get("columns"))
+    used = _columns_used(tree, columns)
+    for column in columns:
         if column not in used:
             close = difflib.get_close_matches(str(column), used, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
@@ -203,6 +221,46 @@ def _reference_errors(tree: Any) -> Iterator[TemplateError]:
                 _line(tree, ("columns", column)),
                 f"columns.{column}",
                 f"no attribute reads this column{hint}; remove the entry or use it in from:",
+            )
+
+
+def _columns_used(tree: Any, columns: dict[Any, Any]) -> set[str]:
+    """Return sources and columns that the template reads, those that are read together included."""
+    used = {str(source) for source in _sources(tree)}
+    used |= {split_source(source, columns)[0] for source in used}
+    for column in used & set(columns):
+        together = _mapping(columns[column]).get("all_of", ())
+        used.update(map(str, together if isinstance(together, list) else [together]))
+    return used
+
+
+def _pattern_errors(tree: Any) -> Iterator[TemplateError]:
+    """Yield what is wrong with names that stand for several columns."""
+    attributes, columns = tree.get("attributes"), _mapping(tree.get("columns"))
+    for index, raw in enumerate(attributes if isinstance(attributes, list) else []):
+        given = _mapping(raw).get("from")
+        for source in given if isinstance(given, list) else [given]:
+            if LANGUAGE_MARK in str(source) and raw.get("type") != "localized":
+                yield TemplateError(
+                    _line(tree, ("attributes", index, "from")),
+                    f"attributes[{index}].from",
+                    f"{source} gives a text for each language, which needs type localized, not "
+                    f"{raw.get('type')}; write one of the languages instead, or change the type",
+                )
+    for column, raw in columns.items():
+        named_by = _mapping(raw).get("name_from")
+        if named_by is not None and (NUMBER_MARK in str(named_by)) != (NUMBER_MARK in str(column)):
+            yield TemplateError(
+                _line(tree, ("columns", column, "name_from")),
+                f"columns.{column}.name_from",
+                f"{column!r} and {named_by!r} go together by their number; write {NUMBER_MARK} in "
+                "both or in none",
+            )
+        if named_by is not None and _mapping(raw).get("all_of"):
+            yield TemplateError(
+                _line(tree, ("columns", column, "all_of")),
+                f"columns.{column}",
+                "name_from and all_of exclude each other; keep one",
             )
 
 
@@ -262,7 +320,8 @@ def _sources(tree: Any) -> Iterator[Any]:
     many = TypeAdapter(OneOrMany)
     record = _mapping(tree.get("record"))
     images = _mapping(record.get("images"))
-    entries = [record.get("id"), record.get("event_ts"), images.get("columns")]
+    entries = [record.get(name) for name in ("id", "group", "event_ts", "language")]
+    entries += [images.get(name) for name in ("columns", "position")]
     attributes = tree.get("attributes")
     entries += [
         raw.get("from")
@@ -287,9 +346,7 @@ def _explain(
     """Pydantic's findings in the template's own words."""
     for finding in error.errors():
         location = (*prefix, *finding["loc"])
-        where = "".join(
-            f"[{part}]" if isinstance(part, int) else f".{part}" for part in location
-        ).lstrip(".")
+        where = _written(location)
         kind, given = finding["type"], finding.get("input")
         if kind == "extra_forbidden":
             allowed = _allowed_keys(model, finding["loc"][:-1])
@@ -310,9 +367,17 @@ def _explain(
         yield TemplateError(_line(tree, location), where or "template", problem)
 
 
+def _written(location: tuple[Any, ...]) -> str:
+    """Return a place as people write it: attributes[0].from."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).lstrip(".")
+
+
 def _fitting(where: str) -> str:
     if where.startswith("vectors["):
         return _FITTING_SPACE
+    if where.startswith("columns."):
+        return _FITTING_FIELDS
     return _FITTING.get(where, _FITTING_NAME)
 
 

@@ -6,8 +6,11 @@ A reason id is stable: it is a counter, a column value, a documentation row and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from schemas.sections.patterns import PATTERN_SECS
 
 
 class Effect(StrEnum):
@@ -39,8 +42,17 @@ _Q, _F, _U = (Effect.QUARANTINE,), (Effect.FLAG,), (Effect.UNKNOWN,)
 # the template says so.
 # Of a text that is longer than what was read of it; counted by space of vectors.
 TEXT_CUT = "text-cut"
+BUCKET_TOO_LARGE = "bucket-too-large"
 EMBED_FAILED = "embed-failed"
 BUDGET = "budget"
+TOO_LONG = "took-too-long"
+PRICE_RANGE = "price-range"
+CURRENCY_UNKNOWN = "currency-unknown"
+CODE_RESTORED = "code-restored"
+CODE_LOST_DIGITS = "code-lost-digits"
+SPREADSHEET_ERROR = "spreadsheet-error"
+# Flags of values that are kept and not wrong.
+REMARKS = frozenset({PRICE_RANGE, CURRENCY_UNKNOWN, CODE_RESTORED})
 
 _MODEL = (Effect.UNKNOWN, Effect.FLAG, Effect.QUARANTINE)
 
@@ -95,6 +107,20 @@ _ALL = (
         "The record is larger than --max-record-bytes.",
         "Raise --max-record-bytes, or remove the oversized cell at the source.",
     ),
+    Reason(
+        BUCKET_TOO_LARGE,
+        "assemble",
+        _Q,
+        "The items that share a bucket with this record are larger together than --max-bucket-bytes; the largest of them are set aside.",
+        "Raise --buckets, or --max-bucket-bytes if the machine has the memory.",
+    ),
+    Reason(
+        "no-row-above",
+        "read",
+        _Q,
+        "The row leaves the first column of `record.fill_down` empty, and no row above it in its file has it, or the one above could not be read.",
+        "Fill the column in this row, or mend the row above it.",
+    ),
     # normalise: identity
     Reason(
         "missing-id",
@@ -121,15 +147,22 @@ _ALL = (
         "duplicate-id",
         "normalise",
         _Q,
-        "Another record with this id was kept: the latest event time, then the most values, then "
-        "the smaller content hash wins.",
+        "Another record with this id was kept, or none of them, as `record.duplicates` of the "
+        "template says; without that key they are merged.",
         "Make ids unique at the source, or merge the records.",
+    ),
+    Reason(
+        "too-many-rows",
+        "normalise",
+        _Q,
+        "More rows have this id than one item is made of: 10,000 of a group, 100 without one, and 250 that have no id themselves.",
+        "Check that `record.id` and `record.group` name the right columns.",
     ),
     Reason(
         "image-table-row-invalid",
         "normalise",
         _Q,
-        "A row of the image table lacks its item id or its image path.",
+        "A row of the image table lacks its item id, or its image's path or bytes.",
         "Fill both columns named under record.images.table.",
     ),
     Reason(
@@ -176,11 +209,70 @@ _ALL = (
         "Fix the source, or the pattern in the template.",
     ),
     Reason(
+        "value-pattern-timeout",
+        "normalise",
+        _F,
+        f"The attribute's pattern did not come to an end on the text in {PATTERN_SECS} s.",
+        "Write the pattern so that each text can be read in one way only: `[a-z]+( [a-z]+)*` "
+        "instead of `([a-z]+ ?)+`.",
+    ),
+    Reason(
         "value-too-long",
         "normalise",
         _F,
         "The text is longer than the attribute's max_length.",
         "Shorten the text, or raise max_length in the template.",
+    ),
+    Reason(
+        PRICE_RANGE,
+        "normalise",
+        _F,
+        "The cell gives a range of prices; `amount` is the lowest and `amount_to` the highest.",
+        "Nothing to do; the range is kept.",
+    ),
+    Reason(
+        CURRENCY_UNKNOWN,
+        "normalise",
+        _F,
+        "An amount has no currency, or a sign that several share, and neither its columns nor the template decide.",
+        "Write currency: EUR at the attribute, or name the column: unit_from: under columns:.",
+    ),
+    Reason(
+        CODE_RESTORED,
+        "normalise",
+        _F,
+        "A spreadsheet took the zeros at a code's begin; they were given back, as its check digit proves.",
+        "Nothing to do; export the column as text to keep its zeros.",
+    ),
+    Reason(
+        CODE_LOST_DIGITS,
+        "normalise",
+        _F,
+        "A spreadsheet took a code for a number and rounded it (4.00638E+12), or for a date (3-Feb); what it was is lost.",
+        "Export the column as text from where it came from.",
+    ),
+    Reason(
+        SPREADSHEET_ERROR,
+        "normalise",
+        _F,
+        "The cell holds an error of a spreadsheet (#N/A, #REF!) and no value; a further column of the attribute is looked at.",
+        "Fix the formula and export again.",
+    ),
+    Reason(
+        "rows-merged",
+        "normalise",
+        _F,
+        "Several rows have this id and no group puts them together: the item has the newest value "
+        "of each attribute, and `records` names its rows.",
+        "Say `record.group` if they belong together, `record.duplicates` if they do not.",
+    ),
+    Reason(
+        "rows-differ",
+        "normalise",
+        _F,
+        "Rows of one item give different values for an attribute that has one; the first, or "
+        "without a group the newest, is kept.",
+        "Say `rows: first`, `last` or `all` under the attribute.",
     ),
     Reason(
         "event-ts-invalid",
@@ -195,6 +287,13 @@ _ALL = (
         _F,
         "The record was almost in its format (NaN, half a pair of surrogates, a comma behind it, Python's repr) and was read as it is meant.",
         "Nothing to do here; values that were NaN or Infinity are unknown.",
+    ),
+    Reason(
+        "text-mojibake",
+        "normalise",
+        _F,
+        "The text was decoded with the wrong encoding (CafÃ© for Café). Where that can be undone exactly, the value is the text as it was; else it is as given.",
+        "Export the catalog as UTF-8, or name its encoding: input: {encoding: ...}.",
     ),
     Reason(
         "no-content",
@@ -225,7 +324,86 @@ _ALL = (
         "images",
         _F,
         "The picture reference is not a usable path (a URL, control characters, too long).",
-        "Download pictures first; references are paths relative to --images-root.",
+        "References are paths relative to --images-root; name the hosts of URLs in --fetch-images, or download them first.",
+    ),
+    Reason(
+        "image-data-invalid",
+        "normalise",
+        _F,
+        "A data: address, or base64, holds no picture's bytes.",
+        "Export the picture again, or write its path.",
+    ),
+    Reason(
+        "image-host-not-allowed",
+        "fetch",
+        _F,
+        "The picture's address is of a host or bucket that --fetch-images does not name.",
+        "Add the host, or s3://bucket or gs://bucket, to --fetch-images, or put the picture below --images-root.",
+    ),
+    Reason(
+        "image-address-forbidden",
+        "fetch",
+        _F,
+        "The host has an address that is not public (loopback, private, link-local, metadata ...); nothing was connected to.",
+        "If it is yours, name the address itself in --fetch-images.",
+    ),
+    Reason(
+        "image-address-secret",
+        "fetch",
+        _F,
+        "The picture's address holds a name or password; it was not asked.",
+        "Remove it from the address.",
+    ),
+    Reason(
+        "image-redirect-refused",
+        "fetch",
+        _F,
+        "The address leads to a host that --fetch-images does not name, or on and on.",
+        "Name that host too, or write the last address.",
+    ),
+    Reason(
+        "image-fetch-status",
+        "fetch",
+        _F,
+        "The server answered with another status than 200.",
+        "Look at the status: 404 is a wrong address, 403 one that wants a login.",
+    ),
+    Reason(
+        "image-content-type",
+        "fetch",
+        _F,
+        "The server answered with something else than a picture (an HTML page, a video).",
+        "Write the address of the picture itself.",
+    ),
+    Reason(
+        "image-too-slow",
+        "fetch",
+        _F,
+        "The picture was not there whole within --fetch-timeout-secs.",
+        "Raise --fetch-timeout-secs; the next run asks again.",
+        passes=True,
+    ),
+    Reason(
+        "image-fetch-failed",
+        "fetch",
+        _F,
+        "The host or store could not be found or reached, failed several times, or the connection broke.",
+        "The next run asks again.",
+        passes=True,
+    ),
+    Reason(
+        "image-ambiguous",
+        "find",
+        _F,
+        "No file has the picture's path, and several fit it (by case, accents, ending, or as the end of an address).",
+        "Write the path of one; the message names them.",
+    ),
+    Reason(
+        "image-reference-mended",
+        "find",
+        _F,
+        "The picture's reference was read otherwise than it is written (percent-encoding, case, an address of which the file is the end ...) and exactly one file fits, or the picture that an earlier run fetched is used.",
+        "Nothing to do if it is the right file; the message names it.",
     ),
     Reason(
         "image-not-a-file",
@@ -354,9 +532,16 @@ _ALL = (
         "describe",
         _MODEL,
         "The server refused this request (HTTP 4xx): too long, a picture it cannot take, a key it "
-        "does not accept.",
+        "does not accept; or the model declined to answer.",
         "Look at the message: lower --max-pictures, --max-text-chars or --describe-image-px, or "
         "set the right key.",
+    ),
+    Reason(
+        "answer-too-large",
+        "describe",
+        _MODEL,
+        "The language model's answer is longer than --max-answer-bytes; the quarantine has so much of it.",
+        "Look at the answer in the quarantine; raise the limit if such answers are meant.",
     ),
     Reason(
         "answer-truncated",
@@ -377,7 +562,7 @@ _ALL = (
         "answer-malformed",
         "describe",
         _MODEL,
-        "The answer was not one JSON object, twice; the quarantine table keeps it as it came.",
+        "The answer did not hold one JSON object, twice; the quarantine table keeps it as it came.",
         "Check that the server decodes by JSON Schema (response_format json_schema). The answer is "
         "kept: delete OUTPUT/answers to ask again.",
     ),
@@ -385,8 +570,8 @@ _ALL = (
         "answer-off-schema",
         "describe",
         _MODEL,
-        "The answer was JSON, twice, but not what was asked for: keys missing or added, values of "
-        "a wrong type or outside the list.",
+        "The answer was JSON, twice, but not what was asked for: values missing, of a wrong type or "
+        "outside the list.",
         "Check that the server decodes by JSON Schema (response_format json_schema). The answer is "
         "kept: delete OUTPUT/answers to ask again.",
     ),
@@ -559,6 +744,14 @@ _ALL = (
         "Fix the source; see the message for the value and what is allowed.",
     ),
     Reason(
+        TOO_LONG,
+        "any",
+        _MODEL,
+        "A worker spent more than --max-element-secs on the record, the picture or the answer; the "
+        "run went on without it.",
+        "Look at what it holds, or raise --max-element-secs and replay.",
+    ),
+    Reason(
         "internal-error",
         "any",
         _Q,
@@ -573,6 +766,15 @@ REASONS: dict[str, Reason] = {reason.id: reason for reason in _ALL}
 def reason(reason_id: str) -> Reason:
     """Return the registered reason. Raises KeyError with the id when it is not registered."""
     return REASONS[reason_id]
+
+
+def may_pass(reason_ids: Iterable[str | None]) -> bool:
+    """Tell whether any of these causes may go away by itself; unknown ids of other versions do not.
+
+    >>> may_pass([None, "embed-failed"]), may_pass(["text-cut", "of-another-version"])
+    (True, False)
+    """
+    return any(REASONS[each].passes for each in reason_ids if each in REASONS)
 
 
 def check_registered(reason_id: str, *effects: Effect) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Literal
 
 # Control, format, surrogate, private and unassigned characters.
@@ -21,6 +24,27 @@ def shorten(text: str, max_chars: int, mark: str = "…", *, counted: bool = Tru
     if len(text) <= max_chars:
         return text
     return text[: max_chars - len(mark)].rstrip() + mark if counted else text[:max_chars] + mark
+
+
+def few(names: Iterable[str], most: int = 100, max_chars: int = 200) -> list[str]:
+    """Return the first names, each cut: what is kept and printed of columns, however many there are
+    and however long they are.
+
+    >>> few(["sku", "n" * 300, "price"], most=2, max_chars=4)
+    ['sku', 'nnn…']
+    """
+    return [shorten(str(name), max_chars) for name in islice(names, most)]
+
+
+def first_names(names: Collection[str], most: int = 12, conjunction: str = ", ") -> str:
+    """Return names for a message: the first ones, each cut, and how many more there are.
+
+    >>> first_names(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    rest = len(names) - most
+    more = f" and {rest:,} more" if rest > 0 else ""
+    return conjunction.join(few(names, most, 60)) + more
 
 
 def one_line(
@@ -66,3 +90,21 @@ def fold(text: str, *, marks: bool = True) -> str:
     # Decomposed, so that an accent is a character of its own.
     folded = unicodedata.normalize("NFKD", text).casefold()
     return "".join(char for char in folded if not unicodedata.combining(char))
+
+
+def is_utf8(name: str) -> bool:
+    """Tell whether a name, as Python reads it from the system, can be written as UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def escaped(name: str) -> str:
+    r"""Return a name with the bytes that are not UTF-8 as escapes.
+
+    >>> print(escaped("f\udcff.jsonl"))
+    f\xff.jsonl
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

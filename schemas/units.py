@@ -147,12 +147,27 @@ def convert(amount: float, unit: str, to_unit: str) -> float | None:
     """
     if not same_kind(unit, to_unit):
         return None
+    factor = _factor(unit, to_unit)
+    found = _amount(amount, unit, to_unit) if factor is None else amount * factor
+    return None if found is None else round(found, 9)
+
+
+def _amount(number: float, unit: str, to_unit: str) -> float | None:
     try:
-        return round(
-            float(_registry().Quantity(amount, _parse(unit)).to(_parse(to_unit)).magnitude), 9
-        )
+        return float(_registry().Quantity(number, _parse(unit)).to(_parse(to_unit)).magnitude)
     except Exception:  # pint raises many kinds where a conversion is not defined
         return None
+
+
+@lru_cache(maxsize=4096)
+def _factor(unit: str, to_unit: str) -> float | None:
+    """Return what amounts of one unit are multiplied by to be in another; None where a zero point
+    or a logarithm comes in.
+    """
+    none, one, two = (_amount(number, unit, to_unit) for number in (0.0, 1.0, 2.0))
+    if one is None or two is None:
+        return None
+    return one if none == 0 and two == 2 * one else None
 
 
 @cache

@@ -17,6 +17,7 @@ import asyncio
 import hashlib
 import json
 import re
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -36,7 +37,8 @@ class ChatServer:
 
     script: behaviours of the first requests by arrival; latency_secs: before every answer; key: bearer token that
     is asked for, if any; port: 0 takes a free one.
-    requests: the bodies that came, parsed; headers: those of each; calls: how many; peak: most under way at once;
+    tls: what it identifies itself by, set before the block.
+    requests: the bodies that came, parsed; headers, queries: those of each; calls: how many; peak: most under way at once;
     open: under way now; answered: the others.
     """
 
@@ -57,6 +59,8 @@ class ChatServer:
         self.answered = 0
         self.peak = 0
         self.url = ""
+        self.tls: ssl.SSLContext | None = None
+        self.queries: list[Mapping[str, str]] = []
 
     def __enter__(self) -> ChatServer:
         self._thread = threading.Thread(
@@ -103,10 +107,12 @@ class ChatServer:
             app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
+        site = web.TCPSite(
+            self._runner, "127.0.0.1", self._port, backlog=1024, ssl_context=self.tls
+        )
         await site.start()
         host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}/v1"
+        self.url = f"{'http' if self.tls is None else 'https'}://{host}:{port}/v1"
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -129,6 +135,7 @@ class ChatServer:
             body = await request.json()
             self.requests.append(body)
             self.headers.append(dict(request.headers))
+            self.queries.append(dict(request.query))
             name = self._behaviour(self.text_of(body), request)
             if self._latency_secs:
                 await asyncio.sleep(self._latency_secs)
@@ -285,6 +292,12 @@ async def echo(request: web.Request, body: dict[str, Any]) -> web.StreamResponse
     return web.json_response({"error": {"message": text}}, status=400)
 
 
+async def echo_in_answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """An answer whose texts are the key."""
+    answer = dict.fromkeys(answer_for(body), request.headers.get("Authorization", "").split()[-1])
+    return web.json_response(completion(body, json.dumps(answer)))
+
+
 BEHAVIOURS: dict[str, Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]] = {
     "ok": ok,
     "ok-with-logprobs": ok_with_logprobs,
@@ -306,6 +319,7 @@ BEHAVIOURS: dict[str, Callable[[web.Request, dict[str, Any]], Awaitable[web.Stre
     "wrong-shape": wrong_shape,
     "redirect": redirect,
     "echo": echo,
+    "echo-in-answer": echo_in_answer,
 }
 
 
@@ -388,7 +402,8 @@ def completion(
     if body.get("logprobs"):
         choice["logprobs"] = {"content": [_token(token) for token in tokens]}
     pictures = picture_count(body)
-    prompt_tokens = len(user_text(body)) // 4 + 16 * pictures
+    system = "".join(turn["content"] for turn in body["messages"] if turn["role"] == "system")
+    prompt_tokens = (len(system) + len(user_text(body))) // 4 + 16 * pictures
     usage = {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": len(tokens),

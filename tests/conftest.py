@@ -4,6 +4,7 @@ The same examples every time, so that a change is judged by what it changes; `HY
 make unit` looks further, with new examples each time.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -19,6 +20,14 @@ make_beam_quick()
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=1_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+# Where it is set, each process that a test starts would compile this project's modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays until the end: all modules and all tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

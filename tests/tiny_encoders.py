@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transforms.models.in_process.embedded import quiet_transformers
+from transforms.models.in_process.quiet import quiet_transformers
 
 SEED = 16
 VOCABULARY = 600
@@ -286,6 +286,8 @@ def _bytelevel(max_tokens: int, *, begin: str, end: str) -> Any:
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         eos_token=end,
+        # As of released models of these kinds, which have no types of tokens.
+        model_input_names=["input_ids", "attention_mask"],
         model_max_length=max_tokens,
         **({"bos_token": begin} if begin else {}),
     )

@@ -7,11 +7,7 @@ options of the run that made the snapshot, so that only what is to be different 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
 from dataclasses import replace
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
@@ -31,10 +27,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
 from pipelines.run.scan import Selection
 from pipelines.snapshots.snapshot import Snapshot
-from schemas.tables.arrow import PROVENANCE_SUFFIX
-from transforms.caching.answers import forget_answers
 from transforms.models.backends import TAGS_ONLY
-from transforms.runtime.parquet import read_parquet
 
 STAGES = ("describe", "embed")
 _DESCRIPTION = "image_description"
@@ -106,6 +99,7 @@ def _prepare(options: argparse.Namespace, earlier: Snapshot) -> Prepared:
         attributes=frozenset(options.attributes),
         describe=describe,
         embed="embed" in options.stages,
+        ask_again=options.ask_again,
         command="backfill",
     )
     messages = [f"items rebuilt: {len(ids):,} of {earlier.manifest.counts.items:,}"]
@@ -114,40 +108,11 @@ def _prepare(options: argparse.Namespace, earlier: Snapshot) -> Prepared:
     return prepared_run(options, plan, selection, messages)
 
 
-def forget(earlier: Snapshot, item_ids: Collection[str], attributes: Collection[str]) -> int:
-    """Discard the cached answers that these items' values came from, and return how many.
-
-    attributes: whose answers; all if none are named.
-    """
-    wanted, fingerprints = pa.array(sorted(item_ids), pa.string()), set()
-    for file in earlier.files_of("items"):
-        table = read_parquet(earlier.path, file)
-        table = table.filter(pc.is_in(table["item_id"], value_set=wanted))
-        for name in table.column_names:
-            if name.endswith(PROVENANCE_SUFFIX) and (
-                not attributes or name.removesuffix(PROVENANCE_SUFFIX) in attributes
-            ):
-                provenance = table[name].combine_chunks()
-                from_model = pc.starts_with(
-                    pc.fill_null(pc.struct_field(provenance, "method"), ""), "mllm:"
-                )
-                fingerprints.update(
-                    pc.struct_field(provenance, "fingerprint").filter(from_model).to_pylist()
-                )
-    folder = f"{earlier.path.rsplit('/snapshots/', 1)[0]}/answers"
-    return forget_answers(folder, fingerprints - {None})
-
-
 def _backfill(options: argparse.Namespace) -> Exit:
     prepared = _prepare(options, options.earlier)
     announce(prepared, options)
     if options.dry_run:
         return Exit.DONE
-    if options.ask_again:
-        selection = prepared.selection
-        forgotten = forget(options.earlier, selection.item_ids or (), selection.attributes or ())
-        if not (options.quiet or options.json):
-            print(f"cached answers discarded: {forgotten:,}")
     return execute(prepared.plan, prepared.beam_flags, options, prepared.selection)
 
 
@@ -167,6 +132,7 @@ BACKFILL = Command(
     _add_options,
     _backfill,
     RUN_EXITS,
+    data=("where",),
     takes_beam_options=True,
     defaults=options_of_published_run,
 )

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.commands.exits import HELP_COLUMNS, USUAL_EXITS, Exit, exit_lines, guarded
+from pipelines.commands.surroundings import check_surroundings, open_closed_streams
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import Parser, refuse_unknown_options
 from pipelines.configuration.runners import connect_storage
+from pipelines.configuration.secret_options import refuse_secrets
+from pipelines.monitoring.interrupts import listening
 from pipelines.monitoring.stderr import quiet_libraries
+from pipelines.monitoring.streams import masked_streams
+from transforms.runtime.reach import check_stores
 
 PROGRAM = "catalog-enrich"
 
@@ -37,6 +42,7 @@ class Command:
     arguments in examples; notes: what else its help says, as it is to be printed.
     run: does the work and returns how it ended; may raise whatever `guarded` turns into an exit
     code. exits: what the exit codes mean.
+    data: names of options that say what a catalog holds: an address in them is not of the job.
     takes_beam_options: arguments that it does not declare are Apache Beam's; they come as
     `options.beam_args`.
     defaults: given the options as parsed, returns other defaults for those that were not given.
@@ -52,6 +58,7 @@ class Command:
     run: Callable[[argparse.Namespace], Exit]
     exits: Mapping[Exit, str] = field(default_factory=lambda: USUAL_EXITS)
     notes: str = ""
+    data: Sequence[str] = ()
     takes_beam_options: bool = False
     defaults: Callable[[argparse.Namespace], Mapping[str, Any]] = _no_defaults
 
@@ -60,8 +67,14 @@ class Command:
 
         program: how it was started, for its messages, if not as `catalog-enrich NAME`.
         """
+        open_closed_streams()
         quiet_libraries()
-        return guarded(lambda: self.run(self._parse(arguments, program)))
+        with listening(), masked_streams():
+            return guarded(lambda: self._run(arguments, program))
+
+    def _run(self, arguments: Sequence[str], program: str) -> Exit:
+        check_surroundings(arguments)
+        return self.run(self._parse(arguments, program))
 
     def parser(self, program: str = "") -> Parser:
         """Return a parser of this command alone."""
@@ -94,10 +107,25 @@ class Command:
         options, passed = parser.parse_known_args(list(arguments))
         if passed and not self.takes_beam_options:
             raise ConfigError([f"unknown argument {argument}" for argument in passed])
+        refuse_secrets(options, parser, passed, self.data)
         connect_storage(passed)
+        check_stores(_texts(options))
         defaults = self.defaults(options)
         if defaults:
             parser.set_defaults(**defaults)
             options, passed = parser.parse_known_args(list(arguments))
+            # What an earlier version remembered was not looked at.
+            refuse_secrets(options, parser, passed, self.data)
+            check_stores(_texts(options))
         options.beam_args = passed
         return options
+
+
+def _texts(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the texts that options hold, whatever they mean."""
+    for value in vars(options).values():
+        yield from (
+            each
+            for each in (value if isinstance(value, list | tuple) else [value])
+            if isinstance(each, str)
+        )

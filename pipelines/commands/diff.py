@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from rich.console import Console
@@ -12,14 +13,23 @@ from rich.table import Table
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
 from pipelines.commands.snapshot_option import existing_output
+from pipelines.commands.source_rows import ItemRows, add_rows_option, row_lines, rows_of_items
 from pipelines.monitoring.terminal import print_json, printable, table_text
-from pipelines.snapshots.diff import KINDS, AttributeDifference, Difference, diff
-from pipelines.snapshots.history import (
-    named_snapshot,
+from pipelines.snapshots.diff import (
+    ADDED,
+    CHANGED,
+    KINDS,
+    REMOVED,
+    AttributeDifference,
+    Difference,
+    diff,
 )
+from pipelines.snapshots.history import named_snapshot
+from pipelines.snapshots.snapshot import Snapshot
 from schemas.texts import shorten
 
 MAX_SHOWN_CHARS = 60
+MAX_ROWS = 20
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +50,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="examples of each kind of difference (default: %(default)s)",
     )
+    add_rows_option(parser)
 
 
 def _diff(options: argparse.Namespace) -> Exit:
@@ -47,11 +58,33 @@ def _diff(options: argparse.Namespace) -> Exit:
         named_snapshot(options.output, named) for named in (options.before, options.after)
     )
     found = diff(before, after, options.examples)
+    rows = {} if options.no_rows else _rows(found, before, after)
     if options.json:
-        print_json(found)
+        print_json(
+            {**{each.name: getattr(found, each.name) for each in fields(found)}, "rows": rows}
+        )
     else:
         _print_difference(found)
+        _print_rows(rows)
     return Exit.DONE
+
+
+def _rows(found: Difference, before: Snapshot, after: Snapshot) -> dict[str, ItemRows]:
+    """Return the rows of the items that are shown and made of several; of one that is gone, those
+    that it had.
+    """
+    shown = [item_id for kind in (ADDED, CHANGED) for item_id in found.item_examples[kind]]
+    shown += [each.item_id for every in found.attributes.values() for each in every.examples]
+    rows = rows_of_items(after, shown)
+    return rows_of_items(before, found.item_examples[REMOVED]) | rows
+
+
+def _print_rows(rows: Mapping[str, ItemRows]) -> None:
+    console = Console(highlight=False)
+    for item_id, of_item in rows.items():
+        console.print(printable(f"rows of {item_id}:"), markup=False, soft_wrap=True)
+        for line in row_lines(of_item, MAX_ROWS):
+            console.print(printable(f"  {line}"), markup=False, soft_wrap=True)
 
 
 def _print_difference(found: Difference) -> None:
@@ -105,8 +138,8 @@ DIFF = Command(
     "diff",
     "what differs between two snapshots",
     "Lists the records and values that differ between two snapshots, by attribute and by the "
-    "source of the value, with examples, and the records that entered or left quarantine. Refused "
-    "snapshots can be compared too.",
+    "source of the value, with examples, the rows of those that are made of several, and the "
+    "records that entered or left quarantine. Refused snapshots can be compared too.",
     [
         "previous current --output features",
         "features/current features/snapshots/20260131T120000Z-1f3c9a --json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rich.console import Console
 from rich.text import Text
@@ -14,16 +15,26 @@ from pipelines.configuration.declare import declare_options, read_options
 from pipelines.doctor.machine import MACHINE_CHECKS, Finding, Patient
 from pipelines.doctor.models import MODEL_CHECKS
 from pipelines.monitoring.terminal import print_json, printable
+from schemas.secrets import masked
 from transforms.models.contract import ModelOptions
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """All findings, in order. A check that itself fails is a finding."""
+    """All findings, in order, without secrets. A check that itself fails is a finding."""
+    for finding in _findings(patient):
+        yield replace(finding, found=masked(finding.found), fix=masked(finding.fix))
+
+
+def _findings(patient: Patient) -> Iterator[Finding]:
     for check in (*MACHINE_CHECKS, *MODEL_CHECKS):
         try:
             yield from check(patient)
+        except ModuleNotFoundError as error:
+            name = check.__name__.lstrip("_").replace("_", " ")
+            found = f"{error.name} is not installed, which this check needs"
+            yield Finding(name, "problem", found, f"pip install {error.name}")
         except Exception as error:  # whatever a broken machine brings
             name = check.__name__.lstrip("_").replace("_", " ")
             yield Finding(
@@ -39,7 +50,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="", metavar="DIR", help="output of the run")
     parser.add_argument("--images-root", default="", metavar="DIR", help="folder of the images")
     declare_options(parser, ModelOptions, lambda declared: declared.identifies)
-    parser.add_argument("--quick", action="store_true", help="load no model")
+    parser.add_argument(
+        "--quick", action="store_true", help="load no model, and put no question to a server"
+    )
 
 
 def _doctor(options: argparse.Namespace) -> Exit:
@@ -76,8 +89,8 @@ DOCTOR = Command(
     "whether this machine can run the job",
     "Looks at what a run needs: Python, packages, memory, GPU, disk, the output and its last "
     "snapshot, the template, "
-    "the models (which it loads), the endpoint of a language model. Says what is well and what to "
-    "do about the rest. "
+    "the models (which it loads), the server of a language model (one small question, which costs "
+    "some hundred tokens). Says what is well and what to do about the rest. "
     "Give it the options of the run.",
     [
         "",

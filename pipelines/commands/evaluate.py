@@ -379,7 +379,7 @@ EVALUATE = Command(
     {
         Exit.DONE: "measured and reported",
         Exit.BAD_ARGUMENTS: "bad arguments, template, catalog or truth; nothing was run",
-        Exit.BROKEN_OFF: "the evaluation broke off",
+        Exit.BROKEN_OFF: "the evaluation broke off, or a file of --tables is damaged",
     },
     notes="""protocols:
   hidden       values that were removed from the catalog and are kept in --truth; one run

@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 
-from apache_beam.io.filesystem import BeamIOError
-
-from pipelines.commands.interrupts import Interrupts
+from pipelines.commands.causes import cause_of, first_line, name_too_long
 from pipelines.configuration.errors import ConfigError
-from pipelines.monitoring.terminal import print_to_stderr, printable
+from pipelines.monitoring.interrupts import Interrupts, listening
+from pipelines.monitoring.terminal import lead_nowhere, print_line_to_stderr, print_to_stderr
 from pipelines.snapshots.history import HistoryError, RefusedError
 from pipelines.snapshots.lock_backends import OutputLockedError
 from schemas.loading import TemplateRefusedError
-from transforms.models.contract import ModelGoneError
-from transforms.runtime.parquet import DamagedFileError
+from schemas.secrets import masked
+from transforms.runtime.sealed import DamagedFileError
 
 HELP_COLUMNS = 80
 
@@ -35,10 +34,11 @@ class Exit(IntEnum):
 # Of commands that read snapshots, or change nothing but which of them there are.
 USUAL_EXITS: Mapping[Exit, str] = {
     Exit.DONE: "done",
-    Exit.REFUSED: "refused: a run holds the lock of the output, or files of the snapshot are "
-    "damaged; nothing was changed",
+    Exit.REFUSED: "refused: a run holds the lock of the output, or readers would lose what is "
+    "whole; nothing was changed",
     Exit.BAD_ARGUMENTS: "bad arguments, or no such snapshot; nothing was changed",
-    Exit.BROKEN_OFF: "it broke off (disk full, no permission, object store out of reach)",
+    Exit.BROKEN_OFF: "it broke off (disk full, no permission, object store out of reach), or a "
+    "file that it reads is damaged or of a newer version; the message names it",
 }
 
 
@@ -65,30 +65,78 @@ def exit_lines(exits: Mapping[Exit, str]) -> str:
 
 
 def guarded(work: Callable[[], Exit]) -> Exit:
-    """Do the work; an error that is foreseen becomes a message on stderr and an exit code."""
+    """Do the work; an error becomes a message on stderr and an exit code.
+
+    What was to be printed is out then, or the exit code says that it is not.
+    """
+    try:
+        return _printed(_guarded(work))
+    except KeyboardInterrupt:
+        print_to_stderr("interrupted")
+        return Exit.BROKEN_OFF
+
+
+def _guarded(work: Callable[[], Exit]) -> Exit:
     try:
         return work()
-    except (OutputLockedError, DamagedFileError, RefusedError) as error:
+    except DamagedFileError as error:  # before HistoryError: some are both
+        _print_damage(error)
+    except (OutputLockedError, RefusedError) as error:
         print_to_stderr(f"refused: {error}")
         return Exit.REFUSED
     except (ConfigError, TemplateRefusedError, HistoryError) as error:
         return report_bad_arguments(error)
     except BrokenOffError as error:
-        if error.__cause__ is not None:
-            for line in "".join(traceback.format_exception(error.__cause__)).splitlines():
-                print(printable(line), file=sys.stderr)
+        _print_trace(error.__cause__)
         print_to_stderr(str(error))
-        return Exit.BROKEN_OFF
-    except (OSError, BeamIOError) as error:
-        print_to_stderr(f"it broke off: {type(error).__name__}: {error}")
-        return Exit.BROKEN_OFF
+    except SystemExit as end:
+        if end.code:  # rich's word for a reader who has gone
+            return Exit.DONE
+        if _printed(Exit.DONE) == Exit.DONE:  # of --help
+            raise
+    except Exception as error:
+        if isinstance(error, BrokenPipeError):  # who reads the beginning only has what they wanted
+            return Exit.DONE
+        if too_long := name_too_long(error):
+            return report_bad_arguments(ConfigError([too_long]))
+        why = cause_of(error)
+        if not why:
+            _print_trace(error)
+        print_to_stderr(f"it broke off: {why or first_line(error)}")
+    return Exit.BROKEN_OFF
+
+
+def _printed(code: Exit) -> Exit:
+    """Return the exit code when all that was printed has gone out."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        lead_nowhere(sys.stdout)
+    except OSError as error:
+        lead_nowhere(sys.stdout)
+        if code == Exit.DONE:
+            print_to_stderr(f"it broke off: what it found could not be printed: {error.strerror}")
+            return Exit.BROKEN_OFF
+    return code
+
+
+def _print_damage(error: DamagedFileError) -> None:
+    """Say what cannot be believed, and what mends it: the work is not done."""
+    print_to_stderr("; ".join(filter(None, (f"error: {error}", error.remedy))))
+
+
+def _print_trace(error: BaseException | None) -> None:
+    if error is None:
+        return
+    for line in masked("".join(traceback.format_exception(error))).splitlines():
+        print_line_to_stderr(line)
 
 
 def report_bad_arguments(error: Exception) -> Exit:
     """Print each line of the error; lines that begin with a space belong to the one before."""
-    for line in str(error).splitlines():
+    for line in masked(str(error)).splitlines():
         if line.startswith(" "):
-            print(printable(line), file=sys.stderr)
+            print_line_to_stderr(line)
         else:
             print_to_stderr(f"error: {line}")
     return Exit.BAD_ARGUMENTS
@@ -104,17 +152,24 @@ def interruptible(
 
     work: named in the message; after: what its reader ought to know then.
     """
-    interrupts = Interrupts()
-    try:
-        with interrupts:
+    with listening() as interrupts:
+        try:
             yield interrupts
-    except (ConfigError, TemplateRefusedError, OutputLockedError):
-        raise
-    except ModelGoneError as error:
-        # Foreseen: its message says what to do, and a traceback would not.
-        raise BrokenOffError(f"{work} broke off: {error}. {after}".rstrip()) from None
-    except (Exception, KeyboardInterrupt) as error:
-        interrupted = interrupts.happened or isinstance(error, KeyboardInterrupt)
-        why = "interrupted" if interrupted else f"{type(error).__name__}: {error}".splitlines()[0]
-        message = f"{work} broke off: {why}. {after}".rstrip()
-        raise BrokenOffError(message) from None if interrupted else error
+        except (
+            ConfigError,
+            TemplateRefusedError,
+            OutputLockedError,
+            RefusedError,
+            DamagedFileError,
+        ):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if interrupts.happened or isinstance(error, KeyboardInterrupt):
+                why, trace = "interrupted", None
+            else:
+                if too_long := name_too_long(error):
+                    raise ConfigError([too_long]) from None
+                why = cause_of(error)
+                trace = None if why else error
+            message = f"{work} broke off: {why or first_line(error)}. {after}".rstrip()
+            raise BrokenOffError(message) from trace

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from PIL import Image
@@ -20,19 +21,24 @@ from pipelines.commands.snapshot_option import (
     existing_output,
     snapshot_of,
 )
+from pipelines.commands.source_rows import ItemRows, add_rows_option, row_lines, rows_of_items
 from pipelines.configuration.errors import ConfigError
-from pipelines.monitoring.terminal import print_json, printable
-from pipelines.snapshots.history import list_snapshots
+from pipelines.monitoring.terminal import print_json, print_warnings, printable
+from pipelines.snapshots.history import list_folders
 from pipelines.snapshots.item_history import SetAside, Story, Value, Version, near_ids, story_of
+from pipelines.snapshots.layout import kept_pictures
 from schemas.reasons import REASONS
+from schemas.secrets import without_secrets
 from schemas.texts import shorten
 from transforms.images.decode import decode
-from transforms.images.files import ImageLimits, PictureProblem, read_picture
+from transforms.images.files import ImageLimits, PictureProblem
+from transforms.images.finding import Pictures
 
 PICTURE_COLUMNS = 36
 # Half blocks show two pixels a character, one above the other.
 HALF_BLOCK = "▀"
 MAX_PICTURES = 3
+MAX_ROWS = 50
 MAX_SHOWN_CHARS = 300
 CONTEXT_CHARS = 60
 
@@ -55,6 +61,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-pictures", action="store_true", help="show no pictures in the terminal"
     )
+    add_rows_option(parser)
     parser.add_argument(
         "--history",
         type=int,
@@ -70,7 +77,9 @@ def _inspect(options: argparse.Namespace) -> Exit:
             [f"--history {options.history} is negative; write how many snapshots to look back to"]
         )
     info = snapshot_of(options)
-    infos = list_snapshots(options.output)
+    infos, broken = list_folders(options.output)
+    if options.history:
+        print_warnings(f"{each.path} is left out of its history: {each.problem}" for each in broken)
     story = story_of(info, options.item_id, infos[-options.history :] if options.history else [])
     if not story.row and not story.set_aside:
         close = near_ids(info, options.item_id)
@@ -80,15 +89,21 @@ def _inspect(options: argparse.Namespace) -> Exit:
             else f"; `catalog-enrich tables {options.output} --head 3`"
         )
         raise ConfigError([f"{info.run_id} has no item {options.item_id!r}{hint}"])
+    rows = ItemRows()
+    if not options.no_rows:
+        rows = rows_of_items(info, [story.item_id]).get(story.item_id, rows)
     if options.json:
-        print_json(story)
+        print_json(
+            {**{each.name: getattr(story, each.name) for each in fields(story)}, "rows": rows}
+        )
     else:
-        root = options.images_root or info.manifest.options.get("images_root", "")
-        _print(story, "" if options.no_pictures else root)
+        root = options.images_root or info.manifest.images_root
+        pictures = Pictures(root, kept_pictures(info.path))
+        _print(story, rows, None if options.no_pictures else pictures)
     return Exit.DONE if story.row else Exit.REFUSED
 
 
-def _print(story: Story, images_root: str) -> None:
+def _print(story: Story, rows: ItemRows, pictures: Pictures | None) -> None:
     console = Console(highlight=False)
     console.print(Text(printable(f"{story.item_id} in {story.run_id}"), style="bold"))
     for title, lines in (
@@ -96,10 +111,11 @@ def _print(story: Story, images_root: str) -> None:
         ("Filled", [line for value in story.values for line in _filled(value, story.row)]),
         ("Unknown", [line for value in story.values for line in _unknown(value)]),
         ("Flags", [line for flag in story.flags for line in _flag(flag)]),
+        ("Rows", [Text(f"  {printable(line)}") for line in row_lines(rows, MAX_ROWS)]),
         ("In quarantine", [line for row in story.set_aside for line in _aside(row)]),
     ):
         _section(console, title, lines)
-    _pictures(console, story, images_root)
+    _pictures(console, story, pictures)
     near = [
         Text(f"  {n.similarity:.3f}  {printable(n.item_id)}  {_short(n.title)}")
         for n in story.neighbours
@@ -187,10 +203,9 @@ def _unknown(value: Value) -> Iterator[Text]:
 
 
 def _flag(flag: Mapping[str, Any]) -> Iterator[Text]:
-    yield Text(
-        f"  {flag['reason']} ({printable(str(flag['field']))}): {_short(flag['detail'])}",
-        style="yellow",
-    )
+    # A flag of a picture names its address.
+    field = printable(without_secrets(str(flag["field"])))
+    yield Text(f"  {flag['reason']} ({field}): {_short(flag['detail'])}", style="yellow")
     if flag["reason"] in REASONS:
         yield Text(f"    {REASONS[flag['reason']].fix}", style="dim")
 
@@ -205,6 +220,8 @@ def _version(version: Version) -> Iterator[Text]:
     made = f", row of {version.created}" if version.created else ""
     refused = "" if version.published else ", refused by the gate"
     yield Text(f"  {version.run_id}: {version.fate}{made}{refused}")
+    if version.problem:
+        yield Text(f"    {printable(version.problem)}", style="red")
     for change in version.changes:
         now = f"{_short(change.after) or 'nothing'} ({change.source or 'unknown'})"
         yield Text(
@@ -212,13 +229,14 @@ def _version(version: Version) -> Iterator[Text]:
         )
 
 
-def _pictures(console: Console, story: Story, images_root: str) -> None:
+def _pictures(console: Console, story: Story, pictures: Pictures | None) -> None:
     if story.pictures:
         console.print(Text("\nPictures", style="bold cyan"))
     for number, picture in enumerate(story.pictures):
-        console.print(Text(f"  {printable(picture['path'])}: {_about(picture)}"), soft_wrap=True)
-        if images_root and number < MAX_PICTURES and picture["digest"] and _shows_pictures(console):
-            drawn = _drawn(images_root, picture["path"])
+        path = printable(without_secrets(picture["path"]))
+        console.print(Text(f"  {path}: {_about(picture)}"), soft_wrap=True)
+        if pictures and number < MAX_PICTURES and picture["digest"] and _shows_pictures(console):
+            drawn = _drawn(pictures, picture["path"], picture["digest"])
             if drawn is not None:
                 console.print(drawn)
 
@@ -251,8 +269,8 @@ def _shows_pictures(console: Console) -> bool:
     )
 
 
-def _drawn(images_root: str, path: str) -> Text | None:
-    data = read_picture(images_root, path, ImageLimits())
+def _drawn(pictures: Pictures, path: str, digest: str) -> Text | None:
+    data = pictures.read_known(path, digest, ImageLimits())
     if isinstance(data, PictureProblem):
         return None
     decoded = decode(data, hashlib.sha256(data).hexdigest(), ImageLimits(), 4 * PICTURE_COLUMNS)
@@ -290,7 +308,8 @@ INSPECT = Command(
     "one item's whole story",
     "Shows one item: what the source gave, every filled value with its method, confidence and the "
     "evidence marked in "
-    "its text, what is unknown and why, flags, its pictures (in the terminal, if that has "
+    "its text, what is unknown and why, flags, the rows that it is made of where there are several "
+    "(file and line in the input as it is now), its pictures (in the terminal, if that has "
     "colours), the nearest items, "
     "and its history over the snapshots; or the records with its id in quarantine, with what to "
     "do.",
@@ -301,6 +320,8 @@ INSPECT = Command(
         Exit.DONE: "the item is in the tables",
         Exit.REFUSED: "it is not, but records with its id are in quarantine",
         Exit.BAD_ARGUMENTS: "bad arguments, or no such item or snapshot",
-        Exit.BROKEN_OFF: "it broke off (no permission, object store out of reach)",
+        Exit.BROKEN_OFF: "it broke off (no permission, object store out of reach), or a file "
+        "that it reads is damaged; the message names it",
     },
+    data=("item_id",),
 )

@@ -5,7 +5,7 @@ announcement.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +17,25 @@ from pipelines.configuration.config import Plan
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import Parser, add_run_options
 from pipelines.configuration.runners import beam_options
-from pipelines.monitoring.terminal import print_json, printable
+from pipelines.monitoring.terminal import print_after_work, print_json, printable
 from pipelines.run.scan import Selection
-from pipelines.run.start import same_spaces
-from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
+from pipelines.run.vectors.changes import same_spaces
+from pipelines.snapshots.layout import MANIFEST
+from pipelines.snapshots.snapshot import Snapshot, read_published
 from schemas.tables.arrow import items_schema
 from schemas.tables.specs import tables_of
 from transforms.models.budget import TOKENS_PER_PRICE
 from transforms.runtime.parquet import read_parquet
+from transforms.runtime.sealed import DamagedFileError
+
+# Of an option by argparse's `type` → types of its value.
+_KINDS: Mapping[Any, tuple[type, ...]] = {None: (str,), int: (int,), float: (int, float)}
+
+
+class DamagedSnapshotError(DamagedFileError):
+    """A part of the snapshot was to be made again, and it is damaged: only a run mends it."""
+
+    remedy = "`catalog-enrich run` rebuilds it; then call this again"
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -41,31 +52,50 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 def options_of_published_run(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the run that made the published snapshot, and `earlier`, the snapshot.
 
-    Raises ConfigError where there is none to continue from.
+    Raises ConfigError where there is none to continue from, DamagedFileError where it is damaged.
     """
-    try:
-        earlier = read_published(options.output)
-    except UnusableSnapshotError as error:
-        raise ConfigError([str(error)]) from error
+    earlier = read_published(options.output)
     if earlier is None:
         raise ConfigError(
             [f"{options.output!r} has no published snapshot; start with `catalog-enrich run`"]
         )
-    damaged = earlier.damaged_buckets()
+    damaged = [*earlier.doubts, *earlier.damaged_buckets().values()]
     if damaged:
-        fix = "`catalog-enrich run` rebuilds the records of damaged files; then call this again"
-        raise ConfigError(
-            [*(f"the published snapshot is damaged: {fault}" for fault in damaged.values()), fix]
-        )
+        more = f" and {len(damaged) - 1} more" if damaged[1:] else ""
+        raise DamagedSnapshotError(f"the published snapshot is damaged: {damaged[0]}{more}")
+    wrong = [*_misfits(earlier.manifest.options)]
+    if wrong:
+        path = f"{earlier.path}/{MANIFEST}"
+        raise DamagedSnapshotError(f"{path}: its options are no command line: {wrong[0]}")
     return _of_runs(earlier.manifest.options) | {"earlier": earlier}
 
 
 def _of_runs(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that a run has, without those of an earlier backfill or replay."""
+    names = {action.dest for action in _parser()._actions}
+    return {name: value for name, value in options.items() if name in names}
+
+
+def _misfits(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield options with values that no command line gives."""
+    for action in _parser()._actions:
+        value = options.get(action.dest)
+        is_several = action.nargs not in (None, 0)
+        values = value if is_several and isinstance(value, list) else [value]
+        kinds = (bool,) if action.nargs == 0 else _KINDS.get(action.type, (str, int, float))
+        if value is not None and not all(type(each) in kinds for each in values):
+            yield f"{action.option_strings[0]} is {value!r}"
+
+
+def _parser() -> Parser:
     parser = Parser(add_help=False)
     add_run_options(parser, continues=True)
-    names = {action.dest for action in parser._actions}
-    return {name: value for name, value in options.items() if name in names}
+    return parser
+
+
+def options_of_run(remembered: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options of a run, by those that its manifest remembers."""
+    return vars(_parser().parse_args([])) | _of_runs(remembered)
 
 
 @dataclass(frozen=True)
@@ -106,7 +136,7 @@ def check_columns(plan: Plan, earlier: Snapshot) -> None:
         raise ConfigError(
             [
                 f"vectors {', '.join(others)} are made otherwise than in the snapshot, and one "
-                "table cannot hold both; `catalog-enrich run` makes them anew"
+                "table cannot hold both; `catalog-enrich run` rebuilds them"
             ]
         )
     for file in earlier.files_of("items")[:1]:
@@ -144,9 +174,19 @@ def estimate_lines(plan: Plan, earlier: Snapshot, items: int) -> list[str]:
 
 
 def announce(prepared: Prepared, options: argparse.Namespace) -> None:
-    """Print what will be done, unless the options want nothing, or JSON of what is done."""
+    """Print what will be done, unless the options want nothing, or JSON of what is done.
+
+    A run begins also where nothing can be printed.
+    """
+    if options.dry_run:
+        _announce(prepared, options)
+    else:
+        print_after_work(lambda: _announce(prepared, options))
+
+
+def _announce(prepared: Prepared, options: argparse.Namespace) -> None:
     if options.json and options.dry_run:
-        print_json({"based_on": options.earlier.run_id, "told": prepared.messages})
+        print_json({"based_on": options.earlier.run_id, "messages": prepared.messages})
     elif not (options.quiet or options.json):
         console = Console(highlight=False)
         console.print(f"continuing from {options.earlier.run_id}", markup=False)

@@ -14,7 +14,6 @@ from pipelines.commands.run import planned, progress_of
 from pipelines.configuration.options import add_run_options
 from pipelines.configuration.runners import LOCAL_RUNNER
 from pipelines.monitoring.terminal import (
-    print_after_work,
     print_json,
     print_warnings,
     printable,
@@ -27,7 +26,7 @@ def _plan(options: argparse.Namespace) -> Exit:
     with interruptible():
         plan, beam_flags = planned(options)
         found = dry_run(plan, beam_flags, progress_of(options), local=local)
-    print_after_work(lambda: print_json(found.as_row()) if options.json else print_dry_run(found))
+    print_json(found.as_row()) if options.json else print_dry_run(found)
     print_warnings(found.warnings)
     return Exit.DONE
 
@@ -61,11 +60,15 @@ def _headlines(found: DryRun) -> Iterator[str]:
         yield "a first run: everything is built"
     elif found.rebuild_reasons:
         yield f"everything would be rebuilt: {'; '.join(found.rebuild_reasons)}"
-    elif not found.to_make and not (found.records or {}).get("deleted"):
-        yield f"nothing has changed since {found.based_on}: no snapshot would be written"
-    else:
+    elif found.to_make or (found.records or {}).get("deleted"):
         yield f"the run would continue from {found.based_on}"
+    elif not found.vectors_because:
+        yield f"nothing has changed since {found.based_on}: no snapshot would be written"
+    if found.vectors_because:
+        yield f"of all items only vectors would change: {'; '.join(found.vectors_because)}"
     yield from found.reading
+    if found.server:
+        yield found.server
 
 
 def _rows(found: DryRun) -> Iterator[tuple[str, str]]:
@@ -93,8 +96,16 @@ def _rows(found: DryRun) -> Iterator[tuple[str, str]]:
         yield "items that the budget leaves open", f"{found.left_open:,}"
     yield (
         "seconds",
-        "not known before a first run" if found.seconds is None else f"about {found.seconds:,.0f}",
+        _seconds(found),
     )
+
+
+def _seconds(found: DryRun) -> str:
+    if found.seconds is not None:
+        return f"about {found.seconds:,.0f}"
+    if found.vectors_because:
+        return "not known before these vectors are made"
+    return "not known before a first run"
 
 
 PLAN = Command(
@@ -114,7 +125,7 @@ PLAN = Command(
         Exit.DONE: "the estimate was printed",
         Exit.REFUSED: "refused: a run holds the lock of the output",
         Exit.BAD_ARGUMENTS: "bad arguments, template or input; nothing was read",
-        Exit.BROKEN_OFF: "it broke off",
+        Exit.BROKEN_OFF: "it broke off, or a run would: a file of the output is damaged",
     },
     takes_beam_options=True,
 )

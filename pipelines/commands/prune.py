@@ -10,6 +10,7 @@ from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
 from pipelines.commands.snapshot_option import add_output_argument
 from pipelines.monitoring.terminal import (
+    print_after_work,
     print_json,
     print_to_stderr,
     print_warnings,
@@ -17,15 +18,15 @@ from pipelines.monitoring.terminal import (
 )
 from pipelines.snapshots.history import (
     HistoryError,
+    held_output,
+    kept_though_damaged,
     leftovers,
-    list_snapshots,
-    pointed_to,
     prune,
     remove_leftovers,
     to_prune,
 )
 from pipelines.snapshots.layout import new_run_id
-from pipelines.snapshots.locks import output_lock, read_lock
+from pipelines.snapshots.locks import read_lock
 from pipelines.snapshots.snapshot import Snapshot
 
 
@@ -46,16 +47,30 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _prune(options: argparse.Namespace) -> Exit:
     if options.keep < 1:
         raise HistoryError(f"--keep {options.keep}: at least 1, the current snapshot always stays")
-    pointed_to(options.output)
     if options.dry_run:
         held = read_lock(options.output)
-        gone = wanted = to_prune(list_snapshots(options.output), options.keep)
+        gone = wanted = to_prune(options.output, options.keep)
         left = leftovers(options.output, () if held is None else (held.run_id,))
     else:
-        with output_lock(options.output, new_run_id(dt.datetime.now(dt.UTC)), "prune") as warnings:
-            wanted = to_prune(list_snapshots(options.output), options.keep)
-            gone, left = prune(options.output, options.keep), remove_leftovers(options.output)
-        print_warnings(warnings)
+        with held_output(options.output, new_run_id(dt.datetime.now(dt.UTC)), "prune") as output:
+            wanted = to_prune(options.output, options.keep)
+            gone, left = prune(output, options.keep), remove_leftovers(options.output)
+        print_warnings(output.warnings)
+    print_warnings(
+        f"{each}; it stays, remove its folder if it is not needed"
+        for each in kept_though_damaged(options.output)
+    )
+    if options.dry_run:
+        _print(options, gone, left)
+    else:
+        print_after_work(lambda: _print(options, gone, left))
+    stayed = sorted({info.path for info in wanted} - {info.path for info in gone})
+    for path in stayed:
+        print_to_stderr(f"error: {path} could not be removed; may this user write there?")
+    return Exit.BROKEN_OFF if stayed else Exit.DONE
+
+
+def _print(options: argparse.Namespace, gone: Sequence[Snapshot], left: Sequence[str]) -> None:
     if options.json:
         print_json(
             {
@@ -66,10 +81,6 @@ def _prune(options: argparse.Namespace) -> Exit:
         )
     else:
         _print_removed("would be removed" if options.dry_run else "removed", gone, left)
-    stayed = sorted({info.path for info in wanted} - {info.path for info in gone})
-    for path in stayed:
-        print_to_stderr(f"error: {path} could not be removed; may this user write there?")
-    return Exit.BROKEN_OFF if stayed else Exit.DONE
 
 
 def _print_removed(verb: str, gone: Sequence[Snapshot], left: Sequence[str]) -> None:

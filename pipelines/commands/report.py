@@ -13,10 +13,15 @@ from pipelines.commands.snapshot_option import (
     snapshot_of,
 )
 from pipelines.configuration.errors import ConfigError
-from pipelines.monitoring.terminal import print_json, printable
+from pipelines.monitoring.terminal import (
+    print_after_work,
+    print_json,
+    print_warnings,
+    printable,
+)
 from pipelines.report import REPORT_PAGE, render
 from pipelines.run.artifacts import write_text
-from pipelines.snapshots.history import list_snapshots
+from pipelines.snapshots.history import list_folders
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.images.files import ImageLimits
 
@@ -38,7 +43,7 @@ def _report(options: argparse.Namespace) -> Exit:
     info = snapshot_of(options)
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise ConfigError([f"--out {options.out}: its folder does not exist"])
-    root = options.images_root or info.manifest.options.get("images_root") or None
+    root = options.images_root or info.manifest.images_root or None
     page = render(info.path, info.manifest, root, ImageLimits(), _before(options.output, info))
     if options.out:
         path = str(Path(options.out).absolute())
@@ -46,23 +51,25 @@ def _report(options: argparse.Namespace) -> Exit:
     else:
         path = write_text(info.path, REPORT_PAGE, page)
     size_bytes = len(page.encode("utf-8", "backslashreplace"))
-    if options.json:
-        print_json({"run_id": info.run_id, "path": path, "size_bytes": size_bytes})
-    else:
-        print(printable(f"{path} ({size_bytes / 2**20:.1f} MiB): the report of {info.run_id}"))
+    document = {"run_id": info.run_id, "path": path, "size_bytes": size_bytes}
+    said = printable(f"{path} ({size_bytes / 2**20:.1f} MiB): the report of {info.run_id}")
+    print_after_work(lambda: print_json(document) if options.json else print(said))
     return Exit.DONE
 
 
 def _before(output: str, info: Snapshot) -> str | None:
     """Return the folder of the snapshot that it continues from or was compared with.
 
-    None where that has been pruned.
+    None where that has been pruned, or cannot be read, which is told.
     """
     wanted = info.manifest.compared_with or info.manifest.based_on
-    return next(
-        (each.path for each in list_snapshots(output) if each.run_id == wanted),
-        None,
+    snapshots, broken = list_folders(output)
+    print_warnings(
+        f"{each.path} is not compared with: {each.problem}"
+        for each in broken
+        if each.run_id == wanted
     )
+    return next((each.path for each in snapshots if each.run_id == wanted), None)
 
 
 REPORT = Command(

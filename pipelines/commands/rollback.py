@@ -8,13 +8,20 @@ import datetime as dt
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
 from pipelines.commands.snapshot_option import add_output_argument
-from pipelines.monitoring.terminal import print_json, print_warnings, printable
+from pipelines.monitoring.interrupts import active
+from pipelines.monitoring.terminal import (
+    print_after_work,
+    print_json,
+    print_warnings,
+    printable,
+)
 from pipelines.snapshots.history import (
     current_run,
+    held_output,
     roll_back,
 )
 from pipelines.snapshots.layout import new_run_id
-from pipelines.snapshots.locks import output_lock
+from pipelines.snapshots.snapshot import Snapshot
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +35,19 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _rollback(options: argparse.Namespace) -> Exit:
-    with output_lock(options.output, new_run_id(dt.datetime.now(dt.UTC)), "rollback") as warnings:
+    with held_output(options.output, new_run_id(dt.datetime.now(dt.UTC)), "rollback") as held:
         before = current_run(options.output)
-        info, more = roll_back(options.output, options.to)
-    print_warnings([*warnings, *more])
+        info, more = roll_back(held, options.to, active().hold)
+    print_after_work(lambda: _print(info, before, options))
+    print_warnings([*held.warnings, *more])
+    return Exit.DONE
+
+
+def _print(info: Snapshot, before: str, options: argparse.Namespace) -> None:
     if options.json:
         print_json({"current": info.run_id, "before": before or None})
     else:
         print(printable(f"readers see {info.run_id} now, instead of {before or 'none'}"))
-    return Exit.DONE
 
 
 ROLLBACK = Command(

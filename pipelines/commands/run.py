@@ -24,8 +24,9 @@ RUN_EXITS = {
     "items), a record could not be accounted for, or another run holds the lock of the output; "
     "readers keep the previous snapshot, the answers of a language model are kept",
     Exit.BAD_ARGUMENTS: "bad arguments, template or input; nothing was run",
-    Exit.BROKEN_OFF: "the run broke off (disk full, killed worker, runner failure); readers keep "
-    "the previous snapshot",
+    Exit.BROKEN_OFF: "the run broke off (disk full, killed worker, runner failure), or a file of "
+    "the output is damaged and cannot be rebuilt, or is of a newer version; readers keep the "
+    "previous snapshot",
 }
 
 
@@ -51,7 +52,7 @@ def execute(
             beam_flags,
             progress_of(options),
             local=options.runner == LOCAL_RUNNER,
-            before_publishing=interrupts.stop_listening,
+            interrupts=interrupts,
             selection=selection,
         )
     print_after_work(lambda: _print(outcome, options))

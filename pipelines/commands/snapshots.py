@@ -13,23 +13,28 @@ from rich.table import Table
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
 from pipelines.commands.snapshot_option import add_output_argument
-from pipelines.monitoring.terminal import print_json, printable, table_text
+from pipelines.monitoring.terminal import print_json, print_warnings, printable, table_text
 from pipelines.snapshots.history import (
     BrokenSnapshot,
     HistoryError,
+    foreign_folders,
     list_folders,
+    pointer_fault,
 )
 from pipelines.snapshots.locks import read_lock
 from pipelines.snapshots.snapshot import Snapshot
 
 CHANGES = "added / changed / removed"
+# Names of folders that no run made.
+MAX_FOREIGN = 5
 
 
 def _snapshots(options: argparse.Namespace) -> Exit:
     snapshots, broken = list_folders(options.output)
-    if not snapshots and not broken:
+    if not snapshots and not broken and not foreign_folders(options.output):
         fix = f"`catalog-enrich run --output {options.output}` makes one"
         raise HistoryError(f"{options.output!r} has no snapshots; {fix}")
+    print_warnings(filter(None, [pointer_fault(options.output)]))
     if options.json:
         print_json([*map(_broken_document, broken), *map(_as_document, snapshots)])
         return Exit.DONE
@@ -75,7 +80,7 @@ def _as_document(info: Snapshot) -> dict[str, Any]:
         "is_current": info.is_current,
         "problem": None,
         "command": manifest.command,
-        "published": manifest.published,
+        "published": info.is_published,
         "items": manifest.counts.items,
         "filled": manifest.counts.filled,
         "records_quarantined": manifest.counts.records_quarantined,
@@ -90,11 +95,15 @@ def _notes(
     """Yield what does not fit into the table's columns."""
     for each in broken:
         yield f"{each.run_id}: {each.problem}"
+    foreign = foreign_folders(output)
+    if foreign:
+        names = ", ".join(foreign[:MAX_FOREIGN]) + (", ..." if len(foreign) > MAX_FOREIGN else "")
+        yield f"not made by a run, and left alone: {names}"
     before = None
     for info in snapshots:
         if info.manifest.based_on not in (None, before):
             yield f"{info.run_id} continues from {info.manifest.based_on}"
-        before = info.run_id if info.manifest.published else before
+        before = info.run_id if info.is_published else before
     lock = read_lock(output)
     if lock is not None:
         yield (
@@ -103,14 +112,20 @@ def _notes(
         )
 
 
+def _unseen(info: Snapshot) -> str:
+    if info.is_published:
+        return ""
+    return ", never published" if info.manifest.published else ", refused"
+
+
 def _about(info: Snapshot) -> Iterator[str]:
     manifest = info.manifest
     counts, records = manifest.counts, manifest.records
-    yield manifest.command + ("" if manifest.published else ", refused")
+    yield manifest.command + _unseen(info)
     yield from (f"{number:,}" for number in (counts.items, counts.filled))
     yield f"{counts.records_quarantined:,}"
     yield (
-        " / ".join(f"{records[kind]:,}" for kind in ("new", "changed", "deleted"))
+        " / ".join(f"{records.get(kind, 0):,}" for kind in ("new", "changed", "deleted"))
         if records
         else "full"
     )

@@ -27,7 +27,8 @@ from pipelines.snapshots.snapshot import Snapshot
 from schemas.tables.specs import ITEMS, in_order
 from schemas.texts import shorten
 from transforms.runtime.parquet import DataFile, read_bytes
-from transforms.vectors.contract import ContractError, query_lines
+from transforms.runtime.sealed import DamagedFileError
+from transforms.vectors.contract import query_lines
 
 MAX_CELL_CHARS = 60
 
@@ -53,6 +54,8 @@ def _tables(options: argparse.Namespace) -> Exit:
         named = f"--table {options.table!r} is not a table of this snapshot"
         raise ConfigError([f"{named}; choose one of: {', '.join(there)}"])
     names = [options.table] if options.table else there
+    for fault in info.faults_of_sizes(file for name in names for file in info.files_of(name)):
+        raise DamagedFileError(fault)
     wants_columns = options.columns or bool(options.table) or options.json
     tables = {name: _describe(info, name, wants_columns, options.head) for name in names}
     folder = snapshot_folder(f"{info.path}/manifest.json", info.is_current)
@@ -187,17 +190,16 @@ def _queries(info: Snapshot, names: Sequence[str]) -> dict[str, list[str]]:
     """Return how each vector table is queried; none of a snapshot that does not say what its
     vectors are.
     """
-    try:
-        contracts = info.contracts
-    except ContractError as error:
-        return {"": [str(error)]}
+    contracts = info.contracts
     return {name: list(query_lines(contracts[name])) for name in names if name in contracts}
 
 
 def _state(info: Snapshot) -> str:
     if info.is_current:
         return "readers see it"
-    return "published" if info.manifest.published else "refused by the gate"
+    if info.is_published:
+        return "published"
+    return "never published" if info.manifest.published else "refused by the gate"
 
 
 def _overview(tables: Mapping[str, Mapping[str, Any]]) -> Table:

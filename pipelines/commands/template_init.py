@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -16,13 +17,18 @@ from rich.text import Text
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
 from pipelines.configuration.errors import ConfigError
-from pipelines.drafting.draft import Drafted, draft, unused_name
+from pipelines.drafting.dialects import written_as
+from pipelines.drafting.draft import Drafted, Seen, draft, unused_name
+from pipelines.drafting.identity import Identity, find_id
+from pipelines.drafting.pictures import find_image_table, find_pattern, find_pictures
 from pipelines.drafting.profile import Profile, profile
-from pipelines.drafting.record import Identity, find_id, find_image_table, find_pictures
-from pipelines.monitoring.terminal import print_json, printable
+from pipelines.monitoring.terminal import print_after_work, print_json, printable
 from schemas.loading import parse_template
+from schemas.secrets import hidden
 from schemas.sections.inputs import InputDescription, parse_description
-from transforms.readers import ANYHOW, FORMATS, InputRefusedError, plan_splits
+from schemas.texts import first_names
+from transforms.readers import ANYHOW, FORMATS, InputRefusedError, InputSplit, plan_splits
+from transforms.runtime import storage
 
 MAX_RECORDS = 20_000
 PROGRESS_RECORDS = 5_000
@@ -44,6 +50,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="how the input is written, where finding it out goes wrong; goes into the draft. "
         f"Keys: {', '.join(InputDescription.model_fields)}",
+    )
+    parser.add_argument(
+        "--id",
+        default="",
+        metavar="COLUMN",
+        help="column that identifies an item; several rows may have the same (default: found out)",
     )
     parser.add_argument(
         "--images-root", default="", metavar="DIR", help="folder that image paths are relative to"
@@ -81,44 +93,39 @@ def _init(options: argparse.Namespace) -> Exit:
             [f"--out {options.out} is there already; name another file, or give --force"]
         )
     about = parse_description(options.input_as)
-    found = _profile(
-        options.input, options.input_format, options.max_records, about, quiet=options.json
-    )
+    splits = _splits(options.input, options.input_format, about)
+    found = _profile(splits, options.max_records, quiet=options.json)
     if not found.records:
         faults = (
             ", ".join(f"{reason} {count:,}" for reason, count in found.rejects.most_common(3))
             or "it is empty"
         )
         raise ConfigError([f"no record of the catalog can be read: {faults}"])
-    identity = find_id(found)
-    if identity.problem:
-        raise ConfigError(
-            [
-                f"{identity.problem}. Add an id column to the export, or start from `template show "
-                "product`"
-            ]
-        )
-    drafted = _drafted(options, found, identity)
+    try:
+        identity = find_id(found, options.id)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    drafted = _drafted(options, found, identity, splits)
     parse_template(drafted.text, options.out or "the draft")
-    if options.out:
-        Path(options.out).write_text(drafted.text, "utf-8")
-    _tell(options, found, identity, drafted)
+    if not options.out:
+        _tell(options, found, identity, drafted)
+        return Exit.DONE
+    # Whole or not at all: half of it would be in the way of the next try.
+    storage.write_whole(options.out, hidden(drafted.text).encode(), durable=False)
+    print_after_work(lambda: _tell(options, found, identity, drafted))
     return Exit.DONE
 
 
-def _profile(
-    patterns: Sequence[str],
-    input_format: str | None,
-    max_records: int,
-    about: InputDescription = ANYHOW,
-    *,
-    quiet: bool,
-) -> Profile:
+def _splits(
+    patterns: Sequence[str], input_format: str | None, about: InputDescription = ANYHOW
+) -> list[InputSplit]:
     try:
-        splits = plan_splits(patterns, input_format=input_format, kind="catalog", description=about)
+        return plan_splits(patterns, input_format=input_format, kind="catalog", description=about)
     except InputRefusedError as error:
         raise ConfigError(str(error).splitlines()) from error
 
+
+def _profile(splits: Sequence[InputSplit], max_records: int, *, quiet: bool) -> Profile:
     def report_progress(records: int) -> None:
         if records % PROGRESS_RECORDS == 0 and not quiet:
             print(f"catalog-enrich: {records:,} records read", file=sys.stderr)
@@ -126,24 +133,33 @@ def _profile(
     return profile(splits, max_records, report_progress)
 
 
-def _drafted(options: argparse.Namespace, found: Profile, identity: Identity) -> Drafted:
+def _drafted(
+    options: argparse.Namespace, found: Profile, identity: Identity, splits: Sequence[InputSplit]
+) -> Drafted:
     pictures, table = find_pictures(found, options.images_root), None
+    ids = found.columns.get(identity.column)
+    if not pictures.columns and ids is not None:
+        pictures = replace(pictures, pattern=find_pattern(options.images_root, ids))
     if options.image_table:
-        rows = _profile(options.image_table, None, options.max_records, quiet=True)
-        table = find_image_table(rows, found.columns[identity.column])
+        table_splits = _splits(options.image_table, None)
+        rows = _profile(table_splits, options.max_records, quiet=True)
+        table = None if ids is None else find_image_table(rows, ids)
         if table is None:
-            columns = ", ".join(rows.columns) or "none"
+            columns = first_names(rows.columns) or "none"
             raise ConfigError(
                 [f"--image-table: no id of the catalog and no image in its columns ({columns})"]
             )
     stem = Path(options.input[0]).name.split(".")[0].strip("*?[]") or "catalog"
     return draft(
         options.name or unused_name(stem, set()),
-        found,
-        identity,
-        pictures,
-        table,
-        parse_description(options.input_as),
+        Seen(
+            found,
+            identity,
+            pictures,
+            table,
+            parse_description(options.input_as).over(written_as(splits)),
+            tuple(dict.fromkeys(split.described for split in splits if split.described)),
+        ),
     )
 
 
@@ -156,6 +172,7 @@ def _tell(
                 "records": found.records,
                 "rejects": found.rejects,
                 "id": identity.column,
+                "notes": drafted.notes,
                 "attributes": [
                     {
                         "name": name,
@@ -174,7 +191,7 @@ def _tell(
         print(drafted.text, end="")
     console = Console(highlight=False, stderr=not options.out)
     console.print(_overview(drafted))
-    for line in _lines(options, found, identity, drafted):
+    for line in _lines(options, found, drafted):
         console.print(printable(line), markup=False, soft_wrap=True)
 
 
@@ -191,10 +208,9 @@ def _overview(drafted: Drafted) -> Table:
     return table
 
 
-def _lines(
-    options: argparse.Namespace, found: Profile, identity: Identity, drafted: Drafted
-) -> Iterator[str]:
-    yield f"{found.records:,} records read; the id is {identity.column}"
+def _lines(options: argparse.Namespace, found: Profile, drafted: Drafted) -> Iterator[str]:
+    yield f"{found.records:,} records read"
+    yield from drafted.notes
     for reason, count in found.rejects.most_common():
         yield f"{count:,} records cannot be read: {reason} (docs/reasons.md)"
     if drafted.left_out:
@@ -232,8 +248,8 @@ INIT = Command(
     _init,
     {
         Exit.DONE: "the template was drafted",
-        Exit.BAD_ARGUMENTS: "bad arguments, no column that could be the id, or a file that is "
-        "there already; nothing was written",
+        Exit.BAD_ARGUMENTS: "bad arguments, no record that can be read, or a file that is there "
+        "already; nothing was written",
         Exit.BROKEN_OFF: "it broke off (disk full, no permission, object store out of reach)",
     },
 )

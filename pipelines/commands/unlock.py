@@ -7,11 +7,19 @@ import argparse
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
 from pipelines.commands.snapshot_option import add_output_argument
-from pipelines.monitoring.terminal import print_json, printable
+from pipelines.monitoring.terminal import (
+    print_after_work,
+    print_json,
+    print_warnings,
+    printable,
+)
 from pipelines.snapshots.history import (
     RefusedError,
 )
+from pipelines.snapshots.lock_backends import LOCK
 from pipelines.snapshots.locks import break_lock, is_alive, read_lock
+from pipelines.snapshots.publication import mend_link
+from transforms.runtime import storage
 
 
 def _unlock(options: argparse.Namespace) -> Exit:
@@ -19,16 +27,22 @@ def _unlock(options: argparse.Namespace) -> Exit:
     if held is not None and is_alive(options.output, held):
         alive = f"run {held.run_id} is alive, process {held.pid} on {held.host}"
         raise RefusedError(f"{alive}; wait for it, or stop it (kill {held.pid}) and run this again")
-    held = break_lock(options.output)
+    held, was_unreadable = break_lock(options.output)
+    warnings = mend_link(options.output)
+    if was_unreadable:
+        warnings = [
+            f"{storage.join(options.output, LOCK)} could not be read and was removed: who held the "
+            "output is not known; see that no run is at work on it (catalog-enrich snapshots)",
+            *warnings,
+        ]
     whose = (
         ""
         if held is None
         else f"removed the lock of run {held.run_id} (process {held.pid} on {held.host})"
     )
-    if options.json:
-        print_json({"removed": None if held is None else held})
-    else:
-        print(printable(whose or f"{options.output} has no lock now"))
+    said = printable(whose or f"{options.output} has no lock now")
+    print_after_work(lambda: print_json({"removed": held}) if options.json else print(said))
+    print_warnings(warnings)
     return Exit.DONE
 
 

@@ -258,7 +258,8 @@ CHECK_VECTORS = Command(
         Exit.REFUSED: "an encoder does not fit, or a table keeps no canaries",
         Exit.BAD_ARGUMENTS: "bad arguments, no vector table there, or an encoder that cannot be "
         "loaded; nothing was compared",
-        Exit.BROKEN_OFF: "it broke off (no permission, object store out of reach)",
+        Exit.BROKEN_OFF: "it broke off (no permission, object store out of reach), or a file "
+        "that it reads is damaged; the message names it",
     },
 )
 SHOW_VECTORS = Command(

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from pipelines.configuration.errors import ConfigError
+from pipelines.configuration.missing_columns import missing_columns, refused_columns
+from pipelines.configuration.places import fetch_problems, root_problems, unwritable
 from pipelines.configuration.sizing import (
     BUCKET_BYTES,
     BUCKET_RECORDS,
     MAX_BUCKETS,
+    bucket_limit,
     choose_buckets,
     choose_workers,
     count_cores,
 )
 from schemas.loading import load_template, packaged_templates
 from schemas.sections.inputs import InputDescription, parse_description
-from schemas.template import Template
+from schemas.template import Template, split_source
+from schemas.texts import first_names
 from transforms.describe.prompts import AskOptions
 from transforms.images.files import ImageLimits
 from transforms.models import (
@@ -42,10 +44,11 @@ from transforms.models.spaces import (
     spaces_of,
     with_long_texts,
 )
-from transforms.normalise.column_names import resolve
+from transforms.normalise.column_groups import columns_read
+from transforms.normalise.column_names import ColumnNames, resolve
+from transforms.normalise.sources import columns_beside
 from transforms.probes.training import MAX_LABELLED, MIN_LABELLED, is_learnable
 from transforms.readers import (
-    ANYHOW,
     FORMATS,
     InputRefusedError,
     InputSplit,
@@ -54,21 +57,26 @@ from transforms.readers import (
     peek,
     plan_splits,
 )
+from transforms.readers.added.fill_down import FillDown
+from transforms.readers.splits import SPLIT_BYTES
 from transforms.runtime import storage
 from transforms.runtime.options import check_ranges, group, option, range_problems
 
+# Beside the answers in an output: what model servers accept.
+SERVERS = "servers"
 # Imported where the gate checks, as it takes seconds; of the extra `checks`.
 GATE_MODULE = "great_expectations"
 
 
 def _extensions() -> Iterator[str]:
-    """Yield the extensions of all input formats, such as `.csv[.gz]`."""
+    """Yield the extensions of all input formats."""
     for each in FORMATS.values():
-        for extension in each.extensions:
-            yield f"{extension}[.gz]" if each.may_be_gzipped else extension
+        yield from each.extensions
 
 
 # Titles of groups in the help.
+# What files are read as; those of --reference are a catalog, too.
+CATALOG, IMAGE_TABLE, REFERENCE = "catalog", "image-table", "reference"
 INPUTS = "what to run on"
 FILLING = "what fills missing values besides a language model"
 EXECUTION = "how to run"
@@ -165,6 +173,20 @@ class EnrichConfig:
         metavar="DIR",
         is_path=True,
     )
+    fetch_images: tuple[str, ...] = option(
+        (),
+        "hosts and buckets that pictures may be fetched from, such as cdn.shop.example, "
+        "*.shop.example, 127.0.0.1:8080, s3://bucket or gs://bucket/folder; without it none is",
+        group=INPUTS,
+        metavar="HOST",
+    )
+    fetch_timeout_secs: float = option(
+        60.0, "time for fetching one picture, redirects and all", group=INPUTS, minimum=0.1
+    )
+    fetch_per_host: int = option(4, "pictures fetched from a host at once", group=INPUTS, minimum=1)
+    fetch_per_min: float = option(
+        0.0, "most pictures asked of a host in a minute, 0 for no limit", group=INPUTS, minimum=0
+    )
     image_table: tuple[str, ...] = option(
         (),
         "tables that list further images of items (template: record.images.table)",
@@ -255,6 +277,13 @@ class Plan:
         return replace(self.config.models, threads=max(1, count_cores() // self.workers))
 
     @property
+    def bucket_bytes(self) -> int:
+        """What a bucket may hold, see `transforms.items.admission`."""
+        return bucket_limit(
+            self.config.read_limits.max_bucket_bytes, self.splits, self.seen, self.buckets
+        )
+
+    @property
     def spaces(self) -> tuple[VectorSpace, ...]:
         """The spaces of vectors that are made, with their encoders."""
         return spaces_of(self.template, self.models)
@@ -283,14 +312,19 @@ class Plan:
             requests_per_min=models.chat.requests_per_min / self.workers,
             tokens_per_min=models.chat.tokens_per_min / self.workers,
             max_pictures=self.config.ask.max_pictures,
+            learnt_dir=storage.join(self.config.output, SERVERS) if self.config.output else "",
         )
         spending = Spending(self.config.budget, budget_file, self.buckets)
         return replace(models, chat=chat, spending=spending)
 
+    def missing_columns(self) -> list[str]:
+        """Columns that the template reads and none of the first records has."""
+        return missing_columns(self.template, self.seen)
+
     def unmapped_columns(self) -> list[str]:
         """Raw columns that hold values and that the template does not read."""
-        mapped = {*self.template.mapped_columns, *self.template.sources}
-        mapped |= set(resolve(mapped, self.seen.columns).values())
+        mapped = columns_read(self.template, ColumnNames(self.seen.columns))
+        mapped |= columns_beside(self.template, tuple(self.seen.columns))
         return [
             column
             for column, filled in self.seen.columns.items()
@@ -307,26 +341,49 @@ def make_plan(config: EnrichConfig) -> Plan:
     problems = [*_option_problems(config, template), *_model_problems(config.models, template)]
     splits: list[InputSplit] = []
     reference: list[InputSplit] = []
-    for found, patterns, kind, form in (
-        (splits, config.input, "catalog", config.input_format),
-        (splits, config.image_table, "image-table", None),
-        (reference, config.reference, "catalog", None),
-    ):
+    for found, kind in ((splits, CATALOG), (splits, IMAGE_TABLE), (reference, REFERENCE)):
         try:
-            if patterns:
-                about = _description(config, template) if kind == "catalog" else ANYHOW
-                found += plan_splits(patterns, input_format=form, kind=kind, description=about)
+            found += splits_of(config, template, kind)
         except InputRefusedError as error:
             problems += str(error).splitlines()
     if problems:
         raise ConfigError(problems)
-    seen = peek([split for split in splits if split.kind == "catalog"])
+    catalog = [split for split in splits if split.kind == "catalog"]
+    seen = peek(catalog)
     misfit = _misfit(template, config.template, seen)
     if misfit:
         raise ConfigError([misfit])
+    if refused := list(refused_columns(template, seen, catalog)):
+        raise ConfigError(refused)
     workers = config.workers or choose_workers(template, splits)
     buckets = config.buckets or choose_buckets(splits, seen)
     return Plan(config, template, tuple(splits), seen, workers, buckets, tuple(reference))
+
+
+def splits_of(
+    config: EnrichConfig, template: Template, kind: str, split_bytes: int = SPLIT_BYTES
+) -> list[InputSplit]:
+    """Return the splits of the files that an option names: those of the catalog, of tables of
+    pictures, or of what --reference names, a catalog of the same kind.
+
+    Raises InputRefusedError with all problems.
+    """
+    patterns = {
+        CATALOG: config.input,
+        IMAGE_TABLE: config.image_table,
+        REFERENCE: config.reference,
+    }[kind]
+    if not patterns:
+        return []
+    if kind == IMAGE_TABLE:
+        return plan_splits(patterns, kind=IMAGE_TABLE, split_bytes=split_bytes)
+    return plan_splits(
+        patterns,
+        input_format=config.input_format if kind == CATALOG else None,
+        split_bytes=split_bytes,
+        description=_description(config, template),
+        fill_down=FillDown.of(template),
+    )
 
 
 def _description(config: EnrichConfig, template: Template) -> InputDescription:
@@ -336,32 +393,22 @@ def _description(config: EnrichConfig, template: Template) -> InputDescription:
 def _option_problems(config: EnrichConfig, template: Template) -> Iterator[str]:
     yield from range_problems(config)
     images = template.record.images
-    if (images.columns or config.image_table) and not config.images_root:
+    reads_pictures = images.are_read or config.image_table
+    if reads_pictures and not (config.images_root or config.fetch_images):
         yield (
             f"--images-root is missing: template {template.name} reads images; name their folder"
         )
-    if config.images_root and not _is_folder(config.images_root):
-        yield (
-            f"--images-root {config.images_root!r} is not a folder; name the one that image paths "
-            "are relative to"
-        )
+    yield from root_problems(config.images_root)
+    yield from fetch_problems(config.fetch_images)
     if config.image_table and images.table is None:
         entry = "table: {id: <column>, image: <column>}"
         yield f"--image-table needs record.images.table in template {template.name}; add {entry}"
     if config.reference and not config.probes:
         yield "--reference is for probes, which --no-probes switches off; leave one of them out"
     for flag, place in (("--output", config.output), ("--work-dir", config.work_dir)):
-        problem = _unwritable(place) if place else None
+        problem = unwritable(place) if place else None
         if problem:
             yield f"{flag} {place!r} {problem}; name a folder that you may write to"
-    if not storage.is_local(config.images_root):
-        try:
-            storage.require_file_system(config.images_root)
-        except ValueError as error:
-            yield (
-                f"--images-root {config.images_root!r}: {error}; install the extra for that "
-                "storage, for example gcp"
-            )
 
 
 def _model_problems(options: ModelOptions, template: Template) -> Iterator[str]:
@@ -410,32 +457,13 @@ def _misfit(template: Template, named: str, seen: Peek) -> str | None:
     """Return a message if the template cannot be meant for this input."""
     spelled = resolve(template.record.id, seen.columns)
     ids = [spelled.get(column, column) for column in template.record.id]
+    ids += [split_source(column, template.columns)[0] for column in ids]
     if not seen.records or any(seen.columns.get(column) for column in ids):
         return None
     return (
         f"template {named} does not fit the input: none of its id columns "
         f"({', '.join(template.record.id)}) holds "
         f"a value in the first {seen.records} records, whose columns are: "
-        f"{', '.join(seen.columns) or 'none'}. "
+        f"{first_names(seen.columns) or 'none'}. "
         "Choose another template, or set record.id"
     )
-
-
-def _unwritable(place: str) -> str | None:
-    """Return why a local folder cannot be created or written, or None."""
-    if not storage.is_local(place):
-        return None
-    existing = next(
-        path for path in (Path(place), *Path(place).absolute().parents) if path.exists()
-    )
-    if not existing.is_dir():
-        return f"cannot be created: {existing} is a file"
-    return (
-        None
-        if os.access(existing, os.W_OK | os.X_OK)
-        else f"cannot be written: {existing} does not allow it"
-    )
-
-
-def _is_folder(path: str) -> bool:
-    return not storage.is_local(path) or os.path.isdir(path)  # noqa: PTH112

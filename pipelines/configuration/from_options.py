@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from pipelines.configuration.config import EnrichConfig
 from pipelines.configuration.declare import all_options, dest_of, read_options
 from pipelines.configuration.errors import ConfigError
 from schemas.loading import packaged_templates
+from schemas.secrets import masked_in
 from transforms.runtime.storage import is_local
 
-_USER_IN_URL = re.compile(r"://[^/]*@")
 # Of the command and its display, and not of what is made.
 _NOT_REMEMBERED = frozenset(["beam_args", "earlier", "json", "progress", "quiet"])
 
@@ -33,18 +32,14 @@ def config_from(options: argparse.Namespace) -> EnrichConfig:
 def remembered(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a run as its manifest keeps them, with whole paths.
 
-    A URL that names a user is left out, as it may hold a password.
+    Without secrets: an address in a condition on the catalog may hold some, nothing else does.
     """
     declared = [each for each, _, _ in all_options(EnrichConfig)]
     dropped = _NOT_REMEMBERED | {dest_of(each) for each in declared if each.once}
     kept = {name: value for name, value in sorted(vars(options).items()) if name not in dropped}
     paths = (dest_of(each) for each in declared if each.is_path)
     kept |= {name: _whole(kept[name]) for name in paths if kept.get(name)}
-    return {
-        name: value
-        for name, value in kept.items()
-        if not (isinstance(value, str) and _USER_IN_URL.search(value))
-    }
+    return dict(masked_in(kept))
 
 
 def _whole(paths: Any) -> Any:

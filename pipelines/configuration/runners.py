@@ -15,16 +15,10 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import create_runner
 
 from pipelines.configuration.errors import ConfigError
+from pipelines.configuration.secret_options import passed_problems
 from transforms.runtime import storage
 
 LOCAL_RUNNER = "FnApiRunner"
-# Options of Beam whose values are secrets, and what to set instead: a worker logs its options, and
-# anyone on a machine may read a command line.
-_SECRETS = {
-    "--s3_access_key_id": "AWS_ACCESS_KEY_ID",
-    "--s3_secret_access_key": "AWS_SECRET_ACCESS_KEY",
-    "--s3_session_token": "AWS_SESSION_TOKEN",
-}
 
 
 def connect_storage(passed: Sequence[str] = ()) -> None:
@@ -53,12 +47,7 @@ def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOp
         raise ConfigError([f"--runner {runner}: {error}"]) from error
     _, unread = beam_parser().parse_known_args(list(passed))
     problems = [f"unknown argument {argument}" for argument in unread]
-    names = [argument.partition("=")[0] for argument in passed]
-    problems += [
-        f"{name} would be logged; set {_SECRETS[name]} in the environment"
-        for name in names
-        if name in _SECRETS
-    ]
+    problems += passed_problems(passed)
     if problems:
         raise ConfigError(problems)
     flags = [f"--runner={runner}", *passed]
@@ -78,6 +67,12 @@ def in_one_process(options: PipelineOptions) -> PipelineOptions:
         "direct_running_mode": "in_memory",
     }
     return PipelineOptions.from_dictionary(flags)
+
+
+def works_here(options: PipelineOptions) -> bool:
+    """Tell whether this process does the work itself: otherwise it waits for those that do."""
+    mode = options.get_all_options().get("direct_running_mode")
+    return _is_local(options) and mode == "in_memory"
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:

@@ -14,7 +14,8 @@ from pipelines.commands.exits import exit_lines
 from pipelines.commands.run import RUN
 from pipelines.configuration.options import add_run_options
 from pipelines.docs.architecture import architecture_page
-from pipelines.docs.markdown import NOTE, table
+from pipelines.docs.limits import limits_page
+from pipelines.docs.markdown import NOTE, option_row, table
 from pipelines.monitoring.metrics import COUNTERS, DISTRIBUTIONS, FAILED_ABOUT
 from pipelines.monitoring.openmetrics import FAMILIES, INFO, METRICS, PREFIX, SUMMARIES
 from pipelines.monitoring.stages import STAGES
@@ -126,7 +127,7 @@ def options_page() -> str:
         "`python -m pipelines.enrich` takes the same, and both take every Apache Beam option.",
     ]
     for group in parser._action_groups:
-        rows = [_option(action) for action in group._group_actions if action.dest != "help"]
+        rows = [option_row(action) for action in group._group_actions if action.dest != "help"]
         if rows:
             lines += ["", f"## {group.title}", "", *table(("option", "default", "meaning"), rows)]
     lines += ["", "## Exit codes", "", "```", *exit_lines(RUN.exits).splitlines()[1:], "```"]
@@ -159,7 +160,7 @@ def commands_page() -> str:
         lines += ["", f"## {name}", "", " ".join((parser.description or "").split())]
         actions = [action for action in parser._actions if action.dest not in ("help", "json")]
         own = [action for action in actions if known.isdisjoint(_flags_with_help(action))]
-        rows = [_option(action) for action in own]
+        rows = [option_row(action) for action in own]
         if len(own) < len(actions):
             lines += [
                 "",
@@ -276,34 +277,16 @@ def metrics_page() -> str:
     return "\n".join([*lines, *table(("metric", "labels", "what it says"), rows)]) + "\n"
 
 
-def _option(action: argparse.Action) -> tuple[str, str, str]:
-    """How it is written, its default, and what it means."""
-    name = (
-        action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
-    )
-    about = (action.help or "").replace("%(default)s", str(action.default))
-    if action.choices and not action.option_strings:
-        about += f": {', '.join(map(str, action.choices))}"
-    return f"`{name}`", _default(action), about
-
-
 PAGES = {
     "reasons.md": reasons_page,
     "tables.md": tables_page,
     "options.md": options_page,
+    "limits.md": limits_page,
     "commands.md": commands_page,
     "metrics.md": metrics_page,
     "gate.md": gate_page,
     "architecture.md": architecture_page,
 }
-
-
-def _default(action: argparse.Action) -> str:
-    if action.required:
-        return "required"
-    if isinstance(action, argparse._StoreTrueAction | argparse._StoreFalseAction):
-        return "off"
-    return "" if action.default in (None, "", ()) else f"`{action.default}`"
 
 
 def _fields(fields: Iterable[pa.Field], prefix: str = "") -> list[str]:

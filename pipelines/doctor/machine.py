@@ -20,6 +20,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from pipelines.snapshots.locks import read_lock
+from pipelines.snapshots.manifest import NewerVersionError
 from pipelines.snapshots.snapshot import UnusableSnapshotError, read_published
 from schemas.loading import TemplateRefusedError, load_template
 from transforms.models.backends import CHAT_MODELS, tagger_of
@@ -241,6 +242,9 @@ def _snapshot(patient: Patient) -> Iterator[Finding]:
         )
     try:
         earlier = read_published(patient.output)
+    except NewerVersionError as error:
+        yield Finding("snapshot", "problem", str(error), "upgrade catalog-enrich")
+        return
     except UnusableSnapshotError as error:
         yield Finding(
             "snapshot",
@@ -252,12 +256,13 @@ def _snapshot(patient: Patient) -> Iterator[Finding]:
     if earlier is None:
         yield Finding("snapshot", "ok", "none yet: the first run builds everything")
         return
-    damaged = earlier.damaged_buckets()
-    if damaged:
+    damaged = [*earlier.damaged_buckets().values(), *earlier.lost_statistics]
+    if damaged or earlier.doubts:
         fix = "the next run rebuilds the records of damaged files; check the disk"
-        yield Finding(
-            "snapshot", "warning", f"{earlier.run_id}: {next(iter(damaged.values()))}", fix
-        )
+        if earlier.doubts:
+            fix = "the next run rebuilds everything; check the disk"
+        worst = [*earlier.doubts, *damaged][0]
+        yield Finding("snapshot", "warning", f"{earlier.run_id}: {worst}", fix)
     else:
         yield Finding("snapshot", "ok", f"{earlier.run_id}, every file as it was written")
     yield from _clock(earlier.manifest.started)
@@ -289,7 +294,7 @@ def _template(patient: Patient) -> Iterator[Finding]:
         "ok",
         f"{template.name} {template.version}, {len(template.attributes)} attributes",
     )
-    if template.record.images.columns and not patient.images_root:
+    if template.record.images.are_read and not patient.images_root:
         yield Finding(
             "pictures",
             "warning",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from pipelines.doctor.endpoint import endpoint
 from pipelines.doctor.machine import Check, Finding, Patient
 from schemas.loading import TemplateRefusedError, load_template
 from transforms.models import (
@@ -24,11 +21,7 @@ from transforms.models import (
 from transforms.models.backends import TAGS_ONLY, tagger_of
 from transforms.models.contract import Failure
 from transforms.models.encoders import ServedEncoder
-from transforms.models.http.openai import base_url
 from transforms.models.spaces import VectorSpace, spaces_of
-
-ENDPOINT_SECS = 5
-MAX_ANSWER_BYTES = 2**20
 
 
 def _models(patient: Patient) -> Iterator[Finding]:
@@ -109,64 +102,6 @@ def _language_model(patient: Patient) -> Iterator[Finding]:
         yield Finding("language model", "ok", f"{options.describe_backend}, {model.model}")
 
 
-def _endpoint(patient: Patient) -> Iterator[Finding]:
-    """Check that the given server answers and serves the model; the key is used, never printed."""
-    chat = patient.models.chat
-    if patient.models.describe_backend != "openai" or not chat.endpoint:
-        return
-    key = os.environ.get(chat.api_key_env, "")
-    yield Finding(
-        "key",
-        "ok",
-        f"{chat.api_key_env} is {'set' if key else 'not set, which servers without keys need not'}",
-    )
-    try:
-        served = _served(f"{base_url(chat.endpoint)}/models", key)
-    except ValueError as error:
-        yield Finding("endpoint", "problem", str(error), "fix --endpoint")
-    except urllib.error.HTTPError as error:
-        fix = (
-            f"set the key in {chat.api_key_env}"
-            if error.code in (401, 403)
-            else "look at the server's log"
-        )
-        yield Finding("endpoint", "problem", f"{chat.endpoint} answers HTTP {error.code}", fix)
-    except OSError as error:
-        fix = "check that the server is up, and host, port and firewall"
-        yield Finding("endpoint", "problem", f"{chat.endpoint} does not answer: {error}", fix)
-    else:
-        if chat.model and served and chat.model not in served:
-            fix = f"--describe-model has to be one of: {', '.join(served)}"
-            yield Finding(
-                "endpoint", "problem", f"{chat.endpoint} does not serve {chat.model!r}", fix
-            )
-        else:
-            yield Finding(
-                "endpoint",
-                "ok",
-                f"{chat.endpoint} serves {', '.join(served) or 'models that it does not name'}",
-            )
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The endpoint is the host that was named, and no other."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-def _served(url: str, key: str) -> list[str]:
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 base_url allows http and https only
-    with urllib.request.build_opener(_NoRedirect).open(request, timeout=ENDPOINT_SECS) as answer:
-        content = json.loads(answer.read(MAX_ANSWER_BYTES))
-    return [
-        str(each["id"])
-        for each in content.get("data", ())
-        if isinstance(each, dict) and "id" in each
-    ]
-
-
 def _vllm(patient: Patient) -> Iterator[Finding]:
     python = patient.models.chat.vllm_python
     if patient.models.describe_backend != "vllm":
@@ -196,4 +131,4 @@ def _vllm(patient: Patient) -> Iterator[Finding]:
         yield Finding("vLLM", "ok", f"version {done.stdout.strip()} in {command[0]}")
 
 
-MODEL_CHECKS: tuple[Check, ...] = (_models, _language_model, _endpoint, _vllm)
+MODEL_CHECKS: tuple[Check, ...] = (_models, _language_model, endpoint, _vllm)

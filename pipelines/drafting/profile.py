@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +20,16 @@ MAX_COLUMNS = 500
 MAX_DISTINCT = 20_000
 MAX_SAMPLES = 400
 MAX_CELL_CHARS = 20_000
+# Whole records, to see which columns go together.
+MAX_ROWS = 1_000
+# Shorter lists of numbers with decimals may be a place, or sides.
+MIN_VECTOR_NUMBERS = 4
+# In the name of a column that holds the names of what stands in another, or the values.
+NAME_WORD = re.compile(r"(?<![^\W\d_])(?:names?|keys?|labels?)(?![^\W\d_])", re.IGNORECASE)
+VALUE_WORD = re.compile(r"(?<![^\W\d_])values?(?:\(s\))?(?![^\W\d_])", re.IGNORECASE)
+HEAVY_KINDS = frozenset(["bytes", "vector"])
+MAX_HEAVY_SAMPLES = 20
+MAX_NULL_CHARS = 20
 # Cells that say that there is nothing, in the words of many exports.
 NULL_WORDS = frozenset(
     ["n/a", "na", "nan", "null", "nil", "-", "--", "?", "no_selection", "#n/a", "not available"]
@@ -32,7 +43,8 @@ class Column:
     filled: records with a value; texts: text → how often, up to MAX_DISTINCT of them; lists and
     mappings as JSON.
 
-    kinds: of the cells: text, number, boolean, list, mapping or other.
+    kinds: of the cells: text, number, boolean, list, mapping, objects (a list of them), vector,
+    bytes or other.
     samples: the first cells, as they came; null_words: text that stands for nothing → how often.
     is_capped: whether there are more distinct texts than were counted.
     """
@@ -64,35 +76,41 @@ class Column:
         """Count a cell."""
         if is_null(cell):
             return
-        if isinstance(cell, str) and cell.strip().casefold() in NULL_WORDS:
+        if (
+            isinstance(cell, str)
+            and len(cell) <= MAX_NULL_CHARS
+            and cell.strip().casefold() in NULL_WORDS
+        ):
             self.null_words[cell.strip()] += 1
             return
         self.filled += 1
+        kind = _kind(cell)
+        if kind == "map":
+            cell, kind = {str(key): value for key, value in cell}, "mapping"
+        self.kinds[kind] += 1
+        if kind in HEAVY_KINDS:
+            if len(self.samples) < MAX_HEAVY_SAMPLES:
+                self.samples.append(cell)
+            return
         if len(self.samples) < MAX_SAMPLES:
             self.samples.append(cell)
-        kind = _kind(cell)
-        self.kinds[kind] += 1
         text = as_text(cell) if kind in ("text", "number") else given_text(cell)
         if text is not None:
             text = text.strip()[:MAX_CELL_CHARS]
             self.chars += len(text)
-            self._count(self.texts, [text])
+            if text in self.texts or len(self.texts) < MAX_DISTINCT:
+                self.texts[text] += 1
+            else:
+                self.is_capped = True
 
     def cells(self) -> Iterator[tuple[Any, int]]:
         """Each distinct cell with how often it came; lists and mappings as they were."""
         for text, count in self.texts.items():
             cell: Any = text
-            if self.kind in ("list", "mapping") and text.startswith(("[", "{")):
+            if self.kind in ("list", "mapping", "objects") and text.startswith(("[", "{")):
                 with suppress(ValueError):  # cut off, or a text that only looks so
                     cell = orjson.loads(text)
             yield cell, count
-
-    def _count(self, counter: Counter[str], texts: Iterable[str]) -> None:
-        for text in texts:
-            if text in counter or len(counter) < MAX_DISTINCT:
-                counter[text] += 1
-            else:
-                self.is_capped = True
 
 
 def _kind(cell: Any) -> str:
@@ -101,28 +119,61 @@ def _kind(cell: Any) -> str:
     if isinstance(cell, str):
         return "text"
     if isinstance(cell, Mapping):
-        return "mapping"
+        return "bytes" if any(isinstance(value, bytes) for value in cell.values()) else "mapping"
     if isinstance(cell, list | tuple):
-        # Arrow writes maps as lists of pairs.
-        return "other" if cell and isinstance(cell[0], list | tuple | Mapping) else "list"
+        return _kind_of_list(cell)
+    if isinstance(cell, bytes):
+        return "bytes"
     return "number" if as_text(cell) is not None and isinstance(cell, int | float) else "other"
+
+
+def _kind_of_list(cell: Sequence[Any]) -> str:
+    first = next((entry for entry in cell if entry is not None), None)
+    if isinstance(first, Mapping):
+        return "objects"
+    if isinstance(first, bytes):
+        return "bytes"
+    if isinstance(first, list | tuple):
+        # Arrow writes maps as lists of pairs.
+        are_pairs = all(isinstance(entry, tuple) and len(entry) == 2 for entry in cell)
+        return "map" if are_pairs else "other"
+    are_numbers = len(cell) >= MIN_VECTOR_NUMBERS and isinstance(first, float)
+    return "vector" if are_numbers else "list"
 
 
 @dataclass
 class Profile:
     """columns: in the order in which they came; records: looked at; rejects: reason id → records
-    not readable.
+    not readable; rows: the first records, without pictures and vectors; paired_rows: of the others
+    the columns of names and of values, as a value is nothing without its name.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
     records: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    paired_rows: list[Mapping[str, Any]] = field(default_factory=list)
+    _paired: tuple[str, ...] | None = None
 
     def add(self, cells: Mapping[str, Any]) -> None:
         self.records += 1
+        if len(self.rows) < MAX_ROWS:
+            self.rows.append(
+                {name: cell for name, cell in cells.items() if _kind(cell) not in HEAVY_KINDS}
+            )
+        else:
+            self._add_pairs(cells)
         for name, cell in cells.items():
             if name and (name in self.columns or len(self.columns) < MAX_COLUMNS):
                 self.columns.setdefault(name, Column(name)).add(cell)
+
+    def _add_pairs(self, cells: Mapping[str, Any]) -> None:
+        if self._paired is None:
+            self._paired = tuple(
+                name for name in self.columns if NAME_WORD.search(name) or VALUE_WORD.search(name)
+            )
+        if len(self._paired) > 1:
+            self.paired_rows.append({name: cells.get(name) for name in self._paired})
 
 
 def profile(

@@ -172,7 +172,8 @@ def write_decisions(path: Path, decisions: Iterable[Decision], metadata: dict[st
     half = path.with_name(f"{path.name}.half")
     names = [field.name for field in fields(Decision)]
     rows = iter(decisions)
-    with pq.ParquetWriter(half, _SCHEMA.with_metadata(marks), compression="zstd") as writer:
+    schema = _SCHEMA.with_metadata(marks)
+    with pq.ParquetWriter(half, schema, compression="zstd", write_page_checksum=True) as writer:
         while batch := list(islice(rows, _BATCH_ROWS)):
             columns = {name: list(map(attrgetter(name), batch)) for name in names}
             writer.write_table(pa.table(columns, schema=_SCHEMA))
@@ -188,7 +189,7 @@ def read_decisions(path: Path) -> tuple[list[Decision], dict[str, str]]:
     remedy = "name a decisions file that catalog-enrich evaluate wrote"
     try:
         # Not read_table: it would take folders like fold=1 in the path for columns.
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             marks: dict[bytes, bytes] = file.schema_arrow.metadata or {}
             if _MARK not in marks:
                 raise ValueError(f"{path} is a Parquet file, but no table of decisions; {remedy}")

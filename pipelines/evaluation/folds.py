@@ -18,7 +18,7 @@ from pipelines.configuration.config import Plan
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
-from pipelines.run.graph import Build, fill_catalog, learn_from, read_catalog, read_reference
+from pipelines.run.graph import Build, fill_catalog, read_catalog, read_reference
 from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from transforms.describe.usage import Usage
 from transforms.items.mask import Mask
@@ -56,7 +56,7 @@ def run_folds(
 
     Raises whatever broke the run off.
     """
-    started = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    started = dt.datetime.now(dt.UTC)
     layout = Layout(str(output / "runs"), new_run_id(started), plan.config.work_dir)
     run = RunInfo(
         layout.run_id,
@@ -100,9 +100,9 @@ def _build(
     masks: Sequence[Mask | None],
     folds: Sequence[RunDirs],
 ) -> None:
-    build = Build(plan, run, dirs, has_vectors=False)
+    build = Build(plan, run, dirs, spaces=())
     prepared = read_catalog(pipeline, build)
-    examples = learn_from(read_reference(pipeline, build), build)
+    examples = read_reference(pipeline, build)
     for number, (mask, fold) in enumerate(zip(masks, folds, strict=True)):
         label = f"Fold {number} "
         of_fold = replace(build, dirs=fold, mask=mask, label=label)

@@ -36,7 +36,9 @@ from pipelines.evaluation.figures import (
 from pipelines.evaluation.metrics import TARGETS, Metrics, measure
 from pipelines.evaluation.plots import draw_plots
 from pipelines.report.html import clean, thumbnail
+from schemas.secrets import hidden, masked_in
 from transforms.images.files import ImageLimits, PictureProblem
+from transforms.images.finding import Pictures
 
 if TYPE_CHECKING:
     pass
@@ -129,7 +131,7 @@ def write_report(
     paths = folder / "report.json", folder / "report.html"
     paths[0].write_bytes(_as_json(about, metrics, comparison, examples))
     page = _page(about, metrics, comparison, examples, draw_plots(metrics, other))
-    paths[1].write_text(page, encoding="utf-8")
+    paths[1].write_text(hidden(page), encoding="utf-8")
     return Report(metrics, comparison, *paths)
 
 
@@ -181,7 +183,8 @@ def _as_json(
         replace(example, pictures=tuple(map(_without_thumbnail, example.pictures)))
         for example in examples
     ]
-    content = {"about": about, "metrics": metrics, "comparison": comparison, "examples": plain}
+    said = masked_in(dict(about), hidden)
+    content = {"about": said, "metrics": metrics, "comparison": comparison, "examples": plain}
     return (
         msgspec.json.format(
             msgspec.json.encode(_storable(msgspec.to_builtins(content, enc_hook=str)))
@@ -206,7 +209,8 @@ def _example(decision: Decision, images_root: str | None, limits: ImageLimits) -
 def _picture(path: str, images_root: str | None, limits: ImageLimits) -> Picture:
     if images_root is None:
         return Picture(path, None, "pictures were not asked for")
-    found = thumbnail(path, images_root, limits, THUMBNAIL_PX)
+    data = Pictures(images_root).read(path, limits)
+    found = thumbnail(data, limits, THUMBNAIL_PX)
     return (
         Picture(path, None, found.message)
         if isinstance(found, PictureProblem)

@@ -21,7 +21,8 @@ COUNTERS = {
     "records": "records of the catalog",
     "image_rows": "rows of image tables",
     "known": "records that the last snapshot knows, which are not read again",
-    "pictures": "pictures: references to them (locate), contents (prepare)",
+    "pictures": "pictures: addresses of them (fetch), references to them (locate), contents "
+    "(prepare)",
     "unusable": "picture references without a usable file",
     "items": "items",
     "reused": "pictures, texts or answers taken from an earlier run",
@@ -30,14 +31,22 @@ COUNTERS = {
     "retries": "repeated requests of a call, beyond the first",
     "prompt_tokens": "tokens of prompts, those of pictures included",
     "completion_tokens": "tokens of answers",
+    "estimated_tokens": "of all tokens, those that no server stated and that were estimated",
+    "lost_attempts": "requests without an answer that the server may have worked on",
+    "lost_tokens": "tokens of such requests",
     "encoder_calls": "requests to an encoder's endpoint",
     "encoder_failures": "requests to an encoder's endpoint that got no answer",
     "encoder_retries": "repeated requests to an encoder's endpoint",
     "encoder_prompt_tokens": "tokens that an encoder's endpoint read",
+    "encoder_estimated_tokens": "of these and the lost, those that no server stated",
+    "encoder_lost_attempts": "requests without vectors that an endpoint may have worked on",
+    "encoder_lost_tokens": "tokens of such requests",
     "encoder_request_msecs": "milliseconds of the requests to an encoder's endpoint, added up",
     "encoder_cut": "texts that an encoder's endpoint found too long, and that were cut",
     "probes": "attributes that a probe was trained for",
     "quarantined": "records in quarantine",
+    "damaged_files": "files of kept answers or picture features that could not be read; what they "
+    "lack is made again",
     "failures": "errors of this program that cost no record",
 }
 FAILED_ABOUT = "records, pictures or calls that failed, by reason id"
@@ -58,7 +67,9 @@ def stage_metrics(result: Any) -> dict[str, dict[str, int]]:
     with suppress(Exception):
         for counter in _queried(result)["counters"]:
             stage, _, what = counter.key.metric.name.partition("_")
-            stages.setdefault(stage, {})[what] = _value(counter) or 0
+            counts = stages.setdefault(stage, {})
+            # One stage may stand several times in a graph.
+            counts[what] = counts.get(what, 0) + (_value(counter) or 0)
     return dict(sorted(stages.items()))
 
 

@@ -41,6 +41,7 @@ def _records(manifest: Manifest) -> Samples:
         {
             "in": counts.records_in,
             "item": counts.items,
+            "merged": counts.rows_merged,
             "quarantined": counts.records_quarantined,
             "unaccounted": counts.unaccounted,
         }
@@ -72,6 +73,8 @@ def _tokens(manifest: Manifest) -> Samples:
             "prompt": used.prompt_tokens,
             "image": used.image_tokens,
             "completion": used.completion_tokens,
+            "lost": used.lost_tokens,
+            "estimated": used.estimated_tokens,
         }
     )
 
@@ -157,7 +160,12 @@ FAMILIES = (
         (),
         lambda m: [((), m.counts.described.reused)],
     ),
-    Family("model_tokens", "tokens of calls; image is a part of prompt", ("kind",), _tokens),
+    Family(
+        "model_tokens",
+        "tokens of calls; image is a part of prompt, estimated (no server stated it) of all",
+        ("kind",),
+        _tokens,
+    ),
     Family(
         "model_cost",
         "by --prices, in their currency",

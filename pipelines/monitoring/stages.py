@@ -42,11 +42,29 @@ STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
+            "recheck",
+            "asks hosts whether the pictures of an earlier run have changed (live view only)",
+            title="pictures checked",
+            counts="done",
+            total=("recheck", "asked"),
+            whole=True,
+            optional=True,
+        ),
+        Stage(
             "read",
             "reads records and normalises them",
             title="records read",
             counts="records",
             whole=True,
+        ),
+        Stage(
+            "fetch",
+            "fetches pictures of addresses and buckets (--fetch-images)",
+            title="pictures fetched",
+            counts="done",
+            total=("fetch", "asked"),
+            whole=True,
+            optional=True,
         ),
         Stage(
             "locate",

@@ -16,9 +16,11 @@ from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
 from schemas.expectations import SOURCES
 from schemas.reasons import BUDGET, REASONS
 from schemas.tables.specs import QUARANTINE, files_by_label
+from schemas.texts import few
+from transforms.describe.usage import Usage
 from transforms.readers import reading_notes
 
-MAX_NAMES = 12
+MAX_NAMES, MAX_NAME_CHARS = 12, 60
 # Reasons of an unknown value for which there was some evidence, though not enough to fill it.
 BUDGET_SPENT = "the budget was spent; run again for what is open"
 UNSURE = ("below-threshold", "ambiguous")
@@ -99,11 +101,16 @@ def _remarks(manifest: Manifest) -> Iterator[tuple[str, str]]:
     counts = manifest.counts
     for sentence in reading_notes(manifest.inputs):
         yield sentence, "dim"
+    if manifest.vectors_anew_because:
+        reasons = "; ".join(manifest.vectors_anew_because)
+        yield f"of all items only vectors changed: {reasons}", "dim"
     if manifest.unmapped_columns:
         yield (
-            f"columns that the template does not read: {_named(manifest.unmapped_columns)}",
+            f"columns that the template does not read: {_unmapped(manifest)}",
             "dim",
         )
+    if manifest.missing_columns:
+        yield missing_sentence(manifest.missing_columns), "yellow"
     if counts.images and not counts.images.get("usable"):
         yield _no_pictures(counts.images), "yellow"
     for space, number in counts.texts_cut.items():
@@ -142,9 +149,20 @@ def _where(manifest: Manifest, folder: str) -> Iterator[str]:
     yield f"{'manifest':<11}{folder}/manifest.json"
 
 
-def _named(names: Sequence[str]) -> str:
-    rest = len(names) - MAX_NAMES
-    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more (see the report)" if rest > 0 else "")
+def _named(names: Sequence[str], count: int = 0) -> str:
+    """Return the first names; count: how many there are, if more than are listed."""
+    shown = few(names, MAX_NAMES, MAX_NAME_CHARS)
+    rest = max(count, len(names)) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} more (see the report)" if rest > 0 else "")
+
+
+def _unmapped(manifest: Manifest) -> str:
+    return _named(manifest.unmapped_columns, manifest.unmapped_columns_count)
+
+
+def missing_sentence(columns: Sequence[str]) -> str:
+    """Return what is told of columns that the template reads and the input does not have."""
+    return f"the template reads columns that no input has: {_named(columns)}"
 
 
 def check_lines(check: CheckEntry) -> Iterator[str]:
@@ -209,6 +227,8 @@ def _records(manifest: Manifest) -> Table:
     table.add_row("items", f"{counts.items:,}")
     if counts.items_deleted:
         table.add_row("items kept without a record", f"{counts.items_deleted:,}")
+    if counts.rows_merged:
+        table.add_row("further rows of items", f"{counts.rows_merged:,}")
     table.add_row("quarantined", f"{counts.records_quarantined:,}")
     table.add_row("unaccounted", f"{counts.unaccounted:,}")
     for what, number in (manifest.records or {}).items():
@@ -324,16 +344,28 @@ def _model(manifest: Manifest) -> tuple[Table, list[str]]:
         ("prompt tokens", used.prompt_tokens),
         ("of these for pictures", used.image_tokens),
         ("answer tokens", used.completion_tokens),
+        *_unstated(used),
     ):
         table.add_row(label, f"{number:,}")
     if used.calls:
         table.add_row("seconds a call", f"{used.seconds / used.calls:,.2f}")
     if used.cost:
         table.add_row("cost by --prices", f"{used.cost:,.4f}")
+    for what, answers in used.repaired_answers.items():
+        table.add_row(f"answers repaired: {what}", f"{answers:,}")
     for reason, items in used.failed_items.items():
         table.add_row(f"items open: {reason}", f"{items:,}")
     notes = [BUDGET_SPENT] if used.failed_items.get(BUDGET) else []
     return table, notes
+
+
+def _unstated(used: Usage) -> Iterator[tuple[str, int]]:
+    """Yield what of the tokens no server stated, where there is any."""
+    if used.lost_attempts:
+        yield "requests lost, which may cost", used.lost_attempts
+        yield "tokens of these", used.lost_tokens
+    if used.estimated_tokens:
+        yield "of all tokens estimated", used.estimated_tokens
 
 
 def _endpoints(manifest: Manifest) -> tuple[Table, list[str]]:
@@ -349,6 +381,7 @@ def _endpoints(manifest: Manifest) -> tuple[Table, list[str]]:
         ("without an answer", sum(used.failed_calls.values())),
         ("sent again", used.retries),
         ("tokens", used.prompt_tokens),
+        *_unstated(used),
     ):
         table.add_row(label, f"{number:,}")
     table.add_row("seconds a request", f"{used.seconds / used.calls:,.2f}")

@@ -10,7 +10,7 @@ from pipelines.snapshots.diff import Difference, diff
 from pipelines.snapshots.history import HistoryError, named_snapshot
 from pipelines.snapshots.manifest import Manifest
 from pipelines.snapshots.snapshot import Snapshot
-from transforms.runtime.parquet import DamagedFileError
+from transforms.runtime.sealed import DamagedFileError
 
 MAX_DIFFED_ITEMS = 20_000
 

@@ -15,6 +15,7 @@ from pipelines.report.gather import Gathered, Row
 from pipelines.report.html import clean
 from pipelines.report.thumbnails import Thumbnail, Thumbnails
 from schemas.reasons import REASONS
+from schemas.secrets import without_secrets
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 
 AROUND_CHARS = 110
@@ -132,7 +133,8 @@ def _card(
     evidence = provenance.get("evidence") or {}
     return Card(
         kind="",
-        attribute=clean(attribute, MAX_VALUE_CHARS),
+        # A flag of a picture names its address.
+        attribute=clean(without_secrets(attribute), MAX_VALUE_CHARS),
         item_id=clean(row["item_id"], MAX_VALUE_CHARS),
         title=shown(row.get(found.title)),
         source_text=clean(row["text_source"], 280),

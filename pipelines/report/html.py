@@ -12,9 +12,10 @@ import hashlib
 import io
 import re
 
+from schemas.secrets import public_addresses
 from schemas.texts import one_line
 from transforms.images.decode import decode
-from transforms.images.files import ImageLimits, PictureProblem, read_picture
+from transforms.images.files import ImageLimits, PictureProblem
 
 MAX_TEXT_CHARS = 400
 # Controls, half surrogates and marks that reorder the text around them; what merely joins letters
@@ -26,20 +27,22 @@ _UNSEEN = re.compile(
 
 def clean(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
     r"""Return the text in one line, shortened to `max_chars`, what cannot be seen or stored as an
-    escape.
+    escape, addresses without passwords and queries.
 
     >>> clean("red\n\x1b[2J \u202eder")
     'red \\x1b[2J \\u202eder'
     """
-    line = one_line(text, max_chars)
+    line = one_line(public_addresses(text), max_chars)
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
 
 
 def thumbnail(
-    path: str, images_root: str, limits: ImageLimits, max_side_px: int, quality: int = 75
+    data: bytes | PictureProblem, limits: ImageLimits, max_side_px: int, quality: int = 75
 ) -> str | PictureProblem:
-    """Return a data URI of the picture as a JPEG, no side longer than `max_side_px`."""
-    data = read_picture(images_root, path, limits)
+    """Return a data URI of the picture as a JPEG, no side longer than `max_side_px`.
+
+    data: as it was read; a problem stays one.
+    """
     if isinstance(data, PictureProblem):
         return data
     decoded = decode(data, hashlib.sha256(data).hexdigest(), limits, max_side_px)

@@ -32,9 +32,12 @@ from pipelines.report.groups import Group, near
 from pipelines.report.html import clean, content_policy
 from pipelines.report.projection import HEIGHT, NO_VALUE, OTHER, WIDTH, colorable, project, value_of
 from pipelines.report.thumbnails import MAX_POINT_PICTURES, Thumbnails
+from pipelines.snapshots.layout import kept_pictures
 from pipelines.snapshots.manifest import UNKNOWN, CheckEntry, Counts, Manifest
 from schemas.reasons import REASONS
+from schemas.secrets import hidden
 from transforms.images.files import ImageLimits
+from transforms.images.finding import Pictures
 from transforms.runtime import storage
 
 REPORT_PAGE = "report.html"
@@ -51,7 +54,7 @@ def write_run_report(
 ) -> str:
     """Write `report.html` into a snapshot's folder, published or refused; returns its path.
 
-    images_root: where picture references start, None shows no pictures; earlier: folder of the
+    images_root: where picture references start, None for nowhere; earlier: folder of the
     snapshot before. Raises DamagedFileError, and whatever a disk or an object store raises.
     """
     path = storage.join(snapshot, REPORT_PAGE)
@@ -62,6 +65,10 @@ def write_run_report(
     return path
 
 
+def _thumbnails(snapshot: str, images_root: str | None, limits: ImageLimits) -> Thumbnails:
+    return Thumbnails(Pictures(images_root or "", kept_pictures(snapshot)), limits)
+
+
 def render(
     snapshot: str,
     manifest: Manifest,
@@ -69,10 +76,10 @@ def render(
     limits: ImageLimits,
     earlier: str | None = None,
 ) -> str:
-    """Return the page as text."""
+    """Return the page as text, without secrets: it is handed on to people who see no table."""
     # The page names its numbers by where they are in the file, so it is given what the file holds.
     document = msgspec.to_builtins(manifest)
-    found, pictures = gather(snapshot, manifest), Thumbnails(images_root, limits)
+    found, pictures = gather(snapshot, manifest), _thumbnails(snapshot, images_root, limits)
     style, script = (
         resources.files("pipelines.report").joinpath(f"report.{kind}").read_text()
         for kind in ("css", "js")
@@ -84,7 +91,7 @@ def render(
     }
     groups = list(found.groups.largest())
     moved = changes(snapshot, manifest, earlier)
-    return (
+    page: str = (
         _environment(document)
         .get_template("report.html.j2")
         .render(
@@ -123,6 +130,7 @@ def render(
             ),
         )
     )
+    return hidden(page)
 
 
 def _environment(document: Mapping[str, Any]) -> jinja2.Environment:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.report.html import clean, thumbnail
+from schemas.secrets import without_secrets
 from transforms.images.files import ImageLimits, PictureProblem
+from transforms.images.finding import Pictures
 
 EXAMPLE_PX, POINT_PX = 128, 56
 # Of the page, all pictures together; the rest of 5 MB is for texts.
@@ -34,10 +36,10 @@ class Thumbnail:
 class Thumbnails:
     """Makes thumbnails until the page has no more room for them.
 
-    images_root: None where pictures were not given.
+    pictures: where they are found; those that were fetched, or stood in records, by their content.
     """
 
-    images_root: str | None
+    pictures: Pictures
     limits: ImageLimits
     numbers: dict[str, int] = field(default_factory=dict)
     used_chars: int = 0
@@ -53,12 +55,13 @@ class Thumbnails:
         chosen = next(
             (image for image in images if digest and image["digest"] == digest), images[0]
         )
-        path, name = chosen["path"] or "", clean(chosen["path"] or "", 200)
+        path = chosen["path"] or ""
+        name = clean(without_secrets(path), 200)
         if chosen["reason"] and not chosen["digest"]:
             return Thumbnail(0, name, "", clean(chosen["message"] or chosen["reason"]))
         if path in self.numbers:
             return Thumbnail(self.numbers[path], name, "", "")
-        uri = self._make(path, EXAMPLE_PX)
+        uri = self._make(chosen, EXAMPLE_PX)
         if isinstance(uri, PictureProblem):
             return Thumbnail(0, name, "", clean(uri.message))
         if self.used_chars + len(uri) > EXAMPLE_CHARS:
@@ -72,16 +75,16 @@ class Thumbnails:
         """Return a picture for a point of the map: the number of one that the page has, or a data
         URI, empty for none.
         """
-        path = (images or [{}])[0].get("path") or ""
+        first = (images or [{}])[0]
+        path = first.get("path") or ""
         if not path or path in self.numbers:
             return self.numbers.get(path, "")
-        uri = self._make(path, POINT_PX)
+        uri = self._make(first, POINT_PX)
         if isinstance(uri, PictureProblem) or self.small_chars + len(uri) > POINT_CHARS:
             return ""
         self.small_chars += len(uri)
         return uri
 
-    def _make(self, path: str, max_side_px: int) -> str | PictureProblem:
-        if self.images_root is None:
-            return PictureProblem("image-missing", "the page was made without --images-root")
-        return thumbnail(path, self.images_root, self.limits, max_side_px, 68)
+    def _make(self, image: Mapping[str, Any], max_side_px: int) -> str | PictureProblem:
+        data = self.pictures.read_known(image["path"], image.get("digest"), self.limits)
+        return thumbnail(data, self.limits, max_side_px, 68)

@@ -36,11 +36,13 @@ def add_up(
         for kind in ("catalog", "image-table", "model-answer")
     )
     records_quarantined = sum(quarantined.values())
+    rows_merged = sum(_total(bucket.rows_merged for bucket in buckets).values())
     with_items = [image_rows.get(each, 0) for each in ("attached", "repeated", "item-quarantined")]
     return Counts(
         records_in=incoming["catalog"],
         items=found.items,
         items_deleted=found.deleted,
+        rows_merged=rows_merged,
         quarantined=quarantined,
         image_rows_in=incoming["image-table"],
         image_rows_attached=image_rows.get("attached", 0),
@@ -57,7 +59,7 @@ def add_up(
         vectors_failed=_total(bucket.vectors_failed for bucket in buckets),
         rows=_total({file.table: file.rows} for file in data_files(buckets)),
         records_quarantined=records_quarantined,
-        unaccounted=incoming["catalog"] - found.items - records_quarantined,
+        unaccounted=incoming["catalog"] - found.items - records_quarantined - rows_merged,
         unaccounted_image_rows=incoming["image-table"]
         - sum(with_items)
         - sum(image_rows_quarantined.values()),
@@ -69,16 +71,17 @@ def encoded_by_endpoints(stages: Mapping[str, Mapping[str, int]], prices: Prices
     total: Counter[str] = Counter()
     for counters in stages.values():
         total.update({n: c for n, c in counters.items() if n.startswith(ENCODER_PREFIX)})
-    calls, failures, retries, tokens, msecs = (
-        total[f"{ENCODER_PREFIX}{name}"]
-        for name in ("calls", "failures", "retries", "prompt_tokens", "request_msecs")
-    )
+    count = {name.removeprefix(ENCODER_PREFIX): number for name, number in total.items()}.get
+    failures = count("failures", 0)
     return Usage(
-        calls=calls,
-        retries=retries,
-        prompt_tokens=tokens,
-        seconds=msecs / 1000,
-        cost=prices.embedding_cost(tokens),
+        calls=count("calls", 0),
+        retries=count("retries", 0),
+        prompt_tokens=count("prompt_tokens", 0),
+        seconds=count("request_msecs", 0) / 1000,
+        cost=prices.embedding_cost(count("prompt_tokens", 0) + count("lost_tokens", 0)),
+        estimated_tokens=count("estimated_tokens", 0),
+        lost_attempts=count("lost_attempts", 0),
+        lost_tokens=count("lost_tokens", 0),
         failed_calls={"all": failures} if failures else {},
     )
 

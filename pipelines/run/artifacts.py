@@ -12,6 +12,7 @@ from pipelines.monitoring.openmetrics import METRICS, exposition
 from pipelines.report import write_run_report
 from pipelines.report.data_docs import DATA_DOCS, data_docs_page
 from pipelines.snapshots.manifest import Manifest
+from schemas.secrets import hidden
 from transforms.runtime import storage
 
 
@@ -37,9 +38,9 @@ def write_artifacts(
 
 
 def write_text(snapshot: str, name: str, text: str) -> str:
-    """Write a text file beside the tables; returns its path."""
+    """Write a text file without secrets beside the tables; returns its path."""
     path = storage.join(snapshot, *name.split("/"))
-    storage.write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    storage.write_bytes(path, hidden(text).encode("utf-8", "backslashreplace"))
     return path
 
 

@@ -4,24 +4,29 @@ demonstrations, answers of a language model, and rows of deleted items.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.configuration.config import Plan
-from pipelines.run.start import RunState, same_spaces
+from pipelines.run.start import RunState
+from pipelines.run.vectors.changes import same_spaces
 from pipelines.run.versions import DESCRIPTION, asked_of
-from pipelines.run.work import POOL, Delta, PreviousAnswers
+from pipelines.run.work import Delta, Kept, PreviousAnswers
 from pipelines.snapshots.layout import RunDirs
-from pipelines.snapshots.snapshot import Snapshot
-from schemas.elements import DELETED
+from pipelines.snapshots.snapshot import POOL, STATISTICS, Snapshot
+from schemas.elements import DELETED, Example
 from schemas.expectations import derive_checks
+from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.template import Template
+from transforms.caching.answers import forget_answers
 from transforms.incremental.deleted_items import add_deleted_items
 from transforms.incremental.previous_answers import PreviousAnswersConfig
 from transforms.models import build_chat_model
@@ -30,9 +35,11 @@ from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
 from transforms.runtime import storage
 from transforms.runtime.parquet import DataFile, read_parquet
-from transforms.runtime.reports import read_json
+from transforms.runtime.reports import read_json, write_json
+from transforms.runtime.sealed import DamagedFileError
 from transforms.runtime.spool import SpoolRef
 from transforms.tables.build import TableContext
+from transforms.tables.finished import Revised
 from transforms.tables.merge import EarlierRows
 from transforms.tables.write import BucketReport
 from transforms.validation.drift import Compared
@@ -40,24 +47,30 @@ from transforms.validation.frames import Found
 from transforms.validation.gate import Checked, CheckResult
 
 COPIED_AT_ONCE = 100
-# Beside the tables of a snapshot: what the next one is compared with.
-STATISTICS = "statistics.json"
 
 
-def take_over_files(
-    earlier: Snapshot, buckets: Collection[int], snapshot: str
-) -> list[BucketReport]:
-    """Give the new snapshot these buckets' files: as hard links where the disk allows it, else as
-    copies.
+def take_over_files(earlier: Snapshot, buckets: Iterable[Revised], snapshot: str) -> None:
+    """Give the new snapshot the files of these buckets that it has not written: as hard links where
+    the disk allows it, else as copies.
     """
-    taken = [report for report in earlier.reports if report.bucket in set(buckets)]
-    pairs = [
+    _copy(
         (file.place(earlier.path), file.place(snapshot))
-        for report in taken
-        for file in report.files
-    ]
-    _copy(pairs)
-    return taken
+        for each in buckets
+        for file in each.report.files
+        if file.table not in each.written
+    )
+
+
+def take_over_learnt(plan: Plan, earlier: Snapshot, dirs: RunDirs) -> Kept:
+    """Give the new snapshot what the earlier one has learnt of all items."""
+    probes = take_over_probes(earlier, dirs.snapshot) if plan.learns else []
+    return Kept(probes, take_over_pool(earlier, dirs.snapshot))
+
+
+def keep_reports(dirs: RunDirs, kept: Kept) -> None:
+    """Write the reports of a run that makes no item."""
+    for name, reports in (("buckets", []), ("usage", []), ("probes", list(kept.probes))):
+        write_json(f"{dirs.reports}/{name}.json", reports)
 
 
 def take_over_probes(earlier: Snapshot, snapshot: str) -> list[ProbeReport]:
@@ -81,8 +94,8 @@ def keep_pool(dirs: RunDirs) -> list[str]:
     path = f"{dirs.reports}/{POOL}.json"
     if not storage.exists(path):
         return []
-    refs: list[SpoolRef] = [(name, index) for name, index in read_json(path)]
-    kept = {name: f"{number:05d}-{index}.arrow" for number, (name, index) in enumerate(refs)}
+    refs: list[SpoolRef] = [tuple(ref) for ref in read_json(path)]
+    kept = {name: f"{number:05d}-{index}.arrow" for number, (name, index, _) in enumerate(refs)}
     _copy((name, f"{dirs.snapshot}/{POOL}/{copy}") for name, copy in kept.items())
     return sorted(kept.values())
 
@@ -92,15 +105,21 @@ def take_over_pool(earlier: Snapshot, snapshot: str) -> list[SpoolRef]:
     names = earlier.manifest.pool
     _copy((f"{earlier.path}/{POOL}/{name}", f"{snapshot}/{POOL}/{name}") for name in names)
     return [
-        (f"{snapshot}/{POOL}/{name}", int(name.removesuffix(".arrow").rsplit("-", 1)[1]))
+        (
+            f"{snapshot}/{POOL}/{name}",
+            int(name.removesuffix(".arrow").rsplit("-", 1)[1]),
+            Example.__name__,
+        )
         for name in names
     ]
 
 
 def earlier_probes(earlier: Snapshot) -> dict[str, EarlierProbe]:
-    """Return the snapshot's probes by attribute, for training to see whether they still fit."""
+    """Return the snapshot's probes by attribute, for training to see whether they still fit; those
+    whose file is damaged are learnt anew.
+    """
     placed = [
-        replace(report, path=f"{earlier.path}/{report.path}") for report in earlier.manifest.probes
+        replace(report, path=f"{earlier.path}/{report.path}") for report in earlier.sound_probes()
     ]
     return {
         report.attribute: EarlierProbe(report.stored, report.key, report.labels)
@@ -230,12 +249,24 @@ def checked_before(earlier: Snapshot, template: Template) -> Checked:
 def compared_of(earlier: Snapshot) -> Compared:
     """Return what a snapshot is compared by.
 
-    Raises KeyError where it does not say, as those of earlier versions.
+    Raises KeyError where it does not say, as those of earlier versions, and DamagedFileError.
     """
     path = f"{earlier.path}/{STATISTICS}"
-    if not storage.exists(path):
+    if STATISTICS not in earlier.manifest.beside and storage.is_missing(path):
         raise KeyError(path)
-    return Compared.of_row(read_json(path))
+    data = earlier.read_beside(STATISTICS)
+    try:
+        return Compared.of_row(msgspec.json.decode(data))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedFileError(f"{path} is damaged: {error}") from error
+
+
+def digests_beside(snapshot: str, names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of files of a snapshot, by their paths below it."""
+    paths = {name: storage.join(snapshot, *name.split("/")) for name in names}
+    return {
+        name: hashlib.sha256(storage.read_bytes(path)).hexdigest() for name, path in paths.items()
+    }
 
 
 def _copy(pairs: Iterable[tuple[str, str]]) -> None:
@@ -256,3 +287,30 @@ def _copy(pairs: Iterable[tuple[str, str]]) -> None:
 
 def _name(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
+
+
+def forget(
+    earlier: Snapshot, answers: str, item_ids: Collection[str], attributes: Collection[str]
+) -> int:
+    """Discard the cached answers that these items' values came from, and return how many.
+
+    answers: the folder that they are in; attributes: whose answers; all if none are named. The
+    caller holds the lock: what is discarded here is paid for again.
+    """
+    wanted = pa.array(sorted(item_ids), pa.string())
+    fingerprints: set[str | None] = set()
+    for file in earlier.files_of("items"):
+        table = read_parquet(earlier.path, file)
+        table = table.filter(pc.is_in(table["item_id"], value_set=wanted))
+        for name in table.column_names:
+            attribute = name.removesuffix(PROVENANCE_SUFFIX)
+            if attribute != name and (not attributes or attribute in attributes):
+                fingerprints.update(_fingerprints(table[name].combine_chunks()))
+    return forget_answers(answers, {each for each in fingerprints if each is not None})
+
+
+def _fingerprints(provenance: pa.StructArray) -> list[str | None]:
+    """Return the fingerprints of the answers among what values stem from."""
+    method = pc.fill_null(pc.struct_field(provenance, "method"), "")
+    from_model = pc.starts_with(method, "mllm:")
+    return list(pc.struct_field(provenance, "fingerprint").filter(from_model).to_pylist())

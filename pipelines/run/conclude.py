@@ -11,9 +11,9 @@ import msgspec
 from pipelines.configuration.config import Plan
 from pipelines.run.accounting import add_up, encoded_by_endpoints, run_row
 from pipelines.run.carry_over import (
-    STATISTICS,
     checked_before,
     compared_of,
+    digests_beside,
     keep_deleted,
     keep_pool,
     take_over_files,
@@ -21,18 +21,21 @@ from pipelines.run.carry_over import (
 from pipelines.run.graph import canary_folder
 from pipelines.run.manifest import Ancestry, Results, build_manifest, chosen_encoders
 from pipelines.run.start import RunState
-from pipelines.run.vector_contracts import disagreements, misdescribed, proven
+from pipelines.run.vectors.contracts import disagreements, misdescribed, proven
+from pipelines.run.vectors.revision import revised_buckets, revised_file
 from pipelines.run.versions import asked_of, snapshot_versions, vector_shape
 from pipelines.run.work import Delta, Made
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.manifest import Counts, Manifest
-from pipelines.snapshots.snapshot import BUCKETS, Snapshot
+from pipelines.snapshots.snapshot import BUCKETS, POOL, STATISTICS, Snapshot
 from transforms.describe.usage import Usage
 from transforms.items import text
 from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.readers import SplitReport
 from transforms.runtime import storage
 from transforms.runtime.reports import read_reports, write_json
+from transforms.runtime.sealed import DamagedFileError
+from transforms.tables.finished import Revised
 from transforms.tables.write import BucketReport
 from transforms.validation.distributions import entry_digest
 from transforms.validation.drift import Compared, shifts
@@ -56,7 +59,14 @@ def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
     buckets = read_reports(f"{dirs.reports}/buckets.json", BucketReport)
     usages = read_reports(f"{dirs.reports}/usage.json", Usage) if plan.asks_model else []
     probes = read_reports(f"{dirs.reports}/probes.json", ProbeReport) if plan.learns else []
-    reference = read_reports(f"{dirs.reports}/reference.json", SplitReport) if delta is None else []
+    reads_reference = delta is None and plan.reference_splits
+    reference = (
+        read_reports(f"{dirs.reports}/reference.json", SplitReport) if reads_reference else []
+    )
+    # Tables of vectors that a run which continues has made of all items.
+    is_revised = delta is not None and bool(state.vectors.reasons)
+    if is_revised:
+        buckets = [each.report for each in revised_buckets(plan, buckets, dirs)]
     canaries = read_canary_reports(canary_folder(dirs))
     contracts = proven(state.encoders.contracts, canaries)
     encoders = replace(state.encoders, contracts=contracts)
@@ -66,10 +76,14 @@ def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
     if delta is None or earlier is None:
         table_checks, found = check_tables(dirs.snapshot, plan.template, buckets, plan.buckets)
     else:
-        buckets = sorted(
-            [*buckets, *take_over_files(earlier, delta.untouched, dirs.snapshot)], key=_number
-        )
-        table_checks, found = _check_what_changed(plan, earlier, delta, dirs, buckets)
+        left = [report for report in earlier.reports if report.bucket in set(delta.untouched)]
+        taken = list(revised_buckets(plan, left, dirs)) if is_revised else [*map(Revised, left)]
+        take_over_files(earlier, taken, dirs.snapshot)
+        buckets = sorted([*buckets, *(each.report for each in taken)], key=_number)
+        if is_revised:  # every bucket has a table that is new to the gate, or lacks one
+            table_checks, found = check_tables(dirs.snapshot, plan.template, buckets, plan.buckets)
+        else:
+            table_checks, found = _check_what_changed(plan, earlier, delta, dirs, buckets)
         if state.selection.is_partial:  # the rest is what it was, whatever the catalog holds by now
             splits = earlier.manifest.inputs
     for problem in disagreements(contracts, canaries):
@@ -96,7 +110,10 @@ def conclude(state: RunState, dirs: RunDirs, made: Made) -> Manifest:
         made.distributions,
         hashlib.sha256(described).hexdigest(),
     )
-    return build_manifest(plan, state.info, results, _ancestry(state, dirs, made, compared_with))
+    ancestry = _ancestry(state, dirs, made, compared_with)
+    beside = [BUCKETS, STATISTICS, *(f"{POOL}/{name}" for name in ancestry["pool"])]
+    manifest = build_manifest(plan, state.info, results, ancestry)
+    return msgspec.structs.replace(manifest, beside=digests_beside(dirs.snapshot, beside))
 
 
 def _drift(
@@ -117,7 +134,9 @@ def _drift(
         return [], None
     try:
         before = compared_of(earlier)
-    except (KeyError, ValueError):  # of an earlier version, or damaged
+    except KeyError:  # of an earlier version
+        return [], None
+    except DamagedFileError:  # which the run said when it began
         return [], None
     drifts = shifts(plan.template.gate, before, now, accepted=plan.config.reuse.accept_drift)
     return check_drift(drifts), earlier.run_id
@@ -180,9 +199,15 @@ def _check_what_changed(
                 dirs.snapshot, plan.template, buckets, plan.buckets, delta.numbers
             )
             return replaced(before, taken_out, put_in)
-        except KeyError:  # checks have changed since
+        except (KeyError, DamagedFileError):  # checks have changed since, or nobody knows
             pass
     return check_tables(dirs.snapshot, plan.template, buckets, plan.buckets)
+
+
+def _written(state: RunState, delta: Delta, dirs: RunDirs) -> set[int]:
+    """Return the buckets of which a run that continued has written a file."""
+    revised = read_reports(revised_file(dirs), Revised) if state.vectors.reasons else []
+    return {*delta.numbers, *(each.report.bucket for each in revised if each.written)}
 
 
 def _ancestry(state: RunState, dirs: RunDirs, made: Made, compared_with: str | None) -> Ancestry:
@@ -199,8 +224,9 @@ def _ancestry(state: RunState, dirs: RunDirs, made: Made, compared_with: str | N
         command=state.selection.command,
         based_on=None if earlier is None else earlier.run_id,
         made_anew_because=list(made.rebuild_reasons),
+        vectors_anew_because=[] if delta is None else list(state.vectors.reasons),
         records=None if delta is None else delta.counts,
-        buckets_written=plan.buckets if delta is None else len(delta.numbers),
+        buckets_written=plan.buckets if delta is None else len(_written(state, delta, dirs)),
         since_full=since_full,
         pool=_pool(state, dirs, delta),
         trusted_comparisons=_trusted(dirs) if delta is None else sorted(delta.trusted),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,11 +18,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.configuration.config import Plan
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
+from pipelines.monitoring.summary import missing_sentence
 from pipelines.run.graph import PICTURES
 from pipelines.run.job import make
 from pipelines.run.scan import Selection
 from pipelines.run.start import RunState, begin
-from pipelines.run.work import Delta, Made
+from pipelines.run.vectors.changes import VectorChanges
+from pipelines.run.work import Delta, Made, damaged_caches
 from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from pipelines.snapshots.locks import output_lock
 from pipelines.snapshots.snapshot import Snapshot
@@ -30,7 +32,9 @@ from schemas.elements import ImageRef
 from transforms.describe.usage import Usage
 from transforms.models import build_chat_model
 from transforms.models.fake.dry_run import Rates
+from transforms.models.http.servers.known import known_capabilities
 from transforms.models.tokens import TYPICAL_BYTES_PER_TOKEN
+from transforms.normalise.column_groups import keys_in_no_record
 from transforms.readers import SplitReport, reading_notes
 from transforms.runtime import storage
 from transforms.runtime.reports import read_json, read_reports
@@ -45,7 +49,8 @@ class DryRun:
     """The result of a dry run. Counts are of items, images and requests; tokens are estimates.
 
     based_on: the snapshot that it would continue from, None where there is none.
-    rebuild_reasons: why it would rebuild everything, empty if it would not.
+    rebuild_reasons: why it would rebuild everything, empty if it would not; vectors_because: why
+      it would make or drop tables of vectors of items that stay, likewise.
     records_in: of the catalog; to_make: of them, those that items are made of.
     records: items new, changed ..., None where everything is rebuilt.
     pictures: image references to look at; pictures_known: contents whose features are kept.
@@ -58,7 +63,8 @@ class DryRun:
       --prices.
     rates: where the tokens and the time come from; empty without calls.
     seconds: None where no earlier run tells; took_secs: of the dry run itself.
-    reading: how the input was read where that is not as usual, in sentences.
+    reading: how the input was read where that is not as usual, in sentences; server: how the server
+      of the language model would be asked, in a sentence, where it is somebody else's.
     """
 
     based_on: str | None
@@ -84,6 +90,8 @@ class DryRun:
     embedding_tokens: int = 0
     embedding_cost: float | None = None
     reading: tuple[str, ...] = ()
+    vectors_because: tuple[str, ...] = ()
+    server: str = ""
 
     def as_row(self) -> dict[str, Any]:
         """Return the object that `plan --json` prints; two keys have the names of its first day."""
@@ -98,7 +106,7 @@ def dry_run(
 
     Raises what a run raises, OutputLockedError while one is at work on the output.
     """
-    started, begun = dt.datetime.now(dt.UTC).replace(microsecond=0), time.monotonic()
+    started, begun = dt.datetime.now(dt.UTC), time.monotonic()
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
     storage.connect(options)
     with output_lock(layout.output, layout.run_id, "plan") as warnings:
@@ -112,6 +120,7 @@ def dry_run(
                 live_view(progress, dirs.heartbeats, stderr),
             ):
                 made = make(state, dirs, options)
+            state.warnings.extend(damaged_caches(dirs, made.stages))
             return _summary(state, dirs, made, time.monotonic() - begun)
         finally:
             layout.remove_snapshot()
@@ -155,11 +164,15 @@ def _summary(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Dr
     to_make = records_in if delta is None else sum(delta.counts[each] for each in _MOVED)
     asks = plan.asks_model and not (delta is not None and delta.is_empty)
     usage = sum(read_reports(f"{dirs.reports}/usage.json", Usage), Usage()) if asks else Usage()
+    changes = state.vectors if delta is not None else VectorChanges()
     # A run that finds nothing new ends where the dry run did.
     seconds: float | None = took_secs
-    embedding_tokens = _embedding_tokens(plan, earlier, to_make)
+    to_embed = records_in if _asks_endpoint(plan, changes) else to_make
+    embedding_tokens = _embedding_tokens(plan, earlier, to_embed)
     prices = plan.config.budget.prices
-    if delta is None or not delta.is_empty:
+    if changes.made:  # no run tells how long another encoder takes
+        seconds = None
+    elif delta is None or not delta.is_empty:
         seconds = _seconds(plan, earlier, to_make, usage.calls)
     return DryRun(
         based_on=None if earlier is None else earlier.run_id,
@@ -184,8 +197,30 @@ def _summary(state: RunState, dirs: RunDirs, made: Made, took_secs: float) -> Dr
         warnings=(*state.warnings, *(() if delta is None else delta.notes)),
         embedding_tokens=embedding_tokens,
         embedding_cost=prices.embedding_cost(embedding_tokens) if prices.are_given else None,
-        reading=tuple(reading_notes(splits)),
+        reading=(*reading_notes(splits), *_missing(plan)),
+        vectors_because=changes.reasons,
+        server=_server(plan) if usage.calls else "",
     )
+
+
+def _server(plan: Plan) -> str:
+    if plan.config.models.describe_backend != "openai":
+        return ""
+    chat = plan.models_of("", "").chat
+    return known_capabilities(chat, chat.endpoint).in_short()
+
+
+def _asks_endpoint(plan: Plan, changes: VectorChanges) -> bool:
+    """Tell whether vectors that are made of all items come from an endpoint."""
+    return any(space.options.endpoint for space in plan.spaces if space.name in changes.made)
+
+
+def _missing(plan: Plan) -> Iterator[str]:
+    if columns := plan.missing_columns():
+        yield missing_sentence(columns)
+    if keys := list(keys_in_no_record(plan.template, plan.seen.sample)):
+        looked_at = f"none of the first {len(plan.seen.sample):,} records"
+        yield f"the template reads keys that {looked_at} has: {'; '.join(keys)}"
 
 
 def _source_of_rates(plan: Plan, earlier: Snapshot | None) -> str:

@@ -13,8 +13,15 @@ from typing import Any, TypeAlias
 import apache_beam as beam
 
 from pipelines.configuration.config import Plan
-from pipelines.run.work import POOL, Delta, PreviousAnswers
+from pipelines.run.work import (
+    Delta,
+    Kept,
+    PreviousAnswers,
+    fetching,
+    picture_access,
+)
 from pipelines.snapshots.layout import RunDirs
+from pipelines.snapshots.snapshot import POOL
 from schemas.elements import Bucket, ImageRef
 from transforms.consistency.outliers import FindOutliers
 from transforms.consistency.shared_content import FindSharedContent
@@ -28,12 +35,15 @@ from transforms.items.assemble import (
     ANSWERS,
     EXAMPLES,
     FINDINGS,
+    NUMBERS,
     PREVIOUS_ANSWERS,
     AssembleBuckets,
+    bucket_numbers,
 )
 from transforms.items.mask import Mask, mask_bucket
 from transforms.items.text import ComposeText
 from transforms.models.contract import ModelOptions
+from transforms.models.spaces import VectorSpace
 from transforms.probes.learn import (
     OWN,
     REFERENCE,
@@ -45,10 +55,10 @@ from transforms.probes.learn import (
 from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
 from transforms.readers import InputSplit, SplitReport
-from transforms.readers.read import ReadCatalog
+from transforms.readers.read import ReadCatalog, combination_of
 from transforms.runtime.parquet import DataFile
-from transforms.runtime.reports import CollectReports, write_json
-from transforms.runtime.spool import Spool, SpoolRef
+from transforms.runtime.reports import CollectReports, Gather, WriteSorted, write_json
+from transforms.runtime.spool import KEYED_REF, Spool, SpoolRef
 from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.merge import Base, EarlierRows
 from transforms.tables.write import WriteTables
@@ -70,7 +80,7 @@ class Build:
 
     mask: what an evaluation hides from every stage after reading.
     label: begins the names of these stages, so that one pipeline can fill a catalog several times.
-    has_vectors: whether the tables of vectors are made.
+    spaces: of vectors that are made; None: all of the plan.
     contracts: of the vector tables that are made, by table; none where no vectors are written.
     """
 
@@ -79,8 +89,13 @@ class Build:
     dirs: RunDirs
     mask: Mask | None = None
     label: str = ""
-    has_vectors: bool = True
+    spaces: tuple[VectorSpace, ...] | None = None
     contracts: Mapping[str, VectorContract] = field(default_factory=dict)
+
+    @property
+    def made(self) -> tuple[VectorSpace, ...]:
+        """The spaces whose vectors are made."""
+        return self.plan.spaces if self.spaces is None else self.spaces
 
     @property
     def watch(self) -> CanaryWatch | None:
@@ -88,6 +103,16 @@ class Build:
         if not self.contracts:
             return None
         return CanaryWatch(canary_folder(self.dirs), self.contracts)
+
+    @property
+    def element_secs(self) -> float:
+        """Processor time for one record, picture or answer."""
+        return self.plan.config.read_limits.max_element_secs
+
+    @property
+    def cascade(self) -> Cascade:
+        """What fills missing values."""
+        return Cascade(self.plan.template, self.plan.config.rules, self.element_secs)
 
     @property
     def is_dry_run(self) -> bool:
@@ -108,12 +133,11 @@ class Build:
 class Prepared:
     """A catalog that was read, with its images, spooled by bucket.
 
-    spooled: by the name of the elements; numbers: of the buckets; reports: of the splits that were
-    read, None where they were read before.
+    spooled: by the name of the elements; reports: of the splits that were read, None where they
+    were read before.
     """
 
     spooled: dict[str, ByBucket]
-    numbers: Sequence[int]
     reports: beam.PCollection[SplitReport] | None = None
 
     def adding(self, name: str, spooled: ByBucket) -> Prepared:
@@ -132,18 +156,6 @@ class Previous:
     probes: Mapping[str, EarlierProbe] = field(default_factory=dict)
     answers: PreviousAnswers | None = None
     rows: EarlierRows | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The parts of the last snapshot that an incremental run takes as they are, not learnt again.
-
-    probes, pool: now below the new snapshot; answers: of a language model, for the new rows.
-    """
-
-    probes: Sequence[ProbeReport] = ()
-    pool: Sequence[SpoolRef] = ()
-    answers: PreviousAnswers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +181,9 @@ def build_graph(
     """
     previous = previous or Previous()
     prepared = _with_previous_answers(read_catalog(pipeline, build), build, previous.answers)
-    reference = read_reference(pipeline, build)
     prepared = prepared.adding(FINDINGS, _find_contradictions(prepared, build))
-    reference_examples = learn_from(reference, build)
-    filled = fill_catalog(prepared, build, reference_examples, previous.probes)
+    filled = fill_catalog(prepared, build, read_reference(pipeline, build), previous.probes)
     _ = prepared.reports | "Collect reads" >> CollectReports(build.report("splits"))
-    _ = reference.reports | "Collect reference" >> CollectReports(build.report("reference"))
     if filled is not None:
         _write(filled, build, encoders, rows=previous.rows)
 
@@ -183,7 +192,13 @@ def build_reading(pipeline: beam.Pipeline, build: Build) -> None:
     """Add what counts a catalog and its image references to `pipeline`, and opens no image."""
     plan, dirs = build.plan, build.dirs
     read = pipeline | "Read" >> ReadCatalog(
-        plan.splits, plan.template, plan.config.read_limits, plan.buckets, dirs.heartbeats
+        plan.splits,
+        plan.template,
+        plan.config.read_limits,
+        plan.buckets,
+        dirs.spool,
+        dirs.heartbeats,
+        pictures=picture_access(plan, dirs),
     )
     _ = read.reports | "Collect reads" >> CollectReports(build.report("splits"))
     paths = read.image_refs | "Paths" >> beam.Map(_path_of) | "Distinct paths" >> beam.Distinct()
@@ -200,16 +215,17 @@ def build_delta_graph(
     Items are not compared with each other: that takes all of them, and a full build does it.
     """
     spooled = {
-        name: pipeline
-        | f"Spooled {name}"
-        >> beam.Create(list(refs)).with_output_types(tuple[int, tuple[str, int]])
+        name: pipeline | f"Spooled {name}" >> beam.Create(list(refs)).with_output_types(KEYED_REF)
         for name, refs in delta.refs.items()
     }
-    images = spooled.pop("image_refs") | "Images" >> _prepare_images(build, is_own=True)
+    images = spooled.pop("image_refs") | "Images" >> prepare_images(build, is_own=True)
     spooled["images"] = images | "Spool images" >> Spool(build.dirs.spool)
-    prepared = _with_previous_answers(Prepared(spooled, delta.numbers), build, kept.answers)
-    compared = _assemble(prepared, "Assemble to compare")
-    found = compared | "Contradictions" >> FindContradictions(build.plan.template, delta.trusted)
+    spooled[NUMBERS] = bucket_numbers(pipeline, delta.numbers)
+    prepared = _with_previous_answers(Prepared(spooled), build, kept.answers)
+    compared = _assemble(prepared, build, "Assemble to compare")
+    found = compared | "Contradictions" >> FindContradictions(
+        build.plan.template, delta.trusted, build.element_secs
+    )
     prepared = prepared.adding(
         FINDINGS, found.findings | "Spool findings" >> Spool(build.dirs.spool)
     )
@@ -233,13 +249,15 @@ def read_catalog(pipeline: beam.Pipeline, build: Build) -> Prepared:
     return _read(pipeline, build, build.plan.splits, "")
 
 
-def read_reference(pipeline: beam.Pipeline, build: Build) -> Prepared:
-    """Read the additional catalogs that probes learn from, and their images."""
-    return _read(pipeline, build, build.plan.reference_splits, "Reference ")
+def read_reference(pipeline: beam.Pipeline, build: Build) -> ByCatalog | None:
+    """Read the additional catalogs that probes learn from, and make examples of their items.
 
-
-def learn_from(reference: Prepared, build: Build) -> ByCatalog | None:
-    """Make examples for probes of other catalogs' items; None where no probe is trained."""
+    None where there are no such catalogs, or no probe is trained.
+    """
+    if not build.plan.reference_splits:
+        return None
+    reference = _read(pipeline, build, build.plan.reference_splits, "Reference ")
+    _ = reference.reports | "Collect reference" >> CollectReports(build.report("reference"))
     if not build.plan.learns:
         return None
     return _as_kind(_make_examples(reference, REFERENCE, build), REFERENCE, build)
@@ -253,28 +271,22 @@ def fill_catalog(
 ) -> beam.PCollection[Bucket] | None:
     """Fill or leave unknown every attribute of a catalog; None in a dry run.
 
-    reference_examples: of `learn_from`; None: no probe is trained.
-    previous_probes: of the last snapshot, by attribute.
+    reference_examples: of `read_reference`; previous_probes: of the last snapshot, by attribute.
     """
-    if reference_examples is None:
+    if not build.plan.learns:
         return _fill(prepared, build, Learnt())
     label = build.label
     examples = _make_examples(prepared, OWN, build)
-    reports, pool = (
-        (_as_kind(examples, OWN, build), reference_examples)
-        | f"{label}All examples" >> beam.Flatten()
-        | f"{label}Learn"
-        >> LearnProbes(
-            _learning(build, previous_probes or {}), build.dirs.spool, build.dirs.heartbeats
-        )
+    learnt_from = _as_kind(examples, OWN, build)
+    if reference_examples is not None:
+        both = (learnt_from, reference_examples)
+        learnt_from = both | f"{label}All examples" >> beam.Flatten()
+    reports, pool = learnt_from | f"{label}Learn" >> LearnProbes(
+        _learning(build, previous_probes or {}), build.dirs.spool, build.dirs.heartbeats
     )
     _ = reports | f"{label}Collect probes" >> CollectReports(build.report("probes"))
-    listed = (
-        pool
-        | f"{label}Pool files" >> beam.Values()
-        | f"{label}List pool" >> beam.combiners.ToList()
-    )
-    _ = listed | f"{label}Keep pool" >> beam.Map(_keep_sorted, build.report(POOL))
+    files = pool | f"{label}Pool files" >> beam.Values()
+    _ = files | f"{label}Keep pool" >> Gather(WriteSorted(build.report(POOL)))
     return _fill(prepared.adding(EXAMPLES, examples), build, Learnt(reports, pool))
 
 
@@ -292,9 +304,7 @@ def _fill(prepared: Prepared, build: Build, learnt: Learnt) -> beam.PCollection[
     if build.is_dry_run:
         return None
     buckets = _assemble_masked(prepared, build, "Assemble", build.dirs.heartbeats)
-    return buckets | f"{label}Fill" >> FillAttributes(
-        Cascade(plan.template, plan.config.rules), learnt.reports
-    )
+    return buckets | f"{label}Fill" >> FillAttributes(build.cascade, learnt.reports)
 
 
 def _describe(prepared: Prepared, build: Build, learnt: Learnt) -> DescribeOutputs:
@@ -312,15 +322,16 @@ def _describe(prepared: Prepared, build: Build, learnt: Learnt) -> DescribeOutpu
         dirs.pictures,
         dirs.answers,
         plan.dry_run,
+        build.element_secs,
     )
     pool = None
     if learnt.pool is not None:
         pool = beam.pvalue.AsList(learnt.pool | f"{label}Pool" >> beam.Values())
     described: DescribeOutputs = (
         _assemble_masked(prepared, build, "Assemble to ask")
-        | f"{label}Fill to ask"
-        >> FillAttributes(Cascade(plan.template, plan.config.rules), learnt.reports)
-        | f"{label}Validate to ask" >> ValidateItems(plan.template, SOURCE_CHECKS)
+        | f"{label}Fill to ask" >> FillAttributes(build.cascade, learnt.reports)
+        | f"{label}Validate to ask"
+        >> ValidateItems(plan.template, SOURCE_CHECKS, build.element_secs)
         | f"{label}Describe" >> DescribeItems(config, dirs.spool, dirs.heartbeats, pool)
     )
     return described
@@ -336,13 +347,15 @@ def _write(
 ) -> None:
     plan, dirs = build.plan, build.dirs
     written = (
-        filled | "Validate" >> ValidateItems(plan.template) | "Text" >> ComposeText(plan.template)
+        filled
+        | "Validate" >> ValidateItems(plan.template, element_secs=build.element_secs)
+        | "Text" >> ComposeText(plan.template, build.element_secs)
     )
     kept = frozenset[str]() if base is None else base.kept_whole
     embedding = EmbedText(
         plan.template,
         build.models,
-        tuple(space for space in plan.spaces if space.spec.table not in kept),
+        tuple(space for space in build.made if space.spec.table not in kept),
         dirs.heartbeats,
         rows,
         build.watch,
@@ -357,21 +370,21 @@ def _write(
         dirs.heartbeats,
         base,
         rows,
-        _first_canaries(filled.pipeline, build) if base is None else None,
+        first_canaries(filled.pipeline, build) if base is None else None,
     )
     _ = written | "Collect buckets" >> CollectReports(build.report("buckets"))
 
 
-def _first_canaries(pipeline: beam.Pipeline, build: Build) -> beam.pvalue.AsDict | None:
+def first_canaries(pipeline: beam.Pipeline, build: Build) -> beam.pvalue.AsDict | None:
     """Return the canaries of tables that are made for the first time, as a side input.
 
     An encoder of pictures is not loaded for a catalog without any.
     """
-    plan, images = build.plan, build.plan.template.record.images
-    reads_pictures = bool(images.columns or images.table)
+    images = build.plan.template.record.images
+    reads_pictures = bool(images.are_read or images.table)
     spaces = [
         space
-        for space in plan.spaces
+        for space in build.made
         if space.spec.table in build.contracts
         and not build.contracts[space.spec.table].canaries
         and (space.modality == "text" or reads_pictures)
@@ -380,7 +393,7 @@ def _first_canaries(pipeline: beam.Pipeline, build: Build) -> beam.pvalue.AsDict
         return None
     embedded = (
         pipeline
-        | "New spaces" >> beam.Create(spaces)
+        | "New spaces" >> beam.Create(spaces, reshuffle=False)
         | "Canaries" >> EmbedCanaries(build.watch, build.models)
     )
     return beam.pvalue.AsDict(embedded)
@@ -399,7 +412,8 @@ def _with_previous_answers(
     pipeline = prepared.spooled["records"].pipeline
     spooled = (
         pipeline
-        | "Earlier items" >> beam.Create(list(answers.files)).with_output_types(DataFile)
+        | "Earlier items"
+        >> beam.Create(list(answers.files), reshuffle=False).with_output_types(DataFile)
         # Else one worker would read them all.
         | "Spread earlier items" >> beam.Reshuffle()
         | "Read previous answers" >> ReadPreviousAnswers(answers.config)
@@ -416,10 +430,16 @@ def _read(
     # The live view counts the catalog's own records only.
     heartbeats = dirs.heartbeats if is_own else ""
     read = pipeline | f"{label}Read" >> ReadCatalog(
-        splits, plan.template, plan.config.read_limits, plan.buckets, heartbeats
+        splits,
+        plan.template,
+        plan.config.read_limits,
+        plan.buckets,
+        dirs.spool,
+        heartbeats,
+        pictures=picture_access(plan, dirs),
     )
     references = read.image_refs | f"{label}Spool references" >> Spool(dirs.spool)
-    images = references | f"{label}Images" >> _prepare_images(build, is_own=is_own)
+    images = references | f"{label}Images" >> prepare_images(build, is_own=is_own)
     spooled = {
         name: elements | f"{label}Spool {name}" >> Spool(dirs.spool)
         for name, elements in (
@@ -429,13 +449,18 @@ def _read(
             ("rejects", read.rejects),
         )
     }
-    return Prepared(spooled, range(plan.buckets), read.reports)
+    numbers = bucket_numbers(pipeline, range(plan.buckets), label)
+    return Prepared({**spooled, NUMBERS: numbers}, read.reports)
 
 
-def _prepare_images(build: Build, *, is_own: bool) -> PrepareImages:
+def prepare_images(build: Build, *, is_own: bool, is_asked: bool = True) -> PrepareImages:
+    """Return the stage that looks at pictures: of the catalog itself, or of another one.
+
+    is_asked: whether a language model may be asked about them.
+    """
     plan, dirs = build.plan, build.dirs
     # JPEG files are made for the language model only, which is asked about the own catalog only.
-    is_shown = plan.asks_model and is_own and not build.is_dry_run
+    is_shown = plan.asks_model and is_own and is_asked and not build.is_dry_run
     return PrepareImages(
         plan.config.images_root,
         plan.config.image_limits,
@@ -445,13 +470,21 @@ def _prepare_images(build: Build, *, is_own: bool) -> PrepareImages:
         dirs.heartbeats if is_own else "",
         Preparation(dirs.pictures, plan.config.ask.image_px) if is_shown else None,
         dirs.features,
-        plan.spaces if is_own and build.has_vectors and not build.is_dry_run else (),
+        build.made if is_own and not build.is_dry_run else (),
         build.watch if is_own else None,
+        dirs.kept_pictures,
+        fetching(plan, dirs),
+        build.element_secs,
     )
 
 
-def _assemble(prepared: Prepared, label: str, heartbeats: str = "") -> beam.PCollection[Bucket]:
-    return prepared.spooled | label >> AssembleBuckets(prepared.numbers, heartbeats)
+def _assemble(
+    prepared: Prepared, build: Build, label: str, heartbeats: str = ""
+) -> beam.PCollection[Bucket]:
+    plan = build.plan
+    combination = combination_of(plan.template, picture_access(plan, build.dirs))
+    assembling = AssembleBuckets(heartbeats, combination, build.element_secs, plan.bucket_bytes)
+    return prepared.spooled | label >> assembling
 
 
 def _assemble_masked(
@@ -459,7 +492,7 @@ def _assemble_masked(
 ) -> beam.PCollection[Bucket]:
     """Put buckets together as an evaluation's fold sees them, without what it hides."""
     label, mask = f"{build.label}{stage}", build.mask
-    buckets = _assemble(prepared, label, heartbeats)
+    buckets = _assemble(prepared, build, label, heartbeats)
     if mask is None:
         return buckets
     return buckets | f"{label} masked" >> beam.Map(lambda bucket: mask_bucket(mask, bucket))
@@ -468,17 +501,23 @@ def _assemble_masked(
 def _find_contradictions(prepared: Prepared, build: Build) -> ByBucket:
     """Find what within an item, or in other items, speaks against what the source gave."""
     plan, dirs = build.plan, build.dirs
-    buckets = _assemble(prepared, "Assemble to compare")
-    contradictions = buckets | "Contradictions" >> FindContradictions(plan.template)
+    buckets = _assemble(prepared, build, "Assemble to compare")
+    contradictions = buckets | "Contradictions" >> FindContradictions(
+        plan.template, element_secs=build.element_secs
+    )
     _ = contradictions.trusted | "Keep trusted" >> beam.Map(_keep_sorted, build.report("trusted"))
     found = [
         contradictions.findings,
-        buckets | "Shared content" >> FindSharedContent(plan.template, plan.buckets, dirs.spool),
+        buckets
+        | "Shared content"
+        >> FindSharedContent(plan.template, plan.buckets, dirs.spool, build.element_secs),
     ]
     if any(attribute.spec.is_number for attribute in plan.template.attributes):
         # Put together once more, after the numbers of all buckets are known.
-        again = _assemble(prepared, "Assemble to score")
-        found.append((buckets, again) | "Outliers" >> FindOutliers(plan.template))
+        again = _assemble(prepared, build, "Assemble to score")
+        found.append(
+            (buckets, again) | "Outliers" >> FindOutliers(plan.template, build.element_secs)
+        )
     return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(dirs.spool)
 
 
@@ -499,7 +538,12 @@ def _as_kind(examples: ByBucket, kind: str, build: Build) -> ByCatalog:
 def _learning(build: Build, previous_probes: Mapping[str, EarlierProbe]) -> LearnConfig:
     plan, folder = build.plan, f"{build.dirs.snapshot}/{FOLDER}"
     return LearnConfig(
-        plan.template, build.models, folder, plan.config.max_labelled, previous_probes
+        plan.template,
+        build.models,
+        folder,
+        plan.config.max_labelled,
+        previous_probes,
+        build.element_secs,
     )
 
 

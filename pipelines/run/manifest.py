@@ -19,6 +19,7 @@ from pipelines.run.accounting import data_files
 from pipelines.run.versions import snapshot_versions, vector_versions
 from pipelines.run.work import Delta, Made
 from pipelines.snapshots.manifest import CheckEntry, Counts, Manifest
+from schemas.texts import few
 from transforms.describe.usage import Usage
 from transforms.models import build_chat_model, build_tagger
 from transforms.probes.report import ProbeReport
@@ -92,6 +93,7 @@ class Ancestry(TypedDict):
     command: str
     based_on: str | None
     made_anew_because: list[str]
+    vectors_anew_because: list[str]
     records: dict[str, int] | None
     buckets_written: int
     since_full: int
@@ -104,7 +106,8 @@ class Ancestry(TypedDict):
 
 def build_manifest(plan: Plan, info: RunInfo, results: Results, ancestry: Ancestry) -> Manifest:
     """Return the manifest of a run that ends now; it is published if no check refuses."""
-    finished = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    finished = dt.datetime.now(dt.UTC)
+    unmapped = plan.unmapped_columns()
     return Manifest(
         run_id=info.run_id,
         published=not any(check.refuses for check in results.checks),
@@ -114,7 +117,9 @@ def build_manifest(plan: Plan, info: RunInfo, results: Results, ancestry: Ancest
         versions={**info.metadata, **_versions()},
         options=dict(plan.config.options),
         inputs=list(results.inputs),
-        unmapped_columns=plan.unmapped_columns(),
+        unmapped_columns=few(unmapped),
+        unmapped_columns_count=len(unmapped),
+        missing_columns=plan.missing_columns(),
         workers=plan.workers,
         buckets=plan.buckets,
         counts=results.counts,
@@ -130,13 +135,13 @@ def build_manifest(plan: Plan, info: RunInfo, results: Results, ancestry: Ancest
     )
 
 
-def told_of_nothing_new(
+def manifest_of_unchanged(
     published: Manifest, started: dt.datetime, delta: Delta, made: Made
 ) -> Manifest:
     """Return what a run tells that found nothing new: the published snapshot as it is, and of what
     runs do (calls of models, stages, records, seconds) only what this one did.
     """
-    finished = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    finished = dt.datetime.now(dt.UTC)
     return msgspec.structs.replace(
         published,
         started=started,
@@ -146,6 +151,7 @@ def told_of_nothing_new(
         stages=made.stages,
         distributions=made.distributions,
         made_anew_because=[],
+        vectors_anew_because=[],
         records=delta.counts,
         buckets_written=0,
     )

@@ -7,9 +7,8 @@ items that they belong to.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -19,18 +18,18 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.config import Plan
 from pipelines.configuration.runners import new_pipeline
-from pipelines.run.work import Delta, Refs
+from pipelines.run.work import Delta, Refs, picture_access, pictures_of
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import Reject
 from schemas.tables.specs import tables_of
-from transforms.images.files import versions_of
-from transforms.incremental.changes import ChangeSet, PreviousRecords
+from transforms.incremental.changes import ChangeSet, Mask, PreviousRecords
 from transforms.readers import SplitReport
 from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_reread, as_keys
 from transforms.readers.read import ReadCatalog, ReadOutputs, ReplayQuarantine
+from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import read_parquet
-from transforms.runtime.reports import CollectReports, read_json, read_reports, write_json
+from transforms.runtime.reports import CollectReports, Gather, WriteSorted, read_json, read_reports
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 from transforms.tables.merge import Base, write_drops
 
@@ -48,6 +47,7 @@ class Selection:
     attributes: that a language model is asked for again; None: those that would be asked otherwise
     today.
     describe, embed: whether a language model is asked at all, and texts are embedded again.
+    ask_again: whether cached answers of these items are discarded first.
     command: that the manifest names.
     """
 
@@ -56,6 +56,7 @@ class Selection:
     attributes: frozenset[str] | None = None
     describe: bool = True
     embed: bool = True
+    ask_again: bool = False
     command: str = "run"
 
     @property
@@ -81,8 +82,9 @@ def find_delta(
             np.isin(_keys(previous.records), quarantined_keys(earlier, selection.reasons))
         )
     else:
+        previous.reread(_set_aside_once(plan, earlier, previous))
         previous.reread(previous.records["retry"].to_numpy(zero_copy_only=False).astype(np.bool_))
-        previous.reread_items(changed_pictures(plan, earlier, damaged))
+        previous.reread_items(changed_pictures(plan, dirs, earlier, damaged))
         previous.reread_divided_items()
     if selection.is_partial:
         changes, scanned = _read_part(plan, previous, earlier, dirs, options, selection)
@@ -128,6 +130,16 @@ def _text_tables(plan: Plan) -> frozenset[str]:
     return frozenset(name for name, spec in tables if spec.space in texts)
 
 
+def _set_aside_once(plan: Plan, earlier: Snapshot, previous: PreviousRecords) -> Mask:
+    """Return duplicates that an earlier version set aside and that are merged today."""
+    reason = "duplicate-id"
+    if plan.template.record.duplicates != "merge" or not earlier.manifest.counts.quarantined.get(
+        reason
+    ):
+        return np.zeros(previous.records.num_rows, np.bool_)
+    return np.isin(_keys(previous.records), quarantined_keys(earlier, {reason}))
+
+
 def quarantined_keys(earlier: Snapshot, reasons: Collection[str]) -> Keys:
     """Sorted keys of the records that are in quarantine for one of these reasons."""
     keys = []
@@ -156,15 +168,23 @@ def _left(previous: PreviousRecords, selection: Selection) -> list[str]:
     return [f"{left:,} records were not rebuilt: {reason}"] if left else []
 
 
-def changed_pictures(plan: Plan, earlier: Snapshot, without: Mapping[int, str]) -> set[str]:
+def changed_pictures(
+    plan: Plan, dirs: RunDirs, earlier: Snapshot, without: Mapping[int, str]
+) -> set[str]:
     """Items of which a picture file is not the one that was read; versions are compared, not
     contents.
     """
-    if not plan.config.images_root:
+    if not (plan.config.images_root or plan.config.fetch_images):
         return set()
     pictures = earlier.pictures(without)
     distinct = pc.unique(pictures["path"].combine_chunks()).to_pylist()
-    versions = dict(versions_of(plan.config.images_root, distinct))
+    found, meter = pictures_of(plan, dirs), Meter("recheck", dirs.heartbeats)
+    if asked := len(found.fetched(distinct)):
+        meter.watch({"asked": asked})
+    found.get_ready(distinct, lambda count: meter.watch({"done": count}))
+    if asked:
+        meter.beat()
+    versions = {path: found.version(path) for path in distinct}
     now = pa.array([versions[path] for path in pictures["path"].to_pylist()], pa.string())
     changed = pc.not_equal(pc.fill_null(pictures["version"], ""), pa.chunked_array([now]))
     return set(pictures["item_id"].filter(changed).to_pylist())
@@ -216,8 +236,11 @@ def _replay(
         earlier.path,
         plan.template,
         plan.buckets,
+        dirs.spool,
         known,
         dirs.heartbeats,
+        picture_access(plan, dirs),
+        plan.config.read_limits,
     )
     read: ReadOutputs = pipeline | "Read" >> replay
     return read
@@ -246,7 +269,14 @@ def _read(
 
 def _scan(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, known: KnownFile) -> None:
     reading = ReadCatalog(
-        plan.splits, plan.template, plan.config.read_limits, plan.buckets, dirs.heartbeats, known
+        plan.splits,
+        plan.template,
+        plan.config.read_limits,
+        plan.buckets,
+        dirs.spool,
+        dirs.heartbeats,
+        known,
+        picture_access(plan, dirs),
     )
     read: ReadOutputs = pipeline | "Read" >> reading
     _keep_all(read, dirs)
@@ -258,23 +288,14 @@ def _keep_all(read: ReadOutputs, dirs: RunDirs) -> None:
         _ = (
             getattr(read, name)
             | f"Spool {name}" >> Spool(dirs.spool)
-            | f"List {name}" >> beam.combiners.ToList()
-            | f"Keep {name}" >> beam.Map(_keep, f"{dirs.reports}/scan-{name}.json")
+            | f"Keep {name}" >> Gather(WriteSorted(f"{dirs.reports}/scan-{name}.json"))
         )
-    _ = (
-        read.seen
-        | "List seen" >> beam.combiners.ToList()
-        | "Keep seen" >> beam.Map(_keep, _seen_file(dirs))
-    )
+    _ = read.seen | "Keep seen" >> Gather(WriteSorted(_seen_file(dirs)))
     _ = read.reports | "Collect reads" >> CollectReports(f"{dirs.reports}/splits.json")
 
 
 def _seen_file(dirs: RunDirs) -> str:
     return f"{dirs.reports}/scan-seen.json"
-
-
-def _keep(listed: Sequence[Any], path: str) -> None:
-    write_json(path, sorted(listed))
 
 
 def _collected(dirs: RunDirs) -> _Scanned:
@@ -285,4 +306,4 @@ def _collected(dirs: RunDirs) -> _Scanned:
 
 def _read_refs(path: str) -> list[tuple[int, SpoolRef]]:
     # JSON has no tuples, and references are compared with those that Beam carries.
-    return [(bucket, (file, index)) for bucket, (file, index) in read_json(path)]
+    return [(bucket, tuple(ref)) for bucket, ref in read_json(path)]

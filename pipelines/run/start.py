@@ -7,19 +7,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.configuration.config import Plan
-from pipelines.run.endpoints import ask_endpoints, refuse_moved
 from pipelines.run.manifest import chosen_encoders, table_metadata
 from pipelines.run.scan import Selection
-from pipelines.run.vector_contracts import continued, refuse_changed
-from pipelines.run.versions import snapshot_versions, vector_versions, vector_versions_before
-from pipelines.snapshots.layout import Layout
-from pipelines.snapshots.snapshot import Snapshot, UnusableSnapshotError, read_published
-from schemas.tables.specs import tables_of
+from pipelines.run.vectors.changes import VectorChanges, find_vector_changes
+from pipelines.run.vectors.contracts import continued, refuse_changed
+from pipelines.run.vectors.endpoints import ask_endpoints, refuse_moved
+from pipelines.run.versions import snapshot_versions
+from pipelines.snapshots.history import snapshots_without_pointer
+from pipelines.snapshots.layout import POINTER, Layout
+from pipelines.snapshots.snapshot import (
+    OutdatedSnapshotError,
+    Snapshot,
+    UnusableSnapshotError,
+    read_published,
+)
+from schemas.tables.specs import holds_vectors, tables_of
 from transforms.models.spaces import VectorSpace
+from transforms.runtime import storage
+from transforms.runtime.sealed import DamagedFileError
 from transforms.tables.build import Encoders, RunInfo
 
 # A catalog that has grown by more is divided into buckets again.
 MAX_GROWTH = 4
+
+
+class LostItemsError(DamagedFileError):
+    """Items that are kept though their records are gone would be lost with a damaged snapshot."""
+
+    remedy = (
+        "items whose records have left the catalog are in it alone, so nothing was made "
+        "(--keep-deleted): `catalog-enrich rollback OUTPUT --to RUN_ID` publishes a snapshot that "
+        "is whole, and a run without --keep-deleted goes on without these items"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +49,7 @@ class RunState:
     rebuild_reasons: why the run cannot continue from it; empty where it can.
     warnings: for whoever started the run; the holder of the output's lock adds to them.
     encoders: of the vectors that are made, with the canaries of tables that go on as they were.
+    vectors: tables of them that are made anew of all items, where the run continues.
     """
 
     plan: Plan
@@ -40,6 +60,7 @@ class RunState:
     rebuild_reasons: tuple[str, ...]
     warnings: list[str]
     encoders: Encoders
+    vectors: VectorChanges
 
 
 def begin(
@@ -48,13 +69,10 @@ def begin(
     """Find the snapshot that a run continues from, if it can; adds to `warnings`.
 
     Raises ConfigError where an encoder changed under its name, or its endpoint does not answer as
-    it should.
+    it should; DamagedFileError where items whose records have left the catalog would be lost with
+    the snapshot that keeps them, or a part of a damaged one was to be made.
     """
-    earlier = None
-    try:
-        earlier = read_published(plan.config.output)
-    except UnusableSnapshotError as error:
-        warnings.append(f"{error}; everything is rebuilt")
+    earlier = _published(plan, selection, warnings)
     if earlier is not None and earlier.manifest.started > started:
         then = f"{earlier.manifest.started:%Y-%m-%dT%H:%M:%SZ}"
         warnings.append(
@@ -66,9 +84,11 @@ def begin(
     if earlier is not None:
         encoders = _continued(plan, encoders, earlier, selection)
         refuse_moved(plan, _made(plan, selection), encoders.contracts)
-    reasons = ["there is no snapshot to continue from"]
+    reasons, vectors = ["there is no snapshot to continue from"], VectorChanges()
     if earlier is not None:
-        reasons = [] if selection.is_partial else find_rebuild_reasons(plan, earlier)
+        if not selection.is_partial and not earlier.doubts:
+            vectors = find_vector_changes(plan, earlier, encoders.contracts)
+        reasons = [] if selection.is_partial else find_rebuild_reasons(plan, earlier, vectors)
         if not _needs_other_buckets(plan, earlier):  # items stay in the buckets that they are in
             plan = replace(plan, buckets=earlier.manifest.buckets)
     return RunState(
@@ -80,7 +100,46 @@ def begin(
         tuple(reasons),
         warnings,
         encoders,
+        vectors,
     )
+
+
+def _published(plan: Plan, selection: Selection, warnings: list[str]) -> Snapshot | None:
+    """Return the published snapshot, and say why where everything is rebuilt though there is one.
+
+    Raises DamagedFileError as `begin` does.
+    """
+    try:
+        earlier = read_published(plan.config.output)
+    except UnusableSnapshotError as error:
+        if selection.is_partial:
+            raise
+        if plan.config.reuse.keep_deleted and not isinstance(error, OutdatedSnapshotError):
+            raise LostItemsError(str(error)) from error
+        warnings.append(f"{error}; everything is rebuilt")
+        return None
+    if earlier is None:
+        _tell_of_lost_pointer(plan, warnings)
+    elif earlier.doubts and selection.is_partial:
+        raise DamagedFileError(earlier.doubts[0])
+    else:
+        warnings += [f"{doubt}; everything is rebuilt" for doubt in earlier.doubts]
+        warnings += [
+            f"{fault}; what is made now is not compared with {earlier.run_id}"
+            for fault in earlier.lost_statistics
+        ]
+    return earlier
+
+
+def _tell_of_lost_pointer(plan: Plan, warnings: list[str]) -> None:
+    """Say that snapshots lie there which no pointer names. Raises LostItemsError."""
+    left = snapshots_without_pointer(plan.config.output)
+    if not left:
+        return
+    fault = f"{storage.join(plan.config.output, POINTER)} is missing, and snapshots lie there"
+    if plan.config.reuse.keep_deleted and any(info.manifest.counts.items_deleted for info in left):
+        raise LostItemsError(fault)
+    warnings.append(f"{fault}; everything is rebuilt")
 
 
 def _made(plan: Plan, selection: Selection) -> list[VectorSpace]:
@@ -91,39 +150,33 @@ def _made(plan: Plan, selection: Selection) -> list[VectorSpace]:
 
 def _continued(plan: Plan, encoders: Encoders, earlier: Snapshot, selection: Selection) -> Encoders:
     """Return the encoders with the canaries that are kept of their tables. Raises ConfigError."""
-    now, before = encoders.contracts, earlier.contracts
+    now, before = encoders.contracts, {} if earlier.doubts else earlier.contracts
     refuse_changed(now, before, accepted=plan.config.reuse.full)
     if selection.is_partial and not selection.embed:  # what is not made again stays what it is
         now = {**now, **{table: each for table, each in before.items() if each.of == "text"}}
     return replace(encoders, contracts=continued(now, before))
 
 
-def find_rebuild_reasons(plan: Plan, earlier: Snapshot) -> list[str]:
+def find_rebuild_reasons(plan: Plan, earlier: Snapshot, vectors: VectorChanges) -> list[str]:
     """Return why a run cannot continue from a snapshot and rebuilds everything; empty when it
     can.
+
+    vectors: that change; alone they are no reason, unless the items' texts change with them.
     """
     if plan.config.reuse.full:
         return ["--full was given"]
+    if earlier.doubts:
+        return [*earlier.doubts]
     versions, before = snapshot_versions(plan), earlier.manifest.shape
     reasons = [f"{part} changed" for part in versions if before.get(part) != versions[part]]
     if _needs_other_buckets(plan, earlier):
         reasons.append(f"{plan.buckets} buckets instead of {earlier.manifest.buckets}")
-    tables = tables_of(plan.template.spaces)
-    reasons += [f"table {name} is new" for name in tables if name not in earlier.tables]
-    reasons += [f"table {name} is gone" for name in sorted(earlier.tables - tables.keys())]
-    same = same_spaces(plan, earlier)
-    reasons += [
-        f"vectors {space.name} changed"
-        for space in plan.spaces
-        if space.spec.table in earlier.tables and space.name not in same
-    ]
-    return reasons + outgrown(plan, earlier, {})
-
-
-def same_spaces(plan: Plan, earlier: Snapshot) -> frozenset[str]:
-    """Return the spaces whose vectors in a snapshot are what this plan's encoders would give."""
-    before = vector_versions_before(earlier.manifest.shape)
-    return frozenset(name for name, now in vector_versions(plan).items() if before.get(name) == now)
+    tables = [name for name in tables_of(plan.template.spaces) if not holds_vectors(name)]
+    had = sorted(name for name in earlier.tables if not holds_vectors(name))
+    reasons += [f"table {name} is new" for name in tables if name not in had]
+    reasons += [f"table {name} is gone" for name in had if name not in tables]
+    reasons += outgrown(plan, earlier, {})
+    return [*reasons, *vectors.reasons] if reasons or vectors.moves_texts else []
 
 
 def _needs_other_buckets(plan: Plan, earlier: Snapshot) -> bool:

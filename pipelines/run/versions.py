@@ -23,6 +23,7 @@ from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import Encoder, encoder_identity
 from transforms.models.spaces import own_image_options, own_text_options, space_identity
+from transforms.readers import ReadLimits
 from transforms.runtime.options import asking, rebuilding
 
 # Raise it when the same input gives other tables: snapshots of earlier versions are then rebuilt.
@@ -50,15 +51,21 @@ def snapshot_versions(plan: Plan) -> dict[str, str]:
             [[split.path, split.begin, split.size_bytes] for split in plan.reference_splits]
         ),
         "pictures": _digest([config.images_root, rebuilding(config.image_limits)]),
-        "limits": _digest(
-            # No option, and part of the digests of snapshots that there are.
-            rebuilding(config.read_limits) | {"max_raw_bytes": config.read_limits.max_raw_bytes}
-        ),
+        "limits": _digest(_limits(config.read_limits)),
     }
 
 
+def _limits(limits: ReadLimits) -> dict[str, Any]:
+    """Return the limits as the digests of earlier versions have them: those that came later count
+    where they are not what they are by default.
+    """
+    usual = rebuilding(ReadLimits())
+    others = {name: value for name, value in rebuilding(limits).items() if value != usual[name]}
+    return {"max_record_bytes": limits.max_record_bytes, "max_raw_bytes": 64 << 20} | others
+
+
 def vector_versions(plan: Plan) -> dict[str, str]:
-    """Space → what its table rests on besides the items; another one makes that table anew."""
+    """Space → what its table rests on besides the items; another one rebuilds that table."""
     return {space.name: space_identity(space, plan.template, plan.models) for space in plan.spaces}
 
 

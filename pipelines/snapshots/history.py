@@ -1,28 +1,38 @@
-"""The snapshots of an output: listing, rollback, and removal of those that nobody needs.
+"""The snapshots of an output: listing, publishing, rollback, and removal of those nobody needs.
 
-Files may be shared by several snapshots of a local disk (hard links): removing a folder takes
-nothing from others.
+All commands read this one history. What is removed is a run's: a real folder, named as runs name
+theirs, below the output's own folder; what else lies there, links included, is left alone. Files
+may be shared by several snapshots of a local disk (hard links): removing a folder takes nothing
+from others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import datetime as dt
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from pipelines.snapshots.layout import (
-    KEPT,
-    MANIFEST,
-    POINTER,
-    SNAPSHOTS,
-    WORK,
-    point_to,
+from pipelines.snapshots.layout import KEPT, MANIFEST, POINTER, SNAPSHOTS, WORK, Layout
+from pipelines.snapshots.locks import output_lock
+from pipelines.snapshots.manifest import read_manifest
+from pipelines.snapshots.publication import (
+    Pointer,
+    PointerError,
+    is_run_id,
+    mend_link,
+    move_pointer,
+    pointer_version,
     read_pointer,
 )
-from pipelines.snapshots.manifest import read_manifest
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.runtime import storage
+from transforms.runtime.conditional import ChangedError
+from transforms.runtime.listing import folder_names
+from transforms.runtime.sealed import DamagedFileError
 
-HALF_WRITTEN = "it has no manifest: half written"
+HALF_WRITTEN = f"it has no {MANIFEST}: half written"
 
 
 class HistoryError(Exception):
@@ -31,6 +41,18 @@ class HistoryError(Exception):
 
 class RefusedError(HistoryError):
     """A request that makes sense and would do harm; the message says which."""
+
+
+class DamagedSnapshotError(HistoryError, DamagedFileError):
+    """The snapshot that was asked for is there, and cannot be read; the message says why."""
+
+    remedy = "`catalog-enrich snapshots OUTPUT` lists those that can be read"
+
+
+class UnreadablePointerError(HistoryError, DamagedFileError):
+    """Nobody can tell which snapshot readers are sent to; the message says what mends it."""
+
+    remedy = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +76,49 @@ def list_snapshots(output: str) -> list[Snapshot]:
 
 
 def list_folders(output: str) -> tuple[list[Snapshot], list[BrokenSnapshot]]:
-    """Return the snapshots of an output, oldest first, and the folders that are none, by run id."""
-    current, snapshots, broken = current_run(output), [], []
-    for run_id in storage.folder_names(storage.join(output, SNAPSHOTS)):
+    """Return the snapshots of an output, oldest first, and the folders that are none, by run id.
+
+    Folders with other names than runs give are neither.
+    """
+    pointer, is_known = _known_pointer(output)
+    current = "" if pointer is None else pointer.run_id
+    seen = None  # nothing but the manifests says which readers have seen
+    if is_known:
+        seen = _listed(pointer)
+    snapshots, broken = [], []
+    for run_id in filter(is_run_id, folder_names(storage.join(output, SNAPSHOTS))):
         path = storage.join(output, SNAPSHOTS, run_id)
         found = _read_folder(path, run_id, is_current=run_id == current)
-        snapshots.append(found) if isinstance(found, Snapshot) else broken.append(found)
+        if isinstance(found, BrokenSnapshot):
+            broken.append(found)
+            continue
+        was_seen = seen is None or run_id in seen
+        snapshots.append(replace(found, is_published=found.manifest.published and was_seen))
     return sorted(snapshots, key=lambda each: (each.manifest.started, each.run_id)), broken
+
+
+def _known_pointer(output: str) -> tuple[Pointer | None, bool]:
+    """Return the pointer, None where there is none, and whether it is known that this is so."""
+    try:
+        return read_pointer(output), True
+    except PointerError:
+        return None, False
+
+
+def _listed(pointer: Pointer | None) -> tuple[str, ...] | None:
+    """Return the run ids that readers have seen; None where a pointer does not list them."""
+    if pointer is None:
+        return ()
+    if pointer.published is None:
+        return None
+    missing = () if pointer.run_id in pointer.published else (pointer.run_id,)
+    return (*pointer.published, *missing)
+
+
+def foreign_folders(output: str) -> list[str]:
+    """Return names of folders among the snapshots that no run has made."""
+    names = folder_names(storage.join(output, SNAPSHOTS))
+    return [name for name in names if not is_run_id(name)]
 
 
 def current_run(output: str) -> str:
@@ -80,25 +138,99 @@ def pointed_to(output: str) -> str:
     """
     try:
         pointer = read_pointer(output)
-    except Exception as error:  # whatever half a file, or an object store, brings
-        raise HistoryError(
-            f"{storage.join(output, POINTER)} cannot be read ({type(error).__name__}: {error});"
-            f" `catalog-enrich rollback {output} --to RUN_ID` writes it again"
-        ) from error
+    except PointerError as error:
+        raise UnreadablePointerError(str(error)) from error
     return "" if pointer is None else pointer.run_id
 
 
+def pointer_fault(output: str) -> str:
+    """Return what is wrong with the pointer, or the empty string: also that snapshots lie there and
+    it names none of them.
+    """
+    try:
+        run_id = pointed_to(output)
+    except HistoryError as error:
+        return str(error)
+    snapshots, broken = list_folders(output)
+    is_there = any(info.is_current for info in snapshots) or any(b.is_current for b in broken)
+    if is_there or not (run_id or any(info.manifest.published for info in snapshots)):
+        return ""
+    return str(_without_current(output))
+
+
+@dataclass(slots=True)
+class Held:
+    """An output whose lock is held.
+
+    pointer: version of the pointer as this process knows it; warnings: for the operator, to which
+    one is added if the lock is lost.
+    """
+
+    output: str
+    pointer: str
+    warnings: list[str]
+
+    def move_pointer(self, run_id: str, published: Sequence[str]) -> list[str]:
+        """Let readers see another snapshot; returns warnings for the operator.
+
+        Raises RefusedError where another command has moved the pointer although the lock was held:
+        a lock in an object store keeps nobody off who does not see it.
+        """
+        try:
+            warnings = move_pointer(self.output, run_id, published, self.pointer)
+            self.pointer = pointer_version(self.output)
+        except ChangedError as error:
+            raise RefusedError(
+                f"another command has changed {storage.join(self.output, POINTER)} meanwhile; "
+                "readers see what it published, run this again"
+            ) from error
+        return warnings
+
+
+@contextmanager
+def held_output(output: str, run_id: str, command: str) -> Iterator[Held]:
+    """Hold the output as its one writer, with a link that says what the pointer says.
+
+    Raises as `output_lock` does.
+    """
+    with output_lock(output, run_id, command) as warnings:
+        warnings += mend_link(output)
+        yield Held(output, pointer_version(output), warnings)
+
+
+def publish(layout: Layout, held: Held) -> list[str]:
+    """Make a snapshot that is written whole the current one; returns warnings for the operator.
+
+    The caller has called `layout.sync`: on a local disk everything is on the platter before the
+    pointer names it. Raises RefusedError.
+    """
+    before = [each for each in _seen(layout.output) if each != layout.run_id]
+    return held.move_pointer(layout.run_id, [*before, layout.run_id])
+
+
+def _seen(output: str) -> list[str]:
+    """Return the run ids that readers have seen, in the order in which they first did."""
+    pointer, is_known = _known_pointer(output)
+    listed = _listed(pointer) if is_known else None
+    if listed is not None:
+        return list(listed)
+    return [info.run_id for info in list_snapshots(output) if info.is_published]
+
+
 def published_run(output: str, named: str) -> Snapshot:
-    """Return a published snapshot by run id, `current` or `previous`. Raises HistoryError."""
-    infos = [info for info in list_snapshots(output) if info.manifest.published]
+    """Return a published snapshot by run id, `current` or `previous`.
+
+    Raises HistoryError, DamagedSnapshotError where it is there and cannot be read.
+    """
+    if named in ("current", "previous"):
+        pointed_to(output)  # raises where nobody can tell which they are
+    infos = _seen_folders(output)
     at = {info.run_id: number for number, info in enumerate(infos)}
     current = next((number for number, info in enumerate(infos) if info.is_current), None)
     number = at.get(named)
     if named in ("current", "previous"):
         if current is None:
-            raise HistoryError(
-                f"{output!r} has no current snapshot; `catalog-enrich snapshots {output}` lists all"
-            )
+            raise _without_current(output)
         number = current if named == "current" else current - 1
     if number is None or number < 0:
         known = ", ".join(at) or "none"
@@ -108,7 +240,55 @@ def published_run(output: str, named: str) -> Snapshot:
             else f"no published snapshot {named!r}"
         )
         raise HistoryError(f"{output!r} has {what}; published are: {known}")
-    return infos[number]
+    return _whole(infos[number])
+
+
+def _without_current(output: str) -> HistoryError:
+    """Return what to raise where no folder is the one that readers are sent to."""
+    pointed, path = pointed_to(output), storage.join(output, POINTER)
+    fix = (
+        f"`catalog-enrich rollback {output} --to RUN_ID` publishes a snapshot, "
+        f"`catalog-enrich snapshots {output}` lists them"
+    )
+    if pointed:
+        return UnreadablePointerError(f"{path} names run {pointed}, which is not there; {fix}")
+    if _passed(output):
+        return UnreadablePointerError(f"{path} is missing; {fix}")
+    return HistoryError(
+        f"{output!r} has no current snapshot; `catalog-enrich snapshots {output}` lists all"
+    )
+
+
+def snapshots_without_pointer(output: str) -> list[Snapshot]:
+    """Return the snapshots that passed their gate where there is no pointer: it was lost, or a
+    first run was killed just before it. Raises UnreadablePointerError.
+    """
+    return [] if pointed_to(output) else list(_passed(output).values())
+
+
+def _seen_folders(output: str) -> list[Snapshot | BrokenSnapshot]:
+    """Return what readers have seen, oldest first, with what cannot be read any more: else
+    `previous` would name another snapshot than it did.
+    """
+    snapshots, broken = list_folders(output)
+    seen = set(_seen(output))
+    folders: list[Snapshot | BrokenSnapshot] = [info for info in snapshots if info.is_published]
+    folders += [each for each in broken if each.run_id in seen or each.is_current]
+    began = {info.run_id: info.manifest.started for info in snapshots}
+    return sorted(folders, key=lambda each: (began.get(each.run_id) or _began(each), each.run_id))
+
+
+def _began(folder: Snapshot | BrokenSnapshot) -> dt.datetime:
+    """Return when a run began, by its id."""
+    then = dt.datetime.strptime(folder.run_id.partition("-")[0], "%Y%m%dT%H%M%SZ")
+    return then.replace(tzinfo=dt.UTC)
+
+
+def _whole(found: Snapshot | BrokenSnapshot) -> Snapshot:
+    """Return a snapshot that can be read. Raises DamagedSnapshotError."""
+    if isinstance(found, BrokenSnapshot):
+        raise DamagedSnapshotError(f"{found.path} cannot be looked at: {found.problem}")
+    return found
 
 
 def named_snapshot(output: str, named: str) -> Snapshot:
@@ -130,50 +310,114 @@ def named_snapshot(output: str, named: str) -> Snapshot:
         found = next((each for each in folders if each.run_id == named), None)
     if found is None:
         return published_run(output, named)
-    if isinstance(found, BrokenSnapshot):
+    if isinstance(found, BrokenSnapshot) and found.is_half and not found.is_current:
         raise HistoryError(f"{found.path} is not a snapshot to look at: {found.problem}")
-    return found
+    return _whole(found)
 
 
-def roll_back(output: str, named: str = "previous") -> tuple[Snapshot, list[str]]:
+def roll_back(
+    held: Held, named: str = "previous", before_moving: Callable[[], None] = lambda: None
+) -> tuple[Snapshot, list[str]]:
     """Make an earlier snapshot the current one, if all its files are whole. Gives warnings too.
 
-    Raises HistoryError, RefusedError where files are damaged. The caller holds the lock.
+    Where the pointer is lost any snapshot that passed its gate may be named. before_moving: called
+    when every file has been read, before readers see another snapshot. Raises HistoryError,
+    RefusedError where files are damaged.
     """
-    info = published_run(output, named)
+    output = held.output
+    info = None if current_run(output) else _passed(output).get(named)
+    info = info or published_run(output, named)
     faults = info.faults()
     if faults:
         listed = "; ".join(faults[:5])
         if len(faults) > 5:
             listed += f" and {len(faults) - 5} more"
-        raise RefusedError(f"{info.run_id} is damaged, readers keep the current snapshot: {listed}")
-    return info, point_to(output, info.run_id)
+        raise RefusedError(
+            f"{info.run_id} is damaged, readers keep the current snapshot: {listed}; "
+            f"`catalog-enrich rollback {output} --to RUN_ID` goes back to another"
+        )
+    seen = _seen(output)
+    seen += [] if info.run_id in seen else [info.run_id]
+    before_moving()
+    return info, held.move_pointer(info.run_id, seen)
 
 
-def to_prune(infos: Sequence[Snapshot], keep: int) -> list[Snapshot]:
-    """Return what goes when `keep` published snapshots stay: older ones, and of refused ones all
-    but the newest `keep`.
+def _passed(output: str) -> dict[str, Snapshot]:
+    return {info.run_id: info for info in list_snapshots(output) if info.manifest.published}
 
-    The current one always stays, and counts.
+
+def to_prune(output: str, keep: int) -> list[Snapshot]:
+    """Return what goes when `keep` published snapshots stay: older ones, and of those that no
+    reader has seen (refused, or killed before they were published) all but the newest `keep`.
+
+    The current one always stays, and counts. Raises HistoryError where the pointer cannot be read,
+    RefusedError where the current snapshot is not whole, or the pointer is gone: one of the others
+    may be all that readers can go back to.
     """
-    published = [info for info in infos if info.manifest.published and not info.is_current]
-    refused = [info for info in infos if not info.manifest.published]
-    kept = keep - any(info.is_current for info in infos)
-    return [*published[: max(0, len(published) - kept)], *refused[: max(0, len(refused) - keep)]]
+    run_id, infos = pointed_to(output), list_snapshots(output)
+    current = next((info for info in infos if info.is_current), None)
+    if run_id:
+        _refuse_damaged(output, run_id, current)
+    elif any(info.manifest.published for info in infos):
+        # Not known is which of them readers have seen.
+        raise RefusedError(
+            f"{storage.join(output, POINTER)} is missing, so all snapshots are kept; "
+            f"`catalog-enrich rollback {output} --to RUN_ID` publishes one of them again"
+        )
+    published = [info for info in infos if info.is_published and not info.is_current]
+    unseen = [info for info in infos if not info.is_published and not info.is_current]
+    kept = keep if current is None else keep - 1
+    going = [*published[: max(0, len(published) - kept)], *unseen[: max(0, len(unseen) - keep)]]
+    return [info for info in going if _is_own(output, SNAPSHOTS, info.run_id)]
 
 
-def prune(output: str, keep: int) -> list[Snapshot]:
-    """Remove what `to_prune` names; returns what is gone. The caller holds the lock.
+def _refuse_damaged(output: str, run_id: str, current: Snapshot | None) -> None:
+    fault = f"{POINTER} names it, and its folder is gone"
+    broken = {each.run_id: each.problem for each in list_folders(output)[1]}
+    if run_id in broken:
+        fault = broken[run_id]
+    elif current is not None:
+        fault = next(iter(current.quick_faults()), "")
+    if fault:
+        raise RefusedError(
+            f"the published snapshot {run_id} is damaged ({fault}), so all others are kept; "
+            f"`catalog-enrich rollback {output}` goes back to one that is whole, and the next run "
+            "mends it"
+        )
 
-    Where the pointer cannot be read nothing goes: it might name one of them.
+
+def kept_though_damaged(output: str) -> list[str]:
+    """Return what is wrong with snapshots that no `prune` removes, since they cannot be read."""
+    seen = set(_seen(output))
+    broken = list_folders(output)[1]
+    return [
+        f"{each.path}: {each.problem}" for each in broken if not each.is_half or each.run_id in seen
+    ]
+
+
+def prune(held: Held, keep: int) -> list[Snapshot]:
+    """Remove what `to_prune` names; returns what is gone.
+
+    They leave the history first: what a killed prune leaves is no published snapshot any more.
+    Raises what `to_prune` does.
     """
-    try:
-        pointed_to(output)
-    except HistoryError:
-        return []
-    return (
-        [info for info in to_prune(list_snapshots(output), keep) if _remove(info)] if keep else []
-    )
+    output = held.output
+    going = to_prune(output, keep)
+    gone = {info.run_id for info in going}
+    current = pointed_to(output)
+    if going and current:
+        held.move_pointer(current, [each for each in _seen(output) if each not in gone])
+    return [info for info in going if _remove(info)]
+
+
+def _is_own(output: str, *parts: str) -> bool:
+    """Tell whether a run made a folder below the output: a real one, and by its name."""
+    if not is_run_id(parts[-1]):
+        return False
+    if not storage.is_local(output):
+        return True
+    path = Path(output, *parts)
+    return path.is_dir() and path.resolve() == Path(output).resolve().joinpath(*parts)
 
 
 def _remove(info: Snapshot) -> bool:
@@ -194,14 +438,23 @@ def leftovers(output: str, own: Collection[str] = ()) -> list[str]:
     own: run ids to leave out.
     """
     _, broken = list_folders(output)
+    _, is_known = _known_pointer(output)
+    seen = _seen(output)
+    # Where the pointer cannot be read, readers may have seen any of them.
     halves = [
         each.path
         for each in broken
-        if each.is_half and not each.is_current and each.run_id not in own
+        if is_known
+        and each.is_half
+        and not each.is_current
+        and each.run_id not in (*seen, *own)
+        and _is_own(output, SNAPSHOTS, each.run_id)
     ]
     work = storage.join(output, WORK)
     dead = [
-        storage.join(work, run_id) for run_id in storage.folder_names(work) if run_id not in own
+        storage.join(work, run_id)
+        for run_id in folder_names(work)
+        if run_id not in own and _is_own(output, WORK, run_id)
     ]
     return [
         *halves,
@@ -221,6 +474,12 @@ def remove_leftovers(output: str, own: Collection[str] = ()) -> list[str]:
     return [path for path in found if path not in still]
 
 
+def _reason(error: Exception, path: str) -> str:
+    if isinstance(error, DamagedFileError):
+        return str(error).removeprefix(f"{path} ")
+    return f"{type(error).__name__}: {error}"
+
+
 def _read_folder(
     path: str, run_id: str = "", *, is_current: bool = False
 ) -> Snapshot | BrokenSnapshot:
@@ -231,8 +490,11 @@ def _read_folder(
     except Exception as error:  # whatever half a file, or an object store, brings
         # Half-written ones are removed; a disk that fails for a moment must not make one of a whole
         # snapshot.
-        problem = f"its manifest cannot be read ({type(error).__name__}: {error})"
+        problem = f"its {MANIFEST} cannot be read ({_reason(error, manifest_path)})"
         if storage.is_missing(manifest_path):
             problem = HALF_WRITTEN
         return BrokenSnapshot(run_id, path, is_current, problem)
-    return Snapshot(run_id or manifest.run_id, path, manifest, is_current)
+    if run_id and manifest.run_id != run_id:
+        problem = f"its {MANIFEST} is that of run {manifest.run_id}"
+        return BrokenSnapshot(run_id, path, is_current, problem)
+    return Snapshot(run_id or manifest.run_id, path, manifest, is_current, manifest.published)

@@ -23,7 +23,8 @@ from schemas.sections.vectors import DEFAULT_SPACES
 from schemas.tables.arrow import GIVEN_SUFFIX, PROVENANCE_SUFFIX
 from schemas.texts import shorten
 from transforms.runtime.buckets import bucket_of
-from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
+from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.sealed import DamagedFileError
 from transforms.validation.frames import vectors_of
 
 MAX_NEIGHBOURS = 5
@@ -70,7 +71,8 @@ class Change:
 class Version:
     """The item in one snapshot.
 
-    created: when its row was made; fate: `item`, `deleted` or `absent`.
+    created: when its row was made; fate: `item`, `deleted` or `absent`, `damaged` where nobody can
+    tell, which `problem` says why.
     """
 
     run_id: str
@@ -78,6 +80,7 @@ class Version:
     fate: str
     created: str | None
     changes: tuple[Change, ...]
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def story_of(info: Snapshot, item_id: str, earlier: Sequence[Snapshot] = ()) -> 
 
 def row_of(info: Snapshot, item_id: str) -> dict[str, Any] | None:
     """Return the item's row of the items table, None where there is none."""
-    for file in _files(info, "items", item_id):
+    for file in files_of_item(info, "items", item_id):
         table = read_parquet(info.path, file)
         for row in table.filter(pc.equal(table["item_id"], item_id)).to_pylist():
             return dict(row)
@@ -165,7 +168,7 @@ def nearest(info: Snapshot, item_id: str) -> list[Neighbour]:
     """Return the nearest items by text vector; every vector is looked at, one file at a time."""
     own = None
     table_name = DEFAULT_SPACES[0].table
-    for file in _files(info, table_name, item_id):
+    for file in files_of_item(info, table_name, item_id):
         table = read_parquet(info.path, file)
         rows = vectors_of(table)[pc.equal(table["item_id"], item_id).to_numpy()]
         own = rows[0] if len(rows) else None
@@ -196,13 +199,14 @@ def _versions(snapshots: Sequence[Snapshot], item_id: str) -> Iterator[Version]:
     for info in snapshots:
         try:
             row = row_of(info, item_id)
-        except DamagedFileError:
+        except DamagedFileError as error:
+            yield Version(info.run_id, info.is_published, "damaged", None, (), str(error))
             continue
         fate = "absent" if row is None else "deleted" if row.get("deleted_ts") else "item"
         changes = tuple(_changes(before, row)) if row is not None and before is not None else ()
         created = None if row is None else str(row["created_ts"])
-        yield Version(info.run_id, info.manifest.published, fate, created, changes)
-        before = row if info.manifest.published else before
+        yield Version(info.run_id, info.is_published, fate, created, changes)
+        before = row if info.is_published else before
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
@@ -242,6 +246,7 @@ def near_ids(info: Snapshot, item_id: str) -> list[str]:
     return [each for _, each in best]
 
 
-def _files(info: Snapshot, table: str, item_id: str) -> list[DataFile]:
+def files_of_item(info: Snapshot, table: str, item_id: str) -> list[DataFile]:
+    """Return the files of a table that may have rows of an item."""
     name = f"bucket-{bucket_of(item_id, info.manifest.buckets):05d}.parquet"
     return [file for file in info.files_of(table) if file.path.endswith(name)]

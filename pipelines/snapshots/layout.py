@@ -1,10 +1,12 @@
-"""The folders of an output, and how a snapshot becomes the current one.
+"""The folders of an output.
 
-OUTPUT/current.json               names the published snapshot; replaced in one atomic step
+OUTPUT/current.json               names the published snapshot (publication.py)
 OUTPUT/current                    the same as a symbolic link, on local disks
 OUTPUT/snapshots/<run id>/        items/ embeddings/ quarantine/ probes/ manifest.json
 OUTPUT/answers/                   answers of language models, for all runs (caching/answers.py)
+OUTPUT/servers/                   what model servers accept, for all runs (models/http/servers)
 OUTPUT/picture-features/          features of images, for all runs (caching/image_features.py)
+OUTPUT/kept-pictures/             pictures that records held, or that were fetched, by content
 OUTPUT/_work/<run id>/            intermediate files, removed at the end
 A snapshot without a manifest does not exist for readers.
 """
@@ -17,23 +19,19 @@ import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from pipelines.snapshots.manifest import Manifest, write_manifest
 from transforms.runtime import storage
 from transforms.runtime.reports import write_json
 
-POINTER = "current.json"
-KEPT = "kept-on-purpose"
+POINTER, LINK = "current.json", "current"
+KEPT, ANSWERS = "kept-on-purpose", "answers"
 MANIFEST = "manifest.json"
 SNAPSHOTS, WORK = "snapshots", "_work"
 
 
-class Pointer(msgspec.Struct, frozen=True):
-    """The content of POINTER. snapshot: the folder, relative to the output."""
-
-    run_id: str
-    snapshot: str
+def kept_pictures(snapshot: str) -> str:
+    """Return the folder of pictures that records held or that were fetched, beside a snapshot."""
+    return storage.join(snapshot.rstrip("/").rsplit("/", 2)[0], "kept-pictures")
 
 
 def new_run_id(now: dt.datetime) -> str:
@@ -63,13 +61,16 @@ class Layout:
             storage.join(self.work, part) for part in ("spool", "reports", "pictures", "heartbeats")
         ]
         answers, features = (
-            storage.join(self.output, kept) for kept in ("answers", "picture-features")
+            storage.join(self.output, kept) for kept in (ANSWERS, "picture-features")
         )
         for path in (self.snapshot, *parts):
             if storage.is_local(path):
                 Path(path).mkdir(parents=True)
         spool, reports, pictures, heartbeats = parts
-        shared = RunDirs(self.snapshot, spool, reports, pictures, answers, features)
+        kept = kept_pictures(self.snapshot)
+        shared = RunDirs(
+            self.snapshot, spool, reports, pictures, answers, features, kept_pictures=kept
+        )
         if not storage.is_local(self.work):
             return shared
         budget_file, log = (
@@ -100,56 +101,12 @@ class Layout:
         write_manifest(path, manifest)
         return path
 
-    def publish(self) -> list[str]:
-        """Make this snapshot the current one; returns warnings for the operator.
-
-        On a local disk everything is on the platter before the pointer names it.
-        """
+    def sync(self) -> None:
+        """Wait until the snapshot, on a local disk, survives a power cut."""
         if storage.is_local(self.output):
             for written in sorted(Path(self.snapshot).rglob("*")):
                 storage.sync(written)
             storage.sync(self.snapshot)
-        return point_to(self.output, self.run_id)
-
-
-def read_pointer(output: str) -> Pointer | None:
-    """Return which snapshot readers are sent to, None where nothing is published yet.
-
-    Raises what the file system and msgspec raise where the pointer cannot be read.
-    """
-    path = storage.join(output, POINTER)
-    if not storage.exists(path):
-        return None
-    return msgspec.json.decode(storage.read_bytes(path), type=Pointer)
-
-
-def point_to(output: str, run_id: str) -> list[str]:
-    """Make a run's snapshot the one that readers see, in one step; returns warnings for the
-    operator.
-    """
-    pointer = Pointer(run_id, f"{SNAPSHOTS}/{run_id}")
-    path = storage.join(output, POINTER)
-    if not storage.is_local(output):
-        # An object store replaces an object as a whole.
-        write_json(path, pointer)
-        return []
-    content = msgspec.json.format(msgspec.json.encode(pointer), indent=1)
-    storage.write_whole(path, content, storage.join(output, f".{POINTER}.{run_id}"))
-    return _replace_link(Path(output) / "current", pointer.snapshot, run_id)
-
-
-def _replace_link(link: Path, target: str, run_id: str) -> list[str]:
-    half = link.with_name(f".{link.name}.{run_id}")
-    try:
-        half.unlink(missing_ok=True)  # of a run that was killed right here
-        half.symlink_to(target, target_is_directory=True)
-        half.replace(link)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        return [
-            f"{link} could not be set to {target} ({error}); {POINTER} names the published snapshot"
-        ]
-    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +118,7 @@ class RunDirs:
     pictures: made ready for a language model; answers: of language models, kept for later runs;
     features: of pictures, likewise; budget_file: local file with what is spent of the budget, empty
     where work is not local.
+    kept_pictures: that records held, or that were fetched, likewise.
     heartbeats, log: local paths for the live view and the workers' stderr, empty where work is not
     local.
     """
@@ -174,3 +132,4 @@ class RunDirs:
     budget_file: str = ""
     heartbeats: str = ""
     log: str = ""
+    kept_pictures: str = ""

@@ -49,14 +49,16 @@ def is_alive(output: str, held: Lock) -> bool | None:
     return _backend(output).is_alive(held)
 
 
-def break_lock(output: str) -> Lock | None:
+def break_lock(output: str) -> tuple[Lock | None, bool]:
     """Remove lock.json whoever wrote it; returns what it said, None where it was absent or could
-    not be read. The caller has seen that no living run holds it.
+    not be read, and whether it held something that could not. The caller has seen that no living
+    run holds it.
     """
     backend = _backend(output)
-    held = parse(backend.read())
+    content = backend.read()
+    held = parse(content)
     backend.remove()
-    return held
+    return held, held is None and bool(content)
 
 
 def _backend(output: str) -> KernelLock | Lease:

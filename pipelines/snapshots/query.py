@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.snapshots.snapshot import Snapshot
-from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
+from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.sealed import DamagedFileError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

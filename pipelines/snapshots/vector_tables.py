@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.snapshots.history import HistoryError, named_snapshot
+from pipelines.snapshots.history import HistoryError, list_snapshots, named_snapshot
 from pipelines.snapshots.layout import MANIFEST, POINTER
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.runtime import storage
+from transforms.runtime.listing import files_in
+from transforms.runtime.sealed import DamagedFileError
 from transforms.vectors.contract import (
     METADATA_KEY,
     ContractError,
@@ -35,14 +37,15 @@ class VectorTable:
 def find_vector_tables(place: str) -> list[VectorTable]:
     """Return the vector tables of an output, a snapshot, or a folder of Parquet files.
 
-    Raises HistoryError where there are none, or where they do not say what they are.
+    Raises HistoryError where there are none, or where they do not say what they are, and
+    DamagedFileError.
     """
     place = place.rstrip("/") or place
-    if storage.exists(storage.join(place, POINTER)):
+    if storage.exists(storage.join(place, POINTER)) or list_snapshots(place):
         return _of_snapshot(named_snapshot(place, "current"))
     if storage.exists(storage.join(place, MANIFEST)):
         return _of_snapshot(named_snapshot("", f"{place}/"))
-    files = storage.find_files(storage.join(place, "*.parquet"))
+    files = files_in(place, ".parquet")
     if not files:
         raise HistoryError(
             f"{place!r} is no output, no snapshot and no folder of Parquet files; name the --output"
@@ -52,10 +55,10 @@ def find_vector_tables(place: str) -> list[VectorTable]:
 
 
 def _of_snapshot(snapshot: Snapshot) -> list[VectorTable]:
-    try:
-        contracts = snapshot.contracts
-    except ContractError as error:
-        raise HistoryError(f"{error}; `catalog-enrich run --full` writes it again") from error
+    contracts = snapshot.contracts
+    files = [file for file in snapshot.manifest.files if file.table in contracts]
+    for fault in snapshot.faults_of_sizes(files):
+        raise DamagedFileError(fault)
     if not contracts:
         raise HistoryError(
             f"{snapshot.run_id} does not say what its vectors are: an earlier version wrote it; the"
@@ -75,8 +78,8 @@ def _of_files(folder: str, paths: list[str]) -> VectorTable:
     for path in sorted(paths):
         try:
             parquet = pq.ParquetFile(pa.BufferReader(storage.read_bytes(path)))
-        except pa.ArrowException as error:
-            raise HistoryError(f"{path} cannot be read ({error})") from error
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedFileError(f"{path} cannot be read ({error})") from error
         rows += parquet.metadata.num_rows
         kept = (parquet.schema_arrow.metadata or {}).get(METADATA_KEY.encode(), kept)
     if not kept:

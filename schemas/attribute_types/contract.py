@@ -38,6 +38,8 @@ class Entry(Protocol):
     def max_length(self) -> int: ...
     @property
     def scheme(self) -> str | None: ...
+    @property
+    def currency(self) -> str | None: ...
 
 
 class TypeSpec(ABC):
@@ -48,6 +50,7 @@ class TypeSpec(ABC):
 
     options: keys of the template entry that only some types take.
     has_closed_list: the template lists the values, which may be checked, counted and offered.
+    of_one_row: a value is never that of another variant of the product: weights, codes, dates.
     is_list: an item has several values, and they have a frame of their own in the gate.
     is_taxonomy: the values are paths, of which one may lie above another.
     is_number: values are counted in bins, and compared with those of similar items.
@@ -60,6 +63,7 @@ class TypeSpec(ABC):
     options: ClassVar[frozenset[str]] = frozenset()
     has_closed_list: ClassVar[bool] = False
     is_list: ClassVar[bool] = False
+    of_one_row: ClassVar[bool] = False
     is_taxonomy: ClassVar[bool] = False
     is_number: ClassVar[bool] = False
     is_free_text: ClassVar[bool] = False

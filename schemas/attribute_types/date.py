@@ -19,6 +19,9 @@ class DateSpec(TypeSpec):
     it sorts by time, and a prefix of it is the same date, less exactly.
     """
 
+    options = frozenset({"format"})
+    of_one_row = True
+
     def stored_pattern(self, _entry: Entry) -> str | None:
         return ISO_DATE
 

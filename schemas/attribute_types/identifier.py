@@ -13,6 +13,7 @@ _CODE = r"[0-9][0-9-]{6,16}[0-9Xx]"
 class IdentifierSpec(TypeSpec):
     """A code of a scheme, in compact form; scheme `any` takes every text and verifies nothing."""
 
+    of_one_row = True
     options = frozenset({"scheme"})
 
     def problems(self, entry: Entry) -> Iterator[str]:

@@ -20,6 +20,7 @@ _WHOLE = r"-?[0-9]{1,9}"
 class NumberSpec(TypeSpec):
     """A number in the template's unit, which may be one part of a compound such as `6 x 330 ml`."""
 
+    of_one_row = True
     options = frozenset({"unit", "integer", "min", "max", "part"})
     is_number = True
     is_drafted_filled = True

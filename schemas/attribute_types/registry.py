@@ -11,6 +11,7 @@ from schemas.attribute_types.contract import TypeSpec
 from schemas.attribute_types.date import DateSpec
 from schemas.attribute_types.identifier import IdentifierSpec
 from schemas.attribute_types.localized import LocalizedSpec
+from schemas.attribute_types.money import MoneySpec
 from schemas.attribute_types.number import NumberSpec
 from schemas.attribute_types.string import StringSpec
 
@@ -39,3 +40,4 @@ class AttributeType(StrEnum):
     IDENTIFIER = "identifier", IdentifierSpec()
     LOCALIZED = "localized", LocalizedSpec()
     DATE = "date", DateSpec()
+    MONEY = "money", MoneySpec()

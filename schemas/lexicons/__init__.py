@@ -20,7 +20,7 @@ import msgspec
 from schemas.strict_yaml import decode
 
 # No blank entry, no space around it: such a word would match everywhere or nowhere.
-Word = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^\S(?:.*\S)?$")]
+Word = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^\S(?:.*\S)?\Z")]
 Words = tuple[Word, ...]
 Side = Literal["width", "height", "depth", "length"]
 
@@ -99,6 +99,17 @@ class Dates(Part, frozen=True):
     before_era: Words = ()
 
 
+class Prices(Part, frozen=True):
+    """Words around amounts of money. starts: before the lowest of several prices ("from 12.50");
+    free: a whole cell that says that nothing is to be paid; taxed: behind an amount, says that it
+    is the one to be paid.
+    """
+
+    starts: Words = ()
+    free: Words = ()
+    taxed: Words = ()
+
+
 class Names(Part, frozen=True):
     """Names of closed lists beside those of the Unicode CLDR: ISO code or colour → names.
 
@@ -110,6 +121,27 @@ class Names(Part, frozen=True):
     colors: dict[str, Words] = {}
     color_cells: dict[str, Words] = {}
     other_meanings: Words = ()
+
+
+class ColumnNames(Part, frozen=True):
+    """Words that columns of catalogs are called by.
+
+    of_others: before such a word they make it the name of something else than the item ("brand
+    name"). restless: of what changes every night. lists: of several in a cell.
+    switches: of what a shop does with an item.
+    """
+
+    title: Words = ()
+    text: Words = ()
+    price: Words = ()
+    category: Words = ()
+    picture: Words = ()
+    id: Words = ()
+    changed: Words = ()
+    of_others: Words = ()
+    restless: Words = ()
+    lists: Words = ()
+    switches: Words = ()
 
 
 class Lexicon(Part, frozen=True):
@@ -150,7 +182,9 @@ class Lexicon(Part, frozen=True):
     stop_words: Words = ()
     ampersand: Words = ()
     dates: Dates = Dates()
+    prices: Prices = Prices()
     names: Names = Names()
+    columns: ColumnNames = ColumnNames()
 
 
 @cache

@@ -41,6 +41,16 @@ def vector_column(space: str) -> str:
     return f"{space.replace('-', '_')}_vector"
 
 
+def flag_fields(space: str) -> frozenset[str]:
+    """Return what flags name that say why an item has no vector of a space, or one of less.
+
+    >>> sorted(flag_fields("text")), sorted(flag_fields("title-e5"))
+    (['text_enriched', 'text_vector'], ['title_e5_vector'])
+    """
+    column = vector_column(space)
+    return frozenset([column, TEXT_FIELD] if space == "text" else [column])
+
+
 def space_of(field: str) -> str:
     """Return the space that a flag names: by its column, and `text` also by that of its text, as
     flags of an encoder's failures do.

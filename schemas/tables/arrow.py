@@ -11,6 +11,7 @@ from schemas.tables.columns import (
     ITEM_TAIL,
     PROVENANCE,
     QUARANTINE,
+    RECORD_GROUP,
     RECORDS,
     chunks,
     column,
@@ -62,6 +63,6 @@ def quarantine_schema() -> pa.Schema:
     return pa.schema(QUARANTINE)
 
 
-def records_schema() -> pa.Schema:
-    """Columns of the records table, whatever the template."""
-    return pa.schema(RECORDS)
+def records_schema(*, has_groups: bool = False) -> pa.Schema:
+    """Columns of the records table. has_groups: whether items have something of other rows."""
+    return pa.schema([*RECORDS, RECORD_GROUP] if has_groups else RECORDS)

@@ -117,7 +117,7 @@ ITEM_TAIL = [
     column(
         "created_ts",
         TIMESTAMP,
-        "when this row was produced; making the same row anew leaves it",
+        "when this row was produced; rebuilding an equal row leaves it",
         nullable=False,
     ),
     column(
@@ -188,7 +188,8 @@ RECORDS = [
     column(
         "fate",
         pa.string(),
-        "item, quarantine, deleted (kept by --keep-deleted); of an image table's row attached, "
+        "item, merged (a further row of the item), quarantine, deleted (kept by --keep-deleted); "
+        "of an image table's row attached, "
         "repeated (the item had "
         "the picture) or item-quarantined",
         nullable=False,
@@ -200,6 +201,9 @@ RECORDS = [
         nullable=False,
     ),
 ]
+
+# Of templates whose items have values of other rows of their group.
+RECORD_GROUP = column("group", pa.string(), "the product that the row belongs to")
 
 ANSWERS = [
     column(
@@ -218,6 +222,12 @@ ANSWERS = [
         nullable=False,
     ),
     column("completion_tokens", pa.int64(), "tokens of the answer", nullable=False),
+    column(
+        "counted",
+        pa.string(),
+        "what counted the tokens: `reported` by the server, or `estimated` here, where it said "
+        "nothing or what cannot be",
+    ),
     column(
         "probabilities",
         pa.map_(pa.string(), pa.float64()),

@@ -159,11 +159,11 @@ RECORDS = TableSpec(
     name="records",
     one_row_per="record",
     row="record",
-    schema=lambda _, __: records_schema(),
+    schema=lambda template, _: records_schema(has_groups=template.record.inherits),
     about="One row for each record of the catalog and of image tables: what became of it.",
     label="records",
     sort_order=("item_id", "raw_key", "input", "fate", "retry"),
-    counted_as=("image_rows",),
+    counted_as=("image_rows", "rows_merged"),
 )
 
 _VECTOR_TABLE = re.compile(f"embeddings/(?P<name>{NAME_PATTERN[1:-1]})")
@@ -198,6 +198,15 @@ def table_spec(name: str) -> TableSpec:
     if space.endswith(CHUNKS_SUFFIX):
         return _chunks(VectorSpec(name=space.removesuffix(CHUNKS_SUFFIX), of="text"))
     return _vectors(VectorSpec(name=space, of="text"))
+
+
+def holds_vectors(name: str) -> bool:
+    """Tell whether a table is one of vectors, by its name.
+
+    >>> holds_vectors("embeddings/text"), holds_vectors("items")
+    (True, False)
+    """
+    return _VECTOR_TABLE.fullmatch(name) is not None
 
 
 def tables_of_items(spaces: Iterable[VectorSpec]) -> tuple[TableSpec, ...]:

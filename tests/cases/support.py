@@ -36,7 +36,7 @@ def read_all(path: Path, **plan: Any) -> tuple[list[dict[str, Any]], SplitReport
     return [each.cells for each in elements if isinstance(each, ParsedRecord)], report
 
 
-def run_case(template: Path, inputs: Sequence[Path], output: Path, *options: str) -> Path:
+def run_case(template: Path | str, inputs: Sequence[Path], output: Path, *options: str) -> Path:
     """Run the job with models that answer at once; return the published snapshot."""
     arguments = ["run", "--template", str(template), "--input", *map(str, inputs)]
     arguments += ["--output", str(output), "--text-encoder", "fake", "--image-encoder", "fake"]

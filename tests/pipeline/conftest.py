@@ -1,8 +1,14 @@
-"""Runs that several files of tests look at: each is made once a worker."""
+"""Runs that several files of tests look at: each is made once, whichever worker wants it first."""
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
+from filelock import FileLock
 
 from tests.browser import browser
 from tests.catalogs import CATALOGS, arguments
@@ -10,20 +16,27 @@ from tests.support import FAKE_MODELS, Run, start
 
 __all__ = ["browser", "whole"]
 
-# A parametrised fixture is made anew whenever its parameter changes between files of tests.
-_MADE: dict[str, Run] = {}
 
-
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CATALOGS],
-)
+@pytest.fixture(scope="session", params=CATALOGS)
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Run]:
-    """Each whole catalog, with fake models: every stage but the weights is the real one."""
-    name = request.param
-    if name not in _MADE:
-        output = tmp_path_factory.mktemp(name)
-        _MADE[name] = start(arguments(name, *FAKE_MODELS, "--workers", "1"), output, report=True)
-    return name, _MADE[name]
+    """Each whole catalog, with fake models: every stage but the weights is the real one.
+
+    To be looked at only: all workers have the same folders.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a folder in the session's
+        folder = folder.parent
+    return request.param, _whole(request.param, folder)
+
+
+def _whole(name: str, folder: Path) -> Run:
+    told = folder / f"whole-{name}.json"
+    with FileLock(f"{told}.lock"):
+        if not told.exists():
+            output = folder / f"whole-{name}"
+            run = start(arguments(name, *FAKE_MODELS, "--workers", "1"), output, report=True)
+            told.write_text(json.dumps(asdict(run) | {"output": str(output)}))
+        kept = json.loads(told.read_text())
+    return Run(**(kept | {"output": Path(kept["output"])}))

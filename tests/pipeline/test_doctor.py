@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from pipelines import cli
 from pipelines.doctor.machine import Finding, Patient
 from tests.chat_server import ChatServer
+from tests.servers.network import Proxy
+from tests.servers.registry import SERVERS, needed_options
 from tests.support import TEMPLATE, Shop
 from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions
+from transforms.models.http.servers.capabilities import in_words
+from transforms.models.http.servers.kept import KeptCapabilities
 
 FAKE = ("--image-encoder", "fake", "--text-encoder", "fake")
 
@@ -115,6 +120,81 @@ def test_a_server_that_wants_a_key_is_told_so_and_the_key_is_never_shown(
         monkeypatch.setenv("OPENAI_API_KEY", "secret-and-wrong")
         cli.main(["doctor", *options])
         assert "secret-and-wrong" not in capsys.readouterr().out
+
+
+def openai(server: ChatServer, *more: str) -> tuple[str, ...]:
+    model = getattr(server, "model", "stub")
+    return (
+        *("--describe-backend", "openai", "--endpoint", server.url, "--describe-model", model),
+        *FAKE,
+        *more,
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["OpenAI, reasoning models", "Azure OpenAI, deployments", "Gemini", "Bedrock", "Ollama"]
+)
+def test_every_server_is_asked_one_small_question(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Whether a server lists its models or not, the question tells that the model answers, what it
+    cost, and how it has to be asked; a run on the output begins with that.
+    """
+    with SERVERS[name]() as server:
+        needed = needed_options(server)
+        more = [
+            word
+            for option, values in needed.items()
+            for word in (f"--{option.replace('_', '-')}", *values)
+        ]
+        code, found = examined(capsys, *openai(server, *more, "--output", str(tmp_path)))
+        assert code == 0, found
+        assert found["endpoint"]["status"] == found["question"]["status"] == "ok", found
+        assert "tokens" in found["question"]["found"]
+        kept = KeptCapabilities(str(tmp_path / "servers"), server.url, server.model).load()
+        assert kept is not None
+        assert bool(kept) == bool(server.refused)
+        for word in in_words(kept):
+            assert word in found["question"]["found"]
+
+
+def test_a_model_that_takes_no_pictures_is_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that answers without the picture only is told, with what to do."""
+    with SERVERS["llama.cpp without a projector"]() as server:
+        code, found = examined(capsys, *openai(server))
+    assert code == 1
+    assert "takes no pictures" in found["question"]["found"]
+    assert "--max-pictures 0" in found["question"]["fix"]
+
+
+@pytest.mark.parametrize(
+    "listed", [b"null", b"[]", b"<html>", b'["stub"]', b'{"models": [{"name": "models/stub"}]}',
+               b'{"data": null}', b'{"data": [{"id": "stub:latest"}]}', b'{"data": [{"id": 7}]}']
+)  # fmt: skip
+def test_any_list_of_models_will_do(listed: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list in another form, or none, is no problem and breaks nothing off."""
+
+    class Listing(ChatServer):
+        async def _models(self, request: web.Request) -> web.Response:
+            return web.Response(body=listed, content_type="application/json")
+
+    with Listing() as server:
+        code, found = examined(capsys, *openai(server, "--quick"))
+    assert code == 0, found
+    assert found["endpoint"]["status"] == "ok"
+
+
+def test_the_proxy_of_a_run_is_the_doctors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """List and question go through --proxy, and never through one of the environment."""
+    with ChatServer() as server, Proxy() as proxy:
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        code, found = examined(capsys, *openai(server, "--proxy", proxy.url))
+        assert code == 0, found
+        assert [line.split()[0] for line, _ in proxy.seen] == ["GET", "POST"]
+        code, found = examined(capsys, *openai(server))
+        assert code == 0, found
 
 
 def test_a_dead_endpoint_is_a_problem(capsys: pytest.CaptureFixture[str]) -> None:

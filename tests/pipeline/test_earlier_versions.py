@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,9 @@ OPTIONS = (
 FAILED_THEN = (3, 1)
 # One image under other titles, which is looked for by whole runs only.
 SHARES_AN_IMAGE = {"p1", "p7"}
+# Another record has its id, and was set aside then; today both are merged. The one that failed then
+# asks with its new title.
+MERGED = {"p0"}
 # Its title states its colour, which its text then said once more.
 SAID_TWICE = "p7"
 
@@ -68,8 +71,7 @@ class Earlier:
 @pytest.fixture
 def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Earlier:
     """The archive in the current folder, as if it had been written there."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(ARCHIVE, tmp_path)
     for manifest in tmp_path.glob("output/snapshots/*/manifest.json"):
         manifest.write_text(manifest.read_text().replace('"/shop/', f'"{tmp_path}/'))
     monkeypatch.chdir(tmp_path)
@@ -146,26 +148,35 @@ def test_a_whole_run_pays_for_nothing_twice(earlier: Earlier) -> None:
     run = earlier.run("--full")
     assert run.code == 0, run.err
     now = {
-        "described": run.manifest["counts"]["described"],
+        # What later versions count beside is not in the account of the earlier one.
+        "described": {
+            name: count
+            for name, count in run.manifest["counts"]["described"].items()
+            if name in then["described"]
+        },
         "images": run.manifest["stages"]["prepare"],
     }
     for part, times in (("described", "seconds"), ("images", "msecs")):
-        assert now[part] | {times: 0} == then[part] | {times: 0}
+        same = [key for key in then[part] if key != times and not key.endswith("_tokens")]
+        assert {key: now[part][key] for key in same} == {key: then[part][key] for key in same}
     assert spent(run) == FAILED_THEN
     assert {probe["reused"] for probe in run.manifest["probes"]} == {True}
     before, after = by_id(earlier.snapshots[1]), by_id(run.snapshot)
-    assert {item for item in after if after[item] != before[item]} == SHARES_AN_IMAGE
+    assert {item for item in after if after[item] != before[item]} == SHARES_AN_IMAGE | MERGED
     for table in ("embeddings/text", "embeddings/image"):
         was, now = by_id(earlier.snapshots[1], table), by_id(run.snapshot, table)
         moved = {item for item in now if now[item] != was[item]}
         assert now.keys() == was.keys()
-        assert moved == ({SAID_TWICE} if table == "embeddings/text" else set()), table
+        assert moved == ({SAID_TWICE, *MERGED} if table == "embeddings/text" else set()), table
 
 
 def test_differences_are_the_same_as_then(earlier: Earlier) -> None:
-    """`diff --json` says of two snapshots what the earlier version said of them."""
+    """`diff --json` says of two snapshots what the earlier version said of them, and of no rows,
+    which it did not keep.
+    """
     then = json.loads((earlier.folder / "diff.json").read_text())
-    assert earlier.json("diff", "previous", "current", "--output", "output") == then
+    now = earlier.json("diff", "previous", "current", "--output", "output")
+    assert now == {**then, "rows": {}}
 
 
 def test_snapshots_are_listed_and_rolled_back(earlier: Earlier) -> None:
@@ -188,7 +199,7 @@ def test_snapshots_are_listed_and_rolled_back(earlier: Earlier) -> None:
     rows, expected = by_id(run.snapshot), by_id(second)
     assert rows.keys() == expected.keys()
     for item, row in expected.items():
-        if item in SHARES_AN_IMAGE:
+        if item in SHARES_AN_IMAGE | MERGED:
             continue
         assert {k: v for k, v in rows[item].items() if k not in moment} == {
             k: v for k, v in row.items() if k not in moment

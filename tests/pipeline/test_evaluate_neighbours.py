@@ -180,9 +180,9 @@ def test_a_damaged_contract_is_one_clear_error(mugs: Mugs, tmp_path: Path) -> No
     shutil.copytree(mugs.run.snapshot, damaged)
     (damaged / "embeddings" / "vectors.json").write_text("{}")
     done = look("--template", mugs.shop.folder / "template.yaml", "--tables", damaged)
-    assert done.code == 2
+    assert done.code == 3
     assert "embeddings/vectors.json holds other bytes than were written" in done.err
-    assert "`catalog-enrich run --full` writes it again" in done.err
+    assert "the next `catalog-enrich run` makes" in done.err
 
 
 @pytest.mark.parametrize("backend", ["transformers", "sentence-transformers"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -183,3 +184,19 @@ def test_a_full_disk_keeps_the_previous_snapshot(shop: Shop) -> None:
     again = shop.run(path)
     assert again.code == 0
     assert len(again.rows("items")) == 403
+
+
+def test_a_record_that_takes_too_long_is_set_aside(shop: Shop) -> None:
+    """The record is in quarantine with its bytes, the run goes on with the others and ends."""
+    shop.template = shop.template.replace("role: text,", "role: text, max_length: 9000000,")
+    long = {"sku": "long", "name": "Mug", "text": "<p>12 kg red x 3, </p>" * 90_000}
+    records = [{"sku": f"s{n}", "name": f"Mug {n}"} for n in range(3)]
+    catalog = shop.file("in.jsonl", [*records, long])
+    options = ("--max-element-secs", "1", "--no-probes", *FAKE_MODELS)
+    run = shop.run(catalog, options=options)
+    assert run.code == 0, run.err
+    assert reasons(run) == {"took-too-long": 1}
+    (row,) = run.rows("quarantine")
+    assert json.loads(row["raw"]) == long
+    assert "--max-element-secs" in row["message"]
+    assert len(run.rows("items")) == 3

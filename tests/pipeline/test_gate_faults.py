@@ -25,7 +25,6 @@ from tests.gate_snapshot import (
 )
 from tests.support import Run, Shop
 
-pytestmark = pytest.mark.xdist_group("gate-faults")
 TOLD: list[str] = []
 
 

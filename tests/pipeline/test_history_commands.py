@@ -18,6 +18,7 @@ from pipelines.snapshots.lock_backends import LOCK, Lock
 from pipelines.snapshots.locks import output_lock
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
 
+AT_WORK = "20260101T120000Z-0a7304"
 RECORDS = [
     {"sku": f"s{n}", "name": f"Mug {n}", "color": "Red", "weight": f"{n} g"} for n in range(1, 9)
 ]
@@ -121,8 +122,8 @@ def test_help_suffices(
 
 
 def test_a_damaged_snapshot_is_refused(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """rollback and diff end with 1 and name the damaged file; readers keep what they have, and the
-    list goes on.
+    """rollback is refused, diff ends with 3, and both name the damaged file; readers keep what they
+    have, and the list goes on.
     """
     first = shop.run(shop.file("in.jsonl", RECORDS))
     written, snapshot = first.manifest["files"], first.snapshot
@@ -138,8 +139,8 @@ def test_a_damaged_snapshot_is_refused(shop: Shop, capsys: pytest.CaptureFixture
     data = path.read_bytes()
     path.unlink()  # what other snapshots have linked stays as it is
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    for command in (["rollback"], ["diff", "previous", "current", "--output"]):
-        assert cli.main([*command, str(first.output)]) == 1
+    for code, *command in ((1, "rollback"), (3, "diff", "previous", "current", "--output")):
+        assert cli.main([*command, str(first.output)]) == code
         assert damaged in capsys.readouterr().err
     assert published(first.output) == current.manifest["run_id"]
     assert not (first.output / LOCK).exists()
@@ -185,9 +186,9 @@ def test_a_run_at_work_is_left_alone(shop: Shop, capsys: pytest.CaptureFixture[s
     """
     output = shop.run(shop.file("in.jsonl", RECORDS)).output
     before = published(output)
-    with output_lock(str(output), "at-work", "run"):
-        (output / "snapshots" / "at-work").mkdir()
-        (output / "_work" / "at-work").mkdir(parents=True)
+    with output_lock(str(output), AT_WORK, "run"):
+        (output / "snapshots" / AT_WORK).mkdir()
+        (output / "_work" / AT_WORK).mkdir(parents=True)
         assert cli.main(["prune", str(output), "--keep", "1", "--dry-run"]) == 0
         assert "nothing to remove" in capsys.readouterr().out
         for command in (
@@ -196,7 +197,7 @@ def test_a_run_at_work_is_left_alone(shop: Shop, capsys: pytest.CaptureFixture[s
             ["rollback", str(output)],
         ):
             assert cli.main(command) == 1
-            assert "at-work" in capsys.readouterr().err
+            assert AT_WORK in capsys.readouterr().err
     assert cli.main(["prune", str(output), "--keep", "1", "--dry-run"]) == 0
     assert capsys.readouterr().out.count("would be removed") == 2
     assert cli.main(["prune", str(output), "--keep", "1"]) == 0

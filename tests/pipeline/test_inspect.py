@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from pipelines import cli
-from pipelines.commands.inspect import HALF_BLOCK, half_blocks
+from pipelines.commands.inspect import HALF_BLOCK, PICTURE_COLUMNS, half_blocks
 from schemas.tables.specs import TABLES
 from tests.support import Shop
 
@@ -20,6 +23,14 @@ RECORDS = [
     {"sku": "bad id \u0000", "name": "x"},
     {"name": "nobody"},
 ]
+
+
+class Terminal(io.StringIO):
+    """What a program prints that believes to print on a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
 
 Printed = tuple[int, str, str]
 
@@ -121,6 +132,7 @@ def test_a_record_in_quarantine_is_found_by_its_id(
         {"sku": "d", "name": "a"},
         {"sku": "d", "name": "b"},
     ]
+    shop.template = shop.template.replace("id: sku\n", "id: sku\n  duplicates: quarantine\n", 1)
     run = shop.run(shop.file("in.jsonl", twice))
     assert run.code == 0
     (reason,) = {row["reason"] for row in run.rows("quarantine") if row["item_id"] == "d"}
@@ -141,6 +153,29 @@ def test_hostile_texts_do_not_reach_the_terminal(
     assert "\x1b" not in out
     assert "\u202e" not in out
     assert "[bold]" in out
+
+
+def test_pictures_are_drawn_wherever_they_came_from(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal with colours a picture is drawn that stood in its record, or was a file; an
+    address is told without its signature.
+    """
+    data = base64.b64encode((shop.images / shop.picture("a.png", "red")).read_bytes()).decode()
+    inside = {"sku": "x", "name": "Mug", "photos": f"data:image/png;base64,{data}"}
+    beside = {"sku": "y", "name": "Cup", "photos": ["a.png", "https://h.example/a?sig=s3cret"]}
+    output = str(shop.run(shop.file("in.jsonl", [inside, beside])).output)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for item in ("x", "y"):
+        terminal = Terminal()
+        with redirect_stdout(terminal):
+            assert cli.main(["inspect", item, "--output", output]) == 0
+        assert terminal.getvalue().count(HALF_BLOCK) >= PICTURE_COLUMNS * 6
+        assert "s3cret" not in terminal.getvalue()
+        with redirect_stdout(Terminal()) as plain:
+            assert cli.main(["inspect", item, "--output", output, "--no-pictures"]) == 0
+        assert HALF_BLOCK not in plain.getvalue()
 
 
 def test_a_picture_becomes_half_blocks() -> None:

@@ -6,7 +6,6 @@ half a snapshot.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -24,6 +23,7 @@ from typing import Any
 import pytest
 
 from tests.chat_server import ChatServer
+from tests.readers import linked, named, problems_of
 from tests.support import DATA, RUN_COLUMNS, TABLES, Shop, needs_data, read_rows
 
 LONG_KILLS = int(os.environ.get("CATALOG_ENRICH_KILLS", "0"))
@@ -47,6 +47,9 @@ PAYMENT = frozenset(
         "reckoned_tokens",
         "image_tokens",
         "completion_tokens",
+        "estimated_tokens",
+        "lost_attempts",
+        "lost_tokens",
         "cost",
         "seconds",
     }
@@ -92,46 +95,22 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         while not self.done.wait(0.02):
-            for snapshot in (self._named(), self._linked()):
+            for snapshot in (self._named(), linked(self.output)):
                 if snapshot is None:
                     continue
-                found = list(self._problems(snapshot))
+                found = list(problems_of(snapshot))
                 # Who reads an old snapshot when another has been published long since looks again.
-                if found and snapshot in (self._named(), self._linked()):
+                if found and snapshot in (self._named(), linked(self.output)):
                     self.problems += found
                 self.seen.add(snapshot.name)
                 self.reads += 1
 
     def _named(self) -> Path | None:
         try:
-            text = (self.output / "current.json").read_text()
-        except FileNotFoundError:
-            return None
-        try:
-            return self.output / str(json.loads(text)["snapshot"])
+            return named(self.output)
         except (ValueError, KeyError) as error:
-            self.problems.append(f"current.json: {error}: {text!r}")
+            self.problems.append(f"current.json: {error}")
             return None
-
-    def _linked(self) -> Path | None:
-        try:
-            return self.output / (self.output / "current").readlink()
-        except FileNotFoundError:
-            return None
-
-    def _problems(self, snapshot: Path) -> Iterator[str]:
-        try:
-            manifest = json.loads((snapshot / "manifest.json").read_text())
-            if not (manifest["published"] and manifest["files"]):
-                yield f"{snapshot.name} was not to be published"
-            for file in manifest["files"]:
-                if (
-                    hashlib.sha256((snapshot / file["path"]).read_bytes()).hexdigest()
-                    != file["digest"]
-                ):
-                    yield f"{snapshot.name}/{file['path']} is not what the manifest says"
-        except (OSError, ValueError, KeyError) as error:
-            yield f"{snapshot.name}: {type(error).__name__}: {error}"
 
 
 @contextmanager

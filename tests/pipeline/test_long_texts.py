@@ -202,7 +202,7 @@ def test_another_choice_makes_that_table_anew(cut: SharedRun) -> None:
     shop, first = cut.restored()
     before = vectors(first)
     run = again(shop, *POOL)
-    assert run.manifest["made_anew_because"] == ["vectors text changed"]
+    assert run.manifest["vectors_anew_because"] == ["vectors text changed"]
     now = vectors(run)
     assert {item_id for item_id in now if now[item_id] != before[item_id]} == {"a", "d"}
     assert run.manifest["counts"]["texts_cut"] == {}
@@ -213,11 +213,11 @@ def test_chunks_are_added_to_pooled_vectors_and_taken_away(cut: SharedRun) -> No
     shop, _ = cut.restored()
     pooled = all_rows(again(shop, *POOL), RUN_COLUMNS - {"created_ts"})
     run = again(shop, *CHUNKS)
-    assert run.manifest["made_anew_because"] == [f"table {TABLE} is new"]
+    assert run.manifest["vectors_anew_because"] == [f"table {TABLE} is new"]
     assert all_rows(run, RUN_COLUMNS - {"created_ts"}) == pooled
     assert chunks(run).keys() == {"a", "b", "c", "d"}
     back = again(shop, *POOL)
-    assert back.manifest["made_anew_because"] == [f"table {TABLE} is gone"]
+    assert back.manifest["vectors_anew_because"] == [f"table {TABLE} is gone"]
     assert encoded(back) == 0
     assert not (back.snapshot / TABLE).exists()
 

@@ -5,11 +5,17 @@ catalog where asked to.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import logging
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -20,11 +26,17 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from moto.server import ThreadedMotoServer
 
+from pipelines import cli
+from pipelines.snapshots.publication import move_pointer, pointer_version, read_pointer
+from tests.cases.support import items_of, run_case
 from tests.chat_server import ChatServer
+from tests.picture_server import jpeg
 from tests.support import RUN_COLUMNS, TABLES, Shop
 from transforms.caching.answers import AnswerCodec, CachedAnswer, forget_answers
 from transforms.caching.key_range import KeyRangeCache
+from transforms.images.finding import Pictures
 from transforms.models.chat import ChatAnswer
+from transforms.runtime.conditional import ChangedError
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "key",
@@ -43,6 +55,8 @@ MODELS = (
 
 
 ITEMS = 6
+# Of a line of the server's log, which may be coloured.
+_REQUEST = re.compile(r"([A-Z]+) (/\S*) HTTP")
 
 
 @dataclass(frozen=True)
@@ -94,23 +108,29 @@ class Store:
     def output(self) -> str:
         return f"{self.bucket.url}/{self.prefix}"
 
-    def run(self, *options: str, arguments: Sequence[str] = (), code: int = 0) -> str:
-        """Run the job to its end in a process of its own, as users do; returns what it printed."""
-        return self.command(
-            "run", *(arguments or self.arguments), *options, "--output", self.output, code=code
-        )
+    def run(self) -> str:
+        """Run the job to its end; returns what it printed."""
+        return self.command("run", *self.arguments, "--output", self.output)
 
-    def command(self, *arguments: str, code: int = 0) -> str:
-        """`catalog-enrich` with these arguments. code: what it must end with."""
+    def run_as_process(self, arguments: Sequence[str]) -> None:
+        """Run the job to its end in a process of its own, as users do."""
+        command = [sys.executable, "-m", "pipelines.cli", "run", *arguments]
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *arguments],
+            [*command, "--output", self.output],
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
-        assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+    def command(self, *arguments: str) -> str:
+        """`catalog-enrich` with these arguments; returns what it printed."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = cli.main(arguments)
+        assert code == 0, out.getvalue() + err.getvalue()
+        return out.getvalue()
 
     def pointer(self) -> dict[str, Any]:
         pointer: dict[str, Any] = json.loads(self.bucket.read(f"{self.prefix}/current.json"))
@@ -268,7 +288,7 @@ def test_the_whole_cycle(store: Store, shop: Shop) -> None:
     check_whole(store)
 
     store.command("rollback", store.output, "--to", first["run_id"])
-    assert store.pointer() == first
+    assert store.pointer()["run_id"] == first["run_id"]
     assert check_whole(store) == tables
     assert first["run_id"] in store.command("snapshots", store.output)
     store.command("prune", store.output, "--keep", "1")
@@ -297,7 +317,8 @@ def test_everything_on_s3(store: Store, shop: Shop, monkeypatch: pytest.MonkeyPa
         "--images-root",
         f"{store.bucket.url}/images",
     ]
-    store.run("--workers", "2", "--s3_endpoint_url", store.bucket.endpoint, arguments=arguments)
+    arguments += ["--workers", "2", "--s3_endpoint_url", store.bucket.endpoint]
+    store.run_as_process(arguments)
     check_whole(store)
     kinds = {key.split("/")[2] for key in store.bucket.keys("shops/one/")}
     assert {"answers", "current.json", "snapshots"} <= kinds
@@ -320,3 +341,119 @@ def test_answers_on_s3_are_kept_and_forgotten(bucket: Bucket) -> None:
     later.load()
     assert [later.get(f"f{run}") for run in range(10)] == [None, *[answer] * 8, None]
     assert later.unreadable == []
+
+
+def test_the_second_of_two_writers_is_told(bucket: Bucket) -> None:
+    """S3 itself refuses to replace a pointer that another machine has written since it was read,
+    also where there was none; names with brackets are names.
+    """
+    FileSystems.set_options(PipelineOptions([]))
+    output = f"{bucket.url}/shops/a[1]"
+    runs = [f"20260101T12000{n}Z-00000{n}" for n in range(4)]
+    first, second = (pointer_version(output) for _ in range(2))
+    assert first == second == ""
+    assert move_pointer(output, runs[0], runs[:1], first) == []
+    with pytest.raises(ChangedError):
+        move_pointer(output, runs[1], runs[:1], second)
+    seen = pointer_version(output)
+    assert move_pointer(output, runs[2], runs[:3], seen) == []
+    with pytest.raises(ChangedError):
+        move_pointer(output, runs[3], runs[:1], seen)
+    pointer = read_pointer(output)
+    assert pointer is not None
+    assert pointer.run_id == runs[2]
+    bucket.client.delete_object(Bucket=bucket.name, Key="shops/a[1]/current.json")
+    with pytest.raises(ChangedError):
+        move_pointer(output, runs[3], runs[:1], seen)
+
+
+@contextmanager
+def counted_requests(prefix: str) -> Iterator[Counter[str]]:
+    """Count the server's requests that name this part of the bucket: listings, and others by their
+    method.
+    """
+    seen: Counter[str] = Counter()
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found = _REQUEST.search(record.getMessage())
+            method, url = found.groups() if found else ("", "")
+            if prefix in url:
+                seen["list" if "list-type=2" in url else method] += 1
+
+    handler, logger = Lines(), logging.getLogger("werkzeug")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield seen
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_an_unchanged_night_lists_pictures(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server lists the pictures of a night page by page and is asked for no single one; what
+    the listing says of each is what a question for it says.
+    """
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")
+    FileSystems.set_options(PipelineOptions([]))
+    paths = [f"night/{n:02} é[1].jpg" for n in range(35)]
+    for number, path in enumerate(paths):
+        bucket.write(path, bytes(number + 1))
+    root = f"{bucket.url}/"
+    with counted_requests("night") as alone:
+        one_by_one = Pictures(root)
+        expected = {path: one_by_one.version(path) for path in paths}
+    assert (alone["HEAD"], alone["list"]) == (len(paths), 0)
+    with counted_requests("night") as together:
+        at_once = Pictures(root)
+        at_once.get_ready(paths)
+        assert {path: at_once.version(path) for path in paths} == expected
+    assert together == {"list": 4}
+    assert all(expected.values())
+    bucket.write(paths[3], b"longer than it was")
+    again = Pictures(root)
+    again.get_ready(paths)
+    assert [path for path in paths if again.version(path) != expected[path]] == [paths[3]]
+
+
+TEMPLATE = """\
+name: shop
+version: 1.0.0
+record: {id: id, images: {columns: [image]}}
+attributes:
+  - {name: title, type: string, role: title, from: title, description: Name.}
+"""
+
+
+def test_pictures_that_records_name_in_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    """Objects of a bucket that was named are read once; an unchanged night lists them, and a night
+    with a changed one reads that.
+    """
+    for number in range(12):
+        bucket.write(f"pics/{number}.jpg", jpeg(number))
+    rows = [f"{n},Item {n},{bucket.url}/pics/{n}.jpg" for n in range(12)]
+    rows += [
+        "other,Other,s3://other-bucket/pics/1.jpg?sig=s3cret",
+        f"gone,Gone,{bucket.url}/pics/99.jpg",
+    ]
+    catalog, template = tmp_path / "catalog.csv", tmp_path / "t.yaml"
+    catalog.write_text("\n".join(["id,title,image", *rows]))
+    template.write_text(TEMPLATE)
+    fetch = ("--fetch-images", f"{bucket.url}/pics")
+    with counted_requests("pics") as first:
+        items = items_of(run_case(template, [catalog], tmp_path / "out", *fetch))
+    assert first["GET"] == 12
+    assert sum(item["images"][0]["digest"] is not None for item in items.values()) == 12
+    told = {name: items[name]["images"][0] for name in ("other", "gone")}
+    assert told["other"]["reason"] == "image-host-not-allowed"
+    assert "s3://other-bucket" in told["other"]["message"]
+    assert "s3cret" not in told["other"]["message"]
+    assert told["gone"]["reason"] == "image-missing"
+    with counted_requests("pics") as night:
+        run_case(template, [catalog], tmp_path / "out", *fetch)
+    assert night == {"list": 2}, "the first sees whether the bucket answers"
+    bucket.write("pics/3.jpg", jpeg(200))
+    with counted_requests("pics") as changed:
+        after = items_of(run_case(template, [catalog], tmp_path / "out", *fetch))
+    assert changed["GET"] == 1
+    assert {name for name in items if items[name]["images"] != after[name]["images"]} == {"3"}

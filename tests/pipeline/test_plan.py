@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipelines import cli
-from tests.catalogs import arguments
+from tests.catalogs import CATALOGS, arguments
 from tests.chat_server import ChatServer
 from tests.support import FAKE_MODELS, Run, Shop, needs_data
 
@@ -54,7 +54,10 @@ def given(shop: Shop, catalog: Path, *options: str) -> list[str]:
     return [*shop.arguments([catalog]), *options, "--output", str(shop.folder / "out")]
 
 
+# From the other end than tests/pipeline/test_real_catalogs.py, which may be building the catalogs
+# at the same time: then no worker waits for the other.
 @needs_data
+@pytest.mark.parametrize("whole", [*CATALOGS][::-1], indirect=True)
 def test_calls_and_tokens_are_those_of_the_run(whole: tuple[str, Run], tmp_path: Path) -> None:
     """On each real catalog plan foretells the calls that the run makes exactly, and its tokens
     within 20 %.

@@ -8,24 +8,26 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipelines import cli
-from pipelines.drafting.draft import draft
+from pipelines.drafting.draft import Seen, draft
+from pipelines.drafting.identity import find_id
+from pipelines.drafting.pictures import find_pictures
 from pipelines.drafting.profile import Profile
-from pipelines.drafting.record import find_id, find_pictures
 from schemas.loading import load_template, parse_template
 from schemas.template import Template
 from tests.catalogs import CATALOGS
 from tests.support import DATA, FAKE_MODELS, needs_data, start
+from transforms.normalise.records import Normaliser
 
 MAX_RUN_RECORDS = 150
 
@@ -56,9 +58,7 @@ def beginning(source: Path, folder: Path) -> Path:
 
 
 @needs_data
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CATALOGS]
-)
+@pytest.mark.parametrize("name", CATALOGS)
 def test_a_real_catalog_gets_a_template_that_runs(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,7 +83,8 @@ def test_a_real_catalog_gets_a_template_that_runs(
     assert run.code == 0, run.out + run.err
     counts = run.manifest["counts"]
     assert counts["items"] > 0
-    assert counts["records_in"] == counts["items"] + counts["records_quarantined"]
+    made = counts["items"] + counts["rows_merged"]
+    assert counts["records_in"] == made + counts["records_quarantined"]
     flagged = counts["flags"].get("value-not-in-list", 0)
     assert flagged == 0, "values that were seen are in their lists"
     if catalog.images_root is not None:
@@ -91,7 +92,6 @@ def test_a_real_catalog_gets_a_template_that_runs(
 
 
 @needs_data
-@pytest.mark.xdist_group("magento")
 def test_a_shop_export_is_taken_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On the Magento export the id, the pictures with separator and prefix, the pairs, the category
     paths and the lists
@@ -232,27 +232,41 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert parse_template(told["template"], "draft").name == "c"
 
 
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([{"a": "x", "b": 1}, {"a": "x", "b": 1}], "nearest: a (2 of 2 filled, 1 different)"),
-        ([], "no record of the catalog can be read"),
-    ],
-)
-def test_a_catalog_without_an_id_is_refused(
-    rows: Sequence[dict[str, Any]],
-    expected: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_a_catalog_without_records_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where no column identifies the records, or there are none, the message says so and names the
-    nearest columns.
-    """
-    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    """Without a record there is nothing to draft, and the message says so."""
+    (tmp_path / "c.jsonl").write_text("")
     code, _, err = drafted(capsys, tmp_path / "draft.yaml", str(tmp_path / "c.jsonl"))
     assert code == 2
-    assert expected in err
+    assert "no record of the catalog can be read" in err
     assert not (tmp_path / "draft.yaml").exists()
+
+
+def test_what_is_not_known_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A catalog of which nothing is called as usual gets a draft all the same, which says that it
+    knows neither id, title, pictures nor price.
+    """
+    rows = [{"a": "x", "b": 1}, {"a": "x", "b": 1}]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    template = tmp_path / "draft.yaml"
+    code, out, _ = drafted(capsys, template, str(tmp_path / "c.jsonl"))
+    assert code == 0
+    for told in (out, template.read_text()):
+        for known in ("id", "title", "pictures", "price"):
+            assert f"{known}: not known" in told
+    assert "nearest: a (2 of 2 filled, 1 different)" in out
+
+
+def test_the_id_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--id takes any column; one that is not there is answered with those that are."""
+    as_jsonl(tmp_path / "c.jsonl")
+    template = tmp_path / "draft.yaml"
+    assert drafted(capsys, template, str(tmp_path / "c.jsonl"), "--id", "picture")[0] == 0
+    assert load_template(str(template)).record.id == ("picture",)
+    code, _, err = drafted(capsys, template, str(tmp_path / "c.jsonl"), "--id", "no", "--force")
+    assert code == 2
+    assert "--id no: the catalog has no such column; it has code, name" in err
 
 
 def test_records_that_cannot_be_read_are_counted(
@@ -306,7 +320,108 @@ def test_whatever_the_cells_the_draft_loads(rows: list[dict[str, Any]]) -> None:
     for number, row in enumerate(rows):
         found.add({**row, "id": f"r{number}"})
     identity = find_id(found)
-    drafted_ = draft("any", found, identity, find_pictures(found, ""), None)
+    drafted_ = draft("any", Seen(found, identity, find_pictures(found, "")))
     template: Template = parse_template(drafted_.text, "draft")
     assert template.record.id == (identity.column,)
     assert len(template.attributes) == len(drafted_.attributes)
+
+
+NAMES = st.one_of(
+    st.sampled_from(
+        [
+            *[
+                "id",
+                "SKU",
+                "Handle",
+                "productDisplayName",
+                "Name*",
+                "title",
+                "name-en_US",
+                "name-de_DE",
+            ],
+            *["price", "Price (EUR)", "currency", "Weight (kg)", "weight", "weight-unit", "images"],
+            *["image_1", "Attribute 1 name", "Attribute 1 value(s)", "Tags (x,y,z...)", "details"],
+            *["Feature (Name:Value:Position)", "a.b", "a[0]", "{n}", "x{lang}", "updated_at", ""],
+        ]
+    ),
+    st.text(max_size=8),
+)
+LIKELY_CELLS = st.sampled_from(
+    [
+        *[
+            "S1",
+            "0012",
+            "Oak mug",
+            "12,90 EUR",
+            "12-13 USD",
+            "1.299",
+            "kg",
+            "GRAM",
+            "1.2 kg",
+            "24 ct",
+        ],
+        *["img/a.jpg", "https://shop.example/a.jpg", "a.jpg|b.jpg", "['a.jpg', 'b.png']"],
+        *["Color:Blue:1,Size:S:2", "color=Blue,size=S", "{'Brand': 'B'}", "Home > Cups", "None"],
+        *["2026-01-02T03:04:05Z", "31.12.2025", "4006381333931", "Blue", "<p>Text</p>", "EUR"],
+        [{"url": "a.jpg", "size": 1}, {"url": None}],
+        [{"name": "Color", "value": "Blue"}],
+        {"value": 12.9, "currency": "EUR"},
+        {"de": "Tasse", "en": "Cup"},
+        [[1, "x"], []],
+        [0.25] * 20,
+    ]
+)
+CATALOGS_OF_ANYTHING = st.lists(
+    st.dictionaries(NAMES, st.one_of(LIKELY_CELLS, CELLS), max_size=8), min_size=2, max_size=10
+).filter(
+    lambda rows: any(
+        isinstance(cell, str) and cell.strip() for row in rows for cell in row.values()
+    )
+)
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@settings(
+    max_examples=80,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+@given(CATALOGS_OF_ANYTHING)
+def test_whatever_is_readable_gets_a_draft(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    """Any records that can be read end with a draft that is sound, and that says of the id, the
+    title, the pictures and the price what it takes for them.
+    """
+    source, template = write_rows(tmp_path / "c.jsonl", rows), tmp_path / "draft.yaml"
+    command = ["template", "init", str(source), "--out", str(template), "--force", "--json"]
+    assert cli.main(command) == 0
+    Normaliser(load_template(str(template)))
+    head = template.read_text().partition("\nname:")[0]
+    assert all(f"# {told}: " in head for told in ("id", "title", "pictures", "price"))
+
+
+@settings(
+    max_examples=8,
+    phases=[Phase.generate],  # to shrink a case takes a run for each try
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+@given(CATALOGS_OF_ANYTHING)
+def test_a_run_with_any_draft_accounts_for_every_record(
+    tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    """Each record of a catalog of anything is an item or in quarantine when the job runs with its
+    draft.
+    """
+    source, template = write_rows(tmp_path / "c.jsonl", rows), tmp_path / "draft.yaml"
+    assert cli.main(["template", "init", str(source), "--out", str(template), "--force"]) == 0
+    out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+    options = ["--images-root", str(tmp_path), "--workers", "1", "--no-ocr", *FAKE_MODELS]
+    run = start(["--template", str(template), "--input", str(source), *options], out)
+    counts = run.manifest["counts"]
+    assert counts["records_in"] == len(rows)
+    made = counts["items"] + counts["rows_merged"]
+    assert counts["records_in"] == made + counts["records_quarantined"]

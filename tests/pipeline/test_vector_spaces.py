@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli import main
-from tests.support import RUN_COLUMNS, Run, SharedRun, Shop, all_rows
+from tests.support import Run, SharedRun, Shop
 from transforms.vectors.contract import CONTRACTS
 
 RECORDS = [
@@ -83,18 +83,6 @@ def test_each_space_has_a_table_of_its_own_parts_and_encoder(made: SharedRun) ->
     assert all(check["passed"] for check in run.manifest["checks"])
 
 
-def test_a_space_that_is_added_makes_its_table_only(made: SharedRun) -> None:
-    """All other rows stay, with their times; only the new encoder is asked, once for each distinct
-    text and picture.
-    """
-    shop, first = made.restored()
-    before = all_rows(first, RUN_COLUMNS - {"created_ts"})
-    run = again(shop, TITLES, LOOKS)
-    assert encoded(run) == (3, 2)
-    assert all_rows(run, RUN_COLUMNS - {"created_ts"}) == before
-    assert "table embeddings/titles is new" in run.manifest["made_anew_because"]
-
-
 def test_an_unchanged_run_encodes_nothing(made: SharedRun) -> None:
     """With all its spaces there, a run makes no snapshot; a whole run reuses every vector."""
     shop, _ = made.restored()
@@ -136,28 +124,6 @@ def test_two_workers_make_the_tables_that_one_makes(made: SharedRun) -> None:
     assert moved_items == {space: {"b"} for space in ("text", "image", "titles", "looks")}
 
 
-@pytest.mark.parametrize(
-    ("changed", "texts"),
-    [
-        (TITLES.replace("small", "large"), 3),
-        (TITLES.replace("model: small", "model: small, revision: v2"), 3),
-        (TITLES.replace("model: small", "model: small, prompt: 'passage: '"), 3),
-        (TITLES.replace("[title]", "[title, about]"), 4),
-    ],
-    ids=["model", "revision", "prompt", "parts"],
-)
-def test_what_a_space_is_made_of_makes_it_anew(made: SharedRun, changed: str, texts: int) -> None:
-    """Another model, revision, prompt or part computes this table again, and no other."""
-    shop, _ = made.restored()
-    before = all_vectors(again(shop, TITLES, LOOKS))
-    run = again(shop, changed, LOOKS)
-    assert "vectors titles changed" in run.manifest["made_anew_because"]
-    assert encoded(run) == (texts, 0)
-    now = all_vectors(run)
-    assert now.pop("titles") != before.pop("titles")
-    assert now == before
-
-
 def test_another_encoder_of_pictures_encodes_each_picture_once(made: SharedRun) -> None:
     """A changed image space computes its own vectors again; going back finds those of before."""
     shop, _ = made.restored()
@@ -166,27 +132,6 @@ def test_another_encoder_of_pictures_encodes_each_picture_once(made: SharedRun) 
     back = again(shop, LOOKS)
     assert encoded(back) == (0, 0)
     assert all_vectors(back) == before
-
-
-def test_a_space_that_is_taken_out_loses_its_table(made: SharedRun) -> None:
-    """Without its entry a table is gone, and the rest is as it was."""
-    shop, first = made.restored()
-    before = all_rows(first)
-    again(shop, TITLES, LOOKS)
-    run = again(shop)
-    assert not (run.snapshot / "embeddings" / "titles").exists()
-    assert encoded(run) == (0, 0)
-    assert all_rows(run) == before
-
-
-def test_the_entry_text_says_how_the_table_of_every_catalog_is_made(made: SharedRun) -> None:
-    """A space named text replaces the command line's encoder in its table, and changes no value."""
-    shop, first = made.restored()
-    before = first.rows("items", RUN_COLUMNS)
-    run = again(shop, "{name: text, of: text, encoder: fake, model: small, dimension: 8}")
-    assert {len(each) for each in vectors(run, "text").values()} == {8}
-    assert encoded(run) == (4, 0)
-    assert run.rows("items", RUN_COLUMNS) == before
 
 
 def test_new_items_get_their_vectors_in_every_space(made: SharedRun) -> None:

@@ -268,19 +268,19 @@ def test_an_encoder_that_cannot_be_built_is_one_line(
 
 
 def test_places_without_vectors_are_told(made: SharedRun, tmp_path: Path) -> None:
-    """An empty folder, a table without vectors and a damaged file are each one line and exit 2."""
+    """An empty folder and a table without vectors are each one line and exit 2, a damaged file 3."""
     _, run = made.restored()
     damaged = tmp_path / "table"
     damaged.mkdir()
     (damaged / "b.parquet").write_bytes(b"PAR1")
-    for place, told in (
-        (tmp_path, "no folder of Parquet files"),
-        (run.snapshot / "items", "does not say what its vectors are"),
-        (damaged, "cannot be read"),
+    for place, expected, told in (
+        (tmp_path, 2, "no folder of Parquet files"),
+        (run.snapshot / "items", 2, "does not say what its vectors are"),
+        (damaged, 3, "cannot be read"),
     ):
         for action in ("check", "show"):
             code, out, err = call("vectors", action, place)
-            assert (code, out) == (2, "")
+            assert (code, out) == (expected, "")
             assert told in err
             assert len(err.splitlines()) == 1
 
@@ -317,7 +317,7 @@ def test_the_contract_is_a_part_of_its_snapshot(made: SharedRun) -> None:
     assert code == 1
     assert f"{CONTRACTS} holds other bytes than were written" in err
     code, _, err = call("vectors", "check", snapshot)
-    assert code == 2
+    assert code == 3
     assert CONTRACTS in err
 
 

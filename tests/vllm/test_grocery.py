@@ -30,7 +30,6 @@ pytestmark = [
         not PYTHON, reason="CATALOG_ENRICH_VLLM_PYTHON names no interpreter; run `make test-vllm`"
     ),
     needs_data,
-    pytest.mark.xdist_group("vllm"),
     pytest.mark.timeout(1_500),
 ]
 RECORDS = 399

@@ -4,22 +4,25 @@ test-vllm`.
 
 import json
 import os
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.tiny_encoders import build_matryoshka
-from transforms.models import build_text_encoder
+from tests.tiny_vlm import build_tiny_vlm
+from transforms.models import build_image_encoder, build_text_encoder
 from transforms.models.chat_options import ChatOptions
-from transforms.models.contract import ModelOptions
+from transforms.models.contract import ModelOptions, Picture
 from transforms.models.encoder_options import EncoderOptions
+from transforms.models.http.embeddings import JPEG_QUALITY
 
 PYTHON = os.environ.get("CATALOG_ENRICH_VLLM_PYTHON", "")
 pytestmark = [
     pytest.mark.skipif(
         not PYTHON, reason="CATALOG_ENRICH_VLLM_PYTHON names no interpreter; run `make test-vllm`"
     ),
-    pytest.mark.xdist_group("vllm"),
     pytest.mark.timeout(900),
 ]
 TEXTS = ["A red cotton shirt", "A wooden table", "Gewürztee für 2 €", "fresh milk " * 400]
@@ -85,3 +88,59 @@ def test_texts_have_the_vectors_of_their_model(models, tmp_path):
         short.close()
     beginnings = [vector[:8] / np.linalg.norm(vector[:8]) for vector in vectors]
     assert min(cosines(narrow, beginnings)) > LEAST_COSINE
+
+
+def last_hidden(folder, pictures):
+    """The state of the last token of a turn with one picture, by transformers itself, unit length."""
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(folder, backend="pil")
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    turn = [{"role": "user", "content": [{"type": "image"}]}]
+    text = processor.apply_chat_template(turn, add_generation_prompt=False)
+    vectors = []
+    for picture in pictures:
+        with torch.inference_mode():
+            read = processor(images=[picture], text=[text], return_tensors="pt")
+            state = model.model(**read).last_hidden_state[0, -1].numpy()
+        vectors.append(state / np.linalg.norm(state))
+    return vectors
+
+
+def as_sent(picture):
+    """What the server decodes: pictures are sent as JPEG files."""
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=JPEG_QUALITY)
+    return Image.open(file).convert("RGB")
+
+
+def test_pictures_have_the_vectors_of_their_model(models, tmp_path):
+    """A model that reads pictures and words gives a picture the vector that transformers computes
+    for the same turn.
+    """
+    folder = build_tiny_vlm(tmp_path / "vlm")
+    served = build_image_encoder(
+        models,
+        EncoderOptions(
+            "vllm",
+            model=str(folder),
+            dtype="float32",
+            pooling="last",
+            vllm_args="--convert embed --enforce-eager --max-num-seqs 8",
+        ),
+    )
+    pictures = [
+        Image.new("RGB", (64, 48), color).effect_spread(9) for color in ("red", "navy", "white")
+    ]
+    for picture in pictures:
+        picture.paste("green", (8, 8, 24, 40))
+    served.load()
+    try:
+        encoded = served.encode_images([Picture("", picture) for picture in pictures])
+    finally:
+        served.close()
+    vectors = [each.vector for each in encoded]
+    sent = [as_sent(picture) for picture in pictures]
+    assert min(cosines(vectors, last_hidden(folder, sent))) > LEAST_COSINE
+    assert cosines(vectors[:1], vectors[1:2])[0] < 1 - 1e-4

@@ -24,7 +24,6 @@ pytestmark = [
     pytest.mark.skipif(
         not PYTHON, reason="CATALOG_ENRICH_VLLM_PYTHON names no interpreter; run `make test-vllm`"
     ),
-    pytest.mark.xdist_group("vllm"),
     pytest.mark.timeout(600),
 ]
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}

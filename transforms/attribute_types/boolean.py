@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from transforms.extraction.cells import as_text
 from transforms.extraction.plain_text import to_single_line
 from transforms.extraction.statements import Finder, term_finder
 
+_JOINED = re.compile(r"(?<=\w)[_-](?=\w)")
 _YES, _NO = "yes", "no"
 
 
@@ -36,7 +38,7 @@ class BooleanOperations(TypeOperations):
     is_held_by_gate = True
 
     def reader(self, attribute: Attribute, _sibling_units: tuple[str, ...]) -> CellReader:
-        return partial(_read, attribute)
+        return partial(_read, attribute, _terms(attribute))
 
     def finder(self, attribute: Attribute, *, alone: bool) -> Finder:  # noqa: ARG002
         return term_finder(attribute)
@@ -69,17 +71,32 @@ class BooleanOperations(TypeOperations):
         return count_texts(values)
 
 
-def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) -> Reading:
+@lru_cache(maxsize=1024)
+def _folded(term: str) -> str:
+    """Return a term without case, and with spaces where feeds write `in_stock` or `pre-order`."""
+    return _JOINED.sub(" ", term).casefold()
+
+
+def _terms(attribute: Attribute) -> dict[str, bool]:
+    """Return how yes and no are written, folded; what stands for both is yes."""
+    said_no = dict.fromkeys(map(_folded, attribute.false_terms), False)
+    return said_no | dict.fromkeys(map(_folded, attribute.true_terms), True)
+
+
+def _read(
+    attribute: Attribute, terms: Mapping[str, bool], cell: Any, column: ColumnFormat, keyed: bool
+) -> Reading:
     entry, problem = single_entry(attribute, cell, column, keyed)
     if entry is None:
         return problem
     if isinstance(entry, bool):
         return entry, ()
     text = as_text(entry)
-    term = "" if text is None else to_single_line(text).casefold()
-    for terms, value in ((attribute.true_terms, True), (attribute.false_terms, False)):
-        if any(term == candidate.casefold() for candidate in terms):
-            return value, ()
+    term = "" if text is None else _folded(to_single_line(text))
+    # A column of 0 and 1 in which some are missing is one of floats for pandas.
+    value = terms.get(term.removesuffix(".0") if term in ("0.0", "1.0") else term)
+    if value is not None:
+        return value, ()
     allowed = ", ".join([*attribute.true_terms, *attribute.false_terms])
     return flagged(
         attribute, "value-wrong-type", f"{shorten(entry)} is neither yes nor no; allowed: {allowed}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -29,6 +30,7 @@ from transforms.extraction.statements import Finder, Kind, Statement, closed_lis
 
 Exact = Callable[[str], str | None]
 _MAX_NAMED, _MAX_ALLOWED = 5, 8
+_PARTS = re.compile(r"[,;|/\n+]")
 
 
 class _ClosedListOperations(TypeOperations):
@@ -160,9 +162,19 @@ def _read_several(
 ) -> Reading:
     """Return known values in the order of the template's list; unknown ones are flagged and left
     out.
+
+    An entry that is not in the list is several, where each of its parts is: "Blue, White".
     """
-    known, unknown, untyped = _look_up(exact, split_list(cell, column, keyed=keyed))
-    return _in_list_order(attribute, known) or None, _closed_list_flags(attribute, unknown, untyped)
+    known, open_entries, untyped = _look_up(exact, split_list(cell, column, keyed=keyed))
+    unknown = []
+    for entry in open_entries:
+        parts = [exact(part.strip()) for part in _PARTS.split(entry)]
+        if all(part is not None for part in parts):
+            known += [part for part in parts if part is not None]
+        else:
+            unknown.append(entry)
+    ordered = known if len(known) < 2 else _in_list_order(attribute, known)
+    return ordered or None, _closed_list_flags(attribute, unknown, untyped)
 
 
 def _read_path(

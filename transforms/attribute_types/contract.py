@@ -99,6 +99,10 @@ class TypeOperations(ABC):
         """Return a value as elements hold it; the inverse of `to_arrow`."""
         return value
 
+    def gate_values(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the values that the gate checks, of a type that is held by it."""
+        return values
+
     def candidate_text(self, value: Value) -> str:
         """Return a value that was considered and not good enough, as the provenance writes it."""
         return str(value)

@@ -22,12 +22,22 @@ from transforms.attribute_types.contract import (
 )
 from transforms.attribute_types.reading import flagged, shorten, single_entry
 from transforms.extraction.cells import as_text
-from transforms.extraction.dates import are_compatible, date_readings, find_dates, in_words
+from transforms.extraction.dates.formats import date_of_moment, read_formatted
+from transforms.extraction.dates.written import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    DateOrder,
+    are_compatible,
+    date_readings,
+    find_dates,
+    in_words,
+)
 from transforms.extraction.plain_text import to_single_line
 from transforms.extraction.statements import Finder, Statement, label_ends, labels_of
 
 _LABEL_THEN_DATE = re.compile(r"\s?[:=]\s?|\s")
 _YEAR_CHARS = 4
+_SAY_ORDER = "dates: day-first or dates: month-first under columns:"
 
 
 class DateOperations(TypeOperations):
@@ -75,6 +85,8 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
         return problem
     is_number = isinstance(entry, int | float) and not isinstance(entry, bool)
     text = as_text(entry)
+    if attribute.format:
+        return _read_formatted(attribute, entry, text)
     if is_number and (text is None or not _is_year(text)):
         # A float has lost the zero of 2024.10, so it is not known which month was meant.
         detail = f"{shorten(entry)} is a number, and only a year may be one"
@@ -84,18 +96,37 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
     line = "" if text is None else to_single_line(text)
     if text is not None and not line:
         return NOTHING
-    readings = date_readings(line)
+    readings = _readings(line, column.dates)
     if len(readings) == 1:
         return readings[0], ()
     if readings:
         meant, written = " or ".join(map(in_words, readings)), " or ".join(readings)
-        detail = f"{shorten(entry)} may mean {meant}; write {written}"
+        detail = f"{shorten(entry)} may mean {meant}; write {written}, or say {_SAY_ORDER}"
     else:
         detail = (
             f"{shorten(entry)} is not a date; write for example 2024-05-17, 2024-05 or 2024, the "
             "year with four digits"
         )
     return flagged(attribute, "value-wrong-type", detail)
+
+
+def _read_formatted(attribute: Attribute, entry: Any, text: str | None) -> Reading:
+    line = "" if text is None else to_single_line(text)
+    if text is not None and not line:
+        return NOTHING
+    found = read_formatted(line, attribute.format)
+    if found is None or not FIRST_YEAR <= int(found.value[:_YEAR_CHARS]) <= LAST_YEAR:
+        allowed = " or ".join(attribute.format)
+        detail = f"{shorten(entry)} is no date as the template has it; write {allowed}"
+        return flagged(attribute, "value-wrong-type", detail)
+    return found.value, ()
+
+
+def _readings(line: str, order: DateOrder | None) -> Sequence[str]:
+    """Return the dates that a text may mean, of a date with a time the date as it stands there."""
+    readings = date_readings(line, order)
+    # A time behind a year that comes last: "15.01.2026 08:30".
+    return readings or date_readings(date_of_moment(line), order)
 
 
 def _is_year(text: str) -> bool:

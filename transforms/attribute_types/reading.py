@@ -8,11 +8,13 @@ from typing import Any
 from schemas import texts
 from schemas.attributes import Attribute
 from schemas.elements import Flag
+from schemas.sections.patterns import PatternTimeoutError, matches
 from schemas.template import ColumnFormat
 from transforms.attribute_types.contract import NOTHING, Reading
 from transforms.extraction.cells import given_text, split_list
 
 _SHOWN_CHARS = 80
+_STRUCK_OUT = re.compile(r"<(?:del|s|strike)\b[^<>]*>", re.IGNORECASE)
 
 
 def shorten(value: Any) -> str:
@@ -28,6 +30,15 @@ def flagged(attribute: Attribute, reason: str, detail: str) -> Reading:
     return None, (Flag(reason, attribute.name, detail),)
 
 
+def is_struck_out(entry: Any) -> bool:
+    """Return whether a part of a text is crossed out, such as a price of before.
+
+    >>> is_struck_out("<del>20 €</del> <ins>15 €</ins>"), is_struck_out("<b>15 €</b>")
+    (True, False)
+    """
+    return isinstance(entry, str) and "<" in entry and _STRUCK_OUT.search(entry) is not None
+
+
 def checked_text(attribute: Attribute, text: str) -> Reading:
     """Return a cleaned text if it is not too long and matches the attribute's pattern."""
     if not text:
@@ -35,12 +46,15 @@ def checked_text(attribute: Attribute, text: str) -> Reading:
     if len(text) > attribute.max_length:
         allowed = f"is {len(text):,} characters long, allowed are {attribute.max_length:,}"
         return flagged(attribute, "value-too-long", f"{shorten(text)} {allowed}")
-    if attribute.pattern is not None and not re.fullmatch(attribute.pattern, text):
-        return flagged(
-            attribute,
-            "value-pattern-mismatch",
-            f"{shorten(text)} does not match {attribute.pattern}",
-        )
+    if attribute.pattern is not None:
+        try:
+            fits = matches(attribute.pattern, text)
+        except PatternTimeoutError as error:
+            why = f"{shorten(text)}: {attribute.pattern} {error}"
+            return flagged(attribute, "value-pattern-timeout", why)
+        if not fits:
+            why = f"{shorten(text)} does not match {attribute.pattern}"
+            return flagged(attribute, "value-pattern-mismatch", why)
     return text, ()
 
 

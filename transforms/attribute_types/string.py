@@ -41,6 +41,10 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
         entries: list[Any] = list(split_paths(cell, column, keyed=keyed))
     else:
         entries = split_list(cell, column, keyed=keyed)
+    is_prose = attribute.role == "text"
+    clean = to_plain_text if is_prose else to_single_line
+    if len(entries) == 1 and isinstance(entries[0], str):
+        return checked_text(attribute, clean(entries[0]))
     texts = [as_text(entry) for entry in entries]
     if None in texts:
         return flagged(
@@ -48,8 +52,6 @@ def _read(attribute: Attribute, cell: Any, column: ColumnFormat, keyed: bool) ->
             "value-wrong-type",
             f"{shorten(cell)} is not a text; write text or a list of texts",
         )
-    is_prose = attribute.role == "text"
-    clean = to_plain_text if is_prose else to_single_line
     cleaned = [clean(text) for text in texts if text is not None]
     return checked_text(
         attribute, ("\n" if is_prose else ", ").join(text for text in cleaned if text)

@@ -26,18 +26,20 @@ from transforms.caching.files import (
     write_rows,
 )
 from transforms.models.chat import ChatAnswer
+from transforms.models.metering import REPORTED
 
 LAYOUT = RowLayout(
     pa.schema(ANSWERS),
     key=("fingerprint",),
     newest_by="answered_ts",
+    later_columns=frozenset({"counted"}),
     json_columns={
         "answered_ts": JsonColumn(dt.datetime.isoformat, dt.datetime.fromisoformat),
         # JSON has no tuples, and a Parquet map is read as pairs.
         "probabilities": JsonColumn(list, lambda pairs: [tuple(pair) for pair in pairs]),
     },
 )
-_ANSWER_COLUMNS = ("finish_reason", "prompt_tokens", "image_tokens", "completion_tokens")
+_ANSWER_COLUMNS = ("finish_reason", "prompt_tokens", "image_tokens", "completion_tokens", "counted")
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +88,9 @@ class AnswerCodec:
         answer = ChatAnswer(
             row["content"],
             probabilities=dict(row["probabilities"]),
-            **{name: row[name] for name in _ANSWER_COLUMNS},
+            # Earlier versions did not write what the tokens were counted by, and believed all.
+            **{name: row[name] for name in _ANSWER_COLUMNS}
+            | {"counted": row["counted"] or REPORTED},
         )
         return CachedAnswer(answer, row["prompt_hash"])
 

@@ -1,6 +1,7 @@
 """The files of a cache by key range: how they are named, read, written and removed.
 
-FOLDER/<first>-<last>-<id>.parquet   rows that were merged, sorted by their key
+FOLDER/<first>-<last>-<id>.parquet   rows that were merged, sorted by their key; the id ends with
+                                     what the bytes have to be, their SHA-256
 FOLDER/<first>-<last>-<id>.journal   rows as they came, one line each, on local disks only
 
 `first` and `last` bound the keys whose rows are in the file, as four hexadecimal digits each. To
@@ -11,6 +12,7 @@ leaves a row twice, but never loses one.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -25,9 +27,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError
 
 from transforms.runtime import storage
+from transforms.runtime.listing import files_in
 from transforms.runtime.parquet import parquet_table_as
 
 Row = Mapping[str, Any]
@@ -36,6 +38,8 @@ _NAME = re.compile(r"([0-9a-f]{4})-([0-9a-f]{4})-[0-9a-f]+\.(parquet|journal)")
 # A file may be replaced while it is being read, and its successor too; after so many listings a
 # file that cannot be opened counts as damaged.
 _LISTINGS = 5
+# Of the part of an id that is random; the rest is the digest.
+_ID_DIGITS = 32
 
 
 class JsonColumn(NamedTuple):
@@ -53,12 +57,14 @@ class RowLayout:
     newest_by: of two rows with one key the one with the greater value here counts; without it the
     one that is read last.
     json_columns: columns that JSON has no type for; rows of a layout with bytes are not journalled.
+    later_columns: that earlier versions did not write; they are None in their rows.
     """
 
     schema: pa.Schema
     key: tuple[str, ...]
     newest_by: str | None = None
     json_columns: Mapping[str, JsonColumn] = field(default_factory=dict)
+    later_columns: frozenset[str] = frozenset()
 
     def key_of(self, row: Row) -> tuple[object, ...]:
         return tuple(row[name] for name in self.key)
@@ -91,6 +97,15 @@ class CacheFile(NamedTuple):
     last: str
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of its bytes; empty for journals, whose lines have checksums of their own, and
+        for files of earlier versions, whose ids are shorter.
+        """
+        name = storage.name_of(self.path).removesuffix(".parquet")
+        hexadecimal = name.rpartition("-")[2]
+        return "" if self.is_journal else hexadecimal[_ID_DIGITS:]
+
+    @property
     def is_journal(self) -> bool:
         return self.path.endswith(".journal")
 
@@ -118,17 +133,7 @@ def list_files(folder: str, first: str = "0000", last: str = "ffff") -> list[Cac
 
 
 def _paths_in(folder: str) -> list[str]:
-    if storage.is_local(folder):
-        # Not by a pattern: the folder's own name may hold brackets.
-        with suppress(FileNotFoundError), os.scandir(folder) as entries:
-            return [entry.path for entry in entries]
-        return []
-    try:
-        return [found.path for found in storage.find_files(storage.join(folder, "*"))]
-    except BeamIOError:
-        if storage.has_folders(folder) and not storage.exists(folder):
-            return []
-        raise
+    return [found.path for found in files_in(folder)]
 
 
 def read_files(
@@ -158,6 +163,8 @@ def read_file(file: CacheFile, layout: RowLayout) -> Contents:
     """Return a file's rows; of a journal all that are whole. Never raises."""
     try:
         data = storage.read_bytes(file.path)
+        if file.digest and hashlib.sha256(data).hexdigest() != file.digest:
+            return Contents(problem="it holds other bytes than were written")
         if not file.is_journal:
             return Contents(parquet_table_as(data, layout.schema).to_pylist())
     # Each storage has errors of its own, and a file may hold anything.
@@ -165,6 +172,12 @@ def read_file(file: CacheFile, layout: RowLayout) -> Contents:
         return Contents(problem=str(error) or type(error).__name__)
     rows, damaged = decode_rows(data, layout)
     return Contents(rows, f"{damaged} lines are damaged" if damaged else "")
+
+
+def damaged_files(folder: str, layout: RowLayout) -> list[str]:
+    """Return which files cannot be used, or not wholly, and why. Every byte is read."""
+    found = ((file, contents.problem) for file, contents in read_files(folder, layout))
+    return [f"{file.path} is damaged: {problem}" for file, problem in found if problem]
 
 
 def write_rows(folder: str, layout: RowLayout, first: str, last: str, rows: Iterable[Row]) -> str:
@@ -177,7 +190,9 @@ def write_rows(folder: str, layout: RowLayout, first: str, last: str, rows: Iter
     pq.write_table(
         table.sort_by([(name, "ascending") for name in layout.key]), sink, compression="zstd"
     )
-    path = storage.join(folder, f"{first}-{last}-{uuid.uuid4().hex}.parquet")
+    # Random as well: to replace a file by the same rows must not remove the new one.
+    id_ = uuid.uuid4().hex + hashlib.sha256(sink.getbuffer()).hexdigest()
+    path = storage.join(folder, f"{first}-{last}-{id_}.parquet")
     # As a whole: a reader must not take half a file for a damaged one.
     storage.write_whole(path, sink.getbuffer())
     return path
@@ -223,6 +238,7 @@ def _decode_line(line: bytes, layout: RowLayout) -> Row | None:
             row[name] = column.read(row[name])
     except (ValueError, TypeError, KeyError):
         return None
+    row = dict.fromkeys(layout.later_columns) | row
     return row if set(row) == set(layout.schema.names) else None
 
 

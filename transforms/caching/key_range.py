@@ -28,6 +28,8 @@ from transforms.caching.files import (
 )
 from transforms.runtime.storage import is_local
 
+# Counter of files that could not be used, or not wholly.
+DAMAGED = "damaged_files"
 # Files of earlier runs that a range may have before they are merged.
 MANY_FILES = 8
 

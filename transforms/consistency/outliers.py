@@ -37,6 +37,7 @@ from transforms.consistency.image_regression import (
     look_of,
 )
 from transforms.items.text import format_value
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
 from transforms.runtime.metrics import Meter
 
 # Items of a sample. A regression takes memory with the square of their number and time with its
@@ -293,8 +294,8 @@ class _Merge(beam.CombineFn):
 
 
 class _Score(beam.DoFn):
-    def __init__(self, template: Template) -> None:
-        self._template = template
+    def __init__(self, template: Template, element_secs: float) -> None:
+        self._template, self._element_secs = template, element_secs
 
     def setup(self) -> None:
         self._meter = Meter(_STAGE)
@@ -307,7 +308,9 @@ class _Score(beam.DoFn):
 
     def _find(self, norms: Norms, item: Item) -> list[Finding]:
         try:
-            return list(find_outliers(self._template, norms, item))
+            return within(
+                self._element_secs, lambda: list(find_outliers(self._template, norms, item))
+            )
         except Exception:  # a defect that shows on one item must not stop the run
             self._meter.add("failures")
             return []
@@ -323,6 +326,7 @@ class FindOutliers(beam.PTransform):
     """
 
     template: Template
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
     def expand(
         self, twice: tuple[beam.PCollection[Bucket], beam.PCollection[Bucket]]
@@ -334,16 +338,17 @@ class FindOutliers(beam.PTransform):
             >> beam.Map(
                 lambda b, v, n: sample_items(template, b.items, vectors=v, size=n), vectors, size
             )
-            | f"Merge {what}" >> beam.CombineGlobally(_Merge(size))
+            | f"Merge {what}" >> beam.CombineGlobally(_Merge(size)).as_singleton_view()
             for what, vectors, size in (
                 ("numbers", False, MAX_NUMBERS),
                 ("pictures", True, MAX_VECTORS),
             )
         ]
-        numbers, pictures = map(beam.pvalue.AsSingleton, samples)
         # One element, so that the fit runs once and not in every worker.
-        seed = buckets.pipeline | "Once" >> beam.Create([None])
-        norms = seed | "Fit" >> beam.Map(
-            lambda _, n, p: fit_norms(template, n, p), numbers, pictures
+        norms = (
+            buckets.pipeline
+            | "Once" >> beam.Impulse()
+            | "Fit" >> beam.Map(lambda _, n, p: fit_norms(template, n, p), *samples)
         )
-        return again | "Score" >> beam.ParDo(_Score(template), beam.pvalue.AsSingleton(norms))
+        scoring = _Score(template, self.element_secs)
+        return again | "Score" >> beam.ParDo(scoring, beam.pvalue.AsSingleton(norms))

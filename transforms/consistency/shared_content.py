@@ -32,7 +32,9 @@ from transforms.extraction.tokens import tokenise
 from transforms.items.evidence import evidence_texts, find_statements
 from transforms.items.text import format_value
 from transforms.runtime.buckets import bucket_of
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
 from transforms.runtime.metrics import Meter
+from transforms.runtime.reports import Gather
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 # Content under two or three titles is a mix-up of records; under this many unrelated ones it is a
@@ -369,8 +371,9 @@ class _Digests(beam.DoFn):
     compared with no other.
     """
 
-    def __init__(self, template: Template, parts: int) -> None:
-        self._template, self._parts = template, parts
+    def __init__(self, transform: FindSharedContent) -> None:
+        self._template, self._parts = transform.template, transform.parts
+        self._element_secs = transform.element_secs
 
     def setup(self) -> None:
         self._meter = Meter(STAGE)
@@ -379,7 +382,9 @@ class _Digests(beam.DoFn):
         with self._meter.timed():
             for item in bucket.items:
                 try:
-                    digests = item_digests(self._template, item, bucket.number)
+                    digests = within(
+                        self._element_secs, item_digests, self._template, item, bucket.number
+                    )
                 except Exception:  # a defect that shows on one item must not stop the run
                     self._meter.add("failures")
                     continue
@@ -416,25 +421,22 @@ class FindSharedContent(beam.PTransform):
     template: Template
     parts: int
     spool_dir: str
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[tuple[int, Finding]]:
         found = (
             buckets
-            | "Digest" >> beam.ParDo(_Digests(self.template, self.parts))
+            | "Digest" >> beam.ParDo(_Digests(self))
             | "SpoolDigests" >> Spool(self.spool_dir)
             | "ByContent" >> beam.GroupByKey()
             | "Find" >> beam.ParDo(_Find()).with_outputs(_TALLIES, main="findings")
         )
-        kinds = (
-            found[_TALLIES]
-            | "AddTallies" >> beam.CombineGlobally(add_tallies)
-            | "ReliableKinds" >> beam.Map(_reliable_kinds)
-        )
+        kinds = found[_TALLIES] | "ReliableKinds" >> Gather(_reliable_kinds)
         return found.findings | "OnlyReliable" >> beam.Filter(
             lambda keyed, reliable_kinds: is_reliable(keyed[1], reliable_kinds),
             beam.pvalue.AsSingleton(kinds),
         )
 
 
-def _reliable_kinds(counts: Tally) -> frozenset[tuple[str, str]]:
-    return reliable_checks(counts, MIN_TWINS)
+def _reliable_kinds(tallies: Iterable[Tally]) -> frozenset[tuple[str, str]]:
+    return reliable_checks(add_tallies(tallies), MIN_TWINS)

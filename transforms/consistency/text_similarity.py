@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from schemas.texts import fold
 
 MIN_WORD_CHARS = 4  # shorter words are found in any row of letters by chance
+MAX_WORD_CHARS = 60  # longer ones are none, and comparing takes the square of their length
 SHOWN_CHARS, MAX_DETAIL_CHARS = 80, 300  # of one side, and of a finding's whole detail
 
 WORD = re.compile(r"[^\W_]+")
@@ -22,7 +23,9 @@ def latin_words(text: str) -> list[str]:
     """
     words = WORD.findall(fold(text, marks=False))
     return [
-        word for word in words if len(word) >= MIN_WORD_CHARS and word.isascii() and word.isalpha()
+        word
+        for word in words
+        if MIN_WORD_CHARS <= len(word) <= MAX_WORD_CHARS and word.isascii() and word.isalpha()
     ]
 
 

@@ -45,7 +45,9 @@ from transforms.items.evidence import (
     find_statements,
 )
 from transforms.items.text import format_value
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
 from transforms.runtime.metrics import Meter
+from transforms.runtime.reports import Gather
 
 STAGE = "contradict"
 # Statements as sure as those that fill a value by themselves: names in titles, whatever stands
@@ -242,8 +244,8 @@ _TALLIES = "tallies"
 class _Compare(beam.DoFn):
     """Buckets → the findings of their items, reliable or not, and a tally of the comparisons."""
 
-    def __init__(self, template: Template) -> None:
-        self._template = template
+    def __init__(self, template: Template, element_secs: float) -> None:
+        self._template, self._element_secs = template, element_secs
 
     def setup(self) -> None:
         self._meter = Meter(STAGE)
@@ -261,7 +263,7 @@ class _Compare(beam.DoFn):
 
     def _check(self, item: Item) -> list[Check]:
         try:
-            return check_item(self._template, item)
+            return within(self._element_secs, check_item, self._template, item)
         except Exception:  # a defect that shows on one item must not stop the run
             self._meter.add("failures")
             return []
@@ -288,14 +290,13 @@ class FindContradictions(beam.PTransform):
 
     template: Template
     trusted: frozenset[tuple[str, str]] | None = None
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
     def expand(self, buckets: beam.PCollection[Bucket]) -> ContradictionOutputs:
-        compared = buckets | "Compare" >> beam.ParDo(_Compare(self.template)).with_outputs(
-            _TALLIES, main="findings"
-        )
+        comparing = beam.ParDo(_Compare(self.template, self.element_secs))
+        compared = buckets | "Compare" >> comparing.with_outputs(_TALLIES, main="findings")
         if self.trusted is None:
-            tallies = compared[_TALLIES] | "AddTallies" >> beam.CombineGlobally(add_tallies)
-            trusted = tallies | "ReliableChecks" >> beam.Map(reliable_checks)
+            trusted = compared[_TALLIES] | "ReliableChecks" >> Gather(_reliable_checks)
         else:
             trusted = buckets.pipeline | "Trusted" >> beam.Create([self.trusted])
         findings = compared.findings | "OnlyReliable" >> beam.Filter(
@@ -303,3 +304,7 @@ class FindContradictions(beam.PTransform):
             beam.pvalue.AsSingleton(trusted),
         )
         return ContradictionOutputs(findings, trusted)
+
+
+def _reliable_checks(tallies: Iterable[Tally]) -> frozenset[tuple[str, str]]:
+    return reliable_checks(add_tallies(tallies))

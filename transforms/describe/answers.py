@@ -7,9 +7,9 @@ ChatAnswer → dict that obeys the question's schema | Problem; (attribute, dict
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,9 +18,12 @@ import orjson
 
 from schemas.attributes import Attribute
 from schemas.elements import AttributeValue, Evidence, Value
+from schemas.hashing import digest
 from schemas.questions import (
+    ALT_TEXT,
     CONFIDENCE_KEY,
     CONFIDENCE_WORDS,
+    DESCRIPTION,
     NOWHERE,
     SEEN_KEY,
     Question,
@@ -30,13 +33,20 @@ from schemas.reasons import Effect, check_registered
 from schemas.template import Template
 from schemas.texts import one_line, shorten
 from transforms.attribute_types.registry import operations_of
+from transforms.describe.fitting import fit, optional_keys
 from transforms.items.evidence import find_statements
-from transforms.models.chat import ChatAnswer
+from transforms.models.answer_text import FoundObject, find_objects
+from transforms.models.chat import REFUSED, TOO_LARGE, ChatAnswer
 
 # The confidence of an answer that states none, since the retry asks for none: where the probability
 # of the value's tokens is known, that decides; elsewhere nothing speaks for it.
 UNSTATED, UNSTATED_BUT_MEASURED = CONFIDENCE_WORDS["guess"], CONFIDENCE_WORDS["likely"]
 MAX_SHOWN_CHARS = 200  # of an answer, in a message
+# finish_reason → what is said of an answer that was withheld; asking again would change nothing.
+REFUSALS = {
+    "content_filter": "the server's content filter withheld the answer",
+    REFUSED: "the model refused to answer",
+}
 METHOD = "mllm:"  # what the column `method` of the tables begins with
 
 
@@ -83,20 +93,42 @@ def method_of(model: str) -> str:
     return f"{METHOD}{model}"
 
 
-def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> dict[str, Any] | Problem:
-    """Return the answer as an object that obeys `schema`, or the Problem with it."""
+@dataclass(frozen=True, slots=True)
+class ReadAnswer:
+    """An answer's content, which obeys the question's schema but that confidence and place may be
+    missing, and what had to be repaired to read it, in words.
+
+    faults: key of a value → what is wrong with it; such a value is not part of the content.
+    """
+
+    content: Mapping[str, Any]
+    repairs: tuple[str, ...] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> ReadAnswer | Problem:
+    """Return the answer as an object that obeys `schema`, or the Problem with it.
+
+    Wrapped answers are read (transforms.models.answer_text), and right ones in another form
+    (transforms.describe.fitting), if exactly one object can be meant. Where single values are
+    wrong, the others are read.
+    """
     # Servers may ignore the schema that they are sent, so it is checked here whatever they promise.
+    if answer.finish_reason in REFUSALS:
+        said = f": {_shown(answer.content)}" if answer.content.strip() else ""
+        return Problem("model-refused", REFUSALS[answer.finish_reason] + said, answer.content)
+    if answer.finish_reason == TOO_LARGE:
+        shown = _shown(answer.content)
+        return Problem(
+            "answer-too-large", f"longer than --max-answer-bytes: {shown}", answer.content
+        )
     if not answer.content.strip():
         why = f"finish_reason {answer.finish_reason}, {answer.completion_tokens:,} tokens"
         return Problem(
             "answer-empty", f"the answer holds nothing but white space ({why})", answer.content
         )
-    if answer.finish_reason == "content_filter":
-        return Problem(
-            "model-refused", "the server's content filter withheld the answer", answer.content
-        )
     try:
-        content = json.loads(answer.content, parse_constant=_refuse)
+        found = find_objects(answer.content)
     except (ValueError, RecursionError) as error:
         shown = _shown(answer.content)
         # Only an answer that is not JSON counts as cut off: one that was complete at its last token
@@ -109,13 +141,68 @@ def read_answer(answer: ChatAnswer, schema: Mapping[str, Any]) -> dict[str, Any]
             )
         # Rows of earlier versions hold this text: another would make them differ.
         return Problem("answer-malformed", f"no JSON ({error}): {shown}", answer.content)
-    fault = _first_fault(content, schema)
-    return content if fault is None else Problem("answer-off-schema", fault, answer.content)
+    return _only_one(answer, found, schema)
 
 
-def _refuse(constant: str) -> None:
-    # Python's parser reads NaN and Infinity, which no other reader of JSON does.
-    raise ValueError(f"{constant} is no JSON")
+def _only_one(
+    answer: ChatAnswer, found: Sequence[FoundObject], schema: Mapping[str, Any]
+) -> ReadAnswer | Problem:
+    """Return the object that obeys the schema, once it is brought into form; the Problem where none
+    does, or several do that differ.
+    """
+    faults: list[str] = []
+    obeying: dict[str, ReadAnswer] = {}
+    partly: dict[str, ReadAnswer] = {}
+    for each in found:
+        content, repairs = each.value, (*answer.repairs, *each.repairs)
+        fault = _first_fault(content, schema)
+        if fault is not None:
+            content, more = fit(content, schema)
+            if _first_fault(content, optional_keys(schema)) is not None:
+                # What is told is the fault of what the model wrote.
+                faults.append(fault)
+                kept, wrong = _without_faults(content, schema)
+                if kept:
+                    partly.setdefault(digest(kept), ReadAnswer(kept, (*repairs, *more), wrong))
+                continue
+            repairs = (*repairs, *more)
+        obeying.setdefault(digest(content), ReadAnswer(content, repairs))
+    if len(obeying) == 1:
+        return next(iter(obeying.values()))
+    if obeying:
+        problem = f"{len(obeying)} objects that differ: {_shown(answer.content)}"
+        return Problem("answer-malformed", problem, answer.content)
+    if len(partly) == 1:
+        return next(iter(partly.values()))
+    return Problem("answer-off-schema", faults[0], answer.content)
+
+
+def _without_faults(
+    content: Any, schema: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values of an answer that are right, and what is wrong with the others; nothing
+    where the answer as a whole is at fault, its description, or every value.
+    """
+    if not isinstance(content, dict):
+        return {}, {}
+    missing = [key for key in optional_keys(schema)["required"] if key not in content]
+    wrong = dict.fromkeys(missing, "it is missing")
+    for fault in _validator(orjson.dumps(optional_keys(schema))).iter_errors(content):
+        if fault.absolute_path:
+            # A value that is said to be seen where nothing was shown is as doubtful as a wrong one.
+            wrong[_value_key(str(fault.absolute_path[0]))] = _shown(fault.message)
+        elif fault.validator != "required":
+            return {}, {}
+    kept = {key: value for key, value in content.items() if _value_key(key) not in wrong}
+    values = [key for key in kept if key == _value_key(key) != ALT_TEXT]
+    # What misses more than it has is a piece of something.
+    is_whole = bool(values) and len(missing) <= len(values) and DESCRIPTION not in wrong
+    return (kept, wrong) if is_whole else ({}, {})
+
+
+def _value_key(key: str) -> str:
+    """Return the key of the value that a key of confidence or place belongs to, else the key."""
+    return key.removesuffix(CONFIDENCE_KEY).removesuffix(SEEN_KEY)
 
 
 def _shown(text: str) -> str:
@@ -134,8 +221,21 @@ def _first_fault(content: Any, schema: Mapping[str, Any]) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _validator(schema: bytes) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(orjson.loads(schema))
+def _validator(schema: bytes) -> Any:
+    return _Validator(orjson.loads(schema))
+
+
+def _off_pattern(
+    _validator: Any, pattern: str, said: Any, _schema: Mapping[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    # Patterns of questions are of whole texts, and `$` would let a line break through behind one.
+    if isinstance(said, str) and not re.fullmatch(pattern, said):
+        yield jsonschema.ValidationError(f"{said!r} does not match {pattern!r}")
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator, {"pattern": _off_pattern}
+)
 
 
 def judge(

@@ -4,21 +4,25 @@ failure stays with its item.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schemas.elements import DescribeJob, ItemAnswer
 from schemas.hashing import digest
+from schemas.reasons import TOO_LONG
 from transforms.caching.answers import CachedAnswer
 from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.conversation import RequestBroker, run_dialogue
 from transforms.describe.prompts import effort_of
-from transforms.describe.usage import Usage, estimated_amount, spent_amount
-from transforms.models.budget import UNLIMITED, Budget, BudgetShare
+from transforms.describe.usage import Usage, counted_answer, estimated_amount, lost_attempt
+from transforms.models.budget import UNLIMITED, Amount, Budget, BudgetShare
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, answer_all
 from transforms.models.contract import Failure
+from transforms.models.metering import Lost, Reservations
 from transforms.models.tokens import estimate_tokens
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 from transforms.runtime.metrics import FAILED
 
 # Heartbeats count in whole numbers; money in millionths.
@@ -62,6 +66,13 @@ class ModelSession:
     usage: Usage = field(default_factory=Usage)
     call_msecs: list[int] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._reservations: Reservations[ChatRequest] = Reservations(
+            None if self.budget.limit == UNLIMITED else self.budget_share,
+            lambda request: estimated_amount(self.budget, request, self.image_px),
+            lambda request, stated: lost_attempt(self.budget, request, stated, self.image_px),
+        )
+
     def ask(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer | Failure]:
         """One answer or Failure per request, in order; of requests with one address the first is
         sent.
@@ -87,9 +98,9 @@ class ModelSession:
                 )
                 break
             self.on_progress({"sent": len(sent)})
-            for index, answer in answer_all(self.model, [distinct[f] for f in sent]):
-                answers[sent[index]] = answer
-                self._account(sent[index], distinct[sent[index]], answer)
+            requests_sent = [distinct[f] for f in sent]
+            for index, answer in answer_all(self.model, requests_sent, self._reservations):
+                answers[sent[index]] = self._accounted(sent[index], requests_sent[index], answer)
         return [answers[f] for f in fingerprints]
 
     def _affordable(
@@ -98,46 +109,52 @@ class ModelSession:
         """Return the fingerprints that may be sent now, and the rest, which may be affordable once
         these are settled.
         """
-        if self.budget.limit == UNLIMITED:
-            return waiting, []
         count = 0
         # Stops at the first that is too dear instead of looking for cheaper ones behind it: they
         # come in the order of what they cost per value.
-        while count < len(waiting):
-            if not self.budget_share.reserve(
-                estimated_amount(self.budget, requests[waiting[count]], self.image_px)
-            ):
-                break
+        while count < len(waiting) and self._reservations.reserve(requests[waiting[count]]):
             count += 1
         return waiting[:count], waiting[count:]
 
-    def _account(
+    def _accounted(
         self, fingerprint: str, request: ChatRequest, answer: ChatAnswer | Failure
-    ) -> None:
-        spent = spent_amount(self.budget, answer)
+    ) -> ChatAnswer | Failure:
+        """Return the answer with the tokens that count, once it is kept, settled and counted."""
         # Kept before anything else is done with it: an answer that was paid for is not lost when
         # the run ends here.
         if isinstance(answer, ChatAnswer):
+            answer = counted_answer(answer, request, self.image_px)
             self.cache.put(fingerprint, CachedAnswer(answer, request.prompt_hash))
-        if self.budget.limit != UNLIMITED:
-            self.budget_share.settle(estimated_amount(self.budget, request, self.image_px), spent)
-        self.usage = self.usage.with_call(
-            answer, spent.cost, estimate_tokens(request, self.image_px).prompt_tokens
-        )
+        lost = self._reservations.end(request, lambda lost: self._spent(answer, lost))
+        cost = self._spent(answer, lost).cost
+        planned = estimate_tokens(request, self.image_px).prompt_tokens
+        self.usage = self.usage.with_call(answer, cost, planned, lost)
+        happened = {"answers": 1, "tokens": lost.tokens}
         if isinstance(answer, ChatAnswer):
             self.call_msecs.append(round(answer.seconds * 1000))
-            tokens = answer.prompt_tokens + answer.completion_tokens
-            self.on_progress(
-                {"answers": 1, "tokens": tokens, "micro_cost": round(spent.cost * MICRO)}
-            )
+            happened["tokens"] += answer.prompt_tokens + answer.completion_tokens
         else:
-            self.on_progress({"answers": 1, f"{FAILED}{answer.reason}": 1})
+            happened[f"{FAILED}{answer.reason}"] = 1
+        happened["micro_cost"] = round((cost + lost.amount.cost) * MICRO)
+        self.on_progress(happened)
+        return answer
+
+    def _spent(self, answer: ChatAnswer | Failure, lost: Lost) -> Amount:
+        """Return what the last attempt of a call took: one without an answer is among the lost, or
+        its server did no work for it; then the call counts, without tokens.
+        """
+        if isinstance(answer, Failure):
+            return Amount(0 if lost.attempts else 1)
+        return self.budget.amount(
+            answer.prompt_tokens, answer.image_tokens, answer.completion_tokens
+        )
 
 
 def run_dialogues(
     broker: RequestBroker,
     jobs: Sequence[DescribeJob],
     ask: Callable[[Sequence[ChatRequest]], Sequence[ChatAnswer | Failure]],
+    element_secs: float = DEFAULT_ELEMENT_SECS,
 ) -> list[ItemAnswer]:
     """Return the answer to each job, in order.
 
@@ -153,7 +170,7 @@ def run_dialogues(
         for number, answer in replies.items():
             try:
                 # None starts a dialogue: a generator takes no other value at its beginning.
-                requests[number] = dialogues[number].send(answer)  # type: ignore[arg-type]
+                requests[number] = within(element_secs, dialogues[number].send, answer)  # type: ignore[arg-type]
             except StopIteration as done:
                 results[number] = done.value
             # A defect of this program that shows on one item must not stop the others.
@@ -164,12 +181,17 @@ def run_dialogues(
 
 
 def fault_answer(item_id: str, error: Exception) -> ItemAnswer:
-    """Return the answer of an item on which this program failed."""
-    return ItemAnswer(item_id, reason="backend-failed", message=f"{type(error).__name__}: {error}")
+    """Return the answer of an item on which this program failed, or which took it too long."""
+    reason, message = fault_of(error)
+    reason = reason if reason == TOO_LONG else "backend-failed"
+    return ItemAnswer(item_id, reason=reason, message=message)
 
 
 def describe_part(
-    broker: RequestBroker, jobs: Iterable[DescribeJob], session: ModelSession
+    broker: RequestBroker,
+    jobs: Iterable[DescribeJob],
+    session: ModelSession,
+    element_secs: float = DEFAULT_ELEMENT_SECS,
 ) -> Answered:
     """Return (item bucket, answer) for each job of a part, each content asked once, and what that
     took.
@@ -191,7 +213,7 @@ def describe_part(
         sorted(group, key=lambda job: job.item_id)
         for _, group in sorted(sharing.items(), key=effort)
     ]
-    answers = run_dialogues(broker, [group[0] for group in groups], session.ask)
+    answers = run_dialogues(broker, [group[0] for group in groups], session.ask, element_secs)
     answered = [
         (job.item_bucket, replace(answer, item_id=job.item_id))
         for group, answer in zip(groups, answers, strict=True)
@@ -201,6 +223,10 @@ def describe_part(
     for _, answer in answered:
         if answer.reason is not None:
             failed[answer.reason] = failed.get(answer.reason, 0) + 1
+    repaired = Counter(repair for answer in answers for repair in answer.repairs)
     return answered, session.usage + Usage(
-        jobs=len(groups), items=len(answered), failed_items=failed
+        jobs=len(groups),
+        items=len(answered),
+        failed_items=failed,
+        repaired_answers=dict(sorted(repaired.items())),
     )

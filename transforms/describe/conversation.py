@@ -10,16 +10,17 @@ question follow level by level.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schemas.attributes import Attribute
-from schemas.elements import AttributeValue, DescribeJob, ItemAnswer
+from schemas.elements import AttributeValue, DescribeJob, Evidence, ItemAnswer
 from schemas.questions import ALT_TEXT, DESCRIPTION, Question
 from schemas.template import Template
 from schemas.texts import one_line
 from transforms.describe.answers import Problem, Source, judge, method_of, read_answer
 from transforms.describe.prompts import AskOptions, ShownContent, build_request
+from transforms.describe.splitting import SchemaLimits, split_question
 from transforms.describe.taxonomy import Nearest, is_large, next_level
 from transforms.images.files import picture_path
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, PreparedPicture
@@ -35,7 +36,8 @@ Turns = Generator[ChatRequest, ChatAnswer | Failure, Any]
 class RequestBroker:
     """What all dialogues of a run share.
 
-    pictures_dir: where prepared pictures lie; nearest: chooses among too many choices of a list.
+    pictures_dir: where prepared pictures lie; nearest: chooses among too many choices of a list;
+    limits: of a schema, beyond which a question is split.
     """
 
     template: Template
@@ -43,18 +45,25 @@ class RequestBroker:
     model: ChatModel
     pictures_dir: str
     nearest: Nearest
+    limits: SchemaLimits = field(default_factory=SchemaLimits)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
     """A usable answer: what was asked, the content that obeys the schema, the answer as it came,
-    and its provenance.
+    its provenance, and what had to be repaired.
+
+    faults: names of attributes whose values were wrong → what was; again: what was said of these
+    when they were asked for once more.
     """
 
     question: Question
     content: Mapping[str, Any]
     answer: ChatAnswer
     source: Source
+    repairs: tuple[str, ...]
+    faults: Mapping[str, str] = field(default_factory=dict)
+    again: _Reply | Problem | None = None
 
 
 def run_dialogue(
@@ -62,6 +71,7 @@ def run_dialogue(
 ) -> Generator[ChatRequest, ChatAnswer | Failure, ItemAnswer]:
     """Yield every request about one item; return what came of them."""
     shown = _shown_content(broker, job)
+    repairs: list[str] = []
     attributes = [broker.template.by_name[name] for name in job.attributes]
     small = [attribute for attribute in attributes if not is_large(attribute)]
     result = ItemAnswer(
@@ -72,29 +82,32 @@ def run_dialogue(
     )
     if broker.options.two_pass and shown.pictures:
         reply = yield from _ask(
-            broker, Question(describe=True), replace(shown, texts={}, known={}, demonstrations=())
+            broker,
+            Question(describe=True),
+            replace(shown, texts={}, known={}, demonstrations=()),
+            repairs,
         )
         result = _with_description(result, reply)
         # Without a description the second question would have nothing to see the pictures by.
         if isinstance(reply, Problem):
-            return _with_values(result, attributes, reply)
+            return replace(_with_values(result, attributes, reply), repairs=tuple(repairs))
         shown = replace(shown, pictures=(), caption=result.description)
     # After a first pass no pictures are left here, so nothing is described a second time.
     describe = job.describe and bool(shown.pictures)
     if small or describe:
-        reply = yield from _ask(
-            broker, Question(tuple(small), places=shown.places, describe=describe), shown
-        )
-        result = _with_description(result, reply) if describe else result
-        result = _with_values(result, small, reply)
+        whole = Question(tuple(small), places=shown.places, describe=describe)
+        for part in split_question(whole, broker.limits):
+            reply = yield from _ask(broker, part, shown, repairs)
+            result = _with_description(result, reply) if part.describe else result
+            result = _with_values(result, part.attributes, reply)
     for attribute in attributes:
         if is_large(attribute):
-            found = yield from _descend(broker, attribute, shown, result.description)
+            found = yield from _descend(broker, attribute, shown, result.description, repairs)
             if isinstance(found, Problem):
                 result = _with_values(result, [attribute], found)
             else:
                 result = replace(result, values={**result.values, attribute.name: found})
-    return result
+    return replace(result, repairs=tuple(repairs))
 
 
 def _shown_content(broker: RequestBroker, job: DescribeJob) -> ShownContent:
@@ -108,18 +121,32 @@ def _shown_content(broker: RequestBroker, job: DescribeJob) -> ShownContent:
     )
 
 
-def _ask(broker: RequestBroker, question: Question, shown: ShownContent) -> Turns:
-    """Put a question, once more if its answer cannot be used; return a _Reply or the last
-    Problem.
+def _ask(
+    broker: RequestBroker, question: Question, shown: ShownContent, repairs: list[str]
+) -> Turns:
+    """Put a question, once more if its answer cannot be used, or what is wrong of it; return a
+    _Reply or the last Problem.
+
+    What an answer had to be freed from to be read is added to `repairs`.
     """
     reply = yield from _attempt(broker, question, shown, broker.options)
+    # What most often makes an answer unusable: chance, its length, and what is asked beside the
+    # values. The second request has less of each.
+    cooler = replace(broker.options, temperature=0.0)
     if isinstance(reply, Problem) and reply.of_answer:
-        # What most often makes an answer unusable: chance, its length, and what is asked beside the
-        # values. The second request has less of each.
-        cooler = replace(broker.options, temperature=0.0)
         reply = yield from _attempt(
             broker, replace(question, lean=True), shown, cooler, _RETRY_TOKENS
         )
+    elif isinstance(reply, _Reply) and reply.faults:
+        wrong = tuple(each for each in question.attributes if each.name in reply.faults)
+        lean = replace(question, attributes=wrong, describe=False, lean=True)
+        # An alternative text may be at fault too, which is not asked for again.
+        if wrong:
+            again = yield from _attempt(broker, lean, shown, cooler, _RETRY_TOKENS)
+            reply = replace(reply, again=again)
+    if isinstance(reply, _Reply):
+        repairs.extend(reply.repairs)
+        repairs.extend(["single values"] if reply.faults else [])
     return reply
 
 
@@ -136,9 +163,9 @@ def _attempt(
     answer = yield request
     if isinstance(answer, Failure):
         return Problem(answer.reason, answer.message)
-    content = read_answer(answer, request.schema)
-    if isinstance(content, Problem):
-        return content
+    read = read_answer(answer, request.schema)
+    if isinstance(read, Problem):
+        return read
     source = Source(
         broker.template,
         broker.model.model,
@@ -148,17 +175,39 @@ def _attempt(
         shown.digests,
         caption=bool(shown.caption),
     )
-    return _Reply(question, content, answer, source)
+    return _Reply(question, read.content, answer, source, read.repairs, read.faults)
 
 
 def _judged(reply: _Reply | Problem, attribute: Attribute) -> AttributeValue:
     if isinstance(reply, Problem):
         return AttributeValue(None, reason=reply.reason)
+    if attribute.name in reply.faults:
+        return _judged_again(reply, attribute)
     return judge(reply.question, attribute, reply.content, reply.answer, reply.source)
 
 
+def _judged_again(reply: _Reply, attribute: Attribute) -> AttributeValue:
+    """Return the value of an attribute whose first answer was wrong: by the second, or unknown."""
+    again = reply.again
+    if isinstance(again, _Reply) or (isinstance(again, Problem) and not again.of_answer):
+        return _judged(again, attribute)
+    return AttributeValue(
+        None,
+        method=method_of(reply.source.model),
+        model=reply.source.model,
+        prompt_hash=reply.source.prompt_hash,
+        fingerprint=reply.source.fingerprint,
+        evidence=Evidence("", text=reply.faults[attribute.name]),
+        reason="answer-off-schema",
+    )
+
+
 def _descend(
-    broker: RequestBroker, attribute: Attribute, shown: ShownContent, described: str
+    broker: RequestBroker,
+    attribute: Attribute,
+    shown: ShownContent,
+    described: str,
+    repairs: list[str],
 ) -> Turns:
     """Ask for the value of a large list, level by level; return an AttributeValue, or the Problem
     of the level that failed.
@@ -171,7 +220,7 @@ def _descend(
     for _ in range(MAX_LEVELS):
         step = next_level(paths, node, query, broker.nearest)
         question = Question((attribute,), {attribute.name: tuple(step.choices)}, shown.places)
-        reply = yield from _ask(broker, question, shown)
+        reply = yield from _ask(broker, question, shown, repairs)
         if isinstance(reply, Problem):
             return reply
         judged = _judged(reply, attribute)

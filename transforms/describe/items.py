@@ -23,19 +23,22 @@ from apache_beam.utils.windowed_value import WindowedValue
 from schemas.elements import Bucket, DescribeJob, Example, Item, ItemAnswer
 from schemas.template import Template
 from transforms.caching.answers import AnswerCodec
-from transforms.caching.key_range import KeyRangeCache
+from transforms.caching.key_range import DAMAGED, KeyRangeCache
 from transforms.describe.ask import ModelSession, describe_part, fault_answer, job_key
 from transforms.describe.conversation import RequestBroker
 from transforms.describe.demonstrations import Pool
 from transforms.describe.prompts import AskOptions, describe_job
+from transforms.describe.splitting import SchemaLimits
 from transforms.describe.taxonomy import NearestByVector
 from transforms.describe.usage import Usage
 from transforms.models import build_chat_model
 from transforms.models.budget import Spending
 from transforms.models.contract import ModelOptions
 from transforms.models.fake.dry_run import DryRunChatModel, Rates
+from transforms.models.http.servers.known import schema_limits
 from transforms.models.spaces import own_text_options, shared_text_encoder
 from transforms.runtime.buckets import bounds_of, part_of
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
@@ -43,9 +46,20 @@ from transforms.runtime.spool import Spool, SpoolRef, read_spool
 # asked, so that the model is never left without work.
 PARTS_AT_ONCE = 2
 _USAGE, _FAILED = "usage", "failed"
+# Of a part's usage, what metrics tell too.
+_COUNTED = (
+    "calls",
+    "reused",
+    "retries",
+    "prompt_tokens",
+    "completion_tokens",
+    "estimated_tokens",
+    "lost_attempts",
+    "lost_tokens",
+)
 
-# What a part gave, and the milliseconds of each call.
-_Part = tuple[list[tuple[int, ItemAnswer]], Usage, list[int]]
+# What a part gave, the milliseconds of each call, and how many files of answers were no use.
+_Part = tuple[list[tuple[int, ItemAnswer]], Usage, list[int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,7 @@ class DescribeConfig:
     pictures_dir: str
     answers_dir: str
     dry_run: Rates | None = None
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
 
 class MakeJobs(beam.DoFn):
@@ -87,7 +102,7 @@ class MakeJobs(beam.DoFn):
         self._pool = self._load(pool_refs)
         for item in bucket.items:
             try:
-                job = self._job(bucket, item)
+                job = within(config.element_secs, self._job, bucket, item)
             except Exception as error:  # a defect that shows on one item must not stop the run
                 yield beam.pvalue.TaggedOutput(
                     _FAILED, (bucket.number, fault_answer(item.item_id, error))
@@ -175,7 +190,12 @@ class _Describe(beam.DoFn):
                 lambda: shared_text_encoder(config.models, own_text_options(config.models))
             )
             self._broker = RequestBroker(
-                config.template, config.ask, model, config.pictures_dir, nearest
+                config.template,
+                config.ask,
+                model,
+                config.pictures_dir,
+                nearest,
+                SchemaLimits(*schema_limits(config.models)),
             )
         return self._broker
 
@@ -201,16 +221,18 @@ class _Describe(beam.DoFn):
         )
         # Answers are kept also when the part fails: what was paid for is not asked again.
         try:
-            answered, usage = describe_part(broker, jobs, session)
-            return answered, usage, session.call_msecs
+            answered, usage = describe_part(broker, jobs, session, config.element_secs)
+            return answered, usage, session.call_msecs, len(cache.unreadable)
         finally:
             cache.close()
 
     def _finish(self) -> Iterator[Any]:
         """Yield what the oldest part under way gave; an error of its thread is raised here."""
-        answered, usage, call_msecs = self._under_way.popleft().result()
+        answered, usage, call_msecs, damaged = self._under_way.popleft().result()
+        if damaged:
+            self._meter.add(DAMAGED, damaged)
         self._meter.add("items", len(answered))
-        for counter in ("calls", "reused", "retries", "prompt_tokens", "completion_tokens"):
+        for counter in _COUNTED:
             self._meter.add(counter, getattr(usage, counter))
         for msecs in call_msecs:
             self._meter.observe("request_msecs", msecs)

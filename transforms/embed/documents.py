@@ -72,13 +72,13 @@ def embed_documents(
     done: dict[Document, Embedded | Failure] = {
         document: known[document] for document in holders if document in known
     }
-    told = count or _untold
+    report = count or _ignore
     if open_:
         encoding = _Encoding(Reader.of(encoder, options))
         for document, embedded in encoding.of(open_):
             done[document] = embedded
-            told(holders[document])
-    told(len(documents) - sum(holders[document] for document in open_))
+            report(holders[document])
+    report(len(documents) - sum(holders[document] for document in open_))
     return done
 
 
@@ -87,7 +87,7 @@ def unknown(documents: Iterable[Document], known: Collection[Document]) -> set[D
     return {document for document in documents if document.text and document not in known}
 
 
-def _untold(_: int) -> None:
+def _ignore(_: int) -> None:
     pass
 
 

@@ -7,6 +7,7 @@ cell holds.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -21,10 +22,20 @@ import orjson
 
 from schemas.attributes import PATH_SEPARATOR
 from schemas.template import ColumnFormat
-from transforms.extraction.exact_json import parse_json
 from transforms.extraction.plain_text import decode_entities, to_single_line
+from transforms.extraction.structures.parse import parse_structure
+from transforms.extraction.structures.paths import pair_of
 
-_MAX_DIGITS = 400
+MAX_DIGITS = 400
+# Of one word before an equals sign, and of the space on each side of it.
+_MAX_KEY_CHARS, _MAX_SPACE_CHARS = 200, 40
+# How elements of XML are read that have attributes beside their text.
+_XML_TEXT = "#text"
+_NEUTRAL_ATTRIBUTES = frozenset(
+    ("@type", "@xsi:type", "@xml:space", "@format", "@mode", "@encoding")
+)
+# How a list of texts, objects or lists begins that a program has printed, and one of nothing.
+_LIST_OF_TEXTS = re.compile(r"""\s*\[\s*(?:[bu]?["'\[{]|\])""")
 
 
 def is_null(cell: Any, null_values: frozenset[str] = frozenset([""])) -> bool:
@@ -70,6 +81,8 @@ def as_text(cell: Any) -> str | None:
         return cell
     if isinstance(cell, datetime | date | time):
         return cell.isoformat()
+    if isinstance(cell, dict) and _XML_TEXT in cell:
+        return _text_of_element(cell)
     if isinstance(cell, bool) or not isinstance(cell, int | float | Decimal):
         return None
     try:
@@ -79,12 +92,18 @@ def as_text(cell: Any) -> str | None:
             return str(int(cell))
         # Written out, 1e-999999999 would take a gigabyte.
         written_out = (
-            isinstance(cell, Decimal)
-            and len(cell.as_tuple().digits) - cell.adjusted() < _MAX_DIGITS
+            isinstance(cell, Decimal) and len(cell.as_tuple().digits) - cell.adjusted() < MAX_DIGITS
         )
         return f"{cell:f}" if written_out else str(cell)
     except (ValueError, OverflowError):  # integers of more digits than Python writes
         return None
+
+
+def _text_of_element(cell: Mapping[str, Any]) -> str | None:
+    """Return the text of an XML element whose attributes say how it is written, not what it is."""
+    text = cell[_XML_TEXT]
+    is_alone = all(key == _XML_TEXT or key in _NEUTRAL_ATTRIBUTES for key in cell)
+    return text if isinstance(text, str) and is_alone else None
 
 
 def given_text(cell: Any) -> str:
@@ -124,59 +143,92 @@ def _exact(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        # Escape sequences would say nothing; the record itself keeps the bytes.
+        return f"<{len(value):,} bytes of binary data>"
 
 
 def as_mapping(cell: Any, column: ColumnFormat) -> dict[str, Any] | None:
-    """Keys and values of an object, an Arrow map, a text that holds a JSON object, or a cell of
-    pairs; else None.
+    """Keys and values of an object, an Arrow map, a list of pairs, a text that holds one of these,
+    or a cell of pairs; else None.
 
     A text without a single pair is not a cell of pairs.
     """
-    if isinstance(cell, Mapping):
-        return {str(key): value for key, value in cell.items()}
-    if isinstance(cell, list | tuple):
-        pairs = [entry for entry in cell if isinstance(entry, tuple) and len(entry) == 2]
-        return (
-            {str(key): value for key, value in pairs} if cell and len(pairs) == len(cell) else None
-        )
-    if not isinstance(cell, str):
+    opened = open_cell(cell, column)
+    if isinstance(opened, Mapping):
+        return {str(key): value for key, value in opened.items()}
+    if not isinstance(opened, list | tuple):
         return None
-    if column.format == "pairs":
-        found = dict(_pairs(cell, column))
-        return found if found or not cell.strip() else None
-    parsed = _json(cell, "{")
-    return parsed if isinstance(parsed, dict) else None
+    pairs = [pair for entry in opened if (pair := pair_of(entry)) is not None]
+    is_mapping = bool(opened) and len(pairs) == len(opened)
+    return {str(key): value for key, value in pairs} if is_mapping else None
 
 
-def reach(mapping: Mapping[str, Any], key: str) -> Any:
-    """Return the value under `key`; a key with dots that is not there itself leads into nested
-    objects.
+def open_cell(cell: Any, column: ColumnFormat) -> Any:
+    """Return what has keys or entries in a cell: objects and lists as they are, the structure that
+    a text is, or the mapping of a cell of pairs; None for anything else.
+
+    A key that stands several times has a list of its values.
     """
-    value: Any = mapping
-    while isinstance(value, Mapping) and key not in value and "." in key:
-        first, key = key.split(".", 1)
-        value = value.get(first)
-    return value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(cell, str):
+        return cell if isinstance(cell, Mapping | list | tuple) else None
+    structure = parse_structure(cell)
+    if structure is not None or column.format != "pairs":
+        return structure
+    found: dict[str, dict[str, None]] = {}
+    for key, value in _pairs(cell, column):
+        found.setdefault(key, {})[value] = None
+    if not found:
+        return None if cell.strip() else {}
+    return {
+        key: list(given) if len(given) > 1 else next(iter(given)) for key, given in found.items()
+    }
 
 
 def split_list(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list[Any]:
-    """Return the entries of a cell: native lists as they are, text by the column's separator; no
-    empty or ignored ones.
+    """Return the entries of a cell: those of native lists, also of lists within, and of texts that
+    are one list of texts as programs print them; text by the column's separator; no empty or
+    ignored ones.
 
     keyed: the cell stood under a key of a pairs cell, so that `list_separator` parts its values.
     """
     if isinstance(cell, str):
-        native = _json(cell, "[") if column.format == "list" or keyed else None
+        if not (keyed or column.format == "list" or _is_list_of_texts(cell)):
+            return [] if is_null(cell, _ignored(column.ignore)) else [cell]
+        native = parse_structure(cell)
+        if native is None and column.format == "list" and "{" in cell:
+            native = _postgres_array(cell)
         if isinstance(native, list):
-            cell = native
+            cell = list(_leaves(native))
         elif keyed and column.format == "pairs":
             cell = _split(cell, column.list_separator)
         else:
             cell = _split(cell, column.separator) if column.format == "list" else [cell]
+    elif isinstance(cell, list):
+        cell = list(_leaves(cell))
     entries = cell if isinstance(cell, list | tuple) else [cell]
-    ignored = _ignored(column.ignore)
-    return [entry for entry in entries if not is_null(entry, ignored)]
+    ignored, numbers = _ignored(column.ignore), _ignored_numbers(column.ignore)
+    kept = [entry for entry in entries if not is_null(entry, ignored)]
+    if numbers:
+        kept = [entry for entry in kept if isinstance(entry, str) or as_text(entry) not in numbers]
+    return kept
+
+
+def _is_list_of_texts(text: str) -> bool:
+    """Return whether a text is one list of texts, objects or lists, as programs print them."""
+    return text.lstrip()[:1] == "[" and _LIST_OF_TEXTS.match(text) is not None
+
+
+def _leaves(entries: Sequence[Any]) -> Iterator[Any]:
+    for entry in entries:
+        if isinstance(entry, list):
+            yield from _leaves(entry)
+        else:
+            yield entry
 
 
 def split_paths(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list[str | None]:
@@ -190,6 +242,9 @@ def split_paths(cell: Any, column: ColumnFormat, *, keyed: bool = False) -> list
     >>> split_paths("Default/Men/Tops,Default", shop)
     ['Men > Tops']
     """
+    if isinstance(cell, str) and _is_list_of_texts(cell):
+        native = parse_structure(cell)
+        cell = native if isinstance(native, list) else cell
     if isinstance(cell, list | tuple) and column.format != "list":
         several = any(isinstance(entry, list | tuple) for entry in cell)
         entries: Sequence[Any] = cell if several else [cell]
@@ -216,34 +271,83 @@ def _path(entry: Any, separator: str | None, ignored: frozenset[str]) -> str | N
 
 def _pairs(text: str, column: ColumnFormat) -> Iterator[tuple[str, str]]:
     """(key, value) of a cell of pairs; a separator inside a value stays there, as no `key=` follows
-    it.
+    it, or a backslash is before it.
     """
+    if column.fields is not None:
+        found = list(_entries_with_fields(text, column.separator, column.fields.count(":") - 1))
+        if found and found[-1].end() == len(text):
+            yield from ((each["key"].strip(), each["value"]) for each in found)
+            return
     for pair in _pair_boundary(column.separator, column.key_separator).split(text):
-        key, found, value = pair.partition(column.key_separator)
-        if found and key.strip():
-            yield key.strip(), value
+        key, is_pair, value = pair.partition(column.key_separator)
+        if is_pair and key.strip():
+            yield key.strip(), value.replace(f"\\{column.separator}", column.separator)
 
 
 @lru_cache(maxsize=256)
 def _pair_boundary(separator: str, key_separator: str) -> re.Pattern[str]:
-    return re.compile(rf"{re.escape(separator)}(?=\s*[\w.:-]+?\s*{re.escape(key_separator)})")
+    """Return an expression for separators that a key follows.
+
+    Behind a comma, which is in many values, a key of several words begins with a capital letter.
+    Keys and the space around them have bounds: a cell is looked through once, not once a separator.
+    """
+    end = re.escape(key_separator)
+    several_words = rf"(?:(?!{re.escape(separator)}|{end}).){{1,60}}?"
+    if separator.strip() == ",":
+        several_words = rf"(?=[^\W\d_a-zß-ÿ]){several_words}"
+    space = rf"\s{{0,{_MAX_SPACE_CHARS}}}"
+    return re.compile(
+        rf"(?<!\\){re.escape(separator)}(?={space}+(?:[\w.:-]{{1,{_MAX_KEY_CHARS}}}?|{several_words}){space}{end})"
+    )
+
+
+def _entries_with_fields(text: str, separator: str, trailing: int) -> Iterator[re.Match[str]]:
+    pattern, at = _with_fields(separator, trailing), 0
+    while at < len(text) and (found := pattern.match(text, at)):
+        yield found
+        at = found.end()
+
+
+@lru_cache(maxsize=256)
+def _with_fields(separator: str, trailing: int) -> re.Pattern[str]:
+    """Return an expression for `Name:Value:2:0`: behind the value a place, and flags that are 0 or
+    1; so `Ratio:3:1:3` is a ratio of 3:1, in place 3.
+    """
+    between = re.escape(separator)
+    fields = rf":\d+(?::[01]?){{0,{trailing - 1}}}"
+    return re.compile(rf"\s*+(?P<key>[^:]+?):(?P<value>.*?){fields}\s*(?:{between}|\Z)", re.DOTALL)
 
 
 def _split(text: str, separator: str) -> list[str]:
+    """Return the parts of a text; a separator behind a backslash is a character like others."""
     if ";" in separator:  # the end of an entity is not a separator
         text = decode_entities(text)
-    return text.split(separator)
+    if "\\" not in text:
+        return text.split(separator)
+    parts = _unescaped(separator).split(text)
+    return [part.replace(f"\\{separator}", separator) for part in parts]
+
+
+@lru_cache(maxsize=256)
+def _unescaped(separator: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\\){re.escape(separator)}")
+
+
+def _postgres_array(text: str) -> list[str] | None:
+    """Return the entries of `{Blue,"Dark, green"}`, as PostgreSQL writes arrays of texts."""
+    text = text.strip()
+    if not (text.startswith("{") and text.endswith("}")) or "{" in text[1:]:
+        return None
+    rows = list(csv.reader([text[1:-1]], escapechar="\\", doublequote=False))
+    return [entry for entry in rows[0] if entry != "NULL"] if len(rows) == 1 else None
+
+
+@lru_cache(maxsize=1024)
+def _ignored_numbers(ignore: tuple[str, ...]) -> frozenset[str]:
+    """Return what is ignored of numbers that are no texts."""
+    return frozenset(entry.strip() for entry in ignore if entry.strip().isdecimal())
 
 
 @lru_cache(maxsize=1024)
 def _ignored(ignore: tuple[str, ...]) -> frozenset[str]:
     return frozenset(["", *(entry.strip().casefold() for entry in ignore)])
-
-
-def _json(text: str, opening: str) -> Any:
-    if text.lstrip().startswith(opening):
-        try:
-            return parse_json(text.encode())
-        except (UnicodeEncodeError, orjson.JSONDecodeError, RecursionError):
-            return None
-    return None

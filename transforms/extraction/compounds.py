@@ -15,11 +15,11 @@ from functools import cache, lru_cache
 from schemas.attribute_types.number import AMOUNT_PARTS, Part
 from schemas.lexicons import Lexicon, every, lexicons, one_of
 from schemas.units import convert, same_kind
+from transforms.extraction.decimal_marks import DecimalMark, mark_of_unit, reads_two_ways, text_mark
 from transforms.extraction.quantities import (
     NOT_INSIDE,
     NUMBER,
     Quantity,
-    decimal_mark,
     to_float,
     unit_pattern,
 )
@@ -119,12 +119,15 @@ def _pack_size_sign() -> str:
 PACK_SIZE_SIGN = re.compile(_pack_size_sign())
 
 
-def find_parts(text: str, part: Part, unit: str | None) -> list[Quantity]:
+def find_parts(
+    text: str, part: Part, unit: str | None, mark: DecimalMark | None = None
+) -> list[Quantity]:
     """Return the amounts of `part` that the text states in a pack size or in dimensions, in order,
     in `unit`.
 
     part: `pack_count` (unit: None), `each` and `total` (what a piece and what all of them hold), or
-    the side of a thing. Sides that cannot be told apart are left out.
+    the side of a thing. Sides that cannot be told apart are left out. mark: the decimal mark of the
+    column that the text is a cell of.
 
     >>> [q.amount for q in find_parts("Cola 6 x 330 ml", "total", "ml")]
     [1980.0]
@@ -135,9 +138,9 @@ def find_parts(text: str, part: Part, unit: str | None) -> list[Quantity]:
     if part == "pack_count":
         found = [*_counts_of_products(text), *_counts_of_phrases(text)]
     elif part in AMOUNT_PARTS:
-        found = list(_contents(text, part, str(unit)))
+        found = list(_contents(text, part, str(unit), mark))
     else:
-        found = list(_sides(text, part, str(unit)))
+        found = list(_sides(text, part, str(unit), mark))
     return sorted(found, key=lambda quantity: (quantity.begin, quantity.end))
 
 
@@ -182,17 +185,22 @@ def _product_patterns(unit: str | None) -> tuple[re.Pattern[str], ...]:
     )
 
 
-def _products(text: str, unit: str | None) -> Iterator[tuple[re.Match[str], float | None]]:
+def _products(
+    text: str, unit: str | None, mark: DecimalMark | None = None
+) -> Iterator[tuple[re.Match[str], float | None]]:
     """Pack sizes with what one piece holds, in its own unit where `unit` is None."""
     # "2 x 20 cm" are sides.
     if PACK_SIZE_SIGN.search(text) is None or (unit is not None and same_kind(unit, "cm")):
         return
-    mark = decimal_mark(text)
+    mark = mark or text_mark(text)
     for pattern in _product_patterns(unit):
         for match in pattern.finditer(text):
             if _NOT_A_COUNT_BEFORE.search(text, max(0, match.start() - 12), match.start()):
                 continue
-            number = to_float(match["number"], mark)
+            own_mark = mark or mark_of_unit(match["unit"])
+            # Pieces are counted whatever each of them holds.
+            is_unclear = unit and own_mark is None and reads_two_ways(match["number"])
+            number = None if is_unclear else to_float(match["number"], own_mark)
             amount = (
                 number if number is None or unit is None else convert(number, match["unit"], unit)
             )
@@ -200,8 +208,8 @@ def _products(text: str, unit: str | None) -> Iterator[tuple[re.Match[str], floa
                 yield match, amount
 
 
-def _contents(text: str, part: Part, unit: str) -> Iterator[Quantity]:
-    for match, amount in _products(text, unit):
+def _contents(text: str, part: Part, unit: str, mark: DecimalMark | None) -> Iterator[Quantity]:
+    for match, amount in _products(text, unit, mark):
         if amount is not None:
             pieces = float(match["count"]) * float(match.groupdict().get("inner") or 1)
             whole = round(pieces * amount, 9)
@@ -349,13 +357,17 @@ def _lettered() -> tuple[re.Pattern[str], ...]:
     )
 
 
-def _sides(text: str, part: Part, unit: str) -> Iterator[Quantity]:
-    mark = decimal_mark(text)
+def _sides(text: str, part: Part, unit: str, mark: DecimalMark | None) -> Iterator[Quantity]:
+    mark = mark or text_mark(text)
     for terms, axes in _with_legend_or_letters(text):
         unit_at_end = terms[-1]["unit"]
         for term, axis in zip(terms, axes, strict=True):
-            number, spelling = to_float(term["number"], mark), term["unit"] or unit_at_end
+            spelling = term["unit"] or unit_at_end
+            own_mark = mark or mark_of_unit(spelling)
+            number = to_float(term["number"], own_mark)
             if axis != part or number is None or spelling is None:
+                continue
+            if own_mark is None and reads_two_ways(term["number"]):
                 continue
             amount = convert(number, spelling, unit)
             # a number whose unit stands with the last one is stated by all of them

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from stdnum import ean, isbn, isni, issn
+from stdnum.exceptions import ValidationError
 
 from schemas.lexicons import every, one_of
 from transforms.extraction.small_words import AND, OR
 
 Scheme = Literal["gtin", "isbn", "issn", "orcid"]
 
+# How a whole number ends that was taken for a float, and from where on a float no longer holds
+# every whole number.
+WHOLE = ".0"
+EXACT = 2**53
 # An ORCID iD is an ISNI (ISO 27729) out of a block of its own: the same sixteen digits, the last by
 # ISO 7064 mod 11-2.
 _MODULES: dict[str, Any] = {"gtin": ean, "isbn": isbn, "issn": issn, "orcid": isni}
@@ -43,6 +48,7 @@ def _label(scheme: Scheme) -> re.Pattern[str]:
 
 
 _LABEL: dict[Scheme, re.Pattern[str]] = {scheme: _label(scheme) for scheme in get_args(Scheme)}
+_FLOAT_END = re.compile(r"\.0+$")
 _RUN = re.compile(r"\d[\d \-\u2010-\u2013]*\d(?:[ -]?[Xx](?![^\W_]))?|\d")
 _BETWEEN = re.compile(rf"[\s,;/&|]*(?:{AND}|{OR})?\s*")
 _MAX_LABEL_DISTANCE = 20
@@ -74,18 +80,48 @@ def normalise_identifier(scheme: Scheme, text: str) -> str | None:
     ('9780306406157', None)
     """
     module = _MODULES[scheme]
-    bare = re.sub(r"\.0+$", "", text.strip())  # an integer that a spreadsheet wrote as a float
+    bare = text.strip()
+    if bare.endswith("0"):
+        bare = _FLOAT_END.sub("", bare)  # an integer that a spreadsheet wrote as a float
     label = _LABEL[scheme].match(bare)
     if label:
         bare = bare[label.end() :].lstrip(" :.#")
-    if not module.is_valid(bare):
+    try:
+        compact = str(module.validate(bare))
+    except ValidationError:
         return None
-    compact = str(module.compact(bare))
     if scheme == "orcid" and not any(
         low <= int(compact[:-1]) <= high for low, high in _ORCID_BLOCKS
     ):
         return None
     return compact if set(compact) != {"0"} else None
+
+
+# Scheme → fewest digits that may have lost zeros, and how many there were. Beyond these the check
+# digit, which fits one number in ten by chance, proves too little.
+_LOST_ZEROS: dict[Scheme, tuple[int, int]] = {
+    "gtin": (9, 12),
+    "isbn": (7, 10),
+    "issn": (6, 8),
+    "orcid": (8, 16),
+}
+
+
+def with_zeros(scheme: Scheme, text: str) -> str | None:
+    """Return the identifier with the zeros at its begin that a spreadsheet took, or None where the
+    check digit does not prove them.
+
+    >>> with_zeros("gtin", "12345678905"), with_zeros("isbn", "306406152")
+    ('012345678905', '0306406152')
+    >>> with_zeros("gtin", "12345678906"), with_zeros("gtin", "905")
+    (None, None)
+    """
+    fewest, length = _LOST_ZEROS[scheme]
+    digits = text.strip()
+    body = digits[:-1] + ("0" if digits[-1:] in ("X", "x") else digits[-1:])
+    if not (body.isascii() and body.isdigit() and fewest <= len(digits) < length):
+        return None
+    return normalise_identifier(scheme, digits.rjust(length, "0"))
 
 
 def find_identifiers(scheme: Scheme, text: str) -> list[IdentifierMention]:

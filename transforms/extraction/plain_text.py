@@ -25,9 +25,14 @@ _STRAY_JOINER = re.compile(f"(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOI
 
 _ENTITY_AT_END = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});\Z")
 _ENTITY_MAX_CHARS = 34
+# What it encloses is text, or markup that was to be kept from another parser.
+_CDATA = re.compile(r"<!\[CDATA\[|(?<!\])\]\]>")
 # Markup inside markup that took this many rounds is an attack or an accident: what is left are
 # plain characters.
 _MAX_ROUNDS = 4
+# Digits behind others are no part of their number: "12<sup>90</sup> €", "10<sup>3</sup>".
+_RAISED = re.compile(r"(?<=\d)\s?<sup\b[^<>]*>\s?(\d{1,4})\s?</sup\s?>", re.IGNORECASE)
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _CACHED_CHARS = 20_000
 
 
@@ -62,11 +67,15 @@ def to_plain_text(text: str) -> str:
 
     Only known tags and complete entities count as markup, also when they are encoded twice.
 
+    >>> to_plain_text("<![CDATA[<p>Blue</p>]]>")
+    'Blue'
+    >>> to_plain_text("10<sup>3</sup> m<sup>2</sup>")
+    '10³ m2'
     >>> to_plain_text("<p>Salt &amp; Pepper</p><ul><li>3 < 5 <li>50&nbsp;g</ul>")
     'Salt & Pepper\n* 3 < 5\n* 50 g'
     """
     text = _tidy(text)
-    if "<" not in text and "&" not in text:
+    if "<" not in text and ("&" not in text or (";" not in text and "]]>" not in text)):
         return text
     return _without_markup(text) if len(text) > _CACHED_CHARS else _without_markup_cached(text)
 
@@ -85,7 +94,7 @@ def decode_entities(text: str) -> str:
     >>> decode_entities("LumaTech&amp;trade; ?a=1&copy=2")
     'LumaTech™ ?a=1&copy=2'
     """
-    if "&" not in text:
+    if "&" not in text or ";" not in text:
         return text
     *segments, rest = text.split(";")
     decoded: list[str] = []
@@ -107,7 +116,7 @@ def _without_markup(text: str) -> str:
     for _ in range(_MAX_ROUNDS):
         before, text = text, _drop_comments(_tidy(decode_entities(text)))
         if _tag().search(text):
-            text = _drop_tags(text)
+            text = _drop_tags(_RAISED.sub(_raised, text))
         text = _tidy(text)
         if text == before:
             return text
@@ -116,6 +125,10 @@ def _without_markup(text: str) -> str:
 
 # The variants of a product stand side by side and share one description.
 _without_markup_cached = lru_cache(maxsize=128)(_without_markup)
+
+
+def _raised(found: re.Match[str]) -> str:
+    return found[1].translate(_SUPERSCRIPTS)
 
 
 def _is_entity(entity: str) -> bool:
@@ -143,6 +156,9 @@ def _drop_tags(text: str) -> str:
 
 
 def _drop_comments(text: str) -> str:
+    """Return the text without comments and the marks of CDATA."""
+    if "]]>" in text or "<![CDATA[" in text:
+        text = _CDATA.sub(" ", text)
     kept, end = [], 0
     while (begin := text.find("<!--", end)) >= 0 and (close := text.find("-->", begin + 4)) >= 0:
         kept.append(text[end:begin])
@@ -151,11 +167,14 @@ def _drop_comments(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    if not text.isprintable() or not text.isascii():
-        text = _INVISIBLE.sub("", text)
-        before = None
-        while text != before:  # what stood apart may compose once a joiner between is gone
-            before, text = text, _STRAY_JOINER.sub("", unicodedata.normalize("NFC", text))
-        lines = (" ".join(line.split()) for line in text.splitlines())
-        return "\n".join(line for line in lines if line)
-    return " ".join(text.split())
+    if text.isascii() and text.isprintable():
+        # A space at an end or beside another is all that can be wrong.
+        if "  " not in text and text[:1] != " " and text[-1:] != " ":
+            return text
+        return " ".join(text.split())
+    text = _INVISIBLE.sub("", text)
+    before = None
+    while text != before:  # what stood apart may compose once a joiner between is gone
+        before, text = text, _STRAY_JOINER.sub("", unicodedata.normalize("NFC", text))
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return "\n".join(line for line in lines if line)

@@ -10,17 +10,16 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Literal
+from decimal import Decimal
+from functools import cache
+from typing import Any
 
 from schemas.lexicons import lexicons, one_of
 from schemas.units import convert, convert_stated, spellings_of, text_spellings
+from transforms.extraction.decimal_marks import DecimalMark, mark_of_unit, reads_two_ways, text_mark
 from transforms.extraction.small_words import AND, APPROXIMATELY, BOUND, BY, OR, PER, TO
-
-DecimalMark = Literal[",", "."]
 
 _FRACTION_CHARS = "¼½¾⅐-⅞"
 # A plain space groups digits in a cell of its own only: in running text "2 500 ml" may be two
@@ -48,10 +47,11 @@ _WHOLE_QUANTITY = re.compile(
     rf"\s*(?:{_ABOUT})?(?P<number>{_SIGN}{_CELL_NUMBER})[\s-]?(?P<unit>[^\d\s,;:].{{0,30}}?)\s*",
     re.IGNORECASE,
 )
+# As nearly all are written, and nothing else could be meant.
+_PLAIN_QUANTITY = re.compile(r"(?P<number>\d{1,6}(?:\.\d{1,2})?) ?(?P<unit>(?!e)[a-zA-Z]{1,12})")
 # no digit, letter, hyphen or slash before: that is the rest of a number, a range or a model name
 NOT_INSIDE = rf"(?=[.\d{_FRACTION_CHARS}])(?<![\w.,/'’\-–—⁄])"
 _DIGIT = re.compile(rf"[\d{_FRACTION_CHARS}]")
-_SINGLE_MARK = re.compile(r"(?<![\d.,])\d+([.,])(\d+)(?![.,]?\d)")
 
 # What stands before or after a number that is not a plain amount.
 _WORD_BEFORE = r"(?<![^\W\d_])"
@@ -80,6 +80,13 @@ _TWICE = re.compile(
 )
 _IMPERIAL = re.compile(r"(?i)(?:oz|ounces?|lbs?|pounds?|fl|inch|inches|gal|\")")
 _SAME_AMOUNT = 0.02
+# Sizes and ages, "10/12", "5/6", where no unit says that it is a fraction; these are of halves,
+# thirds, quarters, fifths and of inches.
+_TWO_NUMBERS = re.compile(r"\d{1,2}[/⁄](?!(?:[23458]|16|32|64)$)\d{1,3}")
+_MONEY_SIGN = re.compile(r"[$€£¥₹]")
+_ARABIC_DECIMAL, _ARABIC_GROUP = "\u066b", "\u066c"
+_LAKHS = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?!,?\d)")
+_TWO_WAYS = re.compile(r"-?[1-9]\d{0,2}[.,]\d{3}")
 # The sign of Directive 76/211/EEC behind an amount: the contents are right on average.
 _ESTIMATED = re.compile(r"\s*(?:℮|(?<=[\w.])\s+e)\s*$")
 _COMPOUNDS = (("foot", "inch"), ("hour", "minute"), ("minute", "second"), ("pound", "ounce"))
@@ -108,8 +115,42 @@ def parse_number(text: str, mark: DecimalMark | None = None) -> float | None:
     >>> [parse_number(t) for t in texts]
     [1234.5, 1234.5, 1.01, 1234.0, 1.5, 0.5, None]
     """
+    if text[-1:].isalpha():  # a unit, or a word
+        return None
+    text, mark = _usual_marks(text, mark)
     match = _WHOLE_NUMBER.fullmatch(text)
-    return None if match is None else to_float(match["number"], mark)
+    if match is None or _TWO_NUMBERS.fullmatch(match["number"].strip()):
+        return None
+    return to_float(match["number"], mark)
+
+
+def _usual_marks(text: str, mark: DecimalMark | None) -> tuple[str, DecimalMark | None]:
+    """Return a text with the marks of numbers that all use, and the decimal mark if it tells one:
+    of Arabic "١٬٢٩٩٫٥", of lakhs "12,34,567".
+    """
+    if _ARABIC_DECIMAL in text or _ARABIC_GROUP in text:
+        return text.replace(_ARABIC_GROUP, "").replace(_ARABIC_DECIMAL, "."), "."
+    if text.count(",") > 1 and (lakhs := _LAKHS.search(text)):
+        return text.replace(lakhs[0], lakhs[0].replace(",", "")), "."
+    return text, mark
+
+
+def plain_text(number: Any) -> str:
+    """Return a number as a text that reads in one way, and a text as it is.
+
+    >>> plain_text(1.125), plain_text(12), plain_text(1.2e-05), plain_text("1,250")
+    ('1.1250', '12', '0.000012', '1,250')
+    """
+    if isinstance(number, str):
+        return number
+    text = str(number)
+    if "e" in text.casefold():
+        text = f"{Decimal(text):f}"
+    return f"{text}0" if _TWO_WAYS.fullmatch(text) else text
+
+
+# A longer cell is not a single amount, and the patterns of one would try it in very many ways.
+MAX_AMOUNT_CHARS = 300
 
 
 def parse_quantity(cell_text: str, unit: str, mark: DecimalMark | None = None) -> float | None:
@@ -124,9 +165,15 @@ def parse_quantity(cell_text: str, unit: str, mark: DecimalMark | None = None) -
     >>> [parse_quantity(t, "g") for t in ("8 oz (227 g)", "500g / 1.1lb", "1 Kg e", "8 oz (200 g)")]
     [227.0, 500.0, 1000.0, None]
     """
+    if plain := _PLAIN_QUANTITY.fullmatch(cell_text):
+        amount = to_float(plain["number"], mark)
+        return None if amount is None else convert_stated(amount, plain["unit"], unit)
+    if len(cell_text) > MAX_AMOUNT_CHARS or _MONEY_SIGN.search(cell_text):
+        return None
     number = parse_number(cell_text, mark)
     if number is not None:
         return number
+    cell_text, mark = _usual_marks(cell_text, mark)
     if two := _TWICE.fullmatch(cell_text):
         return _one_amount([two["one"], two["other"] or two["other2"]], unit, mark)
     cell_text = _ESTIMATED.sub("", cell_text)
@@ -167,11 +214,14 @@ def find_quantities(text: str, unit: str) -> list[Quantity]:
         return []
     found = list(_find_compounds(text, unit))
     taken = [(quantity.begin, quantity.end) for quantity in found]
-    mark = decimal_mark(text)
+    mark = text_mark(text)
     for match in _quantity_pattern(unit).finditer(text):
         if _overlaps(match.span(), taken) or not _is_plain(text, match):
             continue
-        number = to_float(match["number"], mark)
+        own_mark = mark or mark_of_unit(match["unit"])
+        if own_mark is None and reads_two_ways(match["number"]):
+            continue
+        number = to_float(match["number"], own_mark)
         amount = None if number is None else convert(number, match["unit"], unit)
         if amount is not None:
             found.append(Quantity(amount, match.start(), match.end(), match.group()))
@@ -184,7 +234,7 @@ def find_numbers(text: str) -> list[Quantity]:
     >>> [n.amount for n in find_numbers("Hardcover, 1,320 pages, 2nd edition, 5-7 plates, 24 cm")]
     [1320.0]
     """
-    mark = decimal_mark(text)
+    mark = text_mark(text)
     plain = (match for match in _lone_number_pattern().finditer(text) if _is_plain(text, match))
     numbers = ((match, to_float(match["number"], mark)) for match in plain)
     return [
@@ -192,84 +242,6 @@ def find_numbers(text: str) -> list[Quantity]:
         for match, n in numbers
         if n is not None
     ]
-
-
-# A cell of numbers, not a text that holds some: nothing long, and a digit near its begin.
-_NUMBERS = re.compile(r"\s*\D{0,4}\d.{0,40}")
-_MARKED = re.compile(r"(?<![\d.,])(\d*)((?:[.,]\d+)+)(?![.,]?\d)")
-# Of the numbers that tell a column's mark, so many agree where one of them is a slip.
-_AGREE = 0.95
-
-
-def column_mark(cells: Iterable[str]) -> DecimalMark | Literal["mixed"] | None:
-    """Return the decimal mark that the numbers of a column tell; `mixed` where both are used and
-    nothing says which one groups thousands; None where nothing tells.
-
-    "0,750" tells more than any other: three decimals, and no thousands.
-
-    >>> column_mark(["12,90", "1.299"]), column_mark(["1,234.50"]), column_mark(["1,250", "3"])
-    (',', '.', None)
-    >>> column_mark(["3,2", "4.5"]), column_mark([".33 l", "0,750 kg", "8.8oz"])
-    ('mixed', ',')
-    """
-    certain: Counter[DecimalMark] = Counter()
-    likely: Counter[DecimalMark] = Counter()
-    for cell in cells:
-        if _NUMBERS.fullmatch(cell):
-            for whole, rest in _MARKED.findall(cell):
-                mark, is_certain = _told_mark(whole, rest)
-                if mark is not None:
-                    (certain if is_certain else likely)[mark] += 1
-    evidence = certain or likely
-    if not evidence:
-        return None
-    mark, count = evidence.most_common(1)[0]
-    return mark if count >= _AGREE * evidence.total() else "mixed"
-
-
-def _told_mark(whole: str, rest: str) -> tuple[DecimalMark | None, bool]:
-    """Return the decimal mark that one number tells, and whether beyond doubt.
-
-    whole: the digits before its first mark; rest: all behind them.
-    """
-    marks = re.findall(r"[.,]", rest)
-    *groups, decimals = (len(digits) for digits in re.split(r"[.,]", rest)[1:])
-    last: DecimalMark = "," if marks[-1] == "," else "."
-    other: DecimalMark = "." if last == "," else ","
-    if any(digits != 3 for digits in groups):
-        return None, False  # a date, a version
-    if len(marks) > 1:
-        if marks.count(last) == 1:
-            return last, False
-        # Groups of thousands alone: the decimal mark is the other one.
-        return (other if decimals == 3 and len(set(marks)) == 1 else None), False
-    if decimals == 3 and whole == "0":
-        return last, True
-    return (last if decimals != 3 or len(whole) > 3 else None), False
-
-
-def reads_two_ways(text: str) -> bool:
-    """Return whether a number of the text has a single mark before three digits, which may be
-    decimals or thousands.
-
-    >>> reads_two_ways("1,250 kg"), reads_two_ways("0,250 kg"), reads_two_ways("1,25 kg")
-    (True, False, False)
-    """
-    return any(
-        re.fullmatch(r"[1-9]\d{0,2}", whole) is not None and re.fullmatch(r"[.,]\d{3}", rest)
-        for whole, rest in _MARKED.findall(text)
-    )
-
-
-@lru_cache(maxsize=16)
-def decimal_mark(text: str) -> DecimalMark | None:
-    """Return the decimal mark that the unambiguous numbers of a text agree on, or None.
-
-    >>> decimal_mark("Fett 3,2 g, 1.015 ml"), decimal_mark("1,000 sheets")
-    (',', None)
-    """
-    marks = {mark for mark, decimals in _SINGLE_MARK.findall(text) if len(decimals) != 3}
-    return marks.pop() if len(marks) == 1 else None
 
 
 def to_float(number: str, mark: DecimalMark | None) -> float | None:

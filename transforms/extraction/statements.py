@@ -18,6 +18,8 @@ from schemas.units import is_unit, same_kind
 from transforms.extraction.compounds import PACK_SIZE_SIGN, axis_nouns, find_parts, states_a_pack
 from transforms.extraction.gazetteer import Gazetteer, Mention
 from transforms.extraction.identifiers import find_identifiers
+from transforms.extraction.money.amounts import Money
+from transforms.extraction.money.mentions import find_money
 from transforms.extraction.quantities import Quantity, find_numbers, find_quantities
 from transforms.extraction.small_words import AND, APPROXIMATELY, OR
 
@@ -37,6 +39,7 @@ _AMOUNT_THEN_LABEL = re.compile(rf"[\s-]?(?:{one_of(every(lambda words: words.af
 _AMOUNT_BEFORE = re.compile(r"\d\s?[^\s\d.,;]{0,6}[\s-]?$")
 _SIDE_START = re.compile(r"(?:^|[.;:,|/\n•·(\[]|\s[-–—*])\s?\Z")
 _SIDE_END = re.compile(r"\s?(?:$|[^\w\s])")
+_LABEL_THEN_PRICE = re.compile(r"\s?[:=]?\s?")
 _ANOTHER_AMOUNT = re.compile(r"\s?[:=]|\s{1,2}\(?\d")
 
 
@@ -215,6 +218,30 @@ def _is_apart(text: str, quantity: Quantity, label: tuple[int, int]) -> bool:
     if end <= quantity.begin:
         return _SIDE_START.search(text, max(0, begin - 3), begin) is not None
     return _SIDE_END.match(text, end) is not None
+
+
+def price_finder(attribute: Attribute, value_of: Callable[[Money], Value | None]) -> Finder:
+    """Find prices with their currency right behind the attribute's name; any other may be of
+    anything.
+
+    value_of: returns None for a price that is none of the attribute's.
+    """
+    labels = labels_of(attribute)
+
+    def find(text: str) -> list[Statement]:
+        found = []
+        for end in label_ends(text, labels):
+            between = _LABEL_THEN_PRICE.match(text, end)
+            mention = find_money(text, between.end() if between else end)
+            value = None if mention is None else value_of(mention.money)
+            if mention is None or value is None:
+                continue
+            if _in_range(attribute, float(mention.money.amount)):
+                span = mention.begin, mention.end
+                found.append(Statement(value, *span, "labelled-quantity"))
+        return found
+
+    return find
 
 
 def identifier_finder(attribute: Attribute) -> Finder:

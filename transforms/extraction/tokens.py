@@ -21,6 +21,8 @@ _MARKS = (
     "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
 )
 _WORD = rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*"
+# A longer word is none, and memory is not for it.
+_KEPT_CHARS = 64
 _DASHES = "-\u2010-\u2015\u2212"
 # Hyphens, ampersands and apostrophes inside a name do not matter; a dash with space around it is
 # punctuation.
@@ -61,10 +63,17 @@ def tokenise(text: str) -> Tokens:
     )
 
 
-@lru_cache(maxsize=65536)
 def token_key(token: str) -> str:
+    """Return the word as words are compared; those that are usual are kept."""
+    return _kept_key(token) if len(token) <= _KEPT_CHARS else _key(token)
+
+
+def _key(token: str) -> str:
     folded = fold(token).replace("’", "'")
     return folded.removesuffix("'s").replace("'", "") or folded
+
+
+_kept_key = lru_cache(maxsize=65536)(_key)
 
 
 @cache
@@ -84,15 +93,19 @@ def _engine() -> inflect.engine:
     return inflect.engine()
 
 
-@lru_cache(maxsize=65536)
 def number_forms(word: str) -> frozenset[str]:
     """Return the word with its English singular and plural; other words come back alone.
 
     >>> [sorted(number_forms(word)) for word in ("leaf", "dress", "children")]
     [['leaf', 'leaves'], ['dress', 'dresses'], ['child', 'children', 'childrens']]
     """
-    if len(word) < 3 or not (word.isascii() and word.isalpha()):
+    if not 3 <= len(word) <= _KEPT_CHARS or not (word.isascii() and word.isalpha()):
         return frozenset((word,))
+    return _kept_forms(word)
+
+
+@lru_cache(maxsize=65536)
+def _kept_forms(word: str) -> frozenset[str]:
     singular = {form for form in _singulars(word) if len(form) > 2 and _plural(form) == word}
     return frozenset({word, _plural(word), *singular})
 

@@ -8,14 +8,15 @@ is unknown, with the reason of the step that saw most.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeAlias
 
 import apache_beam as beam
 
 from schemas.attributes import Attribute
-from schemas.elements import AttributeValue, Bucket, Evidence, Example, Flag, Item, Record, Reject
+from schemas.elements import AttributeValue, Bucket, Evidence, Example, Flag, Item, Record
 from schemas.template import Template
 from transforms.fill.rules import RuleStep, Step
 from transforms.items.open_values import is_open
@@ -26,8 +27,11 @@ from transforms.probes.report import ProbeReport
 from transforms.probes.store import StoredProbe, load_probe
 from transforms.probes.training import Probe
 from transforms.runtime.buckets import each_item
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 
 STAGE = "fill"
+# What a probe says of examples, with what all probes see alike of them.
+Ask: TypeAlias = Callable[[Sequence[Example], Features | None], Sequence[AttributeValue]]
 # Few enough that what span probes see of an item is still at hand for the next one's question.
 BATCH_ITEMS = 128
 # Reasons of a step that saw nothing.
@@ -102,22 +106,28 @@ def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
     return AttributeValue(None, reason="not-stated" if attribute.fill else "not-fillable")
 
 
-def apply_probes(template: Template, probes: Sequence[tuple[Probe, str]], bucket: Bucket) -> Bucket:
+def apply_probes(
+    template: Template,
+    probes: Sequence[tuple[Probe, str]],
+    bucket: Bucket,
+    element_secs: float = DEFAULT_ELEMENT_SECS,
+) -> Bucket:
     """Return the bucket with what probes say of open attributes, and flags where they are sure of
     another value than given.
 
     probes: with the digest of each. A record on which a probe fails joins the rejects, with reason
-    `internal-error`.
+    `internal-error`, or `took-too-long`.
     """
     items, failed = {item.item_id: item for item in bucket.items}, dict[str, Exception]()
     for ids in _batches(probes, [item_id for item_id in items if item_id in bucket.examples]):
-        base = _base(template, [bucket.examples[item_id] for item_id in ids])
+        base = _base(template, [bucket.examples[item_id] for item_id in ids], element_secs)
         for probe, digest in probes:
             attribute = template.by_name[probe.attribute]
             rows = [row for row, item_id in enumerate(ids) if is_open(attribute, items[item_id])]
             waiting = [(ids[row], bucket.examples[ids[row]]) for row in rows]
             at_hand = base.rows(rows) if base is not None and probe.kind == "classes" else None
-            for item_id, proposed in _proposals(template, probe, digest, waiting, at_hand):
+            ask = partial(_asked, element_secs, partial(propose, template, probe, digest))
+            for item_id, proposed in _proposals(ask, waiting, at_hand):
                 if isinstance(proposed, Exception):
                     failed[item_id] = proposed
                     continue
@@ -130,11 +140,18 @@ def apply_probes(template: Template, probes: Sequence[tuple[Probe, str]], bucket
                 template.by_name[probe.attribute], probe, items[item_id]
             )
     rejects = [
-        Reject(items[i].record.raw, "internal-error", STAGE, f"{type(e).__name__}: {e}", i)
+        items[i].record.rejected(reason, STAGE, message)
         for i, e in sorted(failed.items())
+        for reason, message in [fault_of(e)]
     ]
     kept = tuple(item for item_id, item in items.items() if item_id not in failed)
     return replace(bucket, items=kept, rejects=(*bucket.rejects, *rejects))
+
+
+def _asked(
+    element_secs: float, ask: Ask, examples: Sequence[Example], base: Features | None
+) -> Sequence[AttributeValue]:
+    return within(element_secs, ask, examples, base)
 
 
 def _batches(probes: Sequence[tuple[Probe, str]], ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -143,20 +160,18 @@ def _batches(probes: Sequence[tuple[Probe, str]], ids: Sequence[str]) -> Iterato
         yield ids[begin : begin + BATCH_ITEMS]
 
 
-def _base(template: Template, examples: Sequence[Example]) -> Features | None:
+def _base(template: Template, examples: Sequence[Example], element_secs: float) -> Features | None:
     """Return what all probes see alike, made once; None where one of the examples breaks it, to be
     found one by one.
     """
     try:
-        return base_features(template, examples)
+        return within(element_secs, base_features, template, examples)
     except Exception:  # met again, and reported, where the culprit is asked about alone
         return None
 
 
 def _proposals(
-    template: Template,
-    probe: Probe,
-    digest: str,
+    ask: Ask,
     waiting: Sequence[tuple[str, Example]],
     base: Features | None = None,
 ) -> Iterator[tuple[str, AttributeValue | Exception]]:
@@ -164,18 +179,14 @@ def _proposals(
     culprit fails.
     """
     try:
-        proposed = (
-            propose(template, probe, digest, [example for _, example in waiting], base)
-            if waiting
-            else []
-        )
+        proposed = ask([example for _, example in waiting], base) if waiting else []
         yield from zip((item_id for item_id, _ in waiting), proposed, strict=True)
     except Exception as error:  # a defect met on one record must not stop the run
         if len(waiting) == 1:
             yield waiting[0][0], error
             return
         for one in waiting:
-            yield from _proposals(template, probe, digest, [one])
+            yield from _proposals(ask, [one])
 
 
 def _with_disagreement(attribute: Attribute, probe: Probe, item: Item) -> Item:
@@ -204,10 +215,12 @@ class Cascade:
     """The steps of a run.
 
     rules: whether they are asked; probes are those of the reports; a model's answers count.
+    element_secs: processor time for one item.
     """
 
     template: Template
     rules: bool = True
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
     def fill(self, bucket: Bucket, reports: Sequence[ProbeReport] = ()) -> Bucket:
         """Return the bucket with every attribute settled or unknown.
@@ -221,9 +234,10 @@ class Cascade:
         ]
         measured = {probe.attribute: probe.rule_confidence() for probe, _ in probes}
         rules = [RuleStep(template, measured)] if self.rules else []
-        bucket = each_item(bucket, STAGE, lambda item: fill_item(template, rules, item))
-        bucket = apply_probes(template, probes, bucket)
-        return each_item(bucket, STAGE, lambda item: fill_open(template, [ModelStep()], item))
+        secs = self.element_secs
+        bucket = each_item(bucket, STAGE, lambda item: fill_item(template, rules, item), secs)
+        bucket = apply_probes(template, probes, bucket, secs)
+        return each_item(bucket, STAGE, lambda item: fill_open(template, [ModelStep()], item), secs)
 
 
 class _Fill(beam.DoFn):

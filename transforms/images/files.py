@@ -14,13 +14,13 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from schemas.reasons import Effect, check_registered
-from schemas.texts import shorten
+from transforms.images.references import shown
 from transforms.runtime import storage
 from transforms.runtime.options import check_ranges, option
 
@@ -29,7 +29,6 @@ MAX_REFERENCE_CHARS = 4096
 MAX_DECODABLE_PIXELS = 178_956_970
 
 _CHUNK_BYTES = 1 << 20
-_SHOWN_CHARS = 120
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _SEPARATORS = re.compile(r"[/\\]")
@@ -132,35 +131,22 @@ def version_of(root: str, reference: str) -> str:
     Empty where there is no such file, or it may not be looked at. Equal versions: the file was not
     written in between, as far as its file system says.
     """
-    if _path_problem(reference) is not None:
+    if path_problem(reference) is not None:
         return ""
     try:
         if not storage.is_local(root):
-            found = storage.find_file(_remote_path(root, reference))
-            return _version(found.size_bytes, found.modified_secs)
+            return version_text(storage.find_file(_remote_path(root, reference)))
         # Only looked at, never opened: where links lead is checked when the file is read.
         status = os.stat(os.path.join(root, reference))  # noqa: PTH116, PTH118
     except Exception:
         # Each file system has its own exceptions; reading the file says what is wrong with it.
         return ""
-    return _version(status.st_size, status.st_mtime_ns)
+    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def versions_of(root: str, references: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each reference with its version; an object store is listed once instead of asked for each."""
-    if storage.is_local(root):
-        yield from ((reference, version_of(root, reference)) for reference in references)
-        return
-
-    listed = storage.find_files(storage.join(root, "**"))
-    versions = {found.path: _version(found.size_bytes, found.modified_secs) for found in listed}
-    for reference in references:
-        known = "" if _path_problem(reference) else versions.get(_remote_path(root, reference), "")
-        yield reference, known
-
-
-def _version(size_bytes: int, modified: float) -> str:
-    return f"{size_bytes}:{modified}"
+def version_text(found: storage.FoundFile) -> str:
+    """Return the version of an object in a store."""
+    return f"{found.size_bytes}:{found.modified_secs}"
 
 
 def read_picture(root: str, reference: str, limits: ImageLimits) -> bytes | PictureProblem:
@@ -175,14 +161,14 @@ def _read(
     root: str, reference: str, limits: ImageLimits, take: Callable[[bytes], object]
 ) -> PictureProblem | None:
     """Feed the file to `take` in chunks; None when all of it was fed, else why it was not."""
-    problem = _path_problem(reference)
+    problem = path_problem(reference)
     if problem is None:
         read = _read_local if storage.is_local(root) else _read_remote
         problem = read(root, reference, limits, take)
     return problem
 
 
-def _path_problem(reference: str) -> PictureProblem | None:
+def path_problem(reference: str) -> PictureProblem | None:
     """Return what the reference's text alone shows to be wrong."""
     if not reference.strip():
         return _problem(
@@ -194,20 +180,26 @@ def _path_problem(reference: str) -> PictureProblem | None:
             "shorten the path"
         )
         return _problem("image-path-invalid", reference, fault)
-    odd = next((char for char in reference if unicodedata.category(char) in ("Cc", "Cs")), None)
+    odd = None
+    if not reference.isprintable():
+        odd = next((c for c in reference if unicodedata.category(c) in ("Cc", "Cs")), None)
     if odd is not None:
         fault = f"holds U+{ord(odd):04X}, a control character or half a surrogate pair; remove it"
         return _problem("image-path-invalid", reference, fault)
     if scheme := _SCHEME.match(reference):
+        others = " (write ./ before a file name with a colon)"
+        if scheme[0].lower() in ("http:", "https:"):
+            others = ", or name its host in --fetch-images"
         fault = (
             f"starts with the scheme {scheme[0]!r}; download the picture and give a path relative "
-            "to --images-root"
-            " (write ./ before a file name with a colon)"
+            f"to --images-root{others}"
         )
         return _problem("image-path-invalid", reference, fault)
     if reference.startswith(("/", "\\", "~")) or _DRIVE.match(reference):
         return _problem(
-            "image-outside-root", reference, "is absolute; give a path relative to --images-root"
+            "image-outside-root",
+            reference,
+            "is absolute; give a path relative to --images-root, or set record.images.strip_prefix",
         )
     if ".." in _SEPARATORS.split(reference):
         return _problem(
@@ -263,7 +255,6 @@ def _open_below(real_root: Path, real_path: Path) -> int:
 def _read_remote(
     root: str, reference: str, limits: ImageLimits, take: Callable[[bytes], object]
 ) -> PictureProblem | None:
-
     path = _remote_path(root, reference)
     try:
         size_bytes = storage.size_bytes(path)
@@ -277,8 +268,12 @@ def _read_remote(
 
 
 def _remote_path(root: str, reference: str) -> str:
+    return storage.join(root, *path_parts(reference))
 
-    return storage.join(root, *(part for part in reference.split("/") if part not in ("", ".")))
+
+def path_parts(reference: str) -> list[str]:
+    """Return folders and name of an object, which has no empty parts."""
+    return [part for part in reference.split("/") if part not in ("", ".")]
 
 
 def _feed(
@@ -311,8 +306,7 @@ def _too_large(finding: str, reference: str, limits: ImageLimits) -> PictureProb
 
 
 def _problem(reason: str, reference: str, fault: str) -> PictureProblem:
-    shown = shorten(repr(reference), _SHOWN_CHARS, "...", counted=False)
-    return PictureProblem(reason, f"{shown} {fault}")
+    return PictureProblem(reason, f"{shown(reference)} {fault}")
 
 
 def picture_path(pictures_dir: str, digest: str) -> str:

@@ -18,20 +18,21 @@ import apache_beam as beam
 import numpy as np
 from PIL import Image
 
-from schemas.elements import ImageFeatures, ImageRef, ImageResult, LocatedImage
-from schemas.reasons import BUDGET, EMBED_FAILED
+from schemas.elements import ImageFeatures, ImageResult, LocatedImage
+from schemas.reasons import BUDGET, EMBED_FAILED, TOO_LONG
 from transforms.caching.image_features import FeatureCodec
 from transforms.caching.image_vectors import VectorCodec
-from transforms.caching.key_range import KeyRangeCache
+from transforms.caching.key_range import DAMAGED, KeyRangeCache
 from transforms.images.decode import DecodedPicture, decode
 from transforms.images.files import (
     ImageLimits,
     PictureProblem,
-    locate,
     picture_path,
     read_picture,
-    version_of,
 )
+from transforms.images.locate import LocateImages
+from transforms.images.references import shown
+from transforms.images.remote.options import FetchOptions
 from transforms.models import build_tagger
 from transforms.models.contract import (
     Failure,
@@ -57,7 +58,8 @@ from transforms.models.spaces import (
     shared_image_encoder,
 )
 from transforms.runtime import storage
-from transforms.runtime.buckets import bounds_of, part_of
+from transforms.runtime.buckets import bounds_of
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, TookTooLongError, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 from transforms.vectors.stage import CanaryWatch, WatchedTables
@@ -66,53 +68,26 @@ BATCH_PICTURES = 16
 JPEG_QUALITY = 90
 # Of the digest that names the folder of an encoder's vectors.
 FOLDER_DIGITS = 16
-_PROBLEMS = "problems"
 # Raise it when the same picture gives other features than those that earlier versions kept.
 _FEATURES = 2
 
 KeyedResult = tuple[int, ImageResult]
 
 
-def locate_references(
-    root: str, references: Iterable[ImageRef], limits: ImageLimits
-) -> Iterator[tuple[LocatedImage | ImageResult, tuple[int, ...]]]:
-    """For each distinct path, in path order: where it lies or why it cannot be used, and the item
-    buckets that ask.
-    """
-    buckets: dict[str, set[int]] = {}
-    for reference in references:
-        buckets.setdefault(reference.path, set()).add(reference.item_bucket)
-    for path, asking in sorted(buckets.items()):
-        item_buckets = tuple(sorted(asking))
-        # Before it is read: a file that changes meanwhile has another version for the next run.
-        version = version_of(root, path)
-        found = locate(root, path, limits)
-        if isinstance(found, PictureProblem):
-            # Permissions and connections are repaired without a new version: such a file is tried
-            # again.
-            known = "" if found.reason == "image-unreadable" else version
-            yield (
-                ImageResult(path, reason=found.reason, message=found.message, version=known),
-                item_buckets,
-            )
-        else:
-            yield LocatedImage(path, found, item_buckets, version), item_buckets
-
-
 def load_picture(
-    root: str, copies: Sequence[LocatedImage], limits: ImageLimits
+    copies: Sequence[LocatedImage], limits: ImageLimits
 ) -> DecodedPicture | PictureProblem:
     """Return the decoded picture from the first of its copies that can still be read as it was
     located.
     """
     problem = PictureProblem("image-missing", "no copy of the picture is left")
     for copy in copies:
-        data = read_picture(root, copy.path, limits)
+        data = read_picture(copy.root, copy.file, limits)
         if isinstance(data, PictureProblem):
             problem = data
         elif hashlib.sha256(data).hexdigest() != copy.digest:
             problem = PictureProblem(
-                "image-unreadable", f"{copy.path} changed while the run was reading it"
+                "image-unreadable", f"{shown(copy.path)} changed while the run was reading it"
             )
         else:
             return decode(data, copy.digest, limits)
@@ -254,10 +229,16 @@ def spread(
                     ImageResult(copy.path, reason=reason, message=message, version=copy.version),
                 )
             elif bucket in served:
-                yield bucket, ImageResult(copy.path, same_as=copy.digest, version=copy.version)
+                yield (
+                    bucket,
+                    ImageResult(
+                        copy.path, same_as=copy.digest, version=copy.version, note=copy.note
+                    ),
+                )
             else:
                 served.add(bucket)
-                yield bucket, ImageResult(copy.path, features, version=copy.version)
+                result = ImageResult(copy.path, features, version=copy.version, note=copy.note)
+                yield bucket, result
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,35 +262,6 @@ class Preparation:
         small.save(sink, "JPEG", quality=JPEG_QUALITY)
         path = picture_path(self.folder, picture.digest)
         storage.write_bytes(path, sink.getbuffer())
-
-
-class _Locate(beam.DoFn):
-    def __init__(
-        self, root: str, limits: ImageLimits, num_buckets: int, heartbeat_dir: str
-    ) -> None:
-        self._root, self._limits, self._num_buckets = root, limits, num_buckets
-        self._heartbeat_dir = heartbeat_dir
-
-    def setup(self) -> None:
-        self._meter = Meter("locate", self._heartbeat_dir)
-
-    def process(
-        self, spooled: tuple[int, Iterable[SpoolRef]]
-    ) -> Iterator[tuple[int, LocatedImage] | beam.pvalue.TaggedOutput]:
-        _, refs = spooled
-        with self._meter.timed():
-            for found, item_buckets in locate_references(
-                self._root, read_spool(refs, ImageRef), self._limits
-            ):
-                self._meter.add("pictures")
-                if isinstance(found, LocatedImage):
-                    yield part_of(found.digest, self._num_buckets), found
-                else:
-                    self._meter.add("unusable")
-                    self._meter.fail(found.reason or "image-unreadable")
-                    for bucket in item_buckets:
-                        yield beam.pvalue.TaggedOutput(_PROBLEMS, (bucket, found))
-        self._meter.beat()
 
 
 @dataclass
@@ -348,15 +300,11 @@ class _Prepare(beam.DoFn):
     """Loads each model once a worker process and takes a bucket of digests in batches."""
 
     def __init__(self, transform: PrepareImages) -> None:
-        self._root, self._limits, self._options = (
-            transform.root,
-            transform.limits,
-            transform.options,
-        )
+        self._limits, self._options = transform.limits, transform.options
         self._preparation, self._heartbeat_dir = transform.preparation, transform.heartbeat_dir
         self._features_dir, self._num_buckets = transform.features_dir, transform.num_buckets
         self._spaces = tuple(space for space in transform.spaces if space.modality == "image")
-        self._watch = transform.watch
+        self._watch, self._element_secs = transform.watch, transform.element_secs
         self._loaded_tagger: Tagger | None = None
         self._is_own_sound = True
 
@@ -418,6 +366,10 @@ class _Prepare(beam.DoFn):
             encoder.cache.load()
         cache = KeyRangeCache(self._features_dir, first, last, FeatureCodec(self._made_by))
         cache.load()
+        further = (encoder.cache for encoder in self._further)
+        damaged = sum(len(each.unreadable) for each in (cache, *further) if each is not None)
+        if damaged:
+            self._meter.add(DAMAGED, damaged)
         return cache
 
     def _prepare(
@@ -435,13 +387,10 @@ class _Prepare(beam.DoFn):
         # Decoded once, for all that is to be made of it. A language model has to be shown what is
         # known already, too.
         loaded = [
-            load_picture(self._root, copies, self._limits) if wanted else None
+            self._load(copies) if wanted else None
             for copies, wanted in zip(contents, is_wanted, strict=True)
         ]
         pictures = [each for each in loaded if isinstance(each, DecodedPicture)]
-        if self._preparation is not None:
-            for decoded in pictures:
-                self._preparation.prepare(decoded.picture)
         unknown = {d for d, features in zip(digests, known, strict=True) if features is None}
         made = self._describe([p for p in pictures if p.picture.digest in unknown])
         described, is_kept = iter(made), self._is_own_sound
@@ -460,6 +409,16 @@ class _Prepare(beam.DoFn):
             if features is not None:
                 features = with_vectors(features, vectors[digest])
             yield from spread(copies, features, problem if features is None else None)
+
+    def _load(self, copies: Sequence[LocatedImage]) -> DecodedPicture | PictureProblem:
+        """Return the decoded picture, whose file for a language model is written then."""
+        try:
+            picture = within(self._element_secs, load_picture, copies, self._limits)
+            if self._preparation is not None and isinstance(picture, DecodedPicture):
+                within(self._element_secs, self._preparation.prepare, picture.picture)
+        except TookTooLongError as error:
+            return PictureProblem(TOO_LONG, f"{shown(copies[0].path)} {error}")
+        return picture
 
     def _describe(self, pictures: Sequence[DecodedPicture]) -> list[ImageFeatures]:
         if not pictures:
@@ -502,6 +461,7 @@ class PrepareImages(beam.PTransform):
 
     root: folder (or object-store prefix) below which every picture lies.
     features_dir: where features are kept for later runs, empty: nowhere.
+    kept: where pictures lie that records held themselves; fetching: how others are fetched.
     spaces: of vectors that are made; those of texts are left alone. watch: looks at the canaries
     wherever an encoder is loaded.
     spool_dir: where intermediate elements lie; num_buckets: of digests, as of items.
@@ -517,20 +477,26 @@ class PrepareImages(beam.PTransform):
     features_dir: str = ""
     spaces: tuple[VectorSpace, ...] = ()
     watch: CanaryWatch | None = None
+    kept: str = ""
+    fetching: FetchOptions | None = None
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
     def expand(
         self, references: beam.PCollection[tuple[int, SpoolRef]]
     ) -> beam.PCollection[KeyedResult]:
-        locating = beam.ParDo(_Locate(self.root, self.limits, self.num_buckets, self.heartbeat_dir))
-        located = (
-            references
-            | "ByPath" >> beam.GroupByKey()
-            | "Locate" >> locating.with_outputs(_PROBLEMS, main="located")
+        locate = LocateImages(
+            self.root,
+            self.limits,
+            self.num_buckets,
+            self.heartbeat_dir,
+            kept=self.kept,
+            fetching=self.fetching,
         )
+        located, problems = references | "Located" >> locate
         described = (
-            located.located
+            located
             | "SpoolLocated" >> Spool(self.spool_dir)
             | "ByDigest" >> beam.GroupByKey()
             | "Prepare" >> beam.ParDo(_Prepare(self))
         )
-        return (described, located[_PROBLEMS]) | "AllPictures" >> beam.Flatten()
+        return (described, problems) | "AllPictures" >> beam.Flatten()

@@ -3,8 +3,8 @@
 Pure and columnar: a table of RECORDS with buckets, how often its keys were seen, and the records
 that were re-read → the rows that are dropped.
 
-Rows of one item id (duplicates, rows of image tables) belong together: if one of them changes, all
-are read again.
+Rows of one item id (rows that are merged, duplicates, rows of image tables) and of one group belong
+together: if one of them changes, all are read again.
 """
 
 from __future__ import annotations
@@ -46,17 +46,26 @@ class PreviousRecords:
             pc.equal(self.records["fate"], DELETED).to_numpy(zero_copy_only=False).astype(np.bool_)
         )
         keys = as_keys(self.records["raw_key"].to_pylist())
+        if "group" not in self.records.column_names:
+            nulls = pa.nulls(self.records.num_rows, pa.string())
+            self.records = self.records.append_column("group", nulls)
         self._unique, self._place, self._count = np.unique(
             keys, return_inverse=True, return_counts=True
         )
 
     def reread(self, rows: Mask) -> None:
-        """Have rows read again, and with them all of the same key or item."""
+        """Have rows read again, and with them all of the same key, item or group."""
         rows = self.again | rows
         rows |= np.isin(self._place, self._place[rows])
-        ids = self.records["item_id"].filter(pa.array(rows)).combine_chunks().drop_null()
-        rows |= _is_in(self.records["item_id"], ids)
+        rows |= self._of_same("item_id", rows)
+        in_group = self._of_same("group", rows)
+        if (in_group & ~rows).any():
+            rows |= in_group
+            rows |= self._of_same("item_id", rows)
         self.again = rows | np.isin(self._place, self._place[rows])
+
+    def _of_same(self, column: str, rows: Mask) -> Mask:
+        return _is_in(self.records[column], _known(self.records.filter(pa.array(rows))[column]))
 
     def reread_items(self, item_ids: Collection[str]) -> None:
         """Have all rows of these items read again."""
@@ -105,13 +114,12 @@ class PreviousRecords:
             )
             stays = self._deleted & ~_is_in(self.records["item_id"], back)
         dropped = (gone | miscounted) & ~stays
-        moved = pa.concat_arrays(
-            [
-                reread["item_id"].combine_chunks().drop_null(),
-                self.records["item_id"].filter(pa.array(dropped)).combine_chunks().drop_null(),
-            ]
-        )
-        affected = ~dropped & ~stays & _is_in(self.records["item_id"], moved)
+        gone_rows = self.records.filter(pa.array(dropped))
+        shares = np.zeros_like(dropped)
+        for column in ("item_id", "group"):
+            moved = pa.concat_arrays([_known(reread[column]), _known(gone_rows[column])])
+            shares |= _is_in(self.records[column], moved)
+        affected = ~dropped & ~stays & shares
         if affected.any() or miscounted.any():
             self.reread(affected | miscounted)
             return None
@@ -136,8 +144,9 @@ class PreviousRecords:
         rest = ~is_whole & ~pc.equal(self.records["fate"], "item-quarantined").to_numpy(
             zero_copy_only=False
         )
-        parted = self.records["item_id"].filter(pa.array(rest)).combine_chunks().drop_null()
+        parted = _known(self.records["item_id"].filter(pa.array(rest)))
         left = (self.again & rest) | _is_in(self.records["item_id"], parted)
+        left |= self._of_same("group", rest)
         left |= np.isin(self._place, places[_is_in(reread["item_id"], parted)])
         left &= self.again
         self.left |= left
@@ -214,6 +223,10 @@ class ChangeSet:
 def damaged(records: pa.Table, buckets: Collection[int]) -> Mask:
     """Rows of the buckets whose files cannot be used."""
     return _is_in(records["bucket"], pa.array(sorted(buckets), pa.int32()))
+
+
+def _known(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks().drop_null()
 
 
 def _distinct(table: pa.Table) -> int:

@@ -1,13 +1,15 @@
 """Records, their images and rejects come together, one bucket at a time.
 
-PCollection[KV[bucket, {records, images, image_rows, rejects: SpoolRefs}]] → PCollection[Bucket].
+PCollections[KV[bucket, SpoolRef]] of records, images, image rows and rejects → PCollection[Bucket].
 Every record that was read ends in the bucket exactly once: as an item, or among the rejects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 
 import apache_beam as beam
@@ -29,11 +31,14 @@ from schemas.elements import (
 )
 from schemas.reasons import BUDGET, EMBED_FAILED
 from schemas.sections.vectors import vector_column
+from transforms.items.admission import UNBOUNDED, Source, admit
 from transforms.items.answers import attach_answer, merge_answers, unusable_answer
-from transforms.items.identity import choose_record, item_fingerprint
+from transforms.items.identity import item_fingerprint
 from transforms.models.contract import Vector
+from transforms.normalise.combine import Combination, combine, not_combined
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
 from transforms.runtime.metrics import Meter
-from transforms.runtime.spool import SpoolRef, read_spool
+from transforms.runtime.spool import KEYED_REF, Element, SpoolRef, read_spool
 
 # Elements that only some runs have; records, images, image rows and rejects are always there.
 ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = (
@@ -42,6 +47,10 @@ ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = (
     "findings",
     "previous_answers",
 )
+# Of all buckets, also those without elements.
+NUMBERS = "numbers"
+# A reference to nothing, so that a bucket without elements is there too.
+_NOTHING: SpoolRef = ("", 0, "")
 
 
 def combine_vectors(vectors: Iterable[tuple[str, bytes]]) -> Vector | None:
@@ -75,13 +84,16 @@ def describe_item(images: Sequence[ImageResult]) -> str | None:
 def attach_images(
     record: Record, rows: Iterable[ImageRow], results: dict[str, ImageResult]
 ) -> Item:
-    """Join a record with its images: its own in their order, then the image table's in path order.
+    """Join a record with its images: its own in their order, then those of the image table's rows
+    in path order.
 
     Rows have no order of their own, or a shuffled table would give another snapshot.
     """
-    more = sorted(row.path for row in rows)
-    added = set(more).difference(record.image_refs)
-    images = tuple(results[path] for path in dict.fromkeys((*record.image_refs, *more)))
+    paths, repeated = dict.fromkeys(record.image_refs), 0
+    for of_row in sorted(row.paths for row in rows):
+        repeated += all(path in paths for path in of_row)
+        paths.update(dict.fromkeys(of_row))
+    images = tuple(results[path] for path in paths)
     features = [image.features for image in images if image.features is not None]
     flags = []
     for image in images:
@@ -89,7 +101,25 @@ def attach_images(
             flags.append(Flag(image.reason, image.path, image.message))
         elif image.features is not None and image.features.failure is not None:
             flags.append(Flag(image.features.failure, image.path, image.features.failure_message))
-    vectors = {}
+        if image.note:
+            flags.append(Flag("image-reference-mended", image.path, image.note))
+    vectors, failures = picture_vectors(features)
+    return Item(
+        record,
+        images,
+        flags=(*record.flags, *flags, *failures),
+        image_description=describe_item(images),
+        image_vector=combine_vectors((each.digest, each.vector) for each in features),
+        vectors=vectors,
+        repeated_image_rows=repeated,
+    )
+
+
+def picture_vectors(features: Sequence[ImageFeatures]) -> tuple[dict[str, Vector], list[Flag]]:
+    """Return space → vector of an item's pictures, and flags that say why there is none or not one
+    of all of them.
+    """
+    vectors, flags = {}, []
     for space in dict.fromkeys(name for each in features for name in each.vectors):
         vector = combine_vectors((each.digest, _vector_in(space, each)) for each in features)
         left_open = sum(space in each.left_open for each in features)
@@ -101,15 +131,7 @@ def attach_images(
         elif vector is None:
             said = f"the encoder of the space {space} gave no vector of any picture"
             flags.append(Flag(EMBED_FAILED, vector_column(space), said))
-    return Item(
-        record,
-        images,
-        flags=(*record.flags, *flags),
-        image_description=describe_item(images),
-        image_vector=combine_vectors((each.digest, each.vector) for each in features),
-        vectors=vectors,
-        repeated_image_rows=len(more) - len(added),
-    )
+    return vectors, flags
 
 
 def _vector_in(space: str, features: ImageFeatures) -> bytes:
@@ -136,12 +158,18 @@ class BucketParts:
     previous_answers: Iterable[PreviousAnswer] = ()
 
 
-def assemble_bucket(number: int, parts: BucketParts) -> Bucket:
-    """Put a bucket together, items sorted by id; duplicates and rows without an item join the
-    rejects.
+def assemble_bucket(
+    number: int,
+    parts: BucketParts,
+    combination: Combination | None = None,
+    element_secs: float = DEFAULT_ELEMENT_SECS,
+) -> Bucket:
+    """Put a bucket together, items sorted by id; what is set aside of rows with one id, and rows
+    without an item, join the rejects.
     """
+    combination = combination or Combination()
     answers = {answer.item_id: answer for answer in parts.answers or ()}
-    results = _shared(parts.images)
+    results = by_path(parts.images)
     earlier = {each.item_id: each for each in parts.previous_answers}
     found: dict[str, list[Finding]] = {}
     for finding in parts.findings:
@@ -152,11 +180,17 @@ def assemble_bucket(number: int, parts: BucketParts) -> Bucket:
     items, quarantined, joined = [], list(parts.rejects), {}
     by_id = sorted(parts.records, key=lambda record: record.item_id)
     for item_id, same_id in groupby(by_id, key=lambda record: record.item_id):
-        chosen, duplicates = choose_record(list(same_id))
-        quarantined += duplicates
+        rows_of_id = list(same_id)
+        try:
+            chosen, refused = within(element_secs, combine, rows_of_id, combination)
+        except Exception as error:
+            chosen, refused = None, not_combined(rows_of_id, error)
+        quarantined += refused
         own_rows = rows.pop(item_id, [])
         if own_rows:
             joined[item_id] = tuple(row.raw.key for row in own_rows)
+        if chosen is None:
+            continue
         item = attach_findings(attach_images(chosen, own_rows, results), found.get(item_id, ()))
         previous = earlier.get(item_id)
         # An answer on other texts or images would be an answer on another item.
@@ -178,7 +212,7 @@ def assemble_bucket(number: int, parts: BucketParts) -> Bucket:
     )
 
 
-def _shared(images: Iterable[ImageResult]) -> dict[str, ImageResult]:
+def by_path(images: Iterable[ImageResult]) -> dict[str, ImageResult]:
     """Results by path; results that refer to another path's features share that one object."""
     resolved = list(images)
     features = {
@@ -198,29 +232,80 @@ def _orphan(row: ImageRow) -> Reject:
 
 
 class _Assemble(beam.DoFn):
-    def __init__(self, heartbeat_dir: str) -> None:
-        self._heartbeat_dir = heartbeat_dir
+    def __init__(self, transform: AssembleBuckets, *, has_answers: bool) -> None:
+        self._heartbeat_dir, self._combination = transform.heartbeat_dir, transform.combination
+        self._element_secs, self._max_bytes = transform.element_secs, transform.max_bytes
+        self._has_answers = has_answers
 
     def setup(self) -> None:
         self._meter = Meter("assemble", self._heartbeat_dir)
 
-    def process(self, grouped: tuple[int, dict[str, Iterable[SpoolRef]]]) -> Iterator[Bucket]:
+    def process(self, grouped: tuple[int, Iterable[SpoolRef]]) -> Iterator[Bucket]:
         number, refs = grouped
         with self._meter.timed():
-            parts = BucketParts(
-                read_spool(refs["records"], Record),
-                read_spool(refs["images"], ImageResult),
-                read_spool(refs["image_rows"], ImageRow),
-                read_spool(refs["rejects"], Reject),
-                read_spool(refs[ANSWERS], ItemAnswer) if ANSWERS in refs else None,
-                read_spool(refs.get(EXAMPLES, ()), Example),
-                read_spool(refs.get(FINDINGS, ()), Finding),
-                read_spool(refs.get(PREVIOUS_ANSWERS, ()), PreviousAnswer),
-            )
-            bucket = assemble_bucket(number, parts)
+            parts = _Spooled(refs).parts(self._max_bytes, has_answers=self._has_answers)
+            bucket = assemble_bucket(number, parts, self._combination, self._element_secs)
         self._meter.add("items", len(bucket.items))
         self._meter.beat()
         yield bucket
+
+
+class _Spooled:
+    """The spooled elements of a bucket, of all kinds."""
+
+    def __init__(self, refs: Iterable[SpoolRef]) -> None:
+        self._refs: dict[str, list[SpoolRef]] = defaultdict(list)
+        for ref in refs:
+            self._refs[ref[2]].append(ref)
+
+    def read(self, kind: type[Element]) -> Iterator[Element]:
+        return read_spool(self._refs[kind.__name__], kind)
+
+    def parts(self, max_bytes: int, *, has_answers: bool) -> BucketParts:
+        """Return what a bucket is put together from, `max_bytes` of it at most.
+
+        has_answers: whether a language model was asked.
+        """
+        source = Source(
+            partial(self.read, Record), partial(self.read, ImageRow), partial(self.read, Reject)
+        )
+        admitted = admit(source, max_bytes)
+        parts = BucketParts(
+            admitted.records,
+            self.read(ImageResult),
+            admitted.image_rows,
+            admitted.rejects,
+            self.read(ItemAnswer) if has_answers else None,
+            self.read(Example),
+            self.read(Finding),
+            self.read(PreviousAnswer),
+        )
+        return parts if admitted.is_whole else _of_items(parts)
+
+
+def _of_items(parts: BucketParts) -> BucketParts:
+    """Return the parts without what concerns items that are set aside."""
+    ids = {record.item_id for record in parts.records}
+    paths = {path for record in parts.records for path in record.image_refs}
+    paths |= {path for row in parts.image_rows for path in row.paths}
+    return replace(
+        parts,
+        # What other results refer to is kept, whoever it is of.
+        images=(each for each in parts.images if each.path in paths or each.features is not None),
+        answers=parts.answers and (each for each in parts.answers if each.item_id in ids),
+        examples=(each for each in parts.examples if each.item_id in ids),
+        findings=(each for each in parts.findings if each.item_id in ids),
+        previous_answers=(each for each in parts.previous_answers if each.item_id in ids),
+    )
+
+
+def bucket_numbers(
+    pipeline: beam.Pipeline, numbers: Sequence[int], label: str = ""
+) -> beam.PCollection[tuple[int, SpoolRef]]:
+    """Return a reference to nothing for each bucket, as the collection NUMBERS of its elements."""
+    return pipeline | f"{label}Bucket numbers" >> beam.Create(
+        [(number, _NOTHING) for number in numbers], reshuffle=False
+    ).with_output_types(KEYED_REF)
 
 
 @dataclass(eq=False)
@@ -230,24 +315,27 @@ class AssembleBuckets(beam.PTransform):
     A PCollection each for `records`, `images`, `image_rows` and `rejects`, and perhaps for ANSWERS,
     EXAMPLES, FINDINGS and PREVIOUS_ANSWERS.
 
-    Every one of `numbers` is emitted, also an empty one, so that a snapshot always has all its
-    tables.
+    With NUMBERS, see `bucket_numbers`, every bucket is emitted, also an empty one, so that a
+    snapshot always has all its tables.
+
+    max_bytes: of a bucket, see `admit`.
     """
 
-    numbers: Sequence[int]
     heartbeat_dir: str = ""
+    combination: Combination = field(default_factory=Combination)
+    element_secs: float = DEFAULT_ELEMENT_SECS
+    max_bytes: int = UNBOUNDED
 
     def expand(
-        self, spooled: dict[str, beam.PCollection[tuple[int, SpoolRef]]]
+        self, spooled: Mapping[str, beam.PCollection[tuple[int, SpoolRef]]]
     ) -> beam.PCollection[Bucket]:
-        pipeline = spooled["records"].pipeline
-        numbers = pipeline | "BucketNumbers" >> beam.Create(
-            [(number, None) for number in self.numbers]
-        )
+        assembling = _Assemble(self, has_answers=ANSWERS in spooled)
+        # References say what they refer to, so that they need no names on their way.
         return (
-            {**spooled, "numbers": numbers}
-            | "ByBucket" >> beam.CoGroupByKey()
-            | "Assemble" >> beam.ParDo(_Assemble(self.heartbeat_dir)).with_output_types(Bucket)
+            tuple(spooled.values())
+            | "All" >> beam.Flatten()
+            | "ByBucket" >> beam.GroupByKey()
+            | "Assemble" >> beam.ParDo(assembling).with_output_types(Bucket)
         )
 
 

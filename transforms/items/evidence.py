@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 from schemas.attributes import Attribute
+from schemas.currencies import is_currency
 from schemas.elements import Evidence, EvidenceText, Item, Value
 from schemas.hashing import digest
 from schemas.template import Template
@@ -141,6 +142,8 @@ def compiled_rules(key: RulesKey) -> _Rules:
 def _rivals(template: Template, attribute: Attribute) -> set[str]:
     """Other attributes that a quantity without a label may just as well belong to."""
     if attribute.unit is None:
+        return set()
+    if is_currency(attribute.unit):  # found behind the attribute's own name only
         return set()
     others = (other for other in template.attributes if other.unit and other.name != attribute.name)
     return {other.name for other in others if same_kind(str(other.unit), attribute.unit)}

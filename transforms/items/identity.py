@@ -1,14 +1,9 @@
-"""Identity of an item: its fingerprint, the digest of its content, and the record that is
-chosen.
-"""
+"""Identity of an item: its fingerprint, and the digest of its content."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from schemas.elements import Item, Record, Reject
+from schemas.elements import Item, Record
 from schemas.hashing import digest
-from transforms.normalise.records import STAGE
 
 
 def content_digest(record: Record) -> str:
@@ -18,36 +13,14 @@ def content_digest(record: Record) -> str:
 
 
 def item_fingerprint(item: Item) -> str:
-    """SHA-256 of all that an item is made of: the record's bytes and the content of its
+    """SHA-256 of all that an item is made of: the bytes of its rows and the content of its
     pictures.
     """
     pictures = [
         (image.path, image.features.digest if image.features else image.reason)
         for image in item.images
     ]
-    return digest([item.record.raw.key.hex(), pictures])
-
-
-def choose_record(records: Sequence[Record]) -> tuple[Record, list[Reject]]:
-    """Choose which of several records with one id is kept; the others are rejects. Their order does
-    not matter.
-
-    The latest event time wins, then the most values, then the smallest digests of content and
-    bytes.
-    """
-    if len(records) == 1:
-        return records[0], []
-    kept, *others = sorted(records, key=_preference)
-    # No file or line in the message: the same records in other files give the same row.
-    message = (
-        f"another record with id {kept.item_id!r} was kept; make ids unique or merge the records"
-    )
-    return kept, [
-        Reject(other.raw, "duplicate-id", STAGE, message, other.item_id) for other in others
-    ]
-
-
-def _preference(record: Record) -> tuple[int, int, int, str, str]:
-    known = record.event_ts_us
-    age = (1, 0) if known is None else (0, -known)
-    return (*age, -len(record.values), content_digest(record), record.raw.digest)
+    record = item.record
+    rows = [[raw.key.hex() for raw in record.rows]] if record.rows else []
+    rows += [[key.hex() for key in record.inherited]] if record.inherited else []
+    return digest([record.raw.key.hex(), pictures, *rows])

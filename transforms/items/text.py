@@ -23,6 +23,7 @@ from schemas.template import Template
 from schemas.texts import fold, one_line, shorten
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime.buckets import each_item
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
 
 # Raise it when the same item gives another `text_enriched`: snapshots of earlier versions get their
 # texts, and the vectors of those that changed, made anew.
@@ -167,9 +168,10 @@ class ComposeText(beam.PTransform):
     """Adds both texts to every item."""
 
     template: Template
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
         template = self.template
         return buckets | beam.Map(
-            each_item, "text", lambda item: compose_item(template, item)
+            each_item, "text", lambda item: compose_item(template, item), self.element_secs
         ).with_output_types(Bucket)

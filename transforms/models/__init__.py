@@ -68,7 +68,14 @@ def missing_requirements(model: Model) -> list[str]:
 
     Found, not imported: importing torch takes seconds, and a broken module shows when it is loaded.
     """
-    return [module for module in model.requires if find_spec(module) is None]
+    return [module for module in model.requires if not _is_there(module)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it is a part of
+        return False
 
 
 def _build_encoder(

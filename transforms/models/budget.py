@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from transforms.runtime.options import check_ranges, option
@@ -175,15 +176,19 @@ class OwnBudgetShare:
 
     limit: Amount
     taken: Amount = field(default_factory=Amount)
+    # The client's thread settles attempts that are lost while the sender's reserves others.
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def reserve(self, amount: Amount) -> bool:
-        if not (self.taken + amount).within(self.limit):
-            return False
-        self.taken += amount
-        return True
+        with self._lock:
+            if not (self.taken + amount).within(self.limit):
+                return False
+            self.taken += amount
+            return True
 
     def settle(self, reserved: Amount, spent: Amount) -> None:
-        self.taken = self.taken - reserved + spent
+        with self._lock:
+            self.taken = self.taken - reserved + spent
 
 
 @dataclass(frozen=True)

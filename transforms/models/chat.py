@@ -13,12 +13,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from schemas.hashing import digest
+from schemas.secrets import hidden
 from schemas.texts import one_line
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, Model
+from transforms.models.metering import REPORTED, Size, Tab
 from transforms.runtime import storage
 
 # Part of every backend's `parameters`, so of every content address: another seed is another answer.
 SEED = 0
+# The finish reason of an answer that says that there will be none; no API has a word of its own.
+REFUSED = "refusal"
+# Likewise of an answer that was cut, as it is longer than any that can be used.
+TOO_LARGE = "too-large"
+_MOST_CHARACTER_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +94,16 @@ class ChatRequest:
 class ChatAnswer:
     """A model's answer as it came; nothing in it is trusted yet.
 
-    finish_reason: as in OpenAI's API: `stop`, `length`, `content_filter` ...
+    finish_reason: as in OpenAI's API: `stop`, `length`, `content_filter` ..., or REFUSED or
+    TOO_LARGE.
     image_tokens: part of prompt_tokens, 0 where the server does not report them.
     retries: attempts that failed before this one; seconds: from sending to the whole answer.
     probabilities: top-level key of the answer → probability of its value's tokens, where
     log-probabilities came.
+    repairs: where else than in the message's content the server had put the answer, in words; not
+    kept with an answer.
+    counted: what the tokens were counted by: REPORTED, ESTIMATED or PLANNED; estimated_tokens: how
+    many of them no server stated; thoughts: their size, where they came beside the content.
     """
 
     content: str
@@ -102,6 +114,24 @@ class ChatAnswer:
     retries: int = 0
     seconds: float = 0.0
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    repairs: tuple[str, ...] = field(default=(), compare=False)
+    counted: str = REPORTED
+    estimated_tokens: int = field(default=0, compare=False)
+    thoughts: Size = field(default=Size(), compare=False)
+
+    def __post_init__(self) -> None:
+        # Of nothing that a model says is a key kept, whoever told it.
+        object.__setattr__(self, "content", hidden(self.content))
+
+    def within(self, most_bytes: int) -> ChatAnswer:
+        """Return the answer, of a longer one only its beginning."""
+        if len(self.content) <= most_bytes // _MOST_CHARACTER_BYTES:
+            return self
+        data = self.content.encode("utf-8", "surrogatepass")
+        if len(data) <= most_bytes:
+            return self
+        content = data[:most_bytes].decode("utf-8", "ignore")
+        return replace(self, content=content, finish_reason=TOO_LARGE, probabilities={})
 
     def timed(self, retries: int, seconds: float) -> ChatAnswer:
         """Return the answer with what it took to get it."""
@@ -122,9 +152,14 @@ class ChatModel(Model, Protocol):
     @property
     def concurrent(self) -> bool: ...
 
-    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def answer(
+        self, requests: Sequence[ChatRequest], tab: Tab[ChatRequest] | None = None
+    ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         """Yield (index of the request, its answer or Failure), each as soon as it is there, in any
         order.
+
+        tab: told of attempts that may have to be paid though they brought no answer, and asked
+        before another one is made.
         """
         ...
 
@@ -137,7 +172,7 @@ Answer = TypeVar("Answer")
 
 
 def answer_all(
-    model: ChatModel, requests: Sequence[ChatRequest]
+    model: ChatModel, requests: Sequence[ChatRequest], tab: Tab[ChatRequest] | None = None
 ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
     """Yield exactly one answer or Failure for each request, as they come, whatever the model does.
 
@@ -145,18 +180,21 @@ def answer_all(
     sent again, until the request that the model cannot take is alone and fails with
     `backend-failed`.
     """
-    yield from _answer_some(model, requests, list(range(len(requests))))
+    yield from _answer_some(model, requests, list(range(len(requests))), tab)
 
 
 def _answer_some(
-    model: ChatModel, requests: Sequence[ChatRequest], indices: list[int]
+    model: ChatModel,
+    requests: Sequence[ChatRequest],
+    indices: list[int],
+    tab: Tab[ChatRequest] | None,
 ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
     if not indices:
         return
     open_indices = dict.fromkeys(indices)
     problem = ""
     try:
-        for position, answer in model.answer([requests[index] for index in indices]):
+        for position, answer in model.answer([requests[index] for index in indices], tab):
             index = indices[position]
             # A second answer to one request is dropped: the caller has the first already.
             if index in open_indices:
@@ -177,5 +215,5 @@ def _answer_some(
         )
         return
     middle = (len(left) + 1) // 2
-    yield from _answer_some(model, requests, left[:middle])
-    yield from _answer_some(model, requests, left[middle:])
+    yield from _answer_some(model, requests, left[:middle], tab)
+    yield from _answer_some(model, requests, left[middle:], tab)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from schemas.expectations import UNIT_NORM_TOLERANCE
 from schemas.hashing import digest
+from schemas.secrets import masked
 from schemas.texts import one_line
 from transforms.models.backends import TAGS_ONLY, describe_backends
 from transforms.models.budget import Spending
@@ -50,6 +51,9 @@ class Failure:
 
     reason: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", masked(self.message))
 
 
 class ModelGoneError(Exception):

@@ -7,8 +7,8 @@ from typing import get_args
 
 from schemas.sections.vectors import LongTexts, Pooling, Runtime
 from transforms.models.backends import IMAGE_ENCODERS, TEXT_ENCODERS
-from transforms.models.chat_options import DEVICES, DTYPES
-from transforms.runtime.options import option
+from transforms.models.model_options import ModelChoice
+from transforms.runtime.options import like, option
 
 POOLINGS = get_args(Pooling)
 LONG_TEXTS = get_args(LongTexts)
@@ -30,15 +30,8 @@ class EncoderOptions:
         choices=tuple(sorted({*TEXT_ENCODERS, *IMAGE_ENCODERS})),
         identifies=True,
     )
-    model: str = option(
-        "",
-        "model: hub id or local folder, or the name that the endpoint serves (openai)",
-        metavar="ID|DIR",
-        identifies=True,
-    )
-    revision: str = option(
-        "", "revision of a hub id, preferably a commit", metavar="REV", identifies=True
-    )
+    model: str = like(ModelChoice, "model")
+    revision: str = like(ModelChoice, "revision")
     pooling: str = option(
         "",
         "how token vectors become one (default: as the model declares it)",
@@ -76,36 +69,20 @@ class EncoderOptions:
         minimum=0,
         identifies=True,
     )
-    dtype: str = option("auto", "dtype of the weights", choices=DTYPES, identifies=True)
-    device: str = option("auto", "device that the encoder runs on", choices=DEVICES)
+    dtype: str = like(ModelChoice, "dtype", identifies=True)
+    device: str = like(ModelChoice, "device")
     runtime: str = option("torch", "what computes the model", choices=RUNTIMES, identifies=True)
     batch_tokens: int = option(
         8192, "most tokens that are computed at once, padding included", minimum=1
     )
-    endpoint: str = option(
-        "",
-        "openai: base URL up to /v1, for example http://gpu-box:8000/v1",
-        metavar="URL",
-        identifies=True,
-    )
-    # The name of a variable, never the key itself: command lines and manifests are read by others.
-    api_key_env: str = option(
-        "OPENAI_API_KEY",
-        "openai: environment variable that holds the key; keys are never options",
-        metavar="NAME",
-        identifies=True,
-    )
+    endpoint: str = like(ModelChoice, "endpoint")
+    api_key_env: str = like(ModelChoice, "api_key_env")
     remote_code: bool = option(
         False,
         "run Python code that comes with the model; without this such a model is refused",
         identifies=True,
     )
-    vllm_args: str = option(
-        "",
-        "vllm: further arguments of the encoder's server, as one string: "
-        "'--gpu-memory-utilization 0.2' where a GPU serves a language model too",
-        metavar="ARGS",
-    )
+    vllm_args: str = like(ModelChoice, "vllm_args")
 
 
 def refuse_settings(options: EncoderOptions, *read: str) -> None:

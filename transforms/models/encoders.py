@@ -127,7 +127,8 @@ class ServedEncoder(Protocol):
     def take_counts(self) -> Counter[str]:
         """Return what was counted since the last call: `calls`, `failures` (calls without an
         answer), `retries`, `prompt_tokens`, `request_msecs`, `cut` (texts that the server found too
-        long).
+        long), `lost_attempts` and `lost_tokens` (of requests without vectors that the server may
+        have worked on), `estimated_tokens` (of all tokens, those that no server stated).
         """
         ...
 
@@ -161,7 +162,7 @@ def encoder_identity(encoder: Encoder, options: EncoderOptions) -> str:
     """Return what vectors that may stand in one table have in common: `model`, followed by a digest
     of the card where options shape the vectors too.
 
-    The library's version is in the card and not in the digest: an update computes nothing anew.
+    The library's version is in the card and not in the digest: an update computes nothing again.
     Raises ValueError as `card` does.
     """
     if options == EncoderOptions(options.backend):

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
+from transforms.models.answer_text import find_objects
+
 # Servers write impossible tokens as -inf, or as this number because JSON has no -inf.
 LEAST_LOG_PROBABILITY = -9_999.0
 
@@ -20,8 +22,8 @@ def value_probabilities(content: str, tokens: Any) -> dict[str, float]:
     """Return for each top-level key of a JSON object the probability of its value's tokens.
 
     tokens: the log-probabilities of a choice as the API lists them, in order; what surrounds the
-    content (a reasoning part, an end-of-turn token) is skipped. {} when the content is not a JSON
-    object or the tokens do not add up to it.
+    content (a reasoning part, an end-of-turn token) is skipped. {} when the content does not hold
+    exactly one JSON object or the tokens do not add up to it.
 
     >>> tokens = [{"token": '{"a":', "logprob": -1.0}, {"token": "1}", "logprob": 0.0}]
     >>> value_probabilities('{"a":1}', tokens)
@@ -29,10 +31,8 @@ def value_probabilities(content: str, tokens: Any) -> dict[str, float]:
     """
     try:
         pieces = [_piece(token) for token in tokens]
-        # In bytes, because a token may end within a character; from the right, because a reasoning
-        # part may contain the answer too.
-        start = b"".join(text for text, _ in pieces).rfind(content.encode())
-        spans = _value_spans(content) if pieces and start >= 0 else {}
+        start = _last_place(b"".join(text for text, _ in pieces), content.encode())
+        spans = _wrapped_spans(content) if pieces and start >= 0 else {}
     # The tokens come from a server, so they may be anything.
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return {}
@@ -48,6 +48,17 @@ def value_probabilities(content: str, tokens: Any) -> dict[str, float]:
     return probabilities
 
 
+def _last_place(text: bytes, answer: bytes) -> int:
+    """Return where an answer begins in what the tokens spell, -1 where it does not.
+
+    In bytes, because a token may end within a character; from the right, because a reasoning part
+    may contain the answer too. `bytes.rfind` does the same in a time that grows with the square of
+    its operands, `find` in one that grows with their sum.
+    """
+    found = text[::-1].find(answer[::-1])
+    return -1 if found < 0 else len(text) - found - len(answer)
+
+
 def _piece(token: Mapping[str, Any]) -> tuple[bytes, float]:
     """Return the bytes that a token stands for and its log-probability."""
     raw, logarithm = token.get("bytes"), token["logprob"]
@@ -56,6 +67,14 @@ def _piece(token: Mapping[str, Any]) -> tuple[bytes, float]:
     # Not all servers give the bytes; the text of a token that ends within a character is damaged.
     text = bytes(raw) if isinstance(raw, list) else token["token"].encode()
     return text, min(max(float(logarithm), LEAST_LOG_PROBABILITY), 0.0)
+
+
+def _wrapped_spans(content: str) -> dict[str, tuple[int, int]]:
+    """Return what `_value_spans` does, for the only object in a content that may wrap it."""
+    (found,) = find_objects(content)
+    before = len(content[: found.begin].encode())
+    spans = _value_spans(content[found.begin : found.end])
+    return {key: (before + first, before + last) for key, (first, last) in spans.items()}
 
 
 def _value_spans(content: str) -> dict[str, tuple[int, int]]:

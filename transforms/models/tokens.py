@@ -10,13 +10,23 @@ import math
 from typing import NamedTuple
 
 from transforms.models.chat import ChatRequest
+from transforms.models.metering import (
+    LEAST_IMAGE_TOKENS,
+    MOST_ADDED_TOKENS,
+    MOST_IMAGE_TOKENS,
+    Size,
+    size_of,
+)
 
 # Of English text with the tokenizers of today's models; of other languages fewer.
 TYPICAL_CHARS_PER_TOKEN = 4
 # The same in bytes of UTF-8, which holds for scripts too whose characters are a token each.
 TYPICAL_BYTES_PER_TOKEN = 4
-# For budgets: rather too many tokens than too few.
-LEAST_CHARS_PER_TOKEN = 3
+# For budgets: rather too many tokens than too few. In bytes of UTF-8, because in many scripts a
+# character is a token.
+LEAST_BYTES_PER_TOKEN = 3
+# Of an answer in JSON, whose quotes, colons and brackets are often tokens of their own.
+LEAST_BYTES_PER_ANSWER_TOKEN = 2
 # A vision model's patch, of Qwen's models; others take fewer tokens an image.
 PIXELS_PER_TOKEN_SIDE = 28
 # What the markup of a chat adds to its texts, at most.
@@ -42,9 +52,33 @@ def estimate_tokens(request: ChatRequest, image_px: int) -> TokenEstimate:
     """
     # As if every image were a square of its longer side: sizes are not known before it is read.
     image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
-    chars = len(request.system) + len(request.text)
-    text_tokens = chars // LEAST_CHARS_PER_TOKEN + MESSAGE_TOKENS
+    text_tokens = most_tokens(_size(request)) + MESSAGE_TOKENS
     return TokenEstimate(text_tokens + image_tokens, image_tokens)
+
+
+def prompt_bounds(request: ChatRequest) -> tuple[int, int]:
+    """Return the fewest and the most tokens that any server can have read of a request: what it
+    states beyond them is no count of it.
+    """
+    size, pictures = _size(request), len(request.pictures)
+    least = size.least_tokens + pictures * LEAST_IMAGE_TOKENS
+    return least, size.bytes + pictures * MOST_IMAGE_TOKENS + MOST_ADDED_TOKENS
+
+
+def most_tokens(size: Size) -> int:
+    """Return how many tokens a text is expected to have at most."""
+    return size.bytes // LEAST_BYTES_PER_TOKEN
+
+
+def most_answer_tokens(size: Size) -> int:
+    """Return how many tokens an answer is expected to have taken at most, with the end of its
+    turn.
+    """
+    return size.bytes // LEAST_BYTES_PER_ANSWER_TOKEN + 1
+
+
+def _size(request: ChatRequest) -> Size:
+    return size_of(request.system, request.text)
 
 
 def paced_tokens(request: ChatRequest) -> float:

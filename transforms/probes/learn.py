@@ -44,7 +44,9 @@ from transforms.probes.training import (
     label_counts,
     train_probe,
 )
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
 from transforms.runtime.metrics import Meter
+from transforms.runtime.reports import Gather
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 OWN, REFERENCE = "own", "reference"
@@ -82,6 +84,7 @@ class LearnConfig:
     folder: str
     max_labelled: int = MAX_LABELLED
     earlier: Mapping[str, EarlierProbe] = field(default_factory=dict)
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
 
 def training_key(
@@ -176,7 +179,7 @@ class _MakeExamples(beam.DoFn):
 
     def _example(self, item: Item) -> Example | None:
         try:
-            return example_of(self._config.template, item)
+            return within(self._config.element_secs, example_of, self._config.template, item)
         except Exception:  # a defect met on one record must not stop the run: no probe sees it
             self._meter.add("failures")
             return None
@@ -363,7 +366,7 @@ class LearnProbes(beam.PTransform):
     def expand(self, examples: beam.PCollection[tuple[str, SpoolRef]]) -> LearnOutputs:
         config = self.config
         labels = examples | "Count" >> beam.ParDo(_Count(config.template))
-        counts = beam.pvalue.AsSingleton(labels | "Merge" >> beam.CombineGlobally(merge_counts))
+        counts = beam.pvalue.AsSingleton(labels | "Merge" >> Gather(merge_counts))
         picked = examples | "Pick" >> beam.ParDo(_Pick(config), counts).with_output_types(
             tuple[int, Example]
         )
@@ -373,7 +376,7 @@ class LearnProbes(beam.PTransform):
         ]
         reports = (
             examples.pipeline
-            | "Attributes" >> beam.Create(names)
+            | "Attributes" >> beam.Create(names, reshuffle=False)
             | "OneByOne" >> beam.Reshuffle()
             | "Train"
             >> beam.ParDo(

@@ -6,25 +6,54 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from schemas.elements import RawRecord, Reject
+from schemas.reasons import TOO_LONG
 from schemas.sections.inputs import InputDescription
-from transforms.readers.dialect import Dialect
-from transforms.runtime.options import option
+from schemas.texts import first_names
+from transforms.extraction.identifiers import WHOLE
+from transforms.readers.added.fill_down import FillDown
+from transforms.readers.added.partitions import Partitions, with_partitions
+from transforms.readers.dialect import DELIMITERS, Dialect, usual_dialect, with_decimals
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, TookTooLongError, within
+from transforms.runtime.options import check_ranges, option
 
+P = ParamSpec("P")
+T = TypeVar("T")
 STAGE = "read"
-_FORMAT_NAMES = {"csv": "CSV", "tsv": "TSV", "jsonl": "JSON lines", "parquet": "Parquet"}
+_FORMAT_NAMES = {
+    "csv": "CSV",
+    "tsv": "TSV",
+    "jsonl": "JSON lines",
+    "parquet": "Parquet",
+    "xml": "XML",
+    "xlsx": "Excel workbook",
+}
+# What the cells of a column tell → in words.
+_TOLD_OF_COLUMNS = (
+    (",", "decimal comma"),
+    ("mixed", "decimal commas and points"),
+    ("day-first", "day first"),
+    ("month-first", "month first"),
+    ("mixed-dates", "both day and month first"),
+    (WHOLE, "whole numbers end in .0"),
+)
+_USUAL = (".", "thousands")
 # What lines of a text file are that are no plain records, in words behind "is" and "are".
 LINE_KINDS = {
     "leading": "before the header",
     "repeated-header": "the header again, no record",
+    "other-header": "a header of other columns, which the rows below it have",
+    "heading": "a heading over several columns, no record",
     "comment": "a comment, no record",
     "footer": "a footer, no record",
     "literal-quotes": "a record by itself although a quote spans it, so quotes were read as text",
 }
+# What a document holds around its records, not counted in lines.
+AROUND = "around"
 # Of a line that is no record, kept to show what it was.
 EXCERPT_BYTES = 200
 TO_THE_END = -1
@@ -34,12 +63,12 @@ TO_THE_END = -1
 class Records:
     """Where the records of a document are that is not one record a line.
 
-    begin: bytes before the first one; told: in words. is_list: whether a bracket ends them; depth:
-    of the brackets around that list.
+    begin: bytes before the first one; words: what is said of it. is_list: whether a bracket ends
+    them; depth: of the brackets around that list.
     """
 
     begin: int
-    told: str
+    words: str
     is_list: bool = True
     depth: int = 0
 
@@ -52,8 +81,11 @@ class ReadAs:
     these alone end lines. header_line: 1-based number of the physical line that the header begins
     in, 0 without a header; names: of the columns then. comment: what lines begin with that are no
     records.
-    decimals: column → the decimal mark that its numbers tell, `mixed` where they differ.
-    records: where they are in a document, None for one record a line.
+    decimals: column → the decimal mark that its numbers tell, `mixed` where they differ,
+    `thousands` where they have such marks if they are whole; or of dates `day-first`,
+    `month-first` or `mixed-dates`; or WHOLE where whole numbers are written as 12345.0.
+    records: where they are in a document, None for one record a line. place: of the records in
+    what has several: the names of the elements that lead to one in XML, or the sheet of a workbook.
     notes: what a reader of the catalog should know, as sentences without an end.
     """
 
@@ -65,7 +97,12 @@ class ReadAs:
     comment: str = ""
     decimals: tuple[tuple[str, str], ...] = ()
     records: Records | None = None
+    place: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def noting(self, notes: Sequence[str]) -> ReadAs:
+        """Return the same with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def described(self, format_name: str) -> str:
         """Return in words how a file of that format is read.
@@ -75,19 +112,24 @@ class ReadAs:
         """
         parts = [_FORMAT_NAMES.get(format_name, format_name)]
         if self.records is not None:
-            parts = ["JSON", self.records.told]
+            parts = ["JSON", self.records.words]
+        elif format_name == "xml":
+            parts.append(f"each {'.'.join(self.place)} is a record")
+        elif self.place:
+            parts.append(f"sheet {self.place[0]!r}")
         if self.dialect is not None:
             parts.append(str(self.dialect))
         if self.encoding != "utf-8":
             parts.append(self.encoding)
         if self.carriage_returns:
             parts.append("lines end in carriage returns")
-        if self.dialect is not None and self.header_line != 1:
+        has_header = self.dialect is not None or format_name == "xlsx"
+        if has_header and self.header_line != 1:
             parts.append(f"header in line {self.header_line}" if self.header_line else "no header")
-        for mark, name in ((",", "decimal comma"), ("mixed", "decimal commas and points")):
+        for mark, name in _TOLD_OF_COLUMNS:
             columns = [column for column, told in self.decimals if told == mark]
             if columns:
-                parts.append(f"{name} in {' and '.join(columns)}")
+                parts.append(f"{name} in {first_names(columns, conjunction=' and ')}")
         return ", ".join([*parts, *self.notes])
 
 
@@ -95,52 +137,112 @@ class ReadAs:
 class InputSplit:
     """A part of one file, the unit of reading.
 
+    path: as it is told; of a member of an archive `export.zip/products.csv`. stored: of the stored
+      file, empty where it is `path`.
+    layers: what the file is packed in, from outside: `gzip`, `bz2`, `xz`, `zstd`, and members as
+      `zip:NAME` or `tar:NAME`.
     begin, end: bytes for a plain text file, which owns the lines that begin in [begin, end); row
     groups for
-      Parquet; 0 and the stored size for a gzipped file. `end` is TO_THE_END where the footer could
+      Parquet; 0 and the stored size for a packed file. `end` is TO_THE_END where the footer could
       not be read.
     size_bytes: of the part as stored, when the run was planned; for Parquet an estimate. The parts
     of a file
       add up to no more than the file.
     kind: `catalog` or `image-table`.
     read_as: how the file is written, None where it is as its format usually is.
+    partitions: columns that all its records have from the path, unless they have their own.
+    fill_down: columns that rows have from those above them; the file is then read as a whole.
     """
 
     path: str
     format: str
-    gzipped: bool
+    layers: tuple[str, ...]
     begin: int
     end: int
     size_bytes: int
     kind: str = "catalog"
     read_as: ReadAs | None = None
+    stored: str = ""
+    partitions: Partitions = ()
+    fill_down: FillDown | None = None
+
+    @property
+    def record_format(self) -> str:
+        """What its records name as their format, so that they can be read again."""
+        return self.spelled(self.format)
+
+    def spelled(self, kept_as: str) -> str:
+        """Return the format in which its records are kept, with all that is needed to read them."""
+        decimals = () if self.read_as is None else self.read_as.decimals
+        return with_partitions(with_decimals(kept_as, decimals), self.partitions)
+
+    @property
+    def file(self) -> str:
+        """The path of the stored file."""
+        return self.stored or self.path
 
     @property
     def described(self) -> str:
         """How the file is read, in words; empty where as its format usually is."""
-        return "" if self.read_as is None else self.read_as.described(self.format)
+        if self.read_as is None:
+            return ""
+        # What is usual is not told.
+        decimals = tuple(each for each in self.read_as.decimals if each[1] not in _USUAL)
+        shown = replace(self.read_as, decimals=decimals)
+        dialect = usual_dialect(self.format) if self.format in DELIMITERS else None
+        return "" if shown == ReadAs(dialect) else shown.described(self.format)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """max_record_bytes: a larger record is rejected; max_raw_bytes: so many of its first bytes are
-    kept.
+    """What is read at most, unpacked; docs/operations.md says what memory follows from it.
+
+    max_element_secs: what takes longer is set aside, in whatever stage.
+    Raises ValueError that names the option of a value outside its range.
     """
 
-    max_record_bytes: int = option(8 << 20, "largest record", rebuilds=True)
-    max_raw_bytes: int = 64 << 20
+    max_record_bytes: int = option(
+        8 << 20, "largest record, as it is unpacked", minimum=1, rebuilds=True
+    )
+    max_raw_bytes: int = option(
+        16 << 20,
+        "of a record above --max-record-bytes, so many of its first bytes are kept in the "
+        "quarantine; one that is kept whole can be replayed",
+        minimum=1,
+        rebuilds=True,
+    )
+    max_block_bytes: int = option(
+        256 << 20,
+        "of a row group of Parquet, the largest pages that are open at once, all columns together; "
+        "the largest columns are left out above it",
+        minimum=1,
+        rebuilds=True,
+    )
+    max_bucket_bytes: int = option(
+        64 << 20,
+        "largest bucket in memory, about three times the bytes of its records; those that do not "
+        "fit are set aside, the largest first. Four times what is expected by the size of the "
+        "input, if that is more",
+        minimum=1,
+        rebuilds=True,
+    )
+    max_element_secs: float = option(
+        DEFAULT_ELEMENT_SECS,
+        "processor time that a worker spends on one record, picture or answer",
+        minimum=1,
+    )
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_record_bytes <= self.max_raw_bytes:
-            raise ValueError(
-                f"max_record_bytes is {self.max_record_bytes} and max_raw_bytes "
-                f"{self.max_raw_bytes}; the first must "
-                "be positive and no larger than the second: lower max_record_bytes or raise "
-                "max_raw_bytes"
-            )
+        check_ranges(self)
+
+    @property
+    def kept_bytes(self) -> int:
+        """How many bytes of a record are kept at most: one that is read is kept whole."""
+        return max(self.max_record_bytes, self.max_raw_bytes)
 
 
 DEFAULT_LIMITS = ReadLimits()
+_SHORT_BYTES = 32 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +279,8 @@ class SplitReport:
       the others. `sha256` is empty where the split stands for no bytes, or was not read to its end.
     known: records that were not re-read, because an earlier run did.
     lines: what the physical lines of a text file were → how many: `record`, `header`, `blank` and
-    LINE_KINDS; together all of them. left_out: of LINE_KINDS → how the first such line begins.
+    LINE_KINDS; together all of them. left_out: of LINE_KINDS → how the first such line begins;
+    AROUND → how that begins which a document holds around its records.
     read_as: how the file was read, in words; empty where as its format usually is.
     """
 
@@ -243,6 +346,12 @@ class SplitDigest:
         self.lines[kind] += count
         self.left_out.setdefault(kind, line[:EXCERPT_BYTES].decode("utf-8", "replace").strip())
 
+    def leave_out_around(self, excerpt: bytes) -> None:
+        """Note how that begins which a document holds around its records, if anything does."""
+        if excerpt:
+            text = excerpt[:EXCERPT_BYTES].decode("utf-8", "replace").strip()
+            self.left_out.setdefault(AROUND, text)
+
     def update(self, data: bytes) -> None:
         self._sha256.update(data)
         self.size_bytes += len(data)
@@ -260,14 +369,30 @@ class Format:
     rebuild: the cells of a raw record; raises RecordRefusedError with the reason that `read` gives.
     plan: a whole file, a part's wanted size in bytes and what is said of the input, to its splits;
       raises FileRefusedError.
-    may_be_gzipped: whether `.gz` behind the extension is understood.
+    plan_has_columns: whether `plan` itself finds out what the columns tell of their numbers.
     """
 
     extensions: tuple[str, ...]
     scan: Callable[[InputSplit, ReadLimits, SplitDigest], Iterator[Unread]]
     rebuild: Callable[[RawRecord], dict[str, Any]]
     plan: Callable[[InputSplit, int, InputDescription], list[InputSplit]]
-    may_be_gzipped: bool = True
+    plan_has_columns: bool = False
+
+
+def parsed_in_time(
+    limits: ReadLimits, size_bytes: int, parse: Callable[P, T], *given: P.args, **named: P.kwargs
+) -> T:
+    """Return what a parser makes of a record; raises RecordRefusedError where it takes too long.
+
+    size_bytes: of the record. A short one is not watched, which would cost as much as reading it:
+    parsers take a time that grows with the text, some microseconds a character at worst.
+    """
+    if size_bytes <= _SHORT_BYTES:
+        return parse(*given, **named)
+    try:
+        return within(limits.max_element_secs, parse, *given, **named)
+    except TookTooLongError as error:
+        raise RecordRefusedError(TOO_LONG, str(error)) from None
 
 
 def check_size(size_bytes: int, limits: ReadLimits) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
+from schemas.elements import POINTS
+
 # Format → what separates its cells unless a file says otherwise.
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 DELIMITER_NAMES = {
@@ -100,26 +102,32 @@ def with_decimals(spelled: str, decimals: Sequence[tuple[str, str]]) -> str:
     """Return the spelled format with the decimal marks of columns, without which their numbers
     would mean something else when a record is read again.
 
-    >>> with_decimals("csv", [("Price", ",")])
-    'csv;decimals=Price%3A%2C'
+    Columns with points stand apart, as they do not make another record of the same bytes.
+
+    >>> with_decimals("csv", [("Price", ","), ("Size", ".")])
+    'csv;decimals=Price%3A%2C;points=Size'
     """
-    if not decimals:
-        return spelled
-    entries = "&".join(f"{quote(column, safe='')}:{mark}" for column, mark in decimals)
-    return f"{spelled};decimals={quote(entries, safe='')}"
+    entries = [f"{quote(column, safe='')}:{mark}" for column, mark in decimals if mark != "."]
+    points = [quote(column, safe="") for column, mark in decimals if mark == "."]
+    if entries:
+        spelled = f"{spelled};decimals={quote('&'.join(entries), safe='')}"
+    return f"{spelled};{POINTS}={quote('&'.join(points), safe='')}" if points else spelled
 
 
 @lru_cache(maxsize=256)
 def decimals_of(spelled: str) -> Mapping[str, str]:
     """Return column → decimal mark of what `with_decimals` gave; empty for other formats.
 
-    >>> dict(decimals_of("csv;decimals=Price%3A%2C")), dict(decimals_of("jsonl"))
-    ({'Price': ','}, {})
+    >>> dict(decimals_of("csv;decimals=Price%3A%2C;points=Size")), dict(decimals_of("jsonl"))
+    ({'Price': ',', 'Size': '.'}, {})
     """
     parts = dict(part.split("=", 1) for part in spelled.split(";")[1:])
     entries = unquote(parts.get("decimals", ""))
     pairs = (entry.rpartition(":") for entry in entries.split("&") if entry)
-    return {unquote(column): mark for column, _, mark in pairs}
+    points = unquote(parts.get(POINTS, ""))
+    return {unquote(column): mark for column, _, mark in pairs} | {
+        unquote(column): "." for column in points.split("&") if column
+    }
 
 
 def base_format(spelled: str) -> str:

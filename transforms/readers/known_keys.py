@@ -28,6 +28,7 @@ REREAD = pa.schema(
         pa.field("item_id", pa.string()),
         pa.field("raw_key", pa.binary(KEY_BYTES)),
         pa.field("input", pa.string()),
+        pa.field("group", pa.string()),
     ]
 )
 
@@ -62,7 +63,7 @@ class KeyFilter:
 
     def __post_init__(self) -> None:
         self._seen: list[Counts] = []
-        self._reread: list[tuple[str | None, bytes, str]] = []
+        self._reread: list[tuple[str | None, bytes, str, str | None]] = []
 
     def choose(self, batch: Sequence[Unread]) -> list[Unread]:
         """Return the records that are not known."""
@@ -76,9 +77,9 @@ class KeyFilter:
         """Return whether a single record is to be read again."""
         return self.wanted is not None and bool(places_of(as_keys([key]), self.wanted)[0] >= 0)
 
-    def note(self, item_id: str | None, raw: RawRecord) -> None:
+    def note(self, item_id: str | None, raw: RawRecord, group: str = "") -> None:
         """Keep that a record was read, and whose it is."""
-        self._reread.append((item_id, raw.key, raw.kind))
+        self._reread.append((item_id or None, raw.key, raw.kind, group or None))
 
     def save(self) -> str:
         """Write what was seen and read; return the path of both files without their
@@ -88,7 +89,7 @@ class KeyFilter:
         places, counts = np.unique(seen, return_counts=True)
         path = storage.join(self.seen_dir, uuid.uuid4().hex)
         _save(f"{path}.npy", np.stack([places, counts]))
-        columns = zip(*self._reread, strict=True) if self._reread else ([], [], [])
+        columns = zip(*self._reread, strict=True) if self._reread else ([], [], [], [])
         arrays = [
             pa.array(column, field.type) for column, field in zip(columns, REREAD, strict=True)
         ]
@@ -133,7 +134,7 @@ def add_up_seen(saved: Iterable[str], known: int) -> Counts:
 
 
 def all_reread(saved: Iterable[str]) -> pa.Table:
-    """Return item_id, raw_key and input of the records that were read, in no order."""
+    """Return item_id, raw_key, input and group of the records that were read, in no order."""
     tables = [
         pa.ipc.open_file(pa.BufferReader(storage.read_bytes(f"{path}.arrow"))).read_all()
         for path in saved

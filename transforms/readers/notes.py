@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from transforms.readers.contract import LINE_KINDS, SplitReport
+from transforms.readers.contract import AROUND, LINE_KINDS, SplitReport
 
 MAX_EXCERPT_CHARS = 60
 
@@ -22,6 +22,9 @@ def reading_notes(inputs: Sequence[SplitReport]) -> Iterator[str]:
         yield f"{paths[0]}{more}: read as {way}"
     for each in inputs:
         for kind, excerpt in each.left_out.items():
+            if kind == AROUND:
+                yield f"{each.path}: around its records stands {excerpt[:MAX_EXCERPT_CHARS]!r}"
+                continue
             number = each.lines[kind]
             lines = "1 line is" if number == 1 else f"{number:,} lines are"
             yield f"{each.path}: {lines} {LINE_KINDS[kind]}: {excerpt[:MAX_EXCERPT_CHARS]!r}"

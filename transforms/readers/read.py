@@ -7,15 +7,19 @@ Records that an earlier run knows are counted and not read again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
 from schemas.elements import MODEL_ANSWER, Flag, ImageRef, ImageRow, RawRecord, Record, Reject
-from schemas.template import Template
-from transforms.normalise.records import Normaliser, normalise_image_row
+from schemas.template import Template, split_source
+from transforms.extraction.structures.paths import folded
+from transforms.normalise.combine import Combination, inherit, not_combined
+from transforms.normalise.picture_rows import normalise_image_row
+from transforms.normalise.pictures import PictureAccess
+from transforms.normalise.records import Normaliser
 from transforms.readers import (
     InputSplit,
     ParsedRecord,
@@ -25,19 +29,28 @@ from transforms.readers import (
     read_split,
     rebuild,
 )
+from transforms.readers.added.fill_down import filled_of
+from transforms.readers.contract import DEFAULT_LIMITS, parsed_in_time
 from transforms.readers.dialect import decimals_of
 from transforms.readers.known_keys import KnownFile
 from transforms.runtime.buckets import bucket_of
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
-_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN = (
+_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN, _GROUPED = (
     "image_rows",
     "image_refs",
     "rejects",
     "reports",
     "seen",
+    "grouped",
 )
+
+
+# Formats whose normaliser is known; rows that have cells from above may all have their own.
+_KEPT_FORMATS = 1_000
 
 
 class ReadOutputs(NamedTuple):
@@ -51,61 +64,175 @@ class ReadOutputs(NamedTuple):
     seen: beam.PCollection[str]
 
 
+_TAGS = (*ReadOutputs._fields[1:], _GROUPED)
+
+
 def normalise_parsed(
-    parsed: ParsedRecord, normaliser: Normaliser, template: Template
+    parsed: ParsedRecord,
+    normaliser: Normaliser,
+    template: Template,
+    element_secs: float = DEFAULT_ELEMENT_SECS,
 ) -> Record | ImageRow | Reject:
     """One element for one parsed record; a fault of this program becomes a reject too."""
     raw = parsed.raw
     try:
         if raw.kind == "image-table":
-            return normalise_image_row(template, raw, parsed.cells)
-        record = normaliser.normalise(raw, parsed.cells)
+            return within(
+                element_secs,
+                normalise_image_row,
+                template,
+                raw,
+                parsed.cells,
+                normaliser.pictures,
+            )
+        record = within(element_secs, normaliser.normalise, raw, parsed.cells)
     except Exception as error:  # one record's fault must not end the run
-        return Reject(raw, "internal-error", "normalise", f"{type(error).__name__}: {error}")
-    if parsed.mended and isinstance(record, Record):
+        reason, message = fault_of(error)
+        return Reject(raw, reason, "normalise", message)
+    if not isinstance(record, Record):
+        return record
+    if ";" in raw.format and (filled := filled_of(raw.format)):
+        record = _with_origins_above(record, {folded(column) for column, _ in filled}, template)
+    if parsed.mended:
         flag = Flag("input-mended", "", f"read as it is meant: {parsed.mended}")
         return replace(record, flags=(*record.flags, flag))
     return record
+
+
+def _with_origins_above(record: Record, columns: Collection[str], template: Template) -> Record:
+    """Return the record, whose evidence says of which values the cell stands in a row above."""
+    above = {
+        name: f"{origin} (row above)"
+        for name, origin in record.origins.items()
+        if folded(split_source(origin, template.columns)[0]) in columns
+    }
+    return replace(record, origins={**record.origins, **above}) if above else record
+
+
+class RecordReader:
+    """Normalises records of one catalog, in whatever files they stand.
+
+    Pickles as what it was made of: workers compile the template themselves.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        pictures: PictureAccess | None = None,
+        element_secs: float = DEFAULT_ELEMENT_SECS,
+    ) -> None:
+        self._template, self._pictures = template, pictures
+        self._element_secs = element_secs
+        self._normalisers: dict[frozenset[tuple[str, str]], Normaliser] = {}
+        self._by_format: dict[str, Normaliser] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RecordReader, (self._template, self._pictures, self._element_secs)
+
+    def __call__(self, parsed: ParsedRecord) -> Record | ImageRow | Reject:
+        normaliser = self._normaliser(parsed.raw.format)
+        return normalise_parsed(parsed, normaliser, self._template, self._element_secs)
+
+    def read_again(self, raw: RawRecord, cells: Mapping[str, str]) -> Record | Reject:
+        """Return a record of the catalog from its bytes, with further cells."""
+        read = self(ParsedRecord(raw, {**rebuild(raw), **cells}))
+        if isinstance(read, ImageRow):
+            raise TypeError(f"{raw.file}: a row of a table of pictures belongs to no group")
+        return read
+
+    def _normaliser(self, spelled: str) -> Normaliser:
+        found = self._by_format.get(spelled)
+        if found is None:
+            # The marks of decimals are a part of how a record is read, from a file or from
+            # quarantine.
+            decimals = decimals_of(spelled) if ";" in spelled else {}
+            marks = frozenset(decimals.items())
+            if marks not in self._normalisers:
+                self._normalisers[marks] = Normaliser(self._template, decimals, self._pictures)
+            found = self._normalisers[marks]
+            if len(self._by_format) >= _KEPT_FORMATS:
+                self._by_format.clear()
+            self._by_format[spelled] = found
+        return found
 
 
 class _Reader(beam.DoFn):
     """Normalises what it reads, and sends each element on under its bucket."""
 
     def __init__(self, transform: ReadCatalog | ReplayQuarantine) -> None:
-        self._template, self._num_buckets = transform.template, transform.num_buckets
-        self._heartbeat_dir, self._known = transform.heartbeat_dir, transform.known
+        self._num_buckets, self._heartbeat_dir = transform.num_buckets, transform.heartbeat_dir
+        self._known = transform.known
+        self._limits = transform.limits
+        self._normalised = RecordReader(
+            transform.template, transform.pictures, transform.limits.max_element_secs
+        )
 
     def setup(self) -> None:
-        self._normaliser = Normaliser(self._template)
-        self._normalisers: dict[str, Normaliser] = {}
         self._meter = Meter("read", self._heartbeat_dir)
 
-    def _normalised(self, parsed: ParsedRecord) -> Record | ImageRow | Reject:
-        spelled = parsed.raw.format
-        if ";" not in spelled:
-            return normalise_parsed(parsed, self._normaliser, self._template)
-        # The marks of decimals are a part of how a record is read, from a file or from quarantine.
-        if spelled not in self._normalisers:
-            self._normalisers[spelled] = Normaliser(self._template, decimals_of(spelled))
-        return normalise_parsed(parsed, self._normalisers[spelled], self._template)
-
     def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
-        if isinstance(element, Reject):
-            # By content, so that a reject's place does not depend on how the input was cut into
-            # files.
-            bucket = bucket_of(element.raw.digest, self._num_buckets)
-            yield beam.pvalue.TaggedOutput(_REJECTS, (bucket, element))
-            return
-        bucket = bucket_of(element.item_id, self._num_buckets)
-        if isinstance(element, Record):
-            yield bucket, element
-            paths = element.image_refs
+        if isinstance(element, Record) and element.group:
+            bucket = bucket_of(element.group, self._num_buckets)
+            yield beam.pvalue.TaggedOutput(_GROUPED, (bucket, element))
         else:
-            yield beam.pvalue.TaggedOutput(_IMAGE_ROWS, (bucket, element))
-            paths = (element.path,)
-        for path in paths:
-            reference = bucket_of(path, self._num_buckets), ImageRef(path, bucket)
-            yield beam.pvalue.TaggedOutput(_IMAGE_REFS, reference)
+            yield from route(element, self._num_buckets)
+
+
+def route(element: Record | ImageRow | Reject, num_buckets: int) -> Iterator[Any]:
+    """Yield an element, and the pictures that it refers to, under their buckets."""
+    if isinstance(element, Reject):
+        # By content, so that a reject's place does not depend on how the input was cut into
+        # files.
+        bucket = bucket_of(element.raw.digest, num_buckets)
+        yield beam.pvalue.TaggedOutput(_REJECTS, (bucket, element))
+        return
+    bucket = bucket_of(element.item_id, num_buckets)
+    if isinstance(element, Record):
+        yield bucket, element
+        paths = element.image_refs
+    else:
+        yield beam.pvalue.TaggedOutput(_IMAGE_ROWS, (bucket, element))
+        paths = element.paths
+    for path in paths:
+        reference = bucket_of(path, num_buckets), ImageRef(path, bucket)
+        yield beam.pvalue.TaggedOutput(_IMAGE_REFS, reference)
+
+
+def combination_of(template: Template, pictures: PictureAccess | None = None) -> Combination:
+    """Return how the rows of a catalog's items combine."""
+    has_pairs = any(column.name_from is not None for column in template.columns.values())
+    if not (template.record.group and has_pairs):
+        return Combination.of(template)
+    return Combination.of(template, RecordReader(template, pictures).read_again)
+
+
+def _group_of(element: Record | ImageRow | Reject) -> str:
+    return element.group if isinstance(element, Record) else ""
+
+
+class _Inherit(beam.DoFn):
+    """(bucket of groups, references to their rows) → the variants, by the buckets of ids."""
+
+    def __init__(self, transform: ReadCatalog | ReplayQuarantine) -> None:
+        self._how = combination_of(transform.template, transform.pictures)
+        self._num_buckets = transform.num_buckets
+        self._element_secs = transform.limits.max_element_secs
+
+    def process(
+        self, keyed: tuple[int, Iterable[SpoolRef]]
+    ) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
+        groups: dict[str, list[Record]] = {}
+        for row in read_spool(keyed[1], Record):
+            groups.setdefault(row.group, []).append(row)
+        for rows in groups.values():
+            try:
+                made, rejects = within(self._element_secs, inherit, rows, self._how)
+            except Exception as error:
+                made, rejects = [], not_combined(rows, error)
+            for variant in made:
+                yield from route(variant, self._num_buckets)
+            for reject in rejects:
+                yield from route(reject, self._num_buckets)
 
 
 class _ReadSplit(_Reader):
@@ -113,7 +240,6 @@ class _ReadSplit(_Reader):
 
     def __init__(self, transform: ReadCatalog) -> None:
         super().__init__(transform)
-        self._limits = transform.limits
 
     def process(self, split: InputSplit) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
         key_filter = None if self._known is None else self._known.key_filter()
@@ -132,7 +258,7 @@ class _ReadSplit(_Reader):
                 if isinstance(read, Reject):
                     self._meter.fail(read.reason)
                 if key_filter is not None:
-                    key_filter.note(read.item_id, read.raw)
+                    key_filter.note(read.item_id, read.raw, _group_of(read))
                 yield from self._route(read)
         self._meter.beat()
 
@@ -153,14 +279,16 @@ class _ReplayFile(_Reader):
                 continue
             self._meter.add("records" if row["input"] == "catalog" else "image_rows")
             read = self._read(raw_of(row))
-            key_filter.note(read.item_id, read.raw)
+            key_filter.note(read.item_id, read.raw, _group_of(read))
             yield from self._route(read)
         yield beam.pvalue.TaggedOutput(_SEEN, key_filter.save())
         self._meter.beat()
 
     def _read(self, raw: RawRecord) -> Record | ImageRow | Reject:
         try:
-            return self._normalised(ParsedRecord(raw, rebuild(raw)))
+            return self._normalised(
+                ParsedRecord(raw, parsed_in_time(self._limits, len(raw.data), rebuild, raw))
+            )
         except RecordRefusedError as refused:
             return Reject(raw, refused.reason, "read", str(refused))
 
@@ -168,31 +296,38 @@ class _ReplayFile(_Reader):
 def raw_of(row: Mapping[str, Any]) -> RawRecord:
     """Return the record that a row of a quarantine table keeps."""
     place = row["raw_format"], row["source_file"], row["source_position"], row["source_begin"]
-    return RawRecord(
+    raw = RawRecord(
         row["raw"], *place, row["raw_header"] or b"", row["raw_size_bytes"], row["input"]
     )
+    is_cut = len(raw.data) < raw.size_bytes
+    return replace(raw, known_by=row["raw_key"]) if is_cut else raw
 
 
 @dataclass(eq=False)
 class ReadCatalog(beam.PTransform):
-    """Reads and normalises all splits of a run. known: records that need not be read again."""
+    """Reads and normalises all splits of a run.
+
+    known: records that need not be read again; spool: folder for the rows of groups. pictures: what
+    reading their references needs.
+    """
 
     splits: Sequence[InputSplit]
     template: Template
     limits: ReadLimits
     num_buckets: int
+    spool: str
     heartbeat_dir: str = ""
     known: KnownFile | None = None
+    pictures: PictureAccess | None = None
 
     def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
         outputs = (
             root
-            | "Splits" >> beam.Create(list(self.splits))
+            | "Splits" >> beam.Create(list(self.splits), reshuffle=False)
             | "Spread" >> beam.Reshuffle()
-            | "ReadSplit"
-            >> beam.ParDo(_ReadSplit(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
+            | "ReadSplit" >> beam.ParDo(_ReadSplit(self)).with_outputs(*_TAGS, main="records")
         )
-        return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))
+        return _with_inherited(outputs, self)
 
 
 @dataclass(eq=False)
@@ -206,15 +341,38 @@ class ReplayQuarantine(beam.PTransform):
     snapshot: str
     template: Template
     num_buckets: int
+    spool: str
     known: KnownFile
     heartbeat_dir: str = ""
+    pictures: PictureAccess | None = None
+    limits: ReadLimits = DEFAULT_LIMITS
 
     def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
         outputs = (
             root
-            | "Quarantine" >> beam.Create(list(self.files)).with_output_types(DataFile)
+            | "Quarantine"
+            >> beam.Create(list(self.files), reshuffle=False).with_output_types(DataFile)
             | "Spread" >> beam.Reshuffle()
-            | "Replay"
-            >> beam.ParDo(_ReplayFile(self)).with_outputs(*ReadOutputs._fields[1:], main="records")
+            | "Replay" >> beam.ParDo(_ReplayFile(self)).with_outputs(*_TAGS, main="records")
         )
-        return ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))
+        return _with_inherited(outputs, self)
+
+
+def _with_inherited(outputs: Any, transform: ReadCatalog | ReplayQuarantine) -> ReadOutputs:
+    """Return what was read, with the variants of a product put together from all its rows."""
+    read = ReadOutputs(*(outputs[name] for name in ReadOutputs._fields))
+    if not transform.template.record.inherits:
+        return read
+    variants = (
+        outputs[_GROUPED]
+        | "Spool groups" >> Spool(transform.spool)
+        | "By group" >> beam.GroupByKey()
+        | "Inherit"
+        >> beam.ParDo(_Inherit(transform)).with_outputs(_IMAGE_REFS, _REJECTS, main="records")
+    )
+    return read._replace(
+        **{
+            name: (getattr(read, name), variants[name]) | f"All {name}" >> beam.Flatten()
+            for name in ("records", _IMAGE_REFS, _REJECTS)
+        }
+    )

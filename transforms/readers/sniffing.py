@@ -10,16 +10,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import islice
-
-import orjson
+from functools import cached_property, partial
+from itertools import islice, takewhile
 
 from schemas.sections.inputs import NONE, InputDescription
-from transforms.extraction.quantities import column_mark
+from transforms.extraction.money.amounts import UnclearMoneyError, read_money
+from transforms.readers.clues.encodings import find_encoding
+from transforms.readers.clues.table_rows import (
+    MAX_FOOTER_ROWS,
+    MAX_LEADING_ROWS,
+    header_place,
+    is_other_header,
+    is_second_header,
+    is_total,
+    kind_of,
+    no_header_problem,
+    record_for_header,
+    two_headers_problem,
+)
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     FileRefusedError,
@@ -30,7 +41,6 @@ from transforms.readers.contract import (
     UnreadableError,
 )
 from transforms.readers.dialect import Dialect, usual_dialect
-from transforms.readers.encodings import find_encoding
 from transforms.readers.formats.lines import UTF8, Line, open_lines
 from transforms.readers.formats.rows import Rows, parse_row
 
@@ -39,12 +49,8 @@ SAMPLE_BYTES = 256 << 10
 SAMPLE_ROWS = 1_000
 # An encoding shows in single characters that may stand anywhere: so much of a file is looked at.
 ENCODING_BYTES = 32 << 20
-# In a column of numbers a digit stands near a cell's begin, behind a sign or a currency.
-_DIGIT_WITHIN = 5
 _BLOCK_BYTES = 64 << 10
 _CLEVER_CHARS = 16_000
-# Lines before the header: the name of a report, when it was made, an empty line.
-_MAX_LEADING_ROWS = 20
 # A dialect that explains so many rows is not doubted.
 _GOOD_SHARE = 0.9
 # Another one has to explain clearly more.
@@ -52,7 +58,13 @@ _CLEARLY = 0.05
 _OTHER_DELIMITERS = (";", "\t", "|", ",", "::", "||", "^", "~", "\x01")
 _SEP_LINE = re.compile(r'"?sep=(.|\\t)"?\s*', re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\S*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+# Not brackets and marks of sentences, which stand beside delimiters.
+_RUN = re.compile(r"[|~^#:;=<>!@$*§¦-]{2,5}")
+_ONE_WORD = re.compile(r"\s*#*[\w.-]+\s*")
+# So many rows show what a column holds.
+_LOOKED_AT_ROWS = 50
+# So many cells tell which currencies a column has.
+_PRICES = 200
 # After an escape character of MySQL and PostgreSQL.
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _KNOWN_ESCAPES = frozenset("Nntrb0Z\"'\\\n\r,;|\t")
@@ -77,13 +89,24 @@ class _Trial:
 
     @cached_property
     def share(self) -> float:
-        """Share of the rows that have `width` cells, empty ones at their end left out or added."""
-        filled = [row for row in self.rows if any(row)]
+        """Share of the rows that have `width` cells, empty ones at their end left out or added, of
+        those from the first one that is as wide and without a footer.
+        """
+        filled = [row for row in self.rows[self.leading :] if any(row)]
+        footer = takewhile(partial(is_total, columns=self.width), reversed(filled))
+        filled = filled[: len(filled) - len(list(islice(footer, MAX_FOOTER_ROWS)))]
         fitting = sum(
             len(row) == self.width or (len(row) > self.width and not any(row[self.width :]))
             for row in filled
         )
         return fitting / max(1, len(filled) + self.broken)
+
+    @cached_property
+    def leading(self) -> int:
+        """Rows before the first one that is as wide as most; with the delimiter of the cells the
+        header is that row, with one that happens to stand once in every row it is not.
+        """
+        return next((n for n, row in enumerate(self.rows) if len(row) >= self.width), 0)
 
     @property
     def explains(self) -> bool:
@@ -113,28 +136,49 @@ def find_read_as(whole: InputSplit, description: InputDescription) -> ReadAs:
     if isinstance(description.header, int):
         return replace(read_as, header_line=description.header)
     header_line, row = _header(text, dialect, comment)
+    line = header_line + (1 if sep else 0)
     if row is not None:
-        _check_header(row, text, dialect, comment)
-    return replace(read_as, header_line=header_line + (1 if sep else 0))
+        _check_header(row, line, text, dialect, comment)
+    return replace(read_as, header_line=line)
 
 
-def find_decimals(
+def sample_columns(
     whole: InputSplit, read_as: ReadAs, names: Sequence[str]
-) -> tuple[tuple[str, str], ...]:
-    """Return the columns whose numbers have decimal commas, or both marks; points are usual."""
+) -> dict[str, list[str]]:
+    """Return column → its filled cells in the beginning of a file."""
     dialect = read_as.dialect or usual_dialect(whole.format)
     rows = _try(_sample(replace(whole, read_as=read_as)), dialect, read_as.comment).rows
-    found = []
-    for place, name in enumerate(names):
-        cells = [row[place] for row in rows[1:] if place < len(row) and row[place].strip()]
-        # A title may hold numbers, but not most of its column does.
-        numbers = sum(any(map(str.isdigit, cell.strip()[:_DIGIT_WITHIN])) for cell in cells)
-        if numbers * 2 < len(cells):
+    columns: dict[str, list[str]] = {name: [] for name in names}
+    for row in rows[1:]:
+        if [cell.strip() for cell in row] == list(names):
             continue
-        mark = column_mark(cells)
-        if mark in (",", "mixed"):
-            found.append((name, str(mark)))
-    return tuple(found)
+        if is_other_header(row, names):
+            break
+        for name, cell in zip(names, row, strict=False):
+            if cell.strip():
+                columns[name].append(cell)
+    return columns
+
+
+def find_currencies(columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return notes of columns with amounts in several currencies, which a number does not tell."""
+    notes = []
+    for name, cells in columns.items():
+        codes = Counter(filter(None, map(_currency_of, cells[:_PRICES])))
+        if len(codes) > 1 and codes.total() * 2 > len(cells[:_PRICES]):
+            notes.append(f"amounts in {' and '.join(sorted(codes))} in {name}")
+    return tuple(notes)
+
+
+def _currency_of(cell: str) -> str | None:
+    """Return the code of the currency that a cell's amount has, None without one."""
+    if cell.strip().replace(".", "").isdigit():
+        return None
+    try:
+        money = read_money(cell.strip(), ",")
+    except UnclearMoneyError:
+        return None
+    return None if money is None else money.currency(None)
 
 
 def _encoding_of(whole: InputSplit) -> str:
@@ -199,13 +243,14 @@ def _dialect(
 def _is_settled(trial: _Trial, lines: Sequence[str]) -> bool:
     if not lines:
         return True
-    if not trial.explains:
+    if not trial.explains or trial.leading:
         return False
     # Both can explain a file and mean other things by its quotes or backslashes.
     return (
         not _quotes_may_be_text(trial, lines)
         and not _is_escaped(trial, lines)
         and not _has_open_quotes(trial)
+        and not _has_single_quotes(trial, lines)
     )
 
 
@@ -221,15 +266,39 @@ def _candidates(lines: Sequence[str], first: _Trial) -> Iterator[tuple[Dialect, 
         yield literal, True
     if _has_open_quotes(first):
         yield replace(usual, spaces=True), True
+    if _has_single_quotes(first, lines):
+        yield replace(usual, quote="'"), True
     clever = _clever(lines)
-    for delimiter in dict.fromkeys((*([clever] if clever else []), *_OTHER_DELIMITERS)):
-        if any(delimiter in line for line in lines[:_MAX_LEADING_ROWS]):
+    doubled = [each for each in _OTHER_DELIMITERS if len(each) > 1 and _is_doubled(each, lines)]
+    for delimiter in dict.fromkeys(
+        (*_runs(lines), *doubled, *([clever] if clever else []), *_OTHER_DELIMITERS)
+    ):
+        if any(delimiter in line for line in lines[:MAX_LEADING_ROWS]):
             other = replace(usual, delimiter=delimiter)
-            yield other, False
-            if _is_escaped(_try(lines, other, ""), lines):
+            trial = _try(lines, other, "")
+            # Escapes before the same without them: both may explain the rows, and then backslashes
+            # would stay in the cells.
+            if _is_escaped(trial, lines):
                 yield replace(other, escape="\\"), False
-            elif _quotes_may_be_text(_try(lines, other, ""), lines):
+            yield other, False
+            if _quotes_may_be_text(trial, lines):
                 yield replace(other, quote=""), False
+
+
+def _is_doubled(delimiter: str, lines: Sequence[str]) -> bool:
+    """Return whether the first line has the doubled character only: names hold none of it, texts
+    below may.
+    """
+    return delimiter in lines[0] and delimiter[0] not in lines[0].replace(delimiter, "")
+
+
+def _runs(lines: Sequence[str]) -> Iterator[str]:
+    """Yield signs that stand together in the first line and as often in all others, such as ~|~:
+    a delimiter of several characters.
+    """
+    for run, count in Counter(_RUN.findall(lines[0])).items():
+        if all(line.count(run) == count for line in lines if line.strip()):
+            yield run
 
 
 def _clever(lines: Sequence[str]) -> str:
@@ -255,6 +324,8 @@ def _is_better(trial: _Trial, best: _Trial, *, has_reason: bool) -> bool:
         return trial.share >= _GOOD_SHARE and not trial.broken
     if has_reason:
         return trial.share >= best.share and trial.broken <= best.broken
+    if trial.explains and trial.leading < best.leading:
+        return True
     return trial.share >= best.share + _CLEARLY
 
 
@@ -262,6 +333,17 @@ def _has_open_quotes(trial: _Trial) -> bool:
     """Return whether cells begin with a space and a quote, which is then none to a reader."""
     quote = trial.dialect.quote
     return bool(quote) and any(cell[:2] == f" {quote}" for row in trial.rows for cell in row)
+
+
+def _has_single_quotes(trial: _Trial, lines: Sequence[str]) -> bool:
+    """Return whether cells begin with an apostrophe where no other quotes are; then they are read
+    as quoted by it if that explains the rows as well.
+    """
+    return (
+        trial.dialect.quote == '"'
+        and not any('"' in line for line in lines)
+        and any(cell[:1] == "'" for row in trial.rows for cell in row)
+    )
 
 
 def _quotes_may_be_text(trial: _Trial, lines: Sequence[str]) -> bool:
@@ -315,7 +397,7 @@ def _is_escaped(trial: _Trial, lines: Sequence[str]) -> bool:
     text = "".join(lines)
     if "\\" not in text:
         return False
-    if any("\\" in cell and _kind(cell) == "json" for row in trial.rows for cell in row):
+    if any("\\" in cell and kind_of(cell) == "json" for row in trial.rows for cell in row):
         return False
     followers = {match[1] for match in _ESCAPED.finditer(text)}
     if not followers <= _KNOWN_ESCAPES and '"' not in followers:
@@ -372,63 +454,37 @@ def _header(
 
     What stands before it: the name of a report in one cell, comments, empty lines.
     """
-    trial = _try(lines, dialect, comment)
-    number = 1
-    for line in islice(lines, _MAX_LEADING_ROWS):
-        if comment and line.startswith(comment):
-            number += 1
-            continue
+    sample = _try(lines, dialect, comment).rows
+    rows: list[Sequence[str]] = []
+    for line in islice(lines, MAX_LEADING_ROWS):
         try:
-            row = parse_row([line.encode(UTF8)], dialect)
+            row = [] if comment and line.startswith(comment) else _row(line, dialect)
         except RecordRefusedError:
-            return number, None
-        filled = sum(1 for cell in row if cell.strip())
-        # A header may lack some names, and a report's name stands in one cell.
-        # The index that pandas writes has no name, so one of two may be missing.
-        is_table = filled > 1 or (filled == 1 and len(row) == trial.width == 2)
-        if trial.width <= 1 or (is_table and not line.startswith("#")):
-            return number, row
-        number += 1
-    return 1, None
+            place = header_place(rows, sample)
+            return (len(rows) + 1, None) if place is None else (place + 1, rows[place])
+        rows.append([] if line.startswith("#") and not _is_name_list(row) else row)
+    place = header_place(rows, sample)
+    return (1, None) if place is None else (place + 1, rows[place])
+
+
+def _row(line: str, dialect: Dialect) -> list[str]:
+    return parse_row([line.encode(UTF8)], dialect)
+
+
+def _is_name_list(row: Sequence[str]) -> bool:
+    """Return whether a line behind # rather names columns than comments: `#sku,title,price`."""
+    return len(row) > 1 and all(map(_ONE_WORD.fullmatch, row))
 
 
 def _check_header(
-    names: Sequence[str], lines: Sequence[str], dialect: Dialect, comment: str
+    names: Sequence[str], line: int, lines: Sequence[str], dialect: Dialect, comment: str
 ) -> None:
-    """Raise FileRefusedError if line 1 looks like a record."""
+    """Raise FileRefusedError if what should be a header looks like a record, or the row below it
+    like the names that programs use.
+    """
     rows = [row for row in _try(lines, dialect, comment).rows if list(row) != list(names)]
-    kinds = [_kind(name) for name in names]
-    typed = alike = 0
-    for place, kind in enumerate(kinds):
-        below = {_kind(row[place]) for row in rows[:50] if place < len(row) and row[place].strip()}
-        if below and below <= {"number", "date", "json"}:
-            typed += 1
-            alike += kind in below
-    if alike and alike * 2 > typed:
-        first = next(name for name in names if _kind(name))
-        shown = ", ".join(name[:20] for name in names[:4])
-        raise FileRefusedError(
-            [
-                f"the first row may be a record, not the names of columns: it holds {first[:60]!r} "
-                "where the rows below have such values. If it is a record, name the columns: "
-                "input: {header: none, columns: [...]} in the template, or --input-as header=none "
-                f"columns=a,b,... ({len(names)} names); if {shown} are names, write input: "
-                "{header: 1}"
-            ]
-        )
-
-
-def _kind(cell: str) -> str:
-    """Return what a cell that is no name is: a number, a date, a structure; empty for text."""
-    text = cell.strip()
-    if _NUMBER.fullmatch(text):
-        return "number"
-    if _DATE.fullmatch(text):
-        return "date"
-    if text[:1] in ("{", "["):
-        try:
-            orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return ""
-        return "json"
-    return ""
+    cell = record_for_header(names, rows[:_LOOKED_AT_ROWS])
+    if cell is not None:
+        raise FileRefusedError([no_header_problem(names, cell)])
+    if is_second_header(rows[:_LOOKED_AT_ROWS]):
+        raise FileRefusedError([two_headers_problem(names, rows[0], line)])

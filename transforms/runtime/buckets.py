@@ -10,19 +10,26 @@ from dataclasses import replace
 
 from schemas.elements import Bucket, Item, Reject
 from schemas.hashing import stable_hash
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 from transforms.runtime.metrics import Meter
 
 
-def each_item(bucket: Bucket, stage: str, function: Callable[[Item], Item | Reject]) -> Bucket:
+def each_item(
+    bucket: Bucket,
+    stage: str,
+    function: Callable[[Item], Item | Reject],
+    element_secs: float = DEFAULT_ELEMENT_SECS,
+) -> Bucket:
     """Apply `function` to each item of a bucket, in order; rejects are added to the bucket's own.
 
-    A record on which `function` raises becomes a Reject with reason `internal-error`.
+    A record on which `function` raises becomes a Reject with reason `internal-error`, one that
+    takes longer than `element_secs` of processor time with `took-too-long`.
     """
     items: list[Item] = []
     rejects: list[Reject] = list(bucket.rejects)
     with Meter(stage).timed():
         for item in bucket.items:
-            outcome = _attempt(item, stage, function)
+            outcome = _attempt(item, stage, function, element_secs)
             if isinstance(outcome, Reject):
                 rejects.append(outcome)
             else:
@@ -30,17 +37,14 @@ def each_item(bucket: Bucket, stage: str, function: Callable[[Item], Item | Reje
     return replace(bucket, items=tuple(items), rejects=tuple(rejects))
 
 
-def _attempt(item: Item, stage: str, function: Callable[[Item], Item | Reject]) -> Item | Reject:
+def _attempt(
+    item: Item, stage: str, function: Callable[[Item], Item | Reject], element_secs: float
+) -> Item | Reject:
     try:
-        return function(item)
+        return within(element_secs, function, item)
     except Exception as error:  # a defect met on one record must not stop the run
-        return Reject(
-            item.record.raw,
-            "internal-error",
-            stage,
-            f"{type(error).__name__}: {error}",
-            item.item_id,
-        )
+        reason, message = fault_of(error)
+        return item.record.rejected(reason, stage, message)
 
 
 def bucket_of(key: str, num_buckets: int) -> int:

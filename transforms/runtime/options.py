@@ -33,6 +33,8 @@ class Option:
     rebuilds: the tables rest on its value; another one rebuilds what the last snapshot holds.
     asks: a language model's answer rests on its value; another one asks again.
     is_path: names files or folders; the manifest keeps it whole, whatever folder a run starts in.
+    is_variable: names an environment variable that holds a key.
+    is_sent: NAME=VALUE that a server is sent; a name may tell that the value is secret.
     once: meant for this run only; a later backfill or replay does not take it over.
     parse: makes the field's value of the strings that were given.
     """
@@ -49,6 +51,8 @@ class Option:
     rebuilds: bool = False
     asks: bool = False
     is_path: bool = False
+    is_variable: bool = False
+    is_sent: bool = False
     once: bool = False
     parse: Callable[[Sequence[str]], Any] | None = None
 
@@ -64,6 +68,15 @@ def option(default: Any = _MISSING, help: str = "", *, flag: str = "", **about: 
     if dataclasses.is_dataclass(default) and isinstance(default, type):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def like(config: type[Any], name: str, **changed: Any) -> Any:
+    """Return a dataclass field that is an option of another dataclass: with its default, help,
+    range and choices, but for what is `changed`, such as its flag.
+    """
+    field = next(each for each in dataclasses.fields(config) if each.name == name)
+    metadata = {_KEY: dataclasses.replace(field.metadata[_KEY], **changed)}
+    return dataclasses.field(default=field.default, metadata=metadata)
 
 
 def group(config: type[Any], title: str, prefix: str = "") -> Any:

@@ -6,20 +6,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError
 
 from transforms.runtime import storage
+from transforms.runtime.sealed import DamagedFileError, read_with_digest
 
 ROW_GROUP_ROWS = 64 * 1024
+_TABLE = re.compile(r"\w[\w-]*(/\w[\w-]*)?")
+_NAME = re.compile(r"bucket-\d{5,}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One Parquet file of a snapshot. path: relative to the snapshot; digest: SHA-256."""
+    """One Parquet file of a snapshot. path: below it, in the table's folder; digest: SHA-256."""
 
     table: str
     path: str
@@ -27,13 +30,21 @@ class DataFile:
     bytes: int
     digest: str
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the path is one that `write_parquet` gives to a file of the table."""
+        folder, _, name = self.path.rpartition("/")
+        is_table = folder == self.table and bool(_TABLE.fullmatch(folder))
+        return is_table and bool(_NAME.fullmatch(name)) and self.rows >= 0 and self.bytes >= 0
+
+    @property
+    def bucket(self) -> int:
+        """Number of the bucket, by the file's name. Raises ValueError for another name."""
+        return int(self.path.rpartition("-")[2].removesuffix(".parquet"))
+
     def place(self, snapshot: str) -> str:
         """Where the file lies."""
         return storage.join(snapshot, *self.path.split("/"))
-
-
-class DamagedFileError(Exception):
-    """A data file is missing, cannot be read, or holds other bytes than were written."""
 
 
 def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) -> DataFile:
@@ -63,18 +74,16 @@ def write_parquet(snapshot: str, table_name: str, bucket: int, table: pa.Table) 
 
 def read_bytes(snapshot: str, file: DataFile) -> bytes:
     """Return the file's bytes. Raises DamagedFileError if they are not those that were written."""
-    try:
-        data = storage.read_bytes(file.place(snapshot))
-    except (OSError, BeamIOError) as error:
-        raise DamagedFileError(f"{file.path} cannot be read ({type(error).__name__})") from error
-    if len(data) != file.bytes or hashlib.sha256(data).hexdigest() != file.digest:
-        raise DamagedFileError(f"{file.path} holds other bytes than were written")
-    return data
+    return read_with_digest(file.place(snapshot), file.digest)
 
 
 def read_parquet(snapshot: str, file: DataFile, columns: list[str] | None = None) -> pa.Table:
-    """Return the file's table. Raises DamagedFileError."""
-    return parquet_table(read_bytes(snapshot, file), columns)
+    """Return the file's table. Raises DamagedFileError, also where it lacks a column."""
+    data = read_bytes(snapshot, file)
+    try:
+        return parquet_table(data, columns)
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise DamagedFileError(f"{file.place(snapshot)} cannot be read ({error})") from error
 
 
 def parquet_table(data: bytes, columns: list[str] | None = None) -> pa.Table:

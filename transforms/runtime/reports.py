@@ -1,24 +1,26 @@
-"""Small reports of a stage's bundles, collected into one JSON file that the launching process
-reads.
+"""Small results of a stage's bundles, gathered: into one element, or into a JSON file that the
+launching process reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import apache_beam as beam
 import msgspec
 
+from schemas.secrets import hidden, masked_in
 from transforms.runtime import storage
 
 Report = TypeVar("Report")
 
 
 def write_json(path: str, content: Any) -> None:
-    """Write dataclasses and plain values as JSON."""
-    storage.write_bytes(path, msgspec.json.format(msgspec.json.encode(content), indent=1))
+    """Write dataclasses and plain values as JSON, without secrets of the environment."""
+    plain = masked_in(msgspec.to_builtins(content), hidden)
+    storage.write_bytes(path, msgspec.json.format(msgspec.json.encode(plain), indent=1))
 
 
 def read_json(path: str) -> Any:
@@ -35,8 +37,35 @@ def read_reports(path: str, kind: type[Report]) -> list[Report]:
     return reports
 
 
-def _write_sorted(reports: Iterable[Any], path: str) -> None:
-    write_json(path, sorted(reports, key=repr))
+@dataclass(eq=False)
+class Gather(beam.PTransform):
+    """PCollection of few, small elements → one element, `function` of them all, in any order.
+
+    Called also where there are none. Two steps of a graph, where a combiner with a default takes
+    ten: what one worker can hold needs no tree of partial sums.
+    """
+
+    function: Callable[[Iterable[Any]], Any]
+
+    def expand(self, elements: beam.PCollection[Any]) -> beam.PCollection[Any]:
+        call = beam.Map(_call, self.function, beam.pvalue.AsIter(elements))
+        return elements.pipeline | "Once" >> beam.Impulse() | "All" >> call
+
+
+def _call(_: bytes, function: Callable[[Iterable[Any]], Any], elements: Iterable[Any]) -> Any:
+    return function(elements)
+
+
+@dataclass(frozen=True)
+class WriteSorted:
+    """Writes elements as one JSON list, in an order of their own. key: None for natural order."""
+
+    path: str
+    key: Callable[[Any], Any] | None = None
+
+    def __call__(self, elements: Iterable[Any]) -> None:
+        """Write the list."""
+        write_json(self.path, sorted(elements, key=self.key))
 
 
 @dataclass(eq=False)
@@ -46,4 +75,4 @@ class CollectReports(beam.PTransform):
     path: str
 
     def expand(self, reports: beam.PCollection[Any]) -> beam.PCollection[None]:
-        return reports | beam.combiners.ToList() | beam.Map(_write_sorted, self.path)
+        return reports | Gather(WriteSorted(self.path, key=repr))

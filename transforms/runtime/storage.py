@@ -10,11 +10,15 @@ BeamIOError, and on object stores whatever their client raises.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 Data: TypeAlias = bytes | memoryview
@@ -44,7 +48,12 @@ def connect(options: Any) -> None:
 
 def require_file_system(path: str) -> None:
     """Raise ValueError where no installed file system reads paths of this scheme."""
-    _file_systems().get_filesystem(path)
+    file_system(path)
+
+
+def file_system(path: str) -> Any:
+    """Return Beam's file system of a path."""
+    return _file_systems().get_filesystem(path)
 
 
 def join(folder: str, *parts: str) -> str:
@@ -88,22 +97,30 @@ def write_bytes(path: str, data: Data) -> None:
         file.write(data)
 
 
-def write_whole(path: str, data: Data, unfinished: str = "") -> None:
+def write_whole(path: str, data: Data, unfinished: str = "", *, durable: bool = True) -> None:
     """Write or replace a file so that readers see all of it or nothing, also after a power cut.
 
     unfinished: where the bytes lie until they are complete, in the same folder; `<path>.part` when
-    empty. What a killed process leaves there is of no use.
+    empty. What a killed process leaves there is of no use. durable: without it a power cut may
+    leave the file empty, which is many times as fast.
     """
     unfinished = unfinished or f"{path}.part"
     if is_local(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with Path(unfinished).open("wb") as file:
-            file.write(data)
-            file.flush()
-            # The bytes must be on the platter before the name that promises them is.
-            os.fsync(file.fileno())
+        try:
+            with Path(unfinished).open("wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    # The bytes must be on the platter before the name that promises them is.
+                    os.fsync(file.fileno())
+        except OSError:  # a full disk keeps no half of it
+            with suppress(OSError):
+                Path(unfinished).unlink(missing_ok=True)
+            raise
         Path(unfinished).replace(path)
-        sync(Path(path).parent)
+        if durable:
+            sync(Path(path).parent)
     elif _file_systems().get_filesystem(path).has_dirs():
         write_bytes(unfinished, data)
         _file_systems().rename([unfinished], [path])
@@ -144,32 +161,20 @@ def size_bytes(path: str) -> int:
 
 def find_file(path: str) -> FoundFile:
     """Describe the file of exactly this name, brackets and stars included."""
-    return _found(_file_systems().get_filesystem(path).metadata(path))
+    return found_file(_file_systems().get_filesystem(path).metadata(path))
 
 
 def find_files(pattern: str) -> list[FoundFile]:
-    """List the files that a pattern names (`*` within a folder, `**` below it as well)."""
-    return [_found(each) for each in _file_systems().match([pattern])[0].metadata_list]
+    """List the files that a pattern of a user names (`*` within a folder, `**` below it as well).
+
+    For patterns only: a folder's own name may hold brackets and stars, see listing.py.
+    """
+    return [found_file(each) for each in _file_systems().match([pattern])[0].metadata_list]
 
 
 def has_folders(path: str) -> bool:
     """Tell whether the file system of a path has folders; object stores only have names."""
     return bool(_file_systems().get_filesystem(path).has_dirs())
-
-
-def folder_names(path: str) -> list[str]:
-    """List the names of the folders in a folder, sorted; none where there is no such folder."""
-    if is_local(path):
-        folder = Path(path)
-        return (
-            sorted(each.name for each in folder.iterdir() if each.is_dir())
-            if (folder.is_dir())
-            else []
-        )
-    # An object store has no folders but the beginnings of names.
-    beginning = path.rstrip("/") + "/"
-    found = find_files(join(path, "**"))
-    return sorted({each.path.removeprefix(beginning).split("/", 1)[0] for each in found})
 
 
 def copy_files(sources: Sequence[str], targets: Sequence[str]) -> None:
@@ -178,8 +183,26 @@ def copy_files(sources: Sequence[str], targets: Sequence[str]) -> None:
 
 
 def delete_files(paths: Sequence[str]) -> None:
-    """Delete files."""
-    _file_systems().delete(list(paths))
+    """Delete the files of exactly these names, brackets and stars included.
+
+    On an object store a name that ends with a slash is a prefix, and goes with all it begins.
+    """
+    elsewhere = [path for path in paths if not is_local(path)]
+    for path in paths:
+        if is_local(path):  # Beam would take the name for a pattern, and a folder for a file
+            Path(path).unlink()
+    if elsewhere:
+        _file_systems().delete([_as_pattern(path) for path in elsewhere])
+
+
+def _as_pattern(path: str) -> str:
+    """Return what Beam's file system of a path takes for its name when it deletes.
+
+    Google's takes it for a pattern, but for prefixes; the others take names.
+    """
+    if not path.startswith("gs://") or path.endswith("/"):
+        return path
+    return re.sub(r"[[*?]", r"[\g<0>]", path)
 
 
 def remove_folder(path: str) -> None:
@@ -198,8 +221,45 @@ def remove_folder(path: str) -> None:
 def _file_systems() -> Any:
     from apache_beam.io.filesystems import FileSystems
 
+    share_s3_clients()
     return FileSystems
 
 
-def _found(metadata: Any) -> FoundFile:
+def found_file(metadata: Any) -> FoundFile:
+    """Return what Beam knows of a file."""
     return FoundFile(metadata.path, metadata.size_in_bytes, metadata.last_updated_in_seconds)
+
+
+@functools.cache
+def share_s3_clients() -> None:
+    """Let Beam's accesses to S3 share clients from now on; does nothing where boto3 is missing.
+
+    Beam makes a client for every file that it opens, lists or asks for. Each reads what boto3 knows
+    of all services anew: a quarter of a second of processor time, more than most files take.
+    """
+    from apache_beam.io.aws.clients.s3 import boto3_client
+
+    if boto3_client.boto3 is not None:
+        session = functools.partial(_S3Session, boto3_client.boto3.session.Session)
+        boto3_client.boto3 = SimpleNamespace(session=SimpleNamespace(Session=session))
+
+
+_S3_LOCK = threading.Lock()
+_S3_CLIENTS: dict[tuple[Any, ...], Any] = {}
+
+
+class _S3Session:
+    """A session as Beam uses it; several threads may use its clients at once."""
+
+    def __init__(self, new_session: Any) -> None:
+        self._new_session = new_session
+
+    def client(self, **options: Any) -> Any:
+        """Return the client for these options, and for what the environment says beside them."""
+        said = sorted(each for each in os.environ.items() if each[0].startswith("AWS_"))
+        # A forked process must not speak on its parent's connections.
+        key = (os.getpid(), *said, *sorted(options.items()))
+        with _S3_LOCK:
+            if key not in _S3_CLIENTS:
+                _S3_CLIENTS[key] = self._new_session().client(**options)
+            return _S3_CLIENTS[key]

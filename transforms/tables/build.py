@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from schemas.attributes import Attribute
 from schemas.elements import (
+    MERGED,
     AttributeValue,
     Bucket,
     Evidence,
@@ -25,7 +26,8 @@ from schemas.elements import (
     Reject,
     Value,
 )
-from schemas.reasons import REASONS
+from schemas.reasons import REASONS, may_pass
+from schemas.secrets import hidden, masked_in
 from schemas.sections.vectors import VectorSpec
 from schemas.tables.arrow import (
     GIVEN_SUFFIX,
@@ -43,7 +45,6 @@ from transforms.items.identity import item_fingerprint
 from transforms.vectors.canaries import Canary
 from transforms.vectors.contract import METADATA_KEY, VectorContract, as_text, with_canaries
 
-RECORD_COLUMNS = tuple(records_schema().names)
 _INPUTS = frozenset(["catalog", "image-table"])
 
 
@@ -69,6 +70,12 @@ class Encoders:
     models: dict[str, str]
     dimensions: dict[str, int]
     contracts: Mapping[str, VectorContract] = field(default_factory=dict)
+
+    def of(self, spaces: Iterable[str]) -> Encoders:
+        """Return the encoders of these spaces alone: the tables of all others are left out."""
+        kept = set(spaces)
+        dimensions = {name: number for name, number in self.dimensions.items() if name in kept}
+        return replace(self, dimensions=dimensions)
 
     def proven(self, canaries: Mapping[str, Sequence[Canary]]) -> Encoders:
         """Return the encoders with the canaries of tables that have had none."""
@@ -118,7 +125,7 @@ def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.T
         "image_count": [_image_count(item) for item in items],
         "text_source": [item.text_source for item in items],
         "text_enriched": [item.text_enriched for item in items],
-        "flags": [list(map(_flag, item.flags)) for item in items],
+        "flags": [list(map(flag_row, item.flags)) for item in items],
         "event_ts": [item.record.event_ts_us for item in items],
         "created_ts": [run.started] * len(items),
         "deleted_ts": [None] * len(items),
@@ -181,7 +188,7 @@ def encoder_metadata(encoder: str, dimension: int) -> dict[str, str]:
 
 def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
     """Return rejects by id (without one first) and content, whatever the order of the input."""
-    ordered = sorted(rejects, key=_quarantine_order)
+    ordered = sorted((row for each in rejects for row in each.each), key=_quarantine_order)
     columns: dict[str, list[Any]] = {
         "item_id": [r.item_id for r in ordered],
         "stage": [r.stage for r in ordered],
@@ -218,14 +225,26 @@ def arrow_value(attribute: Attribute, value: Value | None) -> Any:
     return None if value is None else operations_of(attribute).to_arrow(attribute, value)
 
 
-def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
+def records_table(bucket: Bucket, run: RunInfo, *, has_groups: bool = False) -> pa.Table:
     """Return the fate of each record of the bucket, sorted by id and key.
 
     By this table a later run knows which records it need not read again.
     """
-    rows: list[tuple[str | None, bytes, str, str, bool]] = [
-        (item.item_id, item.record.raw.key, item.record.raw.kind, "item", _may_be_tried_again(item))
+    rows: list[tuple[str | None, bytes, str, str, bool, str | None]] = [
+        (
+            item.item_id,
+            item.record.raw.key,
+            item.record.raw.kind,
+            "item",
+            _may_be_tried_again(item),
+            item.record.group or None,
+        )
         for item in bucket.items
+    ]
+    rows += [
+        (item.item_id, raw.key, raw.kind, MERGED, False, item.record.group or None)
+        for item in bucket.items
+        for raw in item.record.rows
     ]
     # Only records and rows of image tables: a model's answer in quarantine is neither.
     rows += [
@@ -235,10 +254,13 @@ def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
             reject.raw.kind,
             "quarantine",
             REASONS[reject.reason].passes,
+            reject.group or None,
         )
-        for reject in bucket.rejects
+        for rejected in bucket.rejects
+        for reject in rejected.each
         if reject.raw.kind in _INPUTS
     ]
+    groups = {item.item_id: item.record.group or None for item in bucket.items}
     repeated = {item.item_id: item.repeated_image_rows for item in bucket.items}
     for item_id, keys in bucket.image_rows.items():
         again = repeated.get(item_id)
@@ -247,22 +269,23 @@ def records_table(bucket: Bucket, run: RunInfo) -> pa.Table:
         else:
             fates = ["attached"] * (len(keys) - again) + ["repeated"] * again
         rows += [
-            (item_id, key, "image-table", fate, False)
+            (item_id, key, "image-table", fate, False, groups.get(item_id))
             for key, fate in zip(sorted(keys), fates, strict=True)
         ]
-    ordered = sorted(rows, key=lambda row: (row[0] is not None, row[0] or "", *row[1:]))
-    columns: dict[str, list[Any]] = {}
-    for place, name in enumerate(RECORD_COLUMNS):
+    ordered = sorted(rows, key=lambda row: (row[0] is not None, row[0] or "", *row[1:5]))
+    schema, columns = records_schema(has_groups=has_groups), dict[str, list[Any]]()
+    for place, name in enumerate(schema.names):
         columns[name] = [row[place] for row in ordered]
-    return _table(records_schema(), columns, run)
+    return _table(schema, columns, run)
 
 
 def _may_be_tried_again(item: Item) -> bool:
-    reasons = [
-        *(value.reason for value in item.values.values()),
-        *(flag.reason for flag in item.flags),
-    ]
-    return any(reason is not None and REASONS[reason].passes for reason in reasons)
+    return may_pass(
+        [
+            *(value.reason for value in item.values.values()),
+            *(flag.reason for flag in item.flags),
+        ]
+    )
 
 
 def _candidate(attribute: Attribute, value: AttributeValue) -> str | None:
@@ -325,7 +348,8 @@ def _description_provenance(item: Item) -> dict[str, Any] | None:
     return _provenance(value)
 
 
-def _flag(flag: Flag) -> dict[str, Any]:
+def flag_row(flag: Flag) -> dict[str, Any]:
+    """Return a flag as its column takes it."""
     return {"reason": flag.reason, "field": flag.field, "detail": flag.detail}
 
 
@@ -366,7 +390,8 @@ def _table(schema: pa.Schema, columns: dict[str, list[Any]], run: RunInfo) -> pa
 
 
 def _with_metadata(table: pa.Table, run: RunInfo, more: dict[str, str]) -> pa.Table:
-    return table.replace_schema_metadata({"run_id": run.run_id, **run.metadata, **more})
+    said = {"run_id": run.run_id, **run.metadata, **more}
+    return table.replace_schema_metadata(masked_in(said, hidden))
 
 
 def build_table(spec: TableSpec, bucket: Bucket, context: TableContext) -> pa.Table:
@@ -382,5 +407,7 @@ def build_table(spec: TableSpec, bucket: Bucket, context: TableContext) -> pa.Ta
 BUILDERS: Mapping[str, Callable[[Bucket, TableContext], pa.Table]] = {
     ITEMS.name: lambda bucket, context: items_table(context.template, bucket.items, context.run),
     QUARANTINE.name: lambda bucket, context: quarantine_table(bucket.rejects, context.run),
-    RECORDS.name: lambda bucket, context: records_table(bucket, context.run),
+    RECORDS.name: lambda bucket, context: records_table(
+        bucket, context.run, has_groups=context.template.record.inherits
+    ),
 }

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from schemas.elements import KEY_BYTES, MODEL_ANSWER
 from schemas.tables.specs import table_spec
 from transforms.runtime import storage
-from transforms.runtime.parquet import DamagedFileError, DataFile, read_parquet
+from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.sealed import DamagedFileError
 from transforms.tables.row_equality import equal_rows
 
 DROPS_SCHEMA = pa.schema(

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.elements import Bucket
+from schemas.elements import MERGED, Bucket
 from schemas.reasons import EMBED_FAILED, TEXT_CUT
 from schemas.sections.vectors import space_of
 from schemas.tables.arrow import PROVENANCE_SUFFIX
@@ -44,6 +44,7 @@ class BucketReport:
       probes filled, as of `count_missing`.
     image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` →
       rows of image tables.
+    rows_merged: `merged` → rows that are a part of an item which another row stands for.
     texts_cut: space of vectors → items whose text is longer than what was read of it.
     vectors_failed: space of vectors → items whose vector its encoder failed to make.
     """
@@ -54,6 +55,7 @@ class BucketReport:
     flags: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     image_rows: dict[str, int] = field(default_factory=dict)
+    rows_merged: dict[str, int] = field(default_factory=dict)
     texts_cut: dict[str, int] = field(default_factory=dict)
     vectors_failed: dict[str, int] = field(default_factory=dict)
     files: tuple[DataFile, ...] = ()
@@ -171,6 +173,10 @@ def _count_image_rows(records: pa.Table) -> dict[str, int]:
     return {fate: fates.get(fate, 0) for fate in IMAGE_ROW_FATES}
 
 
+def _count_rows_merged(records: pa.Table) -> dict[str, int]:
+    return _counted(records.filter(pc.equal(records["fate"], MERGED))["fate"])
+
+
 # Field of BucketReport → how rows of the table that is counted as it are counted.
 _COUNTS: Mapping[str, Callable[[Template, pa.Table], dict[str, Any]]] = {
     "values": _count_values,
@@ -180,6 +186,7 @@ _COUNTS: Mapping[str, Callable[[Template, pa.Table], dict[str, Any]]] = {
     "texts_cut": lambda _, items: _count_by_space(items, TEXT_CUT),
     "vectors_failed": lambda _, items: _count_by_space(items, EMBED_FAILED),
     "image_rows": lambda _, records: _count_image_rows(records),
+    "rows_merged": lambda _, records: _count_rows_merged(records),
 }
 
 

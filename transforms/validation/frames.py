@@ -33,6 +33,7 @@ from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime import storage
 from transforms.runtime.buckets import bucket_of
+from transforms.runtime.listing import files_in
 from transforms.runtime.parquet import DataFile
 from transforms.tables.write import BucketReport
 from transforms.validation.distributions import Distributions
@@ -248,7 +249,7 @@ def _attribute_columns(attribute: Attribute, table: pa.Table) -> dict[str, pa.Ch
     return {
         f"{name}__source": pc.if_else(known, source, pa.scalar(None, pa.string())),
         f"{name}__confidence": pc.if_else(filled, rounded, pa.scalar(None, pa.float64())),
-        name: table[name]
+        name: operations_of(attribute).gate_values(table[name])
         if operations_of(attribute).is_held_by_gate
         else pc.if_else(known, "<value>", pa.scalar(None, pa.string())),
     }
@@ -352,7 +353,7 @@ def _check_unreported(
     """Find files in no report: readers take every Parquet file of a table's folder."""
     reported = {file.path for report in reports for file in report.files}
     for table in tables_of(template.spaces):
-        for stored in storage.find_files(storage.join(snapshot, *table.split("/"), "*.parquet")):
+        for stored in files_in(storage.join(snapshot, *table.split("/")), ".parquet"):
             path = f"{table}/{storage.name_of(stored.path)}"
             if path not in reported:
                 found.faults["files-as-written"].add(f"{path}: in no report of this run")

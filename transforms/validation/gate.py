@@ -17,6 +17,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ import pyarrow as pa
 from schemas.checks import KINDS
 from schemas.expectations import Check, derive_checks
 from schemas.template import Template
+from transforms.runtime.imports import without_collector
 from transforms.tables.write import BucketReport
 from transforms.validation.drift import Shift
 from transforms.validation.frames import MAX_EXAMPLES, Faults, Found, Frame, read_frames
@@ -174,8 +176,9 @@ class _Validator:
 
     def __init__(self) -> None:
         os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-        import great_expectations as gx
-        from great_expectations.data_context.types.base import ProgressBarsConfig
+        with without_collector():
+            import great_expectations as gx
+            from great_expectations.data_context.types.base import ProgressBarsConfig
 
         self._gx = gx
         context = gx.get_context(mode="ephemeral")
@@ -222,9 +225,27 @@ class _Validator:
         return sorted(results, key=lambda found: found.expectation_config.meta["number"])
 
 
-@functools.cache
+def prepare() -> None:
+    """Load what checks on a thread, for a process that waits for others until the gate."""
+    threading.Thread(target=_prepare, name="gate", daemon=True).start()
+
+
+def _prepare() -> None:
+    with suppress(Exception):  # whoever checks will be told
+        _validator()
+
+
+_making = threading.Lock()
+
+
 def _validator() -> _Validator:
     """Return the process's own: making one costs as much as checking a small table."""
+    with _making:
+        return _made()
+
+
+@functools.cache
+def _made() -> _Validator:
     return _Validator()
 
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from schemas.elements import Bucket, Item, Reject
-from schemas.reasons import Effect, reason
+from schemas.reasons import REMARKS, Effect, reason
 from schemas.template import Template
 from transforms.runtime.buckets import each_item
+from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
 
 
 def required_missing(template: Template, item: Item) -> Iterator[Reject]:
@@ -36,7 +37,9 @@ def value_rejected(template: Template, item: Item) -> Iterator[Reject]:
     """Reject an item with an invalid value where the attribute says on_invalid: quarantine."""
     for flag in item.record.flags:
         attribute = template.by_name.get(flag.field)
-        if attribute is not None and attribute.on_invalid == "quarantine":
+        if attribute is None or flag.reason in REMARKS:
+            continue
+        if attribute.on_invalid == "quarantine":
             yield _reject(item, "value-rejected", flag.field, f"{flag.reason}: {flag.detail}")
 
 
@@ -84,7 +87,7 @@ def check_item(template: Template, item: Item, checks: Sequence[Check] = CHECKS)
 
 
 def _reject(item: Item, reason: str, field: str, message: str, stage: str = "validate") -> Reject:
-    return Reject(item.record.raw, reason, stage, message, item.item_id, field)
+    return item.record.rejected(reason, stage, message, field)
 
 
 @dataclass(eq=False)
@@ -93,9 +96,13 @@ class ValidateItems(beam.PTransform):
 
     template: Template
     checks: Sequence[Check] = CHECKS
+    element_secs: float = DEFAULT_ELEMENT_SECS
 
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
         template, checks = self.template, self.checks
         return buckets | beam.Map(
-            each_item, "validate", lambda item: check_item(template, item, checks)
+            each_item,
+            "validate",
+            lambda item: check_item(template, item, checks),
+            self.element_secs,
         ).with_output_types(Bucket)

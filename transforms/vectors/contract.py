@@ -16,10 +16,12 @@ from typing import Any
 import msgspec
 
 from schemas.hashing import digest
+from schemas.secrets import masked_in
 from schemas.sections.vectors import CHUNKS_SUFFIX, Modality, VectorSpec
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import EncoderCard, Role
 from transforms.runtime import storage
+from transforms.runtime.sealed import decode_json
 from transforms.vectors.canaries import Canary
 
 # Below a snapshot.
@@ -30,7 +32,6 @@ METADATA_KEY = "vectors"
 # code is run, and which server is sent a key and the texts.
 NEVER_FROM_A_FILE = ("endpoint", "api_key_env", "vllm_args", "remote_code")
 _SPACE_DIGITS = 12
-_USER_IN_URL = re.compile(r"://[^/]*@")
 
 
 class ContractError(ValueError):
@@ -119,7 +120,7 @@ class VectorContract:
     @property
     def digest(self) -> str:
         """What its rows and its queries depend on, as a digest: without canaries, which follow from
-        the rest, and the versions of libraries, whose updates make nothing anew.
+        the rest, and the versions of libraries, whose updates rebuild nothing.
         """
         encoders = [msgspec.to_builtins(entry) for entry in self.encoders]
         for entry in encoders:
@@ -187,14 +188,13 @@ def _entry(card: EncoderCard, role: Role, modality: Modality) -> EncoderEntry:
 
 
 def _not_default(options: EncoderOptions) -> dict[str, Any]:
-    """Return the options that are not the default; a URL that names a user may hold a password."""
+    """Return the options that are not the default and hold no secret."""
     default = EncoderOptions()
     given = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
     return {
         name: value
         for name, value in given.items()
-        if value != getattr(default, name)
-        and not (isinstance(value, str) and _USER_IN_URL.search(value))
+        if value != getattr(default, name) and masked_in(value) == value
     }
 
 
@@ -246,12 +246,9 @@ def write_contracts(snapshot: str, contracts: Mapping[str, VectorContract]) -> b
 def parse_contracts(data: bytes, place: str) -> dict[str, VectorContract]:
     """Return the contracts that `write_contracts` wrote, by table.
 
-    place: named in errors. Raises ContractError.
+    place: named in errors. Raises DamagedFileError.
     """
-    try:
-        return msgspec.json.decode(data, type=dict[str, VectorContract])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ContractError(f"{place} cannot be read ({error})") from error
+    return decode_json(data, dict[str, VectorContract], place)
 
 
 def query_lines(contract: VectorContract) -> Iterator[str]:

@@ -24,6 +24,7 @@ from transforms.models.spaces import (
     shared_text_encoder,
 )
 from transforms.runtime import storage
+from transforms.runtime.listing import files_in
 from transforms.runtime.reports import write_json
 from transforms.vectors.canaries import (
     Canary,
@@ -111,7 +112,7 @@ def read_canary_reports(folder: str) -> list[CanaryReport]:
     """Return what all workers reported, by table and content."""
     reports = [
         msgspec.json.decode(storage.read_bytes(file.path), type=CanaryReport)
-        for file in storage.find_files(storage.join(folder, "*.json"))
+        for file in files_in(folder, ".json")
     ]
     return sorted(reports, key=lambda each: (each.table, each.problem, repr(each.canaries)))
 

@@ -12,7 +12,6 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.evaluation.judge import Key, Labels, Truth, texts_of
 from schemas.elements import RawRecord, Record
 from schemas.hashing import stable_hash
-from schemas.sections.inputs import InputDescription
 from schemas.template import ColumnFormat, Template
 from transforms.extraction.cells import as_mapping, given_text
 from transforms.items.mask import Mask, Unit
@@ -25,6 +24,7 @@ from transforms.readers import (
     plan_splits,
     read_split,
 )
+from transforms.readers.added.fill_down import FillDown
 
 FOLDS = 5
 
@@ -84,7 +84,7 @@ def reference_labels(template: Template, files: Sequence[str], limits: ReadLimit
         Normaliser(template),
         {a.name: Counter[tuple[str, ...]]() for a in template.attributes if a.fill},
     )
-    for row in read_catalog(files, None, limits, "--reference"):
+    for row in read_catalog(files, None, limits, "--reference", template):
         record = normaliser.normalise(NO_RECORD, row)
         for name, value in record.values.items() if isinstance(record, Record) else ():
             if name in counts:
@@ -97,13 +97,19 @@ def read_catalog(
     input_format: str | None,
     limits: ReadLimits,
     option: str,
-    description: InputDescription = ANYHOW,
+    template: Template | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the cells of every record that can be read; those that cannot are the run's
     business.
+
+    template: says how the files are written; None where they are not those of a catalog.
     """
+    description = ANYHOW if template is None else template.input
+    fill = None if template is None else FillDown.of(template)
     try:
-        splits = plan_splits(files, input_format=input_format, description=description)
+        splits = plan_splits(
+            files, input_format=input_format, description=description, fill_down=fill
+        )
     except InputRefusedError as error:
         raise ConfigError([f"{option}: {line.strip()}" for line in error.problems]) from error
     for split in splits:
@@ -119,7 +125,7 @@ def _with_ids(request: Request) -> Iterator[tuple[str, dict[str, Any]]]:
         request.input_format,
         request.read_limits,
         "--catalog",
-        request.template.input,
+        request.template,
     ):
         record = normaliser.normalise(NO_RECORD, cells)
         if isinstance(record, Record):

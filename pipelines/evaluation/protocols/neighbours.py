@@ -44,6 +44,7 @@ from pipelines.snapshots.snapshot import Snapshot
 from schemas.attributes import Attribute
 from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.template import Template
+from schemas.texts import first_names
 from transforms.extraction.cells import as_text
 from transforms.models.contract import ModelOptions
 from transforms.readers import ReadLimits
@@ -210,7 +211,7 @@ def _read_known(asked: Asked, snapshot: Snapshot, notes: list[str]) -> _Known:
                 values[name][item_id] = _keys(template.by_name[name], texts)
                 queries[name] |= {item_id}
     known = _Known(items, dict(values), queries, {}, {})
-    for name in [name for name in known.values if not _is_told(known, name)]:
+    for name in [name for name in known.values if not _is_stated(known, name)]:
         if asked.attributes:
             notes.append(
                 f"{name}: not measured, {len(known.queries[name])} items to ask about; at least "
@@ -226,7 +227,7 @@ def _keys(attribute: Attribute, texts: Sequence[str]) -> frozenset[str]:
     return frozenset(same_value(attribute, text) for text in texts)
 
 
-def _is_told(known: _Known, name: str) -> bool:
+def _is_stated(known: _Known, name: str) -> bool:
     different = set(known.values[name].values())
     return len(known.queries[name]) >= MIN_ITEMS and len(different) > 1
 
@@ -251,7 +252,7 @@ def _two_columns(asked: Asked, named: Sequence[str], option: str) -> Iterator[tu
         if len(chosen) != 2 or not set(chosen) <= set(row):
             raise ConfigError(
                 [
-                    f"{option} {path} has the columns {', '.join(map(str, row))}; name two of them "
+                    f"{option} {path} has the columns {first_names(row)}; name two of them "
                     f"after the file: {option} {path} COLUMN COLUMN"
                 ]
             )

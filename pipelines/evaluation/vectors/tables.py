@@ -17,7 +17,8 @@ from pipelines.snapshots.snapshot import Snapshot
 from schemas.tables.specs import table_spec
 from transforms.runtime import storage
 from transforms.runtime.parquet import read_parquet
-from transforms.vectors.contract import ContractError, VectorContract
+from transforms.runtime.sealed import DamagedFileError
+from transforms.vectors.contract import VectorContract
 
 _FOLDER = "embeddings/"
 
@@ -46,13 +47,15 @@ class VectorTable:
 def snapshot_at(place: str, option: str) -> Snapshot:
     """Return the snapshot in this folder, or the current one of this output.
 
-    Raises ConfigError that names the option.
+    Raises ConfigError that names the option, and DamagedFileError.
     """
     folder = place.rstrip("/") or place
     try:
         if storage.exists(storage.join(folder, MANIFEST)):
             return named_snapshot("", f"{folder}/")
         return named_snapshot(folder, "current")
+    except DamagedFileError:
+        raise
     except HistoryError as error:
         raise ConfigError([f"{option} {place}: {error}"]) from error
 
@@ -60,15 +63,9 @@ def snapshot_at(place: str, option: str) -> Snapshot:
 def vector_tables(snapshot: Snapshot) -> list[VectorTable]:
     """Return the snapshot's vector tables with one vector an item, by name.
 
-    Raises ConfigError where what their vectors are cannot be read.
+    Raises DamagedFileError where what their vectors are cannot be read.
     """
-    try:
-        contracts = snapshot.contracts
-    except ContractError as error:
-        raise ConfigError(
-            [f"{snapshot.path}: {error}; `catalog-enrich run --full` writes it again"]
-        ) from error
-    found = []
+    contracts, found = snapshot.contracts, []
     for name in sorted(snapshot.tables):
         if name.startswith(_FOLDER) and table_spec(name).one_row_per == "item":
             schema = read_parquet(snapshot.path, snapshot.files_of(name)[0]).schema

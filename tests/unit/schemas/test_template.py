@@ -165,7 +165,7 @@ def test_what_is_no_template(text: str, line: int | None, problem: str) -> None:
             "no check digit that a found value could be held against; set fill: false",
         ),
         ("type: string, scheme: any", "scheme belongs to type identifier"),
-        ("type: date, min: 0", "unit, integer, min and max belong to type number, not date"),
+        ("type: date, min: 0", "min and max belong to type number or money, not date"),
     ],
 )
 def test_an_identifier_says_how_it_is_checked(entry: str, problem: str) -> None:
@@ -216,7 +216,7 @@ def test_files_are_loaded_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(TemplateRefusedError, match="cannot be read"):
         load_template(str(tmp_path / "missing.yaml"))
     path.write_bytes(b"name: \xff\n")
-    with pytest.raises(TemplateRefusedError, match="cannot be read"):
+    with pytest.raises(TemplateRefusedError, match="is not UTF-8"):
         load_template(str(path))
     (tmp_path / "grocery").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -261,3 +261,41 @@ def test_values_and_ids_may_be_written_as_plain_words_and_numbers() -> None:
     attribute = parse_template(text, "t").by_name["shoe_size"]
     assert [choice.value for choice in attribute.values] == ["38", "39"]
     assert (attribute.from_, attribute.title) == (("size",), "Shoe size")
+
+
+@pytest.mark.parametrize(
+    ("entry", "advice"),
+    [
+        ("type: number, rows: all", "needs a type that holds several values"),
+        ("type: money, rows: all", "needs a type that holds several values"),
+        ('type: string, pattern: "[A-Z]+", rows: all', "keep one of them"),
+    ],
+)
+def test_rows_are_joined_only_where_that_is_a_value(entry: str, advice: str) -> None:
+    """Several rows' values are one value where the type and the entry allow what comes of it."""
+    template = f"name: shop\nversion: 1.0.0\nrecord: {{id: id}}\nattributes:\n  - {{name: code, {entry}}}\n"
+    with pytest.raises(TemplateRefusedError, match=advice):
+        parse_template(template, "wrong.yaml")
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ("{id: sku, fill_down: sku}", "group: sku"),
+        ("{id: [sku, ean], fill_down: [shelf, ean]}", "group: ean"),
+        ('{id: sku, fill_down: "handle_{n}"}', "stands for several columns"),
+    ],
+)
+def test_what_cannot_be_filled_down(record: str, said: str) -> None:
+    """An id that several rows have needs a group, and one name of several columns is none."""
+    with pytest.raises(TemplateRefusedError, match=said):
+        parse_template(SMALL.replace("{id: sku}", record), "t.yaml")
+
+
+def test_a_template_that_fills_nothing_down_is_what_it_was() -> None:
+    """The option is in no digest of templates that do not use it, and its columns are read."""
+    plain = parse_template(SMALL, "t.yaml")
+    empty = parse_template(SMALL.replace("{id: sku}", "{id: sku, fill_down: []}"), "t.yaml")
+    filled = parse_template(SMALL.replace("{id: sku}", "{id: sku, fill_down: shelf}"), "t.yaml")
+    assert plain.hash == empty.hash != filled.hash
+    assert filled.sources - plain.sources == {"shelf"}

@@ -18,7 +18,8 @@ from schemas.loading import load_template, packaged_templates, parse_template
 from schemas.template import Template
 from tests.support import DATA, ROOT, needs_data
 from transforms.extraction.gazetteer import Gazetteer
-from transforms.normalise.records import Normaliser, normalise_image_row
+from transforms.normalise.picture_rows import normalise_image_row
+from transforms.normalise.records import Normaliser
 
 TEST_TEMPLATES = ROOT / "tests" / "templates"
 SHIPPED = ("apparel", "films", "grocery", "multilingual", "product")

@@ -14,6 +14,7 @@ from schemas.questions import ALT_TEXT, CONFIDENCE_KEY, DESCRIPTION, NOWHERE, SE
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.script import Script, ScriptEntry
+from transforms.models.metering import Tab
 from transforms.models.tokens import TYPICAL_CHARS_PER_TOKEN
 
 
@@ -42,7 +43,11 @@ class FakeChatModel:
     def close(self) -> None:
         """There is nothing to release."""
 
-    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def answer(
+        self,
+        requests: Sequence[ChatRequest],
+        tab: Tab[ChatRequest] | None = None,  # noqa: ARG002 nothing is sent twice
+    ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         """Yield one scripted or derived answer for each request.
 
         Raises RuntimeError where the script says so, before any answer.

@@ -15,6 +15,7 @@ from typing import Any
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.chat import FakeChatModel
+from transforms.models.metering import PLANNED, Tab
 from transforms.models.tokens import estimate_tokens
 
 # Of the estimate for the budget, which is an upper limit: what English text and images of usual
@@ -67,7 +68,11 @@ class DryRunChatModel:
     def close(self) -> None:
         """There is nothing to release."""
 
-    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def answer(
+        self,
+        requests: Sequence[ChatRequest],
+        tab: Tab[ChatRequest] | None = None,  # noqa: ARG002 nothing is sent twice
+    ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         """Yield an answer for each request, valid by its schema and with the tokens that it is
         likely to take.
         """
@@ -92,6 +97,7 @@ class DryRunChatModel:
             prompt_tokens=prompt_tokens,
             image_tokens=round(prompt_tokens * image_share),
             completion_tokens=completion_tokens,
+            counted=PLANNED,
         )
 
 

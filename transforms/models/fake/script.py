@@ -29,7 +29,6 @@ answers it:
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +39,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.reasons import Effect, check_registered
+from schemas.sections.patterns import check_expression, occurs
 from schemas.sections.vectors import Modality
 from transforms.models.contract import (
     Failure,
@@ -84,11 +84,7 @@ class ScriptEntry(BaseModel):
     @field_validator("match")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-        return pattern
+        return check_expression(pattern)
 
     @field_validator("failure")
     @classmethod
@@ -123,7 +119,7 @@ class ScriptEntry(BaseModel):
         return self
 
     def matches(self, texts: Sequence[str]) -> bool:
-        return any(re.search(self.match, text) for text in texts)
+        return any(occurs(self.match, text) for text in texts)
 
 
 class Script:

@@ -6,16 +6,22 @@ A request's pictures are read and encoded when its turn comes, so memory is boun
 
 - one attempt takes at most `timeout_secs`, from connecting to the last byte, and CONNECT_SECS of it
   for connecting;
-- after 429, 5xx, a timeout, a broken connection or a response that is no answer the request is sent
+- after 408, 5xx, a timeout, a broken connection or a response that is no answer the request is sent
   again, at most `max_retries` times, after a random time of up to BACKOFF_SECS that doubles up to
-  BACKOFF_CAP_SECS; a Retry-After is waited for first, up to RETRY_AFTER_CAP_SECS;
+  BACKOFF_CAP_SECS; what the server asks for, as by Retry-After, is waited for first, up to
+  LONGEST_WAIT_SECS;
+- while the server only says that it is busy (409, 425, 429, 498, 503, 529), it is sent again for
+  `busy_secs`; when it says nothing else to anybody for that long, it is given up;
+- refusals that concern every request end the run, once several agree: no credit, no such model, no
+  good key, no pictures, nothing at this address;
 - a refused connection is the server's doing: it counts against the request's retries only if the
   server answered others meanwhile, and the upstream is asked where the server is now;
 - when nothing was answered for `give_up_secs` while the server was asked, the server is given up:
   everything open and everything later fails at once. Waiting for the upstream, and having nothing
   to ask, do not count as silence.
 
-The server is talked to directly: no proxy from the environment, no netrc, no cookies, no redirects.
+The server is talked to directly, or through the proxy that was named: none from the environment,
+no netrc, no cookies, no redirects.
 """
 
 from __future__ import annotations
@@ -24,10 +30,8 @@ import asyncio
 import io
 import random
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -35,11 +39,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import Failure
-from transforms.models.http.messages import (
-    QUOTE_CHARS,
-    FailedAttempt,
-    redact,
-)
+from transforms.models.http.calls.clock import Breaker, Clock, Pace, SystemClock
+from transforms.models.http.calls.trial import Trial
+from transforms.models.http.calls.upstream import Location, Upstream
+from transforms.models.http.connection import Connection, key_headers
+from transforms.models.http.encodings import EncodingError, unpacked
+from transforms.models.http.failures import Agreement, FailedAttempt
+from transforms.models.http.messages import QUOTE_CHARS, redact, without_key
+from transforms.models.metering import NoTab, Size, Stated, Tab
 
 if TYPE_CHECKING:
     import aiohttp
@@ -79,6 +86,7 @@ class Api(Protocol[RequestT, AnswerT]):
 
     path: below the base URL. kept: what is said of earlier answers where the server is given up.
     max_response_bytes: a server that never stops must not fill the memory.
+    settled: whether it is known how the server wants to be asked; else one request finds it out.
     """
 
     @property
@@ -90,8 +98,11 @@ class Api(Protocol[RequestT, AnswerT]):
     @property
     def max_response_bytes(self) -> int: ...
 
+    @property
+    def settled(self) -> bool: ...
+
     def body(self, request: RequestT) -> bytes:
-        """Return the request's JSON; called in a thread that may wait for files."""
+        """Return the request's JSON; called in a thread that may wait for files, for each form."""
         ...
 
     def tokens(self, request: RequestT) -> float:
@@ -109,223 +120,16 @@ class Api(Protocol[RequestT, AnswerT]):
         ...
 
 
-class UpstreamGoneError(Exception):
-    """There will be no server any more; the message says what happened and what to do."""
-
-
-class Upstream(Protocol):
-    """Where the server is.
-
-    Both methods may block; they are called in a thread of their own, one at a time.
-    """
-
-    def url(self) -> str:
-        """Return the base URL, up to and with `/v1`; wait while a server starts.
-
-        Raises UpstreamGoneError.
-        """
-        ...
-
-    def lost(self, url: str) -> str:
-        """Return the base URL from now on, after connecting to `url` failed; wait for a restart.
-
-        Raises UpstreamGoneError.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class FixedUpstream:
-    """A server that is somebody else's: always at the same base URL."""
-
-    endpoint: str
-
-    def url(self) -> str:
-        return self.endpoint
-
-    def lost(self, url: str) -> str:
-        return url
-
-
-class Clock(Protocol):
-    """The time that a client measures and waits by; tests have a clock that never really waits."""
-
-    def now(self) -> float:
-        """Return seconds since some moment; they never go back."""
-        ...
-
-    async def sleep(self, secs: float) -> None: ...
-
-
-class SystemClock:
-    """The machine's own clock."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, secs: float) -> None:
-        await asyncio.sleep(secs)
-
-
-class Pace:
-    """Spaces attempts so that no minute sees more than `per_min` units; 0 means no limit.
-
-    Evenly and without bursts, because servers measure over seconds too; first come, first served.
-    """
-
-    def __init__(self, per_min: float, clock: Clock) -> None:
-        self._clock = clock
-        self._secs_per_unit = 60 / per_min if per_min else 0.0
-        self._free_at = 0.0
-
-    async def take(self, amount: float) -> None:
-        """Wait until `amount` units may be sent."""
-        if not self._secs_per_unit:
-            return
-        now = self._clock.now()
-        turn = max(now, self._free_at)
-        self._free_at = turn + amount * self._secs_per_unit
-        try:
-            await self._clock.sleep(turn - now)
-        except asyncio.CancelledError:
-            # What is not sent uses nothing up: those behind it move forward.
-            self._free_at -= amount * self._secs_per_unit
-            raise
-
-
-class Breaker:
-    """Whether a server counts as gone: it answered nothing for `give_up_secs` while it was asked.
-
-    answers: signs of life so far; failures: attempts since the last one.
-    """
-
-    def __init__(self, give_up_secs: float) -> None:
-        self._give_up_secs = give_up_secs
-        self._since: float | None = None
-        self.answers = 0
-        self.failures = 0
-
-    def answered(self) -> None:
-        self.answers += 1
-        self.failures = 0
-        self._since = None
-
-    def failed(self, now: float) -> None:
-        self.failures += 1
-        if self._since is None:
-            self._since = now
-
-    def left_secs(self, now: float) -> float:
-        """Return how much longer silence is tolerated."""
-        return self._give_up_secs - (0.0 if self._since is None else now - self._since)
-
-    def silent_secs(self, now: float) -> float:
-        return self._give_up_secs - self.left_secs(now)
-
-    def pause(self, secs: float) -> None:
-        """Leave out `secs` in which the server was not asked, so that they are not silence."""
-        if self._since is not None:
-            self._since += secs
-
-
-class _Location:
-    """Where the server is, asked of the upstream once, however many requests want to know.
-
-    moves: how often the upstream has named an address. A request remembers it with the URL, so that
-    many requests that lose one server cause one question, not one each.
-    """
-
-    def __init__(
-        self,
-        upstream: Upstream,
-        breaker: Breaker,
-        give_up: Callable[[str], None],
-        clock: Clock,
-    ) -> None:
-        self._clock = clock
-        self._upstream = upstream
-        self._breaker = breaker
-        self._give_up = give_up
-        self._lookup: asyncio.Task[None] | None = None
-        self.url = ""
-        self.moves = 0
-
-    async def find(self) -> tuple[str, int]:
-        """Return (base URL, `moves`); wait for both while the upstream is being asked."""
-        while self._lookup is not None or not self.url:
-            await self._ask()
-        return self.url, self.moves
-
-    async def lost(self, moves: int) -> None:
-        """Return when it is known where the server is now, after connecting failed where it was
-        after `moves`.
-        """
-        if moves == self.moves:
-            await self._ask()
-
-    def stop(self) -> None:
-        if self._lookup is not None:
-            self._lookup.cancel()
-
-    async def _ask(self) -> None:
-        if self._lookup is None:
-            self._lookup = asyncio.create_task(self._look_up())
-        # The request that asked first may be cancelled; the others still need the address.
-        await asyncio.shield(self._lookup)
-
-    async def _look_up(self) -> None:
-        started = self._clock.now()
-        try:
-            question = partial(self._upstream.lost, self.url) if self.url else self._upstream.url
-            self.url = (await _in_daemon_thread(question)).rstrip("/")
-            self.moves += 1
-        except UpstreamGoneError as error:
-            self._give_up(str(error))
-        # Without an address nothing can be sent, whatever the upstream raised.
-        except Exception as error:
-            self._give_up(
-                f"the server's address could not be found: {type(error).__name__}: {error}"
-            )
-        finally:
-            self._breaker.pause(self._clock.now() - started)
-            self._lookup = None
-
-
-async def _in_daemon_thread(call: Callable[[], str]) -> str:
-    """Return or raise what `call` does, called in a daemon thread.
-
-    Not in an executor's: the interpreter waits for those when it ends, and `call` may block for as
-    long as a server takes to start.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[str] = loop.create_future()
-
-    def settle(setter: Callable[[Any], None], value: object) -> None:
-        # It is done before when it was cancelled.
-        if not future.done():
-            setter(value)
-
-    def run() -> None:
-        try:
-            outcome = partial(settle, future.set_result, call())
-        except Exception as error:  # whatever it is, it belongs to the coroutine that waits
-            outcome = partial(settle, future.set_exception, error)
-        with suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(outcome)
-
-    threading.Thread(target=run, daemon=True, name="chat-client-upstream").start()
-    return await future
-
-
 @dataclass(eq=False)
 class _Call(Generic[Request, Answer]):
-    """One call of `answer`: its requests, the tasks under way, and the queue back to the thread
-    that waits.
+    """One call of `answer`: its requests, who pays for them, the tasks under way, and the queue
+    back to the thread that waits.
 
     feed: the task that turns the requests into `asks`, one by one.
     """
 
     requests: Sequence[Request]
+    tab: Tab[Request]
     answers: SimpleQueue[tuple[int, Answer | Failure] | Exception] = field(
         default_factory=SimpleQueue
     )
@@ -336,7 +140,8 @@ class _Call(Generic[Request, Answer]):
 class ApiClient(Generic[Request, Answer]):
     """Sends requests to the server that `upstream` names, at most `options.max_inflight` at once.
 
-    options: limits, and the name of the key's variable. key: sent as a bearer token when not empty.
+    options: limits, and the name of the key's variable. key: kept out of all messages. connection:
+    headers, query, proxy and certificates; None: the key as a bearer token, and nothing else.
     clock: for pace, retries and giving up; the time limit of an attempt is the system's.
     All methods are safe to call from any thread.
     """
@@ -348,20 +153,27 @@ class ApiClient(Generic[Request, Answer]):
         upstream: Upstream,
         key: str = "",
         clock: Clock | None = None,
+        connection: Connection | None = None,
     ) -> None:
         self._api = api
         self._options = options
         self._key = key
+        self._connection = connection or Connection(headers=key_headers(key))
+        self._proxy = self._connection.proxy or None
+        # Before there is a thread: it may raise.
+        self._certificates = self._connection.certificates()
         self._clock = SystemClock() if clock is None else clock
         self._breaker = Breaker(options.give_up_secs)
-        self._location = _Location(upstream, self._breaker, self._give_up, self._clock)
+        self._location = Location(upstream, self._breaker, self._give_up, self._clock)
         self._requests_pace = Pace(options.requests_per_min, self._clock)
         self._tokens_pace = Pace(options.tokens_per_min, self._clock)
         self._slots = asyncio.Semaphore(options.max_inflight)
+        self._trial = Trial(settled=api.settled)
         self._feeds: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[Answer | Failure]] = set()
         self._idle_since = 0.0
-        self._served = False  # whether there was an answer, so that the key is known to be good
+        self._agreement = Agreement()
+        self._busy = Breaker(options.busy_secs)
         self._gone: Failure | None = None
         self._closed = False
         # Re-entrant: an iterator that is thrown away may be closed by the garbage collector, in
@@ -377,13 +189,16 @@ class ApiClient(Generic[Request, Answer]):
         self._thread.start()
         self._session = asyncio.run_coroutine_threadsafe(self._connect(), self._loop).result()
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer | Failure]]:
+    def answer(
+        self, requests: Sequence[Request], tab: Tab[Request] | None = None
+    ) -> Iterator[tuple[int, Answer | Failure]]:
         """Yield (index of the request, its answer or Failure), each as soon as it is there.
 
-        What is under way is cancelled when the iterator is closed early. Raises what iterating
-        `requests` raises.
+        tab: told of each attempt without an answer that the server may have worked on, and asked
+        before another follows. What is under way is cancelled when the iterator is closed early.
+        Raises what iterating `requests` raises.
         """
-        call: _Call[Request, Answer] = _Call(requests)
+        call: _Call[Request, Answer] = _Call(requests, NoTab() if tab is None else tab)
         with self._lock:
             # Under the lock, so that the loop sees it before the shutdown that `close` asks for.
             if not self._closed:
@@ -425,11 +240,12 @@ class ApiClient(Generic[Request, Answer]):
             # A small compressed response may stand for gigabytes.
             "Accept-Encoding": "identity",
         }
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+        headers |= self._connection.headers
         return aiohttp.ClientSession(
             # The slots bound the connections.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECS),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=KEEPALIVE_SECS, ssl=self._certificates or True
+            ),
             # No total: aiohttp enters its timer twice, so that a timeout and a cancellation in the
             # same turn of the loop, as when a silent server is given up, come out as a timeout and
             # the cancellation is lost.
@@ -479,7 +295,8 @@ class ApiClient(Generic[Request, Answer]):
                 # Time without anything to ask is not the server's silence.
                 if not self._asks:
                     self._breaker.pause(self._clock.now() - self._idle_since)
-                task = self._loop.create_task(self._ask(request))
+                    self._busy.pause(self._clock.now() - self._idle_since)
+                task = self._loop.create_task(self._ask(request, call.tab))
                 self._asks.add(task)
                 call.asks.add(task)
                 task.add_done_callback(partial(self._deliver, call, index))
@@ -506,37 +323,64 @@ class ApiClient(Generic[Request, Answer]):
             return  # abandoned: nobody waits for it
         call.answers.put((index, answer))
 
-    async def _ask(self, request: Request) -> Answer | Failure:
+    async def _ask(self, request: Request, tab: Tab[Request]) -> Answer | Failure:
+        await self._trial.take_turn()
+        # Given up meanwhile; a cancellation that comes with the end of the trial may be lost.
+        if self._gone is not None:
+            return self._gone
         try:
-            body = await self._loop.run_in_executor(self._readers, self._api.body, request)
-        except Exception as error:  # whatever a file system raises concerns this request only
-            return self._failed("the request could not be made ready", error)
+            return await self._ask_in_turn(request, tab)
+        finally:
+            self._trial.leave()
+
+    async def _ask_in_turn(self, request: Request, tab: Tab[Request]) -> Answer | Failure:
+        body = await self._make_ready(request)
+        if isinstance(body, Failure):
+            return body
         # charged: failed attempts that count against max_retries. answers: the breaker's count at
         # the last one of them, which tells whether the server answered others since.
         tokens, attempts, charged, answers = self._api.tokens(request), 0, 0, self._breaker.answers
+        failure, begun = Failure("backend-failed", "it was not sent"), self._clock.now()
         while True:
             await self._requests_pace.take(1)
             await self._tokens_pace.take(tokens)
             url, moves = await self._location.find()
             started = self._clock.now()
-            outcome = await self._send(url, request, body)
+            if not tab.again(request):
+                return self._too_dear(failure, attempts)
+            outcome = await self._send(url, request, body, tab)
             if not isinstance(outcome, FailedAttempt):
-                self._breaker.answered()
-                self._served = True
+                self._answered()
                 return outcome.timed(attempts, self._clock.now() - started)
-            attempts += 1
+            attempts, failure = attempts + 1, outcome.failure
+            if outcome.taken is not None:
+                tab.lost(request, outcome.taken)
+            if outcome.reform:
+                self._breaker.answered()
+                body = await self._make_ready(request)
+                if isinstance(body, Failure):
+                    return body
+                continue
             self._count_failure(outcome, url)
             if self._gone is not None:
                 return self._gone
             if not outcome.unreachable or self._breaker.answers != answers:
                 charged, answers = charged + 1, self._breaker.answers
-            if not outcome.retry or charged > self._options.max_retries:
-                return self._final_failure(outcome.failure, attempts)
+            if not outcome.retry or self._is_enough(outcome, charged, begun):
+                return self._final_failure(failure, attempts)
             if outcome.unreachable:
                 await self._location.lost(moves)
             await self._clock.sleep(self._delay_secs(outcome, attempts))
 
-    async def _send(self, url: str, request: Request, body: bytes) -> Answer | FailedAttempt:
+    async def _make_ready(self, request: Request) -> bytes | Failure:
+        try:
+            return await self._loop.run_in_executor(self._readers, self._api.body, request)
+        except Exception as error:  # whatever a file system raises concerns this request only
+            return self._failed("the request could not be made ready", error)
+
+    async def _send(
+        self, url: str, request: Request, body: bytes, tab: Tab[Request]
+    ) -> Answer | FailedAttempt:
         import aiohttp
 
         data: Any = body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
@@ -544,7 +388,11 @@ class ApiClient(Generic[Request, Answer]):
             async with (
                 asyncio.timeout(self._options.timeout_secs),
                 self._session.post(
-                    f"{url}{self._api.path}", data=data, allow_redirects=False
+                    f"{url}{self._api.path}",
+                    data=data,
+                    params=self._connection.query,
+                    proxy=self._proxy,
+                    allow_redirects=False,
                 ) as response,
             ):
                 content, size = [], 0
@@ -553,37 +401,65 @@ class ApiClient(Generic[Request, Answer]):
                     size += len(chunk)
                     if size > self._api.max_response_bytes:
                         most = f"more than {self._api.max_response_bytes:,} bytes"
-                        return FailedAttempt(self._api.unusable(most))
-                return self._api.parse(
-                    request, response.status, response.headers, b"".join(content)
-                )
-        # In this order: aiohttp's timeout of a connection is a TimeoutError too, and its refused
-        # connection a ClientError.
+                        return self._unusable(most, size)
+                return self._read(request, response.status, response.headers, b"".join(content))
+        # In this order: aiohttp's timeout of a connection is a TimeoutError too, its refused
+        # connection a ClientError, and a refused certificate a refused connection.
+        except aiohttp.ClientConnectorCertificateError as error:
+            return self._not_trusted(error.certificate_error)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return FailedAttempt(
                 self._failed("no connection", error, "model-error"), unreachable=True
             )
+        # Whoever hung up or is still at work may have written a whole answer.
         except TimeoutError:
             message = f"no whole answer within {self._options.timeout_secs:g} s"
-            return FailedAttempt(Failure("model-timeout", message))
+            return FailedAttempt(Failure("model-timeout", message), taken=Stated())
         except (aiohttp.ClientError, OSError) as error:
-            return FailedAttempt(self._failed("the connection broke", error, "model-error"))
+            failure = self._failed("the connection broke", error, "model-error")
+            return FailedAttempt(failure, taken=Stated())
+        except asyncio.CancelledError:
+            tab.lost(request, Stated())
+            raise
+
+    def _read(
+        self, request: Request, status: int, headers: Mapping[str, str], content: bytes
+    ) -> Answer | FailedAttempt:
+        """Return the answer in a whole response, or how the attempt failed."""
+        try:
+            body = unpacked(
+                content, headers.get("Content-Encoding", ""), self._api.max_response_bytes
+            )
+        except EncodingError as error:
+            return self._unusable(str(error), len(content))
+        return self._api.parse(request, status, headers, without_key(body, self._key))
+
+    def _unusable(self, problem: str, size: int) -> FailedAttempt:
+        return FailedAttempt(self._api.unusable(problem), taken=Stated(written=Size(size, size)))
+
+    def _not_trusted(self, error: Exception) -> FailedAttempt:
+        cause = getattr(error, "verify_message", "") or str(error)
+        return FailedAttempt(
+            Failure("model-error", redact(f"its certificate is not trusted: {cause}", self._key)),
+            retry=False,
+            fatal="name the file of its authority's certificate with --ca-file and run again",
+        )
 
     def _count_failure(self, outcome: FailedAttempt, url: str) -> None:
         """Count a failed attempt, and give the server up when it was one too many."""
         now = self._clock.now()
-        # Once the key was accepted, a 403 is about this request: gateways that moderate content
-        # answer so.
-        if outcome.unauthorized == 401 or (outcome.unauthorized and not self._served):
-            self._give_up(
-                f"{url} does not accept the key (HTTP {outcome.unauthorized}): set the environment "
-                f"variable {self._options.api_key_env} to a key that it accepts and run "
-                f"again{self._api.kept}"
-            )
+        # Also where a request was refused for its own sake, which says nothing of the form.
+        if outcome.ends or not (outcome.retry or outcome.fatal):
+            self._trial.pass_on()
+        else:
+            self._trial.end()
+        if self._agreement.reached(outcome):
+            self._give_up(self._end_of_run(outcome, url))
         elif outcome.fatal:
             self._give_up(f"{url}: {outcome.failure.message}; {outcome.fatal}{self._api.kept}")
         elif outcome.alive:
             self._breaker.answered()
+            self._count_busy(outcome, url, now)
         else:
             self._breaker.failed(now)
             if self._breaker.left_secs(now) <= 0:
@@ -593,6 +469,43 @@ class ApiClient(Generic[Request, Answer]):
                     f"look at the server and its log and run again{self._api.kept}; the last "
                     "error: " + redact(outcome.failure.message, self._key, QUOTE_CHARS // 2)
                 )
+
+    def _answered(self) -> None:
+        self._breaker.answered()
+        self._busy.answered()
+        self._agreement.answered()
+
+    def _count_busy(self, outcome: FailedAttempt, url: str, now: float) -> None:
+        """Count an answer of a server that is alive; give it up when it was busy for too long."""
+        if not outcome.busy or not self._options.busy_secs:
+            return
+        self._busy.failed(now)
+        if self._busy.left_secs(now) <= 0:
+            said = redact(outcome.failure.message, self._key, QUOTE_CHARS // 2)
+            self._give_up(
+                f"{url} was too busy for anything in {self._busy.silent_secs(now):.0f} s and was "
+                f"given up (--busy-secs); ask it less at once (--max-inflight, --requests-per-min) "
+                f"and run again{self._api.kept}; the last word: {said}"
+            )
+
+    def _end_of_run(self, outcome: FailedAttempt, url: str) -> str:
+        """Say why no request can be answered, and what to do."""
+        if outcome.ends == "key":
+            return (
+                f"{url} does not accept the key ({outcome.failure.message}): set the environment "
+                f"variable {self._options.api_key_env} to a key that it accepts and run "
+                f"again{self._api.kept}"
+            )
+        said = redact(outcome.failure.message, self._key, QUOTE_CHARS)
+        return f"{url}: {said}; {outcome.advice}{self._api.kept}"
+
+    def _is_enough(self, outcome: FailedAttempt, charged: int, begun: float) -> bool:
+        """Tell whether a request was sent often enough: as often as allowed, and while the server
+        is only busy, for so long.
+        """
+        waited = self._clock.now() - begun
+        is_patient = outcome.busy and waited < self._options.busy_secs
+        return charged > self._options.max_retries and not is_patient
 
     def _delay_secs(self, outcome: FailedAttempt, attempts: int) -> float:
         """Return how long to wait before the next attempt, after `attempts` that failed."""
@@ -609,6 +522,14 @@ class ApiClient(Generic[Request, Answer]):
         self, problem: str, error: BaseException, reason: str = "backend-failed"
     ) -> Failure:
         return Failure(reason, redact(f"{problem}: {type(error).__name__}: {error}", self._key))
+
+    def _too_dear(self, failure: Failure, attempts: int) -> Failure:
+        """Return the Failure of a request that the budget has nothing left to send again."""
+        said = redact(failure.message, self._key, QUOTE_CHARS)
+        message = (
+            f"the run's budget was spent before this was sent again; attempt {attempts}: {said}"
+        )
+        return Failure("budget", message)
 
     def _final_failure(self, failure: Failure, attempts: int) -> Failure:
         if attempts == 1:

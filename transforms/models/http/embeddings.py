@@ -19,15 +19,18 @@ import numpy as np
 import orjson
 
 from transforms.models.contract import Failure, Picture, Vector
+from transforms.models.http.failures import FailedAttempt, failed_response
 from transforms.models.http.messages import (
-    FailedAttempt,
     count_of,
     data_url,
     entry,
-    failed_response,
+    incomplete,
     is_json,
+    is_success,
+    parsed_json,
     quoted,
     redact,
+    stated_in,
 )
 from transforms.models.tokens import PACED_IMAGE_TOKENS, text_tokens
 
@@ -84,6 +87,7 @@ class EmbeddingsApi:
 
     path = "/embeddings"
     kept = ""
+    settled = True
     max_response_bytes = MAX_RESPONSE_BYTES
 
     def __init__(
@@ -118,10 +122,15 @@ class EmbeddingsApi:
             return FailedAttempt(
                 Failure("model-refused", message), retry=False, alive=True, fatal=fix
             )
-        if status != 200:
+        if not is_success(status):
             return failed_response(status, headers, body, self._key)
-        answer = self._parse_vectors(headers.get("Content-Type", ""), body, request.size)
-        return FailedAttempt(answer) if isinstance(answer, Failure) else answer
+        if problem := incomplete(status, headers, body):
+            answer: Embeddings | Failure = self.unusable(problem)
+        else:
+            answer = self._parse_vectors(headers.get("Content-Type", ""), body, request.size)
+        if isinstance(answer, Embeddings):
+            return answer
+        return FailedAttempt(answer, taken=stated_in(body))
 
     def unusable(self, problem: str) -> Failure:
         return Failure(
@@ -129,14 +138,15 @@ class EmbeddingsApi:
         )
 
     def _parse_vectors(self, content_type: str, body: bytes, size: int) -> Embeddings | Failure:
-        if not is_json(content_type):
-            return self.unusable(
-                f"content type {content_type or 'none'}: {quoted(body, self._key)}"
-            )
         try:
-            document = orjson.loads(body)
+            document = parsed_json(body)
         except orjson.JSONDecodeError as error:
-            return self.unusable(f"not JSON ({error.msg}): {quoted(body, self._key)}")
+            problem = (
+                f"not JSON ({error.msg})"
+                if is_json(content_type)
+                else f"content type {content_type or 'none'}"
+            )
+            return self.unusable(f"{problem}: {quoted(body, self._key)}")
         data = entry(document, "data")
         if not isinstance(data, list):
             return self.unusable(f"no list of data: {quoted(body, self._key)}")
@@ -153,7 +163,7 @@ class EmbeddingsApi:
         }
         return Embeddings(
             tuple(found[place] for place in range(size)),
-            count_of(entry(document, "usage"), "prompt_tokens"),
+            count_of(entry(document, "usage"), "prompt_tokens", "input_tokens", "total_tokens"),
         )
 
 

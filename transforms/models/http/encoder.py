@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
-from transforms.models.budget import UNLIMITED, Amount, BudgetShare, Spending
+from transforms.models.budget import UNLIMITED, Spending
 from transforms.models.contract import (
     Failure,
     ModelGoneError,
@@ -27,9 +27,21 @@ from transforms.models.contract import (
 )
 from transforms.models.encoder_options import EncoderOptions, refuse_settings
 from transforms.models.encoders import EncoderCard, ImageEncoding, Modality, Role
-from transforms.models.http.client import ApiClient, FixedUpstream
+from transforms.models.http.calls.upstream import FixedUpstream
+from transforms.models.http.client import ApiClient
+from transforms.models.http.connection import shared_connection
 from transforms.models.http.embeddings import EmbeddingRequest, Embeddings, EmbeddingsApi
 from transforms.models.http.openai import base_url, check_key_name, read_key
+from transforms.models.metering import (
+    LEAST_IMAGE_TOKENS,
+    MOST_ADDED_TOKENS,
+    MOST_IMAGE_TOKENS,
+    Lost,
+    Reservations,
+    Stated,
+    believed,
+    size_of,
+)
 from transforms.models.tokens import first_tokens, text_tokens
 
 # TEI's default limit; OpenAI's is 2,048.
@@ -68,10 +80,6 @@ class _Part:
     request: EmbeddingRequest
     was_cut: bool = False
 
-    @property
-    def reserved_tokens(self) -> int:
-        return round(self.request.tokens * RESERVED_PER_TOKEN) + self.request.size
-
     def halves(self) -> Iterator[_Part]:
         middle = len(self.places) // 2
         for part in (slice(None, middle), slice(middle, None)):
@@ -88,10 +96,14 @@ class EmbeddingSession:
 
     def __init__(self, client: Client, spending: Spending, batch_tokens: int) -> None:
         self._client, self._budget = client, spending.budget
-        self._share: BudgetShare = spending.share()
         self._batch_tokens = batch_tokens
         self.counts: Counter[str] = Counter()
         self.is_limited = self._budget.limit != UNLIMITED
+        self._reservations: Reservations[EmbeddingRequest] = Reservations(
+            spending.share() if self.is_limited else None,
+            lambda request: self._budget.embedding_amount(reserved_tokens(request)),
+            self._lost,
+        )
 
     def embed_texts(self, texts: Sequence[str]) -> list[Vector | Failure]:
         """Return a vector of length one, or a Failure, for each text, in order."""
@@ -124,7 +136,8 @@ class EmbeddingSession:
                 spent = Failure("budget", "the run's budget was spent before this was encoded")
                 found |= {place: spent for part in parts for place in part.places}
                 break
-            for index, answer in self._client.answer([part.request for part in sent]):
+            requests = [part.request for part in sent]
+            for index, answer in self._client.answer(requests, self._reservations):
                 part = sent[index]
                 self._account(part, answer)
                 if isinstance(answer, Failure):
@@ -136,27 +149,32 @@ class EmbeddingSession:
 
     def _affordable(self, parts: list[_Part]) -> tuple[list[_Part], list[_Part]]:
         """Return the parts that may be sent now, and those that may be once these are settled."""
-        if not self.is_limited:
-            return parts, []
         count = 0
-        while count < len(parts) and self._share.reserve(self._amount(parts[count])):
+        while count < len(parts) and self._reservations.reserve(
+            parts[count].request, within_budget=self.is_limited
+        ):
             count += 1
         return parts[:count], parts[count:]
 
-    def _amount(self, part: _Part) -> Amount:
-        return self._budget.embedding_amount(part.reserved_tokens)
+    def _lost(self, request: EmbeddingRequest, stated: Stated) -> Lost:
+        """Return what an attempt took that brought no vectors."""
+        tokens, estimated = counted_tokens(stated.prompt_tokens, request)
+        return Lost(1, self._budget.embedding_amount(tokens), estimated)
 
     def _account(self, part: _Part, answer: Embeddings | Failure) -> None:
-        self.counts["calls"] += 1
-        # Servers that count nothing still charge: then the estimate stands.
-        tokens = 0 if isinstance(answer, Failure) else answer.tokens or part.request.tokens
-        if self._budget.limit != UNLIMITED:
-            reserved = self._amount(part) if self.is_limited else Amount()
-            self._share.settle(reserved, self._budget.embedding_amount(tokens))
-        if isinstance(answer, Failure):
-            self.counts["failures"] += 1
-        else:
-            self.counts["prompt_tokens"] += tokens
+        tokens = estimated = 0
+        if not isinstance(answer, Failure):
+            tokens, estimated = counted_tokens(answer.tokens, part.request)
+        lost = self._reservations.end(part.request, lambda _: self._budget.embedding_amount(tokens))
+        self.counts += Counter(
+            calls=1,
+            failures=int(isinstance(answer, Failure)),
+            prompt_tokens=tokens,
+            estimated_tokens=estimated + lost.estimated_tokens,
+            lost_attempts=lost.attempts,
+            lost_tokens=lost.tokens,
+        )
+        if not isinstance(answer, Failure):
             self.counts["retries"] += answer.retries
             self.counts["request_msecs"] += round(answer.seconds * 1000)
 
@@ -176,6 +194,24 @@ class EmbeddingSession:
             return [part.shorter()]
         found |= dict.fromkeys(part.places, failure)
         return []
+
+
+def reserved_tokens(request: EmbeddingRequest) -> int:
+    """Return what a request takes at most, for the budget."""
+    return round(request.tokens * RESERVED_PER_TOKEN) + request.size
+
+
+def counted_tokens(stated: int, request: EmbeddingRequest) -> tuple[int, int]:
+    """Return the tokens that count, and how many of them are an estimate: what a server states
+    counts where it can be a count of the request.
+    """
+    size = size_of(*request.texts)
+    pictures = int(request.picture is not None)
+    least = size.least_tokens + pictures * LEAST_IMAGE_TOKENS
+    if believed(stated, least, size.bytes + pictures * MOST_IMAGE_TOKENS + MOST_ADDED_TOKENS):
+        return stated, 0
+    estimate = reserved_tokens(request)
+    return estimate, estimate
 
 
 class EndpointEncoder(ABC):
@@ -201,9 +237,15 @@ class EndpointEncoder(ABC):
 
     @property
     def address(self) -> str:
-        told = self._options
+        options = self._options
         return " ".join(
-            (told.backend, told.endpoint, told.model, told.revision, str(told.dimension))
+            (
+                options.backend,
+                options.endpoint,
+                options.model,
+                options.revision,
+                str(options.dimension),
+            )
         )
 
     @property
@@ -363,7 +405,9 @@ class EndpointServer:
         settings = {"dimensions": options.dimension} if options.dimension else {}
         limits = replace(self._models.chat, api_key_env=options.api_key_env)
         api = EmbeddingsApi(options.model, settings, key)
-        self._client = ApiClient(api, limits, FixedUpstream(self._endpoint), key)
+        connection = shared_connection(self._models.chat, key)
+        upstream = FixedUpstream(self._endpoint)
+        self._client = ApiClient(api, limits, upstream, key, connection=connection)
         return self._client
 
     def close(self) -> None:

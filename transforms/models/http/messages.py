@@ -7,106 +7,39 @@ messages end up in tables and logs.
 
 from __future__ import annotations
 
+import json
 import re
 from binascii import b2a_base64
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 
+from schemas.secrets import MIN_CHARS, masked
 from schemas.texts import one_line
-from transforms.models.contract import MAX_MESSAGE_CHARS, Failure
+from transforms.models.contract import MAX_MESSAGE_CHARS
+from transforms.models.http.errors import error_words
+from transforms.models.metering import Size, Stated
 
-# A server may ask for hours; after this time it is asked again all the same.
-RETRY_AFTER_CAP_SECS = 60.0
 QUOTE_CHARS = 200
+# A count of tokens beyond any that a server keeps.
+MOST_TOKENS = 2**53
+MAX_DIGITS = 18
+# Bodies of errors that are longer are not searched for what they say of tokens.
+MAX_ERROR_BYTES = 2**20
+_RANGE = re.compile(r"bytes 0-(?P<last>\d+)/(?P<size>\d+|\*)")
 # An image's data, as a server may echo it: the whole URL, or a piece of the base64 text.
 _PICTURE_DATA = re.compile(r"data:image/[^\s\"'<>]*|[A-Za-z0-9+/\\=]{64,}")
 
 
-@dataclass(frozen=True, slots=True)
-class FailedAttempt:
-    """Why an attempt brought no answer.
-
-    retry: whether sending again may help; after_secs: the server's wish, from now.
-    alive: the server answered, if not as hoped; unreachable: there was no connection.
-    unauthorized: HTTP 401 or 403, else 0. fatal: what to do, where every request must fail so.
-    """
-
-    failure: Failure
-    retry: bool = True
-    alive: bool = False
-    unreachable: bool = False
-    unauthorized: int = 0
-    fatal: str = ""
-    after_secs: float = 0.0
-
-
-def failed_response(
-    status: int, headers: Mapping[str, str], body: bytes, key: str = ""
-) -> FailedAttempt:
-    """Return how an attempt failed whose response has another status than 200.
-
-    `key` is kept out of every message.
-    """
-    if status in (401, 403):
-        # The body is not quoted: this is where servers repeat keys.
-        return FailedAttempt(
-            Failure("model-refused", f"HTTP {status}"), retry=False, alive=True, unauthorized=status
-        )
-    message = redact(f"HTTP {status}: {quoted(body, key)}", key)
-    if 300 <= status < 400:
-        # Following would send the key and the catalog to a server that nobody chose.
-        target = headers.get("Location", "")[:QUOTE_CHARS]
-        message = redact(
-            f"HTTP {status} leads to {target!r}, which is not followed; name the server itself", key
-        )
-        return FailedAttempt(Failure("model-error", message), retry=False)
-    after_secs = retry_after_secs(headers.get("Retry-After", ""), datetime.now(UTC))
-    if status == 429:
-        return FailedAttempt(Failure("model-busy", message), alive=True, after_secs=after_secs)
-    if 400 <= status < 500:
-        return FailedAttempt(Failure("model-refused", message), retry=False, alive=True)
-    return FailedAttempt(Failure("model-error", message), after_secs=after_secs)
-
-
-def retry_after_secs(value: str, now: datetime) -> float:
-    """Return the seconds that a Retry-After header asks for, as a number or an HTTP date, between 0
-    and RETRY_AFTER_CAP_SECS.
-
-    >>> retry_after_secs("7", datetime(2026, 1, 1, tzinfo=UTC))
-    7.0
-    >>> retry_after_secs("Thu, 01 Jan 2026 00:00:30 GMT", datetime(2026, 1, 1, tzinfo=UTC))
-    30.0
-    >>> retry_after_secs("soon", datetime(2026, 1, 1, tzinfo=UTC))
-    0.0
-    """
-    value = value.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII):
-        return min(float(value), RETRY_AFTER_CAP_SECS)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, IndexError, TypeError, OverflowError):
-        return 0.0
-    secs = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
-    return min(max(secs, 0.0), RETRY_AFTER_CAP_SECS)
-
-
 def quoted(body: bytes, key: str = "") -> str:
-    """Return the start of a response's body, or the message of its error object, for people and
-    without data of images.
+    """Return the start of a response's body, or the message in it, for people and without data of
+    images.
     """
     text = body.decode("utf-8", "replace")
     with suppress(orjson.JSONDecodeError):
-        document = orjson.loads(body)
-        for message in (entry(entry(document, "error"), "message"), entry(document, "message")):
-            if isinstance(message, str):
-                text = message
-                break
+        text = error_words(parsed_json(body)) or text
     # Long texts are shortened first, but not so that a part of the key is left over.
     text = (text.replace(key, "[key]") if key else text)[: 100 * QUOTE_CHARS]
     return redact(_PICTURE_DATA.sub("[data]", text), key, QUOTE_CHARS) or "nothing"
@@ -127,7 +60,8 @@ def data_url(jpeg: bytes) -> orjson.Fragment:
 
 
 def redact(text: str, key: str = "", max_chars: int = MAX_MESSAGE_CHARS) -> str:
-    r"""Return the text as one line for people, without control characters and without the key.
+    r"""Return the text as one line for people, without control characters and without secrets, the
+    key first of all.
 
     >>> redact("no such key:\n sk-1", "sk-1")
     'no such key: [key]'
@@ -135,7 +69,44 @@ def redact(text: str, key: str = "", max_chars: int = MAX_MESSAGE_CHARS) -> str:
     if key:
         text = text.replace(key, "[key]")
     # A server may answer with megabytes.
-    return one_line(text[: 100 * max_chars], max_chars, " ...", invisible="spaces")
+    return one_line(masked(text[: 100 * max_chars]), max_chars, " ...", invisible="spaces")
+
+
+def without_key(body: bytes, key: str) -> bytes:
+    """Return what a server answered without the key, which it may repeat: nothing that is kept,
+    a filled value least of all, holds it. A key too short to be a secret may be a word.
+
+    >>> without_key(b'{"brand": "sk-12345678"}', "sk-12345678")
+    b'{"brand": "[key]"}'
+    """
+    return body.replace(key.encode(), b"[key]") if len(key) >= MIN_CHARS else body
+
+
+def parsed_json(body: bytes) -> Any:
+    """Return what a response holds as JSON; NaN and infinities, which some servers write among
+    their numbers, are None, and a mark at the beginning is passed over.
+
+    Raises orjson.JSONDecodeError, a ValueError.
+
+    >>> parsed_json(b'{"logprob": -Infinity}')
+    {'logprob': None}
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # Such a number may stand where nobody looks, beside a right answer.
+        try:
+            return _LENIENT.decode(body.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            raise error from None
+
+
+def _number(digits: str) -> int | float:
+    # Python refuses to read thousands of digits, and orjson what no float can hold.
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+_LENIENT = json.JSONDecoder(parse_constant=lambda _: None, parse_int=_number)
 
 
 def entry(document: Any, name: str) -> Any:
@@ -143,8 +114,87 @@ def entry(document: Any, name: str) -> Any:
     return document.get(name) if isinstance(document, dict) else None
 
 
-def count_of(document: Any, name: str) -> int:
-    """Return a number of tokens that a response states; 0 where it states none."""
-    value = entry(document, name)
-    # `type`, because True is an int too. Anything larger is not a count of one answer's tokens.
-    return value if type(value) is int and 0 <= value < 2**31 else 0
+def count_of(document: Any, *names: str) -> int:
+    """Return a number of tokens that a response states by the first of these names that has one; 0
+    where none has.
+
+    >>> count_of({"prompt_tokens": 0, "input_tokens": 12.0}, "prompt_tokens", "input_tokens")
+    12
+    """
+    for name in names:
+        value = entry(document, name)
+        # Some languages have no whole numbers. `type`, because True is an int too.
+        if type(value) is float and value.is_integer():
+            value = int(value)
+        if type(value) is int and 0 < value <= MOST_TOKENS:
+            return value
+    return 0
+
+
+def stated_in(response: bytes | Mapping[str, Any], written: Size | None = None) -> Stated:
+    """Return what a response says that it took, by OpenAI's names and those of its newer API.
+
+    response: its body or the object in it; written: the size of the answer.
+    """
+    document: Any = response
+    if isinstance(response, bytes):
+        document = None
+        if len(response) <= MAX_ERROR_BYTES and b'"usage"' in response:
+            with suppress(orjson.JSONDecodeError):
+                document = parsed_json(response)
+    usage = entry(document, "usage")
+    prompt = count_of(usage, "prompt_tokens", "input_tokens")
+    completion = count_of(usage, "completion_tokens", "output_tokens")
+    if prompt:
+        # Gemini counts thoughts in the total only.
+        completion = max(completion, count_of(usage, "total_tokens") - prompt)
+    details = entry(usage, "prompt_tokens_details") or entry(usage, "input_tokens_details")
+    return Stated(prompt, count_of(details, "image_tokens"), completion, written)
+
+
+def error_code(body: bytes) -> int:
+    """Return the status that an error in the response of a success stands for; 0 where there is no
+    error, or a choice beside it.
+
+    >>> error_code(b'{"error": {"message": "slow down", "code": 429}}')
+    429
+    """
+    if len(body) > MAX_ERROR_BYTES or b'"error"' not in body:
+        return 0
+    try:
+        document = parsed_json(body)
+    except orjson.JSONDecodeError:
+        return 0
+    error = entry(document, "error")
+    if not error or entry(document, "choices"):
+        return 0
+    for name in ("code", "status", "status_code"):
+        code = entry(error, name)
+        code = int(code) if isinstance(code, str) and code.isascii() and code.isdigit() else code
+        if type(code) is int and 400 <= code <= 599:
+            return code
+    return 500
+
+
+def is_success(status: int) -> bool:
+    """Tell whether a status says that what was asked for has come.
+
+    >>> is_success(201), is_success(304)
+    (True, False)
+    """
+    return 200 <= status < 300
+
+
+def incomplete(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Say why the response of a success cannot hold a whole answer; "" where it can: then its JSON
+    tells.
+    """
+    if not body.strip():
+        return f"HTTP {status} without a body"
+    content_range = headers.get("Content-Range", "")
+    if status != 206 or not content_range:
+        return ""
+    found = _RANGE.fullmatch(content_range.strip())
+    if found is not None and found["size"] in (str(int(found["last"]) + 1), "*"):
+        return ""
+    return f"HTTP 206 with a part of the answer (Content-Range {content_range[:40]!r})"

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from schemas.secrets import variable_problem, watch
 from transforms.models.chat import SEED, ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
+from transforms.models.http.calls.upstream import FixedUpstream
 from transforms.models.http.chat import ChatClient
-from transforms.models.http.client import FixedUpstream
+from transforms.models.http.connection import (
+    check_connection,
+    further_fields,
+    read_connection,
+)
+from transforms.models.http.servers.known import known_capabilities
+from transforms.models.metering import Tab
 
 
 class OpenAIChatModel:
@@ -34,6 +41,8 @@ class OpenAIChatModel:
             )
         self._endpoint = base_url(options.chat.endpoint)
         check_key_name(options.chat.api_key_env)
+        check_connection(self._chat)
+        self._known = known_capabilities(self._chat, self._endpoint)
         self._client: ChatClient | None = None
 
     @property
@@ -43,18 +52,36 @@ class OpenAIChatModel:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return {"seed": SEED}
+        # As answers were kept before there were further fields.
+        further = further_fields(self._chat)
+        return {
+            "seed": SEED,
+            **({"body": further} if further else {}),
+            **({"thinking": "off"} if self._chat.thinking == "off" else {}),
+        }
 
     def load(self) -> None:
-        """Create the client. Raises ValueError when the key holds what a header cannot carry."""
+        """Create the client. Raises ValueError when the key holds what a header cannot carry, or a
+        variable that an option names is not set.
+        """
         key = read_key(self._chat.api_key_env)
         self.close()
-        self._client = ChatClient(self._chat, FixedUpstream(self._endpoint), key)
+        self._client = ChatClient(
+            self._chat,
+            FixedUpstream(self._endpoint),
+            key,
+            learner=self._known.learner(),
+            connection=read_connection(self._chat, key, self._known.key_header),
+        )
 
-    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def answer(
+        self,
+        requests: Sequence[ChatRequest],
+        tab: Tab[ChatRequest] | None = None,
+    ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         if self._client is None:
             raise RuntimeError("load() comes before answer()")
-        return self._client.answer(requests)
+        return self._client.answer(requests, tab)
 
     def close(self) -> None:
         if self._client is not None:
@@ -64,18 +91,18 @@ class OpenAIChatModel:
 
 def check_key_name(name: str, option: str = "--api-key-env") -> None:
     """Raise ValueError unless this is the name of an environment variable."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        # Not quoted: it may be the key itself.
-        raise ValueError(
-            f"{option} is not the name of an environment variable; write the name, not the key"
-        )
+    problem = variable_problem(option, name)
+    if problem:
+        raise ValueError(problem)
 
 
 def read_key(name: str) -> str:
     """Return the key in an environment variable, empty if there is none.
 
-    Raises ValueError when it holds what a header cannot carry.
+    Nothing that this process writes holds it from now on. Raises ValueError when it holds what a
+    header cannot carry.
     """
+    watch(name)
     key = os.environ.get(name, "").strip()
     if not (key.isascii() and key.isprintable()):
         raise ValueError(f"the key in {name} holds characters that no key holds; copy it again")

@@ -152,13 +152,13 @@ class TransformersTextEncoder(_TransformersEncoder):
                 )
             return declared
         if (wanted or declared) not in POOLINGS:
-            told = (
+            why = (
                 f"declares the pooling {declared!r}, which this backend does not have"
                 if declared
                 else "does not declare how token vectors become one"
             )
             raise ValueError(
-                f"{self.checkpoint.id} {told}; give --text-pooling mean, cls or last, as its "
+                f"{self.checkpoint.id} {why}; give --text-pooling mean, cls or last, as its "
                 "description says"
             )
         return wanted or declared
@@ -222,7 +222,7 @@ def _tokenizer(files: Checkpoint, source: dict[str, Any]) -> Any:
 
 def _pixels(files: Checkpoint, source: dict[str, Any]) -> Any:
     """Return a function from PIL images to a tensor of shape (images, 3, height, width)."""
-    settings = files.read(files.network / "preprocessor_config.json")
+    settings = files.image_settings
     if str(settings.get("image_processor_type", "")).startswith("DINOv3"):
         return lambda images: _resized(images, settings)
     from transformers import AutoImageProcessor

@@ -118,12 +118,20 @@ class Checkpoint:
         elif self.kind in TWO_TOWERS:
             found = {"text", "image"}
         else:
-            takes_images = (self.network / "preprocessor_config.json").is_file()
+            takes_images = bool(self.image_settings)
             found = {"text"} if "vocab_size" in self._flat or self._tokenizer() else set()
             if takes_images and (not found or "vision_config" in self.config):
                 found.add("image")
         known: tuple[Modality, ...] = ("text", "image")
         return tuple(name for name in known if name in found) or ("text",)
+
+    @cached_property
+    def image_settings(self) -> dict[str, Any]:
+        """How images are prepared for the model, as its files say; empty where it takes none."""
+        own = self.read(self.network / "preprocessor_config.json")
+        # Newer versions of transformers keep all processors of a model in one file.
+        together = self.read(self.network / "processor_config.json")
+        return own or dict(together.get("image_processor") or {})
 
     @cached_property
     def pooling(self) -> str:

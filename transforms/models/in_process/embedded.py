@@ -9,8 +9,7 @@ small catalog to encode, and twice as long for each picture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -374,21 +373,3 @@ def _only_file(folder: Path, pattern: str) -> str:
             f"{folder} holds {len(files)} files {pattern}, not one; reinstall rapidocr"
         )
     return str(files[0])
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep progress bars and load reports off the user's terminal while weights are read."""
-    from transformers.utils import logging
-
-    # Settings of the whole process, so they are put back afterwards.
-    settings: Any = logging
-    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
-    settings.set_verbosity_error()
-    settings.disable_progress_bar()
-    try:
-        yield
-    finally:
-        settings.set_verbosity(verbosity)
-        if bars:
-            settings.enable_progress_bar()

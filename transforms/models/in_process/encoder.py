@@ -20,7 +20,7 @@ from transforms.models.contract import (
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import EncoderCard, ImageEncoding, Modality, Role, Span
 from transforms.models.in_process.checkpoint import Checkpoint
-from transforms.models.in_process.embedded import quiet_transformers
+from transforms.models.in_process.quiet import quiet_transformers
 from transforms.models.in_process.vectors import (
     IMAGE_BATCH,
     token_batches,

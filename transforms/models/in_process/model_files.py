@@ -61,8 +61,7 @@ def check_code(
     """Raise ValueError when the model needs Python code of its own that is not allowed."""
     if allowed:
         return
-    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
-        named = read_json(network / name).get("auto_map")
+    for name, named in _code_named_by(network):
         if named:
             first = next(iter(named.values())) if isinstance(named, dict) else named
             raise ValueError(_code_problem(folder, f"{name} names {first}"))
@@ -72,6 +71,16 @@ def check_code(
         function = read_json(folder / place / "config.json").get("activation_function", "torch.")
         if kind == "Dense" and not str(function).startswith("torch."):
             raise ValueError(_code_problem(folder, f"{place}/config.json names {function}"))
+
+
+def _code_named_by(network: Path) -> Iterator[tuple[str, Any]]:
+    """Yield each file that may name code of the model's own, and what it names."""
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
+        yield name, read_json(network / name).get("auto_map")
+    together = read_json(network / "processor_config.json")
+    for part in (together, *together.values()):
+        if isinstance(part, dict):
+            yield "processor_config.json", part.get("auto_map")
 
 
 def _code_problem(folder: Path, what: str) -> str:
@@ -95,8 +104,10 @@ def check_weights(
         if place == network and runtime != "torch" and (network / runtime).is_dir():
             continue
         pickled = sorted(path.name for pattern in PICKLED for path in place.glob(pattern))
-        told = f"{', '.join(pickled)}, which can run code when read" if pickled else "no weights"
+        contents = (
+            f"{', '.join(pickled)}, which can run code when read" if pickled else "no weights"
+        )
         raise ValueError(
-            f"the model's folder {str(place)!r} holds {told}; save the model as safetensors "
+            f"the model's folder {str(place)!r} holds {contents}; save the model as safetensors "
             "(save_pretrained does), or name a revision that has them"
         )

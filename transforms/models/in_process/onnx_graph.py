@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 Array = np.ndarray[Any, np.dtype[Any]]
+# Of a serialised message: weights stay where they are.
+Piece: TypeAlias = "bytes | memoryview"
 
 IR_VERSION, OPSET = 8, 17
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
@@ -30,15 +32,17 @@ class Graph:
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
-        self._weights: list[bytes] = []
+        # In pieces, so that weights of 100 MB are copied once, when the whole model is put
+        # together.
+        self._weights: list[list[Piece]] = []
 
     def weight(self, array: Array) -> str:
         """Add a constant, float32 or int64."""
         name = f"w{len(self._weights)}"
         fields = [_varint(1, size) for size in array.shape]
         fields += [_varint(2, _ELEMENTS[str(array.dtype)]), _text(8, name)]
-        fields.append(_bytes(9, np.ascontiguousarray(array).tobytes()))
-        self._weights.append(b"".join(fields))
+        numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        self._weights.append([*fields, *_pieces(9, [numbers])])
         return name
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
@@ -60,13 +64,14 @@ class Graph:
 
         inputs: name → element type and shape, with a word where a size is not fixed.
         """
-        graph = [_bytes(1, node) for node in self._nodes]
+        graph: list[Piece] = [_bytes(1, node) for node in self._nodes]
         graph.append(_text(2, "network"))
-        graph += [_bytes(5, weight) for weight in self._weights]
+        for weight in self._weights:
+            graph += _pieces(5, weight)
         graph += [_bytes(11, _value(name, *about)) for name, about in inputs.items()]
         graph += [_bytes(12, _text(1, name)) for name in outputs]
         opset = _text(1, "") + _varint(2, OPSET)
-        return _varint(1, IR_VERSION) + _bytes(7, b"".join(graph)) + _bytes(8, opset)
+        return b"".join([_varint(1, IR_VERSION), *_pieces(7, graph), _bytes(8, opset)])
 
 
 def open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -101,6 +106,12 @@ def _varint(field: int, value: int) -> bytes:
 
 def _bytes(field: int, content: bytes) -> bytes:
     return _number(field << 3 | _BYTES) + _number(len(content)) + content
+
+
+def _pieces(field: int, content: Sequence[Piece]) -> list[Piece]:
+    """Return what `_bytes` returns of the pieces put together, still in pieces."""
+    size = sum(map(len, content))
+    return [_number(field << 3 | _BYTES) + _number(size), *content]
 
 
 def _text(field: int, content: str) -> bytes:

@@ -14,6 +14,7 @@ from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import Role, Span
 from transforms.models.in_process.checkpoint import FILLED_UP, Checkpoint
 from transforms.models.in_process.encoder import LocalEncoder
+from transforms.models.in_process.quiet import quiet_export
 from transforms.models.in_process.vectors import tokens_of
 
 # The library's names of poolings.
@@ -21,9 +22,11 @@ _MODES = {"cls": "cls", "mean": "mean", "last": "lasttoken"}
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _RUNTIME_MODULES = {
     "torch": (),
-    "onnx": ("optimum", "onnxruntime"),
-    "openvino": ("optimum", "openvino"),
+    "onnx": ("optimum.onnxruntime", "onnxruntime"),
+    "openvino": ("optimum.intel", "openvino"),
 }
+# What a runtime is tried with when a model is loaded.
+_TRIAL = "a"
 
 
 class _SentenceTransformersEncoder(LocalEncoder):
@@ -68,7 +71,31 @@ class _SentenceTransformersEncoder(LocalEncoder):
             )
         return wanted or declared
 
+    def _check_fit(self) -> Checkpoint:
+        files, runtime = super()._check_fit(), self._options.runtime
+        if runtime != "torch" and files.modalities != ("text",):
+            raise ValueError(
+                f"{files.id} reads pictures, and {runtime} runs networks for texts alone; leave "
+                f"--{self.modality}-runtime out"
+            )
+        return files
+
     def _load(self, files: Checkpoint) -> None:
+        if self._options.runtime == "torch":
+            self._open(files)
+            return
+        with quiet_export():
+            self._open(files)
+        try:
+            self._encode([_TRIAL], "", "document")
+        # The exporters know fewer networks than PyTorch runs, and some only when they compute.
+        except Exception as error:
+            runtime = self._options.runtime
+            raise ValueError(
+                f"{runtime} cannot compute it ({error}); leave --{self.modality}-runtime out"
+            ) from error
+
+    def _open(self, files: Checkpoint) -> None:
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling
 

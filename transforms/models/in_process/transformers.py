@@ -20,9 +20,10 @@ from transforms.models.chat import SEED, ChatAnswer, ChatRequest, PreparedPictur
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure, ModelOptions
 from transforms.models.identity import model_identity
 from transforms.models.in_process.constrained import Choice, Row, Vocabulary
-from transforms.models.in_process.embedded import quiet_transformers
+from transforms.models.in_process.quiet import quiet_transformers
 from transforms.models.in_process.vectors import torch_device
 from transforms.models.logprobs import value_probabilities
+from transforms.models.metering import Tab
 from transforms.models.tokens import FIRST_IMAGE_TOKENS
 
 
@@ -114,7 +115,11 @@ class TransformersChatModel:
         """Release the weights."""
         self._network = None
 
-    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def answer(
+        self,
+        requests: Sequence[ChatRequest],
+        tab: Tab[ChatRequest] | None = None,  # noqa: ARG002 nothing is sent twice
+    ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         """Yield (index of the request, its answer or Failure), each batch as soon as it is done,
         longest prompts first.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.identity import model_identity
+from transforms.models.metering import Tab
 from transforms.models.vllm.command import extra_arguments
 
 if TYPE_CHECKING:
@@ -70,10 +71,14 @@ class VllmChatModel:
         self._server = VllmServer(self._chat)
         self._client = ChatClient(self._chat, self._server, self._server.key())
 
-    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def answer(
+        self,
+        requests: Sequence[ChatRequest],
+        tab: Tab[ChatRequest] | None = None,
+    ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         if self._client is None:
             raise RuntimeError("load() comes before answer()")
-        return self._client.answer(requests)
+        return self._client.answer(requests, tab)
 
     def close(self) -> None:
         """Leave the server; the last process of the run to do so waits until it has ended."""

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from transforms.models.contract import ModelGoneError, ModelOptions
 from transforms.models.encoder_options import EncoderOptions, refuse_settings
 from transforms.models.encoders import EncoderCard, Modality
-from transforms.models.http.client import ApiClient, UpstreamGoneError
+from transforms.models.http.calls.upstream import UpstreamGoneError
+from transforms.models.http.client import ApiClient
 from transforms.models.http.embeddings import EmbeddingsApi
 from transforms.models.http.encoder import Client, EndpointEncoder
 from transforms.models.in_process.checkpoint import Checkpoint

@@ -32,8 +32,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from schemas.secrets import MASK, masked
 from transforms.models.chat_options import ChatOptions
-from transforms.models.http.client import UpstreamGoneError
+from transforms.models.http.calls.upstream import UpstreamGoneError
 from transforms.models.vllm import supervisor
 from transforms.models.vllm.command import server_command, server_environment
 
@@ -266,7 +267,7 @@ class VllmServer:
         if cause:
             message += f" The log's first error: {cause}"
         # The log is the server's: it may print its own key.
-        return f"{message}\nIts last lines:\n{tail}".replace(self.key(), "[key]")
+        return masked(f"{message}\nIts last lines:\n{tail}".replace(self.key(), MASK))
 
 
 def log_excerpt(log: Path) -> tuple[str, str]:

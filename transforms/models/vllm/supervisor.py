@@ -35,8 +35,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO, cast
 
 BUSY = 75  # exit code: another supervisor runs, or the folder is just being removed
+# Takes secrets out of the server's log; a program of its own that needs nothing either.
+PUMP = str(Path(__file__).parents[3] / "schemas" / "secrets" / "pump.py")
 PORT = "{port}"  # stands for the port in the server's command
 # A server that has died twice most likely dies of what it is asked or of where it runs; each
 # further restart would cost minutes.
@@ -291,10 +294,19 @@ class Server:
                 os._exit(1)
 
         with log.open("wb") as output:
+            # It ends with the last process of the server's that may write a line.
+            self._pump = subprocess.Popen(  # noqa: S603 - a file of ours
+                [sys.executable, "-I", "-S", PUMP],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        with cast(IO[bytes], self._pump.stdin) as pipe:
             self.process = subprocess.Popen(  # noqa: S603 - what the options say
                 [str(self.port) if part == PORT else part for part in command],
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=pipe,
                 stderr=subprocess.STDOUT,
                 cwd=directory,
                 start_new_session=True,
@@ -338,6 +350,10 @@ class Server:
         self._reaper.communicate()
         if self._reaper.returncode < 0:  # somebody killed it, so its work is still to be done
             self._start_reaper().communicate()
+        # Now that no process of the server's is left it has seen the end of the log.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._pump.wait(GRACE_SECS)
+        self._pump.kill()
 
     def _start_reaper(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - a file of ours

@@ -6,17 +6,19 @@ InputSplit → ParsedRecord | Reject.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.elements import RawRecord, Reject, key_maker
 from schemas.sections.inputs import InputDescription
+from transforms.readers.containers import open_seekable, open_stored
 from transforms.readers.contract import (
     STAGE,
     TO_THE_END,
@@ -31,30 +33,35 @@ from transforms.readers.contract import (
     UnreadableError,
     check_size,
     check_uncut,
+    parsed_in_time,
 )
-from transforms.runtime.storage import open_file
+from transforms.readers.parquet.batches import Batch, read_batches
+from transforms.runtime.storage import is_local
 
-_BATCH_ROWS = 1024
-_BATCH_BYTES = 8 << 20
 _DIGEST_BYTES = 1 << 20
 
 
 def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
     position = 0
-    for rows in map(_Rows, _batches(split)):
-        key_of = key_maker(split.kind, split.format, rows.header)
-        for row in range(rows.batch.num_rows):
-            data = rows.batch.slice(row, 1).serialize()
-            kept = data.slice(0, min(data.size, limits.max_raw_bytes)).to_pybytes()
+    record_format = split.record_format
+    for read in _batches(split, limits):
+        rows = _Rows(read.rows, read.missing)
+        batch, header = rows.batch, rows.header
+        key_of = key_maker(split.kind, record_format, header)
+        missing_bytes = sum(read.missing.values())
+        for row in range(batch.num_rows):
+            data = batch.slice(row, 1).serialize()
+            is_whole = data.size <= limits.kept_bytes
+            kept = (data if is_whole else data.slice(0, limits.kept_bytes)).to_pybytes()
             raw = partial(
                 RawRecord,
                 kept,
-                split.format,
+                record_format,
                 split.path,
                 position + row,
                 split.begin,
-                rows.header,
-                data.size,
+                header,
+                data.size + missing_bytes,
                 split.kind,
             )
             yield Unread(key_of(kept), len(kept), partial(_read, limits, rows, row, raw))
@@ -65,9 +72,10 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
 
 @dataclass
 class _Rows:
-    """A record batch, whose cells are looked at when one of its rows is."""
+    """A record batch, whose cells are looked at when one of its rows is. missing: as of Batch."""
 
     batch: Any
+    missing: Mapping[str, int]
 
     @cached_property
     def header(self) -> bytes:
@@ -84,25 +92,39 @@ def _read(
 ) -> ParsedRecord | Reject:
     raw = make_raw()
     try:
+        _check_missing(rows.missing, limits)
         check_size(raw.true_size_bytes, limits)
-        return ParsedRecord(raw, _check_cells(rows.cells[row]))
+        return ParsedRecord(
+            raw, parsed_in_time(limits, len(raw.data), _check_cells, rows.cells[row])
+        )
     except RecordRefusedError as refused:
         return Reject(raw, refused.reason, STAGE, str(refused))
 
 
-def _batches(split: InputSplit) -> Iterator[Any]:
-    """Record batches of the split with self-contained types; raises UnreadableError."""
+def _check_missing(missing: Mapping[str, int], limits: ReadLimits) -> None:
+    """Raise RecordRefusedError where a row lacks columns that were too large to be unpacked."""
+    if missing:
+        name, size_bytes = max(missing.items(), key=lambda each: each[1])
+        raise RecordRefusedError(
+            "record-too-large",
+            f"column {name!r} unpacks to {size_bytes:,} bytes at once, in this row or in the pages "
+            f"of its row group; allowed are {limits.kept_bytes:,} a row (--max-record-bytes, "
+            f"--max-raw-bytes) and {limits.max_block_bytes:,} for pages (--max-block-bytes): "
+            "write smaller pages, or raise the limit",
+        )
+
+
+def _batches(split: InputSplit, limits: ReadLimits) -> Iterator[Batch]:
+    """Yield the rows of the split; raises UnreadableError."""
     position = 0
     try:
-        with open_file(split.path) as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
-            batch_rows = _batch_rows(file.metadata)
-            # One by one: a batch that reached into a corrupt row group would lose rows of the one
-            # before.
-            for row_group in _row_groups(split, file.metadata):
-                for batch in file.iter_batches(batch_rows, [row_group]):
-                    yield _self_contained(batch)
-                    position += batch.num_rows
+        with open_seekable(split) as stream:
+            metadata = pq.ParquetFile(stream).metadata
+            row_groups = _row_groups(split, metadata)
+            is_near = bool(split.layers) or is_local(split.file)
+            for batch in read_batches(stream, metadata, row_groups, limits, is_near=is_near):
+                yield batch
+                position += batch.rows.num_rows
     except UnreadableError:
         raise
     except Exception as error:  # Arrow and object stores raise many kinds
@@ -121,44 +143,6 @@ def _row_groups(split: InputSplit, metadata: Any) -> range:
         )
         raise UnreadableError(0, message)
     return range(split.begin, end)
-
-
-def _batch_rows(metadata: Any) -> int:
-    """Rows in a batch of bounded size, from the mean size of the file's rows."""
-    size_bytes = sum(
-        metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)
-    )
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * metadata.num_rows // max(1, size_bytes)))
-
-
-def _self_contained(batch: Any) -> Any:
-    """Return the batch without dictionaries and views, whose one-row slices would drag whole
-    buffers along.
-    """
-    return batch.cast(pa.schema([_plain_field(field) for field in batch.schema]))
-
-
-def _plain_field(field: Any) -> Any:
-    return field.with_type(_plain_type(field.type)).remove_metadata()
-
-
-def _plain_type(given: Any) -> Any:
-    types = pa.types
-    if types.is_dictionary(given):
-        return _plain_type(given.value_type)
-    if types.is_string_view(given):
-        return pa.string()
-    if types.is_binary_view(given):
-        return pa.binary()
-    if types.is_list(given):
-        return pa.list_(_plain_field(given.value_field))
-    if types.is_large_list(given):
-        return pa.large_list(_plain_field(given.value_field))
-    if types.is_struct(given):
-        return pa.struct([_plain_field(field) for field in given])
-    if types.is_map(given):
-        return pa.map_(_plain_type(given.key_type), _plain_type(given.item_type))
-    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +168,44 @@ def _cells(batch: Any) -> list[dict[str, Any]]:
 
 
 def _values(column: Any) -> list[Any]:
-    """Python values of a column; a date or time that Python cannot hold becomes text."""
+    """Python values of a column; a date or time that Python cannot hold becomes text.
+
+    Numbers of fewer bits are what they were written as: 12.9, and not 12.899999618530273.
+    """
+    if pa.types.is_float32(column.type):
+        column = column.cast(pa.string()).cast(pa.float64())
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     elif pa.types.is_time64(column.type) and column.type.unit == "ns":
         column = column.cast(pa.time64("us"), safe=False)
     elif pa.types.is_duration(column.type) and column.type.unit == "ns":
         column = column.cast(pa.duration("us"), safe=False)
+    short = _short_floats(column.type)
     try:
-        return column.to_pylist()
+        values = column.to_pylist()
+        return values if short is None else list(map(short, values))
     except (ValueError, OverflowError, KeyError):
         return [_value(column.slice(row, 1)) for row in range(len(column))]
+
+
+def _short_floats(given: Any) -> Callable[[Any], Any] | None:
+    """Return what makes numbers of few bits, in structures, what they were written as; None where
+    there are none. Lists of such numbers are vectors, and stay as they are.
+    """
+    types = pa.types
+    if types.is_float32(given) or types.is_float16(given):
+        narrow = np.float16 if types.is_float16(given) else np.float32
+        return lambda value: value if value is None else float(str(narrow(value)))
+    if types.is_list(given) or types.is_large_list(given):
+        entry = _short_floats(given.value_type) if types.is_struct(given.value_type) else None
+        return None if entry is None else lambda value: value and list(map(entry, value))
+    if not types.is_struct(given):
+        return None
+    found = ((field.name, _short_floats(field.type)) for field in given)
+    short = {name: function for name, function in found if function is not None}
+    if not short:
+        return None
+    return lambda value: value and value | {n: make(value[n]) for n, make in short.items()}
 
 
 def _value(cell: Any) -> Any:
@@ -215,9 +226,10 @@ def _value(cell: Any) -> Any:
 
 def _digest_file(split: InputSplit, digest: SplitDigest, position: int) -> None:
     try:
-        with open_file(split.path) as stream:
+        with open_stored(split, digest) as stream:
             while data := stream.read(_DIGEST_BYTES):
-                digest.update(data)
+                if not split.layers:
+                    digest.update(data)
     except Exception as error:  # whatever an object store's client raises
         raise UnreadableError(
             position, f"{split.path} cannot be digested: {type(error).__name__}: {error}"
@@ -233,7 +245,7 @@ def _rebuild(raw: RawRecord) -> dict[str, Any]:
 
 def _plan(whole: InputSplit, split_bytes: int, _description: InputDescription) -> list[InputSplit]:
     try:
-        with open_file(whole.path) as stream:
+        with open_seekable(whole) as stream:
             file = pq.ParquetFile(stream)
             metadata, schema = file.metadata, file.schema_arrow
     except Exception:  # reading the split reports it, with whatever Arrow or an object store says
@@ -242,6 +254,8 @@ def _plan(whole: InputSplit, split_bytes: int, _description: InputDescription) -
         raise FileRefusedError(
             [f"the schema names {name!r} twice; give each column its own name" for name in repeated]
         )
+    if whole.layers:  # each part would be unpacked again
+        return [replace(whole, end=metadata.num_row_groups)]
     # Planned by the bytes inside: reading costs what they are, not what they were compressed to.
     sizes = [
         metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)
@@ -273,4 +287,4 @@ def _repeated_names(fields: Iterable[Any], parent: str = "") -> Iterator[str]:
         yield from _repeated_names(children, f"{parent}{field.name}.")
 
 
-PARQUET = Format((".parquet", ".pq"), _scan, _rebuild, _plan, may_be_gzipped=False)
+PARQUET = Format((".parquet", ".pq"), _scan, _rebuild, _plan)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +14,15 @@ from functools import lru_cache, partial
 
 from schemas.elements import RawRecord, Reject, key_maker
 from schemas.sections.inputs import InputDescription
+from transforms.readers.added.partitions import with_partitions
+from transforms.readers.clues.table_rows import (
+    MAX_FOOTER_ROWS,
+    Ids,
+    are_ids_alike,
+    is_footer,
+    is_other_header,
+    is_total,
+)
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     STAGE,
@@ -31,32 +39,24 @@ from transforms.readers.contract import (
     check_uncut,
 )
 from transforms.readers.dialect import Dialect, parse_spelled, usual_dialect, with_decimals
+from transforms.readers.evidence import marks_of_columns
 from transforms.readers.formats.lines import open_lines
 from transforms.readers.formats.rows import Row, Rows, parse_row
-from transforms.readers.sniffing import find_decimals, find_read_as
+from transforms.readers.sniffing import find_currencies, find_read_as, sample_columns
 
-# Rows at a file's end that may be no records: totals, counts, a closing remark.
-_MAX_FOOTER_ROWS = 3
 # Of the ids above a footer, to see whether they may hold spaces.
 _LOOKED_AT_IDS = 1_000
-# "3 products", "Total: 12", "(5 rows)", "--- end of export ---", "Summe"
-_FOOTER = re.compile(
-    r"\W*(?:\d[\d.,]*\s+[^\W\d_]+.*|(?:sub)?total\w*\b.*|sum(?:me|ma)?\b.*|gesamt\w*\b.*|somme\b.*"
-    r"|count\b.*|rows?\b.*|records?\b.*|(?:end|ende|eof|fin)\b.*|generated\b.*|exported\b.*"
-    r"|[-=*_#]{3,}.*)",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """names: of the columns, each once. data: the bytes that they are read from again. first: the
-    first cell as it is written.
+    """names: of the columns, each once. data: the bytes that they are read from again. written: the
+    cells as they are written.
     """
 
     names: tuple[str, ...]
     data: bytes
-    first: str
+    written: tuple[str, ...]
 
 
 def column_names(cells: list[str]) -> tuple[str, ...]:
@@ -85,11 +85,15 @@ def _read_header(rows: Rows, read_as: ReadAs, digest: SplitDigest) -> _Header | 
     dialect = read_as.dialect or Dialect()
     if not read_as.header_line:
         rows.columns = len(read_as.names)
-        return _Header(read_as.names, _written(read_as.names, dialect), read_as.names[0])
+        return _Header(read_as.names, _written(read_as.names, dialect), read_as.names)
+    blank = f"{dialect.delimiter}{dialect.quote} \t\r\n".encode()
     for _ in range(1, read_as.header_line):
         if (line := rows.next_line()) is None:
             return None
-        digest.leave_out("leading", line.data)
+        if not line.data.strip(blank):
+            digest.lines["blank"] += 1
+        else:
+            digest.leave_out("leading", line.data)
     row = rows.read()
     if row is None:
         return None
@@ -98,9 +102,13 @@ def _read_header(rows: Rows, read_as: ReadAs, digest: SplitDigest) -> _Header | 
         raise FileRefusedError([f"the header cannot be read: {row.refused}"])
     if problems := list(_header_problems(row.cells)):
         raise FileRefusedError(problems)
+    return _header_of(row, rows)
+
+
+def _header_of(row: Row, rows: Rows) -> _Header:
     names = column_names(row.cells)
     rows.columns = len(names)
-    return _Header(names, row.line.data, row.cells[0])
+    return _Header(names, row.line.data, tuple(row.cells))
 
 
 def _written(names: tuple[str, ...], dialect: Dialect) -> bytes:
@@ -151,50 +159,56 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
             raise UnreadableError(1, f"{split.path} cannot be read: {refused}") from refused
         if header is None:
             return
-        table = _Table(split, header, read_as)
-        record_lines = 0
-        try:
-            for row in _records(rows, table, digest):
-                data = row.line.data
-                if row.is_literal:
-                    digest.leave_out("literal-quotes", data)
-                else:
-                    record_lines += row.lines
-                key_of = table.keys[row.is_literal]
-                yield Unread(key_of(data), len(data), partial(_read, table, row))
-        finally:
-            digest.count_lines(record=record_lines)
+        following: _Header | None = header
+        while following is not None:
+            table = _Table(split, following, read_as)
+            yield from _scan_table(rows, table, digest)
+            following = table.following
+
+
+def _scan_table(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Unread]:
+    """Yield the records below one header."""
+    record_lines, keys = 0, table.keys
+    try:
+        for row in _records(rows, table, digest):
+            data = row.line.data
+            if row.is_literal:
+                digest.leave_out("literal-quotes", data)
+            else:
+                record_lines += row.lines
+            key = keys[row.is_literal](data)
+            yield tuple.__new__(Unread, (key, len(data), partial(_read, table, row)))
+    finally:
+        digest.count_lines(record=record_lines)
 
 
 class _Table:
-    """What all rows of a file share.
+    """What all rows below a header share.
 
     formats, keys: by whether a row's quotes are text: the format of its record, as `_rebuild`
     understands it, and the function from its bytes to its key. knows_ids: whether enough rows were
     looked at to know what ids look like. has_total: whether a record is named as totals are.
+    following: the header of other columns that the table ends at.
     """
 
     def __init__(self, split: InputSplit, header: _Header, read_as: ReadAs) -> None:
         self.split, self.header, self.comment = split, header, read_as.comment
         dialect, decimals = read_as.dialect or usual_dialect(split.format), read_as.decimals
         self.formats = {
-            is_literal: with_decimals(each.spelled(split.format), decimals)
+            is_literal: with_partitions(
+                with_decimals(each.spelled(split.format), decimals), split.partitions
+            )
             for is_literal, each in ((False, dialect), (True, replace(dialect, quote="")))
         }
         self.keys = {
             is_literal: key_maker(split.kind, spelled, header.data)
             for is_literal, spelled in self.formats.items()
         }
-        self._is_spaced = False
-        self._ids_to_look_at = _LOOKED_AT_IDS
-        self._ids_are_digits = True
+        self.ids = Ids()
         self.knows_ids = False
         self.has_total = False
-
-    @property
-    def is_spaced(self) -> bool:
-        """Whether the first ids hold spaces."""
-        return self._is_spaced
+        self.names = frozenset((*header.names, *header.written))
+        self.following: _Header | None = None
 
     def released(self, waiting: deque[Row], but: int = 0) -> Iterator[Row]:
         """Yield the rows that waited but the last ones, and refuse pairs that are one row, cut in
@@ -203,7 +217,7 @@ class _Table:
         columns = len(self.header.names)
         while len(waiting) > but:
             row = waiting.popleft()
-            self.has_total = self.has_total or _is_total(row.cells, columns)
+            self.has_total = self.has_total or is_total(row.cells, columns)
             if waiting and self._are_one(row.cells, waiting[0].cells):
                 yield _cut(row, columns)
                 yield _cut(waiting.popleft(), columns)
@@ -213,10 +227,14 @@ class _Table:
     def _are_one(self, cells: list[str], following: list[str]) -> bool:
         """Return whether two short rows have the cells of one, the second of them no id."""
         columns = len(self.header.names)
+        # A row that has its key from the one above begins with nothing; no rest of a text does.
+        begins_row = self.split.fill_down is not None and not any(following[:1])
         return (
             0 < len(cells) < columns > len(following)
             and len(cells) + len(following) - 1 == columns
-            and not (self._ids_are_digits and following[0].strip().isdigit())
+            and not begins_row
+            and not (self.ids.are_digits and following[0].strip().isdigit())
+            and not are_ids_alike(cells[0], following[0])
         )
 
     def kind_of(self, row: Row) -> str:
@@ -228,18 +246,21 @@ class _Table:
             return "blank"
         if self.comment and row.line.data.startswith(self.comment.encode()):
             return "comment"
-        if column_names(cells) == names:
-            return "repeated-header"
+        if len(names) == 1 or not self.names.isdisjoint(map(str.strip, cells)):
+            if column_names(cells) == names:
+                return "repeated-header"
+            if is_other_header(cells, self.names):
+                return "other-header"
         if len(names) > 1 and (
-            len(cells) != len(names) or not any(cells[1:]) or _is_total(cells, len(names))
+            len(cells) != len(names) or not any(cells[1:]) or is_total(cells, len(names))
         ):
             return "waiting"
-        if not self.knows_ids:
-            self._ids_to_look_at -= 1
-            self._is_spaced = self._is_spaced or " " in cells[0].strip()
-            self._ids_are_digits = self._ids_are_digits and cells[0].strip().isdigit()
-            self.knows_ids = not self._ids_to_look_at
         return "record"
+
+    def look_at_id(self, first_cell: str) -> None:
+        """Note what the first cell of a record is like."""
+        self.ids.add(first_cell)
+        self.knows_ids = self.ids.seen >= _LOOKED_AT_IDS
 
 
 def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
@@ -248,9 +269,11 @@ def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
     Rows that could be a footer wait until the file goes on or ends; rows that are too short wait
     for the next, because two of them may be one that a line break has cut in two.
     """
-    columns, first_cell = len(table.header.names), table.header.first
+    columns, names = len(table.header.names), table.names
     # Only a table of several columns and no comments has rows that one look tells to be records.
     is_plain = columns > 1 and not table.comment
+    # With so many empty cells a row may be a footer.
+    sparse = max(1, columns - max(2, columns // 2))
     waiting: deque[Row] = deque()
     try:
         while (row := rows.read()) is not None:
@@ -259,42 +282,44 @@ def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
                 is_plain
                 and not waiting
                 and len(cells) == columns
-                and cells[1]
-                and cells[0] != first_cell
-                and table.knows_ids
+                and cells[1] > " "
+                and (cells[0] not in names if table.knows_ids else names.isdisjoint(cells))
+                and cells.count("") < sparse
             ):
+                if not table.knows_ids:
+                    table.look_at_id(cells[0])
                 yield row
                 continue
             kind = table.kind_of(row)
-            if kind == "blank":
-                digest.lines[kind] += row.lines
-            elif kind == "waiting":
+            if kind == "waiting":
                 waiting.append(row)
-                if len(waiting) > 2 * _MAX_FOOTER_ROWS:
-                    yield from table.released(waiting, _MAX_FOOTER_ROWS)
-            elif kind != "record":
-                digest.leave_out(kind, row.line.data, row.lines)
-            else:
-                if waiting:
-                    yield from table.released(waiting)
+                if len(waiting) > 2 * MAX_FOOTER_ROWS:
+                    yield from table.released(waiting, MAX_FOOTER_ROWS)
+            elif kind == "record":
+                yield from table.released(waiting)
+                if cells and not table.knows_ids:
+                    table.look_at_id(cells[0])
                 yield row
+            else:
+                _leave_out(kind, row, digest)
+                if kind == "other-header":
+                    table.following = _header_of(row, rows)
+                    break
     except UnreadableError:
         yield from table.released(waiting)
         raise
     footer = _footer(waiting, table)
     yield from table.released(waiting)
     for row in footer:
-        digest.leave_out("footer", row.line.data, row.lines)
+        _leave_out("footer", row, digest)
 
 
-def _is_total(cells: list[str], columns: int) -> bool:
-    """Return whether a row could be a line of totals: cells are empty, and it is named so."""
-    filled = [cell.strip() for cell in cells if cell.strip()]
-    return (
-        0 < len(filled) <= max(2, columns // 2)
-        and len(filled) < columns
-        and _FOOTER.fullmatch(filled[0]) is not None
-    )
+def _leave_out(kind: str, row: Row, digest: SplitDigest) -> None:
+    """Note a row that is no record; of a blank one there is nothing to show."""
+    if kind == "blank":
+        digest.lines[kind] += row.lines
+    else:
+        digest.leave_out(kind, row.line.data, row.lines)
 
 
 def _footer(waiting: deque[Row], table: _Table) -> list[Row]:
@@ -303,11 +328,12 @@ def _footer(waiting: deque[Row], table: _Table) -> list[Row]:
     Where a record before has such a name too ("row-1", "3 mugs"), they are records all.
     """
     columns = len(table.header.names)
-    totals = [_is_total(row.cells, columns) for row in waiting]
-    count = next((n for n, is_total in enumerate(reversed(totals)) if not is_total), len(totals))
-    if count > _MAX_FOOTER_ROWS or any(totals[: len(totals) - count]) or table.has_total:
+    footers = [is_footer(row.cells, columns, table.ids) for row in waiting]
+    totals = [is_total(row.cells, columns) for row in waiting]
+    count = next((n for n, is_one in enumerate(reversed(footers)) if not is_one), len(footers))
+    if count > MAX_FOOTER_ROWS or any(totals[: len(totals) - count]) or table.has_total:
         return []
-    if table.is_spaced and any(row.cells[0].strip() for row in list(waiting)[-count:]):
+    if table.ids.are_totals and any(row.cells[0].strip() for row in list(waiting)[-count:]):
         return []
     return [waiting.pop() for _ in range(count)][::-1]
 
@@ -360,7 +386,9 @@ def _plan(whole: InputSplit, _split_bytes: int, description: InputDescription) -
             rows = Rows(lines, read_as.dialect or Dialect(), DEFAULT_LIMITS)
             header = _read_header(rows, read_as, SplitDigest())
         if header is not None:
-            read_as = replace(read_as, decimals=find_decimals(whole, read_as, header.names))
+            columns = sample_columns(whole, read_as, header.names)
+            read_as = replace(read_as, decimals=marks_of_columns(columns))
+            read_as = read_as.noting(find_currencies(columns))
     except UnreadableError:
         return [whole]  # reading the split reports it
     if read_as == ReadAs(usual_dialect(whole.format)):
@@ -368,5 +396,5 @@ def _plan(whole: InputSplit, _split_bytes: int, description: InputDescription) -
     return [replace(whole, read_as=read_as)]
 
 
-CSV = Format((".csv",), _scan, _rebuild, _plan)
-TSV = Format((".tsv", ".tab"), _scan, _rebuild, _plan)
+CSV = Format((".csv",), _scan, _rebuild, _plan, plan_has_columns=True)
+TSV = Format((".tsv", ".tab"), _scan, _rebuild, _plan, plan_has_columns=True)

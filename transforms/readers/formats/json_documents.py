@@ -5,31 +5,41 @@ a list inside a document. Its records are found without reading more than one in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
-from transforms.readers.contract import FileRefusedError, Records
+from transforms.readers.contract import EXCERPT_BYTES, FileRefusedError, Records
+from transforms.readers.formats.json_lists import (
+    ITSELF,
+    KEY,
+    Found,
+    check_objects,
+    choose_list,
+    has_record_key,
+    list_of_document,
+    lists_in,
+)
 from transforms.readers.formats.lines import Lines
 
 # Enough to see what a document is made of, and where its list begins.
 SAMPLE_BYTES = 1 << 20
 _CHUNK_BYTES = 256 << 10
-_BLANK = b" \t\r\n"
+# RFC 7464 puts a record separator before each text.
+_SEPARATOR = b"\x1e"
+_BLANK = b" \t\r\n" + _SEPARATOR
 _STRUCTURE = re.compile(rb'["{}\[\],]')
 _IN_STRING = re.compile(rb'["\\]')
-_KEY = re.compile(rb'"(?P<key>(?:[^"\\]|\\.)*)"\s*:|[{}\[\]]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 RECORD, BETWEEN = "record", "between"
-_SHOWN_LISTS = 5
+_ONLY_KEYS = re.compile(rb'[\s\[{]*(?:"(?:[^"\\]|\\.)*"\s*:[\s\[{]*)*', re.DOTALL)
+_BOM = b"\xef\xbb\xbf"
+_BRACKETS = _BLANK + _BOM + b"[]{},"
+_SHOWN_BYTES = 40
 # So many lines are looked at to see whether records have one each, although the first is broken.
 _LOOKED_AT_LINES = 50
 # Where a record that is one line of megabytes says what it is.
 _FIRST_KEYS_BYTES = 2_000
-# An object with one of these is itself a record, whatever lists it has.
-_RECORD_KEYS = frozenset(
-    {"sku", "title", "name", "id", "product_id", "asin", "gtin", "ean", "isbn", "code"}
-)
 
 
 class Element(NamedTuple):
@@ -46,36 +56,51 @@ def find_records(sample: bytes, *, is_whole: bool, named: str | None) -> Records
     sample: its beginning. named: the path of the list that somebody gave.
     Raises FileRefusedError where the path leads nowhere, or several lists could be meant.
     """
-    start = len(sample) - len(sample.lstrip(b"\xef\xbb\xbf" + _BLANK))
+    start = len(sample) - len(sample.lstrip(_BOM + _BLANK))
     text = sample[start:]
-    if named is not None:
+    if named is not None and named != ITSELF:
         return _at_path(text, start, named.removesuffix("[]").split("."))
     if text.startswith(b"["):
         return Records(start + 1, "one array")
     if not text.startswith(b"{"):
         return None
+    if sample[:start].endswith(_SEPARATOR):
+        return Records(start, "objects behind each other, with separators", is_list=False)
+    return _of_objects(text, start, is_whole=is_whole, is_itself=named == ITSELF)
+
+
+def _of_objects(text: bytes, start: int, *, is_whole: bool, is_itself: bool) -> Records | None:
+    """Return where the records are of a document that begins with an object.
+
+    is_itself: whether somebody said that objects with lists are records themselves.
+    """
     first, _, rest = text.partition(b"\n")
     document = _object(first.strip().rstrip(b","))
     if document is not None and (rest.strip() or not is_whole):
+        if not is_itself:
+            check_objects(document)
         return None
     if _are_mostly_objects(rest):
         return None
     if document is None and is_whole:
         document = _object(text.strip())
     if document is not None:
-        path = _wrapped(document)
+        found = None if is_itself else list_of_document(document)
         one = Records(0, "one object", is_list=False) if rest.strip() else None
-        return one if path is None else _at_path(text, start, path)
-    if b"{" in first and re.search(rb"\}\s*,?\s*\{", first):
+        return one if found is None else _at_path(text, start, found.path)
+    # Not within the lists of a document of a single line, whose end is not at hand.
+    if re.search(rb"\}\s*,?\s*\{", first) and _closes(first):
         return Records(0, "objects behind each other", is_list=False)
     if not re.fullmatch(rb"\{\s*(\".*)?", first.strip()) or first.rstrip().endswith(b"}"):
         return None
-    path = _first_list(text)
-    if b"\n" not in text and (path is None or _has_record_key(text)):
+    found = None if is_itself else _main_list(text)
+    if b"\n" not in text and (found is None or (not found.is_named and _has_record_key(text))):
         return None  # one large record a line
-    if path is None:
+    if found is None:
+        if not is_itself and (whole := _first_object(text)) is not None:
+            check_objects(whole)
         return Records(0, "objects over several lines", is_list=False)
-    return _at_path(text, start, path)
+    return _at_path(text, start, found.path)
 
 
 def _are_mostly_objects(text: bytes) -> bool:
@@ -93,48 +118,25 @@ def _object(text: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _wrapped(document: dict[str, Any]) -> list[str] | None:
-    """Return the path of the list of records that a document wraps; None where it is a record.
-
-    Raises FileRefusedError where two lists are as good.
-    """
-    if _RECORD_KEYS & {key.casefold() for key in document}:
-        return None
-    lists = sorted(_lists(document, ()), key=lambda found: (-found[1], len(found[0])))
-    if not lists:
-        return None
-    (path, count), *others = lists
-    if others and others[0][1] == count and len(others[0][0]) == len(path):
-        shown = " or ".join(".".join(each) for each, _ in lists[:_SHOWN_LISTS])
-        named = f"records={'.'.join(path)}"
-        raise FileRefusedError(
-            [
-                f"the file is one JSON object with several lists of objects, {shown}; say which "
-                f"holds the records: input: {{records: {'.'.join(path)}}} in the template, or "
-                f"--input-as {named}"
-            ]
-        )
-    return list(path)
+def _first_object(text: bytes) -> dict[str, Any] | None:
+    """Return the first object of several behind each other, None where it does not end."""
+    depth = 0
+    for match in KEY.finditer(text):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(match[0], 0)
+        if not depth:
+            return _object(text[: match.end()])
+    return None
 
 
 def _has_record_key(text: bytes) -> bool:
     """Return whether a document, of which the beginning is at hand, names itself as a record."""
     depth = 0
-    for match in _KEY.finditer(text[:_FIRST_KEYS_BYTES]):
+    for match in KEY.finditer(text[:_FIRST_KEYS_BYTES]):
         depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(match[0], 0)
         key = match["key"]
-        if depth == 1 and key and key.decode("utf-8", "replace").casefold() in _RECORD_KEYS:
+        if depth == 1 and key and has_record_key({key.decode("utf-8", "replace")}):
             return True
     return False
-
-
-def _lists(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Yield the paths of lists of objects, with their lengths; not those inside lists."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _lists(inner, (*path, key))
-    elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-        yield path, len(value)
 
 
 def _walk(text: bytes) -> Iterator[tuple[list[str], bytes, int]]:
@@ -144,7 +146,7 @@ def _walk(text: bytes) -> Iterator[tuple[list[str], bytes, int]]:
     """
     keys: list[str] = []
     key = ""
-    for match in _KEY.finditer(text):
+    for match in KEY.finditer(text):
         token = match[0]
         if match["key"] is not None:
             key = match["key"].decode("utf-8", "replace")
@@ -158,30 +160,27 @@ def _walk(text: bytes) -> Iterator[tuple[list[str], bytes, int]]:
             keys.pop()
 
 
-def _first_list(text: bytes) -> list[str] | None:
-    """Return the path of the first list of objects of a document whose end is not at hand; None
-    where the first object ends, so that others follow it.
+def _main_list(text: bytes) -> Found | None:
+    """Return the list of records of a document whose end is not at hand; None where the first
+    object ends, so that others follow it.
+
+    Raises FileRefusedError.
     """
-    if _closes(text):
-        return None
-    for keys, token, end in _walk(text):
-        if token == b"[" and text[end:].lstrip()[:1] == b"{":
-            return list(keys)
-    return None
+    return None if _closes(text) else choose_list(list(lists_in(text)))
 
 
 def _closes(text: bytes) -> bool:
     depth = 0
-    for match in _KEY.finditer(text):
+    for match in KEY.finditer(text):
         depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(match[0], 0)
         if not depth:
             return True
     return False
 
 
-def _at_path(text: bytes, start: int, path: list[str]) -> Records:
+def _at_path(text: bytes, start: int, path: Sequence[str]) -> Records:
     for keys, token, end in _walk(text):
-        if token == b"[" and keys == path:
+        if token == b"[" and keys == list(path):
             return Records(start + end, f"the list at {'.'.join(path)}", depth=len(keys))
     raise FileRefusedError(
         [
@@ -191,8 +190,32 @@ def _at_path(text: bytes, start: int, path: list[str]) -> Records:
     )
 
 
-def read_elements(lines: Lines, records: Records, max_raw_bytes: int) -> Iterator[Element]:
+class Around:
+    """What stands around the list of a document, beside the keys that lead to it."""
+
+    def __init__(self) -> None:
+        self._before, self._behind = b"", b""
+
+    def before(self, part: bytes) -> None:
+        self._before += part[: max(0, EXCERPT_BYTES - len(self._before))]
+
+    def behind(self, part: bytes) -> None:
+        self._behind += part[: max(0, EXCERPT_BYTES - len(self._behind))]
+
+    @property
+    def excerpt(self) -> bytes:
+        """Return how it begins; nothing where there are only brackets and those keys."""
+        before = self._before.strip(_BLANK + _BOM)
+        before = b"" if _ONLY_KEYS.fullmatch(before) else b" ".join(before.split())
+        behind = b" ".join(self._behind.strip(_BRACKETS).split())
+        return b" ... ".join(filter(None, (before[:_SHOWN_BYTES], behind))) if behind else before
+
+
+def read_elements(
+    lines: Lines, records: Records, max_raw_bytes: int, around: Around
+) -> Iterator[Element]:
     """Yield the records of a document, in order; raises UnreadableError where the file breaks off.
+    What is none of them goes to `around`.
 
     A record that is larger than `max_raw_bytes` is cut there. Values that are no objects are
     yielded too: they are refused by name.
@@ -202,6 +225,7 @@ def read_elements(lines: Lines, records: Records, max_raw_bytes: int) -> Iterato
     while left and (skipped := lines.take(min(left, _CHUNK_BYTES))):
         number += skipped.count(b"\n")
         left -= len(skipped)
+        around.before(skipped)
     current = _Current(number, max_raw_bytes)
     brackets = _Brackets(records)
     while data := lines.take(_CHUNK_BYTES):
@@ -212,10 +236,12 @@ def read_elements(lines: Lines, records: Records, max_raw_bytes: int) -> Iterato
                 yield from current.ended()
             else:
                 current.skip(data[begin:end])
+                around.behind(data[begin:end])
             begin = following
         rest = data[begin:]
         if brackets.is_between:
             current.skip(rest)
+            around.behind(rest)
         else:
             current.take(rest)
     yield from current.ended()
@@ -291,7 +317,7 @@ class _Current:
     def take(self, part: bytes) -> None:
         """Add bytes; what is blank before a record belongs to none."""
         if not self._kept:
-            bare = part.lstrip(_BLANK + b"\xef\xbb\xbf")
+            bare = part.lstrip(_BLANK + _BOM)
             self._number += part[: len(part) - len(bare)].count(b"\n")
             self._begin = self._number
             part = bare

@@ -13,7 +13,9 @@ import orjson
 
 from schemas.elements import RawRecord, Reject, key_maker
 from schemas.sections.inputs import InputDescription
-from transforms.extraction.exact_json import parse_json
+from transforms.extraction.structures.exact_json import parse_json
+from transforms.extraction.structures.json_repair import mend_json
+from transforms.readers.clues.encodings import find_encoding
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
     STAGE,
@@ -29,11 +31,15 @@ from transforms.readers.contract import (
     UnreadableError,
     check_size,
     check_uncut,
+    parsed_in_time,
     utf8_problem,
 )
-from transforms.readers.encodings import find_encoding
-from transforms.readers.formats.json_documents import SAMPLE_BYTES, find_records, read_elements
-from transforms.readers.formats.json_repair import mend_json
+from transforms.readers.formats.json_documents import (
+    SAMPLE_BYTES,
+    Around,
+    find_records,
+    read_elements,
+)
 from transforms.readers.formats.lines import UTF8, Line, Lines, open_lines
 
 _EXCERPT_CHARACTERS = 20
@@ -88,11 +94,12 @@ def _explain(data: bytes, error: orjson.JSONDecodeError) -> RecordRefusedError:
 
 
 def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
-    key_of = key_maker(split.kind, split.format)
     records = split.read_as.records if split.read_as else None
     if records is not None:
         yield from _scan_document(split, limits, digest, records)
         return
+    read = partial(_read, split, split.record_format, limits)
+    key_of = key_maker(split.kind, split.record_format)
     blank = record = 0
     with open_lines(split, limits, digest) as lines:
         try:
@@ -101,7 +108,8 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
                     blank += 1
                     continue
                 record += 1
-                yield Unread(key_of(line.data), len(line.data), partial(_read, split, limits, line))
+                data = line.data
+                yield tuple.__new__(Unread, (key_of(data), len(data), partial(read, line)))
         finally:
             digest.count_lines(blank=blank, record=record)
 
@@ -109,13 +117,16 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
 def _scan_document(
     split: InputSplit, limits: ReadLimits, digest: SplitDigest, records: Records
 ) -> Iterator[Unread]:
-    key_of = key_maker(split.kind, split.format)
+    read = partial(_read, split, split.record_format, limits)
+    key_of = key_maker(split.kind, split.record_format)
     with open_lines(split, limits, digest) as lines:
-        for element in read_elements(lines, records, limits.max_raw_bytes):
+        around = Around()
+        for element in read_elements(lines, records, limits.kept_bytes, around):
             data = element.data
             line = Line(element.number, data, element.size_bytes)
-            yield Unread(key_of(data), len(data), partial(_read, split, limits, line))
+            yield Unread(key_of(data), len(data), partial(read, line))
         _drain(lines)
+        digest.leave_out_around(around.excerpt)
 
 
 def _drain(lines: Lines) -> None:
@@ -124,10 +135,12 @@ def _drain(lines: Lines) -> None:
         pass
 
 
-def _read(split: InputSplit, limits: ReadLimits, line: Line) -> ParsedRecord | Reject:
+def _read(
+    split: InputSplit, record_format: str, limits: ReadLimits, line: Line
+) -> ParsedRecord | Reject:
     raw = RawRecord(
         line.data,
-        split.format,
+        record_format,
         split.path,
         line.number,
         split.begin,
@@ -137,7 +150,7 @@ def _read(split: InputSplit, limits: ReadLimits, line: Line) -> ParsedRecord | R
     )
     try:
         check_size(line.size_bytes, limits)
-        cells, mended = parse_object(line.data)
+        cells, mended = parsed_in_time(limits, line.size_bytes, parse_object, line.data)
         return ParsedRecord(raw, cells, mended)
     except RecordRefusedError as refused:
         return Reject(raw, refused.reason, STAGE, str(refused))
@@ -157,7 +170,7 @@ def _plan(whole: InputSplit, split_bytes: int, description: InputDescription) ->
         return [whole]  # reading the split reports it
     if read_as is not None:
         return [replace(whole, read_as=read_as)]
-    if whole.gzipped:
+    if whole.layers:
         return [whole]
     ranges = (
         (begin, min(begin + split_bytes, whole.end)) for begin in range(0, whole.end, split_bytes)

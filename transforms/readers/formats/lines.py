@@ -1,18 +1,17 @@
-"""Physical lines of a split: any file system, gzip, byte ranges; never more than one line in
-memory.
+"""Physical lines of a split: any file system, packed or not, byte ranges; never more than one
+line in memory.
 """
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
+from transforms.readers.containers import buffered, digested, open_stored
 from transforms.readers.contract import InputSplit, ReadLimits, SplitDigest, UnreadableError
-from transforms.runtime.storage import open_file
 
 UTF8 = "utf-8"
 _BOM = b"\xef\xbb\xbf"
@@ -35,18 +34,14 @@ def open_lines(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> It
     """Yield the lines that begin in a split of a text file; raises UnreadableError."""
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(open_file(split.path))
-            if _is_converted(split):
-                # The stored bytes are digested, so that `sha256sum` of the file gives the same.
-                stream = _buffered(_DigestingReader(stream, digest))
-            if split.gzipped:
-                stream = cast(
-                    BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb"))
-                )
+            stream = stack.enter_context(open_stored(split, digest))
             read_as = split.read_as
             if read_as is not None and (read_as.encoding != UTF8 or read_as.carriage_returns):
-                stream = _buffered(_ToUtf8(stream, read_as.encoding, read_as.carriage_returns))
-            lines = Lines(stream, split, limits.max_raw_bytes, digest)
+                if not split.layers:
+                    # The stored bytes are digested, so that `sha256sum` gives the same.
+                    stream = digested(stream, digest)
+                stream = buffered(_ToUtf8(stream, read_as.encoding, read_as.carriage_returns))
+            lines = Lines(stream, split, limits.kept_bytes, digest)
         except Exception as error:  # an object store raises whatever its client raises
             raise UnreadableError(
                 0, f"{split.path} cannot be opened: {_describe(error)}"
@@ -57,13 +52,9 @@ def open_lines(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> It
 def _is_converted(split: InputSplit) -> bool:
     """Return whether lines are read from other bytes than those that are stored."""
     read_as = split.read_as
-    return split.gzipped or (
+    return bool(split.layers) or (
         read_as is not None and (read_as.encoding != UTF8 or read_as.carriage_returns)
     )
-
-
-def _buffered(raw: io.RawIOBase) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(raw, _READ_AHEAD_BYTES))
 
 
 class Lines:
@@ -123,13 +114,15 @@ class Lines:
             size_bytes += self._skip_line(self._digest)
         starts_file = self._offset == 0
         self._offset += size_bytes
-        # Files that were written behind each other (`cat a.csv b.csv`) have it within, too.
-        if data[0] == _BOM[0] and data.startswith(_BOM):
+        # Files that were written behind each other (`cat a.csv b.csv`) have it within, too, and one
+        # that was exported once more has two.
+        while data and data[0] == _BOM[0] and data.startswith(_BOM):
             data, size_bytes = data[len(_BOM) :], size_bytes - len(_BOM)
             if not data and starts_file:
                 return None
         self._number += 1
-        return Line(self._number, data, size_bytes)
+        # A named tuple's own constructor takes a fifth of the time that reading a line does.
+        return tuple.__new__(Line, (self._number, data, size_bytes))
 
     def _skip_line(self, digest: SplitDigest | None) -> int:
         skipped_bytes = 0
@@ -184,23 +177,6 @@ class _ToUtf8(io.RawIOBase):
         buffer[:count] = self._waiting[:count]
         self._waiting = self._waiting[count:]
         return count
-
-
-class _DigestingReader(io.RawIOBase):
-    """Passes bytes on and digests them."""
-
-    def __init__(self, stream: BinaryIO, digest: SplitDigest) -> None:
-        self._stream = stream
-        self._digest = digest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._stream.read(len(buffer))
-        self._digest.update(data)
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def _describe(error: Exception) -> str:

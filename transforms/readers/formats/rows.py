@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+from transforms.readers.clues.table_rows import are_ids_alike
 from transforms.readers.contract import (
     ReadLimits,
     RecordRefusedError,
@@ -24,7 +25,8 @@ from transforms.readers.formats.lines import Line
 
 # Bounds the look-ahead buffer: a line object costs far more than the one byte of an empty line.
 MAX_RECORD_LINES = 100_000
-# Of a file with fewer columns a line within a text may look like a row by chance.
+# Of a file with fewer columns a line within a text may look like a row by chance: it is one if it
+# begins as the row itself does, with an id.
 _MIN_SWALLOWED_CELLS = 3
 
 
@@ -75,7 +77,8 @@ class Rows:
         """Return the next row (no cells: an empty line), or None at the end; raises
         UnreadableError.
         """
-        first = self.next_line()
+        is_next = not self._ahead and self._unreadable is None
+        first = self._lines.read() if is_next else self.next_line()
         if first is None:
             return None
         if first.number <= self._literal_until:
@@ -83,13 +86,16 @@ class Rows:
         self._taken, self._taken_bytes = [first], first.size_bytes
         self._is_started, self._is_utf8 = False, True
         try:
-            check_size(first.size_bytes, self._limits)
+            if first.size_bytes > self._limits.max_record_bytes:
+                check_size(first.size_bytes, self._limits)
             cells = next(self._reader)
         except RecordRefusedError as refused:
             return Row(first, [], refused)
         except csv.Error as error:
             return self._give_back(error)
         if len(self._taken) == 1:
+            if self._is_utf8 and self._mend.is_plain:
+                return tuple.__new__(Row, (first, cells, None, 1, False))  # as Line is made
             line = first
         elif self._swallows():
             return self._literal_row(self._give_back_lines())
@@ -166,10 +172,17 @@ class Rows:
         That happens by a quote that opens a title and one that closes a later one (27"). No text of
         several lines is made of as many delimiters a line as the table has, in every line.
         """
-        if self.columns < _MIN_SWALLOWED_CELLS:
-            return False
         delimiter = self._dialect.delimiter.encode()
-        return all(line.data.count(delimiter) == self.columns - 1 for line in self._taken)
+        are_rows = self.columns > 1 and all(
+            line.data.count(delimiter) == self.columns - 1 for line in self._taken
+        )
+        if not are_rows or self.columns >= _MIN_SWALLOWED_CELLS:
+            return are_rows
+        first, *others = (
+            line.data.partition(delimiter)[0].decode("utf-8", "replace").strip('"\ufeff ')
+            for line in self._taken
+        )
+        return all(are_ids_alike(first, other) for other in others)
 
     def _give_back_lines(self) -> Line:
         first, *others = self._taken

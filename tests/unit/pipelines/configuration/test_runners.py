@@ -8,7 +8,13 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import S3Options
 
 from pipelines.configuration.errors import ConfigError
-from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.configuration.runners import (
+    LOCAL_RUNNER,
+    beam_options,
+    in_one_process,
+    new_pipeline,
+    works_here,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +42,12 @@ def test_worker_processes_get_the_options() -> None:
     with new_pipeline(options) as pipeline:
         found = pipeline | beam.Create([1]) | beam.Map(_endpoint)
         _ = found | beam.combiners.ToList() | beam.Map(_expect)
+
+
+def test_a_process_knows_whether_it_works_or_waits() -> None:
+    """One worker is this process; several, and those of another runner, are others."""
+    assert works_here(beam_options(LOCAL_RUNNER, 1, []))
+    two = beam_options(LOCAL_RUNNER, 2, [])
+    assert not works_here(two)
+    assert works_here(in_one_process(two))
+    assert not works_here(beam_options("PortableRunner", 1, []))

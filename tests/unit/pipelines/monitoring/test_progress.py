@@ -49,6 +49,24 @@ def test_all_stages_show_from_the_start() -> None:
     assert plain_line(lines, 1.0) == "1 s  starting workers"
 
 
+def test_fetching_says_how_many_of_how_many() -> None:
+    """While pictures are fetched, or asked whether they have changed, the view says how many of how
+    many, and how long it will take; without fetching nothing is said of it.
+    """
+    for stage, told, before in (
+        ("recheck", "pictures checked 110 of 200 (11/s)", {}),
+        ("fetch", "pictures fetched 110 of 200 (11/s)", READ),
+    ):
+        tracker = Tracker()
+        tracker.observe(beats(**before, **{stage: {"asked": 200}}), 1.0)
+        for second in range(2, 12):
+            seen = beats(**before, **{stage: {"asked": 200, "done": 10 * second}})
+            lines = tracker.observe(seen, float(second))
+        assert told in plain_line(lines, 11.0)
+        assert any("8 s left" in line for line in shown(lines, 11.0))
+    assert "fetched" not in plain_line(Tracker().observe(beats(**LOCATED), 3.0), 3.0)
+
+
 def test_rate_of_a_finished_stage_stands_still() -> None:
     """A stage that is done keeps the rate it had, however long the run goes on."""
     tracker = Tracker()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipelines.monitoring.summary import check_line, snapshot_folder, write_summ
 from pipelines.snapshots.manifest import Manifest
 from schemas.tables.specs import TABLES, files_by_label
 from tests.manifests import make_check, make_counts, make_manifest
+from transforms.describe.usage import Usage
 from transforms.probes.report import ProbeReport
 
 COUNTS: dict[str, Any] = {
@@ -232,6 +234,22 @@ def test_catalogs_do_not_steer_the_terminal() -> None:
     assert "\x07" not in text
     assert "[red]c[/red]" in text
     assert "[/]" in text
+
+
+@pytest.mark.parametrize("part", ["described", "encoded"])
+def test_what_no_server_stated_is_told(part: str) -> None:
+    """The tokens that are estimates are said of language models and of encoders, with the requests
+    that may cost for nothing; nothing is said where every server counts.
+    """
+    used = Usage(calls=12, prompt_tokens=9_000)
+    asked = {"versions": {"describe_model": "tiny"}}
+    assert "estimated" not in summary(manifest(asked, **{part: used}))
+    lies = replace(used, estimated_tokens=4_321, lost_attempts=3, lost_tokens=1_234)
+    text = summary(manifest(asked, **{part: lies}))
+    for number in ("4,321", "1,234"):
+        assert number in text
+    assert "of all tokens estimated" in text
+    assert "requests lost, which may cost" in text
 
 
 def probe(attribute: str, **changes: Any) -> ProbeReport:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,23 @@ def test_pictures_are_on_it_once_and_only_below_their_root(made: tuple[Run, Path
     pictures = re.findall(r'<img id="picture-\d+" src="(data:image/jpeg;base64,[^"]+)"', page)
     assert len(pictures) == len(set(pictures)) == 2
     assert "data:image/jpeg" not in page_of(made[0], None)
+
+
+def test_pictures_that_are_kept_need_no_root(shop: Shop) -> None:
+    """A picture that stood in its record is on the page, whether a root was given or not; one whose
+    content is gone is not, and nothing of an address's signature is.
+    """
+    data = base64.b64encode((shop.images / shop.picture("in.png", "green")).read_bytes()).decode()
+    record = {"sku": "s", "name": "Green mug", "photos": f"data:image/png;base64,{data}"}
+    signed = {"sku": "t", "name": "Mug", "photos": "https://cdn.example/a.jpg?sig=s3cret"}
+    run = shop.run(shop.file("in.jsonl", [record, signed]))
+    assert run.code == 0
+    for root in (shop.images, None):
+        page = page_of(run, root)
+        assert page.count("data:image/jpeg;base64,") == 1
+        assert "s3cret" not in page
+    shutil.rmtree(run.output / "kept-pictures")
+    assert "data:image/jpeg" not in page_of(run, shop.images)
 
 
 def test_the_same_snapshot_gives_the_same_page(made: tuple[Run, Path]) -> None:

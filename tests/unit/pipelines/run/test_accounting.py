@@ -76,13 +76,20 @@ def account_of(records: list[Record], rows: list[ImageRow], refused: str) -> Cou
         assembled,
         "validate",
         lambda item: (
-            Reject(item.record.raw, "image-required", "validate", "", item.item_id)
+            Reject(
+                item.record.raw,
+                "image-required",
+                "validate",
+                "",
+                item.item_id,
+                rows=item.record.rows,
+            )
             if item.item_id in refused
             else item
         ),
     )
     quarantined: dict[str, Counter[str]] = {}
-    for reject in bucket.rejects:
+    for reject in (row for each in bucket.rejects for row in each.each):
         quarantined.setdefault(reject.raw.kind, Counter())[reject.reason] += 1
     splits = [
         split("catalog", len(records)),

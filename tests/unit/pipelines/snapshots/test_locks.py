@@ -201,11 +201,14 @@ def _winners(output: Path, takers: int) -> list[str]:
 def test_what_is_left_of_a_lock_can_be_removed(tmp_path: Path) -> None:
     """Removing a lock returns what it said, and nothing where there is none."""
     leave(tmp_path, far("older"))
-    held = break_lock(str(tmp_path))
+    held, was_unreadable = break_lock(str(tmp_path))
     assert held is not None
+    assert not was_unreadable
     assert held.run_id == "older"
     assert not (tmp_path / LOCK).exists()
-    assert break_lock(str(tmp_path / "nothing")) is None
+    assert break_lock(str(tmp_path / "nothing")) == (None, False)
+    (tmp_path / LOCK).write_text("{half of a lo")
+    assert break_lock(str(tmp_path)) == (None, True), "somebody's, nobody knows whose"
 
 
 @pytest.fixture
@@ -235,7 +238,7 @@ def test_an_object_store_has_one_writer_too(store: type[MemoryStorage]) -> None:
         file.write(json.dumps(asdict(dead)).encode())
     with output_lock("store://out", "next", "run", watch_secs=WATCH_SECS) as warnings:
         assert warnings == ["the lock of run dead, which is dead, was taken over"]
-    assert break_lock("store://out") is None
+    assert break_lock("store://out") == (None, False)
 
 
 def test_a_lock_that_cannot_be_read_now_is_not_taken(tmp_path: Path) -> None:

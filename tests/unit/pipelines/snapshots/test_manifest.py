@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.snapshots.manifest import (
     VERSION,
-    ManifestError,
+    NewerVersionError,
     read_manifest,
     write_manifest,
 )
 from pipelines.snapshots.snapshot import UnusableSnapshotError, read_snapshot
 from tests.manifests import make_check, make_counts, make_manifest
+from transforms.runtime.sealed import DamagedFileError
+
+OUTSIDE = {"table": "../../other", "path": "../../other/bucket-00000.parquet"}
+OUTSIDE |= {"rows": 1, "bytes": 1, "digest": ""}
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -69,12 +76,22 @@ def test_what_an_older_program_did_not_write_has_a_default(tmp_path: Path) -> No
         ({"started": "yesterday"}, "$.started"),
         ({"counts": {"items": "many", "records_quarantined": 0, "values": {}}}, "$.counts.items"),
         ({"files": [{"table": "items"}]}, "$.files[0]"),
+        ({"files": [OUTSIDE]}, "'../../other/bucket-00000.parquet' is no file"),
+        ({"beside": {"../../current.json": ""}}, "'../../current.json' is no file"),
+        ({"pool": ["../0.arrow"]}, "$.pool[0]"),
+        ({"started": "2026-01-01T12:00:00"}, "$.started"),
+        ({"counts": ["items"]}, "$.counts"),
+        ({"counts": {"items": -1, "records_quarantined": 0, "values": {}}}, "$.counts.items"),
+        ({"counts": {"items": 1, "records_quarantined": 0, "values": {"c": {"x": -1}}}}, "values"),
+        ({"records": {"new": -3}}, "$.records"),
+        ({"buckets": 0}, "$.buckets"),
+        ({"since_full": "7"}, "$.since_full"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     """A missing or wrong field is refused; the message has the file's path and the field's."""
     path = written(tmp_path, **changes)
-    with pytest.raises(ManifestError) as error:
+    with pytest.raises(DamagedFileError) as error:
         read_manifest(str(path))
     assert str(path) in str(error.value)
     assert named in str(error.value)
@@ -85,8 +102,22 @@ def test_what_is_not_a_manifest_is_refused(tmp_path: Path, content: bytes) -> No
     """Half a file, another JSON document and bytes that are not text are named as damaged."""
     path = tmp_path / "manifest.json"
     path.write_bytes(content)
-    with pytest.raises(ManifestError, match=r"manifest\.json is damaged"):
+    with pytest.raises(DamagedFileError, match=r"manifest\.json is damaged"):
         read_manifest(str(path))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(st.integers(0), st.integers(1, 255))
+def test_a_changed_byte_is_never_believed(tmp_path: Path, at: int, by: int) -> None:
+    """Whichever byte of the file changed, it is refused, or says what it said before."""
+    path = tmp_path / "manifest.json"
+    manifest = make_manifest(checks=[make_check()], records={"new": 1, "changed": 27})
+    write_manifest(str(path), manifest)
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= by
+    path.write_bytes(data)
+    with suppress(DamagedFileError):
+        assert read_manifest(str(path)) == manifest
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -94,8 +125,11 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     versions.
     """
     path = written(tmp_path, manifest_version=VERSION + 1, counts="elsewhere")
-    with pytest.raises(ManifestError, match=f"version {VERSION + 1}.* up to {VERSION}; upgrade"):
+    with pytest.raises(
+        NewerVersionError, match=f"version {VERSION + 1}.* up to {VERSION}"
+    ) as found:
         read_manifest(str(path))
+    assert "upgrade catalog-enrich" in str(found.value)
 
 
 def test_counts_tell_values_from_gaps() -> None:

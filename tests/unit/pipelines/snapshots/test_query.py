@@ -10,7 +10,8 @@ import pytest
 from pipelines.snapshots.query import Rows, query, sandbox
 from pipelines.snapshots.snapshot import Snapshot
 from tests.manifests import make_manifest
-from transforms.runtime.parquet import DamagedFileError, write_parquet
+from transforms.runtime.parquet import write_parquet
+from transforms.runtime.sealed import DamagedFileError
 
 SCHEMA = pa.schema([("item_id", pa.string()), ("color", pa.string())])
 

@@ -58,7 +58,10 @@ def test_an_ambiguous_cell_names_both_readings() -> None:
     """Day and month are never guessed: the flag names both dates, in words and as to write them."""
     assert read("03/04/2024") == (
         None,
-        ["'03/04/2024' may mean 3 April 2024 or 4 March 2024; write 2024-04-03 or 2024-03-04"],
+        [
+            "'03/04/2024' may mean 3 April 2024 or 4 March 2024; write 2024-04-03 or 2024-03-04, or "
+            "say dates: day-first or dates: month-first under columns:"
+        ],
     )
 
 
@@ -153,7 +156,7 @@ def test_a_date_is_counted_by_its_year() -> None:
     assert DATES.count(pa.array([], pa.string())) == {}
 
 
-@given(st.dates(dt.date(1000, 1, 1), dt.date(2999, 12, 31)), st.sampled_from([4, 7, 10]))
+@given(st.dates(dt.date(1000, 1, 1), dt.date(2299, 12, 31)), st.sampled_from([4, 7, 10]))
 def test_a_value_comes_back_from_every_form(day: dt.date, length: int) -> None:
     """Words, column, labels and candidate of a date all give the date back."""
     value = day.isoformat()[:length]

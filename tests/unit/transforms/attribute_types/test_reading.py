@@ -144,6 +144,7 @@ def test_a_column_that_feeds_two_measures() -> None:
         ("JA", True, []),
         (0, False, []),
         (1.0, True, []),
+        ("0.0", False, []),
         ("maybe", None, ["value-wrong-type"]),
         ({}, None, []),
     ],
@@ -272,3 +273,18 @@ def test_parts_of_compound_cells() -> None:
     assert read("H 10 cm, B 5 cm", **depth) == (None, [])
     assert read("30 cm", **width) == (30, [])
     assert read("20 x 30 x 5 cm", **width) == (None, ["value-wrong-type"]), "which side is not told"
+
+
+def test_terms_are_joined_as_feeds_join_them() -> None:
+    """A term stands for its words however a feed joins them."""
+    terms = {"type": "boolean", "true_terms": ["in stock"], "false_terms": ["pre-order", "-"]}
+    cells = ("in_stock", "In-Stock", "IN STOCK", "preorder", "pre_order", "pre order", "-")
+    assert [read(cell, **terms)[0] for cell in cells] == [
+        True,
+        True,
+        True,
+        None,
+        False,
+        False,
+        False,
+    ]

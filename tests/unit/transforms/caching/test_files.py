@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.caching.answers import LAYOUT
+from transforms.caching.answers import LAYOUT, AnswerCodec
 from transforms.caching.files import (
     CacheFile,
     Journal,
@@ -35,6 +35,7 @@ ROWS = st.fixed_dictionaries(
         "prompt_tokens": NUMBERS,
         "image_tokens": NUMBERS,
         "completion_tokens": NUMBERS,
+        "counted": st.sampled_from(["reported", "estimated"]),
         "probabilities": st.lists(
             st.tuples(TEXTS, st.floats(0, 1)), max_size=3, unique_by=lambda pair: pair[0]
         ),
@@ -101,7 +102,9 @@ def test_a_journal_and_a_parquet_file_hold_the_same(rows: Sequence[Row]) -> None
 
 def row(fingerprint: str) -> Row:
     numbers = dict.fromkeys(("prompt_tokens", "image_tokens", "completion_tokens"), 1)
-    texts = dict.fromkeys(("content", "finish_reason", "model", "prompt_hash", "run_id"), "é")
+    texts = dict.fromkeys(
+        ("content", "counted", "finish_reason", "model", "prompt_hash", "run_id"), "é"
+    )
     at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     return {
         "fingerprint": fingerprint,
@@ -138,3 +141,12 @@ def test_a_file_that_is_not_there_is_a_problem_of_its_own(tmp_path: Path, name: 
     """Reading never raises."""
     contents = read_file(CacheFile(str(tmp_path / name), "0000", "ffff"), LAYOUT)
     assert (contents.rows, bool(contents.problem)) == ((), True)
+
+
+@given(ROWS)
+def test_answers_of_earlier_versions_are_no_damage(row: Row) -> None:
+    """A paid answer whose row lacks a column of today is read, and its tokens count as reported."""
+    earlier = {name: value for name, value in row.items() if name != "counted"}
+    rows, damaged = decode_rows(encode_row(earlier, LAYOUT), LAYOUT)
+    assert (rows, damaged) == ([{**row, "counted": None}], 0)
+    assert AnswerCodec("r", "m").value_of(rows[0]).answer.counted == "reported"

@@ -109,6 +109,52 @@ def test_one_call_answers_for_everything_small() -> None:
     assert result.reason is None
 
 
+TWO = Template.model_validate(
+    {
+        **SHOP.model_dump(),
+        "attributes": [
+            {"name": "title", "type": "string", "role": "title"},
+            {"name": "color", "type": "enum", "values": ["Red", "Blue"], "fill": True},
+            {"name": "size", "type": "enum", "values": ["S", "M"], "fill": True},
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize("second", ["right", "wrong again", "refused"])
+def test_only_the_wrong_value_is_asked_for_again(second: str) -> None:
+    """What was right is kept, the second question names the wrong value only and shows no more than
+    it needs; what is wrong again is unknown, and the item has no fault for it.
+    """
+
+    def answers(request: ChatRequest) -> ChatAnswer | Failure:
+        if "size" in request.schema["properties"] and "color" in request.schema["properties"]:
+            return well(request, size="XL")
+        if second == "refused":
+            return Failure("model-refused", "no")
+        return well(request, size="XXL" if second == "wrong again" else "M")
+
+    who = replace(broker(temperature=0.7), template=TWO)
+    result, (first, again) = run(who, job("color", "size"), answers)
+    assert list(again.schema["properties"]) == ["size"]
+    assert (again.temperature, again.max_tokens) == (0.0, 2 * first.max_tokens)
+    assert result.values["color"].value == "Red"
+    assert result.description == "some description"
+    size = result.values["size"]
+    expected = {"right": None, "wrong again": "answer-off-schema", "refused": "model-refused"}
+    assert size.reason in (expected[second], "below-threshold")
+    assert (size.reason == "below-threshold") == (second == "right")
+    assert result.reason is None
+    assert "single values" in result.repairs
+
+
+def test_a_wrong_alternative_text_is_not_asked_for_again() -> None:
+    """What stands beside the values costs no second call, and no value."""
+    result, requests = run(broker(), job("color"), lambda r: well(r, **{"image.alt_text": 7 * [1]}))
+    assert len(requests) == 1
+    assert (result.alt_text, result.values["color"].value) == ("", "Red")
+
+
 def test_two_passes_describe_first() -> None:
     """In two passes the first call has the pictures and no text, the second the texts and the
     description.

@@ -189,6 +189,16 @@ def test_evidence_holds_the_unit() -> None:
     assert height.text == "H 20 cm"
 
 
+def test_the_column_tells_the_mark() -> None:
+    """In a cell of a column with decimal commas 1,250 has decimals, in packs as alone."""
+    [total] = find_parts("2 x 1,250 kg", "total", "g", ",")
+    assert total.amount == 2500
+    [total] = find_parts("2 x 1.250 g", "total", "g", ",")
+    assert total.amount == 2500
+    [width] = find_parts("W 1,200 mm x H 600 mm", "width", "mm", ".")
+    assert width.amount == 1200
+
+
 def test_speaking_of_packs() -> None:
     """A text speaks of a pack in whatever unit; one of one piece is none."""
     assert all(map(states_a_pack, ["6-pack", "6 x 330 ml", "2 x 3 x 50 g", "500 g, pack of 2"]))

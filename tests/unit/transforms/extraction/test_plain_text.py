@@ -128,3 +128,20 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
         to_plain_text("&" + piece * (chars // len(piece)))
 
     assert least_cpu_secs(lambda: clean(400_000)) < 40 * least_cpu_secs(lambda: clean(40_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("12<sup>90</sup> €", "12⁹⁰ €"),
+        ("10<SUP class='x'> 3 </SUP>", "10³"),
+        ("5&lt;sup&gt;1&lt;/sup&gt; g", "5¹ g"),
+        ("5 m<sup>2</sup>", "5 m2"),
+        ("12<sup>,90</sup>", "12,90"),
+        ("Mug<sup>TM</sup>", "MugTM"),
+    ],
+)
+def test_raised_digits_stay_raised(text: str, plain: str) -> None:
+    """Digits that are raised behind others do not become digits of their number."""
+    assert to_plain_text(text) == plain
+    assert to_plain_text(plain) == plain

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pint
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.units import convert, is_unit, same_kind, text_spellings
+from transforms.extraction.decimal_marks import decimal_mark, reads_two_ways
 from transforms.extraction.quantities import (
-    decimal_mark,
     find_numbers,
     find_quantities,
     parse_number,
     parse_quantity,
+    plain_text,
 )
+
+PINT = pint.UnitRegistry()
 
 
 @pytest.mark.parametrize(
@@ -237,3 +243,85 @@ def test_any_text_can_be_read(text: str) -> None:
 def test_abbreviations_that_mean_other_things_in_a_text(text, unit):
     """What is a unit in a cell of its own, a year or a car is in a text, states no amount there."""
     assert find_quantities(text, unit) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1,00,000", 100_000),
+        ("12,34,567.50", 1_234_567.5),
+        ("١٬٢٩٩٫٥", 1299.5),
+        ("١٫٢٥٠", 1.25),
+        ("1'299.5", 1299.5),
+        ("1,00,00", None),
+        ("1,0,000", None),
+        ("10³", None),
+    ],
+)
+@pytest.mark.parametrize("mark", [None, ",", "."])
+def test_marks_that_read_in_one_way(text: str, number: float | None, mark: Any) -> None:
+    """Lakhs and the marks of Arabic numbers mean the same in every column; no other groups do."""
+    assert parse_number(text, mark) == number
+    assert parse_quantity(f"{text} g", "g", mark) == number
+
+
+@given(st.floats(1e-9, 1e12) | st.integers(0, 10**15))
+def test_plain_texts_of_numbers(number: float) -> None:
+    """A number as text is that number again, whatever the decimal mark of a column."""
+    text = plain_text(number)
+    assert not reads_two_ways(text)
+    for mark in (None, ","):
+        assert parse_number(text, mark) == pytest.approx(number)
+
+
+@given(
+    st.sampled_from(
+        [
+            "kg g",
+            "oz g",
+            "inch cm",
+            "fluid_ounce ml",
+            "hour minute",
+            "degree_Celsius degree_Fahrenheit",
+        ]
+    ),
+    st.floats(-1e6, 1e6) | st.integers(0, 10_000).map(float),
+)
+def test_factors_convert_as_the_library_does(units, amount):
+    """LAW: an amount is what pint makes of it, with and without a zero point of its own."""
+    one, other = units.split()
+    wanted = PINT.Quantity(amount, one).to(other).magnitude
+    assert convert(amount, one, other) == round(float(wanted), 9)
+
+
+@given(
+    st.from_regex(r"[0-9]{1,4}([.,][0-9]{1,3})?", fullmatch=True),
+    st.sampled_from(["", " ", "  "]),
+    st.sampled_from(["g", "kg", "KG", "oz", "ml", "lb", "e", "x", "Stück", "g."]),
+    st.sampled_from([None, ",", "."]),
+)
+def test_plain_amounts_read_as_within_spaces(number, space, unit, mark):
+    """LAW: an amount that is written as most are reads as the same amount with spaces around it,
+    which no short way is taken for.
+    """
+    text = f"{number}{space}{unit}"
+    assert parse_quantity(text, "g", mark) == parse_quantity(f" {text} ", "g", mark)
+
+
+@pytest.mark.parametrize("text", ["10/12", "5/6", "1/10", "6/7"])
+def test_sizes_are_no_fractions(text: str) -> None:
+    """Two numbers with a stroke are a size or an age, unless a unit makes them a fraction."""
+    assert parse_number(text) is None
+    assert parse_quantity(f"{text} in", "inch") is not None
+    assert [parse_number(each) for each in ("1/2", "3/4", "5/8", "1 5/6")] == [
+        0.5,
+        0.75,
+        0.625,
+        pytest.approx(1.8333333),
+    ]
+
+
+@pytest.mark.parametrize("piece", ["1 x ", "1", "1,", "1 kg ", "- ", " ", "1/", "1 1/2 "])
+def test_a_cell_of_any_length_is_read_at_once(piece: str) -> None:
+    """A cell of 200,000 signs is no amount; trying to read it as one would take hours."""
+    assert parse_quantity(piece * 50_000, "g") is None

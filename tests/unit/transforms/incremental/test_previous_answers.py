@@ -31,7 +31,8 @@ from transforms.incremental.previous_answers import (
 )
 from transforms.items.answers import merge_answers
 from transforms.items.identity import item_fingerprint
-from transforms.runtime.parquet import DamagedFileError, write_parquet
+from transforms.runtime.parquet import write_parquet
+from transforms.runtime.sealed import DamagedFileError
 from transforms.tables.build import RunInfo, arrow_value, items_table
 
 KINDS = """

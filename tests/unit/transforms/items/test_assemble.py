@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.attributes import RowsMode
 from schemas.elements import ImageFeatures, ImageResult, ImageRow, RawRecord, Record
 from transforms.items.assemble import BucketParts, assemble_bucket, combine_vectors, describe_item
+from transforms.normalise.combine import Combination
 
 
 def record(item_id: str, name: str = "x", paths: tuple[str, ...] = ()) -> Record:
@@ -28,13 +32,32 @@ def features(
     st.randoms(),
 )
 def test_every_record_is_an_item_or_a_reject(keys: list[tuple[str, str]], chance: object) -> None:
-    """Items plus rejects equal the records, and their order does not matter."""
+    """Rows of items plus rejects equal the records, and their order does not matter."""
     records = [record(item_id, name) for item_id, name in keys]
     bucket = assemble_bucket(0, BucketParts(records))
-    assert len(bucket.items) + len(bucket.rejects) == len(records)
+    rows = sum(1 + len(item.record.rows) for item in bucket.items)
+    assert rows + len(bucket.rejects) == len(records)
     assert [item.item_id for item in bucket.items] == sorted({item_id for item_id, _ in keys})
     chance.shuffle(records)  # type: ignore[attr-defined]
     assert assemble_bucket(0, BucketParts(records)).items == bucket.items
+
+
+class Broken(Combination):
+    """A way of combining on which the program fails."""
+
+    def mode_of(self, name: str) -> RowsMode | None:
+        raise RuntimeError(f"no mode of {name}")
+
+
+def test_rows_that_cannot_be_combined_are_set_aside() -> None:
+    """Where the program fails on the rows of one item, these are rejects with the fault, and the
+    other items are made.
+    """
+    records = [record("a"), record("a", "y"), record("b")]
+    bucket = assemble_bucket(0, BucketParts(records), Broken())
+    assert [item.item_id for item in bucket.items] == ["b"]
+    assert [reject.reason for reject in bucket.rejects] == ["internal-error"] * 2
+    assert "no mode of title" in bucket.rejects[0].message
 
 
 def test_rows_of_an_image_table_follow_the_records_own_pictures() -> None:
@@ -46,6 +69,27 @@ def test_rows_of_an_image_table_follow_the_records_own_pictures() -> None:
     images = [ImageResult(path, features(path)) for path in ("own.png", "b.png", "z.png")]
     (item,) = assemble_bucket(0, BucketParts([record("a", paths=("own.png",))], images, rows)).items
     assert [image.path for image in item.images] == ["own.png", "b.png", "z.png"]
+
+
+@given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=3), max_size=5))
+def test_rows_that_add_no_picture_are_repeated(rows: list[list[str]]) -> None:
+    """Whatever the order of the rows, each adds a picture or is repeated, and an item has each
+    picture once.
+    """
+    images = [ImageResult(path, features(path)) for path in "abcd"]
+    made = []
+    for order in (rows, rows[::-1]):
+        of_table = [
+            ImageRow("a", first, RawRecord(b"", "csv", "t.csv", number), tuple(more))
+            for number, (first, *more) in enumerate(order)
+        ]
+        parts = BucketParts([record("a", paths=("a",))], images, of_table)
+        made += assemble_bucket(0, parts).items
+    there, back = ([image.path for image in item.images] for item in made)
+    assert there == back
+    assert sorted(there) == sorted({"a", *chain(*rows)})
+    assert made[0].repeated_image_rows == made[1].repeated_image_rows
+    assert len(there) - 1 >= len(rows) - made[0].repeated_image_rows >= (len(there) > 1)
 
 
 def test_a_row_without_its_item_is_quarantined() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -157,7 +158,9 @@ class Moody:
 
     def close(self) -> None: ...
 
-    def answer(self, asked: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatAnswer | Failure]]:
+    def answer(
+        self, asked: Sequence[ChatRequest], tab: Any = None
+    ) -> Iterator[tuple[int, ChatAnswer | Failure]]:
         self.batches.append(len(asked))
         for index, request in enumerate(asked):
             if "poison" in request.text:

@@ -236,10 +236,13 @@ def test_unknown_name_lists_the_known(option):
 
 
 def test_missing_requirements_are_named():
-    """Modules that are not installed are named, without importing those that are."""
+    """Modules that are not installed are named, without importing those that are: also parts of
+    packages, whether these are there or not.
+    """
     made = build("text", "fake")
-    made.requires = ("json", "no_such_module")
-    assert missing_requirements(made) == ["no_such_module"]
+    absent = ["no_such_module", "no_such_module.part", "json.no_such_part"]
+    made.requires = ("json", *absent, "json.decoder")
+    assert missing_requirements(made) == absent
 
 
 def test_building_imports_nothing_heavy():

@@ -20,6 +20,7 @@ from transforms.models.spaces import (
     space_identity,
     spaces_of,
 )
+from transforms.runtime.options import options_of
 
 FAKES = ModelOptions(text=EncoderOptions("fake"), image=EncoderOptions("fake"))
 ENDPOINT = EncoderOptions("openai", model="m", prompt="passage: ", endpoint="http://h/v1")
@@ -33,6 +34,16 @@ def test_a_space_has_every_setting_of_an_encoder() -> None:
     """What can be said of an encoder on the command line can be said of a space's, and no more."""
     settings = VectorSpec.model_fields.keys() - {"name", "of", "parts", "encoder"}
     assert settings == {field.name for field in dataclasses.fields(EncoderOptions)} - {"backend"}
+
+
+def test_a_space_allows_what_the_command_line_allows() -> None:
+    """Ranges and choices of a template's entry are those of the options of the same name."""
+    properties = VectorSpec.model_json_schema()["properties"]
+    for field, declared in options_of(EncoderOptions):
+        if field.name != "backend":
+            said = properties[field.name]["anyOf"][0]
+            assert said.get("minimum") == declared.minimum, field.name
+            assert tuple(said.get("enum", ())) == tuple(declared.choices), field.name
 
 
 def test_what_a_space_leaves_out_is_as_on_the_command_line() -> None:

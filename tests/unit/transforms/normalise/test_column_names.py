@@ -1,6 +1,10 @@
 """Columns under the names that exports give them."""
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.elements import RawRecord, Record
 from schemas.loading import parse_template
@@ -31,6 +35,9 @@ def read(cells: dict) -> Record:
         {" Sku ": "a", "NAME": "Mug"},
         {"sku\u00a0": "a", "Name ": "Mug"},
         {"sku": "a", "Product.Title": "Mug", "name": "other"},
+        {"@sku": "a", "@name": "Mug"},
+        {"g:sku": "a", "G:Name": "Mug"},
+        {"sku": "a", "product.title": r"\N", "name": "Mug"},
     ],
 )
 def test_names_apart_from_case_and_spaces(cells):
@@ -50,3 +57,25 @@ def test_two_columns_of_one_name():
     """Where two columns differ by case alone, only the one that is written so is meant."""
     record = read({"sku": "a", "Name": "x", "NAME": "y"})
     assert "title" not in record.values
+
+
+NAMES = st.text(st.sampled_from(list("Nr.[]0*:,()-_ aé")), min_size=1, max_size=8).filter(str.strip)
+
+
+@given(NAMES, NAMES)
+def test_any_name_is_a_columns_name(name, other):
+    """Whatever dots, brackets and blanks a column's name has, the template reads it under that
+    very name.
+    """
+    template = f"""
+name: shop
+version: 1.0.0
+record: {{id: {json.dumps("id of " + name)}}}
+attributes:
+  - {{name: title, type: string, from: {json.dumps("title of " + other)}, description: Name.}}
+"""
+    normaliser = Normaliser(parse_template(template, "test"))
+    cells = {"id of " + name: "a", "title of " + other: "Mug"}
+    record = normaliser.normalise(RawRecord(b"", "jsonl", "x", 1, 0), cells)
+    assert isinstance(record, Record)
+    assert (record.item_id, record.values["title"]) == ("a", "Mug")

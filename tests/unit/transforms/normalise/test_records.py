@@ -4,8 +4,8 @@ duplicates.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,8 +16,10 @@ from schemas.elements import Flag, ImageRow, RawRecord, Record, Reject, decoder,
 from schemas.loading import parse_template
 from schemas.reasons import Effect, reason
 from transforms.extraction.cells import given_text, is_null
-from transforms.items.identity import choose_record, content_digest
-from transforms.normalise.records import Normaliser, normalise_image_row
+from transforms.items.identity import content_digest
+from transforms.normalise.picture_rows import normalise_image_row
+from transforms.normalise.pictures import PictureAccess, content_reference
+from transforms.normalise.records import Normaliser
 
 SHOP = parse_template(
     """
@@ -83,7 +85,7 @@ def test_ids_are_text_or_whole_numbers(cell: Any, item_id: str) -> None:
         ({"sku": "n/a"}, "missing-id"),
         ({"sku": []}, "missing-id"),
         ({"sku": True}, "id-wrong-type"),
-        ({"sku": 7.0}, "id-wrong-type"),
+        ({"sku": 7.5}, "id-wrong-type"),
         ({"sku": ["a"]}, "id-wrong-type"),
         ({"sku": {"a": 1}}, "id-wrong-type"),
         ({"sku": "a\x00b"}, "id-invalid"),
@@ -217,6 +219,36 @@ def test_an_id_and_nothing_else() -> None:
     assert reasons(record(photo="1.jpg")) == []
 
 
+@pytest.mark.parametrize(
+    ("cell", "held", "paths"),
+    [
+        (b"one", [b"one"], ()),
+        ({"bytes": b"one", "path": "x.jpg"}, [b"one"], ()),
+        ({"bytes": None, "path": "/a/1.jpg"}, [], ("a/1.jpg",)),
+        ("data:image/png;base64,b25l", [b"one"], ()),
+        ("data:,one", [b"one"], ()),
+        ([{"bytes": b"one", "path": None}, {"bytes": b"two", "path": None}], [b"one", b"two"], ()),
+        (["/a/1.jpg", None, "2.jpg", "2.jpg"], [], ("a/1.jpg", "2.jpg")),
+        ([b"one", "2.jpg"], [b"one"], ("2.jpg",)),
+    ],
+)
+def test_rows_of_the_image_table_may_hold_pictures(
+    cell: Any, held: list[bytes], paths: tuple[str, ...]
+) -> None:
+    """Bytes, structures with them, data: addresses and lists are read as they are in records."""
+    kept: list[bytes] = []
+
+    def keep(data: bytes) -> str:
+        kept.append(data)
+        return content_reference(data)
+
+    access = PictureAccess(keep=keep)
+    row = normalise_image_row(SHOP, RAW, {"sku": 7, "file": cell}, access)
+    assert isinstance(row, ImageRow)
+    assert kept == held
+    assert row.paths == (*map(content_reference, held), *paths)
+
+
 def test_rows_of_the_image_table() -> None:
     """Rows name an item and a picture, prefix removed; a row that lacks one of them is set aside."""
     row = normalise_image_row(SHOP, RAW, {"sku": 7, "file": "/a/1.jpg"})
@@ -225,7 +257,10 @@ def test_rows_of_the_image_table() -> None:
         {"file": "1.jpg"},
         {"sku": "7"},
         {"sku": "7", "file": "no_selection"},
-        {"sku": "7", "file": ["1.jpg"]},
+        {"sku": "7", "file": ["1.jpg", 7]},
+        {"sku": "7", "file": b""},
+        {"sku": "7", "file": {"bytes": None, "path": None}},
+        {"sku": "7", "file": "data:image/png;base64,%%%"},
     ):
         rejected = normalise_image_row(SHOP, RAW, cells)
         assert isinstance(rejected, Reject)
@@ -306,46 +341,103 @@ def test_the_digest_covers_what_the_record_says() -> None:
     assert len({content_digest(each) for each in [base, *different]}) == 6
 
 
-def same_id(position: int, event_ts_us: int | None, values: int, title: str = "t") -> Record:
-    raw = replace(RAW, position=position, data=json.dumps(position).encode())
-    known = dict.fromkeys(["title", "about", "color"][:values], title)
-    return Record("a", dict(known), known, (), (), raw, event_ts_us)
-
-
-def test_the_latest_then_the_fullest_record_is_kept() -> None:
-    """Event time decides first, then the number of values; the others are set aside."""
-    old, new, fuller = same_id(1, 5, 3), same_id(2, 9, 1), same_id(3, 9, 2)
-    kept, rejects = choose_record([old, new, fuller, same_id(4, None, 3)])
-    assert kept is fuller
-    assert [reject.reason for reject in rejects] == ["duplicate-id"] * 3
-    assert {reject.raw.position for reject in rejects} == {1, 2, 4}
-    assert all(reject.item_id == "a" and "shop.jsonl" not in reject.message for reject in rejects)
-    assert choose_record([old]) == (old, [])
-
-
-@given(
-    st.lists(
-        st.builds(
-            same_id,
-            st.integers(1, 9),
-            st.none() | st.integers(0, 2),
-            st.integers(0, 3),
-            st.sampled_from("tu"),
-        ),
-        min_size=2,
-        max_size=6,
-    ),
-    st.randoms(),
-)
-def test_the_choice_does_not_depend_on_the_order(records: list[Record], random: Any) -> None:
-    """Any order of the same records gives the same kept record and the same rejects."""
-    shuffled = list(records)
-    random.shuffle(shuffled)
-    assert choose_record(shuffled) == choose_record(records)
-
-
 def test_flags_are_plain_elements() -> None:
     """A flag names the reason, the attribute and what is wrong."""
     (flag,) = record(stock="perhaps").flags
     expected = "'perhaps' is neither yes nor no; allowed: yes, true, 1, no, false, 0"
     assert flag == Flag("value-wrong-type", "stock", expected)
+
+
+@given(st.integers(0, 2**53 - 1))
+def test_ids_that_became_floats(number):
+    """An id is the same, whether it comes as a number, as a float of it, or as text."""
+    ids = {
+        NORMALISER.normalise(RAW, {"sku": cell}).item_id
+        for cell in (number, float(number), str(number), Decimal(number))
+    }
+    assert ids == {str(number)}
+
+
+@pytest.mark.parametrize(
+    ("cell", "item_id", "is_flagged"),
+    [
+        (2.0**53, "9.007199254740992e+15", True),
+        (1.2345e17, "1.2345e+17", True),
+        ("1.23457E+17", "1.23457E+17", True),
+        ("4E+12", "4E+12", True),
+        ("A+12", "A+12", False),
+        ("1E5", "1E5", False),
+        ("12.0", "12.0", False),
+        (Decimal("12345678901234567890.0"), "12345678901234567890", False),
+    ],
+)
+def test_ids_that_lost_digits(cell, item_id, is_flagged):
+    """An id that lost digits is kept as it is written, and flagged; no digits are made up."""
+    record = NORMALISER.normalise(RAW, {"sku": cell})
+    assert record.item_id == item_id
+    assert [flag.reason for flag in record.flags if flag.reason == "code-lost-digits"] == (
+        ["code-lost-digits"] * is_flagged
+    )
+
+
+@pytest.mark.parametrize("cell", [12.5, Decimal("0.5"), float("inf"), Decimal("1e999999999")])
+def test_fractions_are_no_ids(cell):
+    """A number with a fraction, or of no size that an id has, is refused."""
+    rejected = NORMALISER.normalise(RAW, {"sku": cell})
+    assert rejected.reason == "id-wrong-type"
+
+
+SPARSE = """
+name: sparse
+version: 1.0.0
+record: {id: sku, images: {columns: ["image_{n}"]}}
+columns:
+  "Attribute {n} value": {name_from: "Attribute {n} name"}
+attributes:
+  - {name: title, type: string, role: title, from: [name, details.title]}
+  - {name: color, type: string, from: "Attribute {n} value.Color"}
+  - {name: weight, type: number, unit: g, from: [weight, Item Weight]}
+  - {name: price, type: money, from: price}
+"""
+SPARSE_CELLS = {
+    "name": "Mug",
+    "NAME": "Cup",
+    "details": {"title": "Pot"},
+    "image_2": "b.jpg",
+    "image_1": "a.jpg",
+    "Attribute 1 name": "Color",
+    "Attribute 1 value": "Red",
+    "weight": "1.5",
+    "g:Item Weight": "2",
+    "weight_unit": "kg",
+    "height_unit": "cm",
+    "height": "9",
+    "units": "lb",
+    "price": "12",
+    "price_currency": "EUR",
+    "cost_currency": "USD",
+    "cost": "5",
+    "community": "x",
+    "more": "y",
+}
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(sorted(SPARSE_CELLS)), unique=True, max_size=12),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_keys_of_other_records_and_other_columns_change_nothing(keys):
+    """LAW: a record is read alike whatever records came before it with other keys, and whatever
+    columns stand beside that the template does not mean.
+    """
+    template = parse_template(SPARSE, "t.yaml")
+    shared = Normaliser(template)
+    for number, names in enumerate(keys):
+        cells = {"sku": f"s{number}", **{name: SPARSE_CELLS[name] for name in names}}
+        among = {"extra": "1", **cells, "Length (cm)": "5", "of_all": "z"}
+        alone = Normaliser(template).normalise(RAW, cells)
+        assert shared.normalise(RAW, cells) == alone
+        assert shared.normalise(RAW, among) == alone

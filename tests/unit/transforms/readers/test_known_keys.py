@@ -99,14 +99,14 @@ def test_what_was_looked_into_comes_back(tmp_path: Path) -> None:
         RawRecord(b"a,b", "csv", "f", 2, header=b"x,y", kind="image-table"),
     ]
     saved = []
-    for item_id, raw in zip(("a", None), raws, strict=True):
+    for item_id, raw, group in zip(("a", None), raws, ("g", ""), strict=True):
         key_filter = file.key_filter()
-        key_filter.note(item_id, raw)
+        key_filter.note(item_id, raw, group)
         saved.append(key_filter.save())
     found = all_reread([*saved, file.key_filter().save()]).to_pylist()
     assert found == [
-        {"item_id": "a", "raw_key": raws[0].key, "input": "catalog"},
-        {"item_id": None, "raw_key": raws[1].key, "input": "image-table"},
+        {"item_id": "a", "raw_key": raws[0].key, "input": "catalog", "group": "g"},
+        {"item_id": None, "raw_key": raws[1].key, "input": "image-table", "group": None},
     ]
     assert all_reread([]).num_rows == 0
 

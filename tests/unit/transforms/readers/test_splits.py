@@ -1,5 +1,6 @@
 """From names and patterns to splits: what is found, what is refused, all problems at once."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -69,41 +70,43 @@ def test_brackets_in_a_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected", "gzipped"),
+    ("name", "expected"),
     [
-        ("a.jsonl", "jsonl", False),
-        ("a.ndjson", "jsonl", False),
-        ("a.json", "jsonl", False),
-        ("a.csv", "csv", False),
-        ("a.tsv", "tsv", False),
-        ("a.parquet", "parquet", False),
-        ("a.pq", "parquet", False),
-        ("A.JSONL.GZ", "jsonl", True),
-        ("a.b.csv.gz", "csv", True),
-        ("a.tsv.gz", "tsv", True),
+        ("a.jsonl", "jsonl"),
+        ("a.ndjson", "jsonl"),
+        ("a.json", "jsonl"),
+        ("a.csv", "csv"),
+        ("a.tsv", "tsv"),
+        ("a.parquet", "parquet"),
+        ("a.pq", "parquet"),
+        ("A.JSONL.GZ", "jsonl"),
+        ("a.b.csv.gz", "csv"),
+        ("a.tsv.xz", "tsv"),
     ],
 )
-def test_format_from_extension(tmp_path, name, expected, gzipped):
-    """The format and the compression come from the extension, in any case."""
+def test_format_from_extension(tmp_path, name, expected):
+    """Of a file that says nothing itself, the format comes from the extension, in any case."""
     touch(tmp_path, name)
     (split,) = plan_splits([str(tmp_path / name)], kind="image-table")
-    assert (split.format, split.gzipped, split.kind) == (expected, gzipped, "image-table")
+    assert (split.format, split.kind) == (expected, "image-table")
 
 
 def test_given_format(tmp_path):
-    """A given format overrides the extension; .gz still says that the file is compressed."""
-    touch(tmp_path, "export.txt", "export.csv", "export.dat.gz")
+    """A given format overrides the extension; what packs a file shows in its bytes."""
+    touch(tmp_path, "export.txt", "export.csv", data=LINE)
+    touch(tmp_path, "export.dat.gz", data=gzip.compress(LINE))
     found = plan_splits([f"{tmp_path}/*"], input_format="jsonl")
-    assert [(split.format, split.gzipped) for split in found] == [
-        ("jsonl", False),
-        ("jsonl", True),
-        ("jsonl", False),
+    assert [(split.format, split.layers) for split in found] == [
+        ("jsonl", ()),
+        ("jsonl", ("gzip",)),
+        ("jsonl", ()),
     ]
 
 
 def test_byte_ranges(tmp_path):
     """A plain JSON lines file is planned in ranges that touch; gzip and CSV stay whole."""
-    touch(tmp_path, "a.jsonl", "a.jsonl.gz", data=LINE * 10)
+    touch(tmp_path, "a.jsonl", data=LINE * 10)
+    touch(tmp_path, "a.jsonl.gz", data=gzip.compress(LINE * 10))
     touch(tmp_path, "a.csv", data=b"id,name\n" * 10)
     found = plan_splits([f"{tmp_path}/*"], split_bytes=40)
     assert [(split.begin, split.end, split.size_bytes) for split in found] == [
@@ -111,7 +114,7 @@ def test_byte_ranges(tmp_path):
         (0, 40, 40),
         (40, 80, 40),
         (80, 90, 10),
-        (0, 90, 90),
+        (0, len(gzip.compress(LINE * 10)), len(gzip.compress(LINE * 10))),
     ]
 
 
@@ -132,34 +135,81 @@ def test_nothing_given():
 
 def test_all_problems_at_once(tmp_path):
     """Every problem of every pattern is told in one message, with what to do about it."""
-    touch(tmp_path, "a.xml", "b.xml", "LICENSE", "d.parquet.gz")
+    touch(tmp_path, "a.cfg", "b.cfg", "LICENSE", data=b"All rights reserved, and so on\n")
     touch(tmp_path, "c.csv", data=b",,\n")
+    touch(tmp_path, "d.parquet", data=b"<!doctype html><title>Log in</title>")
     os.mkfifo(tmp_path / "pipe.jsonl")
     folder = str(tmp_path)
-    assert problems_of(
-        folder, f"{folder}/", "", f"{folder}/none-*.csv", "foo://x/y.csv", f"{folder}/[a-zL]*"
-    ) == [
-        f"'{folder}' names a directory, not files; write for example {folder}/*.jsonl",
-        f"'{folder}/' names a directory, not files; write for example {folder}/*.jsonl",
+    unknown = (
+        "says nothing of the format, and neither does its beginning; known are .jsonl, .ndjson, "
+        ".json, .csv, .tsv, .tab, .parquet, .pq, .xml, .rss, .atom, .xlsx, .xlsm (also "
+        "compressed, and in zip or tar); rename, or set --input-format to one of jsonl, csv, tsv, "
+        "parquet, xml, xlsx"
+    )
+    assert problems_of("", f"{folder}/none-*.csv", "foo://x/y.csv", f"{folder}/[a-zL]*") == [
         "'' names a directory, not files; write for example ./*.jsonl",
         f"'{folder}/none-*.csv' matches no file; check the path",
         problems_of("foo://x/y.csv")[0],
         f"'{folder}/pipe.jsonl' is not a regular file; name a file with records",
-        f"{folder}/LICENSE: no extension says nothing of the format; known are .jsonl, .ndjson, .json, .csv, .tsv, .tab, "
-        ".parquet, .pq (and .gz behind all but Parquet's); rename, or set --input-format to one of jsonl, csv, tsv, "
-        "parquet",
-        f"{folder}/a.xml and 1 more: the extension '.xml' says nothing of the format; known are .jsonl, .ndjson, "
-        ".json, .csv, .tsv, .tab, .parquet, .pq (and .gz behind all but Parquet's); rename, or set --input-format to one of "
-        "jsonl, csv, tsv, parquet",
         f"{folder}/c.csv: the header is empty; write the column names into line 1",
-        f"{folder}/d.parquet.gz: parquet is compressed inside and not read from .gz; gunzip it",
+        f"{folder}/d.parquet: this is a web page, perhaps a login page or an error, not a catalog; "
+        "download the file again, or save its table as CSV",
+        f"{folder}/LICENSE: no extension {unknown}",
+        f"{folder}/a.cfg and 1 more: the extension '.cfg' {unknown}",
+    ]
+
+
+def test_a_folder_of_one_kind_of_file(tmp_path):
+    """A folder stands for the files with records in it and below it, without the notes that Spark
+    keeps beside them.
+    """
+    touch(tmp_path, "a.jsonl", "deep/er/b.jsonl", "_temporary/c.jsonl", data=LINE)
+    touch(tmp_path, "_SUCCESS", "deep/.a.jsonl.crc", "images/x.png")
+    for folder in (f"{tmp_path}", f"{tmp_path}/"):
+        assert names(plan_splits([folder]), tmp_path) == ["a.jsonl", "deep/er/b.jsonl"]
+
+
+def test_a_folder_of_several_kinds(tmp_path):
+    """A folder with several kinds of files, or none, is refused with the patterns that fit it."""
+    touch(tmp_path, "a/x.csv", "a/y.csv", data=b"id,b\n1,2\n")
+    touch(tmp_path, "b/x.jsonl", "c/README", data=LINE)
+    folder = str(tmp_path)
+    assert problems_of(folder, f"{folder}/c") == [
+        f"'{folder}' names a directory, not files; it holds {folder}/**/*.csv (2 files), "
+        f"{folder}/**/*.jsonl (1 file): name those (and c/README)",
+        f"'{folder}/c' names a directory, not files; write for example {folder}/c/*.jsonl; it holds "
+        "README",
     ]
 
 
 def test_unknown_format_and_size():
     """A format that does not exist and a part of no size are refused with what is allowed."""
-    assert problems_of("a.csv", input_format="xlsx") == [
-        "--input-format 'xlsx' is not known; allowed are jsonl, csv, tsv, parquet"
+    assert problems_of("a.csv", input_format="avro") == [
+        "--input-format 'avro' is not known; allowed are jsonl, csv, tsv, parquet, xml, xlsx"
     ]
     with pytest.raises(ValueError, match="split_bytes is 0; give a positive number of bytes"):
         plan_splits(["a.csv"], split_bytes=0)
+
+
+def test_what_else_a_folder_holds_is_told(tmp_path):
+    """Files that a folder holds besides those that are read are told, hidden ones with records
+    too; marks that programs leave are not.
+    """
+    touch(tmp_path / "out", "a.jsonl", "part-0", "more.zip", "_old.jsonl", "_SUCCESS", ".a.crc")
+    (split,) = plan_splits([str(tmp_path / "out")])
+    assert split.read_as is not None
+    assert split.read_as.notes == (f"left out of {tmp_path / 'out'}: _old.jsonl, more.zip, part-0",)
+    touch(tmp_path / "none", "part-0")
+    (problem,) = problems_of(str(tmp_path / "none"))
+    assert problem.endswith("it holds part-0")
+
+
+def test_marks_of_spark_are_no_files(tmp_path):
+    """A pattern with a star does not name the marks and checksums that Spark leaves; a hidden file
+    that holds something is named.
+    """
+    touch(tmp_path, "_SUCCESS")
+    touch(tmp_path, "a.jsonl", ".a.jsonl.crc", data=LINE)
+    assert names(plan_splits([f"{tmp_path}/*"]), tmp_path) == ["a.jsonl"]
+    touch(tmp_path, "_b.jsonl", data=LINE)
+    assert names(plan_splits([f"{tmp_path}/*"]), tmp_path) == ["_b.jsonl", "a.jsonl"]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from transforms.runtime.options import asking, check_ranges, option, options_of, rebuilding
+from transforms.runtime.options import (
+    asking,
+    check_ranges,
+    like,
+    option,
+    options_of,
+    rebuilding,
+)
 
 
 @dataclass(frozen=True)
@@ -61,3 +68,18 @@ def test_what_a_snapshot_rests_on_keeps_the_order_of_the_fields() -> None:
     """Digests of earlier snapshots were made of the values in this order."""
     assert list(rebuilding(Limits(share=0.25)).items()) == [("max_items", 4), ("share", 0.25)]
     assert asking(Limits()) == {"max_items": 4}
+
+
+@dataclass(frozen=True)
+class OtherLimits:
+    share: float = like(Limits, "share", flag="--other-share")
+    max_items: int = like(Limits, "max_items", rebuilds=False)
+
+
+def test_an_option_is_declared_once_for_several_purposes() -> None:
+    """What is like another option has its default, help and range, and only what is said changes."""
+    said = {field.name: declared for field, declared in options_of(Limits)}
+    share, items = (declared for _, declared in options_of(OtherLimits))
+    assert OtherLimits() == OtherLimits(0.5, 4)
+    assert share == replace(said["share"], flag="--other-share")
+    assert items == replace(said["max_items"], rebuilds=False)

@@ -28,21 +28,22 @@ def test_a_bucket_is_in_range(key: str, num_buckets: int) -> None:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """Each bucket's elements come back from its own references, and only those."""
     elements = {bucket: [ImageRef(f"{bucket}-{n}", bucket) for n in range(5)] for bucket in (3, 1)}
-    refs = dict(
-        write_spool(str(tmp_path), {b: [encode(e) for e in each] for b, each in elements.items()})
-    )
+    buffers = {b: [encode(e) for e in each] for b, each in elements.items()}
+    refs = dict(write_spool(str(tmp_path), buffers, "ImageRef"))
     for bucket, expected in elements.items():
         assert list(read_spool([refs[bucket]], ImageRef)) == expected
 
 
 def test_only_references_are_shuffled(tmp_path: Path) -> None:
-    """Spool gives a file and a batch number per bucket, not the elements."""
+    """Spool gives a file, a batch number and the kind of elements per bucket, not the elements."""
     big = "x" * (FLUSH_BYTES // 4)
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         keyed = pipeline | beam.Create([(n % 2, ImageRef(f"{n}{big}", n)) for n in range(6)])
         refs = (
             keyed
             | Spool(str(tmp_path))
-            | beam.MapTuple(lambda bucket, ref: (bucket, type(ref[1]).__name__))
+            | beam.MapTuple(lambda bucket, ref: (bucket, type(ref[1]).__name__, ref[2]))
         )
-        assert_that(refs | beam.Distinct(), equal_to([(0, "int"), (1, "int")]))
+        assert_that(
+            refs | beam.Distinct(), equal_to([(0, "int", "ImageRef"), (1, "int", "ImageRef")])
+        )

@@ -12,6 +12,7 @@ import pytest
 
 from tests.memory_storage import MemoryStorage
 from transforms.runtime import storage
+from transforms.runtime.listing import files_in, folder_names
 
 
 @pytest.fixture(params=["disk", "object store"])
@@ -38,7 +39,7 @@ def test_a_file_is_replaced_as_a_whole(folder: str) -> None:
     storage.write_whole(path, b"old")
     storage.write_whole(path, memoryview(b"new"), storage.join(folder, ".current.json.1"))
     assert storage.read_bytes(path) == b"new"
-    assert [found.path for found in storage.find_files(storage.join(folder, "*"))] == [path]
+    assert [found.path for found in files_in(folder)] == [path]
 
 
 def test_a_file_that_cannot_be_completed_leaves_the_old_one(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_files_are_found_copied_and_deleted(folder: str) -> None:
     first, second = (storage.join(folder, name) for name in ("a.arrow", "b.arrow"))
     storage.write_bytes(first, b"rows")
     storage.copy_files([first], [second])
-    found = storage.find_files(storage.join(folder, "*.arrow"))
+    found = files_in(folder, ".arrow")
     assert sorted((each.path, each.size_bytes) for each in found) == [(first, 4), (second, 4)]
     assert storage.find_file(first).size_bytes == 4
     storage.delete_files([first])
@@ -68,11 +69,11 @@ def test_folders_are_named_and_removed_with_what_they_hold(folder: str) -> None:
     """A removed folder takes its files along and leaves its neighbours."""
     for run in ("20260102", "20260101"):
         storage.write_bytes(storage.join(folder, run, "items", "one"), b"")
-    assert storage.folder_names(folder) == ["20260101", "20260102"]
+    assert folder_names(folder) == ["20260101", "20260102"]
     storage.remove_folder(storage.join(folder, "20260101"))
-    assert storage.folder_names(folder) == ["20260102"]
+    assert folder_names(folder) == ["20260102"]
     storage.remove_folder(storage.join(folder, "never there"))
-    assert storage.folder_names(storage.join(folder, "never there")) == []
+    assert folder_names(storage.join(folder, "never there")) == []
 
 
 def test_only_file_systems_with_folders_say_so(tmp_path: Path) -> None:
@@ -100,3 +101,21 @@ def test_paths_are_handled_without_beam() -> None:
         "sys.exit('apache_beam' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_alike_accesses_to_s3_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two accesses have the same client; another option or environment gets one of its own."""
+    pytest.importorskip("boto3", reason="boto3 is not installed")
+    from apache_beam.io.aws.clients.s3.boto3_client import Client
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    storage.share_s3_clients()
+    options = {"s3_region_name": "eu-west-1", "s3_access_key_id": "a", "s3_secret_access_key": "b"}
+    first, second = Client(options), Client(dict(options))
+    assert first is not second, "each has its own place in what it reads"
+    assert first.client is second.client
+    elsewhere = Client({**options, "s3_region_name": "eu-west-2"})
+    assert elsewhere.client.meta.region_name == "eu-west-2"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8")
+    assert Client(options).client.meta.endpoint_url == "http://127.0.0.1:8"
+    assert first.client.meta.endpoint_url == "http://127.0.0.1:9"

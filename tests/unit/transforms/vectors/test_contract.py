@@ -12,6 +12,7 @@ from schemas.sections.vectors import VectorSpec
 from tests.support import encoder_card
 from transforms.models.encoder_options import EncoderOptions
 from transforms.models.encoders import EncoderCard
+from transforms.runtime.sealed import DamagedFileError
 from transforms.vectors.canaries import Canary
 from transforms.vectors.contract import (
     CONTRACTS,
@@ -54,7 +55,7 @@ def test_a_contract_comes_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"embeddings/text": {"table": 1}}', "\xff"])
 def test_a_damaged_file_is_one_clear_error(content: str) -> None:
     """Whatever half a file brings, the message names it and is one line."""
-    with pytest.raises(ContractError, match=r"vectors\.json cannot be read") as raised:
+    with pytest.raises(DamagedFileError, match=r"vectors\.json is damaged") as raised:
         parse_contracts(content.encode("latin-1"), CONTRACTS)
     assert "\n" not in str(raised.value)
     with pytest.raises(ContractError, match=r"b\.parquet: what its vectors are cannot be read"):

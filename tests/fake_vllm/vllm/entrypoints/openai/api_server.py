@@ -3,7 +3,8 @@ it dies.
 
 $FAKE_VLLM names a folder. `script.json` in it says what happens, all keys optional:
 ready_after_secs, delay_secs (of each answer), never_ready, die_at_start (what is written before), die_after (so many
-answers; the process kills itself with SIGKILL while the next request is open), lose_port (of the first start).
+answers; the process kills itself with SIGKILL while the next request is open), lose_port (of the first start),
+tells_environment (in its log).
 Each start leaves `starts/<pid>.json` with its arguments and the process ids.
 """
 
@@ -43,6 +44,8 @@ def main() -> None:
         f"(APIServer pid={os.getpid()}) INFO 01-31 12:00:00 [api_server.py:1] starting with {record}",
         flush=True,
     )
+    if script.get("tells_environment"):
+        print(json.dumps(dict(os.environ)), repr(dict(os.environ)), sep="\n", flush=True)
     if message := script.get("die_at_start"):
         print(
             f"(EngineCore pid={record['engine']}) ERROR 01-31 12:00:00 [core.py:1] {message}",

@@ -18,20 +18,14 @@ from tests.support import least_cpu_secs
 from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture, answer_all
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import MAX_MESSAGE_CHARS, Failure
-from transforms.models.http.chat import ChatClient, parse_completion, parse_response, request_body
-from transforms.models.http.client import (
-    BACKOFF_CAP_SECS,
-    BACKOFF_SECS,
-    Breaker,
-    FixedUpstream,
-    UpstreamGoneError,
-)
-from transforms.models.http.messages import (
-    RETRY_AFTER_CAP_SECS,
-    quoted,
-    redact,
-    retry_after_secs,
-)
+from transforms.models.http.calls.clock import Breaker
+from transforms.models.http.calls.upstream import FixedUpstream, UpstreamGoneError
+from transforms.models.http.chat import ChatClient, parse_completion, parse_response
+from transforms.models.http.client import BACKOFF_CAP_SECS, BACKOFF_SECS
+from transforms.models.http.forms import write_request
+from transforms.models.http.messages import quoted, redact
+from transforms.models.http.servers.capabilities import Capabilities
+from transforms.models.http.waits import LONGEST_WAIT_SECS, retry_after_secs
 from transforms.models.logprobs import value_probabilities
 from transforms.models.tokens import paced_tokens
 
@@ -52,7 +46,13 @@ def ask(text="a shirt", pictures=(), **changes):
 
 def options(**changes):
     return ChatOptions(
-        **{"model": "tiny", "timeout_secs": TIMEOUT_SECS, "max_retries": 1, **changes}
+        **{
+            "model": "tiny",
+            "timeout_secs": TIMEOUT_SECS,
+            "max_retries": 1,
+            "busy_secs": 0,
+            **changes,
+        }
     )
 
 
@@ -206,7 +206,7 @@ def test_a_good_answer_carries_everything(server):
     content = json.loads(answer.content)
     assert set(content) == {"color", "name"}
     assert answer.finish_reason == "stop"
-    assert (answer.prompt_tokens, answer.image_tokens) == (len("a shirt") // 4 + 32, 32)
+    assert (answer.prompt_tokens, answer.image_tokens) == (len("Answer.a shirt") // 4 + 32, 32)
     assert answer.completion_tokens > 0
     assert answer.retries == 0
     assert answer.seconds > 0
@@ -243,7 +243,8 @@ def test_the_request_is_what_the_api_asks_for(server):
 def test_the_schemas_order_is_kept():
     """Properties are sent in the order of the schema, because they shape the answer."""
     schema = {"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}}}
-    body = json.loads(request_body(ChatRequest("", "t", schema), options(logprobs=False)))
+    takes = Capabilities(logprobs=False)
+    body = json.loads(write_request(ChatRequest("", "t", schema), "tiny", takes)[0])
     assert list(body["response_format"]["json_schema"]["schema"]["properties"]) == ["z", "a"]
     assert body["messages"] == [{"role": "user", "content": "t"}]
     assert "logprobs" not in body
@@ -292,7 +293,7 @@ def test_retry_after_takes_dates_and_is_capped():
     assert {value: retry_after_secs(value, now) for value in cases} == cases
     assert retry_after_secs("Thu, 01 Jan 1970 00:00:00 GMT", now) == 0
     for hostile in ("9" * 400, "1000000", "Fri, 31 Dec 9999 23:59:59 GMT"):
-        assert retry_after_secs(hostile, now) == RETRY_AFTER_CAP_SECS
+        assert retry_after_secs(hostile, now) == LONGEST_WAIT_SECS
     assert retry_after_secs("Fri, 99 Foo 9999 99:99:99 +9999", now) == 0
 
 
@@ -449,6 +450,15 @@ def test_no_part_of_a_key_is_left_over(filler):
     message = quoted(f"{filler}{KEY}".encode(), KEY)
     assert not any(KEY[:length] in message for length in range(6, len(KEY) + 1))
     assert "cGljdHVyZ" not in quoted(b"cannot decode " + b"cGljdHVyZXBpY3R1cmVwaWN0dXJl" * 9)
+
+
+def test_a_key_that_a_server_answers_with_is_no_value():
+    """A server that writes the key into its answer has written nothing that is kept."""
+    with ChatServer(["echo-in-answer"]) as server, client_for(server.url) as client:
+        (answer,) = answers_of(client, [ask()])
+    assert isinstance(answer, ChatAnswer)
+    assert KEY not in repr(answer)
+    assert "[key]" in repr(answer)
 
 
 def test_a_message_is_bounded():
@@ -734,7 +744,6 @@ def completion(content="{}", **choice):
         7,
         {},
         {"choices": None},
-        {"choices": []},
         {"choices": {}},
         {"choices": [None]},
         {"choices": [{}]},
@@ -742,7 +751,8 @@ def completion(content="{}", **choice):
         {"choices": [{"message": {}}]},
         {"choices": [{"message": "text"}]},
         {"choices": [{"message": {"content": 7}}]},
-        {"choices": [{"message": {"content": ["a"]}}]},
+        {"choices": [{"message": {"content": [7]}}]},
+        {"choices": [{"message": {"content": [{"type": "image"}]}}]},
         {"error": {"message": "out of memory"}},
     ],
 )
@@ -753,6 +763,15 @@ def test_shapeless_responses_are_failures(document):
     assert failure.reason == "model-error"
 
 
+def test_a_prompt_that_was_blocked_is_refused():
+    """Without any choice there is no answer to this prompt, and asking again would change nothing."""
+    failed = parse_response(
+        200, {}, b'{"choices": [], "promptFeedback": {"blockReason": "SAFETY"}}'
+    )
+    assert (failed.failure.reason, failed.retry, failed.alive) == ("model-refused", False, True)
+    assert "SAFETY" in failed.failure.message
+
+
 def test_the_servers_own_words_are_quoted():
     """An error object inside of a 200 is what the message says."""
     failure = parse_completion("application/json", b'{"error": {"message": "out of memory"}}')
@@ -760,10 +779,15 @@ def test_the_servers_own_words_are_quoted():
     assert "HTTP 507: nothing" in parse_response(507, {}, b"").failure.message
 
 
-@pytest.mark.parametrize("content_type", ["", "text/html", "application/octet-stream", "json"])
-def test_another_content_type_is_no_completion(content_type):
-    """Only JSON that says it is JSON is read."""
-    assert isinstance(parse_completion(content_type, json.dumps(completion()).encode()), Failure)
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/octet-stream", "json"])
+def test_json_is_read_whatever_it_is_called(content_type):
+    """A completion that calls itself something else is one, and that is said; a page is none."""
+    answer = parse_completion(content_type, json.dumps(completion()).encode())
+    assert isinstance(answer, ChatAnswer)
+    assert answer.repairs == ("content type",)
+    page = parse_completion(content_type, b"<html>Welcome</html>")
+    assert page.reason == "model-error"
+    assert "content type" in page.message
 
 
 @pytest.mark.parametrize(
@@ -783,7 +807,9 @@ def test_json_content_types_are_read(content_type):
         {"prompt_tokens": -1},
         {"prompt_tokens": True},
         {"prompt_tokens": "9"},
-        {"prompt_tokens": 1e9},
+        {"prompt_tokens": 9.5},
+        {"prompt_tokens": 1e300},
+        {"prompt_tokens": 10**400},
     ],
 )
 def test_nonsense_in_the_usage_counts_nothing(usage):
@@ -859,6 +885,12 @@ def test_probabilities_are_products_over_the_values_tokens():
     assert found == {"color": pytest.approx(math.exp(-0.7)), "n": pytest.approx(math.exp(-0.8))}
 
 
+def test_tokens_that_do_not_add_up_are_found_out_at_once():
+    """Two megabytes of one letter that nearly hold the answer take no hours."""
+    tokens = [{"token": "b" + "a" * 999_999, "logprob": -1.0}] * 2
+    assert value_probabilities("a" * 1_000_000, tokens) == {}
+
+
 @given(
     st.dictionaries(st.text(max_size=5), JSON_VALUES, max_size=4),
     st.lists(st.integers(1, 5), min_size=1, max_size=4),
@@ -902,8 +934,84 @@ def test_what_surrounds_the_content_is_passed_over():
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("```json\n", "\n```"),
+        ("<think>é {1}?</think>\n", ""),
+        ("Here:\n", "<|im_end|>"),
+        ("\ufeff", ""),
+    ],
+)
+def test_a_wrapped_object_has_its_probabilities(before, after):
+    """The values of an object in a fence, behind thoughts or amid prose are as likely as alone."""
+    content = '{"a": "é", "b": [1]}'
+    alone = value_probabilities(content, split(content, [6]))
+    around = [{"token": part, "logprob": -3.0} for part in (before, after)]
+    tokens = [around[0], *split(content, [6]), around[1]]
+    assert alone
+    assert value_probabilities(before + content + after, tokens) == pytest.approx(alone)
+
+
+MESSAGES = {
+    "content parts": {"content": [{"type": "text", "text": '{"a":'}, {"type": "text", "text": " 1}"}]},
+    "a list of texts": {"content": ['{"a": 1}']},
+    "thoughts as a part": {"content": [{"type": "reasoning", "summary": []}, {"type": "output_text", "text": '{"a": 1}'}]},
+    "tool call": {"content": None, "tool_calls": [{"function": {"name": "answer", "arguments": '{"a": 1}'}}]},
+    "tool call as an object": {"content": "", "tool_calls": [{"function": {"arguments": {"a": 1}}}]},
+    "twice the same call": {"content": None, "tool_calls": [{"function": {"arguments": '{"a": 1}'}}] * 2},
+    "function call": {"content": None, "function_call": {"name": "answer", "arguments": '{"a": 1}'}},
+    "where thoughts belong": {"content": None, "reasoning_content": '\n{"a": 1}'},
+    "where thoughts belong, by its newer name": {"content": "", "reasoning": '{"a": 1}'},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", MESSAGES)
+def test_an_answer_is_found_wherever_the_server_puts_it(how):
+    """Content in parts, arguments of a tool call, an answer taken for a thought: each is the text
+    of the answer, and that it was elsewhere is said.
+    """
+    document = {"choices": [{"message": {"role": "assistant"} | MESSAGES[how]}]}
+    answer = parse_completion("application/json", json.dumps(document).encode())
+    assert json.loads(answer.content) == {"a": 1}
+    assert len(answer.repairs) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "refusal": "I will not."},
+        {"content": [{"type": "refusal", "refusal": "I will not."}], "refusal": "I will not."},
+    ],
+)
+def test_a_refusal_says_so(message):
+    """A message that refuses is an answer with that finish reason, whose text is the refusal."""
+    answer = parse_completion(
+        "application/json", json.dumps({"choices": [{"message": message}]}).encode()
+    )
+    assert (answer.content, answer.finish_reason) == ("I will not.", "refusal")
+
+
+@pytest.mark.parametrize("thought", ["It may be red.", "{maybe", 7, None])
+def test_thoughts_are_no_answer(thought):
+    """What a model thought does not stand in for an answer that is missing."""
+    document = {"choices": [{"message": {"content": None, "reasoning_content": thought}}]}
+    assert parse_completion("application/json", json.dumps(document).encode()).content == ""
+
+
+@pytest.mark.parametrize(
     "content",
-    ["", "[1]", "7", "{", '{"a"}', '{"a": }', '{"a": 1', '{"a": 1} x', '{"a": 1,}', "{1: 2}"],
+    [
+        "",
+        "[1]",
+        "7",
+        "{",
+        '{"a"}',
+        '{"a": }',
+        '{"a": 1',
+        '{"a": 1} {"a": 2}',
+        '{"a": 1,}',
+        "{1: 2}",
+    ],
 )
 def test_what_is_no_object_has_no_probabilities(content):
     """Content that is not a JSON object, or not only one, has none."""

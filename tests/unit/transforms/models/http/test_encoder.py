@@ -29,7 +29,13 @@ TEXTS = [f"item {n}" for n in range(6)]
 
 def encoder_for(server, build=build_text_encoder, spending=None, chat=None, **options):
     given = {"backend": "openai", "model": MODEL, "endpoint": server.url, **options}
-    limits = {"timeout_secs": TIMEOUT_SECS, "max_retries": 1, "give_up_secs": 5.0, **(chat or {})}
+    limits = {
+        "timeout_secs": TIMEOUT_SECS,
+        "max_retries": 1,
+        "give_up_secs": 5.0,
+        "busy_secs": 0,
+        **(chat or {}),
+    }
     models = ModelOptions(chat=ChatOptions(**limits), spending=spending)
     return build(models, EncoderOptions(**given))
 

@@ -357,6 +357,23 @@ def no_tokenizer(folder):
     (folder / "tokenizer.json").unlink()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_processors_may_be_kept_in_one_file(tiny_encoders, copied, backend):
+    """A model whose image processor stands in processor_config.json, as newer versions of
+    transformers save it, gives the vectors of the one that has a file of its own.
+    """
+    together = copied("clip")
+    own = together / "preprocessor_config.json"
+    content = {"image_processor": json.loads(own.read_text()), "processor_class": "CLIPProcessor"}
+    (together / "processor_config.json").write_text(json.dumps(content))
+    own.unlink()
+    vectors = [
+        [each.vector for each in loaded(backend, folder, "image").encode_images(pictures())]
+        for folder in (tiny_encoders["clip"], together)
+    ]
+    assert_close(vectors[1], vectors[0])
+
+
 def no_config(folder):
     (folder / "config.json").unlink()
 
@@ -372,6 +389,12 @@ def pickled_part(folder):
 
 def code_of_its_own(folder):
     edit_json(folder / "config.json", auto_map={"AutoModel": "modeling_x.XModel"})
+
+
+def processor_of_its_own(folder):
+    (folder / "processor_config.json").write_text(
+        json.dumps({"image_processor": {"auto_map": {"AutoImageProcessor": "mine.Reader"}}})
+    )
 
 
 def module_of_its_own(folder):
@@ -413,6 +436,7 @@ def broken_config(folder):
             {},
             "config.json names modeling_x.XModel.*--text-remote-code",
         ),
+        ("clip", processor_of_its_own, {}, "processor_config.json names mine.Reader"),
         ("prompted", module_of_its_own, {}, "modules.json names mine.Normalize"),
         ("dense", function_of_its_own, {}, "2_Dense/config.json names mine.Relu"),
         ("prompted", way_out, {}, "leads out of the folder"),
@@ -559,4 +583,11 @@ def test_weights_that_cannot_be_loaded(copied):
 def test_a_runtime_names_what_it_needs(tiny_encoders):
     """Another runtime's packages are among those that are looked for before a run."""
     encoder = built(BACKENDS[0], tiny_encoders["prompted"], runtime="openvino")
-    assert {"optimum", "openvino"} <= set(encoder.requires)
+    assert {"optimum.intel", "openvino"} <= set(encoder.requires)
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_runtime_for_texts_refuses_a_model_that_reads_pictures(tiny_encoders, modality):
+    """What it exports of such a model wants a text and a picture at once."""
+    with pytest.raises(ValueError, match=f"reads pictures.*leave --{modality}-runtime out"):
+        built(BACKENDS[0], tiny_encoders["clip"], modality, runtime="onnx")

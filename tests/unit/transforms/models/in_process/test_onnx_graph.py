@@ -1,5 +1,7 @@
 """Networks built without the library of their format."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,23 @@ def test_a_network_computes_what_was_put_together():
         first, rest = session.run(None, {"x": x})
         assert first.tolist() == [[-1.0]] * rows
         assert rest.tolist() == [[-1.0, 12.0]] * rows
+
+
+def test_weights_are_copied_once() -> None:
+    """A network takes the memory of its weights once more, however large they are: every worker
+    process puts its own together.
+    """
+    weights = np.ones((1024, 1024), np.float32)
+    tracemalloc.start()
+    try:
+        graph = Graph()
+        model = graph.model(
+            {"x": ("float32", (1, 1024))}, [graph.add("MatMul", "x", graph.weight(weights))]
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert weights.nbytes < len(model) < peak < 1.1 * weights.nbytes
 
 
 def test_an_unsound_network_is_refused():

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.planted import MARK, holds
 from tests.vllm_users import User, fake_interpreter, processes_of, starts, supervisor_of, wait_until
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.chat_options import ChatOptions
-from transforms.models.http.client import UpstreamGoneError
+from transforms.models.http.calls.upstream import UpstreamGoneError
 from transforms.models.vllm.server import log_excerpt
 
-pytestmark = [pytest.mark.xdist_group("vllm"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 GONE_SECS = 5
 
 
@@ -29,11 +30,11 @@ class Machine:
         self.folder = folder
         self.users = []
 
-    def user(self, model=False, session="run", **options):
+    def user(self, model=False, session="run", environment=None, **options):
         options = {"startup_timeout_secs": 30, "max_inflight": 4, **options}
         python = str(self.folder / "python")
         chat = ChatOptions(model="shop/vlm", vllm_python=python, session=session, **options)
-        self.users.append(User(chat, self.folder, model))
+        self.users.append(User(chat, self.folder, model, environment))
         return self.users[-1]
 
     def script(self, **script):
@@ -289,6 +290,25 @@ def test_nobody_else_can_ask(machine):
     for log in machine.folder.glob("catalog-enrich-*/*/*.log"):
         assert key not in log.read_text("utf-8")
     assert machine.user(session="other").call("key") != key
+
+
+def test_a_server_that_tells_its_environment(machine):
+    """Its log has neither its own key nor those of the job, by value and by shape, and neither has
+    the error that quotes it.
+    """
+    machine.script(
+        tells_environment=True, die_at_start=f"ValueError: https://me:{MARK}@hub.example"
+    )
+    environment = {"HF_TOKEN": MARK, "HTTPS_PROXY": f"http://me:{MARK}@proxy.example:3128"}
+    user = machine.user(environment=environment)
+    with pytest.raises(UpstreamGoneError) as caught:
+        user.call("url")
+    key, logs = user.call("key"), list(machine.folder.glob("catalog-enrich-*/*/vllm-*.log"))
+    assert logs
+    for text in (str(caught.value), *(log.read_text("utf-8") for log in logs)):
+        assert "hub.example" in text
+        assert not holds(text)
+        assert key not in text
 
 
 def test_a_folder_that_others_can_write(machine):

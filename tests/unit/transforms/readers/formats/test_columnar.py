@@ -8,6 +8,7 @@ import hashlib
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -222,7 +223,7 @@ def test_repeated_field_in_a_structure(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"PAR1", b"<html>not found</html>", b"PAR1" + b"\0" * 100 + b"PAR1"]
+    "data", [b"", b"PAR1", b"no table, but a text", b"PAR1" + b"\0" * 100 + b"PAR1"]
 )
 def test_not_parquet(tmp_path, data):
     """A file that is no Parquet, also an empty one, ends in one reject and no exception."""
@@ -281,3 +282,21 @@ def test_cost_of_raw_rows(tmp_path):
         return least_cpu_secs(lambda: read(path))
 
     assert secs_for(10_000) < 40 * secs_for(1_000)
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.float16()])
+def test_numbers_of_few_bits_are_as_written(tmp_path, kind):
+    """12.9 in a column of 32 bits is 12.9, also within structures; vectors stay as they are."""
+    written = [12.9, 0.1]
+    column = pa.array(np.array(written, dtype=kind.to_pandas_dtype()))
+    offers = pa.StructArray.from_arrays([column], names=["price"])
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), offers)
+    vectors = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), column)
+    path = tmp_path / "a.parquet"
+    table = {"price": column, "offer": offers, "variants": lists, "vector": vectors}
+    pq.write_table(pa.table(table), path)
+    rows = [element for element in read(path) if isinstance(element, ParsedRecord)]
+    for row, price, value in zip(rows, written, column.to_pylist(), strict=True):
+        offer = {"price": price}
+        assert row.cells == {"price": price, "offer": offer, "variants": [offer], "vector": [value]}
+        assert rebuild(row.raw) == row.cells

@@ -25,6 +25,7 @@ from transforms.readers import (
     read_split,
     rebuild,
 )
+from transforms.readers.clues.table_rows import is_total
 from transforms.readers.contract import DEFAULT_LIMITS, SplitDigest
 from transforms.readers.dialect import decimals_of
 from transforms.readers.formats.lines import open_lines
@@ -265,7 +266,11 @@ CELL = st.text(
 
 @settings(max_examples=80, deadline=None)
 @given(
-    table=st.lists(st.tuples(CELL, CELL, CELL).filter(any), max_size=8),
+    # A row of marks alone is a footer, wherever it is the last.
+    table=st.lists(
+        st.tuples(CELL, CELL, CELL).filter(lambda row: any(row) and not is_total(row, 3)),
+        max_size=8,
+    ),
     # csv leaves a lone carriage return unquoted where lines end in a line feed (mended in Python 3.13).
     style=st.sampled_from(
         [("\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_MINIMAL)]
@@ -484,3 +489,190 @@ def test_decimal_marks_go_with_a_record(tmp_path):
     assert {element.raw.format for element in elements} == {"csv;decimals=price%3A%2C"}
     assert decimals_of(elements[1].raw.format) == {"price": ","}
     assert rebuild(elements[1].raw) == {"sku": "2", "price": "1.299"}
+
+
+def test_escapes_behind_other_delimiters(tmp_path):
+    """Where quotes are escaped by backslashes, none stays in a cell, whatever separates the cells."""
+    cells = ["1", 'The "best" mug, ever', '["a.jpg"]']
+    for delimiter in ";|\t":
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, delimiter=delimiter, doublequote=False, escapechar="\\")
+        writer.writerows([["sku", "title", "pictures"], *([cells] * 30)])
+        *elements, _ = read_bytes(tmp_path, text.getvalue().encode())
+        assert {tuple(element.cells.values()) for element in elements} == {tuple(cells)}
+
+
+def test_doubled_delimiters_and_single_ones_in_cells(tmp_path):
+    """Two bars separate cells where the header has only such, though texts have single bars too."""
+    rows_of = [["sku", "title", "tags"], *([[str(n), f"Mug {n}", "a|b"] for n in range(40)])]
+    data = "".join("||".join(row) + "\n" for row in rows_of)
+    *elements, report = read_bytes(tmp_path, data.encode())
+    assert [list(element.cells.values()) for element in elements] == rows_of[1:]
+    assert "||" in report.read_as
+    single = "sku|title|a|b\n" + "".join(f"{n}|Mug||x\n" for n in range(40))
+    *elements, _ = read_bytes(tmp_path, single.encode())
+    assert elements[0].cells == {"sku": "0", "title": "Mug", "a": "", "b": "x"}
+
+
+@pytest.mark.parametrize("title", ["", "Product export\n2026-01-31\n\n"])
+@pytest.mark.parametrize(
+    ("delimiter", "cells"),
+    [
+        (";", ["{}", "Kettle {}", "1{},90"]),
+        ("\t", ["{}", "Mug {}, red", "1.50"]),
+        ("|", ["{}", "a; {}"]),
+    ],
+)
+def test_another_delimiter_in_every_row(tmp_path, title, delimiter, cells):
+    """Commas or semicolons that stand once in every row separate nothing: the header has none."""
+    names = ["sku", "title", "price"][: len(cells)]
+    written = [[cell.format(number) for cell in cells] for number in range(60)]
+    text = title + "".join(delimiter.join(row) + "\n" for row in [names, *written])
+    found = read_bytes(tmp_path, text.encode())
+    assert rows(found) == written
+    assert set(found[0].cells) == set(names)
+
+
+@pytest.mark.parametrize("marks", [1, 2, 3])
+def test_marks_of_the_byte_order(tmp_path, marks):
+    """A file has its columns however often it was exported with a mark of the byte order."""
+    path = tmp_path / "catalog.csv"
+    path.write_bytes(b"\xef\xbb\xbf" * marks + b'"id","title"\n"1","Mug"\n')
+    (split,) = plan_splits([str(path)])
+    first = next(iter(read_split(split)))
+    assert isinstance(first, ParsedRecord)
+    assert first.cells == {"id": "1", "title": "Mug"}
+
+
+_ORDERS = st.lists(st.permutations(["sku", "title", "price"]), min_size=1, max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(orders=_ORDERS, per_file=st.integers(1, 4), more=st.booleans())
+def test_files_of_other_columns_behind_each_other(orders, per_file, more):
+    """Whatever the order of columns in files that were written behind each other, and whatever
+    columns some of them have besides, each value stands under its own name.
+    """
+    lines, expected = [], []
+    for number, order in enumerate(orders):
+        names = [*order, "color"] if more and number else order
+        lines.append(",".join(names))
+        for place in range(per_file):
+            record = {"sku": f"A{number}-{place}", "title": f"Mug no {place}", "price": "5.50"}
+            lines.append(
+                ",".join([*(record[name] for name in order), *["red"] * ("color" in names)])
+            )
+            expected.append(record)
+    with tempfile.TemporaryDirectory() as folder:
+        *elements, report = read_bytes(Path(folder), ("\n".join(lines) + "\n").encode())
+    found = [{name: each.cells[name] for name in ("sku", "title", "price")} for each in elements]
+    assert found == expected
+    assert [rebuild(element.raw) for element in elements] == [each.cells for each in elements]
+    assert sum(report.lines.values()) == len(lines)
+    assert report.lines["record"] == len(expected)
+
+
+def test_a_header_of_other_columns_is_told(tmp_path):
+    """The report shows a header that changes the order of the columns."""
+    *_, report = read_bytes(tmp_path, b"sku,title\n1,Mug\ntitle,sku\nCup,2\n")
+    assert report.left_out == {"other-header": "title,sku"}
+
+
+@pytest.mark.parametrize("title", ["Total Wine Opener", "End Table", "1200 Watt kettle", "Sum 41"])
+def test_products_that_are_named_as_footers(tmp_path, title):
+    """The last product is a record, though its name begins as a footer does, where it has an id."""
+    data = f"title,sku,price\nMug,A1,5\nCup,A2,6\n{title},A3,\n"
+    *elements, report = read_bytes(tmp_path, data.encode())
+    assert elements[-1].cells["title"] == title
+    assert report.lines == {"header": 1, "record": 3}
+
+
+def test_quotes_that_swallow_records_of_two_columns(tmp_path):
+    """Lines of two cells within quotes are records if each begins with an id as its row does, and a
+    text otherwise.
+    """
+    *elements, report = read_bytes(tmp_path, b'id,name\nA1,Pot\nB1,"Mug\nB2,Cup\nB3,Pan"\nC1,x\n')
+    assert [element.cells["id"] for element in elements] == ["A1", "B1", "B2", "B3", "C1"]
+    assert report.lines["literal-quotes"] == 3
+    *elements, report = read_bytes(tmp_path, b'id,name\nA1,"Mug\nred, blue\nbig, small"\nC1,x\n')
+    assert [element.cells["id"] for element in elements] == ["A1", "C1"]
+    assert "literal-quotes" not in report.lines
+
+
+def test_short_rows_with_ids_one_after_the_other(tmp_path):
+    """Short rows are records of their own where both begin with an id of the same form."""
+    data = b"sku,title,price,color\nA-1,Mug\nA-2,Cup,6\nA-30,Pan,7,red\n"
+    *elements, _ = read_bytes(tmp_path, data)
+    assert [element.cells["sku"] for element in elements] == ["A-1", "A-2", "A-30"]
+
+
+def test_pairs_above_the_header(tmp_path):
+    """Pairs of a name and a value above the header are no header, and are told; empty lines are
+    blank.
+    """
+    data = b"\nExported,2024-05-01\nShop,Ours\n\nsku,title,price,stock\nA1,Mug,5,1\nA2,Cup,6,2\n"
+    *elements, report = read_bytes(tmp_path, data)
+    assert [element.cells["title"] for element in elements] == ["Mug", "Cup"]
+    assert report.lines == {"blank": 2, "header": 1, "leading": 2, "record": 2}
+    assert report.left_out == {"leading": "Exported,2024-05-01"}
+
+
+def test_a_header_behind_a_hash(tmp_path):
+    """Names behind # are the header, remarks with commas behind # are not."""
+    *elements, _ = read_bytes(tmp_path, b"# made by us, on monday\n#sku,title\nA1,Mug\nA2,Cup\n")
+    assert [element.cells for element in elements][:1] == [{"#sku": "A1", "title": "Mug"}]
+    assert len(elements) == 2
+
+
+@pytest.mark.parametrize("delimiter", ["~|~", "||", "=>", "::", "|~|", "<|>", "##"])
+def test_delimiters_of_several_signs(tmp_path, delimiter):
+    """Signs that stand together in each line as often as in the first separate cells, also where
+    one of them alone would.
+    """
+    table = [["sku", "title", "price"], *([[f"A{n}", f"Mug {n}", "5.50"] for n in range(6)])]
+    data = "".join(delimiter.join(row) + "\n" for row in table)
+    elements = read_bytes(tmp_path, data.encode())
+    assert rows(elements) == table[1:]
+    assert [rebuild(each.raw) for each in elements[:-1]] == [each.cells for each in elements[:-1]]
+
+
+def test_two_lines_of_names(tmp_path):
+    """Labels above the names that programs use are refused until somebody decides: one of the two
+    lines would be a record.
+    """
+    data = b"SKU,Title,Price\nitem_sku,item_name,list_price\nA1,Mug,5\nA2,Cup,6\n"
+    (problem,) = problems_of(tmp_path, data)
+    assert "line 1 (SKU, Title, Price) and line 2 (item_sku, item_name, list_price)" in problem
+    elements = read(tmp_path / "catalog.csv", description=InputDescription(header=2))
+    assert elements[0].cells == {"item_sku": "A1", "item_name": "Mug", "list_price": "5"}
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_cells_between_apostrophes(tmp_path, count):
+    """Apostrophes around cells are quotes where there are no others and they explain the rows;
+    those that begin a code or a title are text.
+    """
+    lines = [f"A{n},'Mug, no. {n}',5.50\n" for n in range(count)]
+    elements = read_bytes(tmp_path, ("sku,title,price\n" + "".join(lines)).encode())
+    assert rows(elements) == [[f"A{n}", f"Mug, no. {n}", "5.50"] for n in range(count)]
+    lines = [f"'{n:05},'Tis mug {n},5.50\n" for n in range(count)]
+    elements = read_bytes(tmp_path, ("sku,title,price\n" + "".join(lines)).encode())
+    assert rows(elements) == [[f"'{n:05}", f"'Tis mug {n}", "5.50"] for n in range(count)]
+
+
+def test_a_remark_at_the_end(tmp_path):
+    """A sentence below codes is a footer, with and without delimiters behind it."""
+    for end in ("Prices in EUR incl. VAT,,\n", "Prices in EUR incl. VAT\n"):
+        *elements, report = read_bytes(tmp_path, f"sku,name,n\nA1,Mug,5\nA2,Cup,6\n{end}".encode())
+        assert [element.cells["sku"] for element in elements] == ["A1", "A2"]
+        assert report.left_out == {"footer": end.strip()}
+
+
+@pytest.mark.parametrize("records", [3, 1_500])
+@pytest.mark.parametrize("footer", ["Total,36,,", "Total,,,36", "Total:, ,,36.00"])
+def test_a_footer_behind_however_many_rows(tmp_path, records, footer):
+    """Totals at the end are no record, whichever cells they fill and however long the table is."""
+    lines = ["sku,title,qty,price", *(f"s{n},Mug {n},1,{n}" for n in range(records)), footer]
+    elements = read_bytes(tmp_path, "\n".join(lines).encode())
+    assert len(rows(elements)) == records
+    assert elements[-1].lines == {"header": 1, "record": records, "footer": 1}

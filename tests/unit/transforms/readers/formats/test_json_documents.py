@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.sections.inputs import InputDescription
+from transforms.extraction.structures.json_repair import mend_json
 from transforms.readers import InputRefusedError, ParsedRecord, plan_splits, read_split, rebuild
 from transforms.readers.formats import json_documents
-from transforms.readers.formats.json_repair import mend_json
 
 RECORDS = [
     {"sku": "a", "name": 'A "b" {c} [d], \\', "images": [{"url": "x"}, {"url": "y"}]},
@@ -48,6 +48,11 @@ def read(path: Path, **about):
         (json.dumps({"total": 3, "products": RECORDS}), "the list at products"),
         (json.dumps({"products": RECORDS}, indent=4), "the list at products"),
         (json.dumps({"meta": {"n": 1}, "data": {"items": RECORDS}}), "the list at data.items"),
+        (
+            # pandas' orient="table": more fields than records
+            json.dumps({"schema": {"fields": [{"name": n} for n in "abcdefgh"]}, "data": RECORDS}),
+            "the list at data",
+        ),
         (
             json.dumps({"data": {"items": RECORDS}, "links": [{"rel": "x"}]}),
             "the list at data.items",
@@ -88,6 +93,18 @@ def test_two_lists(tmp_path):
     assert read(path, records="archived")[0] == RECORDS
     with pytest.raises(InputRefusedError, match="there is no list at 'nope'"):
         plan_splits([str(path)], description=InputDescription(records="nope"))
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_large_document_with_a_list_before_its_records(tmp_path, indent):
+    """Where the end of a document is not at hand, the list that takes most of it has the records."""
+    path = tmp_path / "a.json"
+    records = [{"sku": str(number), "text": "x" * 900} for number in range(2_000)]
+    fields = [{"name": name, "type": "string"} for name in ("sku", "text", "more")]
+    path.write_text(json.dumps({"schema": {"fields": fields}, "data": records}, indent=indent))
+    found, report = read(path)
+    assert found == records
+    assert report.read_as == "JSON, the list at data"
 
 
 def test_a_document_that_breaks_off(tmp_path):

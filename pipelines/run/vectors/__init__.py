@@ -1,0 +1,1 @@
+"""Tables of vectors of a run: which are rebuilt, of what, and whether encoders are the same."""

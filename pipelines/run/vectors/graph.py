@@ -1,0 +1,63 @@
+"""The graph that makes tables of vectors of items that are finished: pictures → take up → embed →
+write.
+"""
+
+from __future__ import annotations
+
+import apache_beam as beam
+
+from pipelines.run.graph import Build, first_canaries, prepare_images
+from transforms.embed.finished import (
+    FinishedItems,
+    ReferredPictures,
+    TakeUpItems,
+    WriteVectors,
+)
+from transforms.embed.text_vectors import EmbedText
+from transforms.items.assemble import bucket_numbers
+from transforms.runtime.reports import CollectReports
+from transforms.runtime.spool import Spool
+from transforms.tables.build import Encoders, TableContext
+from transforms.tables.merge import EarlierRows
+
+# The report of the buckets that were revised.
+REVISED = "revised"
+
+
+def build_vector_graph(
+    pipeline: beam.Pipeline,
+    build: Build,
+    encoders: Encoders,
+    finished: FinishedItems,
+    rows: EarlierRows | None = None,
+) -> None:
+    """Add what makes the vectors of `finished.spaces` to `pipeline`, and nothing else.
+
+    rows: of the last snapshot, whose vectors may turn out the same.
+    """
+    plan, dirs = build.plan, build.dirs
+    parts = [bucket_numbers(pipeline, sorted(finished.buckets))]
+    if finished.of_pictures:
+        pictures = (
+            parts[0]
+            # Else one worker would read them all.
+            | "Spread buckets" >> beam.Reshuffle()
+            | "References" >> ReferredPictures(finished)
+            | "Spool references" >> Spool(dirs.spool)
+            | "Images" >> prepare_images(build, is_own=True, is_asked=False)
+            | "Spool images" >> Spool(dirs.spool)
+        )
+        parts.append(pictures)
+    buckets = tuple(parts) | "Take up" >> TakeUpItems(finished)
+    embedding = EmbedText(
+        plan.template, build.models, finished.spaces, dirs.heartbeats, rows, build.watch
+    )
+    if embedding.text_spaces:
+        buckets = buckets | "Embed" >> embedding
+    revised = buckets | "Write" >> WriteVectors(
+        TableContext(dirs.snapshot, plan.template, encoders, build.run),
+        finished,
+        dirs.heartbeats,
+        first_canaries(pipeline, build),
+    )
+    _ = revised | "Collect revised" >> CollectReports(build.report(REVISED))

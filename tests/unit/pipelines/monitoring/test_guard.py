@@ -1,0 +1,183 @@
+"""A command ends when it is told to, whatever it is busy with, and its workers end with it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.processes import command_of, wait_for
+
+# Says when it is ready; `busy` is one call of C code that lets no other Python run.
+PROGRAM = """
+import itertools, subprocess, sys, time
+from pipelines.monitoring.interrupts import Interrupts, as_process
+
+def busy():
+    sum(itertools.repeat(1, 10**12))
+
+def command():
+    with Interrupts() as interrupts:
+        worker = subprocess.Popen(["sleep", "100"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        interrupts.tell(f"+{{worker.pid}}")
+        print(worker.pid, flush=True)
+        {work}
+        worker.kill()
+    return 0
+
+sys.exit(as_process(command))
+"""
+# What schedulers grant, and the guard's own last second.
+DEADLINE_SECS = 10
+needs_linux = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="reads what processes there are from /proc"
+)
+
+
+@contextmanager
+def started(work: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process that does this work, and the number of its worker."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(work=work)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ended(process: subprocess.Popen[str], worker: int) -> tuple[int, str]:
+    """Exit code and stderr of a process that has ended in time, whose worker is gone."""
+    _, err = process.communicate(timeout=DEADLINE_SECS + 5)
+    wait_for(lambda: not command_of(worker), 5)
+    return process.returncode, err
+
+
+@needs_linux
+def test_a_process_that_is_busy_in_c_code_ends_in_time() -> None:
+    """Python hears of no signal there; the guard ends it with 3 after its grace, and says so."""
+    with started("busy()") as (process, worker):
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code, err = ended(process, worker)
+        assert code == 3
+        assert time.monotonic() - began < DEADLINE_SECS
+        assert err.splitlines() == [
+            "catalog-enrich: it was asked to end, was busy and has been ended at once; readers "
+            "keep what they had, the next run removes what is left"
+        ]
+
+
+@needs_linux
+def test_a_second_signal_ends_it_at_once() -> None:
+    """Whoever asks twice does not want to wait; two signals in a moment are one wish."""
+    with started("busy()") as (process, worker):
+        time.sleep(0.5)
+        for _ in range(2):  # as GNU timeout does
+            process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert ended(process, worker)[0] == 3
+
+
+@needs_linux
+def test_what_must_not_be_torn_apart_is_not() -> None:
+    """While a command publishes a signal is remembered, and it ends as if there had been none."""
+    with started("interrupts.hold(); print('held', flush=True); time.sleep(2)") as (process, _):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.6)
+        assert process.wait(DEADLINE_SECS) == 0
+
+
+@needs_linux
+def test_workers_of_a_killed_process_end_with_it() -> None:
+    """Nobody else would end them."""
+    with started("time.sleep(100)") as (process, worker):
+        process.kill()
+        assert ended(process, worker)[0] == -signal.SIGKILL
+
+
+def test_optional_work_is_left_out_after_a_signal() -> None:
+    """What is left to the next command does not begin, or is broken off without a word."""
+    program = (
+        "import os, signal, sys\n"
+        "from pipelines.monitoring.interrupts import Interrupts\n"
+        "with Interrupts() as interrupts:\n"
+        "    interrupts.hold()\n"
+        "    interrupts.optionally(lambda: print('before'))\n"
+        "    interrupts.optionally(lambda: (os.kill(os.getpid(), signal.SIGTERM), print('no')))\n"
+        "    interrupts.optionally(lambda: print('no'))\n"
+        "    print('after')\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (told.returncode, told.stdout.splitlines()) == (0, ["before", "after"])
+
+
+def test_a_signal_while_the_program_loads_has_its_exit_code() -> None:
+    """Modules take seconds to load; an end in between says 3 as well, in one line."""
+    program = (
+        "import os, signal, sys, time\n"
+        "from pipelines.monitoring.interrupts import as_process\n"
+        "sys.exit(as_process(lambda: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(9)))\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (told.returncode, told.stderr) == (3, "catalog-enrich: interrupted while it started\n")
+
+
+def test_a_signal_beside_a_command_has_its_exit_code() -> None:
+    """Between the listening and the command's own care for errors no traceback is seen either."""
+    program = (
+        "import os, signal, sys\n"
+        "from pipelines.monitoring.interrupts import Interrupts, as_process\n"
+        "def command():\n"
+        "    with Interrupts():\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(as_process(command))\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (told.returncode, told.stderr) == (3, "catalog-enrich: interrupted\n")
+
+
+@pytest.mark.parametrize("limit", ["ulimit -v 200000", "true"])
+def test_too_little_memory_to_load_the_program_is_told(limit: str) -> None:
+    """A limit below what any command needs, and a library that finds no memory: one line and 3."""
+    program = (
+        "import sys\n"
+        "from pipelines.monitoring.interrupts import as_process\n"
+        "def load():\n"
+        "    raise MemoryError\n"
+        "sys.exit(as_process(load))\n"
+    )
+    told = subprocess.run(
+        ["sh", "-c", f'{limit}; exec "$@"', "sh", sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert told.returncode == 3, told.stderr
+    (line,) = told.stderr.splitlines()
+    assert line.startswith("catalog-enrich: too little memory (")
+    assert "give it 2 GB or more" in line

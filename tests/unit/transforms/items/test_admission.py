@@ -1,0 +1,109 @@
+"""What a bucket takes of what was read: all of it, or the smallest items that fit together."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.elements import ImageRow, RawRecord, Record, Reject
+from transforms.items.admission import Source, admit, share_of, weight_of
+
+IDS = st.sampled_from([f"sku-{number}" for number in range(6)])
+SIZES = st.integers(0, 40_000)
+
+
+def raw(size: int, number: int) -> RawRecord:
+    return RawRecord(random.Random(number).randbytes(size), "jsonl", f"{number}.jsonl", number)
+
+
+@st.composite
+def buckets(draw: st.DrawFn) -> Source:
+    """Records with further rows and pictures, rows of image tables, rejects."""
+    records, rows, rejects = [], [], []
+    for number, (item_id, size) in enumerate(draw(st.lists(st.tuples(IDS, SIZES), max_size=9))):
+        more = tuple(raw(each, 100 + each) for each in draw(st.lists(SIZES, max_size=2)))
+        pictures = tuple(map(str, range(draw(st.integers(0, 3)))))
+        records.append(Record(item_id, {}, {}, pictures, (), raw(size, number), rows=more))
+    for number, (item_id, size) in enumerate(draw(st.lists(st.tuples(IDS, SIZES), max_size=5))):
+        rows.append(ImageRow(item_id, "a.png", raw(size, 1_000 + number)))
+    for number, size in enumerate(draw(st.lists(SIZES, max_size=5))):
+        rejects.append(Reject(raw(size, 2_000 + number), "missing-id", "normalise", "none"))
+    return Source(lambda: records, lambda: rows, lambda: rejects)
+
+
+def keys_of(source: Source) -> Counter[bytes]:
+    """The keys of all rows that were read."""
+    found = [each.raw for each in (*source.records(), *source.image_rows(), *source.rejects())]
+    found += [row for record in source.records() for row in record.rows]
+    return Counter(each.key for each in found)
+
+
+@given(buckets(), st.integers(1, 400_000), st.randoms())
+def test_a_bucket_holds_what_fits_and_accounts_for_the_rest(
+    source: Source, most: int, chance: random.Random
+) -> None:
+    """Each row is in the bucket or among its rejects, once and under its key; what is kept fits;
+    what is set aside is whole items, none smaller than one that stays; and the order in which it
+    is read changes nothing.
+    """
+    admitted = admit(source, most)
+    kept = [*admitted.records, *admitted.image_rows]
+    rejected = [each for reject in admitted.rejects for each in reject.each]
+    now = [each.raw for each in (*kept, *rejected)]
+    now += [row for record in admitted.records for row in record.rows]
+    assert Counter(each.key for each in now) == keys_of(source)
+
+    whole = sum(map(weight_of, [*source.records(), *source.image_rows(), *source.rejects()]))
+    assert admitted.is_whole == (whole <= most)
+    if admitted.is_whole:
+        assert admitted.records == list(source.records())
+        assert admitted.rejects == list(source.rejects())
+        return
+    assert sum(map(weight_of, kept)) <= most / 2
+    assert sum(len(each.raw.data) for each in rejected) <= most / 2
+    weights: Counter[str] = Counter()
+    for each in (*source.records(), *source.image_rows()):
+        weights[each.item_id] += weight_of(each)
+    stay = {each.item_id for each in kept}
+    aside = {each.item_id for each in rejected if each.reason == "bucket-too-large"}
+    assert stay.isdisjoint(aside)
+    assert max((weights[each] for each in stay), default=0) <= min(
+        (weights[each] for each in aside if each is not None), default=most
+    )
+
+    shuffled = [list(each) for each in (source.records(), source.image_rows(), source.rejects())]
+    for each in shuffled:
+        chance.shuffle(each)
+    again = admit(Source(*(lambda given=given: given for given in shuffled)), most)  # type: ignore[misc]
+    assert Counter(map(repr, again.records)) == Counter(map(repr, admitted.records))
+    assert Counter(map(repr, again.rejects)) == Counter(map(repr, admitted.rejects))
+
+
+def test_where_a_record_stands_does_not_decide() -> None:
+    """The same records in files of other names weigh as much."""
+    record = Record("a", {}, {}, (), (), raw(100, 1))
+    moved = replace(record, raw=replace(record.raw, file="far/away/" * 50, position=10**9))
+    assert weight_of(record) == weight_of(moved)
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=30), st.integers(0, 20_000))
+def test_a_share_is_the_most_that_all_can_have(sizes: list[int], most: int) -> None:
+    """What each keeps at most fits together, and one byte more would not."""
+    share = share_of(np.array(sizes), most)
+    assert sum(min(each, share) for each in sizes) <= most
+    if share < max(sizes):
+        assert sum(min(each, share + 1) for each in sizes) > most
+
+
+def test_what_was_cut_is_known_by_its_key() -> None:
+    """A record whose bytes were cut later is told apart from the same bytes as a record."""
+    whole = raw(1_000, 7)
+    cut = whole.cut(10)
+    assert (len(cut.data), cut.true_size_bytes, cut.key) == (10, 1_000, whole.key)
+    assert whole.cut(1_000) is whole
+    assert cut.cut(5).key == whole.key

@@ -1,0 +1,1 @@
+"""The real catalogs, written again as other programs write them, and read back."""

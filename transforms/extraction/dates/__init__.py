@@ -1,0 +1,1 @@
+"""Dates: as texts and cells write them, and in the formats that a template names."""

@@ -1,0 +1,1 @@
+"""Amounts of money: read from cells and objects, found in texts."""

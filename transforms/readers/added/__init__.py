@@ -1,0 +1,1 @@
+"""Cells that a record has besides those of its bytes: from its file's path, from rows above."""

@@ -1,0 +1,1 @@
+"""Parquet files in batches of bounded size, whatever their pages unpack to."""

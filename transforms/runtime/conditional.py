@@ -1,0 +1,90 @@
+"""Replacing a file only while it is still the one that was read: what decides between two writers.
+
+On S3 the store itself refuses the second writer (If-Match, If-None-Match). Elsewhere the file is
+compared just before it is replaced: on a disk the kernel's lock keeps others off, and other object
+stores are left with a moment in which both may write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from transforms.runtime import storage
+
+# What S3 answers to the second writer: it came too late, or both came at once.
+_TOO_LATE = frozenset({409, 412})
+# A server that speaks S3 and knows no conditions.
+_NOT_KNOWN = 501
+_MISSING = 404
+
+
+class ChangedError(Exception):
+    """Somebody else has replaced the file since it was looked at."""
+
+
+def version_of(path: str) -> str:
+    """Return what tells this content of a file from every other, empty where there is no file.
+
+    Raises what the storage raises where it cannot be asked.
+    """
+    if path.startswith("s3://"):
+        return _s3_version(path)
+    if not storage.exists(path):
+        return ""
+    return hashlib.sha256(storage.read_bytes(path)).hexdigest()
+
+
+def replace_if(path: str, data: bytes, version: str, unfinished: str = "") -> None:
+    """Write or replace a file as `storage.write_whole` does, if its version is still this one.
+
+    Raises ChangedError where it is not.
+    """
+    if path.startswith("s3://") and _s3_replaced(path, data, version):
+        return
+    if version_of(path) != version:
+        raise ChangedError(path)
+    storage.write_whole(path, data, unfinished)
+
+
+def _s3(path: str) -> tuple[Any, dict[str, str]]:
+    """Return boto3's client as Beam has set it up, and the object as its requests name it."""
+    from apache_beam.io.aws.s3io import S3IO, parse_s3_path
+
+    bucket, key = parse_s3_path(path)
+    file_system = storage.file_system(path)
+    return S3IO(options=file_system._options).client.client, {"Bucket": bucket, "Key": key}
+
+
+def _s3_version(path: str) -> str:
+    from botocore.exceptions import ClientError
+
+    client, named = _s3(path)
+    try:
+        return str(client.head_object(**named)["ETag"])
+    except ClientError as error:
+        if _status(error) == _MISSING:
+            return ""
+        raise
+
+
+def _s3_replaced(path: str, data: bytes, version: str) -> bool:
+    """Replace the object; returns whether the server knows conditions."""
+    from botocore.exceptions import ClientError
+
+    client, named = _s3(path)
+    condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+    try:
+        client.put_object(**named, Body=data, **condition)
+    except ClientError as error:
+        status = _status(error)
+        if status in _TOO_LATE or (status == _MISSING and version):
+            raise ChangedError(path) from error
+        if status == _NOT_KNOWN:
+            return False
+        raise
+    return True
+
+
+def _status(error: Any) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
