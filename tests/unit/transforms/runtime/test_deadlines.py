@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +118,32 @@ def test_no_exception_comes_late() -> None:
     assert all(kept + aside == 40 for kept, aside in results), results
     assert sum(kept for kept, _ in results) > 0
     assert sum(aside for _, aside in results) > 0
+
+
+WATCHED = """
+import sys
+from transforms.runtime.deadlines import TookTooLongError, within
+
+def spin():
+    while True:
+        pass
+
+try:
+    within(0.05, spin)
+except TookTooLongError:
+    sys.setprofile(lambda *seen: None)
+    (lambda: None)()
+    sys.setprofile(None)
+    print("went on")
+"""
+
+
+def test_a_process_can_be_profiled_after_an_element_took_too_long() -> None:
+    """Nothing of the exception is left behind: CPython 3.11 would stand still at the first call."""
+    ended = subprocess.run(
+        [sys.executable, "-c", WATCHED], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "went on\n"
 
 
 def test_one_item_is_set_aside_and_the_others_go_on() -> None:
