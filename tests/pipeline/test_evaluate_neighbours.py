@@ -182,7 +182,7 @@ def test_a_damaged_contract_is_one_clear_error(mugs: Mugs, tmp_path: Path) -> No
     done = look("--template", mugs.shop.folder / "template.yaml", "--tables", damaged)
     assert done.code == 3
     assert "embeddings/vectors.json holds other bytes than were written" in done.err
-    assert "the next `catalog-enrich run` makes" in done.err
+    assert "the next `catalog-enrich run` rebuilds" in done.err
 
 
 @pytest.mark.parametrize("backend", ["transformers", "sentence-transformers"])
