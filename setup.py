@@ -110,7 +110,7 @@ setup(
         "python-crfsuite>=0.9.11",
         "python-stdnum>=2",
         # Reads the data files of the product (words, colours) at every start: ten times as fast as
-        # ruamel.yaml, which keeps the line numbers that errors in a template are told with.
+        # ruamel.yaml, which keeps the line numbers that errors in a template are reported with.
         "pyyaml>=6",
         "regex>=2024.5",
         "rich>=14",

@@ -1,7 +1,7 @@
 """The gate and the report of a large snapshot: seconds, peak memory, and the size of the page.
 
 Makes a catalog with pictures (fake models), runs the job on it, then gates the snapshot and writes
-its report anew, each in a process of its own. Prints one line of JSON for each.
+its report again, each in a process of its own. Prints one line of JSON for each.
 
   python -m benchmarks.report                          # 300,000 records
   python -m benchmarks.report --records 30000 --output /tmp/kept   # keeps the snapshot

@@ -20,7 +20,7 @@ make_beam_quick()
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=1_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
-# Where it is set, each process that a test starts would compile this project's modules anew.
+# Where it is set, each process that a test starts would compile this project's modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 

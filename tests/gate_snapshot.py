@@ -139,7 +139,7 @@ class Snapshot:
         bucket: int | None = 0,
         **write: Any,
     ) -> None:
-        """Write a table's file anew, of one bucket or of all, as the job would: reported with its
+        """Write a table's file again, of one bucket or of all, as the job would: reported with its
         rows and digest.
         """
         for number in range(BUCKETS) if bucket is None else (bucket,):

@@ -60,7 +60,7 @@ def _report(options: argparse.Namespace) -> Exit:
 def _before(output: str, info: Snapshot) -> str | None:
     """Return the folder of the snapshot that it continues from or was compared with.
 
-    None where that has been pruned, or cannot be read, which is told.
+    None where that has been pruned, or cannot be read, which a warning says.
     """
     wanted = info.manifest.compared_with or info.manifest.based_on
     snapshots, broken = list_folders(output)

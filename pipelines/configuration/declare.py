@@ -106,7 +106,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _argument(declared: Option, kind: Any, default: Any) -> dict[str, Any]:
-    """Return what `add_argument` is to be told."""
+    """Return the keywords of `add_argument`."""
     if kind is bool:
         off = declared.flag.startswith("--no-")
         return {"action": "store_false" if off else "store_true", "help": declared.help}

@@ -1,4 +1,4 @@
-"""Columns that a template names and no input has, told before a run and not by empty tables."""
+"""Columns that a template names and no input has, named before a run and not by empty tables."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def _template(patient: Patient) -> Template | None:
     try:
         return load_template(patient.template) if patient.template else None
     except TemplateRefusedError:
-        return None  # told where the template is looked at
+        return None  # reported where the template is looked at
 
 
 def _finding(

@@ -71,7 +71,7 @@ def _further_spaces(patient: Patient) -> list[VectorSpace]:
     try:
         template = load_template(patient.template) if patient.template else None
     except TemplateRefusedError:
-        return []  # told where the template is looked at
+        return []  # reported where the template is looked at
     models = patient.models
     given = {"text": models.text, "image": models.image}
     spaces = () if template is None else spaces_of(template, models)

@@ -13,7 +13,7 @@ from transforms.extraction.money.amounts import UnclearMoneyError, read_money
 from transforms.extraction.money.objects import read_money_object
 from transforms.normalise.column_currencies import currency_of_name
 
-# Of the texts with a digit: the others are told as such when the draft runs.
+# Of the texts with a digit: the others are flagged when the draft runs.
 MIN_PRICES = 0.5
 MIN_WITH_CURRENCY = 0.5
 _CURRENCY_WORDS = frozenset(

@@ -1,4 +1,4 @@
-"""The guard of a command as the command sees it: started with it, told of its worker processes."""
+"""The guard of a command as the command sees it: it starts with it and learns of its workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRACE_SECS = 8.0
 
 
 class Guard:
-    """Starts the guard's process, which sees to it that this one ends when it is told to.
+    """Starts the guard's process, which sees to it that this one ends when it is asked to.
 
     For the main thread alone. Where no process can be started there is no guard, and all else goes
     on as it would.

@@ -161,7 +161,7 @@ def _unmapped(manifest: Manifest) -> str:
 
 
 def missing_sentence(columns: Sequence[str]) -> str:
-    """Return what is told of columns that the template reads and the input does not have."""
+    """Return the sentence about columns that the template reads and the input does not have."""
     return f"the template reads columns that no input has: {_named(columns)}"
 
 

@@ -116,7 +116,7 @@ def take_over_pool(earlier: Snapshot, snapshot: str) -> list[SpoolRef]:
 
 def earlier_probes(earlier: Snapshot) -> dict[str, EarlierProbe]:
     """Return the snapshot's probes by attribute, for training to see whether they still fit; those
-    whose file is damaged are learnt anew.
+    whose file is damaged are trained again.
     """
     placed = [
         replace(report, path=f"{earlier.path}/{report.path}") for report in earlier.sound_probes()

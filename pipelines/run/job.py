@@ -62,7 +62,7 @@ class Outcome:
 
     manifest: as written beside the tables; warnings: for whoever started the run.
     unchanged: nothing had to be made, so that no snapshot was: the manifest is the published one's,
-    but what a run does (calls, stages, records, seconds) is told of this run.
+    but what a run does (calls, stages, records, seconds) are this run's.
     """
 
     published: bool

@@ -49,7 +49,7 @@ class RunState:
     rebuild_reasons: why the run cannot continue from it; empty where it can.
     warnings: for whoever started the run; the holder of the output's lock adds to them.
     encoders: of the vectors that are made, with the canaries of tables that go on as they were.
-    vectors: tables of them that are made anew of all items, where the run continues.
+    vectors: tables of them that are rebuilt from all items, where the run continues.
     """
 
     plan: Plan

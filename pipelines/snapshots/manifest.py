@@ -145,7 +145,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     beside: other files of the snapshot that later runs rest on → SHA-256; none of earlier versions.
     reference: what was read of catalogs that only probes learn from.
     based_on: run id that the snapshot continues from; made_anew_because: why every record was
-      rebuilt, empty where not; vectors_anew_because: why tables of vectors were made anew, or are
+      rebuilt, empty where not; vectors_anew_because: why tables of vectors were rebuilt, or are
       gone, while the items stayed.
     records: items by what the catalog did to them since then, None where every record was rebuilt.
     since_full: items that came, went or changed since every record was last rebuilt. It and

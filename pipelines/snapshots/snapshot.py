@@ -83,7 +83,7 @@ class Snapshot:
 
     @cached_property
     def doubts(self) -> tuple[str, ...]:
-        """What is wrong with files beside the tables that a run rests on: it makes anew whatever
+        """What is wrong with files beside the tables that a run rests on: it rebuilds whatever
         follows from them. Tables are looked at by `damaged_buckets`.
         """
         return tuple(filter(None, map(_told, self._beside_read())))
@@ -300,7 +300,7 @@ def _fault(snapshot: str, file: DataFile) -> str:
 
 
 def _quick_fault(snapshot: str, file: DataFile) -> str:
-    """Return what is wrong with a file, as far as can be told without fetching it."""
+    """Return what is wrong with a file, as far as can be seen without fetching it."""
     if storage.is_local(snapshot):
         return _fault(snapshot, file)
     place = file.place(snapshot)

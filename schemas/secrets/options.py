@@ -1,4 +1,4 @@
-"""Secrets in what people give: told by what they are, so that nobody has to quote them."""
+"""Secrets in what people give: named by what they are, so that nobody has to quote them."""
 
 from __future__ import annotations
 

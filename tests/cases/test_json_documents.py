@@ -30,7 +30,7 @@ def test_documents(name, tmp_path):
 
 def test_almost_json(tmp_path):
     """NaN, Infinity, half a surrogate, a BOM within and a comma behind each object cost nothing but
-    themselves, and are told (10).
+    themselves, and are reported (10).
     """
     folder = case("10-json-nan")
     numbers = items_of(run_case(folder / "my.yaml", [folder / "export.jsonl"], tmp_path / "a"))

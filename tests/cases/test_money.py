@@ -63,7 +63,7 @@ def test_words_for_stock_in_the_packaged_template(tmp_path):
 )
 def test_a_spreadsheet_of_prices_and_dates(name, tmp_path):
     """Prices, weights, codes and times of a German spreadsheet are right in every encoding, and what
-    was found out is told (04).
+    was found out is reported (04).
     """
     folder = case("04-excel-csv")
     snapshot = run_case(folder / "my.yaml", [folder / name], tmp_path / "out", *_as_csv(name))

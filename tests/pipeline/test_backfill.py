@@ -1,4 +1,4 @@
-"""backfill and replay: what was chosen is made anew, nothing else is touched, and what it costs is
+"""backfill and replay: what was chosen is rebuilt, nothing else is touched, and what it costs is
 told first.
 """
 
@@ -136,7 +136,7 @@ def varied(varied_once: SharedRun) -> tuple[Shop, Run]:
 def test_conditions_choose_items_and_nothing_else_is_touched(
     varied: tuple[Shop, Run], choice: str
 ) -> None:
-    """What is chosen is made anew; all other rows of all tables stay as they are, byte for byte."""
+    """What is chosen is rebuilt; all other rows of all tables stay as they are, byte for byte."""
     shop, first = varied
     arguments, chosen = CHOICES[choice]
     arguments = tuple(str(shop.folder / "ids.txt") if each == "IDS" else each for each in arguments)
@@ -145,7 +145,7 @@ def test_conditions_choose_items_and_nothing_else_is_touched(
     run = call(shop, "backfill", *arguments)
     assert run.code == 0, run.err
     assert f"items rebuilt: {len(chosen)} of {COUNT}" in run.out
-    assert touched(items, by_id(run)) == chosen, "rows made anew have the run's time"
+    assert touched(items, by_id(run)) == chosen, "rebuilt rows have the run's time"
     for table in TABLES:
         others = [row for row in before[table] if row["item_id"] not in chosen]
         assert [row for row in run.rows(table) if row["item_id"] not in chosen] == others
@@ -340,7 +340,7 @@ def test_a_damaged_snapshot_is_no_place_to_fill(varied: tuple[Shop, Run]) -> Non
         file.write_bytes(whole)
 
 
-# What is made anew
+# What is rebuilt
 
 
 def test_named_attributes_are_the_only_ones_asked_for(shop: Shop, server: ChatServer) -> None:
@@ -449,7 +449,7 @@ def test_the_same_question_is_paid_again_on_demand(shop: Shop, server: ChatServe
 
 
 def test_conditions_are_not_remembered(shop: Shop, server: ChatServer) -> None:
-    """A command takes over how models are called, and nothing of what an earlier backfill was told
+    """A command takes over how models are called, and nothing of what an earlier backfill was given
     to choose or do.
     """
     first = shop.run(shop.file("in.jsonl", records(shop)), options=(*ON, *openai(server.url)))
@@ -470,7 +470,7 @@ def test_conditions_are_not_remembered(shop: Shop, server: ChatServer) -> None:
 
 def test_a_budget_is_gone_on_with(shop: Shop, server: ChatServer) -> None:
     """A backfill for reason budget asks what a budget left open, as far as its own goes; the rest
-    is told as before.
+    is said as before.
     """
     path = shop.file("in.jsonl", records(shop))
     shop.run(path, options=(*ON, *openai(server.url), "--max-model-calls", "2"))
@@ -613,7 +613,7 @@ def test_a_replay_tells_first(shop: Shop) -> None:
 
 def test_the_next_run_goes_on_from_a_replay(shop: Shop) -> None:
     """After a replay the scheduled run finds nothing new in the same catalog, and the same tables
-    as a run anew.
+    as a run from nothing.
     """
     strict_shop(shop)
     mended = shop.template.replace("from: code,", "from: [code, art],")

@@ -123,7 +123,7 @@ def test_too_few_labels_abstain_and_say_so(learnt: tuple[Shop, Run]) -> None:
 
 
 def test_probes_of_an_earlier_run_are_used_again(learnt: tuple[Shop, Run]) -> None:
-    """The same labels train nothing anew and give the same rows; moved labels do train."""
+    """The same labels train nothing again and give the same rows; moved labels do train."""
     shop, run = learnt
     again = shop.run(shop.folder / "in.jsonl", options=["--full"])
     assert all(probe["reused"] for probe in again.manifest["probes"])

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("name", pages.PAGES)
 def test_generated_pages_are_up_to_date(name: str) -> None:
-    """docs/ says what the code says; `make docs` writes it anew."""
+    """docs/ says what the code says; `make docs` rewrites it."""
     assert (ROOT / "docs" / name).read_text("utf-8") == pages.PAGES[name](), "run make docs"
 
 

@@ -99,7 +99,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_texts_are_made_anew_once(earlier: Earlier) -> None:
     """The texts that are embedded are composed otherwise than the earlier version did: the first
-    run makes them anew, and asks for nothing but what had failed; the next one makes nothing, and
+    run rebuilds them, and asks for nothing but what had failed; the next one makes nothing, and
     not a byte of the output is another one.
     """
     run = earlier.run()
@@ -117,7 +117,7 @@ def test_a_small_change_costs_only_itself(earlier: Earlier) -> None:
     """One changed record is one call; every other row stays as it was, and the probes are not
     trained again.
     """
-    assert earlier.run().code == 0  # makes texts anew
+    assert earlier.run().code == 0  # composes texts again
     before = by_id(earlier.snapshots[-1])
     catalog = earlier.folder / "catalog.jsonl"
     catalog.write_text(catalog.read_text().replace("Picture mug 3", "Picture mug 3, new name"))

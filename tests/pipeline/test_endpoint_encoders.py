@@ -203,7 +203,7 @@ def test_a_server_with_another_model_is_found_before_anything_is_embedded(
 ) -> None:
     """Two requests, for the dimension and for the canaries, tell that the vectors are others than
     last night: one line that names what to do, whatever --full says. A revision
-    accepts the new model; then the table is made anew.
+    accepts the new model; then the table is rebuilt.
     """
     named = (f"--{modality}-encoder", "openai", f"--{modality}-model", MODEL)
     served = (*named, f"--{modality}-endpoint", server.url, "--no-probes")

@@ -211,7 +211,7 @@ def test_a_limit_takes_a_few_records(small: Files, tmp_path: Path) -> None:
 def test_what_does_not_fit_ends_with_2_and_leaves_nothing(
     small: Files, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    """Bad arguments and a truth that does not fit are told in one line each, before anything runs."""
+    """Bad arguments and a truth that does not fit are reported in one line each, before anything runs."""
     filled = [each.format(truth=small.truth, catalog=small.catalog) for each in arguments]
     done = evaluated(tmp_path / "eval", *small.arguments, *filled)
     assert done.code == 2, done.out + done.err

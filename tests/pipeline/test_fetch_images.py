@@ -21,7 +21,7 @@ attributes:
 
 
 def counted(output: Path, run: str, stage: str) -> dict[str, int]:
-    """Return what the live view of a run was told of a stage."""
+    """Return what the live view of a run got to know of a stage."""
     beats = read_heartbeats(str(output / "_work" / run / "heartbeats"))
     return {what: beats[stage][what] for what in ("asked", "done")}
 

@@ -411,7 +411,7 @@ def test_there_are_thirty_of_each() -> None:
 
 
 def test_a_drift_that_is_meant_is_a_warning(snapshot: Snapshot) -> None:
-    """With --accept-drift what differs from the last snapshot is told and refuses nothing; other
+    """With --accept-drift what differs from the last snapshot is reported and refuses nothing; other
     faults still do.
     """
     FAULTS["half of the catalog gone"][1](snapshot)

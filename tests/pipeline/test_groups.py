@@ -58,7 +58,7 @@ def closes(run: Run) -> bool:
 def test_going_on_with_groups_gives_what_starting_anew_gives(
     shop: Shop, template: str, items: int
 ) -> None:
-    """LAW: whatever rows change, come and go, a run that goes on gives what one anew gives, and
+    """LAW: whatever rows change, come and go, a run that goes on gives what one from nothing gives, and
     makes only the items of the groups concerned; unchanged rows make nothing.
     """
     shop.template = template
@@ -137,7 +137,7 @@ def test_an_item_in_quarantine_takes_its_rows_along_and_back(shop: Shop) -> None
 
 
 def test_rows_that_have_their_key_from_above_follow_it(shop: Shop) -> None:
-    """A key that changes takes the rows below it along, in a run that goes on as in one anew;
+    """A key that changes takes the rows below it along, in a run that goes on as in one from nothing;
     unchanged rows make nothing, and evidence says what stands in a row above.
     """
     shop.template = ONE_ITEM.replace(
@@ -165,7 +165,7 @@ def test_rows_that_have_their_key_from_above_follow_it(shop: Shop) -> None:
 
 
 def test_what_an_earlier_version_set_aside_is_merged_once(shop: Shop) -> None:
-    """Of a snapshot with duplicates in quarantine only their items are made anew, then nothing."""
+    """Of a snapshot with duplicates in quarantine only their items are rebuilt, then nothing."""
     kept = shop.template
     shop.template = kept.replace("id: sku\n", "id: sku\n  duplicates: keep-fullest\n", 1)
     rows = [{"sku": f"s{n}", "name": f"Thing {n}"} for n in range(4)]

@@ -32,7 +32,7 @@ def published(output: Path) -> str:
 def test_an_operator_looks_back_and_goes_back(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What changed is told by attribute and source, the earlier snapshot becomes current, and the
+    """What changed is listed by attribute and source, the earlier snapshot becomes current, and the
     next run goes on.
     """
     output = shop.folder / "out"

@@ -110,7 +110,7 @@ class Catalog:
         return names
 
     def write(self) -> tuple[list[Path], tuple[str, ...]]:
-        """The catalog's files and the options that name its table, cut into files anew."""
+        """The catalog's files and the options that name its table, cut into files again."""
         parts = self._random.randint(1, 3)
         for old in self._shop.folder.glob("part*"):
             old.unlink()
@@ -316,7 +316,7 @@ def test_untouched_files_are_shared(shop: Shop) -> None:
 
 
 def test_unchanged_rows_keep_their_time(shop: Shop) -> None:
-    """Rows that stay keep created_ts; made anew they get the run's; event_ts is the source's either
+    """Rows that stay keep created_ts; rebuilt they get the run's; event_ts is the source's either
     way.
     """
     made = records(shop)
@@ -509,7 +509,7 @@ def test_pictures_and_texts_are_encoded_once_over_runs(shop: Shop) -> None:
 
 
 def test_too_much_change_makes_everything_anew(shop: Shop) -> None:
-    """Past --refresh-share everything is made anew, and the manifest says why; changes add up over
+    """Past --refresh-share everything is rebuilt, and the manifest says why; changes add up over
     runs.
     """
     made = records(shop, 10)
@@ -713,7 +713,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_made_anew(sound: tuple[Shop, Run], damage: str) -> None:
-    """A data file that is gone or changed is named, its bucket made anew, and the damage left as it
+    """A data file that is gone or changed is named, its bucket rebuilt, and the damage left as it
     is to be looked at.
     """
     shop, first = sound
@@ -733,7 +733,7 @@ def test_a_damaged_file_is_made_anew(sound: tuple[Shop, Run], damage: str) -> No
 
 
 def test_a_damaged_file_does_not_stop_a_new_model(sound: tuple[Shop, Run]) -> None:
-    """Where everything is made anew, what a damaged file said is asked again, and the rest is
+    """Where everything is rebuilt, what a damaged file said is asked again, and the rest is
     carried over.
     """
     shop, first = sound
@@ -778,7 +778,7 @@ def learnt_once(tmp_path_factory: pytest.TempPathFactory) -> SharedRun:
 def test_a_damaged_probe_does_not_stop_runs(
     learnt_once: SharedRun, inflict: Callable[[Path], None]
 ) -> None:
-    """A probe of the last snapshot that is gone or changed is learnt anew, or told about; the run
+    """A probe of the last snapshot that is gone or changed is trained again, or named; the run
     is published.
     """
     shop, first = learnt_once.restored()
@@ -865,7 +865,7 @@ def test_items_that_are_kept_are_not_lost_with_their_snapshot(
 def test_a_snapshot_that_cannot_be_read_costs_a_whole_run(
     sound: tuple[Shop, Run], fault: str
 ) -> None:
-    """Without a sound manifest, list of buckets or pointer everything is made anew; a warning says
+    """Without a sound manifest, list of buckets or pointer everything is rebuilt; a warning says
     why.
     """
     shop, first = sound

@@ -159,7 +159,7 @@ def test_pictures_are_drawn_wherever_they_came_from(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a terminal with colours a picture is drawn that stood in its record, or was a file; an
-    address is told without its signature.
+    address is shown without its signature.
     """
     data = base64.b64encode((shop.images / shop.picture("a.png", "red")).read_bytes()).decode()
     inside = {"sku": "x", "name": "Mug", "photos": f"data:image/png;base64,{data}"}

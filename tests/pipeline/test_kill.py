@@ -263,7 +263,7 @@ def spread(
     """Moments that are spread over a whole run: seconds before it asks, answers while it asks,
     seconds after.
 
-    While a run asks, time is told in answers, since those that are kept take none any more; seconds after it are
+    While a run asks, time is measured in answers, since those that are kept take none any more; seconds after it are
     those of a run that has all answers.
     """
     moments = [(number + chance.random()) / kills * whole.secs for number in range(kills)]
@@ -312,7 +312,7 @@ def endure(
         assert counts(output) == counts(folder / "whole")
         asked = server.paid - whole.answers, server.calls - received
         for _ in range(publishing_kills):
-            # All anew, or there would be nothing to publish.
+            # All rebuilt, or there would be nothing to publish.
             kill(a_manifest_appears(output), "--full")
         job.run(output, "--full")
         time.sleep(0.2)

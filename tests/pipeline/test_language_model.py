@@ -318,7 +318,7 @@ def test_two_passes_share_the_first(shop: Shop, server: ChatServer) -> None:
 def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key reaches the server and no file or message of the run; a wrong one is told once for
+    """The key reaches the server and no file or message of the run; a wrong one is reported once for
     all items.
     """
     monkeypatch.setenv("SHOP_KEY", "sk-very-secret")

@@ -118,7 +118,7 @@ def test_calls_to_a_server_are_foretold(options: tuple[str, ...], mugs: Shop) ->
 
 
 def test_the_next_run_is_foretold_from_the_last(mugs: Shop) -> None:
-    """After a run: nothing to do is told as such; changes are counted; kept answers are not paid
+    """After a run: nothing to do is said as such; changes are counted; kept answers are not paid
     for again.
     """
     catalog = mugs.file("in.jsonl", RECORDS)
@@ -179,7 +179,7 @@ def test_what_is_printed_fits_a_screen(mugs: Shop) -> None:
 
 
 def test_a_plan_waits_for_no_run(mugs: Shop) -> None:
-    """Options that make no sense are told as for a run, with exit code 2."""
+    """Options that make no sense are reported as for a run, with exit code 2."""
     code, _, err = call("plan", *given(mugs, mugs.folder / "missing.jsonl"))
     assert code == 2
     assert "matches no file" in err

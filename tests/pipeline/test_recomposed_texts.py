@@ -12,7 +12,7 @@ DRIFT = "gate: {drift: {min_items: 10}}\n"
 
 def test_vectors_of_other_texts_are_no_drift(shop: Shop) -> None:
     """Vectors of texts that were composed alike and moved far are drift; of texts that another
-    version composed they are not compared, and the texts are made anew once.
+    version composed they are not compared, and the texts are composed again once.
     """
     shop.template += DRIFT
     rows = [{"sku": f"p{n}", "name": f"Mug {n}", "color": "Red"} for n in range(20)]

@@ -128,7 +128,7 @@ def test_search_and_filters_show_what_fits(shop_run: Run, browser: Any) -> None:
 
 
 def test_the_map_is_used_with_the_keyboard(shop_run: Run, browser: Any) -> None:
-    """Arrow keys choose an item, which is told with its title; another attribute colours the map."""
+    """Arrow keys choose an item, which is shown with its title; another attribute colours the map."""
     with opened(browser, report_of(shop_run)) as seen:
         seen.page.focus("#map-plot")
         seen.page.keyboard.press("ArrowRight")
@@ -156,7 +156,7 @@ def test_a_refused_snapshot_has_its_report(
     shop: Shop, browser: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The page of a refused snapshot says so, with the failed check and what to do; the command
-    writes it anew.
+    writes it again.
     """
     bad = [{"sku": None, "name": "x"}, {"sku": "a", "name": "Red mug"}, {"sku": "", "name": "z"}]
     run = shop.run(shop.file("bad.jsonl", bad), report=True)

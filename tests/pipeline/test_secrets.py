@@ -178,7 +178,7 @@ def test_no_secret_is_left_by_a_run(
 def test_no_secret_is_left_by_a_run_that_fails(
     behaviour: str, shop: Shop, secrets: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A server that refuses or hangs up is told without the key, by `run` as by `doctor`, with
+    """A server that refuses or hangs up is reported without the key, by `run` as by `doctor`, with
     several processes.
     """
     with ChatServer([behaviour] * 1000) as server:

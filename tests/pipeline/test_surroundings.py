@@ -211,7 +211,7 @@ def test_a_store_that_refuses_connections(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It is told within half a minute, with its address, in one line."""
+    """It is reported within half a minute, with its address, in one line."""
     with socket.socket() as closed:  # bound, and nobody listens
         closed.bind(("127.0.0.1", 0))
         check_store(world, command, f"http://127.0.0.1:{closed.getsockname()[1]}", monkeypatch)

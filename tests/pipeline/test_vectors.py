@@ -93,7 +93,7 @@ def refused(shop: Shop, run: Run, before: str, *told: str) -> None:
     assert published(shop) == before
     said = " ".join((run.out + run.err).split())  # lines are wrapped
     assert all(word in said for word in told), said
-    # An encoder that failed on everything is told as such, too.
+    # An encoder that failed on everything is reported as such, too.
     assert said.count("critical: ") + said.count("error: ") <= 2
     assert "Traceback" not in said
 
@@ -175,7 +175,7 @@ def test_an_encoder_that_answers_otherwise_than_last_night_publishes_nothing(
 
 
 def test_a_new_revision_makes_exactly_that_table_anew(made: SharedRun) -> None:
-    """An encoder that moved and is named anew is accepted: its table is another, the rest stays."""
+    """An encoder that moved and is named again is accepted: its table is another, the rest stays."""
     shop, first = made.restored()
     before, images = contracts(first), first.rows("embeddings/image")
     script = shop.file("script.yaml", MOVED)
@@ -335,7 +335,7 @@ def test_weights_that_changed_in_their_folder_are_found_before_anything_is_embed
     shop: Shop, tiny_encoders: TinyEncoders
 ) -> None:
     """Trained on under the same name, a model is refused in one line; --full accepts it and makes
-    its table anew. As an encoder of queries its copy of the same name does not fit.
+    its table again. As an encoder of queries its copy of the same name does not fit.
     """
     folder = shutil.copytree(tiny_encoders["bert"], shop.folder / "encoder")
     named = ("--text-encoder", "transformers", "--text-model", str(folder))

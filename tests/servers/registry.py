@@ -52,7 +52,7 @@ SERVERS: dict[str, type[Emulator]] = {
 
 
 def needed_options(server: Emulator) -> dict[str, Any]:
-    """What a run has to be told of a server that no answer of it tells; sets the variable of its key."""
+    """What a run has to be given of a server that no answer of it tells; sets the variable of its key."""
     if not isinstance(server, AzureDeployment):
         return {}
     os.environ["EMULATED_AZURE_KEY"] = azure_deployment.KEY

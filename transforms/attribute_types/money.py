@@ -190,7 +190,7 @@ def _value_of(money: Money, default: str | None) -> Value:
 def _remarks(attribute: Attribute, entry: Any, money: Money) -> Sequence[Flag]:
     flags = []
     if money.highest is not None or money.is_open:
-        to = "no highest one is told" if money.highest is None else f"to {_digits(money.highest)}"
+        to = "no highest one is given" if money.highest is None else f"to {_digits(money.highest)}"
         detail = f"{shorten(entry)} is a range: from {_digits(money.amount)}, {to}"
         flags.append(Flag(PRICE_RANGE, attribute.name, detail))
     if money.currency(attribute.currency) is None and money.amount:

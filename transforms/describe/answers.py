@@ -159,7 +159,7 @@ def _only_one(
         if fault is not None:
             content, more = fit(content, schema)
             if _first_fault(content, optional_keys(schema)) is not None:
-                # What is told is the fault of what the model wrote.
+                # What is reported is the fault of what the model wrote.
                 faults.append(fault)
                 kept, wrong = _without_faults(content, schema)
                 if kept:

@@ -65,7 +65,7 @@ def embed_documents(
 
     encoder: loaded, if anything is not known. options: those that it was built from.
     known: what need not be encoded.
-    count: told after each batch how many more of `documents` are done, or need nothing.
+    count: called after each batch with how many more of `documents` are done, or need nothing.
     """
     holders = Counter(documents)
     open_ = unknown(documents, known)

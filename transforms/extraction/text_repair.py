@@ -2,7 +2,7 @@
 decoded with the wrong encoding.
 
 str → the text as it is meant. What the source gave stays beside it; a repair that may lose or
-invent something is not made, and told.
+invent something is not made, but reported.
 """
 
 from __future__ import annotations

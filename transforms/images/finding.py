@@ -2,7 +2,7 @@
 
 (root, reference) → Place | PictureProblem. A file fits whose path differs only in how it is written
 (case, accents, percent-encoding, ending ...) or which lies below the root as the end of an address
-says. Several that fit are told, never chosen from.
+says. Several that fit are reported, never chosen from.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Pictures:
         """Find out the versions of many references at once: hosts are asked for their pictures, and
         object stores listed.
 
-        done: told of each of those that `fetched` gives and that hosts are asked for.
+        done: called for each of those that `fetched` gives and that hosts are asked for.
         """
         left = [each for each in references if not self._contents.names(each)]
         if self._remote is not None:

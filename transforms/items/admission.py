@@ -52,7 +52,7 @@ def _size(raw: RawRecord) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The elements of a bucket, each kind in any order; every call reads them anew."""
+    """The elements of a bucket, each kind in any order; every call reads them again."""
 
     records: Callable[[], Iterable[Record]]
     image_rows: Callable[[], Iterable[ImageRow]] = tuple

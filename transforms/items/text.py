@@ -26,7 +26,7 @@ from transforms.runtime.buckets import each_item
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
 
 # Raise it when the same item gives another `text_enriched`: snapshots of earlier versions get their
-# texts, and the vectors of those that changed, made anew.
+# texts rebuilt, and the vectors of those that changed.
 VERSION = 1
 # A label of the image encoder is said from this probability on; so many of a picture are looked at.
 MIN_LABEL_PROBABILITY = 0.30

@@ -120,7 +120,7 @@ class ChatAnswer:
     thoughts: Size = field(default=Size(), compare=False)
 
     def __post_init__(self) -> None:
-        # Of nothing that a model says is a key kept, whoever told it.
+        # Of nothing that a model says is a key kept, whoever gave it away.
         object.__setattr__(self, "content", hidden(self.content))
 
     def within(self, most_bytes: int) -> ChatAnswer:
@@ -158,7 +158,7 @@ class ChatModel(Model, Protocol):
         """Yield (index of the request, its answer or Failure), each as soon as it is there, in any
         order.
 
-        tab: told of attempts that may have to be paid though they brought no answer, and asked
+        tab: hears of attempts that may have to be paid though they brought no answer, and asked
         before another one is made.
         """
         ...

@@ -62,7 +62,7 @@ def may_name_units(column: str) -> bool:
 
 
 class UnitMissingError(ValueError):
-    """A bare number whose unit is not told where it should be."""
+    """A bare number whose unit is not given where it should be."""
 
 
 class ColumnUnits:

@@ -19,7 +19,7 @@ from transforms.normalise.ids import STAGE, has_lost_digits, is_stand_in
 from transforms.normalise.pair_names import ReadAgain, with_names
 from transforms.runtime.deadlines import fault_of
 
-# What one item holds of rows; the others are set aside, and told. Without a group few rows have
+# What one item holds of rows; the others are set aside, and reported. Without a group few rows have
 # one id, unless the column is no id.
 MAX_GROUP_ROWS, MAX_SAME_ID_ROWS = 10_000, 100
 # Of a product's rows that are no variants: each of its variants has their pictures, so both bound

@@ -87,6 +87,6 @@ def _named(row: Record, names: Mapping[str, tuple[str, Record]], read_again: Rea
         found,
         flags=(*found.flags, *kept),
         origins={**found.origins, **named},
-        # A variant has them from another item's row; rows of one item are all told with it.
+        # A variant has them from another item's row; rows of one item are all named with it.
         inherited=tuple(giver.key for giver in givers) if row.group else (),
     )

@@ -110,7 +110,7 @@ class Row:
                 yield source, cell
 
     def flag_errors(self, field: str) -> list[Flag]:
-        """Return flags of the spreadsheet's errors met so far, which are then told."""
+        """Return flags of the spreadsheet's errors met so far, which are then reported."""
         flags = [
             Flag(SPREADSHEET_ERROR, field, f"{written} is {cell} and holds no value")
             for written, cell in self.errors
@@ -154,7 +154,7 @@ class Sources:
     def _of(self, name: str) -> Source:
         column, key = split_source(name, self._template.columns)
         column_format = with_fields_of_name(self._template.format_of(column), column)
-        # Keys of objects in a list are told as those of one.
+        # Keys of objects in a list are reported as those of one.
         found = self._found.get(folded(_PLACES.sub("", name))) or self._found.get(folded(column))
         column_format = _with_found(column_format, found)
         ignore = (*column_format.ignore, *self._null_texts)

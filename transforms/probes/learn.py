@@ -74,7 +74,7 @@ class EarlierProbe:
 
 @dataclass(frozen=True, slots=True)
 class LearnConfig:
-    """All that training is told.
+    """All that training is given.
 
     folder: where probes are written; earlier: attribute → probe of the last snapshot.
     """

@@ -1,4 +1,4 @@
-"""Whether an object store answers at all: told within seconds, with its address.
+"""Whether an object store answers at all: reported within seconds, with its address.
 
 What asks a store for real tries for minutes, and says little about why.
 """
@@ -28,7 +28,7 @@ class UnreachableError(OSError):
 def check_stores(paths: Iterable[str]) -> None:
     """Raise UnreachableError for the first store of these paths that does not answer.
 
-    Any answer will do, a refusal too: what it means is told by what needs the store. Local paths,
+    Any answer will do, a refusal too: what it means is said by what needs the store. Local paths,
     and stores whose file system is not installed, are not looked at.
     """
     for store in sorted({each for each in map(_store_of, paths) if each}):

@@ -234,8 +234,8 @@ def found_file(metadata: Any) -> FoundFile:
 def share_s3_clients() -> None:
     """Let Beam's accesses to S3 share clients from now on; does nothing where boto3 is missing.
 
-    Beam makes a client for every file that it opens, lists or asks for. Each reads what boto3 knows
-    of all services anew: a quarter of a second of processor time, more than most files take.
+    Beam makes a client for every file that it opens, lists or asks for. Each reads again what
+    boto3 knows of all services: a quarter of a second of processor time, more than most files take.
     """
     from apache_beam.io.aws.clients.s3 import boto3_client
 

@@ -1,4 +1,4 @@
-"""Which tables of vectors a run makes anew, or drops, though their items stay as they are."""
+"""Which tables of vectors a run rebuilds, or drops, though their items stay as they are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transforms.vectors.contract import VectorContract
 class VectorChanges:
     """How the tables of vectors differ from those of the snapshot that a run continues from.
 
-    made: spaces whose tables are made anew; gone: spaces that are no more.
+    made: spaces whose tables are rebuilt; gone: spaces that are no more.
     reasons: why, in words; empty where every table is as it was.
     moves_texts: whether the enriched text of the items is composed otherwise, so that more changes
     than vectors.

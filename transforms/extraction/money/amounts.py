@@ -59,7 +59,7 @@ class UnclearMoneyError(ValueError):
 class Money:
     """A price, or a range of prices.
 
-    highest: of a range, None for one price. is_open: only the lowest price is told ("from 12.50").
+    highest: of a range, None for one price. is_open: only the lowest price is given ("from 12.50").
     currencies: that the text may mean; empty where it names none.
     """
 

@@ -16,7 +16,7 @@ from transforms.extraction.structures.exact_json import parse_json
 
 # literal_eval builds a tree that takes some hundred times the text.
 _MAX_PYTHON_BYTES = 1 << 20
-# Possessive: a string that is open would else be tried anew from each of its ends.
+# Possessive: a string that is open would else be tried again from each of its ends.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _NO_NUMBER = re.compile(_STRING + rb"|(?P<constant>-?\b(?:NaN|Infinity|nan|inf)\b)", re.DOTALL)
 _TRAILING = re.compile(_STRING + rb"|(?P<comma>,)(?=\s*[}\]])", re.DOTALL)

@@ -14,7 +14,7 @@ PASSING = ("image-fetch-failed", "image-too-slow")
 # A host or bucket that failed as often in a row is not asked any more in this run.
 MAX_FAILURES = 5
 
-# Told how many more addresses are done with.
+# Called with how many more addresses are done with.
 Progress = Callable[[int], None]
 
 

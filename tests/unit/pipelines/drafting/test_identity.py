@@ -129,7 +129,7 @@ def test_rows_of_one_category_are_not_one_item() -> None:
     "rows", [[{"a": "x", "b": 1}] * 2, [{}], [{"a": None}], [{"a": {"b": []}}]]
 )
 def test_there_is_always_an_id(rows: list[dict[str, Any]]) -> None:
-    """Where nothing identifies the records, the nearest column is taken and told to be no id."""
+    """Where nothing identifies the records, the nearest column is taken and said to be no id."""
     identity = find_id(profile_of(rows))
     assert identity.column
     assert not identity.is_known

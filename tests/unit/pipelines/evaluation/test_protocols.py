@@ -209,7 +209,7 @@ def test_hidden_runs_once_on_the_users_own_files(tmp_path: Path) -> None:
 def test_truth_that_does_not_fit_is_refused(
     tmp_path: Path, truth: list[dict[str, Any]], message: str
 ) -> None:
-    """What makes an evaluation pointless is told before anything runs."""
+    """What makes an evaluation pointless is reported before anything runs."""
     assert message in refused("hidden", request(tmp_path, [{"sku": "p1"}], truth))
 
 

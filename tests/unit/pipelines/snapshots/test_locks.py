@@ -69,7 +69,7 @@ def renewing(folder: Path, lock: Lock) -> Iterator[None]:
 
 
 def test_a_second_writer_is_refused_with_the_firsts_name(tmp_path: Path) -> None:
-    """While a run holds the output, another is told which run that is and what to do; afterwards it
+    """While a run holds the output, another learns which run that is and what to do; afterwards it
     may.
     """
     with output_lock(str(tmp_path / "out"), "first-run", "run") as warnings:

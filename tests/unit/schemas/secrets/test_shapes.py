@@ -1,4 +1,4 @@
-"""Secrets by their shape: told in any text around them, and nothing else is."""
+"""Secrets by their shape: recognised in any text around them, and nothing else is."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_shapes_that_are_masked(written: str) -> None:
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
-    """Messages with addresses, patterns, ports and options are told as they are."""
+    """Messages with addresses, patterns, ports and options are shown as they are."""
     assert masked(text) == text
     assert not secret_in(text)
 

@@ -272,7 +272,7 @@ def test_parts_of_compound_cells() -> None:
     assert read("H 10 cm, B 5 cm", **width) == (5, [])
     assert read("H 10 cm, B 5 cm", **depth) == (None, [])
     assert read("30 cm", **width) == (30, [])
-    assert read("20 x 30 x 5 cm", **width) == (None, ["value-wrong-type"]), "which side is not told"
+    assert read("20 x 30 x 5 cm", **width) == (None, ["value-wrong-type"]), "which side is not said"
 
 
 def test_terms_are_joined_as_feeds_join_them() -> None:

@@ -319,7 +319,7 @@ def test_answers_can_be_forgotten(tmp_path: Path, bucket: str, place: str) -> No
 
 
 def test_nothing_is_forgotten_under_a_run_that_writes(tmp_path: Path) -> None:
-    """Who wants to drop an answer from a journal that is being written is told to wait."""
+    """Who wants to drop an answer from a journal that is being written has to wait."""
     busy = store(tmp_path)
     busy.put("f1", ANSWER)
     assert forget_answers(str(tmp_path), ["f2"]) == 0

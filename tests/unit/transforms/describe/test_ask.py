@@ -173,7 +173,7 @@ def test_a_limit_of_calls_counts_attempts_that_were_worked_on(
 
 
 def test_no_limit_means_no_limit(hostile: HostileServer, tmp_path: Path) -> None:
-    """Without a budget everything is asked, and what was estimated is told all the same."""
+    """Without a budget everything is asked, and what was estimated is reported all the same."""
     session, answers = asked(hostile.url, "usage-none", Budget(), tmp_path)
     assert all(isinstance(answer, ChatAnswer) for answer in answers)
     assert session.budget.limit.tokens == math.inf

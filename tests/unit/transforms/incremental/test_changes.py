@@ -98,7 +98,7 @@ def test_an_item_stays_whole_or_is_made_of_all_its_records(
         is_wanted = any(record[0] == item_id for record in wanted)
         if records_of(old, item_id):
             assert bool(records_of(kept, item_id)) == (unchanged and not is_wanted), (
-                "nothing is made anew for nothing"
+                "nothing is rebuilt for nothing"
             )
 
 
@@ -160,7 +160,7 @@ def test_deleted_items_stay_until_a_record_comes(
 def test_a_part_is_made_anew_whole_or_not_at_all(
     old: list[Rec], today: list[Rec], chosen: set[str]
 ) -> None:
-    """Of the chosen items those whose records are all there, as often as before, are made anew;
+    """Of the chosen items those whose records are all there, as often as before, are rebuilt;
     others stay whole, and are told.
     """
     past = past_of(old)
@@ -186,7 +186,7 @@ def test_a_part_is_made_anew_whole_or_not_at_all(
 
 
 def test_an_id_that_is_taken_is_left() -> None:
-    """A record without an id that gets the id of an item which stays is not made anew."""
+    """A record without an id that gets the id of an item which stays is not rebuilt."""
     past = past_of([("a", 0), (None, 0), (None, 1)])
     past.reread(mask([False, True, True]))
     rows = [{"item_id": "a", "raw_key": key((None, 0)), "input": "catalog"}]

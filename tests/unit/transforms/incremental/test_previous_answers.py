@@ -256,7 +256,7 @@ def test_a_new_description_goes_before_old_ones() -> None:
     )
     kept = merge_answers(PreviousAnswer("a", "f", answer("tiny", ""), old), failed)
     assert kept == replace(old, reason="budget", message="spent"), (
-        "and it is told that the new one was not asked"
+        "and it is said that the new one was not asked"
     )
 
 

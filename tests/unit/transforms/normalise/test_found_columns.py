@@ -105,7 +105,7 @@ def test_event_times_and_prices_follow_their_columns(tmp_path: Path) -> None:
 def test_several_currencies_of_a_column_are_told(
     tmp_path: Path, prices: list[str], told: str
 ) -> None:
-    """A number does not keep the currency, so that a column with several is told before the run."""
+    """A number does not keep the currency, so that a column with several is reported before the run."""
     path = tmp_path / "in.csv"
     rows = [f"{number},Mug,{price}" for number, price in enumerate(prices)]
     path.write_text("\n".join(["sku,name,price", *rows, ""]))

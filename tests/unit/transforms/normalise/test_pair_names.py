@@ -68,7 +68,7 @@ def test_rows_of_one_item_have_the_names_of_its_first(tmp_path: Path) -> None:
 
 def test_variants_have_the_names_of_their_product(tmp_path: Path) -> None:
     """A variant's own value has the name that its product's first row gives, and the evidence says
-    which row that is; a change of that row makes the variant anew.
+    which row that is; a change of that row rebuilds the variant.
     """
     rows = rows_of(VARIANTS, tmp_path / "in.csv", HEAD + MUG)
     made, rejects = inherit(rows, combination_of(VARIANTS))

@@ -74,7 +74,7 @@ def test_iso_round_trip(moment: datetime) -> None:
 
 
 def test_days_as_people_write_them() -> None:
-    """A day with a time is read, a day that may be two is told with both, and the order decides."""
+    """A day with a time is read, a day that may be two is reported with both, and the order decides."""
     assert parse_event_ts("15.01.2026 08:30") == parse_event_ts("2026-01-15T08:30:00Z")
     with pytest.raises(UnclearMomentError, match="2026-04-03 or 2026-03-04"):
         parse_event_ts("03/04/2026")

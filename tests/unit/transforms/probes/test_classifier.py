@@ -30,7 +30,7 @@ BIAS, PENALTY = 0.1, 1.0  # as the module has them: what a refit must assume
 
 
 def refitted(kernel: np.ndarray, targets: Targets, folds: np.ndarray, fold: int) -> np.ndarray:
-    """Scores of a fold's rows from a system that is solved anew without them."""
+    """Scores of a fold's rows from a system that is solved again without them."""
     held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
     penalties = np.diag(PENALTY / targets.weights[rest])
     duals = np.linalg.solve(kernel[np.ix_(rest, rest)] + BIAS + penalties, targets.targets[rest])
@@ -50,7 +50,7 @@ LABELS = st.sampled_from([("a",), ("b",), ("c",), ()])
 def test_held_back_scores_are_those_of_a_refit(
     labels: list[tuple[Labels, Labels]], folds: list[int], seed: int, several: bool
 ) -> None:
-    """Each row's scores are those of a model fitted anew without its fold; of a class only that
+    """Each row's scores are those of a model fitted again without its fold; of a class only that
     fold has, none.
     """
     known = [tuple(sorted({*one, *other})) if several else one for one, other in labels]

@@ -162,7 +162,7 @@ def test_one_item_is_set_aside_and_the_others_go_on() -> None:
 
 
 def test_records_pictures_and_answers_have_the_reason() -> None:
-    """Whatever takes too long is told by one reason id, in each of its places."""
+    """Whatever takes too long is reported by one reason id, in each of its places."""
     error = TookTooLongError("took longer than 60 s")
     assert fault_answer("1", error).reason == TOO_LONG
     assert fault_answer("1", KeyError("a")).reason == "backend-failed"

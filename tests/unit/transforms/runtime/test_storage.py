@@ -83,7 +83,7 @@ def test_only_file_systems_with_folders_say_so(tmp_path: Path) -> None:
 
 
 def test_an_unknown_scheme_is_refused() -> None:
-    """A URL of a storage that is not installed is told before anything is read from it."""
+    """A URL of a storage that is not installed is reported before anything is read from it."""
     with pytest.raises(ValueError, match="nowhere"):
         storage.require_file_system("nowhere://bucket/pictures")
     storage.require_file_system("store://out")

@@ -23,7 +23,7 @@ def test_an_unknown_table_is_not_taken_for_vectors() -> None:
 
 
 def test_vectors_have_the_dimension_of_the_first_file() -> None:
-    """A second file with longer vectors, or one without vectors, is told by its column."""
+    """A second file with longer vectors, or one without vectors, is named by its column."""
     types = FileTypes(SHOP)
     assert types.fault("embeddings/text", embeddings_schema(DEFAULT_SPACES[0], 4)) == ""
     assert "text_vector is" in types.fault(

@@ -120,7 +120,7 @@ def test_the_space_of_known_encoders_stays_what_it_is() -> None:
     ids=str,
 )
 def test_whatever_moves_a_vector_moves_the_digest(change: dict[str, Any]) -> None:
-    """A table of another digest is made anew."""
+    """A table of another digest is rebuilt."""
     assert contract(replace(CARD, **change)).digest != contract().digest
 
 

@@ -40,7 +40,7 @@ def before() -> dict[str, VectorContract]:
 
 
 def test_canaries_go_on_with_their_table() -> None:
-    """A table of the same encoder and text keeps its canaries; one that is made anew has none."""
+    """A table of the same encoder and text keeps its canaries; one that is rebuilt has none."""
     assert continued({TABLE: contract()}, before())[TABLE].canaries == (CANARY,)
     assert continued({TABLE: contract(revision="8")}, before())[TABLE].canaries == ()
     assert continued({TABLE: contract(("title",))}, before())[TABLE].canaries == ()
@@ -99,7 +99,7 @@ def test_canaries_are_those_that_were_kept_or_else_what_a_worker_found() -> None
 
 
 def test_workers_that_disagree_are_named_once() -> None:
-    """A worker whose canaries differ, or that has none, is told with table and encoder; several of
+    """A worker whose canaries differ, or that has none, is reported with table and encoder; several of
     one mind are one line.
     """
     same, near = CanaryReport(TABLE, (CANARY,)), Canary(*CANARY.key, (0.99999, 0.004))

@@ -170,7 +170,7 @@ def test_a_format_is_of_dates() -> None:
     st.sampled_from(["short", "medium", "long"]),
 )
 def test_dates_of_locales_come_back(day: Any, locale: str, width: Any) -> None:
-    """A date in the usual writing of a country is that day, told the order, or none; never another
+    """A date in the usual writing of a country is that day, given the order, or none; never another
     day.
     """
     text = format_date(day, width, locale=locale)

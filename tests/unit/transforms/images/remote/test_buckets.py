@@ -140,7 +140,7 @@ def test_unchanged_objects_are_read_once(tmp_path: Path) -> None:
 
 
 def test_an_unchanged_night_reads_nothing() -> None:
-    """Whether any of the objects has changed is told by a listing, and by nothing else: not even
+    """Whether any of the objects has changed is known from a listing, and by nothing else: not even
     what is known of them is read.
     """
     put(**{f"{n}.jpg": b"%d" % n for n in range(30)})

@@ -210,7 +210,7 @@ def test_a_variable_that_is_not_set_is_named(changes: dict[str, Any]) -> None:
 
 
 def test_a_file_without_certificates_is_named(tmp_path: Path) -> None:
-    """A file that holds something else is told when the model is loaded."""
+    """A file that holds something else is reported when the model is loaded."""
     file = tmp_path / "ca.pem"
     file.write_text("hello")
     with pytest.raises(ValueError, match=r"--ca-file .*ca.pem.* holds no certificates"):

@@ -258,7 +258,7 @@ def test_corrupt_row_group(tmp_path):
 
 
 def test_file_that_lost_row_groups(tmp_path):
-    """A file that was written anew with fewer row groups since the start is unreadable, not short."""
+    """A file that was rewritten with fewer row groups since the start is unreadable, not short."""
     path = write(tmp_path / "a.parquet", {"id": list(range(10))}, row_group_size=1)
     (split,) = plan_splits([str(path)])
     write(path, {"id": [1]})
