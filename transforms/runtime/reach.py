@@ -9,23 +9,38 @@ import functools
 import os
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from transforms.runtime import storage
 
-# Of S3, whose client can be told how long to wait; others are left after LAST_SECS.
-CONNECT_SECS, ANSWER_SECS, ATTEMPTS = 5, 8, 2
-LAST_SECS = 25.0
 # Addresses of pages and pictures are read by other clients, with limits of their own.
 _NO_STORES = frozenset({"http", "https", "file", "data"})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a store may take to answer, in seconds: below half a minute in all.
+
+    connect_secs, answer_secs, attempts: of S3, whose client has limits of its own; last_secs: of
+    others, which are left after it.
+    """
+
+    connect_secs: float = 5
+    answer_secs: float = 8
+    attempts: int = 2
+    last_secs: float = 25
+
+
+PATIENCE = Patience()
 
 
 class UnreachableError(OSError):
     """An object store does not answer; the message names its address and says what to look at."""
 
 
-def check_stores(paths: Iterable[str]) -> None:
+def check_stores(paths: Iterable[str], patience: Patience = PATIENCE) -> None:
     """Raise UnreachableError for the first store of these paths that does not answer.
 
     Any answer will do, a refusal too: what it means is said by what needs the store. Local paths,
@@ -37,9 +52,9 @@ def check_stores(paths: Iterable[str]) -> None:
         except ValueError:
             continue
         if store.startswith("s3://"):
-            _ask_s3(store)
+            _ask_s3(store, patience)
         else:
-            _ask(store)
+            _ask(store, patience.last_secs)
 
 
 def _store_of(path: str) -> str:
@@ -55,10 +70,10 @@ def _store_of(path: str) -> str:
     return f"{scheme}://{bucket}"
 
 
-def _ask_s3(store: str) -> None:
+def _ask_s3(store: str, patience: Patience) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = _s3_client(store)
+    client = _s3_client(store, patience)
     try:
         client.head_bucket(Bucket=store.removeprefix("s3://"))
     except ClientError:
@@ -67,16 +82,16 @@ def _ask_s3(store: str) -> None:
         raise _unreachable(store, client.meta.endpoint_url, error) from error
 
 
-def _s3_client(store: str) -> Any:
+def _s3_client(store: str, patience: Patience) -> Any:
     """Return a client as Beam's, that does not wait for long."""
     from apache_beam.io.aws.s3io import S3IO
     from botocore.config import Config
 
     patient = S3IO(options=storage.file_system(store)._options).client.client
     hasty = Config(
-        connect_timeout=CONNECT_SECS,
-        read_timeout=ANSWER_SECS,
-        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        connect_timeout=patience.connect_secs,
+        read_timeout=patience.answer_secs,
+        retries={"total_max_attempts": patience.attempts, "mode": "standard"},
     )
     said = sorted(each for each in os.environ.items() if each[0].startswith("AWS_"))
     return _session(os.getpid(), *said).client(
@@ -97,7 +112,7 @@ def _session(*_: Any) -> Any:
     return boto3.session.Session()
 
 
-def _ask(store: str) -> None:
+def _ask(store: str, last_secs: float) -> None:
     """Ask a store whose client knows no limits; one that is silent is left with its thread."""
     answers: SimpleQueue[Exception | None] = SimpleQueue()
 
@@ -110,7 +125,7 @@ def _ask(store: str) -> None:
 
     threading.Thread(target=ask, name="reach", daemon=True).start()
     try:
-        error = answers.get(timeout=LAST_SECS)
+        error = answers.get(timeout=last_secs)
     except Empty:
         raise _unreachable(store, store, TimeoutError("no answer")) from None
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError):
