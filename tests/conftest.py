@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.quick_beam import make_beam_quick
+from tests.quick_libraries import make_beam_quick
 from tests.support import Shop
 from tests.tiny_encoders import TinyEncoders
 

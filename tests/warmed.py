@@ -180,9 +180,11 @@ def _be_the_command(request: Request, folder: Path, *, learn: bool) -> None:
         _limit(request)
         from pipelines import cli
         from pipelines.monitoring.interrupts import as_process
-        from tests.quick_beam import make_beam_quick
+        from tests.quick_libraries import make_beam_quick, make_gate_quick
 
         make_beam_quick()
+        if "great_expectations" in sys.modules:
+            make_gate_quick()
         told = _Told(request, folder / "told")
         end = before_each_change(told.at_point, request.begins_at) if told.is_asked else None
 

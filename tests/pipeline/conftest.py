@@ -12,9 +12,10 @@ from filelock import FileLock
 
 from tests.browser import browser
 from tests.catalogs import CATALOGS, arguments
+from tests.quick_libraries import quick_gate
 from tests.support import FAKE_MODELS, Run, start
 
-__all__ = ["browser", "whole"]
+__all__ = ["browser", "quick_gate", "whole"]
 
 
 @pytest.fixture(scope="session", params=CATALOGS)
@@ -32,11 +33,11 @@ def whole(
 
 
 def _whole(name: str, folder: Path) -> Run:
-    told = folder / f"whole-{name}.json"
-    with FileLock(f"{told}.lock"):
-        if not told.exists():
+    kept_at = folder / f"whole-{name}.json"
+    with FileLock(f"{kept_at}.lock"):
+        if not kept_at.exists():
             output = folder / f"whole-{name}"
             run = start(arguments(name, *FAKE_MODELS, "--workers", "1"), output, report=True)
-            told.write_text(json.dumps(asdict(run) | {"output": str(output)}))
-        kept = json.loads(told.read_text())
+            kept_at.write_text(json.dumps(asdict(run) | {"output": str(output)}))
+        kept = json.loads(kept_at.read_text())
     return Run(**(kept | {"output": Path(kept["output"])}))

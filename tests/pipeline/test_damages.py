@@ -17,7 +17,7 @@ from tests.damages import KINDS, World, make_world
 
 WHOLE = os.environ.get("CATALOG_ENRICH_DAMAGES") == "all"
 # Of cells of quick and of slow commands, one of so many is judged in the suite.
-QUICK_SHARE, SLOW_SHARE = 23, 251
+QUICK_SHARE, SLOW_SHARE = 23, 307
 
 
 @pytest.fixture(scope="module")

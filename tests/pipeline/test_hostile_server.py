@@ -21,7 +21,7 @@ LONG = int(os.environ.get("CATALOG_ENRICH_HOSTILE_ITEMS", "0"))
 ITEMS, EACH = (LONG, 5) if LONG else (320, 1)
 INFLIGHT = 64 if LONG else 32
 # Enough for any honest answer on a busy machine, and less than an answer takes that drips.
-TIMEOUT_SECS = "8"
+TIMEOUT_SECS = "8" if LONG else "4"
 # Whose unusable answers have a text, which is kept in quarantine.
 SAID_SOMETHING = {"blank", "length", "prose", "off-schema", "refusal", "content-filter"}
 # Beside what is read, buckets and answers of 8 MiB that are under way.

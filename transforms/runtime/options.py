@@ -12,8 +12,9 @@ here, see pipelines/configuration/declare.py.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,16 +96,25 @@ def prefix_of(field: dataclasses.Field[Any]) -> str:
     return prefix
 
 
-def options_of(config: Any, prefix: str = "") -> Iterator[tuple[dataclasses.Field[Any], Option]]:
-    """Yield the fields of a dataclass, or of an instance, that are options, each with its flag.
+def options_of(
+    config: Any, prefix: str = ""
+) -> tuple[tuple[dataclasses.Field[Any], Option], ...]:
+    """Return the fields of a dataclass, or of an instance, that are options, each with its flag.
 
     prefix: of the group that holds the dataclass.
     """
-    for field in dataclasses.fields(config):
+    return _options_of(config if isinstance(config, type) else type(config), prefix)
+
+
+@functools.cache  # every new instance checks its ranges
+def _options_of(kind: Any, prefix: str) -> tuple[tuple[dataclasses.Field[Any], Option], ...]:
+    found = []
+    for field in dataclasses.fields(kind):
         declared: Option | None = field.metadata.get(_KEY)
         if declared is not None:
             flag = declared.flag or _flag_of(field.name, off=field.default is True)
-            yield field, dataclasses.replace(declared, flag=_prefixed(flag, prefix))
+            found.append((field, dataclasses.replace(declared, flag=_prefixed(flag, prefix))))
+    return tuple(found)
 
 
 def _prefixed(flag: str, prefix: str) -> str:
