@@ -25,9 +25,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.kill_points import before_each_change
+from tests.processes import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND_SECS = 120
@@ -42,7 +43,8 @@ class Request:
     states one is copied; stdout, stderr: a file in their place, or `closed`, or `gone` for a pipe that nobody reads;
     file_bytes: largest file that it may write, as on a disk that is almost full; more_memory: bytes of memory that it
     may take besides what it has; 0 for no limit; at, signal: the
-    number of the point before which the process is sent that signal, 0 for none.
+    number of the point before which the process is sent that signal, 0 for none; is_awaited: answer
+    when it has ended, not when it has begun; process: instead of all that, how this one ended.
     """
 
     argv: Sequence[str]
@@ -56,20 +58,43 @@ class Request:
     more_memory: int = 0
     at: int = 0
     signal: int = 0
+    is_awaited: bool = True
+    process: int = 0
 
 
 @dataclass(frozen=True)
 class Done:
     """How a command ended. code: negative for the signal that killed it; points: how many it came by; states:
-    of each state of the files the point at which it was first found; secs: from the signal to the end, if there was one.
+    of each state of the files the point at which it was first found; secs: from the signal to the end, if there was one;
+    process: its number, and no code, where it has only begun.
     """
 
-    code: int
+    code: int | None
     out: str = ""
     err: str = ""
     points: int = 0
     states: list[int] = field(default_factory=list)
     secs: float = 0.0
+    process: int = 0
+
+
+@dataclass
+class Started:
+    """A command that has begun, used as a subprocess.Popen."""
+
+    warmed: Warmed
+    pid: int
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self.warmed.ask(Request((), process=self.pid)).code
+        return self.returncode
+
+    def wait(self, secs: float = COMMAND_SECS) -> int | None:
+        """Its exit code; fails after so many seconds."""
+        wait_for(lambda: self.poll() is not None, secs)
+        return self.returncode
 
 
 class Warmed:
@@ -102,9 +127,18 @@ class Warmed:
 
     def run(self, *argv: str, **request: Any) -> Done:
         """Run a command to its end, or to the signal's; request: fields of `Request`."""
+        return self.ask(Request(argv, **request))
+
+    def start(self, *argv: str, log: Path) -> Started:
+        """Begin a command in a session of its own; log: what it prints is appended to it."""
+        log.touch()
+        request = Request(argv, stdout=str(log), stderr=str(log), is_awaited=False)
+        return Started(self, self.ask(request).process)
+
+    def ask(self, request: Request) -> Done:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asdict(Request(argv, **request))) + "\n")
+        self._process.stdin.write(json.dumps(asdict(request)) + "\n")
         self._process.stdin.flush()
         return Done(**json.loads(self._process.stdout.readline()))
 
@@ -138,8 +172,13 @@ def _is_worth_it(name: str) -> bool:
 
 
 def _run(request: Request, folder: Path, *, learn: bool) -> Done:
-    told = folder / "told"
-    told.unlink(missing_ok=True)
+    if request.process:
+        ended, status = os.waitpid(request.process, os.WNOHANG)
+        return Done(os.waitstatus_to_exitcode(status) if ended else None, process=request.process)
+    if not request.is_awaited:
+        return Done(None, process=os.fork() or _be_the_command(request, folder, learn=False))
+    noted = folder / "points"
+    noted.unlink(missing_ok=True)
     # Pipes, since a limit of what files may hold would cut the messages; a command prints less than they hold.
     out, err = os.pipe(), os.pipe()
     child = os.fork()
@@ -151,7 +190,7 @@ def _run(request: Request, folder: Path, *, learn: bool) -> Done:
     os.close(err[1])
     _, status = os.waitpid(child, 0)
     ended = time.monotonic()
-    points: dict[str, Any] = json.loads(told.read_text()) if told.exists() else {}
+    points: dict[str, Any] = json.loads(noted.read_text()) if noted.exists() else {}
     signalled = points.pop("signalled", 0.0)
     return Done(
         os.waitstatus_to_exitcode(status),
@@ -170,7 +209,7 @@ def _drained(pipe: int) -> str:
     return found.decode(errors="replace")
 
 
-def _be_the_command(request: Request, folder: Path, *, learn: bool) -> None:
+def _be_the_command(request: Request, folder: Path, *, learn: bool) -> NoReturn:
     """Run the command as a process of its own would; never returns."""
     code = 70
     try:
@@ -185,14 +224,14 @@ def _be_the_command(request: Request, folder: Path, *, learn: bool) -> None:
         make_beam_quick()
         if "great_expectations" in sys.modules:
             make_gate_quick()
-        told = _Told(request, folder / "told")
-        end = before_each_change(told.at_point, request.begins_at) if told.is_asked else None
+        points = _Points(request, folder / "points")
+        end = before_each_change(points.count, request.begins_at) if points.are_asked else None
 
         def command() -> int:
             code = cli.main(list(request.argv))
             if end is not None:
                 end()
-                told.tell()
+                points.write()
             if learn:
                 (folder / "modules").write_text(json.dumps(sorted(sys.modules)))
             return code
@@ -214,7 +253,7 @@ def _put(place: str, number: int) -> None:
         os.close(read)
         os.dup2(write, number)
     elif place:
-        os.dup2(os.open(place, os.O_WRONLY), number)
+        os.dup2(os.open(place, os.O_WRONLY | os.O_APPEND), number)
 
 
 def _limit(request: Request) -> None:
@@ -227,8 +266,8 @@ def _limit(request: Request) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-class _Told:
-    """What a child tells of the points that it comes by."""
+class _Points:
+    """The points that a child comes by, and what it finds there."""
 
     def __init__(self, request: Request, path: Path) -> None:
         self._request = request
@@ -237,9 +276,9 @@ class _Told:
         self._states: list[int] = []
         self._signature: Any = None
         self._signalled = 0.0
-        self.is_asked = bool(request.copies or request.at or request.begins_at)
+        self.are_asked = bool(request.copies or request.at or request.begins_at)
 
-    def at_point(self, number: int) -> None:
+    def count(self, number: int) -> None:
         self._points = number
         if self._request.copies:
             signature = _signature(self._request.copy)
@@ -251,12 +290,12 @@ class _Told:
                     shutil.copytree(self._request.copy, copy, symlinks=True)
         if number == self._request.at:
             self._signalled = time.monotonic()
-            self.tell()
+            self.write()
             os.kill(os.getpid(), self._request.signal)
 
-    def tell(self) -> None:
-        told = {"points": self._points, "states": self._states, "signalled": self._signalled}
-        self._path.write_text(json.dumps(told))
+    def write(self) -> None:
+        found = {"points": self._points, "states": self._states, "signalled": self._signalled}
+        self._path.write_text(json.dumps(found))
 
 
 def _signature(folder: str) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn
 
-from pipelines.monitoring.guard import Guard
+from pipelines.monitoring.guard import GRACE_SECS, Guard
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -26,9 +26,11 @@ class Interrupts:
 
     happened: whether it was raised; Beam wraps what is raised inside a stage, so that the exception
     alone does not tell.
+    grace_secs: what the end may take before the guard sees to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace_secs: float = GRACE_SECS) -> None:
+        self._grace_secs = grace_secs
         self.happened = False
         self._is_asked = False
         self._is_held = False
@@ -41,7 +43,7 @@ class Interrupts:
         except ValueError:  # only the main thread may; elsewhere whoever started the thread decides
             self._before = {}
         else:
-            self._guard = Guard()
+            self._guard = Guard(self._grace_secs)
         _ACTIVE.append(self)
         return self
 

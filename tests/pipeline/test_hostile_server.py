@@ -21,7 +21,9 @@ LONG = int(os.environ.get("CATALOG_ENRICH_HOSTILE_ITEMS", "0"))
 ITEMS, EACH = (LONG, 5) if LONG else (320, 1)
 INFLIGHT = 64 if LONG else 32
 # Enough for any honest answer on a busy machine, and less than an answer takes that drips.
-TIMEOUT_SECS = "8" if LONG else "4"
+TIMEOUT_SECS = "8"
+# A question that hangs takes that long each time it is sent.
+RETRIES = "1" if LONG else "0"
 # Whose unusable answers have a text, which is kept in quarantine.
 SAID_SOMETHING = {"blank", "length", "prose", "off-schema", "refusal", "content-filter"}
 # Beside what is read, buckets and answers of 8 MiB that are under way.
@@ -30,7 +32,7 @@ MORE_MB = 150
 
 def options(url: str) -> list[str]:
     endpoint = ["--describe-backend", "openai", "--endpoint", url, "--describe-model", "tiny"]
-    limits = ["--request-timeout-secs", TIMEOUT_SECS, "--max-retries", "1", "--busy-secs", "0"]
+    limits = ["--request-timeout-secs", TIMEOUT_SECS, "--max-retries", RETRIES, "--busy-secs", "0"]
     limits += ["--give-up-secs", "600"]
     return [*endpoint, *limits, "--max-inflight", str(INFLIGHT), "--no-logprobs", "--no-probes"]
 

@@ -24,8 +24,10 @@ import pytest
 
 from tests.chat_server import ChatServer
 from tests.readers import linked, named, problems_of
-from tests.support import DATA, RUN_COLUMNS, TABLES, Shop, needs_data, read_rows
+from tests.support import DATA, FAKE_MODELS, RUN_COLUMNS, TABLES, Shop, needs_data, read_rows
+from tests.warmed import Started, Warmed
 
+Process = subprocess.Popen[bytes] | Started
 LONG_KILLS = int(os.environ.get("CATALOG_ENRICH_KILLS", "0"))
 MODELS = (
     "--image-encoder",
@@ -62,7 +64,7 @@ class PaidServer(ChatServer):
     first, last: when, by the monotonic clock in seconds.
     """
 
-    latency = 0.1
+    latency = 0.1 if LONG_KILLS else 0.05
     paid = 0
     first = last = 0.0
 
@@ -128,28 +130,24 @@ def reading(output: Path) -> Iterator[Reader]:
 class Job:
     """A run that is started again and again.
 
-    arguments: without an output; log: what the runs print.
+    arguments: without an output; log: what the runs print; warmed: forks the runs; None: each
+    loads the program.
     """
 
     arguments: Sequence[str]
     server: PaidServer
     log: Path
+    warmed: Warmed | None = None
 
-    def start(self, output: Path, *options: str) -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            "-m",
-            "pipelines.cli",
-            "run",
-            *self.arguments,
-            *MODELS,
-            "--describe-model",
-            "tiny",
-        ]
+    def start(self, output: Path, *options: str) -> Process:
+        """Begin in a session of its own, so that its workers can be killed with it."""
+        command = ["run", *self.arguments, *MODELS, "--describe-model", "tiny"]
+        command += ["--endpoint", self.server.url, "--output", str(output), *options]
+        if self.warmed is not None:
+            return self.warmed.start(*command, log=self.log)
         with self.log.open("ab") as log:
-            # In a session of its own, so that its workers can be killed with it.
             return subprocess.Popen(
-                [*command, "--endpoint", self.server.url, "--output", str(output), *options],
+                [sys.executable, "-m", "pipelines.cli", *command],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -158,7 +156,7 @@ class Job:
     def run(self, output: Path, *options: str) -> float:
         """Run to the end; returns the seconds it took."""
         began = time.monotonic()
-        assert self.start(output, *options).wait(RUN_SECS) == 0, self.told()
+        assert self.start(output, *options).wait(RUN_SECS) == 0, self.printed()
         return time.monotonic() - began
 
     def run_until(
@@ -174,14 +172,14 @@ class Job:
         secs = time.monotonic() - began
         killed = process.poll() is None
         kill_group(process)
-        assert killed or process.returncode == 0, self.told()
+        assert killed or process.returncode == 0, self.printed()
         return killed, secs
 
-    def told(self) -> str:
+    def printed(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: Process) -> None:
     """SIGKILL for the process and its children, and wait until all have gone."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -366,9 +364,11 @@ def test_killed_runs_cost_nothing_and_show_nothing(shop: Shop, server: PaidServe
         str(shop.images),
     ]
     arguments += ["--input", str(path), "--workers", "1", "--max-inflight", "1", "--no-report"]
-    endured = endure(
-        Job(arguments, server, shop.folder / "log"), shop.folder, kills=2, publishing_kills=1
-    )
+    warm_up = ["run", *arguments, *FAKE_MODELS, "--output", str(shop.folder / "warm-up")]
+    with Warmed(warm_up) as warmed:
+        assert warmed.first.code == 0, warmed.first.err
+        job = Job(arguments, server, shop.folder / "log", warmed)
+        endured = endure(job, shop.folder, kills=2, publishing_kills=1)
     assert endured.one_pass == 60
 
 

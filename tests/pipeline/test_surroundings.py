@@ -219,7 +219,9 @@ def test_a_store_that_refuses_connections(
     assert "s3://bucket does not answer at http://127.0.0.1:" in line
 
 
-@pytest.mark.skipif(not IS_LONG, reason="make test-kill; tests/unit/transforms/runtime/test_reach.py")
+@pytest.mark.skipif(
+    not IS_LONG, reason="make test-kill; tests/unit/transforms/runtime/test_reach.py"
+)
 def test_a_store_that_never_answers(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

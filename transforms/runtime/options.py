@@ -96,9 +96,7 @@ def prefix_of(field: dataclasses.Field[Any]) -> str:
     return prefix
 
 
-def options_of(
-    config: Any, prefix: str = ""
-) -> tuple[tuple[dataclasses.Field[Any], Option], ...]:
+def options_of(config: Any, prefix: str = "") -> tuple[tuple[dataclasses.Field[Any], Option], ...]:
     """Return the fields of a dataclass, or of an instance, that are options, each with its flag.
 
     prefix: of the group that holds the dataclass.

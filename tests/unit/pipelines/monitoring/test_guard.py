@@ -1,4 +1,4 @@
-"""A command ends when it is told to, whatever it is busy with, and its workers end with it."""
+"""A command ends when it is asked to, whatever it is busy with, and its workers end with it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.monitoring.guard import GRACE_SECS
+from pipelines.monitoring.guard_process import LAST_SECS, TWICE_SECS
 from tests.processes import command_of, wait_for
 
 # Says when it is ready; `busy` is one call of C code that lets no other Python run.
@@ -23,7 +25,7 @@ def busy():
     sum(itertools.repeat(1, 10**12))
 
 def command():
-    with Interrupts() as interrupts:
+    with Interrupts(grace_secs={grace_secs}) as interrupts:
         worker = subprocess.Popen(["sleep", "100"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         interrupts.tell(f"+{{worker.pid}}")
         print(worker.pid, flush=True)
@@ -41,10 +43,12 @@ needs_linux = pytest.mark.skipif(
 
 
 @contextmanager
-def started(work: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def started(
+    work: str, grace_secs: float = GRACE_SECS
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A process that does this work, and the number of its worker."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(work=work)],
+        [sys.executable, "-c", PROGRAM.format(work=work, grace_secs=grace_secs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -67,17 +71,22 @@ def ended(process: subprocess.Popen[str], worker: int) -> tuple[int, str]:
 @needs_linux
 def test_a_process_that_is_busy_in_c_code_ends_in_time() -> None:
     """Python hears of no signal there; the guard ends it with 3 after its grace, and says so."""
-    with started("busy()") as (process, worker):
+    with started("busy()", grace_secs=1) as (process, worker):
         time.sleep(0.5)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         code, err = ended(process, worker)
         assert code == 3
-        assert time.monotonic() - began < DEADLINE_SECS
+        assert 1 <= time.monotonic() - began < DEADLINE_SECS - GRACE_SECS + 1
         assert err.splitlines() == [
             "catalog-enrich: it was asked to end, was busy and has been ended at once; readers "
             "keep what they had, the next run removes what is left"
         ]
+
+
+def test_the_guard_is_done_before_a_scheduler_kills() -> None:
+    """Grace and the guard's last second leave something of the ten seconds that schedulers grant."""
+    assert GRACE_SECS + LAST_SECS < DEADLINE_SECS
 
 
 @needs_linux
@@ -87,7 +96,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
         time.sleep(0.5)
         for _ in range(2):  # as GNU timeout does
             process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        time.sleep(TWICE_SECS + 0.2)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert ended(process, worker)[0] == 3
@@ -96,7 +105,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
 @needs_linux
 def test_what_must_not_be_torn_apart_is_not() -> None:
     """While a command publishes a signal is remembered, and it ends as if there had been none."""
-    with started("interrupts.hold(); print('held', flush=True); time.sleep(2)") as (process, _):
+    with started("interrupts.hold(); print('held', flush=True); time.sleep(1.5)") as (process, _):
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         for _ in range(2):
@@ -125,10 +134,10 @@ def test_optional_work_is_left_out_after_a_signal() -> None:
         "    interrupts.optionally(lambda: print('no'))\n"
         "    print('after')\n"
     )
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
-    assert (told.returncode, told.stdout.splitlines()) == (0, ["before", "after"])
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["before", "after"])
 
 
 def test_a_signal_while_the_program_loads_has_its_exit_code() -> None:
@@ -138,10 +147,10 @@ def test_a_signal_while_the_program_loads_has_its_exit_code() -> None:
         "from pipelines.monitoring.interrupts import as_process\n"
         "sys.exit(as_process(lambda: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(9)))\n"
     )
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
-    assert (told.returncode, told.stderr) == (3, "catalog-enrich: interrupted while it started\n")
+    assert (done.returncode, done.stderr) == (3, "catalog-enrich: interrupted while it started\n")
 
 
 def test_a_signal_beside_a_command_has_its_exit_code() -> None:
@@ -154,14 +163,14 @@ def test_a_signal_beside_a_command_has_its_exit_code() -> None:
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.exit(as_process(command))\n"
     )
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
-    assert (told.returncode, told.stderr) == (3, "catalog-enrich: interrupted\n")
+    assert (done.returncode, done.stderr) == (3, "catalog-enrich: interrupted\n")
 
 
 @pytest.mark.parametrize("limit", ["ulimit -v 200000", "true"])
-def test_too_little_memory_to_load_the_program_is_told(limit: str) -> None:
+def test_too_little_memory_to_load_the_program_is_said(limit: str) -> None:
     """A limit below what any command needs, and a library that finds no memory: one line and 3."""
     program = (
         "import sys\n"
@@ -170,14 +179,14 @@ def test_too_little_memory_to_load_the_program_is_told(limit: str) -> None:
         "    raise MemoryError\n"
         "sys.exit(as_process(load))\n"
     )
-    told = subprocess.run(
+    done = subprocess.run(
         ["sh", "-c", f'{limit}; exec "$@"', "sh", sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert told.returncode == 3, told.stderr
-    (line,) = told.stderr.splitlines()
+    assert done.returncode == 3, done.stderr
+    (line,) = done.stderr.splitlines()
     assert line.startswith("catalog-enrich: too little memory (")
     assert "give it 2 GB or more" in line
