@@ -1,23 +1,22 @@
-"""ChatClient against a bare aiohttp loop, and its memory as requests grow.
+"""What stands between a bare aiohttp loop and the product's client of language models.
 
-A stub server in a process of its own answers every request 200 ms after its last byte came, with
-any concurrency, and parses nothing. Three ways to send the same requests take turns in one run, 256
-under way at once:
+A stub server in a process of its own answers at once (or after --latency-secs), with any
+concurrency, and parses nothing. Ways to send the same bodies take turns in one run, 128 under way:
 
-- client: ChatClient, from requests that name picture files to checked answers;
-- bare: 256 coroutines around one aiohttp session that read the same files with open(), encode the
-  same bodies and
-  parse the answers as JSON; no retries, limits, checks or failures;
-- ready: the same 256 coroutines with bodies that were made before the clock started, nothing read,
-  nothing parsed.
+- bare: 128 coroutines around one aiohttp session with bodies that were made before the clock
+  started; nothing is read, checked or kept;
+- loop: the same, but pictures are read and encoded, bodies made and answers parsed as a script
+  would do it, each for each call;
+- client: ChatClient, from requests that name picture files to parsed answers;
+- ask: all of the stage, from jobs to values in two parts at once: prompts, schemas, fingerprints,
+  bodies, answers kept in a journal and counted, values checked and judged;
+- plain: as client, of the same requests without their pictures.
 
-With 256 under way at 200 ms nothing can be faster than 1,280 requests a second, so the processor
-time that each request costs is stated too; with --latency-secs 0 the processor is the limit. Peak
-memory is that of a process that sends N, then of one that sends 4N; of the difference, the list of
-requests itself is the most. Prints a table, then JSON.
+Then what each step of a call costs in processor time, one after the other in one thread, and peak
+memory of a process that sends N and of one that sends 4N. Prints tables, then JSON.
 
-  python benchmarks/client.py
-  python benchmarks/client.py --latency-secs 0
+  python -m benchmarks.client
+  python -m benchmarks.client --picture-px 672 --latency-secs 0.2
 """
 
 from __future__ import annotations
@@ -28,14 +27,16 @@ import json
 import os
 import platform
 import random
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,137 +44,143 @@ import aiohttp
 import orjson
 from PIL import Image
 
-from transforms.models.chat import ChatAnswer, ChatRequest, PreparedPicture
+from benchmarks.stub_server import completion, stub_server
+from schemas.elements import DescribeJob
+from schemas.loading import load_template
+from tests.chat_server import answer_for
+from transforms.caching.answers import AnswerCodec
+from transforms.caching.key_range import KeyRangeCache
+from transforms.describe.ask import ModelSession, describe_part
+from transforms.describe.conversation import RequestBroker, run_dialogue
+from transforms.describe.prompts import AskOptions
+from transforms.images.prepare import Preparation
+from transforms.models.budget import Budget, OwnBudgetShare
+from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.chat_options import ChatOptions
-from transforms.models.http.calls.upstream import FixedUpstream
-from transforms.models.http.chat import ChatClient, request_body
+from transforms.models.contract import ModelOptions, Picture
+from transforms.models.http.chat import ChatApi, parse_response
+from transforms.models.http.openai import OpenAIChatModel
+from transforms.models.http.servers.kept import KeptCapabilities
+from transforms.models.http.servers.known import known_capabilities
 
-REQUESTS, ROUNDS, MAX_INFLIGHT, LATENCY_SECS = 4_000, 5, 256, 0.2
-PICTURES, PICTURE_SIDE_PX = 64, 248
-TARGET = 0.9
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "description": {"type": "string", "maxLength": 300},
-        "color": {"enum": ["red", "green", "blue", "black", "white", "unknown"]},
-    },
-    "required": ["description", "color"],
-    "additionalProperties": False,
-}
-SYSTEM = "Describe the product on the pictures and answer for its attributes. " * 12
+REQUESTS, ROUNDS, MAX_INFLIGHT = 3_000, 5, 128
+PICTURES, PICTURE_PX, TARGET, TARGET_MS = 64, 380, 0.8, 1.0
+ATTRIBUTES = ("brand", "category", "flavour", "dietary", "country", "net_weight")
 
 
-class Stub(asyncio.Protocol):
-    """Counts a request's bytes and answers later; everything it sends was made once."""
+@dataclass(frozen=True)
+class Setting:
+    """The same questions as jobs, requests and bodies, of a server at `url`."""
 
-    response = b""
-    latency_secs = LATENCY_SECS
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-        self._head = b""
-        self._left = 0
-
-    def data_received(self, data: bytes) -> None:
-        if self._left:
-            self._left -= len(data)
-        else:
-            self._head += data
-            end = self._head.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            length = self._head[:end].lower().partition(b"content-length:")[2].split(b"\r\n")[0]
-            self._left = int(length) - (len(self._head) - end - 4)
-            self._head = b""
-        if self._left <= 0:
-            self._left = 0
-            asyncio.get_running_loop().call_later(self.latency_secs, self._answer)
-
-    def _answer(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(self.response)
+    url: str
+    folder: Path
+    jobs: list[DescribeJob]
+    requests: list[ChatRequest]
+    plain: list[ChatRequest]
+    bodies: list[bytes]
 
 
-def stub_response() -> bytes:
-    content = json.dumps(
-        {"description": "A red shirt with short sleeves, on white. " * 4, "color": "red"}
-    )
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": content},
-        "finish_reason": "stop",
-    }
-    body = json.dumps(
-        {"choices": [choice], "usage": {"prompt_tokens": 800, "completion_tokens": 60}}
-    ).encode()
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-        len(body),
-        body,
-    )
-
-
-async def serve(latency_secs: float) -> None:
-    Stub.response, Stub.latency_secs = stub_response(), latency_secs
-    server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", 0, backlog=1024)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
-    await server.serve_forever()
-
-
-@contextmanager
-def stub_server(latency_secs: float) -> Iterator[str]:
-    command = [sys.executable, __file__, "--serve", "--latency-secs", str(latency_secs)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
-def make_pictures(folder: Path) -> list[Path]:
-    """JPEG files of about 40 kB each: noise, because it does not compress."""
-    paths = []
+def make_pictures(folder: Path, side_px: int) -> list[str]:
+    """Digests of JPEG files: coarse noise, which compresses as photographs do."""
+    digests = []
     for number in range(PICTURES):
-        noise = random.Random(number).randbytes(PICTURE_SIDE_PX * PICTURE_SIDE_PX * 3)
-        path = folder / f"{number:064x}.jpg"
-        Image.frombytes("RGB", (PICTURE_SIDE_PX, PICTURE_SIDE_PX), noise).save(path, quality=78)
-        paths.append(path)
-    return paths
+        small = side_px // 4
+        noise = Image.frombytes(
+            "RGB", (small, small), random.Random(number).randbytes(small * small * 3)
+        )
+        Preparation(str(folder), side_px).prepare(
+            Picture(f"{number:064x}", noise.resize((side_px, side_px), Image.Resampling.BICUBIC))
+        )
+        digests.append(f"{number:064x}")
+    return digests
 
 
-def make_requests(count: int, paths: Sequence[Path]) -> list[ChatRequest]:
-    pictures = [PreparedPicture(path.stem, str(path)) for path in paths]
+def make_jobs(count: int, digests: Sequence[str]) -> list[DescribeJob]:
+    about = "Pressed from ripe fruit, kept cool, one litre, made in Sweden. " * 8
     return [
-        ChatRequest(SYSTEM, f"Record {n}: a shirt. " * 20, SCHEMA, (pictures[n % len(pictures)],))
+        DescribeJob(
+            f"item-{n:06}",
+            0,
+            (("title", f"Juice number {n}"), ("description", about)),
+            (("record_type", "offer"),),
+            (digests[n % len(digests)],),
+            ATTRIBUTES,
+        )
         for n in range(count)
     ]
 
 
-def options_for(url: str) -> ChatOptions:
-    return ChatOptions(model="stub", endpoint=url, max_inflight=MAX_INFLIGHT, logprobs=False)
+def model_for(url: str, folder: Path) -> OpenAIChatModel:
+    """A model of whose server it is known what it takes, as in every run but the first."""
+    chat = ChatOptions(
+        model="stub", endpoint=url, max_inflight=MAX_INFLIGHT, learnt_dir=str(folder / "servers")
+    )
+    KeptCapabilities(chat.learnt_dir, url, chat.model).save(
+        known_capabilities(chat, url).takes(None), frozenset()
+    )
+    return OpenAIChatModel(ModelOptions(describe_backend="openai", chat=chat))
 
 
-def run_client(requests: Sequence[ChatRequest], url: str) -> float:
-    """Seconds until everything was answered."""
-    client = ChatClient(options_for(url), FixedUpstream(url))
+def broker_for(model: OpenAIChatModel, folder: Path) -> RequestBroker:
+    return RequestBroker(
+        load_template("grocery"),
+        AskOptions(),
+        model,
+        str(folder / "pictures"),
+        lambda _, names: tuple(names),
+    )
+
+
+def first_requests(broker: RequestBroker, jobs: Sequence[DescribeJob]) -> list[ChatRequest]:
+    return [next(run_dialogue(broker, job)) for job in jobs]
+
+
+def chat_api(setting: Setting) -> ChatApi:
+    chat = ChatOptions(model="stub", endpoint=setting.url)
+    return ChatApi(chat, learner=known_capabilities(chat, setting.url).learner())
+
+
+def run_client(setting: Setting, requests: Sequence[ChatRequest]) -> float:
+    model = model_for(setting.url, setting.folder)
+    model.load()
     started = time.perf_counter()
-    answered = sum(isinstance(answer, ChatAnswer) for _, answer in client.answer(requests))
+    answered = sum(isinstance(answer, ChatAnswer) for _, answer in model.answer(requests))
     seconds = time.perf_counter() - started
-    client.close()
+    model.close()
     assert answered == len(requests), f"{answered} answers for {len(requests)} requests"
     return seconds
 
 
-@asynccontextmanager
-async def bare_session() -> AsyncIterator[aiohttp.ClientSession]:
-    headers = {"Content-Type": "application/json"}
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), headers=headers
-    ) as session:
-        yield session
+def run_ask(setting: Setting, jobs: Sequence[DescribeJob]) -> float:
+    """Seconds for the jobs in parts, two at once, as a worker of the stage has them."""
+    model = model_for(setting.url, setting.folder)
+    model.load()
+    broker, answers = broker_for(model, setting.folder), setting.folder / "answers"
+
+    def part(number: int) -> int:
+        own = jobs[number::PARTS]
+        cache = KeyRangeCache(str(answers / str(number)), "0000", "ffff", AnswerCodec("r", "stub"))
+        cache.load()
+        session = ModelSession(model, cache, Budget(), OwnBudgetShare(Budget().limit), 672)
+        answered, usage = describe_part(broker, own, session)
+        cache.close()
+        assert usage.calls == len(own), usage
+        return sum(answer.reason is None for _, answer in answered)
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(2) as pool:
+        answered = sum(pool.map(part, range(PARTS)))
+    seconds = time.perf_counter() - started
+    model.close()
+    shutil.rmtree(answers)
+    assert answered == len(jobs), f"{answered} answers for {len(jobs)} jobs"
+    return seconds
 
 
-async def send_all(bodies: Iterator[bytes], url: str, parse: bool) -> float:
+PARTS = 4
+
+
+async def send_all(bodies: Iterator[bytes], url: str, *, parse: bool) -> float:
     """Seconds until MAX_INFLIGHT coroutines have sent what `bodies` yields."""
 
     async def work() -> None:
@@ -184,150 +191,222 @@ async def send_all(bodies: Iterator[bytes], url: str, parse: bool) -> float:
             if parse:
                 assert orjson.loads(content)["choices"][0]["message"]["content"]
 
-    async with bare_session() as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), headers={"Content-Type": "application/json"}
+    ) as session:
         started = time.perf_counter()
         await asyncio.gather(*(work() for _ in range(MAX_INFLIGHT)))
         return time.perf_counter() - started
 
 
-def bare_body(request: ChatRequest) -> bytes:
-    data = b64encode(Path(request.pictures[0].path).read_bytes()).decode()
+def script_body(request: ChatRequest) -> bytes:
+    """The body as a script makes it, anew for each call."""
+    data = b64encode(request.pictures[0].read()).decode()
     picture = {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
     turns = [
         {"role": "system", "content": request.system},
         {"role": "user", "content": [picture, {"type": "text", "text": request.text}]},
     ]
-    schema = {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": request.schema, "strict": True},
-    }
+    form = {"name": "answer", "schema": request.schema, "strict": True}
     return orjson.dumps(
         {
             "model": "stub",
             "messages": turns,
-            "response_format": schema,
-            "max_tokens": 512,
+            "response_format": {"type": "json_schema", "json_schema": form},
+            "max_tokens": request.max_tokens,
             "temperature": 0.0,
+            "seed": 0,
+            "logprobs": True,
         }
     )
 
 
-def run_bare(requests: Sequence[ChatRequest], url: str) -> float:
-    return asyncio.run(send_all(map(bare_body, requests), url, parse=True))
-
-
-def run_ready(requests: Sequence[ChatRequest], url: str) -> float:
-    ready = [request_body(request, options_for(url)) for request in requests[:PICTURES]]
-    return asyncio.run(
-        send_all((ready[n % len(ready)] for n in range(len(requests))), url, parse=False)
-    )
-
-
-WAYS: dict[str, Callable[[Sequence[ChatRequest], str], float]] = {
-    "client": run_client,
-    "bare": run_bare,
-    "ready": run_ready,
+WAYS: dict[str, Callable[[Setting], float]] = {
+    "bare": lambda s: asyncio.run(
+        send_all((s.bodies[n % len(s.bodies)] for n in range(len(s.jobs))), s.url, parse=False)
+    ),
+    "loop": lambda s: asyncio.run(send_all(map(script_body, s.requests), s.url, parse=True)),
+    "client": lambda s: run_client(s, s.requests),
+    "ask": lambda s: run_ask(s, s.jobs),
+    "plain": lambda s: run_client(s, s.plain),
 }
 
 
-def peak_mib(count: int, folder: Path, url: str) -> float:
-    """Peak resident memory of a process that sends `count` requests through the client."""
-    command = [
-        sys.executable,
-        __file__,
-        "--send",
-        str(count),
-        "--pictures",
-        str(folder),
-        "--url",
-        url,
+def steps_ms(setting: Setting) -> dict[str, float]:
+    """Milliseconds of processor time of each step of a call, in one thread; best of three."""
+    jobs, requests = setting.jobs[:400], setting.requests[:400]
+    model = model_for(setting.url, setting.folder)
+    broker = broker_for(model, setting.folder)
+    api, headers = chat_api(setting), {"Content-Type": "application/json"}
+    content = answer_for(orjson.loads(setting.bodies[0]))
+    response = completion(json.dumps(content))
+    answer = parse_response(200, headers, response)
+    assert isinstance(answer, ChatAnswer)
+    folder = setting.folder / "steps"
+
+    def keep() -> None:
+        cache = KeyRangeCache(str(folder), "0000", "ffff", AnswerCodec("r", "stub"))
+        session = ModelSession(model, cache, Budget(), OwnBudgetShare(Budget().limit), 672)
+        for n, request in enumerate(requests):
+            session._reservations.reserve(request)
+            session._accounted(f"{n:064}", request, answer)
+        shutil.rmtree(folder)
+
+    def judge() -> None:
+        for dialogue in dialogues.pop():
+            try:
+                dialogue.send(answer)
+            except StopIteration:
+                continue
+            raise AssertionError("a second question")
+
+    def open_dialogues() -> list[Any]:
+        opened = [run_dialogue(broker, job) for job in jobs]
+        for each in opened:
+            next(each)
+        return opened
+
+    def parse() -> None:
+        for request in requests:
+            api.body(request)
+            assert isinstance(api.parse(request, 200, headers, response), ChatAnswer)
+
+    dialogues = [open_dialogues() for _ in range(3)]
+    body = [
+        lambda: [api.body(r) for r in requests],
+        lambda: [api.body(r) for r in setting.plain[:400]],
     ]
+    timed = {
+        "prompt": open_dialogues,
+        "fingerprint": lambda: [request.fingerprint(model) for request in requests],
+        "body": body[0],
+        "body without picture": body[1],
+        "body and parse": parse,
+        "validation": judge,
+        "ledger": keep,
+    }
+    found = {name: min(cpu_ms(call) for _ in range(3)) / len(jobs) for name, call in timed.items()}
+    found["picture"] = found["body"] - found["body without picture"]
+    found["parse"] = found.pop("body and parse") - found.pop("body")
+    return found
+
+
+def cpu_ms(call: Callable[[], object]) -> float:
+    started = time.process_time()
+    call()
+    return 1_000 * (time.process_time() - started)
+
+
+def peak_mib(count: int, setting: Setting, side_px: int) -> float:
+    """Peak resident memory of a process that sends `count` requests through the client."""
+    command = [sys.executable, "-m", "benchmarks.client", "--send", str(count)]
+    command += ["--picture-px", str(side_px), "--url", setting.url]
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def send_and_print_peak(options: argparse.Namespace) -> None:
-    run_client(make_requests(options.send, sorted(Path(options.pictures).iterdir())), options.url)
+def set_up(folder: Path, url: str, count: int, side_px: int) -> Setting:
+    jobs = make_jobs(count, make_pictures(folder / "pictures", side_px))
+    broker = broker_for(model_for(url, folder), folder)
+    requests = first_requests(broker, jobs)
+    plain = first_requests(broker, [replace_pictures(job) for job in jobs])
+    return Setting(url, folder, jobs, requests, plain, list(map(script_body, requests[:PICTURES])))
+
+
+def replace_pictures(job: DescribeJob) -> DescribeJob:
+    return DescribeJob(
+        job.item_id, 0, job.fields, job.known, (), job.attributes, describe=job.describe
+    )
+
+
+def send_and_print_peak(options: argparse.Namespace, folder: Path) -> None:
+    setting = set_up(folder, options.url, options.send, options.picture_px)
+    run_client(setting, setting.requests)
     # Not getrusage: its maximum outlives exec, so a child would report its parent's size.
     status = Path("/proc/self/status").read_text()
     print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    paths = make_pictures(folder)
-    requests = make_requests(options.requests, paths)
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    cpu_ms: dict[str, list[float]] = {name: [] for name in WAYS}
-    with stub_server(options.latency_secs) as url:
+    cpu: dict[str, list[float]] = {name: [] for name in WAYS}
+    first = set_up(folder, "http://127.0.0.1/v1", 1, options.picture_px)
+    with stub_server(
+        json.dumps(answer_for(orjson.loads(first.bodies[0]))), options.latency_secs
+    ) as url:
+        setting = set_up(folder, url, options.requests, options.picture_px)
+        warm = Setting(
+            url,
+            folder,
+            *(
+                [*each[:256]]
+                for each in (setting.jobs, setting.requests, setting.plain, setting.bodies)
+            ),
+        )
         for run in WAYS.values():  # imports and caches are warm before the clock counts
-            run(requests[:MAX_INFLIGHT], url)
+            run(warm)
         for number in range(options.rounds):
-            order = list(WAYS) if number % 2 == 0 else list(WAYS)[::-1]
-            for name in order:
-                cpu_started = time.process_time()
-                seconds[name].append(WAYS[name](requests, url))
-                cpu_ms[name].append(1_000 * (time.process_time() - cpu_started) / options.requests)
+            for name in list(WAYS) if number % 2 == 0 else list(WAYS)[::-1]:
+                started = time.process_time()
+                seconds[name].append(WAYS[name](setting))
+                cpu[name].append(1_000 * (time.process_time() - started) / options.requests)
+        steps = steps_ms(setting)
         peaks = {
-            count: peak_mib(count, folder, url)
-            for count in (options.requests, 4 * options.requests)
+            count: peak_mib(count, setting, options.picture_px)
+            for count in ((options.requests, 4 * options.requests) if options.peak else ())
         }
-    rates = {name: options.requests / statistics.median(times) for name, times in seconds.items()}
     return {
         "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}, aiohttp "
         f"{aiohttp.__version__}",
         "requests": options.requests,
-        "picture_bytes": round(statistics.mean(path.stat().st_size for path in paths)),
-        "requests_per_sec": rates,
-        "cpu_ms_per_request": {name: statistics.median(times) for name, times in cpu_ms.items()},
-        "latency_secs": options.latency_secs,
-        "seconds": seconds,
+        "body_bytes": round(statistics.mean(map(len, setting.bodies))),
+        "requests_per_sec": {
+            n: options.requests / statistics.median(s) for n, s in seconds.items()
+        },
+        "cpu_ms": {name: statistics.median(times) for name, times in cpu.items()},
         # Of the rounds, not of the medians: neighbours in time share the machine's speed.
-        "client_to_bare": statistics.median(
-            b / c for b, c in zip(seconds["bare"], seconds["client"], strict=True)
-        ),
-        "client_to_ready": statistics.median(
-            r / c for r, c in zip(seconds["ready"], seconds["client"], strict=True)
-        ),
+        "to_bare": {
+            name: statistics.median(b / own for b, own in zip(seconds["bare"], times, strict=True))
+            for name, times in seconds.items()
+        },
+        "steps_ms": steps,
         "peak_mib": peaks,
+        "seconds": seconds,
     }
 
 
 def report(found: dict[str, Any]) -> None:
-    print(
-        f"{found['machine']}; {found['requests']:,} requests of one picture of "
-        f"{found['picture_bytes']:,} bytes"
-    )
+    print(f"{found['machine']}; {found['requests']:,} bodies of {found['body_bytes']:,} bytes")
     for name, rate in found["requests_per_sec"].items():
         print(
-            f"{name:8}{rate:8.0f} requests/s {found['cpu_ms_per_request'][name]:8.2f} ms of "
-            "processor each"
+            f"{name:8}{rate:8.0f} calls/s {found['to_bare'][name]:8.2f} of bare"
+            f"{found['cpu_ms'][name]:8.2f} ms of processor each"
         )
-    if found["latency_secs"]:
-        print(f"{'ceiling':8}{MAX_INFLIGHT / found['latency_secs']:8.0f} requests/s")
-    print(f"client / bare  (equal work)    {found['client_to_bare']:.3f}   target {TARGET}")
-    print(f"client / ready (bodies ready)  {found['client_to_ready']:.3f}")
+    print(f"target of client: {TARGET} of bare")
+    picture_ms = found["cpu_ms"]["client"] - found["cpu_ms"]["plain"]
+    print(f"a picture: {picture_ms:.2f} ms a call, target {TARGET_MS}")
+    for name, ms in found["steps_ms"].items():
+        print(f"  {name:22}{ms:8.3f} ms")
     for count, peak in found["peak_mib"].items():
         print(f"peak memory at {count:6,} requests {peak:8.0f} MiB")
     print(json.dumps(found))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure ChatClient against a bare aiohttp loop.")
+    parser = argparse.ArgumentParser(description="Measure the client against a bare aiohttp loop.")
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--picture-px", type=int, default=PICTURE_PX)
     parser.add_argument(
-        "--latency-secs", type=float, default=LATENCY_SECS, help="what the stub takes for an answer"
+        "--latency-secs", type=float, default=0.0, help="what the stub takes for an answer"
     )
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--peak", action="store_true", help="measure memory too")
     parser.add_argument("--send", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--pictures", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve(options.latency_secs))
-    elif options.send:
-        send_and_print_peak(options)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        if options.send:
+            send_and_print_peak(options, Path(folder))
+        else:
             report(measure(options, Path(folder)))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from schemas.attributes import Attribute
@@ -31,7 +32,8 @@ MAX_CHOICES = 256
 CONFIDENCE_WORDS: dict[str, float] = {"certain": 0.95, "likely": 0.8, "guess": 0.4}
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, which have no room for what is derived once and needed for many items.
+@dataclass(frozen=True)
 class Question:
     """What one request asks for.
 
@@ -50,15 +52,27 @@ class Question:
 
     def offered(self, attribute: Attribute) -> tuple[str, ...]:
         """Return the values on offer for an attribute with a closed list."""
-        return self.choices.get(attribute.name) or tuple(
-            choice.value for choice in attribute.values
-        )
+        known = self._offered.get(attribute.name)
+        return _offered(self.choices, attribute) if known is None else known
+
+    @cached_property
+    def _offered(self) -> dict[str, tuple[str, ...]]:
+        return {each.name: _offered(self.choices, each) for each in self.attributes}
+
+    @cached_property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the answer, see `answer_schema`; made once."""
+        return answer_schema(self)
 
     def places_of(self, attribute: Attribute) -> tuple[str, ...]:
         """Return where the attribute's evidence may lie, of the places that there are."""
         return tuple(
             p for p in self.places if ("image" if is_picture(p) else "text") in attribute.evidence
         )
+
+
+def _offered(choices: Mapping[str, tuple[str, ...]], attribute: Attribute) -> tuple[str, ...]:
+    return choices.get(attribute.name) or tuple(choice.value for choice in attribute.values)
 
 
 def picture_place(number: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
@@ -106,4 +107,10 @@ def listed(values: Sequence[str]) -> str:
     >>> listed(["Red", "Café"])
     '"Red", "Café"'
     """
+    return _listed(tuple(values))
+
+
+# A list stands in the prompt of every item.
+@lru_cache(maxsize=256)
+def _listed(values: tuple[str, ...]) -> str:
     return ", ".join(json.dumps(value, ensure_ascii=False) for value in values)

@@ -47,6 +47,13 @@ REFUSALS = {
     "content_filter": "the server's content filter withheld the answer",
     REFUSED: "the model refused to answer",
 }
+# Keywords of JSON Schema by type, of which it is quickly told whether an answer obeys.
+_NONE = frozenset[str]()
+_QUICK: Mapping[str, frozenset[str]] = {
+    "object": frozenset({"type", "properties", "required", "additionalProperties"}),
+    "array": frozenset({"type", "items", "maxItems"}),
+    "string": frozenset({"type", "enum", "minLength", "maxLength", "pattern"}),
+}
 METHOD = "mllm:"  # what the column `method` of the tables begins with
 
 
@@ -212,7 +219,42 @@ def _shown(text: str) -> str:
     return repr(shorten(line, MAX_SHOWN_CHARS, "...", counted=False))
 
 
+def surely_obeys(said: Any, schema: Mapping[str, Any]) -> bool:
+    """Tell quickly whether an answer obeys a schema of the kinds that questions have; False where
+    it does not, or where only a whole validator can tell.
+
+    >>> surely_obeys(["a"], {"type": "array", "items": {"type": "string", "maxLength": 1}})
+    True
+    """
+    kind = schema.get("type")
+    if not (isinstance(kind, str) and schema.keys() <= _QUICK.get(kind, _NONE)):
+        return False
+    if kind == "object":
+        properties = schema.get("properties", {})
+        return (
+            isinstance(said, dict)
+            and said.keys() <= properties.keys()
+            and all(key in said for key in schema.get("required", ()))
+            and all(surely_obeys(each, properties[key]) for key, each in said.items())
+        )
+    if kind == "array":
+        most = schema.get("maxItems", len(said) if isinstance(said, list) else 0)
+        return (
+            isinstance(said, list)
+            and len(said) <= most
+            and all(surely_obeys(each, schema.get("items", {})) for each in said)
+        )
+    return (
+        isinstance(said, str)
+        and said in schema.get("enum", (said,))
+        and schema.get("minLength", 0) <= len(said) <= schema.get("maxLength", len(said))
+        and ("pattern" not in schema or re.fullmatch(schema["pattern"], said) is not None)
+    )
+
+
 def _first_fault(content: Any, schema: Mapping[str, Any]) -> str | None:
+    if surely_obeys(content, schema):
+        return None
     fault = jsonschema.exceptions.best_match(_validator(orjson.dumps(schema)).iter_errors(content))
     if fault is None:
         return None

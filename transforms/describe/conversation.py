@@ -27,6 +27,7 @@ from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, PreparedP
 from transforms.models.contract import Failure
 
 MAX_LEVELS = 12  # of a large list; deeper than any taxonomy that shops publish
+MAX_QUESTIONS = 512  # that are kept of a run, of those that differ
 _RETRY_TOKENS = 2  # times as many as the first time
 
 Turns = Generator[ChatRequest, ChatAnswer | Failure, Any]
@@ -46,6 +47,23 @@ class RequestBroker:
     pictures_dir: str
     nearest: Nearest
     limits: SchemaLimits = field(default_factory=SchemaLimits)
+    # Of many items the same is asked; what follows from a question is derived once.
+    _questions: dict[tuple[Any, ...], tuple[Question, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def questions(
+        self, attributes: Sequence[Attribute], places: tuple[str, ...], *, describe: bool
+    ) -> tuple[Question, ...]:
+        """Return what is asked at once for these attributes, in parts where that is too much."""
+        key = (tuple(attribute.name for attribute in attributes), places, describe)
+        known = self._questions.get(key)
+        if known is None:
+            if len(self._questions) >= MAX_QUESTIONS:
+                self._questions.clear()
+            whole = Question(tuple(attributes), places=places, describe=describe)
+            known = self._questions[key] = tuple(split_question(whole, self.limits))
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +113,7 @@ def run_dialogue(
     # After a first pass no pictures are left here, so nothing is described a second time.
     describe = job.describe and bool(shown.pictures)
     if small or describe:
-        whole = Question(tuple(small), places=shown.places, describe=describe)
-        for part in split_question(whole, broker.limits):
+        for part in broker.questions(small, shown.places, describe=describe):
             reply = yield from _ask(broker, part, shown, repairs)
             result = _with_description(result, reply) if part.describe else result
             result = _with_values(result, part.attributes, reply)

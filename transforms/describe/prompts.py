@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from prompts.library import Prompt, load_prompt
@@ -24,7 +25,6 @@ from schemas.questions import (
     MAX_DESCRIPTION_CHARS,
     NOWHERE,
     Question,
-    answer_schema,
     picture_place,
 )
 from schemas.template import Template
@@ -289,7 +289,7 @@ def build_request(
     return ChatRequest(
         turns["system"],
         turns["user"],
-        answer_schema(question),
+        question.schema,
         shown.pictures,
         preparation=f"jpeg {options.image_px} px",
         prompt_hash=prompt.hash,
@@ -312,9 +312,14 @@ def _fenced_demonstrations(
 
 def _attribute_variables(question: Question, attribute: Attribute) -> dict[str, str]:
     """Return what the prompt's line about an attribute is made of."""
-    about = one_line(attribute.description or attribute.title, invisible="dropped")
     return {
         "name": attribute.name,
-        "description": about if about.endswith((".", "!", "?")) else f"{about}.",
+        "description": _sentence(attribute.description or attribute.title),
         "allowed": attribute.spec.answer_hint(attribute, question.offered(attribute)),
     }
+
+
+@lru_cache(maxsize=1024)
+def _sentence(text: str) -> str:
+    about = one_line(text, invisible="dropped")
+    return about if about.endswith((".", "!", "?")) else f"{about}."

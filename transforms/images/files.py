@@ -310,5 +310,5 @@ def _problem(reason: str, reference: str, fault: str) -> PictureProblem:
 
 
 def picture_path(pictures_dir: str, digest: str) -> str:
-    """Where the prepared picture of this content lies."""
-    return storage.join(pictures_dir, digest[:2], f"{digest}.jpg")
+    """Where the prepared picture of this content lies, a JPEG file in base64."""
+    return storage.join(pictures_dir, digest[:2], f"{digest}.jpg.b64")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
@@ -244,7 +245,7 @@ def spread(
 @dataclass(frozen=True, slots=True)
 class Preparation:
     """Preparation of images for a language model: JPEG files below `folder`, no side above
-    `max_side_px`.
+    `max_side_px`, in base64: servers are sent that, often several times.
     """
 
     folder: str
@@ -261,7 +262,7 @@ class Preparation:
         sink = BytesIO()
         small.save(sink, "JPEG", quality=JPEG_QUALITY)
         path = picture_path(self.folder, picture.digest)
-        storage.write_bytes(path, sink.getbuffer())
+        storage.write_bytes(path, b2a_base64(sink.getbuffer(), newline=False))
 
 
 @dataclass

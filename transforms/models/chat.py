@@ -8,6 +8,7 @@ once.
 
 from __future__ import annotations
 
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -26,6 +27,8 @@ REFUSED = "refusal"
 # Likewise of an answer that was cut, as it is longer than any that can be used.
 TOO_LARGE = "too-large"
 _MOST_CHARACTER_BYTES = 4
+# How each JPEG file begins in base64: none begins so itself.
+_JPEG_AS_TEXT = b"/9j/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class PreparedPicture:
     before, so that many open requests need no memory.
 
     digest: SHA-256 of the original file's bytes, hexadecimal.
-    path: of the JPEG file, on a file system that Beam knows; not part of the image's identity.
+    path: of the JPEG file, or of its base64 text, which is what servers are sent; on a file system
+    that Beam knows; not part of the image's identity.
     """
 
     digest: str
@@ -42,7 +46,13 @@ class PreparedPicture:
 
     def read(self) -> bytes:
         """Return the JPEG's bytes; raise OSError or Beam's errors when the file is gone."""
-        return storage.read_bytes(self.path)
+        data = storage.read_bytes(self.path)
+        return a2b_base64(data) if data.startswith(_JPEG_AS_TEXT) else data
+
+    def read_text(self) -> bytes:
+        """Return the JPEG's bytes in base64; raises as `read` does."""
+        data = storage.read_bytes(self.path)
+        return data if data.startswith(_JPEG_AS_TEXT) else b2a_base64(data, newline=False)
 
 
 @dataclass(frozen=True, slots=True)

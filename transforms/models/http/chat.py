@@ -38,6 +38,7 @@ from transforms.models.http.servers.learning import Form, Learner
 from transforms.models.logprobs import value_probabilities
 from transforms.models.metering import Size, Stated, size_of
 from transforms.models.tokens import paced_tokens
+from transforms.runtime.storage import is_local
 
 # A token with its log-probability is about thirty times as long as the token itself.
 RESPONSE_FACTOR = 32
@@ -79,6 +80,9 @@ class ChatApi:
             request, self._options.model, takes, self._further, thoughtless=thoughtless
         )
         return body
+
+    def is_near(self, request: ChatRequest) -> bool:
+        return all(is_local(picture.path) for picture in request.pictures)
 
     def tokens(self, request: ChatRequest) -> float:
         return paced_tokens(request)

@@ -63,6 +63,9 @@ MAX_READERS = 16
 # aiohttp writes a byte string in one go, which would hold the loop up for larger ones; a file
 # object is written in pieces.
 LARGE_BODY_BYTES = 2**20
+# Requests that one thread makes ready at a time.
+SHARE = 8
+_NOT_SENT = Failure("backend-failed", "it was not sent")
 
 
 Request = TypeVar("Request")
@@ -105,6 +108,10 @@ class Api(Protocol[RequestT, AnswerT]):
         """Return the request's JSON; called in a thread that may wait for files, for each form."""
         ...
 
+    def is_near(self, request: RequestT) -> bool:
+        """Tell whether all that its body is made of lies on this machine."""
+        ...
+
     def tokens(self, request: RequestT) -> float:
         """Return what the request counts as against --tokens-per-min."""
         ...
@@ -125,14 +132,16 @@ class _Call(Generic[Request, Answer]):
     """One call of `answer`: its requests, who pays for them, the tasks under way, and the queue
     back to the thread that waits.
 
+    fresh: answers that go there together, at the end of this turn of the loop.
     feed: the task that turns the requests into `asks`, one by one.
     """
 
     requests: Sequence[Request]
     tab: Tab[Request]
-    answers: SimpleQueue[tuple[int, Answer | Failure] | Exception] = field(
+    answers: SimpleQueue[list[tuple[int, Answer | Failure]] | Exception] = field(
         default_factory=SimpleQueue
     )
+    fresh: list[tuple[int, Answer | Failure]] = field(default_factory=list)
     asks: set[asyncio.Task[Answer | Failure]] = field(default_factory=set)
     feed: asyncio.Task[None] | None = None
 
@@ -179,6 +188,7 @@ class ApiClient(Generic[Request, Answer]):
         # Re-entrant: an iterator that is thrown away may be closed by the garbage collector, in
         # whatever thread that runs, also in one that holds the lock.
         self._lock = threading.RLock()
+        self._unready: list[tuple[Request, asyncio.Future[bytes | Exception]]] = []
         self._readers = ThreadPoolExecutor(
             min(MAX_READERS, options.max_inflight), "chat-client-reader"
         )
@@ -205,12 +215,14 @@ class ApiClient(Generic[Request, Answer]):
                 self._loop.call_soon_threadsafe(self._begin, call)
             else:
                 call.answers.put(RuntimeError("the client is closed"))
+        left = len(requests)
         try:
-            for _ in range(len(requests)):
-                item = call.answers.get()
-                if isinstance(item, Exception):
-                    raise item
-                yield item
+            while left:
+                answers = call.answers.get()
+                if isinstance(answers, Exception):
+                    raise answers
+                left -= len(answers)
+                yield from answers
         finally:
             with self._lock:
                 if not self._closed:
@@ -290,7 +302,7 @@ class ApiClient(Generic[Request, Answer]):
                 await self._slots.acquire()
                 if self._gone is not None:
                     self._slots.release()
-                    call.answers.put((index, self._gone))
+                    self._hand_back(call, index, self._gone)
                     continue
                 # Time without anything to ask is not the server's silence.
                 if not self._asks:
@@ -321,7 +333,20 @@ class ApiClient(Generic[Request, Answer]):
             answer = self._gone
         else:
             return  # abandoned: nobody waits for it
-        call.answers.put((index, answer))
+        self._hand_back(call, index, answer)
+
+    def _hand_back(
+        self, call: _Call[Request, Answer], index: int, answer: Answer | Failure
+    ) -> None:
+        # Threads change hands of the interpreter once a turn of the loop, not once an answer: with
+        # many requests under way that costs as much as sending them.
+        if not call.fresh:
+            self._loop.call_soon(self._flush, call)
+        call.fresh.append((index, answer))
+
+    def _flush(self, call: _Call[Request, Answer]) -> None:
+        fresh, call.fresh = call.fresh, []
+        call.answers.put(fresh)
 
     async def _ask(self, request: Request, tab: Tab[Request]) -> Answer | Failure:
         await self._trial.take_turn()
@@ -340,7 +365,7 @@ class ApiClient(Generic[Request, Answer]):
         # charged: failed attempts that count against max_retries. answers: the breaker's count at
         # the last one of them, which tells whether the server answered others since.
         tokens, attempts, charged, answers = self._api.tokens(request), 0, 0, self._breaker.answers
-        failure, begun = Failure("backend-failed", "it was not sent"), self._clock.now()
+        failure, begun = _NOT_SENT, self._clock.now()
         while True:
             await self._requests_pace.take(1)
             await self._tokens_pace.take(tokens)
@@ -373,10 +398,36 @@ class ApiClient(Generic[Request, Answer]):
             await self._clock.sleep(self._delay_secs(outcome, attempts))
 
     async def _make_ready(self, request: Request) -> bytes | Failure:
+        body: asyncio.Future[bytes | Exception] = self._loop.create_future()
+        if not self._unready:
+            self._loop.call_soon(self._hand_out)
+        self._unready.append((request, body))
+        made = await body
+        if isinstance(made, Exception):
+            return self._failed("the request could not be made ready", made)
+        return made
+
+    def _hand_out(self) -> None:
+        """Have what this turn of the loop brought made ready by other threads, a few by each."""
+        unready, self._unready = self._unready, []
+        near = [each for each in unready if self._api.is_near(each[0])]
+        shares = [near[begin : begin + SHARE] for begin in range(0, len(near), SHARE)]
+        # What has to be fetched over a network is waited for side by side.
+        shares += [[each] for each in unready if not self._api.is_near(each[0])]
+        for share in shares:
+            made = self._loop.run_in_executor(
+                self._readers, self._bodies, [request for request, _ in share]
+            )
+            made.add_done_callback(partial(_share_out, [body for _, body in share]))
+
+    def _bodies(self, requests: Sequence[Request]) -> list[bytes | Exception]:
+        return list(map(self._body, requests))
+
+    def _body(self, request: Request) -> bytes | Exception:
         try:
-            return await self._loop.run_in_executor(self._readers, self._api.body, request)
+            return self._api.body(request)
         except Exception as error:  # whatever a file system raises concerns this request only
-            return self._failed("the request could not be made ready", error)
+            return error
 
     async def _send(
         self, url: str, request: Request, body: bytes, tab: Tab[Request]
@@ -390,7 +441,7 @@ class ApiClient(Generic[Request, Answer]):
                 self._session.post(
                     f"{url}{self._api.path}",
                     data=data,
-                    params=self._connection.query,
+                    params=self._connection.query or None,
                     proxy=self._proxy,
                     allow_redirects=False,
                 ) as response,
@@ -537,3 +588,19 @@ class ApiClient(Generic[Request, Answer]):
         return Failure(
             failure.reason, redact(f"after {attempts} attempts: {failure.message}", self._key)
         )
+
+
+def _share_out(
+    bodies: Sequence[asyncio.Future[bytes | Exception]],
+    made: asyncio.Future[list[bytes | Exception]],
+) -> None:
+    """Give each of those that wait what was made for it."""
+    if made.cancelled():
+        for body in bodies:
+            body.cancel()
+        return
+    error = made.exception()
+    results = made.result() if error is None else []
+    for number, body in enumerate(bodies):
+        if not body.done():
+            body.set_result(results[number] if error is None else RuntimeError(str(error)))

@@ -109,6 +109,9 @@ class EmbeddingsApi:
             body["messages"] = [{"role": "user", "content": [picture]}]
         return orjson.dumps(body)
 
+    def is_near(self, request: EmbeddingRequest) -> bool:  # noqa: ARG002 it holds what is sent
+        return True
+
     def tokens(self, request: EmbeddingRequest) -> float:
         return request.tokens
 

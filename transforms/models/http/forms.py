@@ -6,13 +6,14 @@ held to by a schema is checked after the answer, whatever the form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from transforms.models.chat import SEED, ChatRequest
-from transforms.models.http.messages import data_url
 from transforms.models.http.servers.capabilities import Capabilities
 from transforms.models.http.servers.learning import KEYWORD, Form
 
@@ -45,22 +46,42 @@ def write_request(
     whether thinking is switched off, where there is a switch. Reads the request's images and raises
     whatever that raises.
     """
-    schema = sent_schema(request.schema, takes)
-    body: dict[str, Any] = {"model": model, "messages": _messages(request, schema, takes)}
-    body |= _response_format(schema, takes.response_format)
-    body[takes.length_field] = request.max_tokens
+    schema = _written(orjson.dumps(request.schema), takes)
+    rest: dict[str, Any] = _response_format(orjson.Fragment(schema.json), takes.response_format)
+    rest[takes.length_field] = request.max_tokens
     if takes.temperature:
-        body["temperature"] = request.temperature
+        rest["temperature"] = request.temperature
     if takes.seed_field != "none":
-        body[takes.seed_field] = SEED
+        rest[takes.seed_field] = SEED
     if takes.logprobs:
-        body["logprobs"] = True
+        rest["logprobs"] = True
     uses = frozenset(_uses(request, schema, takes))
     if thoughtless and takes.thinking_switch != "none":
-        body |= _THOUGHTLESS[takes.thinking_switch]
+        rest |= _THOUGHTLESS[takes.thinking_switch]
         uses |= {"thinking_switch"}
     form = Form(takes, uses, frozenset(request.schema.get("required", ())))
-    return orjson.dumps(body | dict(further or {})), form
+    rest |= further or {}
+    pieces = [orjson.dumps({"model": model})[:-1], b',"messages":[']
+    pieces += _messages(request, schema, takes)
+    # Joined, not written as one: pictures are most of a body, and need no second look.
+    return b"".join([*pieces, b"],", orjson.dumps(rest)[1:]]), form
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A schema as it is sent, and what a request with it makes use of: its keywords."""
+
+    json: bytes
+    uses: tuple[str, ...]
+
+
+# Of many items the same is asked, and to go through a schema takes longer than to send it.
+@lru_cache(maxsize=64)
+def _written(schema: bytes, takes: Capabilities) -> _Written:
+    sent = sent_schema(orjson.loads(schema), takes)
+    return _Written(
+        orjson.dumps(sent), tuple(KEYWORD + keyword for keyword in _keywords(sent) - _ALWAYS)
+    )
 
 
 def sent_schema(schema: Mapping[str, Any], takes: Capabilities) -> dict[str, Any]:
@@ -75,29 +96,33 @@ def sent_schema(schema: Mapping[str, Any], takes: Capabilities) -> dict[str, Any
     return sent
 
 
-def _messages(
-    request: ChatRequest, schema: Mapping[str, Any], takes: Capabilities
-) -> list[dict[str, Any]]:
+def _messages(request: ChatRequest, schema: _Written, takes: Capabilities) -> Iterator[bytes]:
+    """Yield the turns as JSON, in pieces."""
     system, text = request.system, request.text
     if takes.prompts_schema:
-        text += "\n\n" + _BY_SCHEMA.format(schema=orjson.dumps(schema).decode())
+        text += "\n\n" + _BY_SCHEMA.format(schema=schema.json.decode())
     if takes.system_role == "user" and system:
         system, text = "", f"{system}\n\n{text}"
-    content: Any = text
-    if request.pictures:
-        # Servers for text alone accept only a string as a turn's content, so it is a list only
-        # where there are images.
-        content = [
-            {"type": "image_url", "image_url": {"url": data_url(p.read())}}
-            for p in request.pictures
-        ]
-        content.append({"type": "text", "text": text})
-    user = {"role": "user", "content": content}
     # Some chat templates refuse a system turn, so an empty one is not sent.
-    return [{"role": takes.system_role, "content": system}, user] if system else [user]
+    if system:
+        yield orjson.dumps({"role": takes.system_role, "content": system})
+        yield b","
+    if not request.pictures:
+        yield orjson.dumps({"role": "user", "content": text})
+        return
+    # Servers for text alone accept only a string as a turn's content, so it is a list only where
+    # there are images.
+    yield b'{"role":"user","content":['
+    for picture in request.pictures:
+        # Base64 needs no escaping.
+        yield b'{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,'
+        yield picture.read_text()
+        yield b'"}},'
+    yield orjson.dumps({"type": "text", "text": text})
+    yield b"]}"
 
 
-def _response_format(schema: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _response_format(schema: orjson.Fragment, kind: str) -> dict[str, Any]:
     if kind == "none":
         return {}
     if kind == "json_object":
@@ -109,7 +134,7 @@ def _response_format(schema: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
-def _uses(request: ChatRequest, schema: Mapping[str, Any], takes: Capabilities) -> list[str]:
+def _uses(request: ChatRequest, schema: _Written, takes: Capabilities) -> list[str]:
     """Return what the request makes use of, by the names of capabilities."""
     there = {
         "length_field": True,
@@ -122,7 +147,7 @@ def _uses(request: ChatRequest, schema: Mapping[str, Any], takes: Capabilities) 
     }
     uses = [name for name, is_used in there.items() if is_used]
     if there["response_format"] and takes.response_format != "json_object":
-        uses += [KEYWORD + keyword for keyword in _keywords(schema) - _ALWAYS]
+        uses += schema.uses
     return uses
 
 

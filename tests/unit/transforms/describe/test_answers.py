@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,14 @@ from schemas.attribute_types.registry import AttributeType
 from schemas.elements import AttributeValue, Evidence
 from schemas.questions import Question, answer_schema, picture_place
 from schemas.template import Template
-from transforms.describe.answers import Problem, ReadAnswer, Source, judge, read_answer
+from transforms.describe.answers import (
+    Problem,
+    ReadAnswer,
+    Source,
+    judge,
+    read_answer,
+    surely_obeys,
+)
 from transforms.models.chat import ChatAnswer
 
 SHOP = Template.model_validate(
@@ -418,3 +426,39 @@ def test_a_refusal_is_quoted(finish: str, words: str) -> None:
     assert problem.reason == "model-refused"
     assert words in problem.message
     assert "I can't tell who made this." in problem.message
+
+
+SAID = st.recursive(
+    st.sampled_from(["unknown", "Red", "certain", "title", "nowhere", "12", "12.5", "", "x" * 300])
+    | st.none()
+    | st.booleans()
+    | st.integers(-1, 2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=4,
+)
+
+
+@given(changed=st.dictionaries(st.sampled_from([*content(), "surprise"]), SAID, max_size=3))
+def test_what_surely_obeys_does(changed: dict[str, Any]) -> None:
+    """Whatever is told quickly to obey the schema does so by a whole validator."""
+    said = content() | changed
+    whole = jsonschema.Draft202012Validator(SCHEMA)
+    assert surely_obeys(content(), SCHEMA)
+    assert not surely_obeys(said, SCHEMA) or whole.is_valid(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "schema"),
+    [
+        ("a", {"type": ["string", "null"]}),
+        ("a", {"const": "a"}),
+        ({"a": "b"}, {"type": "object", "properties": {"a": {"type": "string", "format": "x"}}}),
+        ({"a": "b"}, {"type": "object"}),
+        ("ab\n", {"type": "string", "pattern": "^ab$"}),
+        ([], {"type": "array", "minItems": 1}),
+        (True, {"type": "string", "enum": [1]}),
+    ],
+)
+def test_what_is_not_sure_is_left_to_the_validator(said: Any, schema: dict[str, Any]) -> None:
+    """Keywords that are not looked at, and whatever disobeys, are never told to obey."""
+    assert not surely_obeys(said, schema)

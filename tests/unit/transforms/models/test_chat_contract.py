@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,13 @@ def test_a_batch_that_the_backend_cannot_take_is_halved(word: str) -> None:
         if isinstance(answer, ChatAnswer)
     )
     assert len(moody.batches) <= 13
+
+
+def test_a_prepared_picture_is_the_same_in_both_forms(tmp_path: Path) -> None:
+    """A JPEG file and its base64 text give the same bytes and the same text."""
+    plain, text = tmp_path / "plain.jpg", tmp_path / "text.jpg.b64"
+    Image.new("RGB", (8, 8), "red").save(plain)
+    text.write_bytes(b64encode(plain.read_bytes()))
+    one, other = (PreparedPicture("d", str(path)) for path in (plain, text))
+    assert one.read() == other.read() == plain.read_bytes()
+    assert one.read_text() == other.read_text() == text.read_bytes()

@@ -5,6 +5,7 @@ import json
 import math
 import threading
 import time
+from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -113,14 +114,14 @@ class Album:
         with self.lock:
             self.reads += 1
             self.peak = max(self.peak, self.reads - self.server.answered)
-        return b"\xff\xd8\xff" + b"picture" * 100
+        return b64encode(b"\xff\xd8\xff" + b"picture" * 100)
 
 
 @dataclass(frozen=True)
 class CountedPicture(PreparedPicture):
     album: Album = field(default=None, compare=False)
 
-    def read(self):
+    def read_text(self):
         return self.album.read()
 
 
