@@ -4,11 +4,13 @@ reuse, injections.
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
@@ -455,10 +457,10 @@ def test_prepared_pictures_do_not_outlive_the_run(shop: Shop, server: ChatServer
     """
     big = shop.picture("big.png", "red", (1200, 600))
     run = shop.run(shop.file("in.jsonl", [{"sku": "a", "name": "x", "photos": [big]}]), options=(*endpoint(server.url), "--keep-work", "--describe-image-px", "336"))  # fmt: skip
-    (prepared,) = run.output.glob("_work/*/pictures/*/*.jpg")
+    (prepared,) = run.output.glob("_work/*/pictures/*/*.jpg.b64")
     from PIL import Image
 
-    assert Image.open(prepared).size == (336, 168)
+    assert Image.open(io.BytesIO(b64decode(prepared.read_bytes()))).size == (336, 168)
     second = shop.run(shop.folder / "in.jsonl", options=endpoint(server.url), output="second")
     assert not (second.output / "_work").exists()
     assert list((second.output / "answers").iterdir())
