@@ -27,6 +27,9 @@ from typing import Any
 from aiohttp import web
 
 MARKER = re.compile(r"(?:\[|\\u005b)server: ([\w.:, -]+)(?:\]|\\u005d)")
+_TITLE = re.compile(r'"title": ?"((?:[^"\\]|\\.)*)"')
+# Who reads it is certain of all values, and has seen them.
+SURE = "surely"
 DRIP_SECS = 0.02
 MAX_BODY_BYTES = 64 * 2**20
 WRONG_SHAPE = {"id": "chatcmpl-0", "object": "list", "data": []}
@@ -336,12 +339,20 @@ def picture_count(body: Mapping[str, Any]) -> int:
     return 0 if isinstance(content, str) else sum(part["type"] == "image_url" for part in content)
 
 
+def subject(text: str) -> str:
+    """What the answer about an item depends on: of one with a marker its title, in whatever form it is asked, with
+    whatever schema beside it; of others the whole text.
+    """
+    found = _TITLE.search(text)
+    return found[1] if found and MARKER.search(found[1]) else text
+
+
 def answer_for(body: Mapping[str, Any]) -> Any:
     """The smallest value that obeys the schema of a request's response_format; {} when it has none."""
     schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema") or {
         "type": "object"
     }
-    return instance(schema, user_text(body))
+    return instance(schema, subject(user_text(body)))
 
 
 def instance(schema: Mapping[str, Any], text: str, path: str = "") -> Any:
@@ -357,6 +368,8 @@ def instance(schema: Mapping[str, Any], text: str, path: str = "") -> Any:
         choices = [value for value in schema["enum"] if value not in ("unknown", None)] or schema[
             "enum"
         ]
+        if SURE in text and path.endswith((".confidence", ".seen")):
+            choices = [value for value in choices if value not in ("guess", "likely", "nowhere")]
         return choices[
             int(hashlib.sha256(f"{path}\0{text}".encode()).hexdigest(), 16) % len(choices)
         ]

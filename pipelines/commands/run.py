@@ -24,9 +24,10 @@ RUN_EXITS = {
     "items), a record could not be accounted for, or another run holds the lock of the output; "
     "readers keep the previous snapshot, the answers of a language model are kept",
     Exit.BAD_ARGUMENTS: "bad arguments, template or input; nothing was run",
-    Exit.BROKEN_OFF: "the run broke off (disk full, killed worker, runner failure), or a file of "
-    "the output is damaged and cannot be rebuilt, or is of a newer version; readers keep the "
-    "previous snapshot",
+    Exit.BROKEN_OFF: "the run broke off (disk full, killed worker, runner failure, a language "
+    "model's server that can answer nothing: no credit, an unknown model, a key that is not "
+    "accepted), or a file of the output is damaged and cannot be rebuilt, or is of a newer "
+    "version; readers keep the previous snapshot, the answers of a language model are kept",
 }
 
 

@@ -18,10 +18,12 @@ from schemas.reasons import BUDGET, REASONS
 from schemas.tables.specs import QUARANTINE, files_by_label
 from schemas.texts import few
 from transforms.describe.usage import Usage
+from transforms.models.http.servers.remedies import told
 from transforms.readers import reading_notes
 
 MAX_NAMES, MAX_NAME_CHARS = 12, 60
 # Reasons of an unknown value for which there was some evidence, though not enough to fill it.
+DESCRIBE_FAILURES = "describe-failure-rate"
 BUDGET_SPENT = "the budget was spent; run again for what is open"
 UNSURE = ("below-threshold", "ambiguous")
 # Reasons of an image reference that points to no file.
@@ -51,9 +53,13 @@ def print_refusal(manifest: Manifest, manifest_path: str) -> None:
     programs.
     """
     console = Console(highlight=False, stderr=True)
+    used = manifest.counts.described
     for check in manifest.failed:
         for line in check_lines(check):
             console.print(printable(line), soft_wrap=True, markup=False)
+        if check.id == DESCRIBE_FAILURES:
+            for line in told(used.failed_words, used.items):
+                console.print(printable(f"  {line}"), soft_wrap=True, markup=False)
     for line in _where(manifest, snapshot_folder(manifest_path, published=False)):
         console.print(printable(line), soft_wrap=True, markup=False)
 
@@ -124,6 +130,8 @@ def _remarks(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for check in manifest.failed:
         for line in check_lines(check):
             yield line, "red" if check.severity == "critical" else "yellow"
+    for line in told(counts.described.failed_words, counts.described.items):
+        yield line, "yellow"
 
 
 def _no_pictures(images: Mapping[str, int]) -> str:

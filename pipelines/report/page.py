@@ -38,6 +38,7 @@ from schemas.reasons import REASONS
 from schemas.secrets import hidden
 from transforms.images.files import ImageLimits
 from transforms.images.finding import Pictures
+from transforms.models.http.servers.remedies import remedy_for, told
 from transforms.runtime import storage
 
 REPORT_PAGE = "report.html"
@@ -121,6 +122,9 @@ def render(
             groups=_groups([*groups, *near(found.vectors["text"], groups)], found),
             group_counts=found.groups.counts(),
             reasons=REASONS,
+            failures_told=told(
+                manifest.counts.described.failed_words, manifest.counts.described.items
+            ),
             data_docs=_data_docs(snapshot),
             changes=moved,
             difference=_difference(moved),
@@ -149,6 +153,7 @@ def _environment(document: Mapping[str, Any]) -> jinja2.Environment:
         line=shown,
         share=share,
         sided=frozenset(CONTRADICTIONS),
+        remedy_for=remedy_for,
     )
     return environment
 

@@ -1,4 +1,8 @@
-"""A server of its own process: `python -m tests.misbehaviour [--honest]` prints its URL and serves until it is ended."""
+"""Writes the tables of docs/misbehaviour.md, from runs; or serves, as a process of its own.
+
+python -m tests.misbehaviour: measures every behaviour (some minutes) and writes the page.
+python -m tests.misbehaviour --serve [--honest]: prints the URL of a server, and serves until it is ended.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,19 @@ async def serve(*, honest: bool) -> None:
     await asyncio.Event().wait()
 
 
+def write_page() -> None:
+    from tests.misbehaviour.table import PAGE, page_with, table
+
+    PAGE.write_text(page_with(table()), "utf-8")
+    print(PAGE)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
+    parser.add_argument("--serve", action="store_true")
     parser.add_argument("--honest", action="store_true")
-    asyncio.run(serve(honest=parser.parse_args().honest))
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(honest=options.honest))
+    else:
+        write_page()

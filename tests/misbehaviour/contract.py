@@ -13,14 +13,22 @@ from tests.chat_server import answer_for, completion
 USED = "used"
 
 Respond = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
-Row = tuple[str, Respond]
 
 
 class Behaviour(NamedTuple):
-    """comes_to: USED, or the reason of its item; respond: (request, its body) → response."""
+    """One way to answer.
+
+    comes_to: USED, or the reason of its item, several where the moment decides; does: what the
+    server does, in words; respond: (request, its body) → response.
+    source: who has met it, if it is said of a certain server; passes: also met as what is over
+    when the question is sent again.
+    """
 
     comes_to: str
+    does: str
     respond: Respond
+    source: str = ""
+    passes: bool = False
 
 
 def whole(body: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
@@ -41,7 +49,11 @@ def sends(make: Callable[[dict[str, Any]], Any], status: int = 200, **headers: s
     async def respond(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         made = make(body)
         content = made if isinstance(made, bytes) else json.dumps(made).encode()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        # Some headers have an underscore themselves.
+        named = {
+            name if "-" in name else name.replace("_", "-"): value
+            for name, value in headers.items()
+        }
         return web.Response(
             body=content, status=status, headers={"Content-Type": "application/json", **named}
         )

@@ -10,7 +10,7 @@ from functools import cache
 
 import pyarrow as pa
 
-from tests.misbehaviour.contract import USED, Respond, Row, sends, whole
+from tests.misbehaviour.contract import USED, Behaviour, Respond, sends, whole
 
 BOMB_BYTES = 2**28
 
@@ -52,24 +52,60 @@ def _bombing(name: str) -> Respond:
     return sends(lambda body: bomb(name), Content_Encoding=name)
 
 
-BEHAVIOURS: dict[str, Row] = {
-    **{f"packed-{name}": (USED, _packing(pack, name)) for name, pack in PACKERS.items()},
-    "packed-deflate-raw": (USED, _packing(deflated, "deflate")),
-    "packed-upper-case": (USED, _packing(gzip.compress, " GZIP ")),
-    "packed-twice": (USED, _packing(lambda d: zlib.compress(gzip.compress(d)), "gzip, deflate")),
-    "packed-in-members": (
+BEHAVIOURS: dict[str, Behaviour] = {
+    **{
+        f"packed-{name}": Behaviour(
+            USED, f"packs its answer as {name}, unasked", _packing(pack, name)
+        )
+        for name, pack in PACKERS.items()
+    },
+    "packed-deflate-raw": Behaviour(
+        USED, "packs it as deflate without the header", _packing(deflated, "deflate")
+    ),
+    "packed-upper-case": Behaviour(
+        USED, "writes the encoding in capitals, with spaces", _packing(gzip.compress, " GZIP ")
+    ),
+    "packed-twice": Behaviour(
         USED,
+        "packs it twice",
+        _packing(lambda d: zlib.compress(gzip.compress(d)), "gzip, deflate"),
+    ),
+    "packed-in-members": Behaviour(
+        USED,
+        "packs it as two members of gzip",
         _packing(lambda d: gzip.compress(d[:40]) + gzip.compress(d[40:]), "gzip"),
     ),
-    "packed-identity": (USED, _packing(bytes, "identity")),
-    "packed-cut": ("model-error", _packing(lambda d: gzip.compress(d)[:-9], "gzip")),
-    "packed-cut-zstd": ("model-error", _packing(lambda d: PACKERS["zstd"](d)[:-5], "zstd")),
-    "packed-broken": ("model-error", _packing(lambda d: gzip.compress(d)[::-1], "gzip")),
-    "packed-not-at-all": ("model-error", _packing(bytes, "br")),
-    "packed-unknown": ("model-error", _packing(bytes, "compress")),
-    "packed-five-times": ("model-error", _packing(bytes, ", ".join(["gzip"] * 5))),
+    "packed-identity": Behaviour(
+        USED, "names `identity` as the encoding", _packing(bytes, "identity")
+    ),
+    "packed-cut": Behaviour(
+        "model-error",
+        "cuts the last bytes off its gzip",
+        _packing(lambda d: gzip.compress(d)[:-9], "gzip"),
+    ),
+    "packed-cut-zstd": Behaviour(
+        "model-error",
+        "cuts the last bytes off its zstd",
+        _packing(lambda d: PACKERS["zstd"](d)[:-5], "zstd"),
+    ),
+    "packed-broken": Behaviour(
+        "model-error",
+        "sends what is no gzip as gzip",
+        _packing(lambda d: gzip.compress(d)[::-1], "gzip"),
+    ),
+    "packed-not-at-all": Behaviour(
+        "model-error", "says br of what is not packed", _packing(bytes, "br")
+    ),
+    "packed-unknown": Behaviour(
+        "model-error", "says `compress`, which nobody reads", _packing(bytes, "compress")
+    ),
+    "packed-five-times": Behaviour(
+        "model-error", "says gzip five times", _packing(bytes, ", ".join(["gzip"] * 5))
+    ),
     **{
-        f"bomb-{name}": ("model-error", _bombing(name))
+        f"bomb-{name}": Behaviour(
+            "model-error", f"sends a few kB of {name} that become 256 MiB", _bombing(name)
+        )
         for name in ("gzip", "deflate", "br", "zstd")
     },
 }

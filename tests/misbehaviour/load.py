@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,18 @@ def catalog(items: int, each: int) -> list[dict[str, Any]]:
     step = max(1, items // len(names))
     behaviours = dict(zip(range(0, items, step), names, strict=False))
     assert len(behaviours) == len(names), "there are more behaviours than records"
+    return _records(items, behaviours)
+
+
+def mixed(items: int, share: float) -> list[dict[str, Any]]:
+    """So many records; a share of them, drawn at random, has a behaviour drawn at random."""
+    draw = random.Random(20)
+    names = sorted(set(OUTCOMES) - {"ok"})
+    chosen = draw.sample(range(items), round(items * share))
+    return _records(items, {n: draw.choice(names) for n in chosen})
+
+
+def _records(items: int, behaviours: Mapping[int, str]) -> list[dict[str, Any]]:
     return [
         {"sku": f"s{n:05}", "name": f"Thing {n} [server: {behaviours.get(n, 'ok')}]"}
         for n in range(items)
@@ -40,7 +53,8 @@ def behaviour_of(row: dict[str, Any]) -> str:
 @contextmanager
 def served(*, honest: bool) -> Iterator[str]:
     """The URL of a server in a process of its own."""
-    command = [sys.executable, "-m", "tests.misbehaviour", *(["--honest"] if honest else [])]
+    command = [sys.executable, "-m", "tests.misbehaviour", "--serve"]
+    command += ["--honest"] if honest else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

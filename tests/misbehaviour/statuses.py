@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.misbehaviour.contract import USED, Respond, Row, sends, whole
+from tests.misbehaviour.contract import USED, Behaviour, Respond, sends, whole
 
 
 def _range(first: int, cut: int) -> Respond:
@@ -17,32 +17,65 @@ def _range(first: int, cut: int) -> Respond:
     return sends(part, 206, Content_Range=f"bytes {first}-99/{100 if not cut else 5000}")
 
 
-BEHAVIOURS: dict[str, Row] = {
-    **{f"status-{code}": (USED, sends(whole, code)) for code in (201, 202, 203, 206, 226)},
-    "status-206-whole": (USED, _range(0, 0)),
-    "status-206-part": ("model-error", _range(0, 100)),
-    "status-206-end": ("model-error", _range(50, 0)),
+def _error(status: int, **error: str) -> Respond:
+    return sends(lambda body: {"error": error}, status)
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
     **{
-        f"status-{code}-empty": ("model-error", sends(lambda body: b"", code))
+        f"status-{code}": Behaviour(USED, f"answers with HTTP {code}", sends(whole, code))
+        for code in (201, 202, 203, 206, 226)
+    },
+    "status-206-whole": Behaviour(
+        USED, "answers with HTTP 206 and a range that is the whole", _range(0, 0)
+    ),
+    "status-206-part": Behaviour(
+        "model-error", "sends the first part of its answer, HTTP 206", _range(0, 100)
+    ),
+    "status-206-end": Behaviour(
+        "model-error", "sends the last part of its answer, HTTP 206", _range(50, 0)
+    ),
+    **{
+        f"status-{code}-empty": Behaviour(
+            "model-error", f"sends HTTP {code} and nothing", sends(lambda body: b"", code)
+        )
         for code in (200, 202, 204, 205)
     },
-    "status-299-error": ("model-error", sends(lambda body: {"error": {"message": "no"}}, 299)),
-    "status-403-moderated": (
-        "model-refused",
-        sends(lambda body: {"error": {"message": "requires moderation: violence"}}, 403),
+    "status-299-error": Behaviour(
+        "model-error", "sends an error with HTTP 299", _error(299, message="no")
     ),
-    "status-400-filtered": (
+    "status-403-moderated": Behaviour(
         "model-refused",
+        "refuses a prompt by its moderation, HTTP 403",
+        _error(403, message="requires moderation: violence"),
+        "openrouter.ai/docs, Errors",
+    ),
+    "status-400-filtered": Behaviour(
+        "model-refused",
+        "refuses a prompt by its filter, HTTP 400",
+        _error(400, code="content_filter", message="management policy"),
+        "Microsoft Learn, content filtering of Azure OpenAI",
+    ),
+    "text-plain": Behaviour(
+        USED, "calls its JSON text/plain", sends(whole, Content_Type="text/plain")
+    ),
+    "octet-stream": Behaviour(
+        USED,
+        "calls its JSON application/octet-stream",
+        sends(whole, Content_Type="application/octet-stream"),
+    ),
+    "status-304": Behaviour(
+        "model-error", "says that nothing was modified", sends(lambda body: b"", 304)
+    ),
+    "status-500-with-usage": Behaviour(
+        "model-error",
+        "fails late, and says what it took",
         sends(
-            lambda body: {"error": {"code": "content_filter", "message": "management policy"}}, 400
+            lambda body: {"error": {"message": "late"}, "usage": whole(body)["usage"]},
+            500,
         ),
     ),
-    "text-plain": (USED, sends(whole, Content_Type="text/plain")),
-    "octet-stream": (USED, sends(whole, Content_Type="application/octet-stream")),
-    "status-304": ("model-error", sends(lambda body: b"", 304)),
-    "status-500-with-usage": (
-        "model-error",
-        sends(lambda body: {"error": {"message": "late"}, "usage": whole(body)["usage"]}, 500),
+    "status-599": Behaviour(
+        "model-error", "sends HTTP 599 and bytes", sends(lambda body: b"\xff\xfe\x00", 599)
     ),
-    "status-599": ("model-error", sends(lambda body: b"\xff\xfe\x00", 599)),
 }

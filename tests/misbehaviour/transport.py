@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.misbehaviour.contract import USED, Respond, Row, whole
+from tests.misbehaviour.contract import USED, Behaviour, Respond, whole
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -44,41 +44,61 @@ async def in_pieces(request: web.Request, body: dict[str, Any]) -> web.StreamRes
 
 
 NOTHING = slice(0, 0)
-BEHAVIOURS: dict[str, Row] = {
-    "chunked": (USED, in_pieces),
-    "until-closed": (USED, raw(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n")),
-    "right-length": (USED, raw(_HEAD + b"Content-Length: %d\r\n\r\n")),
-    "early-hints": (
+_CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+_LENGTH = _HEAD + b"Content-Length: %d\r\n\r\n"
+_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+_SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+BEHAVIOURS: dict[str, Behaviour] = {
+    "chunked": Behaviour(USED, "sends chunks of seven bytes", in_pieces),
+    "until-closed": Behaviour(
         USED,
-        raw(
-            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-            + _HEAD
-            + b"Content-Length: %d\r\n\r\n"
-        ),
+        "says no length and closes, as HTTP/1.0 did",
+        raw(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"),
     ),
-    "length-too-short": ("model-error", raw(_HEAD + b"Content-Length: 40\r\n\r\n")),
-    "length-too-long": ("model-error", raw(_HEAD + b"Content-Length: 99999\r\n\r\n")),
-    "length-negative": ("model-error", raw(_HEAD + b"Content-Length: -1\r\n\r\n")),
-    "chunk-size-wrong": (
+    "right-length": Behaviour(USED, "closes the connection after its answer", raw(_LENGTH)),
+    "early-hints": Behaviour(USED, "sends HTTP 103 first", raw(_HINTS + _LENGTH)),
+    "length-too-short": Behaviour(
         "model-error",
-        raw(_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        "announces fewer bytes than it sends",
+        raw(_HEAD + b"Content-Length: 40\r\n\r\n"),
     ),
-    "last-chunk-missing": (
+    "length-too-long": Behaviour(
         "model-error",
-        raw(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", keep=NOTHING),
+        "announces more bytes than it sends",
+        raw(_HEAD + b"Content-Length: 99999\r\n\r\n"),
     ),
-    "no-http": ("model-error", raw(b"SSH-2.0-OpenSSH_9.6\r\n", keep=NOTHING)),
-    "headers-too-long": ("model-error", raw(_HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n")),
-    "headers-without-end": ("model-timeout", raw(_HEAD, keep=NOTHING, close=False)),
-    "half-and-silence": (
+    "length-negative": Behaviour(
+        "model-error",
+        "announces a negative length",
+        raw(_HEAD + b"Content-Length: -1\r\n\r\n"),
+    ),
+    "chunk-size-wrong": Behaviour(
+        "model-error", "writes a chunk's size that is no number", raw(_CHUNKED + b"zz\r\n")
+    ),
+    "last-chunk-missing": Behaviour(
+        "model-error",
+        "closes before the last chunk",
+        raw(_CHUNKED + b"1\r\n{\r\n", keep=NOTHING),
+    ),
+    "no-http": Behaviour(
+        "model-error", "speaks SSH", raw(b"SSH-2.0-OpenSSH_9.6\r\n", keep=NOTHING)
+    ),
+    "headers-too-long": Behaviour(
+        "model-error",
+        "sends a header of 100,000 bytes",
+        raw(_HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n"),
+    ),
+    "headers-without-end": Behaviour(
         "model-timeout",
-        raw(_HEAD + b"Content-Length: %d\r\n\r\n", keep=slice(0, 30), close=False),
+        "stops amid its headers",
+        raw(_HEAD, keep=NOTHING, close=False),
     ),
-    "switching-protocols": (
-        "model-error",
-        raw(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
-            keep=NOTHING,
-        ),
+    "half-and-silence": Behaviour(
+        "model-timeout",
+        "stops amid its answer",
+        raw(_LENGTH, keep=slice(0, 30), close=False),
+    ),
+    "switching-protocols": Behaviour(
+        "model-error", "switches to HTTP/2", raw(_SWITCH, keep=NOTHING)
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.misbehaviour.contract import USED, Row, sends, whole
+from tests.misbehaviour.contract import USED, Behaviour, sends, whole
 
 Usage = Callable[[dict[str, Any]], Any]
 
@@ -53,6 +53,30 @@ def _stating(usage: Usage) -> Callable[[dict[str, Any]], Any]:
     return lambda body: whole(body, usage=usage(whole(body)["usage"]))
 
 
-BEHAVIOURS: dict[str, Row] = {
-    name: (USED, sends(_stating(usage))) for name, usage in (USAGES | HONEST_USAGES).items()
+_IN_WORDS = {
+    "usage-none": "states no tokens",
+    "usage-list": "states them in a list",
+    "usage-word": "states a word",
+    "usage-empty": "states nothing of them",
+    "usage-zero": "states 0 tokens",
+    "usage-negative": "states fewer than none",
+    "usage-tiny": "states 1 token",
+    "usage-huge": "states 10¹² tokens",
+    "usage-beyond-64-bits": "states 10³⁰ tokens",
+    "usage-fraction": "states a thousandth of them",
+    "usage-text": "states them as texts",
+    "usage-true": "states `true`",
+    "usage-null": "states `null`",
+    "usage-nested": "states objects",
+    "usage-of-prompt-only": "states those of the prompt only",
+    "usage-of-answer-only": "states those of the answer only",
+    "usage-all-pictures": "states 10⁹ tokens of pictures",
+    "usage-pictures-negative": "states -10⁹ tokens of pictures",
+    "usage-as-float": "states them as 12.0",
+    "usage-by-newer-names": "calls them input and output tokens",
+    "usage-thoughts-in-total": "counts thoughts in the total only",
+}
+BEHAVIOURS: dict[str, Behaviour] = {
+    name: Behaviour(USED, _IN_WORDS[name], sends(_stating(usage)))
+    for name, usage in (USAGES | HONEST_USAGES).items()
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,19 @@ from PIL import Image
 from schemas.elements import DescribeJob, ItemAnswer
 from schemas.questions import CONFIDENCE_WORDS
 from schemas.template import Template
-from tests.servers.emulator import Emulator
+from tests.chat_server import ChatServer
 from transforms.caching.answers import AnswerCodec
 from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.ask import ModelSession, describe_part
 from transforms.describe.conversation import RequestBroker
 from transforms.describe.prompts import AskOptions
 from transforms.describe.splitting import SchemaLimits
+from transforms.describe.usage import Usage
 from transforms.images.files import picture_path
 from transforms.models import build_chat_model
 from transforms.models.budget import Budget, OwnBudgetShare
 from transforms.models.chat_options import ChatOptions
-from transforms.models.contract import ModelOptions
+from transforms.models.contract import ModelGoneError, ModelOptions
 from transforms.models.http.servers.known import schema_limits
 
 ITEMS = 24
@@ -47,7 +49,7 @@ class Outcome:
     """What became of the items. calls: that reached the server; reasons: of the items that were lost.
 
     values: (item, attribute) → value, of those that were filled; measured: whether the probability of
-    tokens counted for any.
+    tokens counted for any. usage: as the run would account for it; ended: what ended it, if anything did.
     """
 
     kept: int
@@ -56,27 +58,31 @@ class Outcome:
     message: str
     measured: bool
     values: dict[tuple[str, str], Any] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    ended: str = ""
 
 
 def ask_items(
-    emulator: Emulator,
+    emulator: ChatServer,
     folder: Path,
     *,
     template: dict[str, Any] = TEMPLATE,
     items: int = ITEMS,
     sees: bool = True,
     marker: str = "",
+    marked: Iterable[int] = (0,),
     **chat: Any,
 ) -> Outcome:
     """Ask about items whose pictures and titles are their own.
 
-    folder: for pictures and answers; sees: whether pictures are shown; marker: in the first item's text; chat: further options of the model.
+    folder: for pictures and answers; sees: whether pictures are shown; marker: in the text of the items `marked`; chat: further
+    options of the model.
     """
     folder.mkdir(exist_ok=True)
     before = emulator.calls
     options = ChatOptions(
         **{
-            "model": emulator.model,
+            "model": getattr(emulator, "model", "tiny"),
             "endpoint": emulator.url,
             "api_key_env": "NO_KEY_IS_HERE",
             "max_retries": 1,
@@ -96,13 +102,16 @@ def ask_items(
         SchemaLimits(*schema_limits(models)),
     )
     jobs = [_job(loaded, folder, number, sees=sees) for number in range(items)]
-    jobs[0] = replace(jobs[0], fields=(("title", f"Thing 0 {marker}"),))
+    for number in marked if marker else ():
+        jobs[number] = replace(jobs[number], fields=(("title", f"Thing {number} {marker}"),))
     model.load()
     try:
-        answers = _answers(broker, folder, jobs)
+        answers, usage = _answers(broker, folder, jobs)
+    except ModelGoneError as error:
+        return Outcome(0, emulator.calls - before, {}, str(error), measured=False, ended=str(error))
     finally:
         model.close()
-    return _outcome(answers, emulator.calls - before)
+    return replace(_outcome(answers, emulator.calls - before), usage=usage)
 
 
 def _job(template: Template, folder: Path, number: int, *, sees: bool) -> DescribeJob:
@@ -122,15 +131,17 @@ def _job(template: Template, folder: Path, number: int, *, sees: bool) -> Descri
     )
 
 
-def _answers(broker: RequestBroker, folder: Path, jobs: list[DescribeJob]) -> list[ItemAnswer]:
+def _answers(
+    broker: RequestBroker, folder: Path, jobs: list[DescribeJob]
+) -> tuple[list[ItemAnswer], Usage]:
     cache = KeyRangeCache(str(folder / "answers"), "0000", "ffff", AnswerCodec("run-1", "m"))
     cache.load()
     session = ModelSession(broker.model, cache, Budget(), OwnBudgetShare(Budget().limit), 56)
     try:
-        answered, _ = describe_part(broker, jobs, session)
+        answered, usage = describe_part(broker, jobs, session)
     finally:
         cache.close()
-    return [answer for _, answer in answered]
+    return [answer for _, answer in answered], usage
 
 
 def _outcome(answers: list[ItemAnswer], calls: int) -> Outcome:

@@ -13,9 +13,18 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from tests.chat_server import ChatServer, answer_for, completion, instance, picture_count, user_text
+from tests.chat_server import (
+    ChatServer,
+    answer_for,
+    completion,
+    instance,
+    picture_count,
+    subject,
+    user_text,
+)
 
 COMPLAINT = "this one is not liked"
+_QUOTED = r'((?:"[^"]+"(?:, )?)+)'
 PROSE = "Sure! Here is what I see: a shirt."
 # Keywords of JSON Schema that bound a length or a size.
 BOUNDS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "multipleOf")
@@ -85,17 +94,24 @@ def obedient(body: Mapping[str, Any]) -> str:
         return by_prompt(body)
     answer = answer_for(body)
     for name, about in schema_of(body).get("properties", {}).items():
+        if '"enum"' not in json.dumps(about) and name.endswith((".confidence", ".seen")):
+            answer[name] = "certain" if name.endswith(".confidence") else "title"
         # Where a schema does not list the values, the prompt does.
-        listed = re.search(rf'"{re.escape(name)}": .*?One of "([^"]+)"', user_text(body))
-        if listed and "enum" not in about:
-            answer[name] = listed[1]
+        listed = re.search(
+            rf'"{re.escape(name)}": [^"\n]*?(?:One|up to \d+) of {_QUOTED}', user_text(body)
+        )
+        if listed and '"enum"' not in json.dumps(about):
+            offered = {"enum": re.findall(r'"([^"]+)"', listed[1])}
+            is_list = about.get("type") == "array"
+            filled = {"type": "array", "items": offered} if is_list else offered
+            answer[name] = instance(filled, subject(user_text(body)), f"/{name}")
     return json.dumps(answer)
 
 
 def by_prompt(body: Mapping[str, Any]) -> str:
     """The answer of a model that nobody holds to anything: by a schema in the prompt, else prose."""
     schema = next(_schemas(body), None)
-    return PROSE if schema is None else json.dumps(instance(schema, user_text(body)))
+    return PROSE if schema is None else json.dumps(instance(schema, subject(user_text(body))))
 
 
 def _schemas(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

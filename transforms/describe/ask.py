@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.elements import DescribeJob, ItemAnswer
 from schemas.hashing import digest
-from schemas.reasons import TOO_LONG
+from schemas.reasons import BUDGET, TOO_LONG
 from transforms.caching.answers import CachedAnswer
 from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.conversation import RequestBroker, run_dialogue
@@ -19,7 +19,8 @@ from transforms.describe.prompts import effort_of
 from transforms.describe.usage import Usage, counted_answer, estimated_amount, lost_attempt
 from transforms.models.budget import UNLIMITED, Amount, Budget, BudgetShare
 from transforms.models.chat import ChatAnswer, ChatModel, ChatRequest, answer_all
-from transforms.models.contract import Failure
+from transforms.models.contract import Failure, ModelGoneError
+from transforms.models.http.servers.remedies import words_of
 from transforms.models.metering import Lost, Reservations
 from transforms.models.tokens import estimate_tokens
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
@@ -76,6 +77,8 @@ class ModelSession:
     def ask(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer | Failure]:
         """One answer or Failure per request, in order; of requests with one address the first is
         sent.
+
+        Raises ModelGoneError, when all answers that came are kept, where a Failure ends the run.
         """
         fingerprints = [request.fingerprint(self.model) for request in requests]
         distinct: dict[str, ChatRequest] = {}
@@ -101,6 +104,9 @@ class ModelSession:
             requests_sent = [distinct[f] for f in sent]
             for index, answer in answer_all(self.model, requests_sent, self._reservations):
                 answers[sent[index]] = self._accounted(sent[index], requests_sent[index], answer)
+        for answer in answers.values():
+            if isinstance(answer, Failure) and answer.ends_run:
+                raise ModelGoneError(answer.message)
         return [answers[f] for f in fingerprints]
 
     def _affordable(
@@ -196,7 +202,8 @@ def describe_part(
     """Return (item bucket, answer) for each job of a part, each content asked once, and what that
     took.
 
-    Of jobs with equal content the first by item id is asked, with its demonstrations.
+    Of jobs with equal content the first by item id is asked, with its demonstrations. Raises
+    ModelGoneError when the model can answer nothing more.
     """
     sharing: dict[tuple[Any, ...], list[DescribeJob]] = {}
     for job in jobs:
@@ -219,14 +226,14 @@ def describe_part(
         for group, answer in zip(groups, answers, strict=True)
         for job in group
     ]
-    failed: dict[str, int] = {}
-    for _, answer in answered:
-        if answer.reason is not None:
-            failed[answer.reason] = failed.get(answer.reason, 0) + 1
+    lost = [answer for _, answer in answered if answer.reason is not None]
+    failed = Counter(str(answer.reason) for answer in lost)
+    words = Counter(words_of(str(each.reason), each.message) for each in lost)
     repaired = Counter(repair for answer in answers for repair in answer.repairs)
     return answered, session.usage + Usage(
         jobs=len(groups),
         items=len(answered),
-        failed_items=failed,
+        failed_items=dict(failed),
+        failed_words={said: n for said, n in words.items() if not said.startswith(BUDGET)},
         repaired_answers=dict(sorted(repaired.items())),
     )

@@ -33,7 +33,7 @@ from transforms.describe.taxonomy import NearestByVector
 from transforms.describe.usage import Usage
 from transforms.models import build_chat_model
 from transforms.models.budget import Spending
-from transforms.models.contract import ModelOptions
+from transforms.models.contract import ModelGoneError, ModelOptions
 from transforms.models.fake.dry_run import DryRunChatModel, Rates
 from transforms.models.http.servers.known import schema_limits
 from transforms.models.spaces import own_text_options, shared_text_encoder
@@ -228,7 +228,13 @@ class _Describe(beam.DoFn):
 
     def _finish(self) -> Iterator[Any]:
         """Yield what the oldest part under way gave; an error of its thread is raised here."""
-        answered, usage, call_msecs, damaged = self._under_way.popleft().result()
+        try:
+            answered, usage, call_msecs, damaged = self._under_way.popleft().result()
+        except ModelGoneError:
+            # The others end as soon, and keep what was answered.
+            for other in self._under_way:
+                other.exception()
+            raise
         if damaged:
             self._meter.add(DAMAGED, damaged)
         self._meter.add("items", len(answered))

@@ -10,6 +10,7 @@ import orjson
 from transforms.models.budget import Amount, Budget
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure
+from transforms.models.http.servers.remedies import commonest
 from transforms.models.metering import (
     ESTIMATED,
     MOST_COMPLETION_TOKENS,
@@ -119,6 +120,7 @@ class Usage:
     stated. lost_attempts: that brought no answer and may have been charged for; lost_tokens: what
     they took, beside the tokens of prompts and answers; their cost is part of `cost`.
     failed_items: reason → items; failed_calls: reason → calls.
+    failed_words: reason and words of what failed → items, the commonest.
     repaired_answers: what was in the way → answers that were read all the same, of this run and
     kept ones.
     Manifests hold these names, so a new name for a field would hide what earlier runs took.
@@ -140,6 +142,7 @@ class Usage:
     lost_tokens: int = 0
     failed_items: dict[str, int] = field(default_factory=dict)
     failed_calls: dict[str, int] = field(default_factory=dict)
+    failed_words: dict[str, int] = field(default_factory=dict)
     repaired_answers: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Usage) -> Usage:
@@ -149,7 +152,7 @@ class Usage:
         total: dict[str, Any] = {
             n: _merge(a, b) if isinstance(a, dict) else a + b for n, (a, b) in both.items()
         }
-        return Usage(**total)
+        return Usage(**total | {"failed_words": commonest(total["failed_words"])})
 
     def with_call(
         self,

@@ -47,10 +47,13 @@ class Failure:
     """One request that got no answer: a registered reason id and a message for people.
 
     Returned, not raised, so that it takes its place among the answers of a batch.
+    ends_run: nothing that is asked later can be answered either, as long as nobody does what the
+    message says.
     """
 
     reason: str
     message: str
+    ends_run: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", masked(self.message))

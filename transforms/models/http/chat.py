@@ -20,7 +20,7 @@ from transforms.models.http.calls.clock import Clock
 from transforms.models.http.calls.upstream import Upstream
 from transforms.models.http.client import ApiClient
 from transforms.models.http.connection import Connection, key_headers
-from transforms.models.http.failures import NO_PICTURES, FailedAttempt, failed_response
+from transforms.models.http.failures import AGREEING, NO_PICTURES, FailedAttempt, failed_response
 from transforms.models.http.forms import write_request
 from transforms.models.http.messages import (
     entry,
@@ -42,13 +42,16 @@ from transforms.runtime.storage import is_local
 
 # A token with its log-probability is about thirty times as long as the token itself.
 RESPONSE_FACTOR = 32
+# Requests that go out before one is answered, where it is known how to ask: fewer than it takes to
+# agree that none will be answered.
+KNOWN_AT_ONCE = AGREEING - 1
 
 
 class ChatApi:
     """`POST /chat/completions`, for the model of `options`; the key is kept out of messages.
 
     learner: what the server accepts; None: what is usual, and nothing is learnt. further: fields of
-    each body. settled: whether it is certain how to ask, so that many requests go out at once.
+    each body.
     """
 
     path = "/chat/completions"
@@ -63,7 +66,8 @@ class ChatApi:
     ) -> None:
         self._options, self._key, self._learner = options, key, learner
         self._further = further or {}
-        self.settled = learner is None or learner.settled
+        # A server that is known may have no credit, or not the model, all the same.
+        self.trials = 0 if learner is None else KNOWN_AT_ONCE if learner.settled else 1
         self._usual = Capabilities(logprobs=options.logprobs)
         # How each request under way was written, by its identity: one request is sent once at a
         # time.
@@ -96,7 +100,8 @@ class ChatApi:
     ) -> ChatAnswer | FailedAttempt:
         form = self._sent[id(request)]
         outcome = parse_response(status, headers, body, self._key)
-        again = self._learner is not None and self._learner.heard(form, status, body)
+        of_all = isinstance(outcome, FailedAttempt) and bool(outcome.ends)
+        again = self._learner is not None and self._learner.heard(form, status, body, of_all=of_all)
         if again and isinstance(outcome, FailedAttempt):
             return replace(outcome, reform=True)
         is_blind = self._learner is not None and self._learner.sees_nothing
@@ -108,8 +113,9 @@ class ChatApi:
             return outcome
         return outcome.within(self._options.max_answer_bytes)
 
-    def unusable(self, problem: str) -> Failure:
-        return not_completion(f"{problem}, {RESPONSE_FACTOR} times --max-answer-bytes", self._key)
+    def unusable(self, problem: str, *, too_large: bool = False) -> Failure:
+        limit = f", {RESPONSE_FACTOR} times --max-answer-bytes" if too_large else ""
+        return not_completion(problem + limit, self._key)
 
 
 class ChatClient(ApiClient[ChatRequest, ChatAnswer]):

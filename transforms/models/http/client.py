@@ -13,7 +13,8 @@ A request's pictures are read and encoded when its turn comes, so memory is boun
 - while the server only says that it is busy (409, 425, 429, 498, 503, 529), it is sent again for
   `busy_secs`; when it says nothing else to anybody for that long, it is given up;
 - refusals that concern every request end the run, once several agree: no credit, no such model, no
-  good key, no pictures, nothing at this address;
+  good key, no pictures, nothing at this address; what is on the wire then has GRACE_SECS to be
+  answered, since it is paid for;
 - a refused connection is the server's doing: it counts against the request's retries only if the
   server answered others meanwhile, and the upstream is asked where the server is now;
 - when nothing was answered for `give_up_secs` while the server was asked, the server is given up:
@@ -32,6 +33,7 @@ import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -39,11 +41,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import Failure
+from transforms.models.http.calls.broken import broken_off, failed
 from transforms.models.http.calls.clock import Breaker, Clock, Pace, SystemClock
 from transforms.models.http.calls.trial import Trial
 from transforms.models.http.calls.upstream import Location, Upstream
 from transforms.models.http.connection import Connection, key_headers
-from transforms.models.http.encodings import EncodingError, unpacked
+from transforms.models.http.encodings import EncodingError, TooLargeError, unpacked
 from transforms.models.http.failures import Agreement, FailedAttempt
 from transforms.models.http.messages import QUOTE_CHARS, redact, without_key
 from transforms.models.metering import NoTab, Size, Stated, Tab
@@ -57,6 +60,8 @@ CONNECT_SECS = 30.0
 # Servers close idle connections after five seconds and more (uvicorn, which vLLM runs on: five).
 # Closing first keeps a request from being sent into a connection that the server is just closing.
 KEEPALIVE_SECS = 4.0
+# How long those are waited for that were sent before it was known that the run ends.
+GRACE_SECS = 5.0
 
 # Enough to hide the latency of remote storage, few enough not to fight for the interpreter.
 MAX_READERS = 16
@@ -89,7 +94,8 @@ class Api(Protocol[RequestT, AnswerT]):
 
     path: below the base URL. kept: what is said of earlier answers where the server is given up.
     max_response_bytes: a server that never stops must not fill the memory.
-    settled: whether it is known how the server wants to be asked; else one request finds it out.
+    trials: how many requests go out at once before one is answered, to find out how the server
+    wants to be asked, and whether it can be asked at all; 0: no limit.
     """
 
     @property
@@ -102,7 +108,7 @@ class Api(Protocol[RequestT, AnswerT]):
     def max_response_bytes(self) -> int: ...
 
     @property
-    def settled(self) -> bool: ...
+    def trials(self) -> int: ...
 
     def body(self, request: RequestT) -> bytes:
         """Return the request's JSON; called in a thread that may wait for files, for each form."""
@@ -122,7 +128,7 @@ class Api(Protocol[RequestT, AnswerT]):
         """Return the answer in a whole response, or how the attempt failed."""
         ...
 
-    def unusable(self, problem: str) -> Failure:
+    def unusable(self, problem: str, *, too_large: bool = False) -> Failure:
         """Return the Failure of a response that is no answer."""
         ...
 
@@ -177,9 +183,11 @@ class ApiClient(Generic[Request, Answer]):
         self._requests_pace = Pace(options.requests_per_min, self._clock)
         self._tokens_pace = Pace(options.tokens_per_min, self._clock)
         self._slots = asyncio.Semaphore(options.max_inflight)
-        self._trial = Trial(settled=api.settled)
+        self._trial = Trial(api.trials)
         self._feeds: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[Answer | Failure]] = set()
+        # Of these, those that are on the wire.
+        self._sent: set[asyncio.Task[Any]] = set()
         self._idle_since = 0.0
         self._agreement = Agreement()
         self._busy = Breaker(options.busy_secs)
@@ -275,6 +283,7 @@ class ApiClient(Generic[Request, Answer]):
 
     async def _disconnect(self) -> None:
         self._give_up("the client was closed")
+        self._cancel(self._asks)
         await asyncio.gather(*self._feeds, *self._asks, return_exceptions=True)
         self._location.stop()
         await self._session.close()
@@ -289,11 +298,16 @@ class ApiClient(Generic[Request, Answer]):
             if task is not None:
                 task.cancel()
 
-    def _give_up(self, message: str) -> None:
+    def _give_up(self, message: str, *, ends_run: bool = False) -> None:
         if self._gone is None:
-            self._gone = Failure("model-unavailable", redact(message, self._key))
-            for task in self._asks:
-                task.cancel()
+            self._gone = Failure("model-unavailable", redact(message, self._key), ends_run)
+            self._cancel(self._asks - self._sent if ends_run else self._asks)
+            if ends_run:
+                self._loop.call_later(GRACE_SECS, lambda: self._cancel(self._asks))
+
+    def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
 
     async def _feed(self, call: _Call[Request, Answer]) -> None:
         """Turn requests into tasks, each when there is a slot for it."""
@@ -328,7 +342,9 @@ class ApiClient(Generic[Request, Answer]):
         if not task.cancelled():
             error = task.exception()
             # An error here is a bug of this file; it costs one request, not the run.
-            answer = task.result() if error is None else self._failed("the client failed", error)
+            answer = (
+                task.result() if error is None else failed("the client failed", error, self._key)
+            )
         elif self._gone is not None:
             answer = self._gone
         else:
@@ -373,14 +389,15 @@ class ApiClient(Generic[Request, Answer]):
             started = self._clock.now()
             if not tab.again(request):
                 return self._too_dear(failure, attempts)
-            outcome = await self._send(url, request, body, tab)
+            with self._on_the_wire():
+                outcome = await self._send(url, request, body, tab)
             if not isinstance(outcome, FailedAttempt):
                 self._answered()
                 return outcome.timed(attempts, self._clock.now() - started)
             attempts, failure = attempts + 1, outcome.failure
             if outcome.taken is not None:
                 tab.lost(request, outcome.taken)
-            if outcome.reform:
+            if outcome.reform and self._gone is None:
                 self._breaker.answered()
                 body = await self._make_ready(request)
                 if isinstance(body, Failure):
@@ -404,7 +421,7 @@ class ApiClient(Generic[Request, Answer]):
         self._unready.append((request, body))
         made = await body
         if isinstance(made, Exception):
-            return self._failed("the request could not be made ready", made)
+            return failed("the request could not be made ready", made, self._key)
         return made
 
     def _hand_out(self) -> None:
@@ -429,6 +446,18 @@ class ApiClient(Generic[Request, Answer]):
         except Exception as error:  # whatever a file system raises concerns this request only
             return error
 
+    @contextmanager
+    def _on_the_wire(self) -> Iterator[None]:
+        """Count the task among those whose request the server may be working on."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._sent.add(task)
+        try:
+            yield
+        finally:
+            if task is not None:
+                self._sent.discard(task)
+
     async def _send(
         self, url: str, request: Request, body: bytes, tab: Tab[Request]
     ) -> Answer | FailedAttempt:
@@ -452,23 +481,10 @@ class ApiClient(Generic[Request, Answer]):
                     size += len(chunk)
                     if size > self._api.max_response_bytes:
                         most = f"more than {self._api.max_response_bytes:,} bytes"
-                        return self._unusable(most, size)
+                        return self._unusable(most, size, too_large=True)
                 return self._read(request, response.status, response.headers, b"".join(content))
-        # In this order: aiohttp's timeout of a connection is a TimeoutError too, its refused
-        # connection a ClientError, and a refused certificate a refused connection.
-        except aiohttp.ClientConnectorCertificateError as error:
-            return self._not_trusted(error.certificate_error)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return FailedAttempt(
-                self._failed("no connection", error, "model-error"), unreachable=True
-            )
-        # Whoever hung up or is still at work may have written a whole answer.
-        except TimeoutError:
-            message = f"no whole answer within {self._options.timeout_secs:g} s"
-            return FailedAttempt(Failure("model-timeout", message), taken=Stated())
-        except (aiohttp.ClientError, OSError) as error:
-            failure = self._failed("the connection broke", error, "model-error")
-            return FailedAttempt(failure, taken=Stated())
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError too
+            return broken_off(error, self._options.timeout_secs, self._key)
         except asyncio.CancelledError:
             tab.lost(request, Stated())
             raise
@@ -482,19 +498,13 @@ class ApiClient(Generic[Request, Answer]):
                 content, headers.get("Content-Encoding", ""), self._api.max_response_bytes
             )
         except EncodingError as error:
-            return self._unusable(str(error), len(content))
+            too_large = isinstance(error, TooLargeError)
+            return self._unusable(str(error), len(content), too_large=too_large)
         return self._api.parse(request, status, headers, without_key(body, self._key))
 
-    def _unusable(self, problem: str, size: int) -> FailedAttempt:
-        return FailedAttempt(self._api.unusable(problem), taken=Stated(written=Size(size, size)))
-
-    def _not_trusted(self, error: Exception) -> FailedAttempt:
-        cause = getattr(error, "verify_message", "") or str(error)
-        return FailedAttempt(
-            Failure("model-error", redact(f"its certificate is not trusted: {cause}", self._key)),
-            retry=False,
-            fatal="name the file of its authority's certificate with --ca-file and run again",
-        )
+    def _unusable(self, problem: str, size: int, *, too_large: bool) -> FailedAttempt:
+        failure = self._api.unusable(problem, too_large=too_large)
+        return FailedAttempt(failure, taken=Stated(written=Size(size, size)))
 
     def _count_failure(self, outcome: FailedAttempt, url: str) -> None:
         """Count a failed attempt, and give the server up when it was one too many."""
@@ -505,9 +515,10 @@ class ApiClient(Generic[Request, Answer]):
         else:
             self._trial.end()
         if self._agreement.reached(outcome):
-            self._give_up(self._end_of_run(outcome, url))
+            self._give_up(self._end_of_run(outcome, url), ends_run=True)
         elif outcome.fatal:
-            self._give_up(f"{url}: {outcome.failure.message}; {outcome.fatal}{self._api.kept}")
+            said = f"{url}: {outcome.failure.message}; {outcome.fatal}{self._api.kept}"
+            self._give_up(said, ends_run=True)
         elif outcome.alive:
             self._breaker.answered()
             self._count_busy(outcome, url, now)
@@ -568,11 +579,6 @@ class ApiClient(Generic[Request, Answer]):
             # after: only an attempt can find out that time is up.
             secs = min(secs, max(self._breaker.left_secs(self._clock.now()), 0.0))
         return outcome.after_secs + secs
-
-    def _failed(
-        self, problem: str, error: BaseException, reason: str = "backend-failed"
-    ) -> Failure:
-        return Failure(reason, redact(f"{problem}: {type(error).__name__}: {error}", self._key))
 
     def _too_dear(self, failure: Failure, attempts: int) -> Failure:
         """Return the Failure of a request that the budget has nothing left to send again."""

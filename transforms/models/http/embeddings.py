@@ -87,7 +87,7 @@ class EmbeddingsApi:
 
     path = "/embeddings"
     kept = ""
-    settled = True
+    trials = 0
     max_response_bytes = MAX_RESPONSE_BYTES
 
     def __init__(
@@ -135,7 +135,7 @@ class EmbeddingsApi:
             return answer
         return FailedAttempt(answer, taken=stated_in(body))
 
-    def unusable(self, problem: str) -> Failure:
+    def unusable(self, problem: str, *, too_large: bool = False) -> Failure:  # noqa: ARG002 it has no option
         return Failure(
             "model-error", redact(f"the response holds no embeddings: {problem}", self._key)
         )

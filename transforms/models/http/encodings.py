@@ -19,6 +19,10 @@ class EncodingError(ValueError):
     """A response that cannot be unpacked; the message says why."""
 
 
+class TooLargeError(EncodingError):
+    """A response that holds more than is read."""
+
+
 def unpacked(body: bytes, content_encoding: str, most_bytes: int) -> bytes:
     """Return what a response holds, by its Content-Encoding.
 
@@ -47,7 +51,7 @@ def _bounded(name: str, body: bytes, most_bytes: int) -> bytes:
         for piece in _DECODERS[name](body):
             left -= len(piece)
             if left < 0:
-                raise EncodingError(f"more than {most_bytes:,} bytes once unpacked ({name})")
+                raise TooLargeError(f"more than {most_bytes:,} bytes once unpacked ({name})")
             pieces.append(piece)
     except (zlib.error, OSError, EOFError) as error:
         raise EncodingError(f"no whole {name}: {error}") from None

@@ -41,7 +41,9 @@ _ENDS: Mapping[str, tuple[re.Pattern[str], str]] = {
         re.compile(
             r"insufficient[ _](quota|credit|balance|funds)|credit balance is too low"
             r"|billing[ _](hard|not)[ _]|budget[ _]has[ _]been[ _]exceeded|budget_exceeded"
-            r"|exceeded.{0,20}budget|payment required|out of credits|arrears",
+            r"|exceeded.{0,20}budget|payment required|out of credits|arrears"
+            r"|reached your (specified )?(api )?usage limit|monthly (included )?credits"
+            r"|spend(ing)?[ _]limit",
             re.IGNORECASE,
         ),
         "its account has no credit or its quota is used up: waiting does not help; top it up or "
@@ -49,8 +51,10 @@ _ENDS: Mapping[str, tuple[re.Pattern[str], str]] = {
     ),
     "model": (
         re.compile(
-            r"model_not_found|model[^.]{0,80}(not found|not exist)"
-            r"|(no such|unknown|invalid) model|invalid model name|deploymentnotfound",
+            r"model_not_found|model_decommissioned|model[^.]{0,80}(not found|not exist"
+            r"|decommissioned|deprecated|retired|no longer (available|supported))"
+            r"|(no such|unknown|invalid) model|invalid model name|access to model"
+            r"|deploymentnotfound",
             re.IGNORECASE,
         ),
         "it does not know the model: name one of its own (--describe-model, or the encoder's "
@@ -58,8 +62,10 @@ _ENDS: Mapping[str, tuple[re.Pattern[str], str]] = {
     ),
     "key": (
         re.compile(
-            r"api_key_invalid|api key not valid|(invalid|incorrect|missing|wrong|no) api[ _-]?key"
-            r"|no connected db|invalid (x-)?(api-)?key|authentication_error",
+            r"api_key_invalid|api key (not valid|(has )?expired)"
+            r"|(invalid|incorrect|missing|wrong|no)[ _]api[ _-]?key|no connected db"
+            r"|invalid (x-)?(api-)?key|authentication[ _]?error|invalid (bearer|access) token"
+            r"|invalid proxy server token|missing authentication|unauthenticated",
             re.IGNORECASE,
         ),
         "",
@@ -68,12 +74,27 @@ _ENDS: Mapping[str, tuple[re.Pattern[str], str]] = {
         SEES_NOTHING,
         NO_PICTURES,
     ),
+    "scheme": (
+        re.compile(r"http request (was sent )?to (an )?https (port|server)", re.IGNORECASE),
+        "it wants to be asked with TLS: write https:// in its base URL and run again",
+    ),
 }
-_ENDING_STATUSES = {401: "key", 402: "credit", 403: "key", 404: "address", 405: "address"}
-_ADDRESS = (
-    "there is nothing at this address: write the server's base URL, up to and with /v1, and run "
-    "again"
-)
+_ENDING_STATUSES = {
+    401: "key",
+    402: "credit",
+    403: "key",
+    404: "address",
+    405: "address",
+    407: "proxy",
+    410: "address",
+}
+_ADVICE = {kind: advice for kind, (_, advice) in _ENDS.items()} | {
+    "address": "there is nothing at this address: write the server's base URL, up to and with "
+    "/v1, and run again",
+    "moved": "name the server itself: write its base URL, up to and with /v1, and run again",
+    "proxy": "the proxy wants to know who asks: name the variable that holds its URL with user "
+    "and password, --proxy env:VARIABLE, and run again",
+}
 # So many answers in a row, with none between that is better, speak for all that would follow.
 AGREEING = 3
 # A page may be long; what an error says stands at its beginning.
@@ -130,10 +151,10 @@ def _failed_response(
     if 300 <= status < 400:
         # Following would send the key and the catalog to a server that nobody chose.
         target = headers.get("Location", "")[:QUOTE_CHARS]
-        message = (
-            f"HTTP {status} leads to {target!r}, which is not followed; name the server itself"
-        )
-        return FailedAttempt(Failure("model-error", redact(message, key)), retry=False)
+        message = f"HTTP {status} leads to {target!r}, which is not followed"
+        failure = Failure("model-error", redact(message, key))
+        ends = "moved" if target else ""
+        return FailedAttempt(failure, retry=False, ends=ends, advice=_ADVICE["moved"])
     message = redact(f"HTTP {status}: {quoted(body, key)}", key)
     if 400 <= status < 500 and status not in BUSY and _FILTERED.search(words):
         return FailedAttempt(Failure("model-refused", message), retry=False, alive=True)
@@ -147,7 +168,7 @@ def _failed_response(
             alive=True,
             ends=kind,
             sure=kind == "key" and status in (401, 403),
-            advice=_ENDS[kind][1] if kind in _ENDS else _ADDRESS,
+            advice=_ADVICE[kind],
         )
     return _by_status(status, headers, body, message)
 
@@ -158,8 +179,9 @@ def _kind(status: int, words: str) -> str:
     if status in BUSY:
         possible = ["credit"]
     elif status >= 500:
-        # Who fails says many things; what is wrong with a request is said with 4xx, but for one.
-        possible = ["pictures"]
+        # Who fails says many things; what is wrong with a request is said with 4xx, but for these:
+        # gateways wrap what their own provider said.
+        possible = ["pictures", "credit", "key"]
     for kind in possible:
         if _ENDS[kind][0].search(words):
             return kind

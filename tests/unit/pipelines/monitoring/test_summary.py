@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import io
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipelines.monitoring.summary import check_line, snapshot_folder, write_summary
+from pipelines.monitoring.summary import (
+    check_line,
+    print_refusal,
+    snapshot_folder,
+    write_summary,
+)
 from pipelines.snapshots.manifest import Manifest
 from schemas.tables.specs import TABLES, files_by_label
 from tests.manifests import make_check, make_counts, make_manifest
@@ -250,6 +256,24 @@ def test_what_no_server_stated_is_told(part: str) -> None:
         assert number in text
     assert "of all tokens estimated" in text
     assert "requests lost, which may cost" in text
+
+
+def test_what_a_server_said_most_is_quoted() -> None:
+    """The commonest words of failures stand in the summary and in a refusal, with how many items met them and what may
+    help; the terminal is not steered by them.
+    """
+    words = {'model-refused: HTTP 400: Unknown name "seed"': 7, "model-error: a\x1b[2Jb": 1}
+    failed = make_check(id="describe-failure-rate", column="run.describe_failure_rate")
+    refused = manifest({"checks": [failed]}, described=Usage(items=9, failed_words=words))
+    text = " ".join(summary(refused).split())
+    assert '7 of 9 items: model-refused: HTTP 400: Unknown name "seed"' in text
+    assert "give --server-takes seed_field=none" in text
+    assert "1 of 9 items: model-error" in text
+    assert "\x1b" not in text
+    shown = io.StringIO()
+    with redirect_stderr(shown):
+        print_refusal(refused, "out/snapshots/r/manifest.json")
+    assert "give --server-takes seed_field=none" in shown.getvalue()
 
 
 def probe(attribute: str, **changes: Any) -> ProbeReport:

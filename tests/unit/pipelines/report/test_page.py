@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from pipelines.report.groups import Groups, near
 from pipelines.report.projection import HEIGHT, WIDTH, project
 from pipelines.snapshots.manifest import read_manifest
 from tests.support import Run, Shop
+from transforms.describe.usage import Usage
 from transforms.images.files import ImageLimits
 
 RECORDS = [
@@ -61,6 +63,20 @@ def test_numbers_are_the_manifests(made: tuple[Run, Path]) -> None:
     for path, value in found:
         if ":" not in path:  # keys with dots or colons are looked at in the browser's test
             assert at(made[0].manifest, path) == json.loads(value), path
+
+
+def test_what_a_server_said_most_is_quoted(made: tuple[Run, Path]) -> None:
+    """Words of failures stand on the page with their items and what may help, as text and never as markup."""
+    run, images = made
+    manifest = read_manifest(f"{run.snapshot}/manifest.json")
+    words = {'model-refused: HTTP 400: Unknown name "seed" <b>': 7}
+    described = Usage(items=9, failed_words=words)
+    counts = msgspec.structs.replace(manifest.counts, described=described)
+    said = msgspec.structs.replace(manifest, counts=counts)
+    page = render(str(run.snapshot), said, str(images), ImageLimits())
+    assert "Unknown name &#34;seed&#34; &lt;b&gt;" in page
+    assert "--server-takes seed_field=none" in page
+    assert "What was said of items" not in page_of(*made)
 
 
 def test_the_page_loads_nothing(made: tuple[Run, Path]) -> None:

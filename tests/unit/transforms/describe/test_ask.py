@@ -153,7 +153,7 @@ def test_attempts_that_bring_no_answer_are_paid_from_the_budget(
         assert bool(used.estimated_tokens) == (name != "status-500-with-usage")
 
 
-@pytest.mark.parametrize("name", ["400", "413", "redirect", "status-304"])
+@pytest.mark.parametrize("name", ["400", "413", "status-304"])
 def test_what_a_server_refuses_takes_no_tokens(
     hostile: HostileServer, tmp_path: Path, name: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""The first calls of a client: one at a time, until it is known how the server is to be asked."""
+"""The first calls of a client: few at a time, until the server has answered one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ TRIAL_SECS, MAX_TRIALS = 10.0, 4
 
 class Trial:
     """Lets one request find out how the server wants to be asked, while the others wait: else each
-    of them would be refused for the same reason.
+    of them would be refused for the same reason. Where the form is known a few may go, to find out
+    whether there is credit, the model, a good key.
+
+    at_once: how many; 0: there is no trial.
     """
 
-    def __init__(self, *, settled: bool) -> None:
+    def __init__(self, at_once: int) -> None:
         self._over = asyncio.Event()
-        self._turn = asyncio.Lock()
+        self._turns = asyncio.Semaphore(at_once)
         self._is_passed, self._trials = False, 1
-        if settled:
+        if not at_once:
             self._over.set()
 
     async def take_turn(self) -> None:
@@ -29,11 +32,11 @@ class Trial:
             return
         with suppress(TimeoutError):
             await asyncio.wait_for(
-                self._turn.acquire(), TRIAL_SECS if self._turn.locked() else None
+                self._turns.acquire(), TRIAL_SECS if self._turns.locked() else None
             )
             if not self._over.is_set():
                 return
-            self._turn.release()
+            self._turns.release()
         self.end()
 
     def pass_on(self) -> None:
@@ -49,11 +52,11 @@ class Trial:
             self.end()
         elif not self._over.is_set():
             self._is_passed = False
-            self._turn.release()
+            self._turns.release()
 
     def end(self) -> None:
         """Let the others go: the server said something that another form would not change."""
         if not self._over.is_set():
             self._over.set()
-            if self._turn.locked():
-                self._turn.release()
+            # Each that waits hands its turn on.
+            self._turns.release()

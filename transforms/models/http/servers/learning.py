@@ -85,22 +85,25 @@ class Learner:
         self._lock = threading.Lock()
         self.sees_nothing = False
 
-    def heard(self, sent: Form, status: int, answer: bytes) -> bool:
-        """Learn from a whole response; return whether to send the request again in another form."""
+    def heard(self, sent: Form, status: int, answer: bytes, *, of_all: bool = False) -> bool:
+        """Learn from a whole response; return whether to send the request again in another form.
+
+        of_all: it says what no request gets past, in whatever form: nothing is tried out.
+        """
         if status == 200 and sent.uses <= self._proven:
             return False
         if status != 200 and status not in REFUSING:
             return False
         with self._lock:
             if status != 200:
-                return self._is_refused(sent, read_refusal(status, answer))
+                return self._is_refused(sent, read_refusal(status, answer), of_all=of_all)
             try:
                 document = orjson.loads(answer)
             except orjson.JSONDecodeError:
                 return False
-            return self._is_told(sent, document, answer)
+            return self._is_told(sent, document, answer, of_all=of_all)
 
-    def _is_told(self, sent: Form, document: Any, answer: bytes) -> bool:
+    def _is_told(self, sent: Form, document: Any, answer: bytes, *, of_all: bool) -> bool:
         """Learn from a document that came with HTTP 200."""
         choices = entry(document, "choices")
         if isinstance(choices, list):
@@ -111,7 +114,8 @@ class Learner:
         error = entry(document, "error")
         if error:
             code = entry(error, "code")
-            return self._is_refused(sent, read_refusal(code if type(code) is int else 400, answer))
+            refusal = read_refusal(code if type(code) is int else 400, answer)
+            return self._is_refused(sent, refusal, of_all=of_all)
         if not isinstance(document, dict) or "choices" not in document:
             return False
         # Null: some servers have no other word for a schema that they do not know.
@@ -135,12 +139,12 @@ class Learner:
             self._kept = self.takes
             self._keep(self.takes)
 
-    def _is_refused(self, sent: Form, refusal: Refusal) -> bool:
+    def _is_refused(self, sent: Form, refusal: Refusal, *, of_all: bool) -> bool:
         if self._try(sent, dict(self._changes(sent, refusal))):
             return True
         if sent.takes != self.takes and self._names_difference(sent, refusal):
             return True  # another request has found it out meanwhile
-        if self._is_blind_to(sent, refusal):
+        if not of_all and self._is_blind_to(sent, refusal):
             self._before_blind = self._before_blind or self.takes
             if self._try(sent, self._blind_changes(sent)):
                 return True

@@ -62,7 +62,8 @@ SEES_NOTHING = re.compile(
     r".{0,50}(not supported|unsupported|not enabled|not accepted|not available)"
     r"|(does not|doesn't|not|cannot|can't) (support|accept|handle|process|take) "
     r".{0,40}\b(images?|image_url|vision|multi-?modal)"
-    r"|no (vision|multi-?modal|image) support|not a (vision|multi-?modal)|mmproj|at most 0 image"
+    r"|no (vision|multi-?modal|image) support|no \w+ (found )?that supports? (image|vision)"
+    r"|not a (vision|multi-?modal)|mmproj|at most 0 image"
     r"|unknown (variant|type).{0,20}image_url"
     r"|content.{0,40}(should|must) be .{0,12}string",
     re.IGNORECASE,

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.misbehaviour import OUTCOMES, TABLE, USED, HonestServer, HostileServer
+from tests.misbehaviour import ALL, HABITS, OUTCOMES, TABLE, USED, HonestServer, HostileServer
+from tests.misbehaviour.ends import ENDINGS
+from tests.misbehaviour.values import BEHAVIOURS as VALUES
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import Failure
@@ -39,8 +41,9 @@ def ask(url: str, name: str, timeout_secs: float) -> ChatAnswer | Failure:
 
 def test_there_are_enough_of_them() -> None:
     """More than sixty ways to misbehave, each of which is one or has to be taken for a right answer."""
-    assert len(OUTCOMES) > 100
+    assert len(OUTCOMES) > 120
     assert sum(outcome != USED for outcome in OUTCOMES.values()) >= 60
+    assert all(each.does for each in {**ALL, **HABITS, **VALUES, **ENDINGS}.values())
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -63,7 +66,7 @@ def test_what_is_whole_is_read_and_the_rest_is_named(server: HostileServer, name
         assert answer.content == ""
     else:
         assert isinstance(answer, ChatAnswer), answer
-        assert '"color"' in answer.content
+        assert "color" in answer.content
 
 
 @pytest.mark.parametrize("name", [n for n in TABLE if n.startswith("usage-")])
