@@ -59,12 +59,12 @@ test-variants: install  ## the real catalogs in 150 other forms: the same items 
 	CATALOG_ENRICH_VARIANTS=300 $(BIN)/python -m pytest -v -s tests/cases/test_variants.py --durations 0
 
 test-vllm: install  ## the whole job against a real vLLM server on the CPU, in .venv-vllm (3.5 GB)
-	$(BIN)/python tests/vllm/install.py .venv-vllm
+	$(BIN)/python -m tests.vllm.install .venv-vllm
 	CATALOG_ENRICH_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -v tests/vllm --durations 0
 
 test-runtimes: install  ## ONNX Runtime and OpenVINO as --text-runtime, in .venv-onnx and .venv-openvino (0.5 GB)
 	for runtime in onnx openvino; do \
-	    $(BIN)/python tests/runtimes/install.py .venv-$$runtime $$runtime && \
+	    $(BIN)/python -m tests.runtimes.install .venv-$$runtime $$runtime && \
 	    .venv-$$runtime/bin/python -m pytest -v tests/runtimes -k $$runtime --durations 0 || exit 1; \
 	done
 

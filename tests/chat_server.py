@@ -235,8 +235,7 @@ async def hang(request: web.Request, body: dict[str, Any]) -> web.StreamResponse
 
 async def drip(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     """A right answer, one byte at a time."""
-    content = json.dumps(completion(body, json.dumps(answer_for(body)))).encode()
-    return await _stream(request, (content[n : n + 1] for n in range(len(content))), DRIP_SECS)
+    return await dripped(request, completion(body, json.dumps(answer_for(body))))
 
 
 async def whitespace(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
@@ -268,8 +267,7 @@ async def closed(request: web.Request, body: dict[str, Any]) -> web.StreamRespon
 
 async def truncated(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     """A whole response with the first half of its JSON."""
-    content = json.dumps(completion(body, json.dumps(answer_for(body))))
-    return web.Response(text=content[: len(content) // 2], content_type="application/json")
+    return halved(completion(body, json.dumps(answer_for(body))))
 
 
 async def html(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
@@ -299,6 +297,18 @@ async def echo_in_answer(request: web.Request, body: dict[str, Any]) -> web.Stre
     """An answer whose texts are the key."""
     answer = dict.fromkeys(answer_for(body), request.headers.get("Authorization", "").split()[-1])
     return web.json_response(completion(body, json.dumps(answer)))
+
+
+async def dripped(request: web.Request, document: Any) -> web.StreamResponse:
+    """A document, one byte at a time."""
+    content = json.dumps(document).encode()
+    return await _stream(request, (content[n : n + 1] for n in range(len(content))), DRIP_SECS)
+
+
+def halved(document: Any) -> web.Response:
+    """The first half of a document, as if it were the whole."""
+    content = json.dumps(document)
+    return web.Response(text=content[: len(content) // 2], content_type="application/json")
 
 
 BEHAVIOURS: dict[str, Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]] = {

@@ -25,7 +25,7 @@ import numpy as np
 from aiohttp import web
 
 from tests import chat_server
-from tests.chat_server import ChatServer
+from tests.chat_server import ChatServer, dripped, halved
 
 MODEL = "tiny-embedder"
 
@@ -71,6 +71,10 @@ class EmbeddingServer(ChatServer):
             return web.json_response(BEHAVIOURS[name](self.answer(body)))
         if name in ("nan", "zeros"):
             return web.json_response(spoilt(self.answer(body), name))
+        if name == "drip":
+            return await dripped(request, self.answer(body))
+        if name == "truncated":
+            return halved(self.answer(body))
         if name != "ok":
             return await chat_server.behave(name, request, body)
         if refusal := self.refusal(body):

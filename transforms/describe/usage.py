@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import orjson
-
 from transforms.models.budget import Amount, Budget
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure
@@ -24,7 +22,6 @@ from transforms.models.metering import (
     size_of,
 )
 from transforms.models.tokens import (
-    TokenEstimate,
     estimate_tokens,
     most_answer_tokens,
     most_tokens,
@@ -38,17 +35,8 @@ CUT_OFF = "length"
 
 def estimated_amount(budget: Budget, request: ChatRequest, image_px: int) -> Amount:
     """Return the most that one call may take: its whole answer, and images at their full size."""
-    tokens = _most_of_prompt(request, image_px)
-    return budget.amount(tokens.prompt_tokens, tokens.image_tokens, request.max_tokens)
-
-
-def _most_of_prompt(request: ChatRequest, image_px: int) -> TokenEstimate:
-    """Return what a prompt takes at most, with the schema: it may stand in the prompt, and services
-    count it as if it did.
-    """
     tokens = estimate_tokens(request, image_px)
-    schema = most_tokens(size_of(orjson.dumps(request.schema).decode()))
-    return tokens._replace(prompt_tokens=tokens.prompt_tokens + schema)
+    return budget.amount(tokens.prompt_tokens, tokens.image_tokens, request.max_tokens)
 
 
 def counted_answer(answer: ChatAnswer, request: ChatRequest, image_px: int) -> ChatAnswer:
@@ -85,7 +73,7 @@ def lost_attempt(budget: Budget, request: ChatRequest, stated: Stated, image_px:
 
 def _taken(stated: Stated, request: ChatRequest, image_px: int, longest: int) -> Taken:
     """Return the tokens that count; `longest`: of an answer whose tokens nobody states."""
-    estimate, (least, most) = _most_of_prompt(request, image_px), prompt_bounds(request)
+    estimate, (least, most) = estimate_tokens(request, image_px), prompt_bounds(request)
     prompt, completion, estimated = stated.prompt_tokens, stated.completion_tokens, 0
     if not believed(prompt, least, most):
         prompt, estimated = estimate.prompt_tokens, estimate.prompt_tokens

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import orjson
+
 from transforms.models.chat import ChatRequest
 from transforms.models.metering import (
     LEAST_IMAGE_TOKENS,
@@ -46,13 +48,15 @@ class TokenEstimate(NamedTuple):
 
 
 def estimate_tokens(request: ChatRequest, image_px: int) -> TokenEstimate:
-    """Return what a request's prompt takes at most, for the budget.
+    """Return what a request's prompt takes at most, for budgets and plans; the schema is part of it:
+    it may stand in the prompt, and services count it as if it did.
 
     image_px: longer side of its images.
     """
     # As if every image were a square of its longer side: sizes are not known before it is read.
     image_tokens = len(request.pictures) * math.ceil(image_px / PIXELS_PER_TOKEN_SIDE) ** 2
-    text_tokens = most_tokens(_size(request)) + MESSAGE_TOKENS
+    schema_size = size_of(orjson.dumps(request.schema).decode())
+    text_tokens = most_tokens(_size(request).plus(schema_size)) + MESSAGE_TOKENS
     return TokenEstimate(text_tokens + image_tokens, image_tokens)
 
 

@@ -5,8 +5,10 @@ nothing sent.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import jsonschema
+import orjson
 import pytest
 
 from schemas.attribute_types.contract import UNKNOWN
@@ -85,6 +87,17 @@ def test_without_rates_tokens_are_below_the_most_that_a_budget_reckons_with() ->
     assert said.image_tokens / said.prompt_tokens == pytest.approx(
         reckoned.image_tokens / reckoned.prompt_tokens, rel=0.01
     )
+
+
+def test_the_schema_is_planned_too() -> None:
+    """A schema counts as part of the prompt, as services count it: by rules of thumb a token for
+    four of its bytes.
+    """
+    bare = replace(REQUEST, schema={"type": "object", "properties": {}})
+    [(_, without)] = DryRunChatModel(build_chat_model(OPENAI), USUAL, IMAGE_PX).answer([bare])
+    assert isinstance(without, ChatAnswer)
+    more_bytes = len(orjson.dumps(REQUEST.schema)) - len(orjson.dumps(bare.schema))
+    assert answer().prompt_tokens - without.prompt_tokens == pytest.approx(more_bytes / 4, abs=1)
 
 
 def test_the_fake_backend_answers_for_itself() -> None:

@@ -134,6 +134,8 @@ def test_misbehaviour_costs_one_text(server, name):
         found = encoder.encode_texts([*TEXTS[:3], "good"])
     assert isinstance(alone, Failure)
     assert alone.reason == MISBEHAVIOURS[name]
+    # The server has no faults but those that it is asked for.
+    assert ("HTTP 500" in alone.message) == (name == "500")
     assert "\n" not in alone.message
     assert len(alone.message) <= MAX_MESSAGE_CHARS
     assert_vectors_of(found, [*TEXTS[:3], "good"])
