@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help install demo picture test test-damages test-kill test-memory test-runtimes test-servers test-variants test-vllm lint types unit docs lock bench clean
+.PHONY: help install demo picture test test-damages test-gateway test-kill test-memory test-runtimes test-servers test-variants test-vllm lint types unit docs lock bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,10 @@ test-variants: install  ## the real catalogs in 150 other forms: the same items 
 test-vllm: install  ## the whole job against a real vLLM server on the CPU, in .venv-vllm (3.5 GB)
 	$(BIN)/python -m tests.vllm.install .venv-vllm
 	CATALOG_ENRICH_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -v tests/vllm --durations 0
+
+test-gateway: install  ## whole runs through a real LiteLLM proxy, in .venv-gateway (0.8 GB, some six minutes)
+	$(BIN)/python -m tests.gateway.install .venv-gateway
+	CATALOG_ENRICH_GATEWAY_PYTHON=$(CURDIR)/.venv-gateway/bin/python $(BIN)/python -m pytest -v tests/gateway --durations 0
 
 test-runtimes: install  ## ONNX Runtime and OpenVINO as --text-runtime, in .venv-onnx and .venv-openvino (0.5 GB)
 	for runtime in onnx openvino; do \

@@ -434,7 +434,9 @@ def completion(
         "prompt_tokens_details": {"image_tokens": 16 * pictures},
     }
     return {
+        "id": f"chatcmpl-{hashlib.sha256(repr(choice).encode()).hexdigest()[:12]}",
         "object": "chat.completion",
+        "created": 1_764_500_000,
         "model": body.get("model"),
         "choices": [choice],
         "usage": usage,

@@ -23,3 +23,6 @@ class Groq(Emulator):
             if field in body:
                 return openai_error(f"property '{field}' is unsupported, did you mean 'model'?")
         return None
+
+    def answer(self, body: dict[str, Any]) -> Any:
+        return super().answer(body) | {"service_tier": "on_demand"}

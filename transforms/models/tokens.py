@@ -48,8 +48,9 @@ class TokenEstimate(NamedTuple):
 
 
 def estimate_tokens(request: ChatRequest, image_px: int) -> TokenEstimate:
-    """Return what a request's prompt takes at most, for budgets and plans; the schema is part of it:
-    it may stand in the prompt, and services count it as if it did.
+    """Return what a request's prompt takes at most, for budgets and plans.
+
+    The schema is part of it: it may stand in the prompt, and services count it as if it did.
 
     image_px: longer side of its images.
     """

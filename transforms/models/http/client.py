@@ -512,7 +512,7 @@ class ApiClient(Generic[Request, Answer]):
         # Also where a request was refused for its own sake, which says nothing of the form.
         if outcome.ends or not (outcome.retry or outcome.fatal):
             self._trial.pass_on()
-        else:
+        elif not outcome.cooling:  # which says nothing new
             self._trial.end()
         if self._agreement.reached(outcome):
             self._give_up(self._end_of_run(outcome, url), ends_run=True)
@@ -552,7 +552,7 @@ class ApiClient(Generic[Request, Answer]):
 
     def _end_of_run(self, outcome: FailedAttempt, url: str) -> str:
         """Say why no request can be answered, and what to do."""
-        if outcome.ends == "key":
+        if outcome.ends == "key" and not outcome.advice:
             return (
                 f"{url} does not accept the key ({outcome.failure.message}): set the environment "
                 f"variable {self._options.api_key_env} to a key that it accepts and run "

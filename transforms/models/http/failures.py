@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from transforms.models.contract import Failure
 from transforms.models.http.messages import QUOTE_CHARS, quoted, redact, stated_in
-from transforms.models.http.servers.refusals import SEES_NOTHING
+from transforms.models.http.servers.refusals import ENDING, SEES_NOTHING
 from transforms.models.http.waits import wait_secs
 from transforms.models.metering import Stated
 
@@ -38,42 +38,17 @@ NO_PICTURES = (
 # Kind of what no request gets past → how servers say it, and what to do.
 _ENDS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "credit": (
-        re.compile(
-            r"insufficient[ _](quota|credit|balance|funds)|credit balance is too low"
-            r"|billing[ _](hard|not)[ _]|budget[ _]has[ _]been[ _]exceeded|budget_exceeded"
-            r"|exceeded.{0,20}budget|payment required|out of credits|arrears"
-            r"|reached your (specified )?(api )?usage limit|monthly (included )?credits"
-            r"|spend(ing)?[ _]limit",
-            re.IGNORECASE,
-        ),
+        ENDING["credit"],
         "its account has no credit or its quota is used up: waiting does not help; top it up or "
         "use another key, and run again",
     ),
     "model": (
-        re.compile(
-            r"model_not_found|model_decommissioned|model[^.]{0,80}(not found|not exist"
-            r"|decommissioned|deprecated|retired|no longer (available|supported))"
-            r"|(no such|unknown|invalid) model|invalid model name|access to model"
-            r"|deploymentnotfound",
-            re.IGNORECASE,
-        ),
+        ENDING["model"],
         "it does not know the model: name one of its own (--describe-model, or the encoder's "
         "model) and run again",
     ),
-    "key": (
-        re.compile(
-            r"api_key_invalid|api key (not valid|(has )?expired)"
-            r"|(invalid|incorrect|missing|wrong|no)[ _]api[ _-]?key|no connected db"
-            r"|invalid (x-)?(api-)?key|authentication[ _]?error|invalid (bearer|access) token"
-            r"|invalid proxy server token|missing authentication|unauthenticated",
-            re.IGNORECASE,
-        ),
-        "",
-    ),
-    "pictures": (
-        SEES_NOTHING,
-        NO_PICTURES,
-    ),
+    "key": (ENDING["key"], ""),
+    "pictures": (SEES_NOTHING, NO_PICTURES),
     "scheme": (
         re.compile(r"http request (was sent )?to (an )?https (port|server)", re.IGNORECASE),
         "it wants to be asked with TLS: write https:// in its base URL and run again",
@@ -95,6 +70,14 @@ _ADVICE = {kind: advice for kind, (_, advice) in _ENDS.items()} | {
     "proxy": "the proxy wants to know who asks: name the variable that holds its URL with user "
     "and password, --proxy env:VARIABLE, and run again",
 }
+# A gateway tells so that the service behind it refused the gateway's key, not its own client's.
+_KEY_BEHIND = re.compile(r"\blitellm\.\w+Error\b")
+_KEY_BEHIND_ADVICE = (
+    "the service behind this gateway does not accept the key that the gateway has for it: mend it "
+    "there, and run again"
+)
+# Says a gateway for some seconds after a refusal, without asking whom it refused.
+_COOLING = re.compile(r"deployments?\b.{0,60}\bin cooldown", re.IGNORECASE)
 # So many answers in a row, with none between that is better, speak for all that would follow.
 AGREEING = 3
 # A page may be long; what an error says stands at its beginning.
@@ -106,7 +89,8 @@ class FailedAttempt:
     """Why an attempt brought no answer.
 
     retry: whether sending again may help; after_secs: the server's wish, from now. busy: it is
-    about load, so that sending again is bounded by time.
+    about load, so that sending again is bounded by time; cooling: a gateway asks nobody for a
+    while, because of a refusal before.
     alive: the server answered, if not as hoped; unreachable: there was no connection.
     ends: the kind of what concerns every request, if others meet it too; advice: what to do then;
     sure: nothing else can be meant as long as nothing was answered.
@@ -119,6 +103,7 @@ class FailedAttempt:
     failure: Failure
     retry: bool = True
     busy: bool = False
+    cooling: bool = False
     alive: bool = False
     unreachable: bool = False
     ends: str = ""
@@ -159,16 +144,18 @@ def _failed_response(
     if 400 <= status < 500 and status not in BUSY and _FILTERED.search(words):
         return FailedAttempt(Failure("model-refused", message), retry=False, alive=True)
     if kind := _kind(status, words):
+        advice = _ADVICE[kind]
         if kind == "key":
             # The body is not quoted: this is where servers repeat keys.
             message = f"HTTP {status}"
+            advice = _KEY_BEHIND_ADVICE if _KEY_BEHIND.search(words) else ""
         return FailedAttempt(
             Failure("model-refused", message),
             retry=False,
             alive=True,
             ends=kind,
             sure=kind == "key" and status in (401, 403),
-            advice=_ADVICE[kind],
+            advice=advice,
         )
     return _by_status(status, headers, body, message)
 
@@ -195,7 +182,11 @@ def _by_status(status: int, headers: Mapping[str, str], body: bytes, message: st
         alive = status < 500 or after_secs > 0 or bool(_LOADING.search(message))
         reason = "model-busy" if status < 500 else "model-error"
         return FailedAttempt(
-            Failure(reason, message), busy=True, alive=alive, after_secs=after_secs
+            Failure(reason, message),
+            busy=True,
+            cooling=bool(_COOLING.search(message)),
+            alive=alive,
+            after_secs=after_secs,
         )
     if status == 408:
         return FailedAttempt(Failure("model-timeout", message))
@@ -213,6 +204,8 @@ class Agreement:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        # Kind of the last refusal, which a gateway stands by while it cools down.
+        self._last = ""
         self._was_answered = False
 
     def answered(self) -> None:
@@ -222,8 +215,15 @@ class Agreement:
 
     def reached(self, outcome: FailedAttempt) -> bool:
         """Count a failed attempt; return whether it ends the run."""
-        if not outcome.ends:
+        kind = outcome.ends
+        if outcome.cooling and not self._was_answered:
+            kind = self._last
+        if not kind:
             return False
-        self._counts[outcome.ends] += 1
+        self._last = kind
+        self._counts[kind] += 1
+        # A gateway that cools down has no word of its own to end with.
+        if outcome.cooling:
+            return False
         is_plain = outcome.sure and not self._was_answered
-        return is_plain or self._counts[outcome.ends] >= AGREEING
+        return is_plain or self._counts[kind] >= AGREEING

@@ -181,6 +181,8 @@ class Learner:
                 yield "max_values", refusal.max_values
         elif keywords:
             yield "schema_without", _with_relatives(keywords)
+        elif refusal.gives_no_choices:
+            yield from self._other_format(sent, "").items()
         elif refusal.names("response_format"):
             yield from self._other_format(sent, refusal.message).items()
         for name in _SIMPLE:

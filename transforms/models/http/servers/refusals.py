@@ -48,12 +48,37 @@ _TOO_LARGE = re.compile(
 _UNKNOWN = re.compile(
     r"unsupported|not supported|unknown|unrecognized|not permitted|instead", re.IGNORECASE
 )
+# What no request gets past, whatever its form: kind → how servers say it.
+ENDING: Mapping[str, re.Pattern[str]] = {
+    "credit": re.compile(
+        r"insufficient[ _](quota|credit|balance|funds)|credit balance is too low"
+        r"|billing[ _](hard|not)[ _]|budget[ _]has[ _]been[ _]exceeded|budget_exceeded"
+        r"|exceeded.{0,20}budget|payment required|out of credits|arrears"
+        r"|reached your (specified )?(api )?usage limit|monthly (included )?credits"
+        r"|spend(ing)?[ _]limit",
+        re.IGNORECASE,
+    ),
+    # Names of models hold dots; a sentence ends with one before a blank.
+    "model": re.compile(
+        r"model_not_found|model_decommissioned|model([^.]|\.(?=\S)){0,80}(not found|not exist"
+        r"|decommissioned|deprecated|retired|no longer (available|supported))"
+        r"|(no such|unknown|invalid) model|invalid model name|access to model"
+        r"|deploymentnotfound|no healthy deployments for this model",
+        re.IGNORECASE,
+    ),
+    "key": re.compile(
+        r"api_key_invalid|api key (not valid|(has )?expired)"
+        r"|(invalid|incorrect|missing|wrong|no)[ _]api[ _-]?key|no connected db"
+        r"|invalid (x-)?(api-)?key|authentication[ _]?error|invalid (bearer|access) token"
+        r"|invalid proxy server token|missing authentication|unauthenticated",
+        re.IGNORECASE,
+    ),
+}
 # What else a refusal may be about: no other way of asking helps.
 _OF_SOMETHING_ELSE = re.compile(
     r"api[ _-]?key|credential|unauthori|authenticat|quota|credit|billing|budget|balance|content"
-    r"[ _]?(filter|policy|management)|safety|moderat|flagged|model.{0,40}(not (found|exist)|"
-    r"does not exist)|no such model|unknown model|context (length|window)|too (large|long|many)"
-    r"|rate limit|connected db",
+    r"[ _]?(filter|policy|management)|safety|moderat|flagged|context (length|window)"
+    r"|too (large|long|many)|rate limit",
     re.IGNORECASE,
 )
 # Of pictures in general; a format or a size is one picture's.
@@ -68,6 +93,8 @@ SEES_NOTHING = re.compile(
     r"|content.{0,40}(should|must) be .{0,12}string",
     re.IGNORECASE,
 )
+# What a gateway says where its upstream answered with null for choices.
+_NO_CHOICES = re.compile(r"\bchoices\b.{0,30}(not a list|is null|NoneType|none\b)", re.IGNORECASE)
 _MAX_VALUES = re.compile(r"at most (\d+) enum values|(\d+) enum values in total", re.IGNORECASE)
 
 
@@ -113,6 +140,13 @@ class Refusal:
         return SEES_NOTHING.search(self.message) is not None
 
     @property
+    def gives_no_choices(self) -> bool:
+        """Whether it says that somebody behind it gave null for choices: some servers have no other
+        word for a schema that they do not know.
+        """
+        return _NO_CHOICES.search(self.message) is not None
+
+    @property
     def wants_value(self) -> bool:
         """Whether it misses the field by which TGI is given a schema."""
         return bool(re.search(r"missing field .?value", self.message))
@@ -120,7 +154,8 @@ class Refusal:
     @property
     def is_about_something_else(self) -> bool:
         """Whether it says that it is not about how the request is written."""
-        return _OF_SOMETHING_ELSE.search(self.message) is not None
+        every = (_OF_SOMETHING_ELSE, *ENDING.values())
+        return any(pattern.search(self.message) for pattern in every)
 
     def _is_about_size(self) -> bool:
         return bool(_TOO_LARGE.search(self.message)) and not _UNKNOWN.search(self.message)

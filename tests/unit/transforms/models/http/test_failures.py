@@ -43,6 +43,9 @@ OF_ALL = {
     "LiteLLM's budget": ("credit", 422, error("Budget has been exceeded!", type="budget_exceeded")),
     "Anthropic's credit": ("credit", 400, error("Your credit balance is too low")),
     "no such model": ("model", 404, error("The model `tiny` does not exist", code="model_not_found")),
+    "LiteLLM's upstream's model": ("model", 400, error("There are no healthy deployments for this model")),
+    "a model with a dot": ("model", 404, error("The model `gpt-4.1-mini` does not exist")),
+    "LiteLLM's budget of a model": ("credit", 429, error("No deployments available - crossed budget: Exceeded budget for deployment")),
     "LiteLLM's model": ("model", 400, error("Invalid model name passed in model=tiny")),
     "Azure's deployment": ("model", 404, error("no", code="DeploymentNotFound")),
     "nothing there": ("address", 404, b"404 page not found"),
@@ -131,3 +134,31 @@ def test_refusals_of_different_kinds_do_not_agree() -> None:
     for outcome in outcomes:
         seen[outcome.ends] = seen.get(outcome.ends, 0) + 1
         assert agreement.reached(outcome) == (seen[outcome.ends] >= AGREEING)
+
+
+COOLING = error(
+    "No deployments available for selected model, Try again in 5 seconds. All deployments for "
+    "selected model are in cooldown."
+)
+
+
+def test_a_gateway_that_cools_down_stands_by_the_refusal_before() -> None:
+    """A gateway that asks nobody for a while after a refusal counts for it as long as nothing was
+    answered, ends nothing by itself, and is waited for; later, and alone, it is only busy.
+    """
+    cooling, refused = failed(429, COOLING), failed(404, error("scripted"))
+    assert (cooling.retry, cooling.busy, cooling.ends, cooling.after_secs) == (True, True, "", 5)
+    agreement = Agreement()
+    assert [agreement.reached(each) for each in (refused, cooling, refused)] == [0, 0, 1]
+    assert not any(Agreement().reached(cooling) for _ in range(9))
+    agreement = Agreement()
+    agreement.answered()
+    assert not any(agreement.reached(each) for each in (refused, *[cooling] * 9, refused))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_a_gateway_holds_is_not_taken_for_ones_own(status: int) -> None:
+    """Where the service behind a gateway refuses the gateway's key, the advice says whose it is."""
+    body = error("litellm.AuthenticationError: OpenAIException - whatever")
+    assert "the key that the gateway has" in failed(status, body).advice
+    assert failed(status, error("Authentication Error, invalid proxy key")).advice == ""
