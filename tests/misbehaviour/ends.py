@@ -51,6 +51,7 @@ class Remedy(NamedTuple):
 
 CREDIT = Remedy(_always, "top it up or use another key", mends=True)
 KEY = Remedy(_has_wrong_key, "to a key that it accepts", key=RIGHT_KEY)
+KEY_BEHIND = Remedy(_always, "the key that the gateway has", mends=True)
 UNKNOWN = Remedy(_has_wrong_model, "--describe-model", ("--describe-model", RIGHT_MODEL))
 PICTURES = Remedy(_shows_pictures, "--max-pictures 0", ("--max-pictures", "0"))
 ADDRESS = Remedy(_always, "write the server's base URL", mends=True)
@@ -104,7 +105,7 @@ ENDINGS: dict[str, Ending] = {
     "key-400-no-database": Ending("does not accept the key: 400 `No connected db.`", KEY, 400, _lite("No connected db.", "no_db_connection"), _LITELLM),
     "key-400-proxy-token": Ending("does not accept the key: 400 in words", KEY, 400, _lite("Authentication Error, Invalid proxy server token passed", "auth_error"), _LITELLM),
     "key-in-200": Ending("does not accept the key, said with HTTP 200", KEY, 200, {"error": {"code": 401, "message": "No auth credentials found"}}, "openrouter.ai/docs, Errors"),
-    "key-in-500": Ending("wraps its provider's refusal of the key in HTTP 500", KEY, 500, _lite("litellm.AuthenticationError: Incorrect API key provided", code="500"), _LITELLM),
+    "key-in-500": Ending("wraps its provider's refusal of the key in HTTP 500", KEY_BEHIND, 500, _lite("litellm.AuthenticationError: Incorrect API key provided", code="500"), _LITELLM),
     "model-404": Ending("does not know the model, HTTP 404", UNKNOWN, 404, openai_says("The model `tiny` does not exist or you do not have access to it.", code="model_not_found"), "OpenAI, guide Error codes"),
     "model-404-vllm": Ending("does not know the model, HTTP 404", UNKNOWN, 404, {"object": "error", "message": "The model `tiny` does not exist.", "type": "NotFoundError", "code": 404}, "vLLM"),
     "model-404-ollama": Ending("does not have the model, HTTP 404", UNKNOWN, 404, openai_says('model "tiny" not found, try pulling it first'), "docs.ollama.com"),
