@@ -92,6 +92,25 @@ def fold(text: str, *, marks: bool = True) -> str:
     return "".join(char for char in folded if not unicodedata.combining(char))
 
 
+def has_words(whole: str, text: str) -> bool:
+    """Tell whether the text stands in the whole one, and not inside a longer word.
+
+    >>> has_words("a blue-grey mug", "blue"), has_words("a bluebell", "blue")
+    (True, False)
+    """
+    begin = whole.find(text)
+    while begin >= 0:
+        end = begin + len(text)
+        if not (_is_in_word(whole[begin - 1 : begin]) or _is_in_word(whole[end : end + 1])):
+            return True
+        begin = whole.find(text, begin + 1)
+    return False
+
+
+def _is_in_word(sign: str) -> bool:
+    return sign.isalnum() or sign == "_"
+
+
 def is_utf8(name: str) -> bool:
     """Tell whether a name, as Python reads it from the system, can be written as UTF-8."""
     try:

@@ -72,7 +72,11 @@ class Sampled(NamedTuple):
         )
 
 
-Sample = dict[str, tuple[Sampled, ...]]  # attribute → the smallest ranks, in order
+class Sample(dict[str, tuple[Sampled, ...]]):
+    """Attribute → the smallest ranks, in order.
+
+    A type of its own, so that Beam writes a sample down in one piece and not each number by itself.
+    """
 
 
 def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, size: int) -> Sample:
@@ -98,7 +102,7 @@ def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, si
             # What the pipeline filled itself is no evidence of what is usual: the record alone is.
             if isinstance(value, float):
                 entries[name].append(Sampled(rank_of(item.item_id), value, picture, *packed))
-    return {name: tuple(nsmallest(size, found)) for name, found in entries.items() if found}
+    return Sample((name, tuple(nsmallest(size, found))) for name, found in entries.items() if found)
 
 
 def _pack(look: Look) -> tuple[bytes, bytes]:
@@ -112,11 +116,11 @@ def first_picture(item: Item) -> str:
 
 def merge_samples(samples: Iterable[Sample], size: int) -> Sample:
     """Return the one sample of what these sampled, the same in whatever order they come."""
-    merged: Sample = {}
+    merged = Sample()
     for sample in samples:
         for name, entries in sample.items():
             merged[name] = tuple(nsmallest(size, (*merged.get(name, ()), *entries)))
-    return dict(sorted(merged.items()))
+    return Sample(sorted(merged.items()))
 
 
 def rank_of(item_id: str) -> str:
@@ -281,7 +285,7 @@ class _Merge(beam.CombineFn):
         self._size = size
 
     def create_accumulator(self) -> Sample:
-        return {}
+        return Sample()
 
     def add_input(self, accumulator: Sample, sample: Sample) -> Sample:
         return merge_samples((accumulator, sample), self._size)

@@ -23,12 +23,12 @@ import apache_beam as beam
 from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
 from schemas.lexicons import every
 from schemas.template import Template
-from schemas.texts import fold, one_line
+from schemas.texts import one_line
 from transforms.attribute_types.registry import operations_of
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, SHOWN_CHARS
 from transforms.consistency.within_item import STAGE
-from transforms.extraction.tokens import tokenise
+from transforms.extraction.tokens import bare_key, tokenise
 from transforms.items.evidence import evidence_texts, find_statements
 from transforms.items.text import format_value
 from transforms.runtime.buckets import bucket_of
@@ -109,7 +109,7 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
     ]
     tokens = tokenise(title)
     words = [
-        (fold(key, marks=False), begin, end)
+        (bare_key(key), begin, end)
         for key, begin, end, is_word in zip(
             tokens.keys, tokens.begins, tokens.ends, tokens.is_word, strict=True
         )
@@ -167,9 +167,10 @@ def _texts(template: Template, item: Item) -> Iterator[tuple[str, str, str]]:
     for text in evidence_texts(template, item):
         if text.source != "text" or text.attribute in template.titles:
             continue
+        tokens = tokenise(text.text)
         words = [
-            fold(key, marks=False)
-            for key, is_word in zip(*_keys(text.text), strict=True)
+            bare_key(key)
+            for key, is_word in zip(tokens.keys, tokens.is_word, strict=True)
             if is_word
         ]
         if len(words) >= MIN_TEXT_WORDS:
@@ -178,11 +179,6 @@ def _texts(template: Template, item: Item) -> Iterator[tuple[str, str, str]]:
                 text.field,
                 text.text,
             )
-
-
-def _keys(text: str) -> tuple[tuple[str, ...], tuple[bool, ...]]:
-    tokens = tokenise(text)
-    return tokens.keys, tokens.is_word
 
 
 def titles_differ(one: ItemDigest, other: ItemDigest) -> bool:

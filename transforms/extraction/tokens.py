@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from schemas.texts import fold
@@ -25,42 +25,73 @@ _WORD = rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*"
 _KEPT_CHARS = 64
 _DASHES = "-\u2010-\u2015\u2212"
 # Hyphens, ampersands and apostrophes inside a name do not matter; a dash with space around it is
-# punctuation.
+# punctuation. A token is the group; the space behind it goes with it, which halves the matches.
 _TOKEN = re.compile(
-    rf"(?P<word>{_WORD}(?:['’]{_WORD})*)|(?<=\S)[{_DASHES}](?=\S)|[&'’_™®©]|[^\S\n]+|(?P<mark>.|\n)"
+    rf"(?<=\S)[{_DASHES}](?=\S)|[&'’_™®©]|[^\S\n]+|({_WORD}(?:['’]{_WORD})*|.|\n)[^\S\n]*"
 )
+# The same for ASCII, in half the time.
+_ASCII_TOKEN = re.compile(
+    r"([a-zA-Z0-9]+(?:'[a-zA-Z0-9]+)*|\n|[^\w\s&'-]|(?<!\S)-|-(?!\S))[^\S\n]*|[&'_\-\s]"
+)
+# Texts of a bucket or so are asked for again by the next stage. Longer ones would take memory.
+_KEPT_TEXTS, _KEPT_LONG_TEXTS, _LONG_CHARS = 4096, 16, 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Tokens:
     """The words and hard punctuation marks of a text.
 
     keys: casefolded, without apostrophe and possessive s; begins, ends: code point offsets, end
     exclusive;
     is_word: False for punctuation, which no name reaches across unless it holds that mark itself.
+
+    Most texts name nothing that is looked for, which their keys tell; places are found out where
+    they are asked for.
     """
 
+    text: str
     keys: tuple[str, ...]
-    begins: tuple[int, ...]
-    ends: tuple[int, ...]
     is_word: tuple[bool, ...]
 
+    @property
+    def begins(self) -> tuple[int, ...]:
+        return self._places[0]
 
-@lru_cache(maxsize=16)
+    @property
+    def ends(self) -> tuple[int, ...]:
+        return self._places[1]
+
+    @cached_property
+    def _places(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        matches = _pattern_of(self.text).finditer(self.text)
+        spans = [match.span(1) for match in matches if match.lastindex]
+        return tuple([begin for begin, _ in spans]), tuple([end for _, end in spans])
+
+
 def tokenise(text: str) -> Tokens:
-    """Return the tokens of a text; the last texts are kept, for every attribute asks for the same
-    ones.
+    """Return the tokens of a text; the last texts are kept, for every attribute and every stage
+    asks for the same ones.
 
     >>> tokenise("Men's V-Neck & Co.").keys
     ('men', 'v', 'neck', 'co', '.')
     """
-    matches = [match for match in _TOKEN.finditer(text) if match.lastgroup]
-    return Tokens(
-        tuple(token_key(match.group()) for match in matches),
-        tuple(match.start() for match in matches),
-        tuple(match.end() for match in matches),
-        tuple(match.lastgroup == "word" for match in matches),
-    )
+    return _kept_tokens(text) if len(text) <= _LONG_CHARS else _kept_long_tokens(text)
+
+
+def _tokens(text: str) -> Tokens:
+    found = list(filter(None, _pattern_of(text).findall(text)))
+    is_usual = len(max(found, key=len, default="")) <= _KEPT_CHARS
+    keys = tuple(map(_kept_key if is_usual else token_key, found))
+    # A word begins with a letter or digit, and no other token does.
+    return Tokens(text, keys, tuple([token[0].isalnum() for token in found]))
+
+
+def _pattern_of(text: str) -> re.Pattern[str]:
+    return _ASCII_TOKEN if text.isascii() else _TOKEN
+
+
+_kept_tokens = lru_cache(_KEPT_TEXTS)(_tokens)
+_kept_long_tokens = lru_cache(_KEPT_LONG_TEXTS)(_tokens)
 
 
 def token_key(token: str) -> str:
@@ -74,6 +105,20 @@ def _key(token: str) -> str:
 
 
 _kept_key = lru_cache(maxsize=65536)(_key)
+
+
+def bare_key(key: str) -> str:
+    """Return a token's key without accents and other marks; those that are usual are kept.
+
+    >>> bare_key("crème")
+    'creme'
+    """
+    return _kept_bare(key) if len(key) <= _KEPT_CHARS else fold(key, marks=False)
+
+
+@lru_cache(maxsize=65536)
+def _kept_bare(key: str) -> str:
+    return fold(key, marks=False)
 
 
 @cache

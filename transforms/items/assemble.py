@@ -33,6 +33,7 @@ from schemas.reasons import BUDGET, EMBED_FAILED
 from schemas.sections.vectors import vector_column
 from transforms.items.admission import UNBOUNDED, Source, admit
 from transforms.items.answers import attach_answer, merge_answers, unusable_answer
+from transforms.items.bucket_coder import BucketCoder
 from transforms.items.identity import item_fingerprint
 from transforms.models.contract import Vector
 from transforms.normalise.combine import Combination, combine, not_combined
@@ -51,6 +52,8 @@ ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = (
 NUMBERS = "numbers"
 # A reference to nothing, so that a bucket without elements is there too.
 _NOTHING: SpoolRef = ("", 0, "")
+
+beam.coders.registry.register_coder(Bucket, BucketCoder)
 
 
 def combine_vectors(vectors: Iterable[tuple[str, bytes]]) -> Vector | None:

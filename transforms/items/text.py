@@ -10,7 +10,6 @@ no two parts as one phrase. Which parts, and in which order, was measured on fiv
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +19,7 @@ from schemas.attributes import Attribute
 from schemas.elements import Bucket, ImageFeatures, Item, Value
 from schemas.sections.vectors import IMAGE_DESCRIPTION, IMAGE_PARTS
 from schemas.template import Template
-from schemas.texts import fold, one_line, shorten
+from schemas.texts import fold, has_words, one_line, shorten
 from transforms.attribute_types.registry import operations_of
 from transforms.runtime.buckets import each_item
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
@@ -64,10 +63,12 @@ def compose(template: Template, item: Item, parts: Sequence[str] = ()) -> str:
     if len(parts) == 1:
         return _sentences(filter(None, [_said(template, item, parts[0])[1]]))
     said: list[str] = []
+    compared: list[str] = []
     for part in parts or default_parts(template, item):
         label, text = _said(template, item, part)
-        if text and not (_is_fact(template, part) and _is_stated(text, said)):
+        if text and not (_is_fact(template, part) and _is_stated(fold(text), compared)):
             said.append(f"{label}: {text}")
+            compared.append(fold(said[-1]))
     return _sentences(said)
 
 
@@ -106,9 +107,8 @@ def _is_fact(template: Template, part: str) -> bool:
 
 
 def _is_stated(text: str, said: Iterable[str]) -> bool:
-    """Whether a part says the text already, as words of their own."""
-    whole = re.compile(rf"(?<!\w){re.escape(fold(text))}(?!\w)")
-    return any(whole.search(fold(part)) for part in said)
+    """Whether a part says the text already, as words of their own; all of them are folded."""
+    return any(has_words(part, text) for part in said)
 
 
 def _sentences(parts: Iterable[str]) -> str:

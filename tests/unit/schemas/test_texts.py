@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.texts import fold, one_line, shorten
+from schemas.texts import fold, has_words, one_line, shorten
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,10 @@ def test_without_marks_none_is_left(text: str) -> None:
 def test_spellings_of_one_word_fold_alike(one: str, other: str) -> None:
     """Case, composition and ligatures make no difference."""
     assert fold(one) == fold(other)
+
+
+@given(st.text(st.sampled_from("ab_ .é1\u0301-"), max_size=12), st.text("ab_ é", min_size=1))
+def test_words_are_found_where_no_word_goes_on(whole: str, text: str) -> None:
+    """As by a pattern with the ends of words around the text, which would be compiled each time."""
+    pattern = rf"(?<!\w){re.escape(text)}(?!\w)"
+    assert has_words(whole, text) == bool(re.search(pattern, whole))
