@@ -10,6 +10,8 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from operator import is_
 from typing import Any, Literal
 
 import msgspec
@@ -29,6 +31,9 @@ DELETED = "deleted"
 # Outcome of a row that is a part of an item which another row stands for.
 MERGED = "merged"
 KEY_BYTES = 16
+# A header of so many bytes is kept once for all records that share it.
+LONG_HEADER_BYTES = 1 << 10
+_HASHED_HEADERS = 8
 _SHOWN_KEY_DIGITS = 8
 # The kind of a quarantined "record" that is an answer of a language model that nothing could use.
 MODEL_ANSWER = "model-answer"
@@ -57,6 +62,10 @@ def key_maker(kind: str, record_format: str, header: bytes = b"") -> Callable[[b
         return hasher.digest()
 
     return key_of
+
+
+# A long header takes longer to hash than all its rows.
+_key_of_long = lru_cache(_HASHED_HEADERS)(key_maker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,10 @@ class RawRecord:
     @property
     def key(self) -> bytes:
         """What a later run knows the record by; see `key_maker`."""
-        return self.known_by or key_maker(self.kind, self.format, self.header)(self.data)
+        if self.known_by:
+            return self.known_by
+        maker = key_maker if len(self.header) < LONG_HEADER_BYTES else _key_of_long
+        return maker(self.kind, self.format, self.header)(self.data)
 
     def cut(self, most_bytes: int) -> RawRecord:
         """Return the record with its first bytes only, still known by its key."""
@@ -108,6 +120,15 @@ class RawRecord:
             size_bytes=self.true_size_bytes,
             known_by=self.key,
         )
+
+    def without_header(self) -> RawRecord:
+        """Return the record as one of which not all is kept: without its header nothing reads it.
+
+        Its last byte goes too, by which all can tell.
+        """
+        data = self.data[: max(0, self.true_size_bytes - 1)]
+        size_bytes = self.true_size_bytes
+        return replace(self, data=data, header=b"", size_bytes=size_bytes, known_by=self.key)
 
     @property
     def short_key(self) -> str:
@@ -582,6 +603,19 @@ Spooled = (
     | Finding
     | PreviousAnswer
 )
+
+
+def with_raws(element: Any, change: Callable[[RawRecord], RawRecord]) -> Any:
+    """Return an element with other raw records, if it has any; itself where none changes."""
+    if not isinstance(element, Record | Reject | ImageRow):
+        return element
+    raw = change(element.raw)
+    if isinstance(element, ImageRow) or not element.rows:
+        return element if raw is element.raw else replace(element, raw=raw)
+    rows = tuple(map(change, element.rows))
+    is_same = raw is element.raw and all(map(is_, rows, element.rows))
+    return element if is_same else replace(element, raw=raw, rows=rows)
+
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -119,7 +119,8 @@ def do(world: World, name: str) -> Ended:
         code = cli.main([*command.split(), *arguments(world)])
     page = _page(world).read_text() if _page(world).exists() else ""
     shown = [
-        text.replace(str(world.output), "OUT") for text in (out.getvalue() + page, err.getvalue())
+        text.replace(str(world.output), "OUT").replace(str(world.shop.folder), "SHOP")
+        for text in (out.getvalue() + page, err.getvalue())
     ]
     ended = Ended(code, *shown, contents(world.output), {})
     if name not in MAKES_ITEMS or code:

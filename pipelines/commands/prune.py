@@ -25,6 +25,7 @@ from pipelines.snapshots.history import (
     remove_leftovers,
     to_prune,
 )
+from pipelines.snapshots.kept_pictures import Unneeded, remove_unneeded, unneeded_pictures
 from pipelines.snapshots.layout import new_run_id
 from pipelines.snapshots.locks import read_lock
 from pipelines.snapshots.snapshot import Snapshot
@@ -51,53 +52,66 @@ def _prune(options: argparse.Namespace) -> Exit:
         held = read_lock(options.output)
         gone = wanted = to_prune(options.output, options.keep)
         left = leftovers(options.output, () if held is None else (held.run_id,))
+        pictures = unneeded_pictures(options.output, gone)
     else:
         with held_output(options.output, new_run_id(dt.datetime.now(dt.UTC)), "prune") as output:
             wanted = to_prune(options.output, options.keep)
             gone, left = prune(output, options.keep), remove_leftovers(options.output)
+            pictures = unneeded_pictures(options.output)
+            remove_unneeded(pictures)
         print_warnings(output.warnings)
     print_warnings(
         f"{each}; it stays, remove its folder if it is not needed"
         for each in kept_though_damaged(options.output)
     )
     if options.dry_run:
-        _print(options, gone, left)
+        _print(options, gone, left, pictures)
     else:
-        print_after_work(lambda: _print(options, gone, left))
+        print_after_work(lambda: _print(options, gone, left, pictures))
     stayed = sorted({info.path for info in wanted} - {info.path for info in gone})
     for path in stayed:
         print_to_stderr(f"error: {path} could not be removed; may this user write there?")
     return Exit.BROKEN_OFF if stayed else Exit.DONE
 
 
-def _print(options: argparse.Namespace, gone: Sequence[Snapshot], left: Sequence[str]) -> None:
+def _print(
+    options: argparse.Namespace, gone: Sequence[Snapshot], left: Sequence[str], pictures: Unneeded
+) -> None:
     if options.json:
         print_json(
             {
                 "dry_run": options.dry_run,
                 "removed": [info.run_id for info in gone],
                 "leftovers": left,
+                "pictures": pictures.pictures,
             }
         )
     else:
-        _print_removed("would be removed" if options.dry_run else "removed", gone, left)
+        verb = "would be removed" if options.dry_run else "removed"
+        _print_removed(verb, gone, left, pictures)
 
 
-def _print_removed(verb: str, gone: Sequence[Snapshot], left: Sequence[str]) -> None:
+def _print_removed(
+    verb: str, gone: Sequence[Snapshot], left: Sequence[str], pictures: Unneeded
+) -> None:
     for info in gone:
         print(printable(f"{verb}: {info.run_id}"))
     for path in left:
         print(printable(f"{verb}: {path}, left by a run that broke off"))
-    if not gone and not left:
+    if pictures.paths:
+        size = f"{pictures.size_bytes / 2**20:,.1f} MiB"
+        print(f"{verb}: {pictures.pictures:,} kept pictures that no snapshot has ({size})")
+    if not gone and not left and not pictures.paths:
         print("nothing to remove")
 
 
 PRUNE = Command(
     "prune",
     "remove old snapshots",
-    "Removes all but the newest N published (and N refused) snapshots, and leftovers of killed "
-    "runs. The current one counts as one of the N and always stays. Files that a removed "
-    "snapshot shares with others stay with these.",
+    "Removes all but the newest N published (and N refused) snapshots, leftovers of killed "
+    "runs, and, on a disk, kept pictures that no snapshot has any more. The current one counts "
+    "as one of the N and always stays. Files that a removed snapshot shares with others stay "
+    "with these.",
     ["features --keep 14 --dry-run", "features --keep 14"],
     _add_options,
     _prune,

@@ -278,7 +278,7 @@ class Plan:
 
     @property
     def bucket_bytes(self) -> int:
-        """What a bucket may hold, see `transforms.items.admission`."""
+        """What a bucket may hold, see `transforms.runtime.bounds.admission`."""
         return bucket_limit(
             self.config.read_limits.max_bucket_bytes, self.splits, self.seen, self.buckets
         )

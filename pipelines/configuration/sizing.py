@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 
 from schemas.template import Template
-from transforms.items.admission import COPIES, ELEMENT_BYTES
 from transforms.readers import InputSplit, Peek
+from transforms.runtime.bounds.admission import COPIES, ELEMENT_BYTES
 
 # A bucket is held in memory: its records, the features of its images, its vectors and its tables
 # as they are written, about 40 KB an item with vectors of 1,280 + 384 dimensions.

@@ -9,6 +9,7 @@ from pipelines.commands.run import RUN
 from pipelines.docs.markdown import NOTE, option_row, table
 from pipelines.monitoring import summary
 from schemas import safe_yaml
+from schemas.elements import LONG_HEADER_BYTES
 from schemas.sections import patterns, pictures
 from transforms.extraction import cells, quantities
 from transforms.extraction.money import amounts
@@ -19,6 +20,7 @@ from transforms.models.http import embeddings, encodings, waits
 from transforms.normalise import combine, ids
 from transforms.readers import containers, recognise
 from transforms.readers.formats import rows, xml
+from transforms.tables import build
 
 _OF_A_LIMIT = re.compile(r"--max-|.*-secs$|.*-per-(?:host|min)$")
 _MIB = 2**20
@@ -51,6 +53,22 @@ _FIXED = (
         "rows of one item",
         f"{combine.MAX_GROUP_ROWS:,} of a group, {combine.MAX_SAME_ID_ROWS} of an id",
         "`too-many-rows`",
+    ),
+    (
+        "rows of groups that share a bucket",
+        "as many bytes as a bucket (--max-bucket-bytes)",
+        "`bucket-too-large`, whole groups, the largest first",
+    ),
+    (
+        "rows that a probe learns from",
+        "--max-labelled, and as many bytes as a bucket",
+        "the smallest are learnt from; the probe's note counts the others",
+    ),
+    (
+        "headers of the rows of a bucket's quarantine",
+        f"{build.MAX_HEADERS_BYTES // _MIB} MiB, where they have {LONG_HEADER_BYTES:,} bytes or "
+        "more",
+        "the rows are kept without, and cannot be replayed",
     ),
     (
         "a structure in a cell",

@@ -199,6 +199,7 @@ def build_reading(pipeline: beam.Pipeline, build: Build) -> None:
         dirs.spool,
         dirs.heartbeats,
         pictures=picture_access(plan, dirs),
+        bucket_bytes=plan.bucket_bytes,
     )
     _ = read.reports | "Collect reads" >> CollectReports(build.report("splits"))
     paths = read.image_refs | "Paths" >> beam.Map(_path_of) | "Distinct paths" >> beam.Distinct()
@@ -437,6 +438,7 @@ def _read(
         dirs.spool,
         heartbeats,
         pictures=picture_access(plan, dirs),
+        bucket_bytes=plan.bucket_bytes,
     )
     references = read.image_refs | f"{label}Spool references" >> Spool(dirs.spool)
     images = references | f"{label}Images" >> prepare_images(build, is_own=is_own)
@@ -544,6 +546,7 @@ def _learning(build: Build, previous_probes: Mapping[str, EarlierProbe]) -> Lear
         plan.config.max_labelled,
         previous_probes,
         build.element_secs,
+        plan.bucket_bytes,
     )
 
 

@@ -42,6 +42,7 @@ from pipelines.run.vectors.graph import build_vector_graph
 from pipelines.run.vectors.revision import finished_items, revised_file
 from pipelines.run.work import Delta, Kept, Made, damaged_caches
 from pipelines.snapshots.history import Held, held_output, prune, publish, remove_leftovers
+from pipelines.snapshots.kept_pictures import remove_unneeded, unneeded_pictures
 from pipelines.snapshots.layout import ANSWERS, MANIFEST, Layout, RunDirs, new_run_id
 from pipelines.snapshots.manifest import Manifest
 from pipelines.snapshots.snapshot import Snapshot
@@ -109,6 +110,7 @@ def _prune(held: Held, keep: int) -> None:
     # Old snapshots go next time; this one is published all the same.
     with suppress(Exception):
         prune(held, keep)
+        remove_unneeded(unneeded_pictures(held.output))
 
 
 def _forget_answers(state: RunState) -> None:

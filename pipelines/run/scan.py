@@ -241,6 +241,7 @@ def _replay(
         dirs.heartbeats,
         picture_access(plan, dirs),
         plan.config.read_limits,
+        plan.bucket_bytes,
     )
     read: ReadOutputs = pipeline | "Read" >> replay
     return read
@@ -277,6 +278,7 @@ def _scan(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, known: KnownFile) 
         dirs.heartbeats,
         known,
         picture_access(plan, dirs),
+        plan.bucket_bytes,
     )
     read: ReadOutputs = pipeline | "Read" >> reading
     _keep_all(read, dirs)

@@ -177,8 +177,7 @@ class Held:
         a lock in an object store keeps nobody off who does not see it.
         """
         try:
-            warnings = move_pointer(self.output, run_id, published, self.pointer)
-            self.pointer = pointer_version(self.output)
+            self.pointer, warnings = move_pointer(self.output, run_id, published, self.pointer)
         except ChangedError as error:
             raise RefusedError(
                 f"another command has changed {storage.join(self.output, POINTER)} meanwhile; "

@@ -27,11 +27,14 @@ POINTER, LINK = "current.json", "current"
 KEPT, ANSWERS = "kept-on-purpose", "answers"
 MANIFEST = "manifest.json"
 SNAPSHOTS, WORK = "snapshots", "_work"
+KEPT_PICTURES = "kept-pictures"
 
 
 def kept_pictures(snapshot: str) -> str:
     """Return the folder of pictures that records held or that were fetched, beside a snapshot."""
-    return storage.join(snapshot.rstrip("/").rsplit("/", 2)[0], "kept-pictures")
+    folder = snapshot.rstrip("/")
+    above = 1 if storage.name_of(folder) == LINK else 2
+    return storage.join(folder.rsplit("/", above)[0], KEPT_PICTURES)
 
 
 def new_run_id(now: dt.datetime) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -91,23 +92,19 @@ def pointer_version(output: str) -> str:
 
 def move_pointer(
     output: str, run_id: str, published: Sequence[str], version: str | None = None
-) -> list[str]:
-    """Make a run's snapshot the one that readers see, in one step; returns warnings for the
-    operator.
+) -> tuple[str, list[str]]:
+    """Make a run's snapshot the one that readers see, in one step; returns the version that the
+    pointer has from then on, and warnings for the operator.
 
     published: run ids of all that readers have seen and that are kept, this one included.
     version: that the pointer has to have; None for whatever it has. Raises ChangedError where it
     has another one.
     """
-    pointer = Pointer(run_id, f"{SNAPSHOTS}/{run_id}", tuple(published))
-    content = sealed_json(pointer)
-    path = storage.join(output, POINTER)
+    content = sealed_json(Pointer(run_id, f"{SNAPSHOTS}/{run_id}", tuple(published)))
+    seen = pointer_version(output) if version is None else version
     unfinished = storage.join(output, f".{POINTER}.{run_id}")
-    if version is None:
-        storage.write_whole(path, content, unfinished)
-    else:
-        replace_if(path, content, version, unfinished)
-    return mend_link(output)
+    now = replace_if(storage.join(output, POINTER), content, seen, unfinished)
+    return now, mend_link(output)
 
 
 def mend_link(output: str) -> list[str]:
@@ -130,13 +127,14 @@ def mend_link(output: str) -> list[str]:
         half.unlink(missing_ok=True)  # of a run that was killed right here
         half.symlink_to(pointer.snapshot, target_is_directory=True)
         half.replace(link)
+        storage.sync(output)
     except OSError as error:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
         return [
             f"{link} could not be set to {pointer.snapshot} ({error}); {POINTER} names the "
             "published snapshot"
         ]
-    storage.sync(output)
     return []
 
 

@@ -30,6 +30,7 @@ from pipelines import cli
 from pipelines.snapshots.publication import move_pointer, pointer_version, read_pointer
 from tests.cases.support import items_of, run_case
 from tests.chat_server import ChatServer
+from tests.lossy_network import losing_answers
 from tests.picture_server import jpeg
 from tests.support import RUN_COLUMNS, TABLES, Shop
 from transforms.caching.answers import AnswerCodec, CachedAnswer, forget_answers
@@ -352,11 +353,11 @@ def test_the_second_of_two_writers_is_told(bucket: Bucket) -> None:
     runs = [f"20260101T12000{n}Z-00000{n}" for n in range(4)]
     first, second = (pointer_version(output) for _ in range(2))
     assert first == second == ""
-    assert move_pointer(output, runs[0], runs[:1], first) == []
+    assert move_pointer(output, runs[0], runs[:1], first) == (pointer_version(output), [])
     with pytest.raises(ChangedError):
         move_pointer(output, runs[1], runs[:1], second)
     seen = pointer_version(output)
-    assert move_pointer(output, runs[2], runs[:3], seen) == []
+    assert move_pointer(output, runs[2], runs[:3], seen)[1] == []
     with pytest.raises(ChangedError):
         move_pointer(output, runs[3], runs[:1], seen)
     pointer = read_pointer(output)
@@ -365,6 +366,30 @@ def test_the_second_of_two_writers_is_told(bucket: Bucket) -> None:
     bucket.client.delete_object(Bucket=bucket.name, Key="shops/a[1]/current.json")
     with pytest.raises(ChangedError):
         move_pointer(output, runs[3], runs[:1], seen)
+
+
+def test_a_writer_whose_answer_is_lost_is_no_second_writer(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store moves the pointer and the connection breaks before it says so: the client asks
+    again, is told that somebody was faster, and finds that it was itself.
+    """
+    output = f"{bucket.url}/shop"
+    runs = [f"20260101T12000{n}Z-00000{n}" for n in range(3)]
+    with losing_answers(bucket.endpoint, b"PUT ") as lossy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", lossy.url)
+        FileSystems.set_options(PipelineOptions([]))
+        version, warnings = move_pointer(output, runs[0], runs[:1], "")
+        lossy.left = 1
+        again, _ = move_pointer(output, runs[1], runs[:2], version)
+        assert (lossy.lost, warnings) == (2, [])
+        assert again == pointer_version(output) != version
+        lossy.left = 1
+        with pytest.raises(ChangedError):  # of one who has not seen what was written meanwhile
+            move_pointer(output, runs[2], runs[:3], version)
+    pointer = read_pointer(output)
+    assert pointer is not None
+    assert pointer.run_id == runs[1]
 
 
 @contextmanager

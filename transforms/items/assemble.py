@@ -31,12 +31,12 @@ from schemas.elements import (
 )
 from schemas.reasons import BUDGET, EMBED_FAILED
 from schemas.sections.vectors import vector_column
-from transforms.items.admission import UNBOUNDED, Source, admit
 from transforms.items.answers import attach_answer, merge_answers, unusable_answer
 from transforms.items.bucket_coder import BucketCoder
 from transforms.items.identity import item_fingerprint
 from transforms.models.contract import Vector
 from transforms.normalise.combine import Combination, combine, not_combined
+from transforms.runtime.bounds.admission import UNBOUNDED, Source, admit
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import KEYED_REF, Element, SpoolRef, read_spool

@@ -2,15 +2,18 @@
 PCollection[StoredProbe].
 
 Every item becomes an Example with the vector of its own texts. Of each attribute's labelled
-examples a part is chosen by hash, as many as a probe needs, so that memory does not grow with the
-catalog; rows of other catalogs fill up.
+examples a part is chosen by hash, as many as a probe needs and may hold, so that memory does not
+grow with the catalog; rows of other catalogs fill up.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -44,6 +47,7 @@ from transforms.probes.training import (
     label_counts,
     train_probe,
 )
+from transforms.runtime.bounds.admission import COPIES, ELEMENT_BYTES, UNBOUNDED
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.reports import Gather
@@ -51,6 +55,7 @@ from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 OWN, REFERENCE = "own", "reference"
 ROWS = "\n"  # no label
+_HASHED = "\n#"  # begins what stands for all labels of one hash: no label either
 # Labels that moved by less than this share leave an earlier probe in use.
 MAX_MOVED = 0.05
 # Distinct labels of an open-valued attribute are too many to count one by one.
@@ -76,7 +81,8 @@ class EarlierProbe:
 class LearnConfig:
     """All that training is given.
 
-    folder: where probes are written; earlier: attribute → probe of the last snapshot.
+    folder: where probes are written; earlier: attribute → probe of the last snapshot. max_bytes: of
+    the rows that one attribute's probe is trained on.
     """
 
     template: Template
@@ -85,6 +91,7 @@ class LearnConfig:
     max_labelled: int = MAX_LABELLED
     earlier: Mapping[str, EarlierProbe] = field(default_factory=dict)
     element_secs: float = DEFAULT_ELEMENT_SECS
+    max_bytes: int = UNBOUNDED
 
 
 def training_key(
@@ -128,13 +135,34 @@ def folded(labels: Mapping[str, int]) -> dict[str, int]:
     """Return labels as they are counted: the most frequent by name, where they are many all by
     hash.
     """
-    if len(labels) <= MAX_COUNTED_LABELS:
-        return dict(sorted(labels.items()))
+    named = (
+        (label.removeprefix("\n") if label.startswith(_HASHED) else label, rows)
+        for label, rows in few_of(labels).items()
+    )
+    return dict(sorted(named))
+
+
+def few_of(labels: Mapping[str, int]) -> Counter[str]:
+    """Return counts of labels under few names: where they are many, those of one hash together.
+
+    The sum of such counts is that of all labels, whenever they are brought under few names.
+    """
+    known = len(labels) - (ROWS in labels)
+    if known <= MAX_COUNTED_LABELS and not any(map(_is_hashed, labels)):
+        return Counter(labels)
     counts: Counter[str] = Counter()
     for label, rows in labels.items():
-        hashed = stable_hash(label.encode("utf-8", "replace"), size_bytes=4)
-        counts[f"#{hashed % MAX_COUNTED_LABELS}"] += rows
-    return dict(sorted(counts.items()))
+        counts[label if label == ROWS or _is_hashed(label) else _hashed(label)] += rows
+    return counts
+
+
+def _is_hashed(label: str) -> bool:
+    return label.startswith(_HASHED)
+
+
+def _hashed(label: str) -> str:
+    number = stable_hash(label.encode("utf-8", "replace"), size_bytes=4) % MAX_COUNTED_LABELS
+    return f"{_HASHED}{number}"
 
 
 def share_of(counts: Counts, kind: str, attribute: str, most: int) -> float:
@@ -224,17 +252,23 @@ class _Count(beam.DoFn):
             labels[ROWS] = sum(
                 name in example.known or name in example.absent for example in examples
             )
-        yield {kind: counts}
+        yield {kind: {name: few_of(labels) for name, labels in counts.items()}}
 
 
 def merge_counts(many: Iterable[Counts]) -> Counts:
-    """Return the sum of counts."""
+    """Return the sum of counts, in which no more labels have names than are told apart."""
     total: Counts = {}
     for counts in many:
         for kind, by_attribute in counts.items():
+            known = total.setdefault(kind, {})
             for name, labels in by_attribute.items():
-                total.setdefault(kind, {}).setdefault(name, Counter()).update(labels)
-    return total
+                known.setdefault(name, Counter()).update(labels)
+                if len(known[name]) > 2 * MAX_COUNTED_LABELS:
+                    known[name] = few_of(known[name])
+    return {
+        kind: {name: few_of(labels) for name, labels in by_attribute.items()}
+        for kind, by_attribute in total.items()
+    }
 
 
 class _Pick(beam.DoFn):
@@ -289,15 +323,17 @@ class _Train(beam.DoFn):
         with self._meter.timed():
             report = self._reuse(name, key, now)
             if report is None:
-                probe = self._train(attribute, list(self._examples(name, counts, refs)))
+                chosen = partial(self._examples, name, counts, refs)
+                probe = self._train(attribute, *smallest_examples(chosen, config.max_bytes))
                 report = report_of(template, probe, save_probe(config.folder, probe), key, now)
         self._meter.add("probes")
         self._meter.beat()
         yield report
 
-    def _train(self, attribute: Attribute, examples: Sequence[Example]) -> Probe:
+    def _train(self, attribute: Attribute, examples: Sequence[Example], left_out: int) -> Probe:
         try:
-            return train_probe(self._config.template, attribute, examples)
+            probe = train_probe(self._config.template, attribute, examples)
+            return _telling(probe, left_out)
         except Exception as error:  # a defect met on one attribute's rows must not stop the run
             self._meter.add("failures")
             note = f"training failed, please report it: {type(error).__name__}: {error}"
@@ -328,6 +364,44 @@ class _Train(beam.DoFn):
             plain = replace(example, item_id=example.item_id.removeprefix(REFERENCE_MARK))
             if any(choose_examples(name, shares[kind], [plain])):
                 yield example
+
+
+def smallest_examples(
+    examples: Callable[[], Iterable[Example]], max_bytes: int
+) -> tuple[list[Example], int]:
+    """Return the examples that fit together into `max_bytes`, and how many do not: where not all
+    do, the smallest, so that it does not matter in which order they come.
+
+    examples: reads them anew.
+    """
+    held, left = [], max_bytes
+    for example in examples():
+        left -= size_of(example)
+        if left < 0:
+            break
+        held.append(example)
+    if left >= 0:
+        return held, 0
+    held.clear()
+    sizes = sorted((size_of(example), example.item_id) for example in examples())
+    fitting = bisect_right(list(accumulate(size for size, _ in sizes)), max_bytes)
+    # Of equal size the first by id: whatever comes behind is what is left out.
+    first_out = sizes[fitting]
+    held += (each for each in examples() if (size_of(each), each.item_id) < first_out)
+    return held, len(sizes) - len(held)
+
+
+def size_of(example: Example) -> int:
+    """Return about how many bytes an example takes, the features made of it included."""
+    texts = sum(len(text.text) for text in example.texts)
+    return COPIES * texts + len(example.text_vector) + len(example.image_vector) + ELEMENT_BYTES
+
+
+def _telling(probe: Probe, left_out: int) -> Probe:
+    if not left_out:
+        return probe
+    said = f"{left_out:,} rows are too large to be learnt from together (--max-bucket-bytes)"
+    return replace(probe, note=f"{probe.note}; {said}" if probe.note else said)
 
 
 class LearnOutputs(NamedTuple):

@@ -33,6 +33,7 @@ from transforms.readers.added.fill_down import filled_of
 from transforms.readers.contract import DEFAULT_LIMITS, parsed_in_time
 from transforms.readers.dialect import decimals_of
 from transforms.readers.known_keys import KnownFile
+from transforms.runtime.bounds.admission import UNBOUNDED, grouped
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 from transforms.runtime.metrics import Meter
@@ -217,13 +218,15 @@ class _Inherit(beam.DoFn):
         self._how = combination_of(transform.template, transform.pictures)
         self._num_buckets = transform.num_buckets
         self._element_secs = transform.limits.max_element_secs
+        self._max_bytes = transform.bucket_bytes
 
     def process(
         self, keyed: tuple[int, Iterable[SpoolRef]]
     ) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
-        groups: dict[str, list[Record]] = {}
-        for row in read_spool(keyed[1], Record):
-            groups.setdefault(row.group, []).append(row)
+        refs = list(keyed[1])
+        groups, refused = grouped(lambda: read_spool(refs, Record), self._max_bytes)
+        for reject in refused:
+            yield from route(reject, self._num_buckets)
         for rows in groups.values():
             try:
                 made, rejects = within(self._element_secs, inherit, rows, self._how)
@@ -308,7 +311,7 @@ class ReadCatalog(beam.PTransform):
     """Reads and normalises all splits of a run.
 
     known: records that need not be read again; spool: folder for the rows of groups. pictures: what
-    reading their references needs.
+    reading their references needs. bucket_bytes: of the groups that share a bucket, see `grouped`.
     """
 
     splits: Sequence[InputSplit]
@@ -319,6 +322,7 @@ class ReadCatalog(beam.PTransform):
     heartbeat_dir: str = ""
     known: KnownFile | None = None
     pictures: PictureAccess | None = None
+    bucket_bytes: int = UNBOUNDED
 
     def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
         outputs = (
@@ -346,6 +350,7 @@ class ReplayQuarantine(beam.PTransform):
     heartbeat_dir: str = ""
     pictures: PictureAccess | None = None
     limits: ReadLimits = DEFAULT_LIMITS
+    bucket_bytes: int = UNBOUNDED
 
     def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
         outputs = (

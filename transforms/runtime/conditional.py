@@ -35,16 +35,21 @@ def version_of(path: str) -> str:
     return hashlib.sha256(storage.read_bytes(path)).hexdigest()
 
 
-def replace_if(path: str, data: bytes, version: str, unfinished: str = "") -> None:
-    """Write or replace a file as `storage.write_whole` does, if its version is still this one.
+def replace_if(path: str, data: bytes, version: str, unfinished: str = "") -> str:
+    """Write or replace a file as `storage.write_whole` does, if its version is still this one;
+    returns the version that it has now.
 
-    Raises ChangedError where it is not.
+    Raises ChangedError where it is not. Nothing is asked of the storage once the file is replaced,
+    since whoever called could not tell such a failure from one to replace it.
     """
-    if path.startswith("s3://") and _s3_replaced(path, data, version):
-        return
+    if path.startswith("s3://"):
+        written = _s3_replaced(path, data, version)
+        if written:
+            return written
     if version_of(path) != version:
         raise ChangedError(path)
     storage.write_whole(path, data, unfinished)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _s3(path: str) -> tuple[Any, dict[str, str]]:
@@ -68,22 +73,36 @@ def _s3_version(path: str) -> str:
         raise
 
 
-def _s3_replaced(path: str, data: bytes, version: str) -> bool:
-    """Replace the object; returns whether the server knows conditions."""
+def _s3_replaced(path: str, data: bytes, version: str) -> str:
+    """Replace the object; returns its version, empty where the server knows no conditions."""
     from botocore.exceptions import ClientError
 
     client, named = _s3(path)
     condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
     try:
-        client.put_object(**named, Body=data, **condition)
+        return str(client.put_object(**named, Body=data, **condition)["ETag"])
     except ClientError as error:
         status = _status(error)
         if status in _TOO_LATE or (status == _MISSING and version):
+            # The client asks again where no answer came: the first time may have been heard.
+            written = _version_holding(client, named, data)
+            if written:
+                return written
             raise ChangedError(path) from error
         if status == _NOT_KNOWN:
-            return False
+            return ""
         raise
-    return True
+
+
+def _version_holding(client: Any, named: dict[str, str], data: bytes) -> str:
+    """Return the version of an object that holds just these bytes, empty where it does not."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        found = client.get_object(**named)
+        return str(found["ETag"]) if found["Body"].read() == data else ""
+    except (BotoCoreError, ClientError):
+        return ""
 
 
 def _status(error: Any) -> int:

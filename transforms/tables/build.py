@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from schemas.attributes import Attribute
 from schemas.elements import (
+    LONG_HEADER_BYTES,
     MERGED,
     AttributeValue,
     Bucket,
@@ -46,6 +47,8 @@ from transforms.vectors.canaries import Canary
 from transforms.vectors.contract import METADATA_KEY, VectorContract, as_text, with_canaries
 
 _INPUTS = frozenset(["catalog", "image-table"])
+# Of the quarantine's rows of a bucket: each has its file's header, whatever its own size.
+MAX_HEADERS_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,8 @@ def encoder_metadata(encoder: str, dimension: int) -> dict[str, str]:
 
 def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
     """Return rejects by id (without one first) and content, whatever the order of the input."""
-    ordered = sorted((row for each in rejects for row in each.each), key=_quarantine_order)
+    every = sorted((row for each in rejects for row in each.each), key=_quarantine_order)
+    ordered = list(_with_headers_that_fit(every))
     columns: dict[str, list[Any]] = {
         "item_id": [r.item_id for r in ordered],
         "stage": [r.stage for r in ordered],
@@ -209,6 +213,19 @@ def quarantine_table(rejects: Sequence[Reject], run: RunInfo) -> pa.Table:
         "quarantined_ts": [run.started] * len(ordered),
     }
     return _table(quarantine_schema(), columns, run)
+
+
+def _with_headers_that_fit(rejects: Iterable[Reject]) -> Iterator[Reject]:
+    """Yield rejects, those behind the first so many bytes of long headers without theirs."""
+    left = MAX_HEADERS_BYTES
+    for reject in rejects:
+        size_bytes = len(reject.raw.header)
+        if size_bytes >= LONG_HEADER_BYTES:
+            left -= size_bytes
+        if left < 0 and size_bytes >= LONG_HEADER_BYTES:
+            yield replace(reject, raw=reject.raw.without_header())
+        else:
+            yield reject
 
 
 def _quarantine_order(reject: Reject) -> tuple[Any, ...]:

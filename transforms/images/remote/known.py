@@ -17,6 +17,8 @@ from transforms.runtime import storage
 # Answers of a disk come at once; those of an object store are waited for side by side.
 READERS = 16
 _MAX_KNOWN = 200_000
+# Where they lie, below the folder of kept pictures.
+ADDRESSES = "addresses"
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -89,4 +91,4 @@ class KnownAddresses:
 
     def _path(self, address: str) -> str:
         name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
-        return storage.join(self._folder, "addresses", name[:2], f"{name}.json")
+        return storage.join(self._folder, ADDRESSES, name[:2], f"{name}.json")

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.monitoring.interrupts import Interrupts
 from pipelines.snapshots.history import Held, publish
-from pipelines.snapshots.layout import Layout
+from pipelines.snapshots.layout import Layout, kept_pictures
 from pipelines.snapshots.publication import pointer_version
 from tests.manifests import make_manifest
 
@@ -97,3 +97,16 @@ def test_a_signal_interrupts_until_publishing_begins(number: signal.Signals) -> 
         os.kill(os.getpid(), number)
     assert not interrupts.happened
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        "a/out/snapshots/20260101T120000Z-000000",
+        "a/out/snapshots/20260101T120000Z-000000/",
+        "a/out/current",
+    ],
+)
+def test_kept_pictures_lie_beside_the_snapshots(snapshot: str) -> None:
+    """Whether a snapshot is read by its folder or by the link to it."""
+    assert kept_pictures(snapshot) == "a/out/kept-pictures"

@@ -5,7 +5,7 @@ its item.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from transforms.models.budget import Amount, Budget, OwnBudgetShare
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.chat import FakeChatModel
-from transforms.runtime.spool import SpoolRef, write_spool
+from transforms.runtime.spool import Batch, SpoolRef, write_spool
 
 SHOP = Template.model_validate(
     {
@@ -282,11 +282,15 @@ def spooled_pool(folder: Path) -> list[SpoolRef]:
     """References to four examples in two files, three of them with a colour."""
     known = [labelled("a", [1, 0.1], color=("Red",)), labelled("b", [0, 1], color=("Blue",))]
     more = [labelled("c", [1, 0]), labelled("d", [1, -0.2], color=("Blue",))]
-    return [
-        ref
-        for examples in (known, more)
-        for _, ref in write_spool(str(folder), {0: [encode(e) for e in examples]}, "Example")
-    ]
+    return [ref for examples in (known, more) for ref in spool_of(folder, examples)]
+
+
+def spool_of(folder: Path, examples: Sequence[Example]) -> Iterator[SpoolRef]:
+    """References to the one batch that holds them."""
+    batch = Batch()
+    for example in examples:
+        batch.add(example)
+    yield from (ref for _, ref in write_spool(str(folder), {0: batch}, "Example"))
 
 
 def config(folder: Path | str = "", **ask: Any) -> DescribeConfig:

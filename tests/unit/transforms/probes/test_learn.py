@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.elements import Bucket, Example, Item, RawRecord, Record
+from schemas.elements import Bucket, EvidenceText, Example, Item, RawRecord, Record
 from schemas.template import Template
 from tests.support import clean_example, example, learning_template
 from transforms.models.contract import ModelOptions
@@ -25,6 +26,7 @@ from transforms.probes.learn import (
     OWN,
     REFERENCE,
     ROWS,
+    Counts,
     EarlierProbe,
     LearnConfig,
     LearnProbes,
@@ -34,6 +36,8 @@ from transforms.probes.learn import (
     moved,
     own_text,
     share_of,
+    size_of,
+    smallest_examples,
     training_key,
 )
 from transforms.probes.report import ProbeReport, below_snapshot
@@ -111,6 +115,65 @@ def test_counts_add_up() -> None:
     assert merge_counts(parts) == merge_counts([merge_counts(parts[1:]), parts[0]]) == total
     assert parts[0] == {OWN: {"color": {"Red": 2}}}
     assert merge_counts([]) == {}
+
+
+@given(st.lists(st.integers(0, 3 * MAX_COUNTED_LABELS), max_size=9), st.integers(1, 900))
+def test_however_many_labels_are_counted_few_are_held(starts: list[int], each: int) -> None:
+    """Sums of counts hold no more labels than are told apart, and come to what all labels counted
+    at once come to, in whatever order they are added.
+    """
+    parts: list[Counts] = [
+        {OWN: {"color": Counter({f"label {n}": n + 1 for n in range(start, start + each)})}}
+        for start in starts
+    ]
+    whole: Counter[str] = Counter()
+    for part in parts:
+        whole.update(part[OWN]["color"])
+        part[OWN]["color"][ROWS] = 7
+    merged = merge_counts(parts).get(OWN, {}).get("color", Counter())
+    again = merge_counts([merge_counts(parts[1:]), merge_counts(parts[:1])])
+    assert again == merge_counts(parts)
+    assert merged.pop(ROWS, 0) == 7 * len(parts)
+    assert len(merged) <= MAX_COUNTED_LABELS
+    assert folded(merged) == folded(whole)
+
+
+SIZES = st.lists(st.integers(0, 30_000), max_size=12)
+
+
+@given(SIZES, st.integers(0, 200_000), st.randoms())
+def test_what_is_learnt_from_fits(sizes: list[int], most: int, chance: random.Random) -> None:
+    """A probe is trained on the rows that fit together, the smallest where not all do, whatever the
+    order in which they are read; how many are left out is told.
+    """
+    rows = [
+        replace(example(f"{n}"), texts=(EvidenceText("about", "x" * size, "text"),))
+        for n, size in enumerate(sizes)
+    ]
+    held, left_out = smallest_examples(lambda: rows, most)
+    assert len(held) + left_out == len(rows)
+    assert sum(map(size_of, held)) <= most
+    others = [size_of(row) for row in rows if row not in held]
+    if others:
+        assert max(map(size_of, held), default=0) <= min(others)
+        assert sum(map(size_of, held)) + min(others) > most
+    shuffled = chance.sample(rows, len(rows))
+    again, _ = smallest_examples(lambda: shuffled, most)
+    assert {row.item_id for row in again} == {row.item_id for row in held}
+
+
+def test_rows_that_are_too_large_are_told(tmp_path: Path) -> None:
+    """Rows of megabytes are not learnt from, the others are, and the probe's note counts them."""
+    huge = [
+        replace(row, item_id=f"h{n}", texts=(EvidenceText("about", "red " * 100_000, "text"),))
+        for n, row in enumerate(CLEAN[:3])
+    ]
+    reports = learn(tmp_path / "huge", [*CLEAN, *huge], max_bytes=1_000_000)
+    assert reports["color"].labelled == len(CLEAN)
+    assert (
+        reports["color"].note
+        == "3 rows are too large to be learnt from together (--max-bucket-bytes)"
+    )
 
 
 def test_what_shapes_a_probe_is_in_its_key() -> None:

@@ -25,6 +25,7 @@ from schemas.tables.specs import TABLES, tables_of
 from tests.support import PLACE_COLUMNS, TEMPLATE
 from transforms.tables.build import (
     BUILDERS,
+    MAX_HEADERS_BYTES,
     Encoders,
     RunInfo,
     TableContext,
@@ -87,6 +88,21 @@ def test_quarantine_order_does_not_depend_on_places(
     dropped = list(PLACE_COLUMNS)
     tables = [quarantine_table(rejects, RUN).drop_columns(dropped) for rejects in (here, there)]
     assert tables[0].equals(tables[1])
+
+
+def test_headers_of_quarantined_rows_are_bounded() -> None:
+    """Rows of a file whose header is as long as a row group keep it as far as there is room; those
+    behind are known by their key and cut, so that nothing takes them for whole.
+    """
+    header = b"name," * (1 << 20)
+    raws = [RawRecord(b"%06d\n" % n, "csv", "in.csv", n, header=header) for n in range(1_000)]
+    table = quarantine_table([Reject(raw, "missing-id", "read", "") for raw in raws], RUN)
+    rows = table.to_pylist()
+    whole = [row for row in rows if row["raw_header"]]
+    assert sum(len(row["raw_header"]) for row in whole) <= MAX_HEADERS_BYTES
+    assert len(whole) == MAX_HEADERS_BYTES // len(header)
+    assert all(len(row["raw"]) < row["raw_size_bytes"] for row in rows if not row["raw_header"])
+    assert {row["raw_key"] for row in rows} == {raw.key for raw in raws}
 
 
 def described(fingerprint: str, evidence: Evidence | None = None) -> dict[str, Any]:

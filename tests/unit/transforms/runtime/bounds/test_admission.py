@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.elements import ImageRow, RawRecord, Record, Reject
-from transforms.items.admission import Source, admit, share_of, weight_of
+from schemas.elements import LONG_HEADER_BYTES, ImageRow, RawRecord, Record, Reject
+from transforms.runtime.bounds.admission import Source, admit, grouped, share_of, weight_of
 
 IDS = st.sampled_from([f"sku-{number}" for number in range(6)])
 SIZES = st.integers(0, 40_000)
+# Of files with none, a short one and long ones.
+HEADERS = (b"", b"sku,name", b"a," * 5_000, b"b," * 20_000)
 
 
 def raw(size: int, number: int) -> RawRecord:
-    return RawRecord(random.Random(number).randbytes(size), "jsonl", f"{number}.jsonl", number)
+    header = HEADERS[(number + size) % len(HEADERS)]
+    data = random.Random(number).randbytes(size)
+    return RawRecord(data, "csv", f"{number}.csv", number, header=header)
+
+
+def with_headers(elements: Iterable[Record | ImageRow | Reject]) -> int:
+    """What elements weigh, each long header once."""
+    every = list(elements)
+    headers = {row.header for each in every for row in rows_of(each)}
+    long = sum(len(each) for each in headers if len(each) >= LONG_HEADER_BYTES)
+    return sum(map(weight_of, every)) + long
+
+
+def rows_of(element: Record | ImageRow | Reject) -> list[RawRecord]:
+    return [element.raw, *(() if isinstance(element, ImageRow) else element.rows)]
 
 
 @st.composite
@@ -58,17 +75,19 @@ def test_a_bucket_holds_what_fits_and_accounts_for_the_rest(
     now += [row for record in admitted.records for row in record.rows]
     assert Counter(each.key for each in now) == keys_of(source)
 
-    whole = sum(map(weight_of, [*source.records(), *source.image_rows(), *source.rejects()]))
+    whole = with_headers([*source.records(), *source.image_rows(), *source.rejects()])
     assert admitted.is_whole == (whole <= most)
     if admitted.is_whole:
         assert admitted.records == list(source.records())
         assert admitted.rejects == list(source.rejects())
         return
-    assert sum(map(weight_of, kept)) <= most / 2
-    assert sum(len(each.raw.data) for each in rejected) <= most / 2
-    weights: Counter[str] = Counter()
+    assert with_headers(kept) <= most / 2
+    long = {row.raw.header for row in rejected if len(row.raw.header) >= LONG_HEADER_BYTES}
+    assert sum(len(each.raw.data) for each in rejected) + sum(map(len, long)) <= most / 2
+    by_item: dict[str, list[Record | ImageRow]] = {}
     for each in (*source.records(), *source.image_rows()):
-        weights[each.item_id] += weight_of(each)
+        by_item.setdefault(each.item_id, []).append(each)
+    weights = {item_id: with_headers(each) for item_id, each in by_item.items()}
     stay = {each.item_id for each in kept}
     aside = {each.item_id for each in rejected if each.reason == "bucket-too-large"}
     assert stay.isdisjoint(aside)
@@ -98,6 +117,60 @@ def test_a_share_is_the_most_that_all_can_have(sizes: list[int], most: int) -> N
     assert sum(min(each, share) for each in sizes) <= most
     if share < max(sizes):
         assert sum(min(each, share + 1) for each in sizes) > most
+
+
+def test_a_long_header_counts_once_and_is_held_once() -> None:
+    """A bucket takes all rows of a file whose header alone is a third of what it may hold, and they
+    share one object though each was read with its own.
+    """
+    own = [
+        Record(f"{n}", {}, {}, (), (), replace(raw(9, n), header=bytes(bytearray(100_000))))
+        for n in range(50)
+    ]
+    assert len({id(each.raw.header) for each in own}) == 50
+    admitted = admit(Source(lambda: own), 300_000)
+    assert admitted.is_whole
+    assert len({id(each.raw.header) for each in admitted.records}) == 1
+
+
+def grouped_rows() -> list[Record]:
+    """Rows of three groups, of 2, 3 and 40."""
+    sizes = {"small": 2, "middle": 3, "huge": 40}
+    return [
+        Record(f"{group}-{n}", {}, {}, (), (), raw(1_000, n), group=group)
+        for group, count in sizes.items()
+        for n in range(count)
+    ]
+
+
+@given(st.randoms())
+def test_groups_that_fit_are_taken_whole(chance: random.Random) -> None:
+    """Of groups of rows that share a bucket the smallest that fit together are held; each row of the
+    others is set aside with a reason, whatever the order in which they are read.
+    """
+    rows = grouped_rows()
+    chance.shuffle(rows)
+    groups, refused = grouped(lambda: rows, 120_000)
+    assert {group: len(each) for group, each in groups.items()} == {"small": 2, "middle": 3}
+    rejects = list(refused)
+    assert {(each.reason, each.group) for each in rejects} == {("bucket-too-large", "huge")}
+    assert len(rejects) == 40
+
+
+def test_groups_that_all_fit_are_all_taken() -> None:
+    """Where there is room no row is set aside."""
+    groups, refused = grouped(grouped_rows, 1 << 30)
+    assert sum(map(len, groups.values())) == 45
+    assert list(refused) == []
+
+
+def test_a_record_without_its_header_is_known_as_cut() -> None:
+    """What lost its header has its key and fewer bytes than it had, so that nothing reads it."""
+    whole = RawRecord(b"a,b\n", "csv", "in.csv", 2, header=b"sku,name\n")
+    bare = whole.without_header()
+    assert (bare.header, bare.key, bare.true_size_bytes) == (b"", whole.key, 4)
+    assert len(bare.data) < bare.true_size_bytes
+    assert bare.without_header().key == whole.key
 
 
 def test_what_was_cut_is_known_by_its_key() -> None:

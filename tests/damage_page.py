@@ -1,0 +1,103 @@
+"""docs/damages.md: what every command does on every damage, as the judged cells are.
+
+CATALOG_ENRICH_DAMAGES=all pytest tests/pipeline/test_damages.py (`make test-damages`) writes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tests.damage_cells import COMMANDS, Cell
+from tests.damages import KINDS, damages
+from tests.support import ROOT
+
+PAGE = ROOT / "docs" / "damages.md"
+# Of a lock that nobody can read a run waits for a minute, and is not tried: see `cells`.
+NOT_TRIED = "·"
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+_BUCKET = re.compile(r"bucket-\d{5}")
+_DIGEST = re.compile(r"[0-9a-f]{32,64}")
+_MOST_CHARS = 160
+_HEAD = """# What commands do when files are damaged
+<!-- Written by `make test-damages` from what it saw; a test compares a share of it. -->
+
+Each command is called on an output in which one file is damaged in one way: {cells:,} cells. A number is the exit code
+(0 done, 1 the gate refused or something differs, 2 the call makes no sense, 3 broken off). In none is there a traceback, a sound file that is gone,
+another result without a word, or an answer that is paid twice. `{blank}`: not tried, since a run watches for a minute a lock that it cannot read.
+
+What the files are is in [operations](operations.md#when-files-are-damaged). Harms: *flipped* is one bit, near the beginning, in
+the middle or near the end; *of another run* is the same file of another output; *swapped* is exchanged with its neighbour; *older* is that of the
+snapshot before; *newer version* is as a later version of this program may write it; *mistyped* has values of other types; *a link* leads to the whole
+file elsewhere, as an archive leaves it, *a dead link* to nothing.
+"""
+
+Row = Mapping[str, int]
+
+
+def page_of(judged: Sequence[Cell]) -> str:
+    """Return the page that says what was seen."""
+    lines = [_HEAD.format(cells=len(judged), blank=NOT_TRIED), _head_of_table()]
+    for kind in KINDS:
+        lines += _lines_of_kind(kind, [cell for cell in judged if cell.kind == kind])
+    lines += ["", "## What is said", "", "| file | harm | command | line |", "| --- " * 4 + "|"]
+    lines += map(_told_line, _tellings(judged))
+    return "\n".join([*lines, ""])
+
+
+def _head_of_table() -> str:
+    names = [f"`{name}`" for name in COMMANDS]
+    return "\n".join([f"| file | harm | {' | '.join(names)} |", "| --- " * (2 + len(names)) + "|"])
+
+
+def _lines_of_kind(kind: str, judged: Sequence[Cell]) -> Iterator[str]:
+    """Yield a line for harms that end all commands alike."""
+    by_harm: dict[str, dict[str, int]] = {}
+    for cell in judged:
+        by_harm.setdefault(cell.harm, {})[cell.command] = cell.code
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for harm, codes in by_harm.items():
+        shown = tuple(str(codes.get(name, NOT_TRIED)) for name in COMMANDS)
+        alike.setdefault(shown, []).append(harm)
+    for shown, harms in alike.items():
+        named = "any" if len(harms) == len(by_harm) > 1 else ", ".join(harms)
+        yield f"| {kind} | {named} | {' | '.join(shown)} |"
+
+
+def _tellings(judged: Iterable[Cell]) -> Iterator[Cell]:
+    """Yield of each kind of file one cell for each line that commands break off with."""
+    seen = set()
+    for cell in judged:
+        # One harm tells as much as another where only the library's words differ.
+        key = (cell.kind, _plain(cell.told).partition(" (")[0])
+        if cell.code in (2, 3) and key not in seen:
+            seen.add(key)
+            yield cell
+
+
+def _told_line(cell: Cell) -> str:
+    told = _plain(cell.told).replace("|", r"\|")
+    shown = told if len(told) <= _MOST_CHARS else f"{told[:_MOST_CHARS]}…"
+    return f"| {cell.kind} | {cell.harm} | `{cell.command}` | {shown} |"
+
+
+def _plain(told: str) -> str:
+    return _DIGEST.sub("DIGEST", _BUCKET.sub("bucket-N", _RUN_ID.sub("RUN", told)))
+
+
+def codes_on(page: str) -> dict[tuple[str, str], Row]:
+    """Return kind and harm → command → exit code, as the page has them."""
+    harms: dict[str, list[str]] = {}
+    for kind, harm in damages():
+        harms.setdefault(kind, []).append(harm)
+    found: dict[tuple[str, str], Row] = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if len(cells) != 2 + len(COMMANDS) or cells[0] not in KINDS:
+            continue
+        kind, named, *codes = cells
+        by_command = zip(COMMANDS, codes, strict=True)
+        row = {name: int(code) for name, code in by_command if code != NOT_TRIED}
+        for harm in harms[kind] if named == "any" else named.split(", "):
+            found[kind, harm] = row
+    return found
