@@ -81,6 +81,8 @@ MOVING = frozenset({"current.json", "current", "lock.json", ".lock.json.guard"})
 REMEDIES = ("`catalog-enrich", "upgrade catalog-enrich", "name a decisions file")
 _VOLATILE = re.compile(
     r'"(seconds|rehearsal_secs|msecs|pid|token)": [^,\n}]+|\d{8}T\d{6}Z-[0-9a-f]{6}'
+    # What the machine has left, which others use too.
+    r"|[\d.,]+ GiB (of memory )?free"
 )
 
 

@@ -13,7 +13,7 @@ from tests.damages import KINDS, damages
 from tests.support import ROOT
 
 PAGE = ROOT / "docs" / "damages.md"
-# Of a lock that nobody can read a run waits for a minute, and is not tried: see `cells`.
+# Among others a lock that nobody can read, for which a run waits a minute: see `cells`.
 NOT_TRIED = "·"
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 _BUCKET = re.compile(r"bucket-\d{5}")
@@ -24,7 +24,7 @@ _HEAD = """# What commands do when files are damaged
 
 Each command is called on an output in which one file is damaged in one way: {cells:,} cells. A number is the exit code
 (0 done, 1 the gate refused or something differs, 2 the call makes no sense, 3 broken off). In none is there a traceback, a sound file that is gone,
-another result without a word, or an answer that is paid twice. `{blank}`: not tried, since a run watches for a minute a lock that it cannot read.
+another result without a word, or an answer that is paid twice. `{blank}`: not tried.
 
 What the files are is in [operations](operations.md#when-files-are-damaged). Harms: *flipped* is one bit, near the beginning, in
 the middle or near the end; *of another run* is the same file of another output; *swapped* is exchanged with its neighbour; *older* is that of the
