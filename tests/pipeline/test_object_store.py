@@ -387,7 +387,7 @@ def test_a_writer_whose_answer_is_lost_is_no_second_writer(
         lossy.left = 1
         with pytest.raises(ChangedError):  # of one who has not seen what was written meanwhile
             move_pointer(output, runs[2], runs[:3], version)
-    pointer = read_pointer(output)
+        pointer = read_pointer(output)
     assert pointer is not None
     assert pointer.run_id == runs[1]
 
