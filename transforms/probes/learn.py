@@ -372,7 +372,7 @@ def smallest_examples(
     """Return the examples that fit together into `max_bytes`, and how many do not: where not all
     do, the smallest, so that it does not matter in which order they come.
 
-    examples: reads them anew.
+    examples: reads them again at each call.
     """
     held, left = [], max_bytes
     for example in examples():
