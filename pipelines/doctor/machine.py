@@ -19,6 +19,7 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
+from pipelines.snapshots.history import pointer_fault
 from pipelines.snapshots.locks import read_lock
 from pipelines.snapshots.manifest import NewerVersionError
 from pipelines.snapshots.snapshot import UnusableSnapshotError, read_published
@@ -254,7 +255,12 @@ def _snapshot(patient: Patient) -> Iterator[Finding]:
         )
         return
     if earlier is None:
-        yield Finding("snapshot", "ok", "none yet: the first run builds everything")
+        lost = pointer_fault(patient.output)
+        if lost:
+            fix = "do so, or let the next run build everything, with kept answers"
+            yield Finding("snapshot", "problem", lost, fix)
+        else:
+            yield Finding("snapshot", "ok", "none yet: the first run builds everything")
         return
     damaged = [*earlier.damaged_buckets().values(), *earlier.lost_statistics]
     if damaged or earlier.doubts:

@@ -269,7 +269,7 @@ def read_snapshot(path: str, run_id: str = "") -> Snapshot:
     try:
         manifest = read_manifest(storage.join(path, MANIFEST))
         if run_id and manifest.run_id != run_id:
-            raise ValueError(f"its manifest is that of run {manifest.run_id}")
+            raise ValueError(f"its {MANIFEST} is that of run {manifest.run_id}")
         snapshot = Snapshot(manifest.run_id, path, manifest)
         if manifest.since_full is None or manifest.trusted_comparisons is None:
             raise OutdatedSnapshotError(
