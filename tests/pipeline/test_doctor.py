@@ -237,6 +237,11 @@ def test_what_is_wrong_with_folders_and_templates_is_told(
     assert "template check" in found["template"]["fix"]
     assert found["snapshot"]["status"] == "warning"
     assert all(finding["fix"] for finding in found.values() if finding["status"] != "ok")
+    # What a run would take for a first one has snapshots that readers had.
+    (run.output / "current.json").unlink()
+    code, found = examined(capsys, "--output", str(run.output), *FAKE, "--quick")
+    assert (code, found["snapshot"]["status"]) == (1, "problem")
+    assert f"{run.output}/current.json is missing" in found["snapshot"]["found"]
 
 
 def test_a_check_that_breaks_is_a_finding() -> None:
