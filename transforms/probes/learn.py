@@ -252,7 +252,7 @@ class _Count(beam.DoFn):
             labels[ROWS] = sum(
                 name in example.known or name in example.absent for example in examples
             )
-        yield {kind: {name: few_of(labels) for name, labels in counts.items()}}
+        yield {kind: _few(counts)}
 
 
 def merge_counts(many: Iterable[Counts]) -> Counts:
@@ -265,10 +265,11 @@ def merge_counts(many: Iterable[Counts]) -> Counts:
                 known.setdefault(name, Counter()).update(labels)
                 if len(known[name]) > 2 * MAX_COUNTED_LABELS:
                     known[name] = few_of(known[name])
-    return {
-        kind: {name: few_of(labels) for name, labels in by_attribute.items()}
-        for kind, by_attribute in total.items()
-    }
+    return {kind: _few(by_attribute) for kind, by_attribute in total.items()}
+
+
+def _few(by_attribute: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str]]:
+    return {name: few_of(labels) for name, labels in by_attribute.items()}
 
 
 class _Pick(beam.DoFn):

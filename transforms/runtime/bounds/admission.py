@@ -184,10 +184,9 @@ def chosen_units(elements: Iterable[tuple[int, Kept]], max_bytes: int) -> set[in
             if hash(header) not in known:
                 header_bytes[hash(header)] = len(header)
                 headers_of[unit] = (*known, hash(header))
-    alone = {
-        unit: weight + sum(header_bytes[each] for each in headers_of.get(unit, ()))
-        for unit, weight in weights.items()
-    }
+    alone = dict(weights)
+    for unit, headers in headers_of.items():
+        alone[unit] += sum(header_bytes[each] for each in headers)
     chosen, left, held = set(), max_bytes, set[int]()
     for unit in sorted(weights, key=lambda unit: (alone[unit], unit)):
         new = set(headers_of.get(unit, ())) - held
