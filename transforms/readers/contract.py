@@ -242,11 +242,12 @@ class ReadLimits:
 
 
 DEFAULT_LIMITS = ReadLimits()
-_SHORT_BYTES = 32 << 10
+# A record that is no longer is not watched, which would cost as much as reading it: parsers take a
+# time that grows with the text, some microseconds a character at worst.
+SHORT_BYTES = 32 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedRecord:
+class ParsedRecord(NamedTuple):
     """A record as read.
 
     cells: column to text (CSV, TSV), JSON value (JSON lines) or Python value (Parquet).
@@ -261,12 +262,28 @@ class ParsedRecord:
 class Unread(NamedTuple):
     """A record as it lies in its file.
 
-    key: see `key_maker`; size_bytes: of what is held; read: looks into it.
+    data: the bytes of it that are held. key_of: see `key_maker`; look: makes a record of `given`;
+    both are shared by records that are read alike, as there are millions.
     """
 
-    key: bytes
-    size_bytes: int
-    read: Callable[[], ParsedRecord | Reject]
+    data: bytes
+    key_of: Callable[[bytes], bytes]
+    look: Callable[[Any], ParsedRecord | Reject]
+    given: Any
+
+    @property
+    def key(self) -> bytes:
+        """What a later run knows the record by."""
+        return self.key_of(self.data)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of what is held."""
+        return len(self.data)
+
+    def read(self) -> ParsedRecord | Reject:
+        """Look into it."""
+        return self.look(self.given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,10 +401,9 @@ def parsed_in_time(
 ) -> T:
     """Return what a parser makes of a record; raises RecordRefusedError where it takes too long.
 
-    size_bytes: of the record. A short one is not watched, which would cost as much as reading it:
-    parsers take a time that grows with the text, some microseconds a character at worst.
+    size_bytes: of the record; see SHORT_BYTES.
     """
-    if size_bytes <= _SHORT_BYTES:
+    if size_bytes <= SHORT_BYTES:
         return parse(*given, **named)
     try:
         return within(limits.max_element_secs, parse, *given, **named)

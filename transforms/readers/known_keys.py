@@ -67,7 +67,7 @@ class KeyFilter:
 
     def choose(self, batch: Sequence[Unread]) -> list[Unread]:
         """Return the records that are not known."""
-        keys = as_keys(unread.key for unread in batch)
+        keys = as_keys([key_of(data) for data, key_of, _, _ in batch])
         places = places_of(keys, self.known)
         self._seen.append(places[places >= 0])
         chosen = places < 0 if self.wanted is None else places_of(keys, self.wanted) >= 0

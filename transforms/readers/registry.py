@@ -87,14 +87,16 @@ def read_split(
     if split.fill_down is not None:
         scan = filled_down(scan, split.fill_down)
     left_out: list[int] = []
-    for unread in _chosen(_until_unreadable(scan, unreadable), choose, left_out):
-        element = unread.read()
+    partitions = split.partitions
+    chosen = _chosen(_until_unreadable(scan, unreadable), choose, left_out)
+    for _, _, look, given in chosen:
+        element = look(given)
         if isinstance(element, Reject):
             rejects += 1
         else:
             records += 1
-            if split.partitions:
-                _add_partitions(element.cells, split.partitions)
+            if partitions:
+                _add_partitions(element.cells, partitions)
         yield element
     if unreadable:
         rejects += 1
@@ -136,10 +138,11 @@ def _until_unreadable(
 
 
 def _chosen(scan: Iterator[Unread], choose: Choose | None, left_out: list[int]) -> Iterator[Unread]:
-    """Yield the records that are to be read; how many are not is kept."""
-    if choose is None:
-        yield from scan
-        return
+    """Return the records that are to be read; how many are not is kept."""
+    return scan if choose is None else _only(scan, choose, left_out)
+
+
+def _only(scan: Iterator[Unread], choose: Choose, left_out: list[int]) -> Iterator[Unread]:
     for batch in _batches(scan):
         chosen = choose(batch)
         left_out.append(len(batch) - len(chosen))
@@ -152,7 +155,7 @@ def _batches(scan: Iterator[Unread]) -> Iterator[Sequence[Unread]]:
     size_bytes = 0
     for unread in scan:
         batch.append(unread)
-        size_bytes += unread.size_bytes
+        size_bytes += len(unread.data)
         if len(batch) >= BATCH_RECORDS or size_bytes >= BATCH_BYTES:
             yield batch
             batch, size_bytes = [], 0

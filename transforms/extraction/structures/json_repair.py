@@ -83,7 +83,7 @@ def _python_literal(text: bytes) -> dict[str, Any] | None:
     bare = re.sub(rb"\bnull\b", b"None", text)
     try:
         value = ast.literal_eval(bare.decode("utf-8"))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         return None

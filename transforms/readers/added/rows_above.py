@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from schemas.elements import Reject
+from schemas.elements import RawRecord, Reject
 from transforms.extraction.cells import as_text, given_text, is_null
 from transforms.normalise.column_names import ColumnNames
 from transforms.readers.added.fill_down import REASON, FillDown, Filled, with_filled
@@ -28,8 +28,12 @@ def filled_down(scan: Iterable[Unread], fill: FillDown) -> Iterator[Unread]:
     for unread in scan:
         element = unread.read()
         found = above.complete(element)
-        key = unread.key if found is element else found.raw.key
-        yield Unread(key, unread.size_bytes, partial(_as_found, found))
+        key_of = unread.key_of if found is element else partial(_key_of, found.raw)
+        yield Unread(unread.data, key_of, _as_found, found)
+
+
+def _key_of(raw: RawRecord, _data: bytes) -> bytes:
+    return raw.key
 
 
 def _as_found(element: ParsedRecord | Reject) -> ParsedRecord | Reject:
@@ -59,7 +63,7 @@ class _Above:
         if not filled:
             return element
         raw = replace(element.raw, format=with_filled(element.raw.format, filled))
-        return replace(element, raw=raw, cells={**element.cells, **dict(filled)})
+        return element._replace(raw=raw, cells={**element.cells, **dict(filled)})
 
     def _filled(self, cells: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Filled, bool]:
         """Return what a row has from above, and whether it has a key then."""

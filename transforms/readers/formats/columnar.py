@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,9 +33,9 @@ from transforms.readers.contract import (
     UnreadableError,
     check_size,
     check_uncut,
-    parsed_in_time,
 )
 from transforms.readers.parquet.batches import Batch, read_batches
+from transforms.readers.parquet.messages import row_messages
 from transforms.runtime.storage import is_local
 
 _DIGEST_BYTES = 1 << 20
@@ -43,62 +43,66 @@ _DIGEST_BYTES = 1 << 20
 
 def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
     position = 0
-    record_format = split.record_format
+    record_format, kept_bytes = split.record_format, limits.kept_bytes
     for read in _batches(split, limits):
-        rows = _Rows(read.rows, read.missing)
-        batch, header = rows.batch, rows.header
-        key_of = key_maker(split.kind, record_format, header)
-        missing_bytes = sum(read.missing.values())
-        for row in range(batch.num_rows):
-            data = batch.slice(row, 1).serialize()
-            is_whole = data.size <= limits.kept_bytes
-            kept = (data if is_whole else data.slice(0, limits.kept_bytes)).to_pybytes()
-            raw = partial(
-                RawRecord,
-                kept,
-                record_format,
-                split.path,
-                position + row,
-                split.begin,
-                header,
-                data.size + missing_bytes,
-                split.kind,
-            )
-            yield Unread(key_of(kept), len(kept), partial(_read, limits, rows, row, raw))
-        position += rows.batch.num_rows
+        rows = _Rows(read, split, position, limits)
+        batch, look = read.rows, rows.look
+        key_of = key_maker(split.kind, record_format, rows.header)
+        for row, message in enumerate(row_messages(batch)):
+            size_bytes = message.size
+            is_whole = size_bytes <= kept_bytes
+            data = (message if is_whole else message.slice(0, kept_bytes)).to_pybytes()
+            yield tuple.__new__(Unread, (data, key_of, look, (row, data, size_bytes)))
+        position += batch.num_rows
     if split.begin == 0:
         _digest_file(split, digest, position)
 
 
-@dataclass
 class _Rows:
-    """A record batch, whose cells are looked at when one of its rows is. missing: as of Batch."""
+    """A record batch, whose cells are looked at when one of its rows is.
 
-    batch: Any
-    missing: Mapping[str, int]
+    position: of its first row in the split.
+    """
+
+    def __init__(self, read: Batch, split: InputSplit, position: int, limits: ReadLimits) -> None:
+        self._batch, self._missing = read.rows, read.missing
+        self._missing_bytes = sum(read.missing.values())
+        self._split, self._format = split, split.record_format
+        self._position, self._limits = position, limits
+        self.header: bytes = read.rows.schema.serialize().to_pybytes()
 
     @cached_property
-    def header(self) -> bytes:
-        schema: bytes = self.batch.schema.serialize().to_pybytes()
-        return schema
+    def _cells(self) -> _Cells:
+        return _cells(self._batch)
 
-    @cached_property
-    def cells(self) -> list[dict[str, Any]]:
-        return _cells(self.batch)
-
-
-def _read(
-    limits: ReadLimits, rows: _Rows, row: int, make_raw: Callable[[], RawRecord]
-) -> ParsedRecord | Reject:
-    raw = make_raw()
-    try:
-        _check_missing(rows.missing, limits)
-        check_size(raw.true_size_bytes, limits)
-        return ParsedRecord(
-            raw, parsed_in_time(limits, len(raw.data), _check_cells, rows.cells[row])
+    def look(self, given: tuple[int, bytes, int]) -> ParsedRecord | Reject:
+        """Return what a row holds. given: its number, the message that is kept of it, and how long
+        that is as a whole.
+        """
+        row, data, size_bytes = given
+        split, limits = self._split, self._limits
+        size_bytes += self._missing_bytes
+        raw = RawRecord(
+            data,
+            self._format,
+            split.path,
+            self._position + row,
+            split.begin,
+            self.header,
+            size_bytes,
+            split.kind,
         )
-    except RecordRefusedError as refused:
-        return Reject(raw, refused.reason, STAGE, str(refused))
+        try:
+            if self._missing:
+                _check_missing(self._missing, limits)
+            if size_bytes > limits.max_record_bytes:
+                check_size(size_bytes, limits)
+            cells = self._cells.rows[row]
+            if self._cells.may_be_damaged:
+                _check_cells(cells)
+            return tuple.__new__(ParsedRecord, (raw, cells, ""))
+        except RecordRefusedError as refused:
+            return Reject(raw, refused.reason, STAGE, str(refused))
 
 
 def _check_missing(missing: Mapping[str, int], limits: ReadLimits) -> None:
@@ -161,14 +165,24 @@ def _check_cells(cells: dict[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def _cells(batch: Any) -> list[dict[str, Any]]:
+class _Cells(NamedTuple):
+    """The cells of each row. may_be_damaged: whether one may be no value, see _NotUtf8."""
+
+    rows: list[dict[str, Any]]
+    may_be_damaged: bool
+
+
+def _cells(batch: Any) -> _Cells:
     names = batch.schema.names
     columns = [_values(column) for column in batch.columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    cells = zip(*(values for values, _ in columns), strict=True)
+    rows = [dict(zip(names, row, strict=True)) for row in cells]
+    return _Cells(rows, any(may_be_damaged for _, may_be_damaged in columns))
 
 
-def _values(column: Any) -> list[Any]:
-    """Python values of a column; a date or time that Python cannot hold becomes text.
+def _values(column: Any) -> tuple[list[Any], bool]:
+    """Python values of a column, and whether one may be damaged; a date or time that Python cannot
+    hold becomes text.
 
     Numbers of fewer bits are what they were written as: 12.9, and not 12.899999618530273.
     """
@@ -183,9 +197,9 @@ def _values(column: Any) -> list[Any]:
     short = _short_floats(column.type)
     try:
         values = column.to_pylist()
-        return values if short is None else list(map(short, values))
+        return (values if short is None else list(map(short, values))), False
     except (ValueError, OverflowError, KeyError):
-        return [_value(column.slice(row, 1)) for row in range(len(column))]
+        return [_value(column.slice(row, 1)) for row in range(len(column))], True
 
 
 def _short_floats(given: Any) -> Callable[[Any], Any] | None:
@@ -239,7 +253,7 @@ def _digest_file(split: InputSplit, digest: SplitDigest, position: int) -> None:
 def _rebuild(raw: RawRecord) -> dict[str, Any]:
     check_uncut(raw)
     schema = pa.ipc.read_schema(pa.py_buffer(raw.header))
-    (cells,) = _cells(pa.ipc.read_record_batch(pa.py_buffer(raw.data), schema))
+    (cells,) = _cells(pa.ipc.read_record_batch(pa.py_buffer(raw.data), schema)).rows
     return _check_cells(cells)
 
 

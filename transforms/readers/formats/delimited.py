@@ -41,7 +41,7 @@ from transforms.readers.contract import (
 from transforms.readers.dialect import Dialect, parse_spelled, usual_dialect, with_decimals
 from transforms.readers.evidence import marks_of_columns
 from transforms.readers.formats.lines import open_lines
-from transforms.readers.formats.rows import Row, Rows, parse_row
+from transforms.readers.formats.rows import Row, RowParts, Rows, as_row, parse_row
 from transforms.readers.sniffing import find_currencies, find_read_as, sample_columns
 
 # Of the ids above a footer, to see whether they may hold spaces.
@@ -131,21 +131,19 @@ def _header_problems(names: list[str]) -> Iterator[str]:
         yield "the header holds zero bytes, so this is no text; export as UTF-8"
 
 
-def _check_cells(cells: list[str], names: tuple[str, ...]) -> dict[str, str]:
-    """Return the cells under their names.
+def _named(cells: list[str], names: tuple[str, ...]) -> dict[str, str]:
+    """Return the cells under their names; raises RecordRefusedError.
 
     Empty cells beyond the last column are none, and a row may leave out empty cells at its end, as
     spreadsheets do; but a row of a single cell is rather a broken line than a record.
     """
     columns = len(names)
-    if len(cells) != columns:
-        beyond = any(cells[columns:])
-        if beyond or (len(cells) < columns and len(cells) < 2):
-            counts = f"expected {columns} cells as in the header, found {len(cells)}"
-            fix = "quote cells that hold the delimiter or a line break"
-            raise RecordRefusedError("csv-column-count", f"{counts}; {fix}")
-        cells = [*cells[:columns], *[""] * (columns - len(cells))]
-    return dict(zip(names, cells, strict=True))
+    if any(cells[columns:]) or (len(cells) < columns and len(cells) < 2):
+        counts = f"expected {columns} cells as in the header, found {len(cells)}"
+        fix = "quote cells that hold the delimiter or a line break"
+        raise RecordRefusedError("csv-column-count", f"{counts}; {fix}")
+    filled = [*cells[:columns], *[""] * (columns - len(cells))]
+    return dict(zip(names, filled, strict=True))
 
 
 def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterator[Unread]:
@@ -159,25 +157,27 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
             raise UnreadableError(1, f"{split.path} cannot be read: {refused}") from refused
         if header is None:
             return
+        below = rows.following(lines)
         following: _Header | None = header
         while following is not None:
             table = _Table(split, following, read_as)
-            yield from _scan_table(rows, table, digest)
+            yield from _scan_table(_records(below, rows, table, digest), table, digest)
             following = table.following
 
 
-def _scan_table(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Unread]:
+def _scan_table(
+    records: Iterator[RowParts], table: _Table, digest: SplitDigest
+) -> Iterator[Unread]:
     """Yield the records below one header."""
-    record_lines, keys = 0, table.keys
+    record_lines, keys, look = 0, table.keys, partial(_read, table)
     try:
-        for row in _records(rows, table, digest):
-            data = row.line.data
-            if row.is_literal:
-                digest.leave_out("literal-quotes", data)
+        for row in records:
+            line, _, _, lines, is_literal = row
+            if is_literal:
+                digest.leave_out("literal-quotes", line[1])
             else:
-                record_lines += row.lines
-            key = keys[row.is_literal](data)
-            yield tuple.__new__(Unread, (key, len(data), partial(_read, table, row)))
+                record_lines += lines
+            yield tuple.__new__(Unread, (line[1], keys[is_literal], look, row))
     finally:
         digest.count_lines(record=record_lines)
 
@@ -263,8 +263,10 @@ class _Table:
         self.knows_ids = self.ids.seen >= _LOOKED_AT_IDS
 
 
-def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
-    """Yield the rows that are records; what the others are is noted.
+def _records(
+    below: Iterator[RowParts], rows: Rows, table: _Table, digest: SplitDigest
+) -> Iterator[RowParts]:
+    """Yield the rows below a header that are records; what the others are is noted.
 
     Rows that could be a footer wait until the file goes on or ends; rows that are too short wait
     for the next, because two of them may be one that a line break has cut in two.
@@ -276,8 +278,8 @@ def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
     sparse = max(1, columns - max(2, columns // 2))
     waiting: deque[Row] = deque()
     try:
-        while (row := rows.read()) is not None:
-            cells = row.cells
+        for parts in below:
+            cells = parts[1]
             if (
                 is_plain
                 and not waiting
@@ -288,8 +290,9 @@ def _records(rows: Rows, table: _Table, digest: SplitDigest) -> Iterator[Row]:
             ):
                 if not table.knows_ids:
                     table.look_at_id(cells[0])
-                yield row
+                yield parts
                 continue
+            row = as_row(parts)
             kind = table.kind_of(row)
             if kind == "waiting":
                 waiting.append(row)
@@ -346,22 +349,26 @@ def _cut(row: Row, columns: int) -> Row:
     return row._replace(cells=[], refused=RecordRefusedError("csv-column-count", message))
 
 
-def _read(table: _Table, row: Row) -> ParsedRecord | Reject:
-    line, split = row.line, table.split
+def _read(table: _Table, row: RowParts) -> ParsedRecord | Reject:
+    (number, data, size_bytes), cells, refusal, _, is_literal = row
+    split, header = table.split, table.header
     raw = RawRecord(
-        line.data,
-        table.formats[row.is_literal],
+        data,
+        table.formats[is_literal],
         split.path,
-        line.number,
+        number,
         split.begin,
-        table.header.data,
-        line.size_bytes,
+        header.data,
+        size_bytes,
         split.kind,
     )
     try:
-        if row.refused is not None:
-            raise row.refused
-        return ParsedRecord(raw, _check_cells(row.cells, table.header.names))
+        if refusal is not None:
+            raise refusal
+        names = header.names
+        is_full = len(cells) == len(names)
+        named = dict(zip(names, cells, strict=True)) if is_full else _named(cells, names)
+        return tuple.__new__(ParsedRecord, (raw, named, ""))
     except RecordRefusedError as refused:
         return Reject(raw, refused.reason, STAGE, str(refused))
 
@@ -370,7 +377,7 @@ def _rebuild(raw: RawRecord) -> dict[str, str]:
     check_uncut(raw)
     _, dialect = parse_spelled(raw.format)
     cells = parse_row(list(io.BytesIO(raw.data)), dialect)
-    return _check_cells(cells, _names_of(raw.header, dialect))
+    return _named(cells, _names_of(raw.header, dialect))
 
 
 @lru_cache(maxsize=64)

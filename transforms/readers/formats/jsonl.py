@@ -18,6 +18,7 @@ from transforms.extraction.structures.json_repair import mend_json
 from transforms.readers.clues.encodings import find_encoding
 from transforms.readers.contract import (
     DEFAULT_LIMITS,
+    SHORT_BYTES,
     STAGE,
     Format,
     InputSplit,
@@ -103,13 +104,13 @@ def _scan(split: InputSplit, limits: ReadLimits, digest: SplitDigest) -> Iterato
     blank = record = 0
     with open_lines(split, limits, digest) as lines:
         try:
-            while (line := lines.read()) is not None:
-                if line.data.isspace() and line.size_bytes == len(line.data):
+            for line in lines:
+                data = line[1]
+                if data.isspace() and line[2] == len(data):
                     blank += 1
                     continue
                 record += 1
-                data = line.data
-                yield tuple.__new__(Unread, (key_of(data), len(data), partial(read, line)))
+                yield tuple.__new__(Unread, (data, key_of, read, line))
         finally:
             digest.count_lines(blank=blank, record=record)
 
@@ -122,9 +123,8 @@ def _scan_document(
     with open_lines(split, limits, digest) as lines:
         around = Around()
         for element in read_elements(lines, records, limits.kept_bytes, around):
-            data = element.data
-            line = Line(element.number, data, element.size_bytes)
-            yield Unread(key_of(data), len(data), partial(read, line))
+            line = Line(element.number, element.data, element.size_bytes)
+            yield Unread(element.data, key_of, read, line)
         _drain(lines)
         digest.leave_out_around(around.excerpt)
 
@@ -136,22 +136,20 @@ def _drain(lines: Lines) -> None:
 
 
 def _read(
-    split: InputSplit, record_format: str, limits: ReadLimits, line: Line
+    split: InputSplit, record_format: str, limits: ReadLimits, line: tuple[int, bytes, int]
 ) -> ParsedRecord | Reject:
+    number, data, size_bytes = line
     raw = RawRecord(
-        line.data,
-        record_format,
-        split.path,
-        line.number,
-        split.begin,
-        b"",
-        line.size_bytes,
-        split.kind,
+        data, record_format, split.path, number, split.begin, b"", size_bytes, split.kind
     )
     try:
-        check_size(line.size_bytes, limits)
-        cells, mended = parsed_in_time(limits, line.size_bytes, parse_object, line.data)
-        return ParsedRecord(raw, cells, mended)
+        if size_bytes > limits.max_record_bytes:
+            check_size(size_bytes, limits)
+        if size_bytes <= SHORT_BYTES:
+            parsed = parse_object(data)
+        else:
+            parsed = parsed_in_time(limits, size_bytes, parse_object, data)
+        return tuple.__new__(ParsedRecord, (raw, *parsed))
     except RecordRefusedError as refused:
         return Reject(raw, refused.reason, STAGE, str(refused))
 

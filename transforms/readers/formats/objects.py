@@ -43,7 +43,7 @@ def unread_objects(
 ) -> Iterator[Unread]:
     """Yield objects as records that are not looked into."""
     record_format = split.spelled(_KEPT_AS)
-    key_of = key_maker(split.kind, record_format)
+    key_of, read = key_maker(split.kind, record_format), partial(_read, limits)
     for each in objects:
         data = orjson.dumps(each.cells)
         raw = RawRecord(
@@ -56,10 +56,10 @@ def unread_objects(
             max(len(data), each.size_bytes),
             split.kind,
         )
-        yield Unread(key_of(raw.data), len(raw.data), partial(_read, raw, limits))
+        yield Unread(raw.data, key_of, read, raw)
 
 
-def _read(raw: RawRecord, limits: ReadLimits) -> ParsedRecord | Reject:
+def _read(limits: ReadLimits, raw: RawRecord) -> ParsedRecord | Reject:
     try:
         check_size(raw.true_size_bytes, limits)
         return ParsedRecord(raw, parsed_in_time(limits, len(raw.data), parse_object, raw.data)[0])

@@ -10,7 +10,9 @@ import csv
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from itertools import repeat
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 from transforms.readers.clues.table_rows import are_ids_alike
 from transforms.readers.contract import (
@@ -21,13 +23,15 @@ from transforms.readers.contract import (
     utf8_problem,
 )
 from transforms.readers.dialect import Cells, Dialect
-from transforms.readers.formats.lines import Line
+from transforms.readers.formats.lines import LONGEST_READY_BYTES, Line, Lines
 
 # Bounds the look-ahead buffer: a line object costs far more than the one byte of an empty line.
 MAX_RECORD_LINES = 100_000
 # Of a file with fewer columns a line within a text may look like a row by chance: it is one if it
 # begins as the row itself does, with an id.
 _MIN_SWALLOWED_CELLS = 3
+# How many lines Python's reader has taken.
+_LINE_NUMBER = attrgetter("line_num")
 
 
 class Row(NamedTuple):
@@ -41,6 +45,15 @@ class Row(NamedTuple):
     refused: RecordRefusedError | None = None
     lines: int = 1
     is_literal: bool = False
+
+
+# A row as `Row` has it, whose line is as `Line` has it: there are millions.
+RowParts = tuple[tuple[int, bytes, int], list[str], RecordRefusedError | None, int, bool]
+
+
+def as_row(parts: RowParts) -> Row:
+    """Return a row whose parts have names."""
+    return parts if isinstance(parts, Row) else Row(Line(*parts[0]), *parts[1:])
 
 
 class LineSource(Protocol):
@@ -109,6 +122,41 @@ class Rows:
         if not self._mend.is_plain:
             cells = self._mend.mended(cells)
         return Row(line, cells, None, len(self._taken))
+
+    def following(self, lines: Lines) -> Iterator[RowParts]:
+        """Yield the rows that follow, as `read` returns them; raises UnreadableError.
+
+        lines: those that the rows are read from. Whatever lines are there at once are taken apart
+        at once, up to a row that takes more than a look.
+        """
+        is_plain = self._mend.is_plain and self._limits.max_record_bytes >= LONGEST_READY_BYTES
+        while True:
+            is_between = not self._ahead and self._unreadable is None
+            if is_plain and is_between and lines.number >= self._literal_until:
+                yield from self._ready(lines)
+            row = self.read()
+            if row is None:
+                return
+            yield row
+
+    def _ready(self, lines: Lines) -> Iterator[RowParts]:
+        """Yield the rows of the lines that are there, up to one that `read` has to look at."""
+        while ready := lines.ready():
+            first = lines.number + 1
+            place = 0
+            reader: Any = csv_reader(map(bytes.decode, ready), self._dialect, self._mend)
+            try:
+                for cells, end in zip(reader, map(_LINE_NUMBER, repeat(reader)), strict=False):
+                    if end - place > 1:
+                        break
+                    lines.skip(1)
+                    data = ready[place]
+                    yield (first + place, data, len(data)), cells, None, 1, False
+                    place = end
+            except (csv.Error, UnicodeDecodeError):
+                return
+            if place < len(ready):
+                return
 
     def next_line(self) -> Line | None:
         """Return the next physical line, or None at the end; raises UnreadableError."""

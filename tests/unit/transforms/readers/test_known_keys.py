@@ -34,9 +34,10 @@ key_lists = st.lists(keys | st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES), m
 
 
 def unread(key: bytes) -> Unread:
-    return Unread(
-        key, 1, lambda: Reject(RawRecord(key, "jsonl", "f", 1), "missing-id", "normalise", "")
-    )
+    def look(raw: RawRecord) -> Reject:
+        return Reject(raw, "missing-id", "normalise", "")
+
+    return Unread(key, bytes, look, RawRecord(key, "jsonl", "f", 1))
 
 
 @given(key_lists, key_lists)
