@@ -39,7 +39,7 @@ from transforms.normalise.sources import (
     Unreachable,
     without_keys,
 )
-from transforms.normalise.template_columns import Columns, Reader, TemplateColumns
+from transforms.normalise.template_columns import KEPT_CHARS, Columns, Reader, TemplateColumns
 from transforms.normalise.timestamps import UnclearMomentError, parse_event_ts
 
 # Sets of columns whose spelling is known; JSON records may all have their own.
@@ -286,8 +286,15 @@ def _read_cell(
         except (UnitMissingError, CurrencyUnclearError) as problem:
             message = f"{source.written}: {shorten(cell)} {problem}"
             return None, (Flag("value-wrong-type", reader.name, message),)
-    if isinstance(cell, str) and is_unharmed(cell):
-        return reader.read(cell, source.column_format, source.path is not None)
+    if isinstance(cell, str):
+        is_short = len(cell) <= KEPT_CHARS
+        if is_short and (known := reader.known.get(cell)) is not None and known[0] is source:
+            return known[1]
+        if is_unharmed(cell):
+            reading = reader.read(cell, source.column_format, source.path is not None)
+            if is_short:
+                reader.keep(source, cell, reading)
+            return reading
     if isinstance(cell, Unreachable):
         return None, (Flag("value-wrong-type", reader.name, without_keys(source, cell.cell)),)
     repaired, outcome = repair(cell, escapes=source.column_format.escapes)

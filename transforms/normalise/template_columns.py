@@ -6,11 +6,11 @@ It is found out once for each set of columns that matters, as records of JSON ma
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from schemas.attribute_types.registry import AttributeType
 from schemas.template import Template, is_pattern, path_beginnings
-from transforms.attribute_types.contract import CellReader
+from transforms.attribute_types.contract import CellReader, Reading
 from transforms.attribute_types.registry import operations_of
 from transforms.extraction.structures.paths import folded
 from transforms.normalise.column_currencies import may_name_currencies
@@ -30,6 +30,9 @@ from transforms.normalise.sources import (
 
 # Sets of columns whose meaning is known, and names of columns.
 _KEPT_SETS, _KEPT_NAMES = 1_000, 10_000
+# Texts of an attribute whose reading is known, and how long they are at most.
+_KEPT_TEXTS, KEPT_CHARS = 500, 40
+_SHARED = (str, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Reader:
 
     sources: with the units of its bare numbers, and whether none can stand beside them; absent:
     texts that say that the item has none. is_price: of several columns that may be one price.
+    known: what short texts were read as, and of which source: those of most columns come again and
+    again.
     """
 
     name: str
@@ -46,6 +51,15 @@ class Reader:
     absent: frozenset[str]
     is_localized: bool
     is_price: bool
+    known: dict[str, tuple[Source, Reading]] = field(default_factory=dict)
+
+    def keep(self, source: Source, text: str, reading: Reading) -> None:
+        """Note what a text was read as, which nothing but source and text may decide."""
+        # Records must not share what can be changed in one of them.
+        if isinstance(reading[0], _SHARED):
+            if len(self.known) >= _KEPT_TEXTS:
+                self.known.clear()
+            self.known[text] = source, reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -328,6 +328,26 @@ def test_any_cells_give_a_record_or_a_registered_reason(cells: dict[str, Any]) -
     )
 
 
+@given(st.lists(ROWS, min_size=2, max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_no_record_shows_what_was_read_before(rows: list[dict[str, Any]]) -> None:
+    """A record is the same whatever records came before it, and nothing of it is shared that could
+    be changed in another.
+    """
+    used = Normaliser(SHOP)
+    found = [used.normalise(RAW, {"sku": "a", **cells}) for cells in (*rows, *rows)]
+    alone = [Normaliser(SHOP).normalise(RAW, {"sku": "a", **cells}) for cells in rows]
+    assert list(map(repr, found)) == list(map(repr, alone * 2))  # NaN equals none
+    changeable = [
+        id(value)
+        for each in found
+        if isinstance(each, Record)
+        for value in each.values.values()
+        if isinstance(value, list | dict)
+    ]
+    assert len(changeable) == len(set(changeable))
+
+
 def test_the_digest_covers_what_the_record_says() -> None:
     """Id, values, given cells, pictures and event time shape the digest; the order of columns does
     not.

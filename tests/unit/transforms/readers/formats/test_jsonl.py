@@ -84,7 +84,7 @@ def refused(tmp_path: Path, line: bytes, limits: ReadLimits = DEFAULT_LIMITS) ->
         (b'{"a":' * 3000 + b"1" + b"}" * 3000 + b"\n", "malformed-json", "depth limit"),
         (b"hello\r\n", "malformed-json", "near 'hello"),
         # Python writes no such dictionary, and cannot make the set.
-        (b"{'id', ['a']}\n", "malformed-json", "expected string as object key"),
+        (b"{'id', ['a']}\n", "malformed-json", "expected a string key at character 2"),
         (b"{['a']: 1}\n", "malformed-json", "at character 2"),
         (b'[{"id":2}]\n', "not-an-object", "the line is a list, not an object"),
         (b"null\n", "not-an-object", "the line is null, not an object"),
