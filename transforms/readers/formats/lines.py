@@ -171,7 +171,7 @@ class Lines:
         return not self._is_long
 
     def _block(self) -> list[bytes]:
-        """Return the whole lines of the next block; none at the end, or where it has no line end."""
+        """Return the whole lines of the next block; none at the end, or where none ends in it."""
         if self._end is not None and self._offset >= self._end:
             return []
         try:
