@@ -124,7 +124,7 @@ def make_items(plan: Plan, folder: Path) -> None:
         )
         named = {
             "records": read.records,
-            "images": images,
+            "images": images.results,
             "image_rows": read.image_rows,
             "rejects": read.rejects,
         }

@@ -588,6 +588,20 @@ class Finding:
     flag: Flag
 
 
+@dataclass(frozen=True, slots=True)
+class AskedAhead:
+    """A request that was sent while pictures were still being prepared.
+
+    fingerprint: empty where what follows holds for every further request too. reason, message: why
+    there is no answer; None: it is kept. repairs: of the answer, which are not kept with it.
+    """
+
+    fingerprint: str
+    reason: str | None = None
+    message: str = ""
+    repairs: tuple[str, ...] = ()
+
+
 Spooled = (
     Record
     | Reject
@@ -602,6 +616,7 @@ Spooled = (
     | ItemDigest
     | Finding
     | PreviousAnswer
+    | AskedAhead
 )
 
 

@@ -59,7 +59,7 @@ def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOp
 
 def in_one_process(options: PipelineOptions) -> PipelineOptions:
     """Return the options for work that is done before further processes would have started."""
-    if not _is_local(options):
+    if not is_local(options):
         return options
     flags = {
         **options.get_all_options(drop_default=True),
@@ -72,7 +72,7 @@ def in_one_process(options: PipelineOptions) -> PipelineOptions:
 def works_here(options: PipelineOptions) -> bool:
     """Tell whether this process does the work itself: otherwise it waits for those that do."""
     mode = options.get_all_options().get("direct_running_mode")
-    return _is_local(options) and mode == "in_memory"
+    return is_local(options) and mode == "in_memory"
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
@@ -81,14 +81,15 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     Beam's local runner starts its processes without the options unless it is handed them: they
     would look for an object store at its default address.
     """
-    if not _is_local(options):
+    if not is_local(options):
         return beam.Pipeline(options=options)
     given = JobServiceHandle.encode_pipeline_options(options.get_all_options(drop_default=True))
     provision = ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=given))
     return beam.Pipeline(FnApiRunner(provision_info=provision), options)
 
 
-def _is_local(options: PipelineOptions) -> bool:
+def is_local(options: PipelineOptions) -> bool:
+    """Tell whether this machine does the work."""
     return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER)
 
 

@@ -22,12 +22,13 @@ from pipelines.run.work import (
 )
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import POOL
-from schemas.elements import Bucket, ImageRef
+from schemas.elements import Bucket, ImageRef, ImageResult
 from transforms.consistency.outliers import FindOutliers
 from transforms.consistency.shared_content import FindSharedContent
 from transforms.consistency.within_item import FindContradictions
 from transforms.describe.items import DescribeConfig, DescribeItems, DescribeOutputs
 from transforms.embed.text_vectors import EmbedText
+from transforms.fill.ahead import AheadConfig, AheadOutputs, AskAhead
 from transforms.fill.cascade import Cascade, FillAttributes
 from transforms.images.prepare import Preparation, PrepareImages
 from transforms.incremental.previous_answers import ReadPreviousAnswers
@@ -42,6 +43,7 @@ from transforms.items.assemble import (
 )
 from transforms.items.mask import Mask, mask_bucket
 from transforms.items.text import ComposeText
+from transforms.models.budget import UNLIMITED
 from transforms.models.contract import ModelOptions
 from transforms.models.spaces import VectorSpace
 from transforms.probes.learn import (
@@ -82,6 +84,8 @@ class Build:
     label: begins the names of these stages, so that one pipeline can fill a catalog several times.
     spaces: of vectors that are made; None: all of the plan.
     contracts: of the vector tables that are made, by table; none where no vectors are written.
+    overlaps: whether one process does stages that follow each other as they come, so that it pays
+    to ask a language model meanwhile.
     """
 
     plan: Plan
@@ -91,6 +95,7 @@ class Build:
     label: str = ""
     spaces: tuple[VectorSpace, ...] | None = None
     contracts: Mapping[str, VectorContract] = field(default_factory=dict)
+    overlaps: bool = False
 
     @property
     def made(self) -> tuple[VectorSpace, ...]:
@@ -134,11 +139,12 @@ class Prepared:
     """A catalog that was read, with its images, spooled by bucket.
 
     spooled: by the name of the elements; reports: of the splits that were read, None where they
-    were read before.
+    were read before. ahead: what a language model was asked meanwhile.
     """
 
     spooled: dict[str, ByBucket]
     reports: beam.PCollection[SplitReport] | None = None
+    ahead: AheadOutputs | None = None
 
     def adding(self, name: str, spooled: ByBucket) -> Prepared:
         """Return the catalog with further elements for its buckets."""
@@ -180,7 +186,8 @@ def build_graph(
     see what is open, and to write. That costs far less than keeping whole buckets in between.
     """
     previous = previous or Previous()
-    prepared = _with_previous_answers(read_catalog(pipeline, build), build, previous.answers)
+    prepared = _read(pipeline, build, build.plan.splits, "", asks=previous.answers is None)
+    prepared = _with_previous_answers(prepared, build, previous.answers)
     prepared = prepared.adding(FINDINGS, _find_contradictions(prepared, build))
     filled = fill_catalog(prepared, build, read_reference(pipeline, build), previous.probes)
     _ = prepared.reports | "Collect reads" >> CollectReports(build.report("splits"))
@@ -220,7 +227,7 @@ def build_delta_graph(
         for name, refs in delta.refs.items()
     }
     images = spooled.pop("image_refs") | "Images" >> prepare_images(build, is_own=True)
-    spooled["images"] = images | "Spool images" >> Spool(build.dirs.spool)
+    spooled["images"] = images.results | "Spool images" >> Spool(build.dirs.spool)
     spooled[NUMBERS] = bucket_numbers(pipeline, delta.numbers)
     prepared = _with_previous_answers(Prepared(spooled), build, kept.answers)
     compared = _assemble(prepared, build, "Assemble to compare")
@@ -301,7 +308,10 @@ def _fill(prepared: Prepared, build: Build, learnt: Learnt) -> beam.PCollection[
         described = _describe(prepared, build, learnt)
         answers = described.answers | f"{label}Spool answers" >> Spool(build.dirs.spool)
         prepared = prepared.adding(ANSWERS, answers)
-        _ = described.usage | f"{label}Collect usage" >> CollectReports(build.report("usage"))
+        usage = described.usage
+        if prepared.ahead is not None:
+            usage = (usage, prepared.ahead.usage) | "All usage" >> beam.Flatten()
+        _ = usage | f"{label}Collect usage" >> CollectReports(build.report("usage"))
     if build.is_dry_run:
         return None
     buckets = _assemble_masked(prepared, build, "Assemble", build.dirs.heartbeats)
@@ -314,7 +324,29 @@ def _describe(prepared: Prepared, build: Build, learnt: Learnt) -> DescribeOutpu
     Rows that will be quarantined are validated away first: nothing is paid for them.
     """
     plan, dirs, label = build.plan, build.dirs, build.label
-    config = DescribeConfig(
+    pool = None
+    if learnt.pool is not None:
+        pool = beam.pvalue.AsList(learnt.pool | f"{label}Pool" >> beam.Values())
+    described: DescribeOutputs = (
+        _assemble_masked(prepared, build, "Assemble to ask")
+        | f"{label}Fill to ask" >> FillAttributes(build.cascade, learnt.reports)
+        | f"{label}Validate to ask"
+        >> ValidateItems(plan.template, SOURCE_CHECKS, build.element_secs)
+        | f"{label}Describe"
+        >> DescribeItems(
+            _describe_config(build),
+            dirs.spool,
+            dirs.heartbeats,
+            pool,
+            None if prepared.ahead is None else prepared.ahead.asked,
+        )
+    )
+    return described
+
+
+def _describe_config(build: Build) -> DescribeConfig:
+    plan, dirs = build.plan, build.dirs
+    return DescribeConfig(
         plan.template,
         build.models,
         plan.config.ask,
@@ -325,17 +357,38 @@ def _describe(prepared: Prepared, build: Build, learnt: Learnt) -> DescribeOutpu
         plan.dry_run,
         build.element_secs,
     )
-    pool = None
-    if learnt.pool is not None:
-        pool = beam.pvalue.AsList(learnt.pool | f"{label}Pool" >> beam.Values())
-    described: DescribeOutputs = (
-        _assemble_masked(prepared, build, "Assemble to ask")
-        | f"{label}Fill to ask" >> FillAttributes(build.cascade, learnt.reports)
-        | f"{label}Validate to ask"
-        >> ValidateItems(plan.template, SOURCE_CHECKS, build.element_secs)
-        | f"{label}Describe" >> DescribeItems(config, dirs.spool, dirs.heartbeats, pool)
+
+
+def _asks_ahead(build: Build) -> bool:
+    """Tell whether a language model is asked while pictures are prepared.
+
+    Not within a budget, which is spent on the cheapest questions first; and not where the model
+    needs the processor itself.
+    """
+    config = build.plan.config
+    return (
+        build.overlaps
+        and config.models.describe_backend == "openai"
+        and build.plan.dry_run is None
+        and config.budget.limit == UNLIMITED
     )
-    return described
+
+
+def _ask_ahead(
+    images: beam.PCollection[tuple[int, ImageResult]], spooled: Mapping[str, ByBucket], build: Build
+) -> AheadOutputs:
+    plan, dirs = build.plan, build.dirs
+    config = AheadConfig(
+        _describe_config(build),
+        build.cascade,
+        combination_of(plan.template, picture_access(plan, dirs)),
+        plan.bucket_bytes,
+        plan.learns,
+    )
+    refs = [spooled[name] for name in ("records", "image_rows", "rejects")]
+    listed = beam.pvalue.AsList(refs | "References ahead" >> beam.Flatten())
+    asked: AheadOutputs = images | "Ahead" >> AskAhead(config, listed, dirs.spool, dirs.heartbeats)
+    return asked
 
 
 def _write(
@@ -424,8 +477,14 @@ def _with_previous_answers(
 
 
 def _read(
-    pipeline: beam.Pipeline, build: Build, splits: Sequence[InputSplit], label: str
+    pipeline: beam.Pipeline,
+    build: Build,
+    splits: Sequence[InputSplit],
+    label: str,
+    *,
+    asks: bool = False,
 ) -> Prepared:
+    """Read a catalog and its images; asks: whether a language model may be asked meanwhile."""
     plan, dirs = build.plan, build.dirs
     is_own = not label
     # The live view counts the catalog's own records only.
@@ -446,13 +505,14 @@ def _read(
         name: elements | f"{label}Spool {name}" >> Spool(dirs.spool)
         for name, elements in (
             ("records", read.records),
-            ("images", images),
+            ("images", images.results),
             ("image_rows", read.image_rows),
             ("rejects", read.rejects),
         )
     }
+    ahead = _ask_ahead(images.found, spooled, build) if asks and _asks_ahead(build) else None
     numbers = bucket_numbers(pipeline, range(plan.buckets), label)
-    return Prepared({**spooled, NUMBERS: numbers}, read.reports)
+    return Prepared({**spooled, NUMBERS: numbers}, read.reports, ahead)
 
 
 def prepare_images(build: Build, *, is_own: bool, is_asked: bool = True) -> PrepareImages:

@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.config import Plan
-from pipelines.configuration.runners import in_one_process, new_pipeline, works_here
+from pipelines.configuration.runners import in_one_process, is_local, new_pipeline, works_here
 from pipelines.configuration.worker_processes import DEATHS, WorkerDiedError
 from pipelines.monitoring.interrupts import Interrupts
 from pipelines.monitoring.live_view import live_view
@@ -228,7 +228,8 @@ def _rebuild(
     """Make the whole catalog, with what still holds of an earlier snapshot."""
     plan, earlier, pipeline = state.plan, state.earlier, new_pipeline(options)
     _prepare_gate(plan, options)
-    build = Build(plan, state.info, dirs, contracts=state.encoders.contracts)
+    contracts = state.encoders.contracts
+    build = Build(plan, state.info, dirs, contracts=contracts, overlaps=is_local(options))
     if _only_counts(plan):
         build_reading(pipeline, build)
     else:

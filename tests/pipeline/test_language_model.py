@@ -468,10 +468,12 @@ def test_prepared_pictures_do_not_outlive_the_run(shop: Shop, server: ChatServer
 
 
 @pytest.mark.timeout(600)  # an answer that never comes
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_an_interrupted_run_does_not_wait_for_its_model(shop: Shop, workers: str) -> None:
+@pytest.mark.parametrize(("workers", "more"), [("1", []), ("2", []), ("1", ["--no-probes"])])
+def test_an_interrupted_run_does_not_wait_for_its_model(
+    shop: Shop, workers: str, more: list[str]
+) -> None:
     """SIGTERM while every request hangs ends the run at once with 3; what was answered before is
-    kept.
+    kept. Without probes the requests are sent while pictures are prepared.
     """
     with ChatServer(script=["ok"] * 70 + ["hang"] * 400) as server:
         path = shop.file("in.jsonl", catalog(shop, 150))
@@ -499,7 +501,8 @@ def test_an_interrupted_run_does_not_wait_for_its_model(shop: Shop, workers: str
             "--output",
             str(shop.folder / "out"),
         ]
-        process = subprocess.Popen([*command, "--buckets", "4"], stderr=subprocess.PIPE, text=True)
+        command += ["--buckets", "4", *more]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while server.answered < 70 and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from schemas.elements import DescribeJob, ItemAnswer
+from schemas.elements import AskedAhead, DescribeJob, ItemAnswer
 from schemas.hashing import digest
 from schemas.reasons import BUDGET, TOO_LONG
 from transforms.caching.answers import CachedAnswer
@@ -56,6 +56,8 @@ class ModelSession:
     on_progress: called with what has just happened, for a live view: requests `sent`, `answers`,
     and the tokens and money that they took.
     call_msecs: duration of each call that was answered.
+    ahead: what was asked before by another session of this run, and counted by it; asked: what came
+    of each call, for such a later session; None where there is none.
     """
 
     model: ChatModel
@@ -66,6 +68,8 @@ class ModelSession:
     on_progress: Callable[[Mapping[str, int]], None] = lambda _: None
     usage: Usage = field(default_factory=Usage)
     call_msecs: list[int] = field(default_factory=list)
+    ahead: Mapping[str, AskedAhead] = field(default_factory=dict)
+    asked: list[AskedAhead] | None = None
 
     def __post_init__(self) -> None:
         self._reservations: Reservations[ChatRequest] = Reservations(
@@ -89,7 +93,8 @@ class ModelSession:
         answers: dict[str, ChatAnswer | Failure] = {
             f: cached.answer for f in distinct if (cached := self.cache.get(f)) is not None
         }
-        self.usage += Usage(reused=len(answers))
+        self.usage += Usage(reused=len(answers.keys() - self.ahead.keys()))
+        answers |= self._asked_ahead(distinct, answers)
         waiting = [f for f in distinct if f not in answers]
         while waiting:
             # A reservation is for the worst case. Settling it gives most of it back, so what could
@@ -108,6 +113,22 @@ class ModelSession:
             if isinstance(answer, Failure) and answer.ends_run:
                 raise ModelGoneError(answer.message)
         return [answers[f] for f in fingerprints]
+
+    def _asked_ahead(
+        self, requests: Mapping[str, ChatRequest], known: Mapping[str, ChatAnswer | Failure]
+    ) -> dict[str, ChatAnswer | Failure]:
+        """Return what came of requests that were sent ahead, beside what is kept of it."""
+        found: dict[str, ChatAnswer | Failure] = {}
+        for fingerprint in requests if self.ahead else ():
+            answer = known.get(fingerprint)
+            sent = self.ahead.get(fingerprint) or (None if answer else self.ahead.get(""))
+            if sent is None:
+                continue
+            if isinstance(answer, ChatAnswer):
+                found[fingerprint] = replace(answer, repairs=sent.repairs)
+            elif sent.reason is not None:
+                found[fingerprint] = Failure(sent.reason, sent.message)
+        return found
 
     def _affordable(
         self, requests: dict[str, ChatRequest], waiting: list[str]
@@ -131,6 +152,8 @@ class ModelSession:
         if isinstance(answer, ChatAnswer):
             answer = counted_answer(answer, request, self.image_px)
             self.cache.put(fingerprint, CachedAnswer(answer, request.prompt_hash))
+        if self.asked is not None:
+            self.asked.append(_outcome(fingerprint, answer))
         lost = self._reservations.end(request, lambda lost: self._spent(answer, lost))
         cost = self._spent(answer, lost).cost
         planned = estimate_tokens(request, self.image_px).prompt_tokens
@@ -154,6 +177,12 @@ class ModelSession:
         return self.budget.amount(
             answer.prompt_tokens, answer.image_tokens, answer.completion_tokens
         )
+
+
+def _outcome(fingerprint: str, answer: ChatAnswer | Failure) -> AskedAhead:
+    if isinstance(answer, ChatAnswer):
+        return AskedAhead(fingerprint, repairs=answer.repairs)
+    return AskedAhead(fingerprint, answer.reason, answer.message)
 
 
 def run_dialogues(

@@ -9,7 +9,7 @@ answer is kept as it comes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from threading import Thread
@@ -20,7 +20,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from schemas.elements import Bucket, DescribeJob, Example, Item, ItemAnswer
+from schemas.elements import AskedAhead, Bucket, DescribeJob, Example, Item, ItemAnswer
 from schemas.template import Template
 from transforms.caching.answers import AnswerCodec
 from transforms.caching.key_range import DAMAGED, KeyRangeCache
@@ -152,10 +152,12 @@ class _Describe(beam.DoFn):
     def process(
         self, spooled: tuple[int, Iterable[SpoolRef]]
     ) -> Iterator[tuple[int, ItemAnswer] | beam.pvalue.TaggedOutput]:
-        part, refs = spooled
+        part, refs = spooled[0], list(spooled[1])
         broker = self._load()
-        jobs = list(read_spool(refs, DescribeJob))
-        self._under_way.append(_in_thread(lambda: self._describe(broker, part, jobs)))
+        jobs = list(read_spool(_of_kind(refs, DescribeJob), DescribeJob))
+        asked = read_spool(_of_kind(refs, AskedAhead), AskedAhead)
+        ahead = {each.fingerprint: each for each in asked}
+        self._under_way.append(_in_thread(lambda: self._describe(broker, part, jobs, ahead)))
         # A model that cannot be called from several threads at once gets one part at a time.
         while len(self._under_way) >= (PARTS_AT_ONCE if broker.model.concurrent else 1):
             yield from self._finish()
@@ -179,52 +181,24 @@ class _Describe(beam.DoFn):
     def _load(self) -> RequestBroker:
         # Not in setup: a worker that gets no item need not load a model.
         if self._broker is None:
-            config = self._config
-            self._meter.watch({"limit": config.models.chat.max_inflight})
-            self._meter.beat()
-            model = build_chat_model(config.models)
-            if config.dry_run is not None:
-                model = DryRunChatModel(model, config.dry_run, config.ask.image_px)
-            model.load()
-            nearest = NearestByVector(
-                lambda: shared_text_encoder(config.models, own_text_options(config.models))
-            )
-            self._broker = RequestBroker(
-                config.template,
-                config.ask,
-                model,
-                config.pictures_dir,
-                nearest,
-                SchemaLimits(*schema_limits(config.models)),
-            )
+            self._broker = load_broker(self._config, self._meter)
         return self._broker
 
-    def _describe(self, broker: RequestBroker, part: int, jobs: list[DescribeJob]) -> _Part:
-        config = self._config
-        first, last = bounds_of(part, config.parts)
-        cache = KeyRangeCache(
-            config.answers_dir,
-            first,
-            last,
-            AnswerCodec(config.run_id, broker.model.model),
-            read_only=config.dry_run is not None,
-        )
-        cache.load()
-        spending = config.models.spending or Spending()
-        session = ModelSession(
-            broker.model,
-            cache,
-            spending.budget,
-            spending.share(),
-            config.ask.image_px,
-            self._meter.watch,
-        )
+    def _describe(
+        self,
+        broker: RequestBroker,
+        part: int,
+        jobs: list[DescribeJob],
+        ahead: Mapping[str, AskedAhead],
+    ) -> _Part:
+        session = new_session(self._config, broker, part, self._meter)
+        session.ahead = ahead
         # Answers are kept also when the part fails: what was paid for is not asked again.
         try:
-            answered, usage = describe_part(broker, jobs, session, config.element_secs)
-            return answered, usage, session.call_msecs, len(cache.unreadable)
+            answered, usage = describe_part(broker, jobs, session, self._config.element_secs)
+            return answered, usage, session.call_msecs, len(session.cache.unreadable)
         finally:
-            cache.close()
+            session.cache.close()
 
     def _finish(self) -> Iterator[Any]:
         """Yield what the oldest part under way gave; an error of its thread is raised here."""
@@ -238,13 +212,64 @@ class _Describe(beam.DoFn):
         if damaged:
             self._meter.add(DAMAGED, damaged)
         self._meter.add("items", len(answered))
-        for counter in _COUNTED:
-            self._meter.add(counter, getattr(usage, counter))
-        for msecs in call_msecs:
-            self._meter.observe("request_msecs", msecs)
+        count_usage(self._meter, usage, call_msecs)
         self._meter.beat()
         yield from answered
         yield beam.pvalue.TaggedOutput(_USAGE, usage)
+
+
+def _of_kind(refs: Iterable[SpoolRef], kind: type[Any]) -> list[SpoolRef]:
+    return [ref for ref in refs if ref[2] == kind.__name__]
+
+
+def load_broker(config: DescribeConfig, meter: Meter) -> RequestBroker:
+    """Return what all dialogues of a worker share, with the model loaded."""
+    meter.watch({"limit": config.models.chat.max_inflight})
+    meter.beat()
+    model = build_chat_model(config.models)
+    if config.dry_run is not None:
+        model = DryRunChatModel(model, config.dry_run, config.ask.image_px)
+    model.load()
+    nearest = NearestByVector(
+        lambda: shared_text_encoder(config.models, own_text_options(config.models))
+    )
+    return RequestBroker(
+        config.template,
+        config.ask,
+        model,
+        config.pictures_dir,
+        nearest,
+        SchemaLimits(*schema_limits(config.models)),
+    )
+
+
+def new_session(
+    config: DescribeConfig, broker: RequestBroker, part: int, meter: Meter
+) -> ModelSession:
+    """Return what asks the questions of a part, with its earlier answers; its cache is closed by
+    whoever has asked.
+    """
+    first, last = bounds_of(part, config.parts)
+    cache = KeyRangeCache(
+        config.answers_dir,
+        first,
+        last,
+        AnswerCodec(config.run_id, broker.model.model),
+        read_only=config.dry_run is not None,
+    )
+    cache.load()
+    spending = config.models.spending or Spending()
+    return ModelSession(
+        broker.model, cache, spending.budget, spending.share(), config.ask.image_px, meter.watch
+    )
+
+
+def count_usage(meter: Meter, usage: Usage, call_msecs: Iterable[int]) -> None:
+    """Count among a run's metrics what calls took."""
+    for counter in _COUNTED:
+        meter.add(counter, getattr(usage, counter))
+    for msecs in call_msecs:
+        meter.observe("request_msecs", msecs)
 
 
 def _in_thread(call: Callable[[], _Part]) -> Future[_Part]:
@@ -275,13 +300,15 @@ class DescribeItems(beam.PTransform):
     """Asks a language model about every item of which something is open.
 
     pool: references to spooled Examples, some ten thousand at most, of which the nearest to an item
-    are shown with its question; every worker process holds all of them.
+    are shown with its question; every worker process holds all of them. ahead: references to
+    spooled AskedAhead by part.
     """
 
     config: DescribeConfig
     spool_dir: str
     heartbeat_dir: str = ""
     pool: beam.pvalue.AsList | None = None
+    ahead: beam.PCollection[tuple[int, SpoolRef]] | None = None
 
     def expand(self, buckets: beam.PCollection[Bucket]) -> DescribeOutputs:
         asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(
@@ -290,11 +317,9 @@ class DescribeItems(beam.PTransform):
         sides = () if self.pool is None else (self.pool,)
         making = beam.ParDo(MakeJobs(self.config, self.heartbeat_dir), *sides)
         jobs = buckets | "Jobs" >> making.with_outputs(_FAILED, main="jobs")
-        outputs = (
-            jobs.jobs
-            | "SpoolJobs" >> Spool(self.spool_dir)
-            | "ByKey" >> beam.GroupByKey()
-            | "Ask" >> asking
-        )
+        spooled = jobs.jobs | "SpoolJobs" >> Spool(self.spool_dir)
+        if self.ahead is not None:
+            spooled = (spooled, self.ahead) | "WithAhead" >> beam.Flatten()
+        outputs = spooled | "ByKey" >> beam.GroupByKey() | "Ask" >> asking
         answers = (outputs.answers, jobs[_FAILED]) | "AllAnswers" >> beam.Flatten()
         return DescribeOutputs(answers, outputs[_USAGE])

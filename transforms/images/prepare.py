@@ -14,6 +14,7 @@ from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -109,15 +110,27 @@ def tag_pictures(
     """Features of each picture, in order; a model that fails on one leaves its mark on that one
     only.
     """
+    return list(tag_encoded(pictures, own_encodings(pictures, encoder), tagger))
+
+
+def own_encodings(
+    pictures: Sequence[DecodedPicture], encoder: ImageEncoder
+) -> list[ImageEncoding | Failure]:
+    """Return what the run's own encoder makes of each picture, all of them together."""
     answers = call_each(encoder.encode_images, [p.picture for p in pictures], "backend-failed")
-    encodings = [checked_encoding(answer, encoder.dimension) for answer in answers]
-    labels = [e.labels if isinstance(e, ImageEncoding) else () for e in encodings]
-    requests = [TagRequest((p.picture,), found) for p, found in zip(pictures, labels, strict=True)]
-    descriptions = call_each(tagger.tag, requests, "backend-failed")
-    features = []
-    for picture, encoding, request, description in zip(
-        pictures, encodings, requests, descriptions, strict=True
-    ):
+    return [checked_encoding(answer, encoder.dimension) for answer in answers]
+
+
+def tag_encoded(
+    pictures: Sequence[DecodedPicture],
+    encodings: Sequence[ImageEncoding | Failure],
+    tagger: Tagger,
+) -> Iterator[ImageFeatures]:
+    """Yield the features of each picture as soon as it was described, which takes longest."""
+    for picture, encoding in zip(pictures, encodings, strict=True):
+        labels = encoding.labels if isinstance(encoding, ImageEncoding) else ()
+        request = TagRequest((picture.picture,), labels)
+        (description,) = call_each(tagger.tag, [request], "backend-failed")
         known = ImageFeatures(
             digest=picture.picture.digest,
             phash=picture.phash,
@@ -151,8 +164,7 @@ def tag_pictures(
                 failure=failures[0].reason,
                 failure_message="; ".join(f.message for f in failures),
             )
-        features.append(known)
-    return features
+        yield known
 
 
 def packed_style(style: Vector | None) -> bytes:
@@ -349,9 +361,13 @@ class _Prepare(beam.DoFn):
             sorted(copies, key=lambda copy: copy.path) for _, copies in sorted(by_digest.items())
         ]
         for begin in range(0, len(contents), BATCH_PICTURES):
-            with self._meter.timed():
-                results = list(self._prepare(contents[begin : begin + BATCH_PICTURES], cache))
-            yield from results
+            results = self._prepare(contents[begin : begin + BATCH_PICTURES], cache)
+            while True:  # each as it comes: what may be asked of it is asked meanwhile
+                with self._meter.timed():
+                    result = next(results, None)
+                if result is None:
+                    break
+                yield result
         for each in (cache, *(encoder.cache for encoder in self._further)):
             if each is not None:
                 each.close()
@@ -393,8 +409,8 @@ class _Prepare(beam.DoFn):
         ]
         pictures = [each for each in loaded if isinstance(each, DecodedPicture)]
         unknown = {d for d, features in zip(digests, known, strict=True) if features is None}
-        made = self._describe([p for p in pictures if p.picture.digest in unknown])
-        described, is_kept = iter(made), self._is_own_sound
+        described = self._describe([p for p in pictures if p.picture.digest in unknown])
+        is_kept = self._is_own_sound
         vectors = self._vectors(digests, pictures, by_encoder)
         for digest, copies, features, picture in zip(digests, contents, known, loaded, strict=True):
             self._meter.add("pictures")
@@ -421,13 +437,15 @@ class _Prepare(beam.DoFn):
             return PictureProblem(TOO_LONG, f"{shown(copies[0].path)} {error}")
         return picture
 
-    def _describe(self, pictures: Sequence[DecodedPicture]) -> list[ImageFeatures]:
+    def _describe(self, pictures: Sequence[DecodedPicture]) -> Iterator[ImageFeatures]:
+        """Encode pictures; return what describes them one by one."""
         if not pictures:
-            return []
+            return iter(())
         self._meter.add("encoded", len(pictures))
         with self._own.loaded() as encoder:
             self._is_own_sound = self._own_watched.agree(encoder)
-            return tag_pictures(pictures, encoder, self._tagger())
+            encodings = own_encodings(pictures, encoder)
+        return tag_encoded(pictures, encodings, self._tagger())
 
     def _vectors(
         self,
@@ -452,6 +470,13 @@ class _Prepare(beam.DoFn):
                 vector = found.get(digest) or made.get(digest, b"")
                 vectors[digest] |= dict.fromkeys(encoder.spaces, vector)
         return vectors
+
+
+class PreparedImages(NamedTuple):
+    """Outputs of PrepareImages. found: results of pictures that were there, as they come."""
+
+    results: beam.PCollection[KeyedResult]
+    found: beam.PCollection[KeyedResult]
 
 
 @dataclass(eq=False)
@@ -482,9 +507,7 @@ class PrepareImages(beam.PTransform):
     fetching: FetchOptions | None = None
     element_secs: float = DEFAULT_ELEMENT_SECS
 
-    def expand(
-        self, references: beam.PCollection[tuple[int, SpoolRef]]
-    ) -> beam.PCollection[KeyedResult]:
+    def expand(self, references: beam.PCollection[tuple[int, SpoolRef]]) -> PreparedImages:
         locate = LocateImages(
             self.root,
             self.limits,
@@ -500,4 +523,5 @@ class PrepareImages(beam.PTransform):
             | "ByDigest" >> beam.GroupByKey()
             | "Prepare" >> beam.ParDo(_Prepare(self))
         )
-        return (described, problems) | "AllPictures" >> beam.Flatten()
+        results = (described, problems) | "AllPictures" >> beam.Flatten()
+        return PreparedImages(results, described)

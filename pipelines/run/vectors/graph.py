@@ -45,9 +45,8 @@ def build_vector_graph(
             | "References" >> ReferredPictures(finished)
             | "Spool references" >> Spool(dirs.spool)
             | "Images" >> prepare_images(build, is_own=True, is_asked=False)
-            | "Spool images" >> Spool(dirs.spool)
         )
-        parts.append(pictures)
+        parts.append(pictures.results | "Spool images" >> Spool(dirs.spool))
     buckets = tuple(parts) | "Take up" >> TakeUpItems(finished)
     embedding = EmbedText(
         plan.template, build.models, finished.spaces, dirs.heartbeats, rows, build.watch
