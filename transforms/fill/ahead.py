@@ -34,10 +34,10 @@ from transforms.describe.items import DescribeConfig, count_usage, load_broker, 
 from transforms.describe.prompts import describe_job
 from transforms.describe.usage import Usage
 from transforms.fill.cascade import Cascade
-from transforms.items.admission import Source, admit
 from transforms.items.assemble import BucketParts, assemble_bucket
 from transforms.items.open_values import is_open
 from transforms.normalise.combine import Combination
+from transforms.runtime.bounds.admission import Source, admit
 from transforms.runtime.buckets import each_item, part_of
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
