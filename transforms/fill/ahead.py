@@ -20,6 +20,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from schemas.elements import (
+    AskedAhead,
     Bucket,
     DescribeJob,
     ImageResult,
@@ -286,7 +287,7 @@ class _AskAhead(beam.DoFn):
 
     def process(
         self, keyed: tuple[int, ImageResult], refs: Sequence[tuple[int, SpoolRef]]
-    ) -> Iterator[Any]:
+    ) -> Iterator[tuple[int, AskedAhead]]:
         number, result = keyed
         if self._refs is None:
             self._refs = defaultdict(list)
