@@ -20,6 +20,7 @@ from pipelines.configuration.runners import beam_options
 from pipelines.monitoring.terminal import print_after_work, print_json, printable
 from pipelines.run.scan import Selection
 from pipelines.run.vectors.changes import same_spaces
+from pipelines.snapshots.history import UnreadablePointerError, pointer_fault
 from pipelines.snapshots.layout import MANIFEST
 from pipelines.snapshots.snapshot import Snapshot, read_published
 from schemas.tables.arrow import items_schema
@@ -56,6 +57,9 @@ def options_of_published_run(options: argparse.Namespace) -> dict[str, Any]:
     """
     earlier = read_published(options.output)
     if earlier is None:
+        lost = pointer_fault(options.output)
+        if lost:
+            raise UnreadablePointerError(lost)
         raise ConfigError(
             [f"{options.output!r} has no published snapshot; start with `catalog-enrich run`"]
         )

@@ -193,6 +193,8 @@ def make(state: RunState, dirs: RunDirs, options: PipelineOptions) -> Made:
     # A part that was chosen by hand is never a reason to rebuild the rest.
     moved = () if state.selection.is_partial else outgrown(state.plan, earlier, delta.counts)
     if moved:
+        # Why so much moved: a damaged bucket has all its records read again.
+        state.warnings.extend(delta.notes)
         return _rebuild(state, dirs, options, (*moved, *state.vectors.reasons))
     if _is_as_it_was(state, delta) or _only_counts(state.plan):
         return Made(delta)

@@ -317,6 +317,18 @@ def test_other_columns_are_refused(varied: tuple[Shop, Run]) -> None:
         assert "catalog-enrich run" in run.err
 
 
+def test_a_lost_pointer_is_no_first_run(varied: tuple[Shop, Run]) -> None:
+    """Where snapshots lie and nothing says which readers see, that is what is said, with what mends
+    it; nobody is sent to a first run.
+    """
+    shop, run = varied
+    (run.output / "current.json").unlink()
+    for command in (("backfill", "--where", "true"), ("replay", "--reason", "missing-id")):
+        refused = call(shop, *command)
+        assert refused.code == 3
+        assert f"{run.output}/current.json is missing; `catalog-enrich rollback" in refused.err
+
+
 def test_a_damaged_snapshot_is_no_place_to_fill(varied: tuple[Shop, Run]) -> None:
     """Where files of the snapshot are damaged, both commands say so and change nothing; a run mends
     it first.

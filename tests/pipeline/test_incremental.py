@@ -523,6 +523,13 @@ def test_too_much_change_makes_everything_anew(shop: Shop) -> None:
     assert third.manifest["records"] is None
     assert "--refresh-share" in third.manifest["made_anew_because"][0]
     assert third.manifest["since_full"] == 0
+    # Damage may be why: all records of a bucket are read again.
+    damaged = sorted((third.snapshot / "items").iterdir())
+    for path in damaged:
+        path.write_bytes(b"PAR1")
+    fourth = shop.run(shop.file("in.jsonl", made), options=options)
+    assert "--refresh-share" in fourth.manifest["made_anew_because"][0]
+    assert all(f"{path} holds other bytes" in fourth.err for path in damaged)
 
 
 # What a language model is asked
