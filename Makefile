@@ -45,7 +45,7 @@ test-kill: install  ## kill 20 runs on a real catalog, and each command at every
 	CATALOG_ENRICH_KILLS=20 $(BIN)/python -m pytest -v -s tests/pipeline/test_kill.py tests/pipeline/test_killed_commands.py \
 	    tests/pipeline/test_surroundings.py --durations 0
 
-test-servers: install  ## a server that misbehaves in 190 ways, 2,000 items twice, and 40 runs that nobody answers (some ten minutes)
+test-servers: install  ## a server that misbehaves in 250 cases: 2,000 items twice, 40 runs that nobody answers, each case alone (20 minutes)
 	CATALOG_ENRICH_HOSTILE_ITEMS=2000 $(BIN)/python -m pytest -v -s -n0 tests/pipeline/test_hostile_server.py \
 	    tests/pipeline/test_ended_runs.py tests/unit/transforms/models/http/test_behaviours_page.py --durations 0
 

@@ -95,6 +95,22 @@ def test_a_run_that_nobody_can_answer_breaks_off(
 
 
 @pytest.mark.skipif(not LONG, reason="make test-servers")
+def test_two_workers_ask_no_more_than_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose parts are asked by two processes ends as soon, and says it once."""
+    monkeypatch.setenv(KEY_NAME, WRONG_KEY)
+    catalog = [{"sku": f"s{n}", "name": f"Thing {n} [server: credit-402]"} for n in range(1_200)]
+    with HostileServer() as server:
+        arguments = shop.arguments([shop.file("in.jsonl", catalog)])
+        arguments[arguments.index("--workers") + 1] = "2"
+        command = [sys.executable, "-m", "pipelines.enrich", *arguments, *options(server.url)]
+        output = ["--output", str(shop.folder / "out"), "--no-report"]
+        done = subprocess.run([*command, *output], capture_output=True, text=True, check=False)
+        assert time.monotonic() - server.first_at <= MOST_SECS
+        assert (done.returncode, server.seen["credit-402"] <= MOST_REFUSED) == (3, True)
+    assert done.stderr.count(CREDIT.words) == 1
+
+
+@pytest.mark.skipif(not LONG, reason="make test-servers")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_answers_outlive_whatever_ends_the_process(shop: Shop, number: int) -> None:
     """A run that is killed in the middle of its asking leaves all its answers to the next."""

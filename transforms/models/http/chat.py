@@ -20,7 +20,12 @@ from transforms.models.http.calls.clock import Clock
 from transforms.models.http.calls.upstream import Upstream
 from transforms.models.http.client import ApiClient
 from transforms.models.http.connection import Connection, key_headers
-from transforms.models.http.failures import AGREEING, NO_PICTURES, FailedAttempt, failed_response
+from transforms.models.http.failures import (
+    AGREEING_AT_FIRST,
+    NO_PICTURES,
+    FailedAttempt,
+    failed_response,
+)
 from transforms.models.http.forms import write_request
 from transforms.models.http.messages import (
     entry,
@@ -42,9 +47,9 @@ from transforms.runtime.storage import is_local
 
 # A token with its log-probability is about thirty times as long as the token itself.
 RESPONSE_FACTOR = 32
-# Requests that go out before one is answered, where it is known how to ask: fewer than it takes to
+# Requests that go out before one is answered, where it is known how to ask: so many as it takes to
 # agree that none will be answered.
-KNOWN_AT_ONCE = AGREEING - 1
+KNOWN_AT_ONCE = AGREEING_AT_FIRST
 
 
 class ChatApi:

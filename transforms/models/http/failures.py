@@ -80,6 +80,8 @@ _KEY_BEHIND_ADVICE = (
 _COOLING = re.compile(r"deployments?\b.{0,60}\bin cooldown", re.IGNORECASE)
 # So many answers in a row, with none between that is better, speak for all that would follow.
 AGREEING = 3
+# So many where nothing was answered yet: each worker process asks by itself.
+AGREEING_AT_FIRST = 2
 # A page may be long; what an error says stands at its beginning.
 MAX_SEARCHED_BYTES = 20_000
 
@@ -226,4 +228,5 @@ class Agreement:
         if outcome.cooling:
             return False
         is_plain = outcome.sure and not self._was_answered
-        return is_plain or self._counts[kind] >= AGREEING
+        needed = AGREEING if self._was_answered else AGREEING_AT_FIRST
+        return is_plain or self._counts[kind] >= needed

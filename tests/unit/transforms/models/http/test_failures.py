@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from transforms.models.http.failures import AGREEING, Agreement, FailedAttempt, failed_response
+from transforms.models.http.failures import (
+    AGREEING,
+    AGREEING_AT_FIRST,
+    Agreement,
+    FailedAttempt,
+    failed_response,
+)
 
 KEY = "sk-very-secret-0123456789"
 
@@ -133,7 +139,7 @@ def test_refusals_of_different_kinds_do_not_agree() -> None:
     seen: dict[str, int] = {}
     for outcome in outcomes:
         seen[outcome.ends] = seen.get(outcome.ends, 0) + 1
-        assert agreement.reached(outcome) == (seen[outcome.ends] >= AGREEING)
+        assert agreement.reached(outcome) == (seen[outcome.ends] >= AGREEING_AT_FIRST)
 
 
 COOLING = error(
