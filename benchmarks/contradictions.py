@@ -25,9 +25,9 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 
-from pipelines.configuration.config import Plan, make_plan
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.options import Parser, add_run_options
+from pipelines.configuration.plan import Plan, make_plan
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from pipelines.monitoring.stderr import quiet_libraries
 from schemas.elements import Bucket, Finding, Item

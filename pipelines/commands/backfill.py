@@ -22,9 +22,9 @@ from pipelines.commands.partial_run import (
 )
 from pipelines.commands.run import RUN_EXITS, execute
 from pipelines.commands.selection import chosen_ids
-from pipelines.configuration.config import make_plan
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
+from pipelines.configuration.plan import make_plan
 from pipelines.run.scan import Selection
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.models.backends import TAGS_ONLY

@@ -18,8 +18,8 @@ import orjson
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit
 from pipelines.commands.run import RUN, RUN_EXITS
-from pipelines.configuration.config import GATE_MODULE
 from pipelines.configuration.errors import ConfigError
+from pipelines.configuration.plan import GATE_MODULE
 from transforms.models import (
     build_image_encoder,
     build_tagger,

@@ -22,11 +22,12 @@ from rich.console import Console
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit, interruptible
 from pipelines.commands.run import progress_of
-from pipelines.configuration.config import EXECUTION, INPUTS, REUSE, EnrichConfig, make_plan
+from pipelines.configuration.config import EXECUTION, INPUTS, REUSE, EnrichConfig
 from pipelines.configuration.declare import declare_options, read_options
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.options import add_display_options
+from pipelines.configuration.plan import make_plan
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
 from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source

@@ -13,9 +13,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from pipelines.commands.snapshot_option import add_output_argument
-from pipelines.configuration.config import Plan
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import Parser, add_run_options
+from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import beam_options
 from pipelines.monitoring.terminal import print_after_work, print_json, printable
 from pipelines.run.scan import Selection

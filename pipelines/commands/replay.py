@@ -18,8 +18,8 @@ from pipelines.commands.partial_run import (
 )
 from pipelines.commands.run import RUN_EXITS, execute
 from pipelines.commands.selection import check_reasons
-from pipelines.configuration.config import make_plan
 from pipelines.configuration.from_options import config_from
+from pipelines.configuration.plan import make_plan
 from pipelines.run.scan import Selection
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import MODEL_ANSWER

@@ -9,9 +9,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.commands.command import Command
 from pipelines.commands.exits import Exit, interruptible
-from pipelines.configuration.config import Plan, make_plan
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.options import add_run_options
+from pipelines.configuration.plan import Plan, make_plan
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_options
 from pipelines.monitoring.summary import print_outcome, print_refusal
 from pipelines.monitoring.terminal import print_after_work, print_json, print_warnings

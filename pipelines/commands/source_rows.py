@@ -15,9 +15,10 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipelines.commands.partial_run import options_of_run
-from pipelines.configuration.config import CATALOG, IMAGE_TABLE, EnrichConfig, splits_of
+from pipelines.configuration.config import EnrichConfig
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
+from pipelines.configuration.plan import CATALOG, IMAGE_TABLE, splits_of
 from pipelines.snapshots.item_history import files_of_item, row_of
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import RawRecord, Reject

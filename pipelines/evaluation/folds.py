@@ -14,7 +14,7 @@ import apache_beam as beam
 import msgspec
 import pyarrow.parquet as pq
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to

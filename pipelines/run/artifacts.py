@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.monitoring.openmetrics import METRICS, exposition
 from pipelines.report import write_run_report
 from pipelines.report.data_docs import DATA_DOCS, data_docs_page

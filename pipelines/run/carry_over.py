@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.run.start import RunState
 from pipelines.run.vectors.changes import same_spaces
 from pipelines.run.versions import DESCRIPTION, asked_of

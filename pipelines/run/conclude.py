@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import msgspec
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.run.accounting import add_up, encoded_by_endpoints, run_row
 from pipelines.run.carry_over import (
     checked_before,

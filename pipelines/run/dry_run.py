@@ -15,7 +15,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.monitoring.summary import missing_sentence

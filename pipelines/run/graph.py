@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import apache_beam as beam
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.run.work import (
     Delta,
     Kept,

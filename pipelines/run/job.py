@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import in_one_process, is_local, new_pipeline, works_here
 from pipelines.configuration.worker_processes import DEATHS, WorkerDiedError
 from pipelines.monitoring.interrupts import Interrupts

@@ -14,7 +14,7 @@ from typing import TypedDict
 
 import msgspec
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.run.accounting import data_files
 from pipelines.run.versions import snapshot_versions, vector_versions
 from pipelines.run.work import Delta, Made

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import new_pipeline
 from pipelines.run.work import Delta, Refs, picture_access, pictures_of
 from pipelines.snapshots.layout import RunDirs

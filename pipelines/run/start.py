@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.run.manifest import chosen_encoders, table_metadata
 from pipelines.run.scan import Selection
 from pipelines.run.vectors.changes import VectorChanges, find_vector_changes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from schemas.attributes import Attribute
 from schemas.hashing import digest
 from transforms.items import text

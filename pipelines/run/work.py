@@ -9,7 +9,7 @@ from operator import add
 
 import pyarrow as pa
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.snapshots.layout import RunDirs
 from transforms.caching.answers import AnswerCodec
 from transforms.caching.files import damaged_files

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from pipelines.configuration.config import EnrichConfig, make_plan
+from pipelines.configuration.config import EnrichConfig
+from pipelines.configuration.plan import make_plan
 from pipelines.run.graph import Build, build_graph
 from pipelines.run.manifest import chosen_encoders
 from pipelines.snapshots.layout import RunDirs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.run.versions import vector_versions, vector_versions_before
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.sections.vectors import vector_table

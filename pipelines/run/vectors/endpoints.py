@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from pipelines.configuration.config import Plan
 from pipelines.configuration.errors import ConfigError
+from pipelines.configuration.plan import Plan
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.models.contract import ModelGoneError
 from transforms.models.encoders import Encoder, ServedEncoder

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from pipelines.configuration.config import Plan
+from pipelines.configuration.plan import Plan
 from pipelines.run.vectors.changes import VectorChanges
 from pipelines.run.vectors.graph import REVISED
 from pipelines.snapshots.layout import RunDirs

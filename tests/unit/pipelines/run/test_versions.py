@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.configuration.config import EnrichConfig, make_plan
+from pipelines.configuration.config import EnrichConfig
+from pipelines.configuration.plan import make_plan
 from pipelines.run.versions import snapshot_versions
 from tests.support import Shop
 from transforms.describe.prompts import AskOptions
