@@ -18,7 +18,9 @@ from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
-from pipelines.run.graph import Build, fill_catalog, read_catalog, read_reference
+from pipelines.run.graph.context import Build
+from pipelines.run.graph.filling import fill_catalog
+from pipelines.run.graph.reading import read_catalog, read_reference
 from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from transforms.describe.usage import Usage
 from transforms.items.mask import Mask

@@ -18,7 +18,7 @@ from pipelines.run.carry_over import (
     keep_pool,
     take_over_files,
 )
-from pipelines.run.graph import canary_folder
+from pipelines.run.graph.context import canary_folder
 from pipelines.run.manifest import Ancestry, Results, build_manifest, chosen_encoders
 from pipelines.run.start import RunState
 from pipelines.run.vectors.contracts import disagreements, misdescribed, proven

@@ -19,7 +19,7 @@ from pipelines.configuration.plan import Plan
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.monitoring.summary import missing_sentence
-from pipelines.run.graph import PICTURES
+from pipelines.run.graph.context import PICTURES
 from pipelines.run.job import make
 from pipelines.run.scan import Selection
 from pipelines.run.start import RunState, begin

@@ -28,13 +28,8 @@ from pipelines.run.carry_over import (
     take_over_learnt,
 )
 from pipelines.run.conclude import conclude
-from pipelines.run.graph import (
-    Build,
-    Previous,
-    build_delta_graph,
-    build_graph,
-    build_reading,
-)
+from pipelines.run.graph.context import Build, Previous
+from pipelines.run.graph.jobs import build_delta_graph, build_graph, build_reading
 from pipelines.run.manifest import manifest_of_unchanged
 from pipelines.run.scan import Selection, find_delta
 from pipelines.run.start import RunState, begin, outgrown

@@ -11,7 +11,8 @@ import apache_beam as beam
 
 from pipelines.configuration.config import EnrichConfig
 from pipelines.configuration.plan import make_plan
-from pipelines.run.graph import Build, build_graph
+from pipelines.run.graph.context import Build
+from pipelines.run.graph.jobs import build_graph
 from pipelines.run.manifest import chosen_encoders
 from pipelines.snapshots.layout import RunDirs
 from tests.support import FAKE_MODELS, TEMPLATE, Shop

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import apache_beam as beam
 
-from pipelines.run.graph import Build, first_canaries, prepare_images
+from pipelines.run.graph.context import Build
+from pipelines.run.graph.reading import prepare_images
+from pipelines.run.graph.writing import first_canaries
 from transforms.embed.finished import (
     FinishedItems,
     ReferredPictures,

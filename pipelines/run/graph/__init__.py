@@ -1,0 +1,3 @@
+"""The graph of the main job: read → images → (learn) → (describe) → fill → validate → text →
+embed → write.
+"""
