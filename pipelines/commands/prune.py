@@ -16,18 +16,17 @@ from pipelines.monitoring.terminal import (
     print_warnings,
     printable,
 )
-from pipelines.snapshots.history import (
-    HistoryError,
-    held_output,
+from pipelines.snapshots.history import HistoryError, held_output
+from pipelines.snapshots.kept_pictures import Unneeded, remove_unneeded, unneeded_pictures
+from pipelines.snapshots.layout import new_run_id
+from pipelines.snapshots.locks import read_lock
+from pipelines.snapshots.pruning import (
     kept_though_damaged,
     leftovers,
     prune,
     remove_leftovers,
     to_prune,
 )
-from pipelines.snapshots.kept_pictures import Unneeded, remove_unneeded, unneeded_pictures
-from pipelines.snapshots.layout import new_run_id
-from pipelines.snapshots.locks import read_lock
 from pipelines.snapshots.snapshot import Snapshot
 
 

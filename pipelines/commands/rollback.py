@@ -15,11 +15,7 @@ from pipelines.monitoring.terminal import (
     print_warnings,
     printable,
 )
-from pipelines.snapshots.history import (
-    current_run,
-    held_output,
-    roll_back,
-)
+from pipelines.snapshots.history import current_run, held_output, roll_back
 from pipelines.snapshots.layout import new_run_id
 from pipelines.snapshots.snapshot import Snapshot
 

@@ -36,10 +36,11 @@ from pipelines.run.start import RunState, begin, outgrown
 from pipelines.run.vectors.graph import build_vector_graph
 from pipelines.run.vectors.revision import finished_items, revised_file
 from pipelines.run.work import Delta, Kept, Made, damaged_caches
-from pipelines.snapshots.history import Held, held_output, prune, publish, remove_leftovers
+from pipelines.snapshots.history import Held, held_output, publish
 from pipelines.snapshots.kept_pictures import remove_unneeded, unneeded_pictures
 from pipelines.snapshots.layout import ANSWERS, MANIFEST, Layout, RunDirs, new_run_id
 from pipelines.snapshots.manifest import Manifest
+from pipelines.snapshots.pruning import prune, remove_leftovers
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.models.contract import ModelGoneError
 from transforms.runtime import storage

@@ -1,20 +1,17 @@
-"""The snapshots of an output: listing, publishing, rollback, and removal of those nobody needs.
+"""The snapshots of an output: listing, publishing, rollback.
 
-All commands read this one history. What is removed is a run's: a real folder, named as runs name
-theirs, below the output's own folder; what else lies there, links included, is left alone. Files
-may be shared by several snapshots of a local disk (hard links): removing a folder takes nothing
-from others.
+All commands read this one history. Files may be shared by several snapshots of a local disk (hard
+links), see pruning.py for their removal.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from pipelines.snapshots.layout import KEPT, MANIFEST, POINTER, SNAPSHOTS, WORK, Layout
+from pipelines.snapshots.layout import MANIFEST, POINTER, SNAPSHOTS, Layout
 from pipelines.snapshots.locks import output_lock
 from pipelines.snapshots.manifest import read_manifest
 from pipelines.snapshots.publication import (
@@ -80,7 +77,7 @@ def list_folders(output: str) -> tuple[list[Snapshot], list[BrokenSnapshot]]:
 
     Folders with other names than runs give are neither.
     """
-    pointer, is_known = _known_pointer(output)
+    pointer, is_known = known_pointer(output)
     current = "" if pointer is None else pointer.run_id
     seen = None  # nothing but the manifests says which readers have seen
     if is_known:
@@ -97,7 +94,7 @@ def list_folders(output: str) -> tuple[list[Snapshot], list[BrokenSnapshot]]:
     return sorted(snapshots, key=lambda each: (each.manifest.started, each.run_id)), broken
 
 
-def _known_pointer(output: str) -> tuple[Pointer | None, bool]:
+def known_pointer(output: str) -> tuple[Pointer | None, bool]:
     """Return the pointer, None where there is none, and whether it is known that this is so."""
     try:
         return read_pointer(output), True
@@ -203,13 +200,13 @@ def publish(layout: Layout, held: Held) -> list[str]:
     The caller has called `layout.sync`: on a local disk everything is on the platter before the
     pointer names it. Raises RefusedError.
     """
-    before = [each for each in _seen(layout.output) if each != layout.run_id]
+    before = [each for each in seen_runs(layout.output) if each != layout.run_id]
     return held.move_pointer(layout.run_id, [*before, layout.run_id])
 
 
-def _seen(output: str) -> list[str]:
+def seen_runs(output: str) -> list[str]:
     """Return the run ids that readers have seen, in the order in which they first did."""
-    pointer, is_known = _known_pointer(output)
+    pointer, is_known = known_pointer(output)
     listed = _listed(pointer) if is_known else None
     if listed is not None:
         return list(listed)
@@ -270,7 +267,7 @@ def _seen_folders(output: str) -> list[Snapshot | BrokenSnapshot]:
     `previous` would name another snapshot than it did.
     """
     snapshots, broken = list_folders(output)
-    seen = set(_seen(output))
+    seen = set(seen_runs(output))
     folders: list[Snapshot | BrokenSnapshot] = [info for info in snapshots if info.is_published]
     folders += [each for each in broken if each.run_id in seen or each.is_current]
     began = {info.run_id: info.manifest.started for info in snapshots}
@@ -335,7 +332,7 @@ def roll_back(
             f"{info.run_id} is damaged, readers keep the current snapshot: {listed}; "
             f"`catalog-enrich rollback {output} --to RUN_ID` goes back to another"
         )
-    seen = _seen(output)
+    seen = seen_runs(output)
     seen += [] if info.run_id in seen else [info.run_id]
     before_moving()
     return info, held.move_pointer(info.run_id, seen)
@@ -343,134 +340,6 @@ def roll_back(
 
 def _passed(output: str) -> dict[str, Snapshot]:
     return {info.run_id: info for info in list_snapshots(output) if info.manifest.published}
-
-
-def to_prune(output: str, keep: int) -> list[Snapshot]:
-    """Return what goes when `keep` published snapshots stay: older ones, and of those that no
-    reader has seen (refused, or killed before they were published) all but the newest `keep`.
-
-    The current one always stays, and counts. Raises HistoryError where the pointer cannot be read,
-    RefusedError where the current snapshot is not whole, or the pointer is gone: one of the others
-    may be all that readers can go back to.
-    """
-    run_id, infos = pointed_to(output), list_snapshots(output)
-    current = next((info for info in infos if info.is_current), None)
-    if run_id:
-        _refuse_damaged(output, run_id, current)
-    elif any(info.manifest.published for info in infos):
-        # Not known is which of them readers have seen.
-        raise RefusedError(
-            f"{storage.join(output, POINTER)} is missing, so all snapshots are kept; "
-            f"`catalog-enrich rollback {output} --to RUN_ID` publishes one of them again"
-        )
-    published = [info for info in infos if info.is_published and not info.is_current]
-    unseen = [info for info in infos if not info.is_published and not info.is_current]
-    kept = keep if current is None else keep - 1
-    going = [*published[: max(0, len(published) - kept)], *unseen[: max(0, len(unseen) - keep)]]
-    return [info for info in going if _is_own(output, SNAPSHOTS, info.run_id)]
-
-
-def _refuse_damaged(output: str, run_id: str, current: Snapshot | None) -> None:
-    fault = f"{POINTER} names it, and its folder is gone"
-    broken = {each.run_id: each.problem for each in list_folders(output)[1]}
-    if run_id in broken:
-        fault = broken[run_id]
-    elif current is not None:
-        fault = next(iter(current.quick_faults()), "")
-    if fault:
-        raise RefusedError(
-            f"the published snapshot {run_id} is damaged ({fault}), so all others are kept; "
-            f"`catalog-enrich rollback {output}` goes back to one that is whole, and the next run "
-            "mends it"
-        )
-
-
-def kept_though_damaged(output: str) -> list[str]:
-    """Return what is wrong with snapshots that no `prune` removes, since they cannot be read."""
-    seen = set(_seen(output))
-    broken = list_folders(output)[1]
-    return [
-        f"{each.path}: {each.problem}" for each in broken if not each.is_half or each.run_id in seen
-    ]
-
-
-def prune(held: Held, keep: int) -> list[Snapshot]:
-    """Remove what `to_prune` names; returns what is gone.
-
-    They leave the history first: what a killed prune leaves is no published snapshot any more.
-    Raises what `to_prune` does.
-    """
-    output = held.output
-    going = to_prune(output, keep)
-    gone = {info.run_id for info in going}
-    current = pointed_to(output)
-    if going and current:
-        held.move_pointer(current, [each for each in _seen(output) if each not in gone])
-    return [info for info in going if _remove(info)]
-
-
-def _is_own(output: str, *parts: str) -> bool:
-    """Tell whether a run made a folder below the output: a real one, and by its name."""
-    if not is_run_id(parts[-1]):
-        return False
-    if not storage.is_local(output):
-        return True
-    path = Path(output, *parts)
-    return path.is_dir() and path.resolve() == Path(output).resolve().joinpath(*parts)
-
-
-def _remove(info: Snapshot) -> bool:
-    """Remove a snapshot; the manifest goes first, so that what a killed prune leaves does not look
-    whole.
-    """
-    try:
-        storage.delete_files([storage.join(info.path, MANIFEST)])
-    except Exception:  # a folder that nobody may write: it stays, whole
-        return False
-    storage.remove_folder(info.path)
-    return True
-
-
-def leftovers(output: str, own: Collection[str] = ()) -> list[str]:
-    """Folders of runs that broke off without a word: half-written snapshots and work.
-
-    own: run ids to leave out.
-    """
-    _, broken = list_folders(output)
-    _, is_known = _known_pointer(output)
-    seen = _seen(output)
-    # Where the pointer cannot be read, readers may have seen any of them.
-    halves = [
-        each.path
-        for each in broken
-        if is_known
-        and each.is_half
-        and not each.is_current
-        and each.run_id not in (*seen, *own)
-        and _is_own(output, SNAPSHOTS, each.run_id)
-    ]
-    work = storage.join(output, WORK)
-    dead = [
-        storage.join(work, run_id)
-        for run_id in folder_names(work)
-        if run_id not in own and _is_own(output, WORK, run_id)
-    ]
-    return [
-        *halves,
-        *(path for path in dead if not storage.exists(storage.join(path, KEPT))),
-    ]
-
-
-def remove_leftovers(output: str, own: Collection[str] = ()) -> list[str]:
-    """Remove what killed runs left; returns what is gone.
-
-    The caller holds the lock, so none of them is at work.
-    """
-    found = leftovers(output, own)
-    for path in found:
-        storage.remove_folder(path)
-    still = set(leftovers(output, own)) if found else set()
-    return [path for path in found if path not in still]
 
 
 def _reason(error: Exception, path: str) -> str:

@@ -21,21 +21,18 @@ from pipelines.snapshots.history import (
     RefusedError,
     current_run,
     foreign_folders,
-    leftovers,
     list_folders,
     list_snapshots,
     named_snapshot,
     pointed_to,
-    prune,
     publish,
     published_run,
-    remove_leftovers,
     roll_back,
-    to_prune,
 )
 from pipelines.snapshots.layout import KEPT, Layout
 from pipelines.snapshots.locks import break_lock
 from pipelines.snapshots.manifest import write_manifest
+from pipelines.snapshots.pruning import leftovers, prune, remove_leftovers, to_prune
 from pipelines.snapshots.publication import move_pointer, pointer_version, read_pointer
 from pipelines.snapshots.snapshot import UnusableSnapshotError, read_published
 from tests.manifests import STARTED, make_manifest

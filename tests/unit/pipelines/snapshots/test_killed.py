@@ -12,15 +12,14 @@ import pytest
 from pipelines.snapshots.history import (
     held_output,
     list_snapshots,
-    prune,
     publish,
     published_run,
-    remove_leftovers,
     roll_back,
 )
 from pipelines.snapshots.layout import Layout
 from pipelines.snapshots.locks import break_lock
 from pipelines.snapshots.manifest import write_manifest
+from pipelines.snapshots.pruning import prune, remove_leftovers
 from pipelines.snapshots.publication import mend_link, move_pointer
 from pipelines.snapshots.snapshot import read_published
 from tests.kill_points import kill_points
