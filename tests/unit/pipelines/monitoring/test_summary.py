@@ -12,12 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipelines.monitoring.summary import (
-    check_line,
-    print_refusal,
-    snapshot_folder,
-    write_summary,
-)
+from pipelines.monitoring.check_lines import check_line
+from pipelines.monitoring.summary import print_refusal, snapshot_folder, write_summary
 from pipelines.snapshots.manifest import Manifest
 from schemas.tables.specs import TABLES, files_by_label
 from tests.manifests import make_check, make_counts, make_manifest
