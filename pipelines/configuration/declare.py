@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -56,7 +57,8 @@ def _read(
     for field, declared in options_of(config, prefix):
         if hasattr(options, dest_of(declared)):
             values[field.name] = _value(declared, getattr(options, dest_of(declared)))
-    for field, nested in _nested(config):
+    kind: Any = config  # mypy does not take a type for hashable
+    for field, nested in _nested(kind):
         if field.name not in values:
             values[field.name] = _read(nested, options, prefix_of(field), {})
     return config(**values)
@@ -74,9 +76,20 @@ def _value(declared: Option, given: Any) -> Any:
 
 
 def all_options(
-    config: type[Any], group: str = "", prefix: str = ""
-) -> Iterator[tuple[Option, type[Any], Any]]:
-    """Yield each option with its type and default, those of nested dataclasses where they stand."""
+    config: Any, group: str = "", prefix: str = ""
+) -> tuple[tuple[Option, type[Any], Any], ...]:
+    """Return each option of a dataclass with its type and default, those of nested dataclasses
+    where they stand.
+    """
+    return _all_options(config, group, prefix)
+
+
+@functools.cache  # each command asks several times
+def _all_options(config: Any, group: str, prefix: str) -> tuple[tuple[Option, type[Any], Any], ...]:
+    return tuple(_yield_options(config, group, prefix))
+
+
+def _yield_options(config: Any, group: str, prefix: str) -> Iterator[tuple[Option, type[Any], Any]]:
     hints = get_type_hints(config)
     own = {field.name: (field, declared) for field, declared in options_of(config, prefix)}
     nested = {field.name: kind for field, kind in _nested(config)}
@@ -91,13 +104,17 @@ def all_options(
             yield from all_options(nested[field.name], title, prefix_of(field))
 
 
-def _nested(config: type[Any]) -> Iterator[tuple[dataclasses.Field[Any], type[Any]]]:
-    """Yield the fields that are dataclasses and no options themselves."""
+@functools.cache
+def _nested(config: Any) -> tuple[tuple[dataclasses.Field[Any], type[Any]], ...]:
+    """Return the fields that are dataclasses and no options themselves."""
     hints = get_type_hints(config)
     options = {field.name for field, _ in options_of(config)}
-    for field in dataclasses.fields(config):
-        if field.name not in options and dataclasses.is_dataclass(hints[field.name]):
-            yield field, hints[field.name]
+    fields = [field for field in dataclasses.fields(config) if field.name not in options]
+    return tuple(
+        (field, hints[field.name])
+        for field in fields
+        if dataclasses.is_dataclass(hints[field.name])
+    )
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
