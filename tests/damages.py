@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pyarrow.parquet as pq
 
-from pipelines.snapshots.lock_files import LOCK, Lock
+from pipelines.snapshots.lock_backends import LOCK, Lock
 from tests.support import Shop
 
 TEMPLATE = """

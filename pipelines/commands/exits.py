@@ -14,7 +14,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.interrupts import Interrupts, listening
 from pipelines.monitoring.terminal import lead_nowhere, print_line_to_stderr, print_to_stderr
 from pipelines.snapshots.history import HistoryError, RefusedError
-from pipelines.snapshots.lock_files import OutputLockedError
+from pipelines.snapshots.lock_backends import OutputLockedError
 from schemas.loading import TemplateRefusedError
 from schemas.secrets import masked
 from transforms.runtime.sealed import DamagedFileError

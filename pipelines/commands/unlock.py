@@ -14,7 +14,7 @@ from pipelines.monitoring.terminal import (
     printable,
 )
 from pipelines.snapshots.history import RefusedError
-from pipelines.snapshots.lock_files import LOCK
+from pipelines.snapshots.lock_backends import LOCK
 from pipelines.snapshots.locks import break_lock, is_alive, read_lock
 from pipelines.snapshots.publication import mend_link
 from transforms.runtime import storage

@@ -9,8 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipelines.snapshots.lock_backends import WATCH_SECS, KernelLock, Lease
-from pipelines.snapshots.lock_files import Lock, LockObject, parse
+from pipelines.snapshots.lock_backends import WATCH_SECS, KernelLock, Lease, Lock, LockObject, parse
 from transforms.runtime.storage import is_local
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from pipelines import cli
-from pipelines.snapshots.lock_files import LOCK, Lock
+from pipelines.snapshots.lock_backends import LOCK, Lock
 from pipelines.snapshots.locks import output_lock
 from tests.support import FAKE_MODELS, TEMPLATE, Shop
 

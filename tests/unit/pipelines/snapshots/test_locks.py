@@ -21,7 +21,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.snapshots import lock_backends
-from pipelines.snapshots.lock_files import LOCK, Lock, OutputLockedError
+from pipelines.snapshots.lock_backends import LOCK, Lock, OutputLockedError
 from pipelines.snapshots.locks import break_lock, is_alive, output_lock, read_lock
 from tests.memory_storage import MemoryStorage
 
