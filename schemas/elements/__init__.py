@@ -7,6 +7,7 @@ references, digests and the results of each image do.
 from schemas.elements.images import ImageFeatures, ImageRef, ImageResult, LocatedImage
 from schemas.elements.items import Bucket, Finding, Item, ItemDigest, TextChunk
 from schemas.elements.questions import (
+    AskedAhead,
     Demonstration,
     DescribeJob,
     Example,
@@ -20,7 +21,6 @@ from schemas.elements.records import (
     MERGED,
     MODEL_ANSWER,
     POINTS,
-    AskedAhead,
     Flag,
     ImageRow,
     RawRecord,

@@ -109,3 +109,17 @@ class PreviousAnswer:
     fingerprint: str
     current: ItemAnswer
     stale: ItemAnswer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAhead:
+    """A request that was sent while pictures were still being prepared.
+
+    fingerprint: empty where what follows holds for every further request too. reason, message: why
+    there is no answer; None: it is kept. repairs: of the answer, which are not kept with it.
+    """
+
+    fingerprint: str
+    reason: str | None = None
+    message: str = ""
+    repairs: tuple[str, ...] = ()

@@ -221,20 +221,6 @@ class ImageRow:
         return (self.path, *self.more)
 
 
-@dataclass(frozen=True, slots=True)
-class AskedAhead:
-    """A request that was sent while pictures were still being prepared.
-
-    fingerprint: empty where what follows holds for every further request too. reason, message: why
-    there is no answer; None: it is kept. repairs: of the answer, which are not kept with it.
-    """
-
-    fingerprint: str
-    reason: str | None = None
-    message: str = ""
-    repairs: tuple[str, ...] = ()
-
-
 def with_raws(element: Any, change: Callable[[RawRecord], RawRecord]) -> Any:
     """Return an element with other raw records, if it has any; itself where none changes."""
     if not isinstance(element, Record | Reject | ImageRow):

@@ -8,8 +8,8 @@ import msgspec
 
 from schemas.elements.images import ImageFeatures, ImageRef, ImageResult, LocatedImage
 from schemas.elements.items import Finding, ItemDigest
-from schemas.elements.questions import DescribeJob, Example, ItemAnswer, PreviousAnswer
-from schemas.elements.records import AskedAhead, ImageRow, Record, Reject
+from schemas.elements.questions import AskedAhead, DescribeJob, Example, ItemAnswer, PreviousAnswer
+from schemas.elements.records import ImageRow, Record, Reject
 
 Spooled = (
     Record

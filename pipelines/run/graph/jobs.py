@@ -8,7 +8,12 @@ from pipelines.run.graph.buckets import assemble, find_contradictions
 from pipelines.run.graph.context import PICTURES, Build, Learnt, Prepared, Previous
 from pipelines.run.graph.filling import fill_buckets, fill_catalog
 from pipelines.run.graph.learning import make_examples
-from pipelines.run.graph.reading import _read, prepare_images, read_reference, with_previous_answers
+from pipelines.run.graph.reading import (
+    prepare_images,
+    read_inputs,
+    read_reference,
+    with_previous_answers,
+)
 from pipelines.run.graph.writing import write_tables
 from pipelines.run.work import Delta, Kept, picture_access
 from schemas.elements import ImageRef
@@ -33,7 +38,7 @@ def build_graph(
     see what is open, and to write. That costs far less than keeping whole buckets in between.
     """
     previous = previous or Previous()
-    prepared = _read(pipeline, build, build.plan.splits, "", asks=previous.answers is None)
+    prepared = read_inputs(pipeline, build, build.plan.splits, "", asks=previous.answers is None)
     prepared = with_previous_answers(prepared, build, previous.answers)
     prepared = prepared.adding(FINDINGS, find_contradictions(prepared, build))
     filled = fill_catalog(prepared, build, read_reference(pipeline, build), previous.probes)

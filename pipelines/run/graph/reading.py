@@ -23,7 +23,7 @@ from transforms.runtime.spool import Spool
 
 def read_catalog(pipeline: beam.Pipeline, build: Build) -> Prepared:
     """Read the catalog and its images; `build.label` and `build.mask` begin after it."""
-    return _read(pipeline, build, build.plan.splits, "")
+    return read_inputs(pipeline, build, build.plan.splits, "")
 
 
 def read_reference(pipeline: beam.Pipeline, build: Build) -> ByCatalog | None:
@@ -33,7 +33,7 @@ def read_reference(pipeline: beam.Pipeline, build: Build) -> ByCatalog | None:
     """
     if not build.plan.reference_splits:
         return None
-    reference = _read(pipeline, build, build.plan.reference_splits, "Reference ")
+    reference = read_inputs(pipeline, build, build.plan.reference_splits, "Reference ")
     _ = reference.reports | "Collect reference" >> CollectReports(build.report("reference"))
     if not build.plan.learns:
         return None
@@ -58,7 +58,7 @@ def with_previous_answers(
     return prepared.adding(PREVIOUS_ANSWERS, spooled)
 
 
-def _read(
+def read_inputs(
     pipeline: beam.Pipeline,
     build: Build,
     splits: Sequence[InputSplit],
