@@ -70,12 +70,14 @@ _ADVICE = {kind: advice for kind, (_, advice) in _ENDS.items()} | {
     "proxy": "the proxy wants to know who asks: name the variable that holds its URL with user "
     "and password, --proxy env:VARIABLE, and run again",
 }
-# A gateway tells so that the service behind it refused the gateway's key, not its own client's.
-_KEY_BEHIND = re.compile(r"\blitellm\.\w+Error\b")
-_KEY_BEHIND_ADVICE = (
-    "the service behind this gateway does not accept the key that the gateway has for it: mend it "
-    "there, and run again"
-)
+# Says a gateway of what the service behind it answered, which is not its own client's to mend.
+_BEHIND = re.compile(r"\blitellm\.\w+Error\b")
+_ADVICE_BEHIND = {
+    "key": "the service behind this gateway does not accept the key that the gateway has for it: "
+    "mend it there, and run again",
+    "address": "what this gateway asks for it is not there: mend its entry for this model there, "
+    "or name another model (--describe-model), and run again",
+}
 # Says a gateway for some seconds after a refusal, without asking whom it refused.
 _COOLING = re.compile(r"deployments?\b.{0,60}\bin cooldown", re.IGNORECASE)
 # So many answers in a row, with none between that is better, speak for all that would follow.
@@ -146,11 +148,12 @@ def _failed_response(
     if 400 <= status < 500 and status not in BUSY and _FILTERED.search(words):
         return FailedAttempt(Failure("model-refused", message), retry=False, alive=True)
     if kind := _kind(status, words):
-        advice = _ADVICE[kind]
         if kind == "key":
             # The body is not quoted: this is where servers repeat keys.
             message = f"HTTP {status}"
-            advice = _KEY_BEHIND_ADVICE if _KEY_BEHIND.search(words) else ""
+        advice = _ADVICE[kind]
+        if _BEHIND.search(words):
+            advice = _ADVICE_BEHIND.get(kind, advice)
         return FailedAttempt(
             Failure("model-refused", message),
             retry=False,

@@ -162,9 +162,18 @@ def test_a_gateway_that_cools_down_stands_by_the_refusal_before() -> None:
     assert not any(agreement.reached(each) for each in (refused, *[cooling] * 9, refused))
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_a_gateway_holds_is_not_taken_for_ones_own(status: int) -> None:
-    """Where the service behind a gateway refuses the gateway's key, the advice says whose it is."""
-    body = error("litellm.AuthenticationError: OpenAIException - whatever")
-    assert "the key that the gateway has" in failed(status, body).advice
-    assert failed(status, error("Authentication Error, invalid proxy key")).advice == ""
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (401, "the key that the gateway has"),
+        (403, "the key that the gateway has"),
+        (404, "mend its entry for this model"),
+    ],
+)
+def test_what_is_wrong_behind_a_gateway_is_mended_there(status: int, advice: str) -> None:
+    """Where the service behind a gateway refuses the gateway's key, or is not there, the advice says
+    whose it is to mend.
+    """
+    behind = failed(status, error("litellm.SomeError: OpenAIException - whatever"))
+    assert advice in behind.advice
+    assert advice not in failed(status, error("Authentication Error, whatever")).advice
