@@ -12,7 +12,9 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,45 @@ def deployment(name: str, server: Emulator, **params: Any) -> dict[str, Any]:
 def alias_of(name: str) -> str:
     """What an emulator is called at the gateway: a comma would separate several models."""
     return name.replace(",", "")
+
+
+def dropping(name: str) -> str:
+    """The same, where the gateway drops the parameters that it takes for unknown to the emulator."""
+    return f"{alias_of(name)} dropping"
+
+
+@dataclass(frozen=True)
+class Proxied:
+    """One model of a gateway, to be asked as an emulator is."""
+
+    gateway: Gateway
+    model: str
+    name = "litellm"
+
+    @property
+    def url(self) -> str:
+        return self.gateway.url
+
+    @property
+    def calls(self) -> int:
+        return self.gateway.calls
+
+
+@contextmanager
+def serving(
+    folder: Path, **further: Mapping[str, Any]
+) -> Iterator[tuple[Gateway, dict[str, Emulator]]]:
+    """A gateway with every emulator behind it, dropping parameters and not, and the emulators by name.
+
+    further: deployments.
+    """
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(kind()) for name, kind in UPSTREAMS.items()}
+        deployments: dict[str, Mapping[str, Any]] = dict(further)
+        for name, server in servers.items():
+            deployments[alias_of(name)] = deployment(name, server)
+            deployments[dropping(name)] = deployment(name, server, drop_params=True)
+        yield stack.enter_context(Gateway(folder, deployments)), servers
 
 
 def free_port() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import pytest
 
 from pipelines import cli
 from pipelines.commands.exits import Exit
-from tests.gateway.proxy import KEY, PYTHON, UPSTREAMS, Gateway, alias_of, deployment
+from tests.gateway.proxy import KEY, PYTHON, UPSTREAMS, Gateway, alias_of, dropping, serving
 from tests.misbehaviour import HostileServer
+from tests.servers.__main__ import kept_of_gateway, through_gateway
 from tests.servers.emulator import Emulator
 from tests.servers.registry import SERVERS, needed_options
 from tests.support import Run, Shop, flags
@@ -44,24 +44,16 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with ExitStack() as stack:
-        servers = {name: stack.enter_context(kind()) for name, kind in UPSTREAMS.items()}
-        hostile = stack.enter_context(HostileServer())
-        deployments: dict[str, dict[str, Any]] = {}
-        for name, server in servers.items():
-            deployments[alias_of(name)] = deployment(name, server)
-            deployments[f"{alias_of(name)}, dropping".replace(",", "")] = deployment(
-                name, server, drop_params=True
-            )
+    with HostileServer() as hostile:
         behind = {"model": "openai/tiny", "api_base": hostile.url, "api_key": "upstream-key-01234"}
         price = {"input_cost_per_token": 0.01, "output_cost_per_token": 0.01}
-        deployments |= {
+        further = {
             "misbehaving": behind,
             "slow/misbehaving": {**behind, "timeout": 1},
             "dear": {**behind, **price, "max_budget": 1e-6, "budget_duration": "1d"},
         }
-        folder = tmp_path_factory.mktemp("gateway")
-        yield Served(stack.enter_context(Gateway(folder, deployments)), servers, hostile)
+        with serving(tmp_path_factory.mktemp("gateway"), **further) as (gateway, servers):
+            yield Served(gateway, servers, hostile)
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +113,7 @@ def test_all_items_are_kept_as_directly(name: str, shop: Shop, served: Served) -
     if name in SERVERS:
         direct = shop.run(path, options=directly(served.servers[name]), output="direct")
         assert (direct.code, filled(direct)) == (0, wanted), direct.out + direct.err
-    for alias in (alias_of(name), f"{alias_of(name)} dropping"):
+    for alias in (alias_of(name), dropping(name)):
         run = shop.run(path, options=through(served.gateway, alias), output=alias)
         assert (run.code, filled(run)) == (0, wanted), run.out + run.err
         assert all(not found for found in model_flags(run).values()), run.rows("items")
@@ -249,7 +241,7 @@ def test_a_spent_budget_of_a_model_ends_the_run(shop: Shop, served: Served) -> N
     assert "credit" in told(run)
     paid = served.hostile.calls - before
     assert 0 < paid < 8
-    again = shop.run(path, options=through(served.gateway, "misbehaving"), output="out")
+    again = shop.run(path, options=through(served.gateway, "misbehaving"))
     assert again.code == 0
 
 
@@ -296,3 +288,10 @@ def test_doctor_asks_the_proxy(shop: Shop, served: Served, capsys: Any) -> None:
     out = " ".join(capsys.readouterr().out.split())
     assert code == 0, out
     assert "temperature=no" in out
+
+
+def test_the_page_tells_what_the_proxy_shows() -> None:
+    """The row of the proxy, and the table of who is behind it, are those of runs today; `python -m
+    tests.servers` writes them.
+    """
+    assert through_gateway() == kept_of_gateway()

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
 from schemas.elements import DescribeJob, ItemAnswer
 from schemas.questions import CONFIDENCE_WORDS
 from schemas.template import Template
-from tests.chat_server import ChatServer
 from transforms.caching.answers import AnswerCodec
 from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.ask import ModelSession, describe_part
@@ -62,8 +61,18 @@ class Outcome:
     ended: str = ""
 
 
+class Asked(Protocol):
+    """A server that items are asked of: where it is, and how many calls reached it."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def calls(self) -> int: ...
+
+
 def ask_items(
-    emulator: ChatServer,
+    emulator: Asked,
     folder: Path,
     *,
     template: dict[str, Any] = TEMPLATE,
