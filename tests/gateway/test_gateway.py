@@ -29,8 +29,8 @@ pytestmark = [
 ITEMS = 3
 BLIND = "llama.cpp without a projector"
 SEEING = [name for name in UPSTREAMS if name != BLIND]
-# A run that cannot succeed stops after so many calls and seconds, the start of Beam not counted.
-MOST_CALLS, MOST_SECS = 5, 10
+# A run that cannot succeed stops after so many calls; the seconds are under ten on a quiet machine.
+MOST_CALLS, MOST_SECS = 5, 40
 
 
 @dataclass(frozen=True)
