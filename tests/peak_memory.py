@@ -1,7 +1,7 @@
 """The most memory that a command and all the processes it starts had at once.
 
 The kernel tells the peak of each process, and how much of what processes share falls to each. Both
-are asked for every 50 ms, the latter added up. The peak is the larger of that sum and of the largest
+are asked for every 100 ms, the latter added up. The peak is the larger of that sum and of the largest
 process's own peak, so that nothing is counted twice, and a short peak of one process is not missed.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_LOOK_SECS = 0.05
+_LOOK_SECS = 0.1
 
 
 @dataclass(frozen=True)

@@ -109,8 +109,8 @@ def test_the_runbooks_commands_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
             lines = re.sub(run, rf"\1 {' '.join(FAKE_MODELS)}", block).splitlines()
             for is_ours, some in itertools.groupby(lines, lambda each: each.startswith(OURS)):
                 for command in some if is_ours else ["\n".join(some)]:
-                    code, told = called(command) if is_ours else shell(command, shop.folder)
-                    assert code == 0, f"{page}: {command}\n{told}"
+                    code, printed = called(command) if is_ours else shell(command, shop.folder)
+                    assert code == 0, f"{page}: {command}\n{printed}"
 
 
 OURS = "catalog-enrich "
@@ -118,10 +118,10 @@ OURS = "catalog-enrich "
 
 def called(line: str) -> tuple[int, str]:
     """A command of this project in this process, as starting one takes seconds; what it printed."""
-    told = io.StringIO()
-    with redirect_stdout(told), redirect_stderr(told):
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
         code = cli.main(shlex.split(line)[1:])
-    return code, told.getvalue()
+    return code, printed.getvalue()
 
 
 def shell(commands: str, folder: Path) -> tuple[int, str]:

@@ -96,7 +96,7 @@ class Reader(threading.Thread):
         return id(self)
 
     def run(self) -> None:
-        while not self.done.wait(0.02):
+        while not self.done.wait(0.05):
             for snapshot in (self._named(), linked(self.output)):
                 if snapshot is None:
                     continue

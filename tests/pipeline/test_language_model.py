@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.chat_server import ChatServer, user_text
+from tests.processes import command_of, wait_for, workers_of
 from tests.support import FAKE_MODELS, RUN_COLUMNS, Run, Shop, all_rows, flags, reasons
 
 COLORS = ["red", "blue", "green", "white", "black"]
@@ -505,10 +506,14 @@ def test_an_interrupted_run_does_not_wait_for_its_model(
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while server.answered < 70 and process.poll() is None:
             time.sleep(0.1)
+        at_work = workers_of(process.pid)
         process.send_signal(signal.SIGTERM)
         # A fifth of the time that each request would still be waited for.
         _, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
+    assert "interrupted" in err
+    assert len(at_work) == (int(workers) if workers != "1" else 0)
+    wait_for(lambda: not any(map(command_of, at_work)), 10)
     assert list((shop.folder / "out" / "answers").iterdir())
     assert list((shop.folder / "out" / "snapshots").iterdir()) == []
 
