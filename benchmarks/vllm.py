@@ -71,7 +71,7 @@ from transforms.images.prepare import Preparation
 from transforms.models.chat import ChatRequest, PreparedPicture
 from transforms.models.chat_options import ChatOptions
 from transforms.models.contract import Failure, ModelOptions, Picture
-from transforms.models.http.chat import request_body
+from transforms.models.http.chat import ChatApi
 from transforms.models.vllm.backend import VllmChatModel
 from transforms.models.vllm.command import extra_arguments, server_command, server_environment
 from transforms.models.vllm.server import log_excerpt
@@ -416,9 +416,9 @@ class Offline:
         self._end(END_SECS if kind is None else 0)
 
     def run(self, requests: Requests) -> Lap:
-        path = self._folder / "bodies.jsonl"
+        path, api = self._folder / "bodies.jsonl", ChatApi(self._chat)
         with path.open("wb") as file:
-            file.writelines(request_body(request, self._chat) + b"\n" for request in requests)
+            file.writelines(api.body(request) + b"\n" for request in requests)
         assert self._process.stdin is not None
         self._process.stdin.write(f"{path}\n")
         self._process.stdin.flush()
