@@ -48,12 +48,13 @@ class Failure:
 
     Returned, not raised, so that it takes its place among the answers of a batch.
     ends_run: nothing that is asked later can be answered either, as long as nobody does what the
-    message says.
+    message says. perhaps: the refusals may have been their requests' own, where they are few.
     """
 
     reason: str
     message: str
     ends_run: bool = False
+    perhaps: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", masked(self.message))

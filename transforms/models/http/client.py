@@ -13,8 +13,9 @@ A request's pictures are read and encoded when its turn comes, so memory is boun
 - while the server only says that it is busy (409, 425, 429, 498, 503, 529), it is sent again for
   `busy_secs`; when it says nothing else to anybody for that long, it is given up;
 - refusals that concern every request end the run, once several agree: no credit, no such model, no
-  good key, no pictures, nothing at this address; what is on the wire then has GRACE_SECS to be
-  answered, since it is paid for;
+  good key, no pictures, nothing at this address. Nothing more is sent then, and what is on the wire
+  has GRACE_SECS to be answered: it is paid for, and an answer shows that the refusals were their
+  requests' own;
 - a refused connection is the server's doing: it counts against the request's retries only if the
   server answered others meanwhile, and the upstream is asked where the server is now;
 - when nothing was answered for `give_up_secs` while the server was asked, the server is given up:
@@ -31,7 +32,7 @@ import asyncio
 import io
 import random
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ CONNECT_SECS = 30.0
 # Servers close idle connections after five seconds and more (uvicorn, which vLLM runs on: five).
 # Closing first keeps a request from being sent into a connection that the server is just closing.
 KEEPALIVE_SECS = 4.0
-# How long those are waited for that were sent before it was known that the run ends.
+# How long those are waited for that are on the wire when refusals agree.
 GRACE_SECS = 5.0
 
 # Enough to hide the latency of remote storage, few enough not to fight for the interpreter.
@@ -188,6 +189,11 @@ class ApiClient(Generic[Request, Answer]):
         self._asks: set[asyncio.Task[Answer | Failure]] = set()
         # Of these, those that are on the wire.
         self._sent: set[asyncio.Task[Any]] = set()
+        # What ends the run, as long as an answer may show that it need not; then nothing is sent.
+        self._doubt: Callable[[], None] | None = None
+        self._clear = asyncio.Event()
+        self._clear.set()
+        self._grace: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._agreement = Agreement()
         self._busy = Breaker(options.busy_secs)
@@ -283,7 +289,7 @@ class ApiClient(Generic[Request, Answer]):
 
     async def _disconnect(self) -> None:
         self._give_up("the client was closed")
-        self._cancel(self._asks)
+        self._cancel_all()
         await asyncio.gather(*self._feeds, *self._asks, return_exceptions=True)
         self._location.stop()
         await self._session.close()
@@ -298,16 +304,25 @@ class ApiClient(Generic[Request, Answer]):
             if task is not None:
                 task.cancel()
 
-    def _give_up(self, message: str, *, ends_run: bool = False) -> None:
+    def _give_up(self, message: str, *, ends_run: bool = False, perhaps: bool = False) -> None:
         if self._gone is None:
-            self._gone = Failure("model-unavailable", redact(message, self._key), ends_run)
-            self._cancel(self._asks - self._sent if ends_run else self._asks)
-            if ends_run:
-                self._loop.call_later(GRACE_SECS, lambda: self._cancel(self._asks))
+            said = redact(message, self._key)
+            self._gone = Failure("model-unavailable", said, ends_run, perhaps)
+            self._cancel_all()
 
-    def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
-        for task in tasks:
+    def _cancel_all(self) -> None:
+        for task in self._asks:
             task.cancel()
+
+    def _end(self, message: str, *, perhaps: bool) -> None:
+        """End the run when what is on the wire comes back without an answer, or does not soon."""
+        give_up = partial(self._give_up, message, ends_run=True, perhaps=perhaps)
+        if not self._sent:
+            give_up()
+        elif self._doubt is None:
+            self._doubt = give_up
+            self._clear.clear()
+            self._grace = self._loop.call_later(GRACE_SECS, give_up)
 
     async def _feed(self, call: _Call[Request, Answer]) -> None:
         """Turn requests into tasks, each when there is a slot for it."""
@@ -389,6 +404,7 @@ class ApiClient(Generic[Request, Answer]):
             started = self._clock.now()
             if not tab.again(request):
                 return self._too_dear(failure, attempts)
+            await self._clear.wait()
             with self._on_the_wire():
                 outcome = await self._send(url, request, body, tab)
             if not isinstance(outcome, FailedAttempt):
@@ -514,11 +530,13 @@ class ApiClient(Generic[Request, Answer]):
             self._trial.pass_on()
         elif not outcome.cooling:  # which says nothing new
             self._trial.end()
-        if self._agreement.reached(outcome):
-            self._give_up(self._end_of_run(outcome, url), ends_run=True)
+        if self._doubt is not None and not self._sent:
+            self._doubt()
+        elif self._agreement.reached(outcome):
+            self._end(self._end_of_run(outcome, url), perhaps=outcome.by_status)
         elif outcome.fatal:
             said = f"{url}: {outcome.failure.message}; {outcome.fatal}{self._api.kept}"
-            self._give_up(said, ends_run=True)
+            self._end(said, perhaps=False)
         elif outcome.alive:
             self._breaker.answered()
             self._count_busy(outcome, url, now)
@@ -533,6 +551,11 @@ class ApiClient(Generic[Request, Answer]):
                 )
 
     def _answered(self) -> None:
+        if self._doubt is not None:
+            self._doubt = None
+            self._clear.set()
+            if self._grace is not None:
+                self._grace.cancel()
         self._breaker.answered()
         self._busy.answered()
         self._agreement.answered()

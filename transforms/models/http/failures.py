@@ -80,6 +80,8 @@ _ADVICE_BEHIND = {
 }
 # Says a gateway for some seconds after a refusal, without asking whom it refused.
 _COOLING = re.compile(r"deployments?\b.{0,60}\bin cooldown", re.IGNORECASE)
+# Of these, those that services also give for what single requests hold.
+_PERHAPS = frozenset({403, 404, 405, 410})
 # So many answers in a row, with none between that is better, speak for all that would follow.
 AGREEING = 3
 # So many where nothing was answered yet: each worker process asks by itself.
@@ -97,7 +99,8 @@ class FailedAttempt:
     while, because of a refusal before.
     alive: the server answered, if not as hoped; unreachable: there was no connection.
     ends: the kind of what concerns every request, if others meet it too; advice: what to do then;
-    sure: nothing else can be meant as long as nothing was answered.
+    sure: nothing else can be meant as long as nothing was answered; by_status: only the status says
+    so.
     fatal: what to do, where this attempt alone says that every request must fail so.
     reform: the request has to be made anew, in the form that the server takes, and sent again.
     taken: what it took, as far as it is known, where the server may have worked on it; None where
@@ -112,6 +115,7 @@ class FailedAttempt:
     unreachable: bool = False
     ends: str = ""
     sure: bool = False
+    by_status: bool = False
     advice: str = ""
     fatal: str = ""
     reform: bool = False
@@ -143,7 +147,9 @@ def _failed_response(
         message = f"HTTP {status} leads to {target!r}, which is not followed"
         failure = Failure("model-error", redact(message, key))
         ends = "moved" if target else ""
-        return FailedAttempt(failure, retry=False, ends=ends, advice=_ADVICE["moved"])
+        return FailedAttempt(
+            failure, retry=False, ends=ends, by_status=True, advice=_ADVICE["moved"]
+        )
     message = redact(f"HTTP {status}: {quoted(body, key)}", key)
     if 400 <= status < 500 and status not in BUSY and _FILTERED.search(words):
         return FailedAttempt(Failure("model-refused", message), retry=False, alive=True)
@@ -160,9 +166,15 @@ def _failed_response(
             alive=True,
             ends=kind,
             sure=kind == "key" and status in (401, 403),
+            by_status=status in _PERHAPS and not _is_said(kind, words),
             advice=advice,
         )
     return _by_status(status, headers, body, message)
+
+
+def _is_said(kind: str, words: str) -> bool:
+    """Tell whether it is in the words too."""
+    return kind in _ENDS and _ENDS[kind][0].search(words) is not None
 
 
 def _kind(status: int, words: str) -> str:

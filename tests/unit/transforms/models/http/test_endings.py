@@ -120,3 +120,19 @@ def test_what_is_on_the_wire_when_a_run_ends_is_still_used(tmp_path: Path) -> No
         server.mended = True
         second = ask_items(server, tmp_path, marker=marker, marked=range(4, ITEMS))
     assert second.calls == ITEMS - answered
+
+
+@pytest.mark.parametrize("name", ["redirect", "403"])
+def test_refusals_that_come_before_slow_answers_are_their_items_own(
+    name: str, tmp_path: Path
+) -> None:
+    """Answers that were on the wire when refusals agreed show that others are answered: the run goes on, whatever is
+    refused faster than answers come; and the last few do not end it.
+    """
+    asked = {"marker": f"[server: {name}]", "marked": [10, 11, 12, 13, 7, 8, 9], "max_inflight": 8}
+    with HostileServer() as server:
+        server.slow_secs = 0.5
+        first = ask_items(server, tmp_path, items=60, **asked)
+        again = ask_items(server, tmp_path, items=60, **asked)
+    assert (first.ended, first.kept) == ("", 60 - 7), first
+    assert (again.ended, again.kept) == ("", 60 - 7), again
