@@ -62,7 +62,7 @@ test-vllm: install  ## the whole job against a real vLLM server on the CPU, in .
 	$(BIN)/python -m tests.vllm.install .venv-vllm
 	CATALOG_ENRICH_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -v tests/vllm --durations 0
 
-test-gateway: install  ## whole runs through a real LiteLLM proxy, in .venv-gateway (0.8 GB, some six minutes)
+test-gateway: install  ## whole runs through a real LiteLLM proxy, in .venv-gateway (0.8 GB, some ten minutes)
 	$(BIN)/python -m tests.gateway.install .venv-gateway
 	CATALOG_ENRICH_GATEWAY_PYTHON=$(CURDIR)/.venv-gateway/bin/python $(BIN)/python -m pytest -v tests/gateway --durations 0
 

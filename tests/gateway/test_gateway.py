@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tests.misbehaviour import HostileServer
 from tests.servers.__main__ import kept_of_gateway, through_gateway
 from tests.servers.emulator import Emulator
 from tests.servers.registry import SERVERS, needed_options
-from tests.support import Run, Shop, flags
+from tests.support import Run, Shop, flags, read_rows
 
 pytestmark = [
     pytest.mark.skipif(
@@ -29,6 +30,8 @@ pytestmark = [
 ITEMS = 3
 BLIND = "llama.cpp without a projector"
 SEEING = [name for name in UPSTREAMS if name != BLIND]
+# LiteLLM does not know TGI's word for a schema, so it stands in the prompt.
+ASKED_OTHERWISE = {"TGI"}
 # A run that cannot succeed stops after so many calls; the seconds are under ten on a quiet machine.
 MOST_CALLS, MOST_SECS = 5, 40
 
@@ -86,12 +89,10 @@ def directly(server: Emulator) -> list[str]:
     return options
 
 
-def filled(run: Run) -> dict[str, set[str]]:
-    """Item → attributes that the model filled."""
-    return {
-        row["item_id"]: {name for name in ("color", "weight") if row[name] is not None}
-        for row in run.rows("items")
-    }
+def answers(run: Run) -> list[str]:
+    """What the model said, whoever passed it on, in one order."""
+    said = [json.loads(row["content"]) for row in read_rows(run.output / "answers")]
+    return sorted(json.dumps(each, sort_keys=True) for each in said)
 
 
 def told(run: Run) -> str:
@@ -105,18 +106,24 @@ def model_flags(run: Run) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("name", SEEING)
 def test_all_items_are_kept_as_directly(name: str, shop: Shop, served: Served) -> None:
-    """Whoever is behind the proxy, and whether it drops parameters or refuses them: each item has the
-    attributes filled that it has where the same server is asked directly.
+    """Whoever is behind the proxy, and whether it drops parameters or refuses them: each item is
+    answered, and in the words in which the same server answers where it is asked directly.
     """
     path = catalog(shop)
-    wanted = {f"s{n}": {"color", "weight"} for n in range(ITEMS)}
+    ways = {alias: through(served.gateway, alias) for alias in (alias_of(name), dropping(name))}
     if name in SERVERS:
-        direct = shop.run(path, options=directly(served.servers[name]), output="direct")
-        assert (direct.code, filled(direct)) == (0, wanted), direct.out + direct.err
-    for alias in (alias_of(name), dropping(name)):
-        run = shop.run(path, options=through(served.gateway, alias), output=alias)
-        assert (run.code, filled(run)) == (0, wanted), run.out + run.err
-        assert all(not found for found in model_flags(run).values()), run.rows("items")
+        ways["direct"] = directly(served.servers[name])
+    runs = [shop.run(path, options=options, output=output) for output, options in ways.items()]
+    for run in runs:
+        assert run.code == 0, run.out + run.err
+        described = run.manifest["counts"]["described"]
+        assert (described["items"], described["failed_items"]) == (ITEMS, {})
+        assert not any(model_flags(run).values())
+    said = [answers(run) for run in runs]
+    assert {len(each) for each in said} == {ITEMS}
+    # The emulator answers by what it reads: another question where the schema stands in it.
+    if name not in ASKED_OTHERWISE:
+        assert all(each == said[0] for each in said)
 
 
 def test_who_sees_no_pictures_ends_the_run_with_the_remedy(shop: Shop, served: Served) -> None:

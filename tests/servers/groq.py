@@ -6,10 +6,12 @@ Source: console.groq.com/docs/openai.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from aiohttp import web
 
+from tests.chat_server import instance, user_text
 from tests.servers.emulator import Emulator, openai_error
 
 
@@ -25,4 +27,17 @@ class Groq(Emulator):
         return None
 
     def answer(self, body: dict[str, Any]) -> Any:
-        return super().answer(body) | {"service_tier": "on_demand"}
+        document = super().answer(body) | {"service_tier": "on_demand"}
+        if body.get("tools"):
+            document["choices"][0]["message"] = _called(body)
+            document["choices"][0]["finish_reason"] = "tool_calls"
+        return document
+
+
+def _called(body: dict[str, Any]) -> dict[str, Any]:
+    """A call of the first tool, which obeys its schema."""
+    function = body["tools"][0]["function"]
+    arguments = json.dumps(instance(function["parameters"], user_text(body)))
+    call = {"name": function["name"], "arguments": arguments}
+    calls = [{"id": "call_1", "type": "function", "function": call}]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
