@@ -49,7 +49,7 @@ test-servers: install  ## a server that misbehaves in 250 cases: 2,000 items twi
 	CATALOG_ENRICH_HOSTILE_ITEMS=2000 $(BIN)/python -m pytest -v -s -n0 tests/pipeline/test_hostile_server.py \
 	    tests/pipeline/test_ended_runs.py tests/unit/transforms/models/http/test_behaviours_page.py --durations 0
 
-test-damages: install  ## every command on every damage of an output, as a table (some forty minutes)
+test-damages: install  ## every command on every damage of an output; writes docs/damages.md (some forty minutes)
 	CATALOG_ENRICH_DAMAGES=all $(BIN)/python -m pytest -v -s -n0 tests/pipeline/test_damages.py --durations 0
 
 test-memory: install  ## runs on inputs that unpack to gigabytes, each below 1 GB of memory (some half an hour)

@@ -84,6 +84,10 @@ _VOLATILE = re.compile(
     # What the machine has left, which others use too.
     r"|[\d.,]+ GiB (of memory )?free"
 )
+# The report links to Data Docs where there are any, and is that much larger: a run need not make them.
+_DOCS = re.compile(
+    r' <a href="data_docs/index\.html">.*?detail\.|(?<=page\.html",\n )"size_bytes": \d+'
+)
 
 
 def _page(world: World) -> Path:
@@ -168,13 +172,16 @@ def cells(commands: Iterable[str]) -> Iterator[tuple[str, str, str]]:
     """Every damage with every one of these commands.
 
     Left out is who writes where the lock says nothing that can be read: it is watched for a minute,
-    since a run on another machine may hold it.
+    since a run on another machine may hold it. So is what sees nothing of a file that is gone: a
+    lock to remove, a mark by which the work of a killed run is told from what was kept.
     """
     for kind, harm in damages():
         for command in commands:
             waits = kind == "lock" and command in WRITES and harm not in SEEN_AT_ONCE
-            is_undone = (kind, harm, command) == ("lock", "missing", "unlock")
-            if not (waits or is_undone):
+            sees_nothing = (kind == "lock" and command == "unlock") or (
+                kind == "kept work" and command in {*WRITES, "prune --dry-run"}
+            )
+            if not (waits or (harm == "missing" and sees_nothing)):
                 yield kind, harm, command
 
 
@@ -274,7 +281,7 @@ def _silent(ended: Ended, expected: Ended, names: Sequence[str]) -> Iterator[str
 
 def _plain(text: str) -> str:
     # What the link leads to may be named by it, or by its own folder.
-    return _VOLATILE.sub("X", text).replace("OUT/current", "OUT/snapshots/X")
+    return _VOLATILE.sub("X", _DOCS.sub("", text)).replace("OUT/current", "OUT/snapshots/X")
 
 
 def _first_line(ended: Ended) -> str:

@@ -13,7 +13,7 @@ from pipelines.monitoring.terminal import (
     print_warnings,
     printable,
 )
-from pipelines.snapshots.history import RefusedError
+from pipelines.snapshots.history import HistoryError, RefusedError
 from pipelines.snapshots.lock_backends import LOCK
 from pipelines.snapshots.locks import break_lock, is_alive, read_lock
 from pipelines.snapshots.publication import mend_link
@@ -25,12 +25,19 @@ def _unlock(options: argparse.Namespace) -> Exit:
     if held is not None and is_alive(options.output, held):
         alive = f"run {held.run_id} is alive, process {held.pid} on {held.host}"
         raise RefusedError(f"{alive}; wait for it, or stop it (kill {held.pid}) and run this again")
-    held, was_unreadable = break_lock(options.output)
+    path = storage.join(options.output, LOCK)
+    try:
+        held, was_unreadable = break_lock(options.output)
+    except IsADirectoryError as error:
+        raise HistoryError(
+            f"{path} is a folder, and no run makes one; move it away, then "
+            f"`catalog-enrich unlock {options.output}` sees to the rest"
+        ) from error
     warnings = mend_link(options.output)
     if was_unreadable:
         warnings = [
-            f"{storage.join(options.output, LOCK)} could not be read and was removed: who held the "
-            "output is not known; see that no run is at work on it (catalog-enrich snapshots)",
+            f"{path} could not be read and was removed: who held the output is not known; see "
+            "that no run is at work on it (catalog-enrich snapshots)",
             *warnings,
         ]
     whose = (
@@ -39,7 +46,8 @@ def _unlock(options: argparse.Namespace) -> Exit:
         else f"removed the lock of run {held.run_id} (process {held.pid} on {held.host})"
     )
     said = printable(whose or f"{options.output} has no lock now")
-    print_after_work(lambda: print_json({"removed": held}) if options.json else print(said))
+    document = {"removed": held, "path": path}
+    print_after_work(lambda: print_json(document) if options.json else print(said))
     print_warnings(warnings)
     return Exit.DONE
 

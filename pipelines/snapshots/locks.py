@@ -51,7 +51,7 @@ def break_lock(output: str) -> tuple[Lock | None, bool]:
     content = backend.read()
     held = parse(content)
     backend.remove()
-    return held, held is None and bool(content)
+    return held, held is None and content is not None
 
 
 def _backend(output: str) -> KernelLock | Lease:

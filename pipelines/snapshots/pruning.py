@@ -138,8 +138,14 @@ def leftovers(output: str, own: Collection[str] = ()) -> list[str]:
     ]
     return [
         *halves,
-        *(path for path in dead if not storage.exists(storage.join(path, KEPT))),
+        *(path for path in dead if not _is_kept(path)),
     ]
+
+
+def _is_kept(work: str) -> bool:
+    """Tell whether a run's work was kept on purpose; whatever has the mark's name says so."""
+    mark = storage.join(work, KEPT)
+    return storage.exists(mark) or (storage.is_local(mark) and Path(mark).is_symlink())
 
 
 def remove_leftovers(output: str, own: Collection[str] = ()) -> list[str]:

@@ -219,6 +219,13 @@ def test_a_lock_that_nobody_can_judge_is_removed_by_hand(
         assert cli.main(["unlock", str(tmp_path)]) == 0
         assert told in capsys.readouterr().out
     assert not (tmp_path / LOCK).exists()
+    # What a full disk leaves of a lock, and what no run makes.
+    (tmp_path / LOCK).write_bytes(b"")
+    assert cli.main(["unlock", str(tmp_path)]) == 0
+    assert f"{tmp_path / LOCK} could not be read and was removed" in capsys.readouterr().err
+    (tmp_path / LOCK).mkdir()
+    assert cli.main(["unlock", str(tmp_path)]) != 0
+    assert f"{tmp_path / LOCK} is a folder" in capsys.readouterr().err
 
 
 def test_the_next_run_takes_over_from_a_killed_one(shop: Shop) -> None:
