@@ -110,8 +110,9 @@ def read_spool(refs: Iterable[SpoolRef], element_type: type[Element]) -> Iterato
     for path, index, _ in sorted(refs):
         with storage.open_file(path) as file:
             batch = pa.ipc.open_file(pa.PythonFile(file, mode="r")).get_batch(index)
-        payloads, headers = batch.columns
-        if headers.null_count == len(headers):
+        # Snapshots of 0.1.0 keep a pool whose elements have all that they are.
+        payloads, headers = batch.columns if batch.num_columns > 1 else (batch.column(0), None)
+        if headers is None or headers.null_count == len(headers):
             for payload in payloads:
                 yield decode(payload.as_buffer())
             continue
