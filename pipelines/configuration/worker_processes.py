@@ -92,13 +92,16 @@ class WorkerProcess(GrpcWorkerHandler):
 
     def start_worker(self) -> None:
         """Start the process, and a thread that waits for its end."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"],
-            env={**os.environ, **self._environment()},
-            stdin=subprocess.DEVNULL,
-        )
-        _WORKERS.add(self)
-        interrupts.active().tell(f"+{self._process.pid}")
+        environment = {**os.environ, **self._environment()}
+        # One that a stop comes upon before anybody knows of it would outlive the run.
+        with interrupts.active().delayed():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+            )
+            _WORKERS.add(self)
+            interrupts.active().tell(f"+{self._process.pid}")
         threading.Thread(
             target=self._watch, args=(self._process,), name="worker", daemon=True
         ).start()

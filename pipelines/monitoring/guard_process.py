@@ -58,6 +58,7 @@ class Guard:
             for line in lines:
                 self._obey(line)
             if b"end" in lines:
+                self._end_workers()  # those that an end in the midst of their start has left
                 return
 
     def _obey(self, line: bytes) -> None:

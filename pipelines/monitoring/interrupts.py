@@ -10,6 +10,7 @@ import re
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -82,6 +83,23 @@ class Interrupts:
             pass
         finally:
             self._is_held = was_held
+
+    @contextmanager
+    def delayed(self) -> Iterator[None]:
+        """Hear at the end of the body of a signal that comes within, so that whatever is started
+        there is known of when it has to be ended.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are heard by the main thread alone
+            return
+        was_held, was_asked, self._is_held = self._is_held, self._is_asked, True
+        try:
+            yield
+        finally:
+            self._is_held = was_held
+        if self._is_asked and not (was_asked or was_held):
+            self.happened = True
+            raise KeyboardInterrupt
 
     def tell(self, line: str) -> None:
         """Tell the guard of a worker process, see guard.py."""

@@ -122,6 +122,35 @@ def test_workers_of_a_killed_process_end_with_it() -> None:
         assert ended(process, worker)[0] == -signal.SIGKILL
 
 
+@needs_linux
+def test_a_worker_that_nobody_ends_ends_with_the_command() -> None:
+    """A stop in the midst of its start leaves one that the guard alone knows of."""
+    with started("raise KeyboardInterrupt") as (process, worker):
+        assert ended(process, worker)[0] == 3
+
+
+def test_a_signal_is_heard_behind_what_must_be_known_of() -> None:
+    """What is started is noted before the end begins; without a signal nothing is changed."""
+    program = (
+        "import os, signal\n"
+        "from pipelines.monitoring.interrupts import Interrupts\n"
+        "with Interrupts() as interrupts:\n"
+        "    with interrupts.delayed():\n"
+        "        print('started')\n"
+        "    try:\n"
+        "        with interrupts.delayed():\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "            print('noted')\n"
+        "        print('no')\n"
+        "    except KeyboardInterrupt:\n"
+        "        print(interrupts.happened)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["started", "noted", "True"]
+
+
 def test_optional_work_is_left_out_after_a_signal() -> None:
     """What is left to the next command does not begin, or is broken off without a word."""
     program = (
