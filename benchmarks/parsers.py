@@ -151,7 +151,7 @@ def _texts() -> dict[str, Parser]:
     return {
         "text: plain": plain_text.to_plain_text,
         "text: line": plain_text.to_single_line,
-        "text: tokens": tokens.tokenise.__wrapped__,
+        "text: tokens": tokens.find_tokens,
         "text: mark": text_mark,
         "text: amounts": lambda text: quantities.find_quantities(text, "g"),
         "text: numbers": quantities.find_numbers,

@@ -78,7 +78,8 @@ def tokenise(text: str) -> Tokens:
     return _kept_tokens(text) if len(text) <= _LONG_CHARS else _kept_long_tokens(text)
 
 
-def _tokens(text: str) -> Tokens:
+def find_tokens(text: str) -> Tokens:
+    """Return the tokens of a text, found afresh."""
     found = list(filter(None, _pattern_of(text).findall(text)))
     is_usual = len(max(found, key=len, default="")) <= _KEPT_CHARS
     keys = tuple(map(_kept_key if is_usual else token_key, found))
@@ -90,8 +91,8 @@ def _pattern_of(text: str) -> re.Pattern[str]:
     return _ASCII_TOKEN if text.isascii() else _TOKEN
 
 
-_kept_tokens = lru_cache(_KEPT_TEXTS)(_tokens)
-_kept_long_tokens = lru_cache(_KEPT_LONG_TEXTS)(_tokens)
+_kept_tokens = lru_cache(_KEPT_TEXTS)(find_tokens)
+_kept_long_tokens = lru_cache(_KEPT_LONG_TEXTS)(find_tokens)
 
 
 def token_key(token: str) -> str:
