@@ -18,6 +18,13 @@ import pyarrow.parquet as pq
 
 from transforms.readers.contract import ReadLimits
 from transforms.readers.parquet.pages import Page, pages_of
+from transforms.readers.parquet.plain import (
+    has_dictionary,
+    is_view,
+    part_of,
+    plain_batch,
+    plain_type,
+)
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 8 << 20
@@ -269,7 +276,7 @@ def sliced(batch: Any, most_row_bytes: int) -> Iterator[Batch]:
     """Yield the rows of a batch in plain columns, BATCH_BYTES at a time or a single row; a row of
     more than `most_row_bytes` without the columns that make it so large.
     """
-    has_dictionaries = any(_has_dictionary(each) for each in batch.schema.types)
+    has_dictionaries = any(has_dictionary(each) for each in batch.schema.types)
     if not has_dictionaries and batch.nbytes <= 2 * BATCH_BYTES:
         yield Batch(plain_batch(batch))
         return
@@ -285,7 +292,7 @@ def sliced(batch: Any, most_row_bytes: int) -> Iterator[Batch]:
         fitting = int(np.searchsorted(total, BATCH_BYTES, side="right"))
         large = np.flatnonzero(sizes[begin : begin + max(1, fitting)] > most_row_bytes)
         rows = max(1, int(large[0]) if len(large) else fitting)
-        yield Batch(plain_batch(batch.slice(begin, rows)))
+        yield Batch(plain_batch(part_of(batch, begin, rows)))
         begin += rows
 
 
@@ -297,7 +304,7 @@ def _without_large(batch: Any, row: int, sizes: Sequence[int], most_bytes: int) 
             break
         missing[names[place]] = int(sizes[place])
         total -= int(sizes[place])
-    one = batch.slice(row, 1)
+    one = part_of(batch, row, 1)
     arrays = [
         pa.nulls(1, plain_type(each.type)) if name in missing else each
         for name, each in zip(names, one.columns, strict=True)
@@ -312,7 +319,7 @@ def bytes_of(array: Any) -> Any:
         entries = bytes_of(array.dictionary)
         places = pc.fill_null(array.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
         return np.append(entries, 0)[places]
-    if _is_view(given):
+    if is_view(given):
         # Each view is 16 bytes, the first four of which are its length.
         views = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)
         lengths = views[array.offset : array.offset + count, 0].astype(np.int64)
@@ -358,49 +365,8 @@ def _is_text(given: Any) -> bool:
     )
 
 
-def _is_view(given: Any) -> bool:
-    return bool(pa.types.is_string_view(given) or pa.types.is_binary_view(given))
-
-
 def _is_list(given: Any) -> bool:
     types = pa.types
     return bool(
         types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given)
     )
-
-
-def _has_dictionary(given: Any) -> bool:
-    if pa.types.is_dictionary(given):
-        return True
-    return any(_has_dictionary(given.field(number).type) for number in range(given.num_fields))
-
-
-def plain_batch(batch: Any) -> Any:
-    """Return the batch without dictionaries and views, whose one-row slices would drag whole
-    buffers along.
-    """
-    return batch.cast(pa.schema([_plain_field(each) for each in batch.schema]))
-
-
-def _plain_field(given: Any) -> Any:
-    return given.with_type(plain_type(given.type)).remove_metadata()
-
-
-def plain_type(given: Any) -> Any:
-    """Return a type without dictionaries and views."""
-    types = pa.types
-    if types.is_dictionary(given):
-        return plain_type(given.value_type)
-    if types.is_string_view(given):
-        return pa.string()
-    if types.is_binary_view(given):
-        return pa.binary()
-    if types.is_list(given):
-        return pa.list_(_plain_field(given.value_field))
-    if types.is_large_list(given):
-        return pa.large_list(_plain_field(given.value_field))
-    if types.is_struct(given):
-        return pa.struct([_plain_field(each) for each in given])
-    if types.is_map(given):
-        return pa.map_(plain_type(given.key_type), plain_type(given.item_type))
-    return given

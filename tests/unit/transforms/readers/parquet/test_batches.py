@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from transforms.readers.contract import ReadLimits
 from transforms.readers.parquet import batches as module
-from transforms.readers.parquet.batches import Batch, bytes_of, plain_batch, read_batches, sliced
+from transforms.readers.parquet.batches import Batch, bytes_of, read_batches, sliced
 from transforms.readers.parquet.pages import PagesError, pages_of
+from transforms.readers.parquet.plain import part_of, plain_batch
 
 TEXTS = st.one_of(st.none(), st.text(max_size=8), st.sampled_from(["", "long " * 50]))
 COLUMNS = st.fixed_dictionaries(
@@ -102,6 +103,12 @@ def test_rows_are_the_same_whatever_repeats_them(rows: list[dict[str, Any]]) -> 
     made = [part.slice(row, 1).serialize() for part in parts for row in range(part.num_rows)]
     wanted = [plain_batch(plain).slice(row, 1).serialize() for row in range(plain.num_rows)]
     assert [each.to_pybytes() for each in made] == [each.to_pybytes() for each in wanted]
+    alone = [
+        plain_batch(part_of(each, row, 1)).to_pylist()
+        for each in file.iter_batches()
+        for row in range(each.num_rows)
+    ]
+    assert alone == [[row] for row in plain.to_pylist()]
 
 
 @given(st.lists(COLUMNS, max_size=20))
@@ -139,6 +146,21 @@ def test_a_repeated_text_comes_in_small_batches() -> None:
     assert max(each.rows.nbytes for each in found) <= 9 << 20
     assert not any(each.missing for each in found)
     assert found[-1].rows["tags"][0].as_py() == ["x" * (1 << 14)] * 2
+
+
+def test_rows_unpack_no_entries_of_others() -> None:
+    """While some rows of lists are made plain, the texts that only other rows repeat take no
+    memory.
+    """
+    places = pa.array(range(0, 401, 2), pa.int32())
+    tags = pa.ListArray.from_arrays(places, repeating(400, 1 << 20))
+    batch = pa.record_batch({"id": range(200), "tags": tags})
+    before, most, rows = pa.total_allocated_bytes(), 0, 0
+    for part in sliced(batch, 16 << 20):
+        most = max(most, pa.total_allocated_bytes() - before)
+        rows += part.rows.num_rows
+    assert rows == 200
+    assert most <= 32 << 20
 
 
 def test_a_row_that_is_too_large_loses_what_makes_it_so() -> None:

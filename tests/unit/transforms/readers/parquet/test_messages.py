@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.readers.parquet.batches import plain_batch
 from transforms.readers.parquet.messages import row_messages
+from transforms.readers.parquet.plain import plain_batch
 
 DAY = datetime.datetime(2026, 1, 31, 12, 30, tzinfo=datetime.UTC)
 TYPES = [
