@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from threading import Condition, Lock, Thread
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ from transforms.items.open_values import is_open
 from transforms.normalise.combine import Combination
 from transforms.runtime.bounds.admission import Source, admit
 from transforms.runtime.buckets import each_item, part_of
+from transforms.runtime.deadlines import within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 from transforms.validation.rows import SOURCE_CHECKS, check_item
@@ -84,7 +86,10 @@ def certain_jobs(config: AheadConfig, bucket: Bucket) -> Iterator[DescribeJob]:
         filled, "validate", lambda item: check_item(template, item, SOURCE_CHECKS), secs
     )
     for item in checked.items:
-        job = describe_job(template, config.describe.ask, item, bucket.number)
+        job = None
+        # The stage behind this one asks for it again, and says what is wrong with it.
+        with suppress(Exception):
+            job = within(secs, describe_job, template, config.describe.ask, item, bucket.number)
         if job is None:
             continue
         if not config.learns:

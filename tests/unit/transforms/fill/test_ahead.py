@@ -24,7 +24,7 @@ from transforms.caching.key_range import KeyRangeCache
 from transforms.describe.ask import ModelSession
 from transforms.describe.conversation import RequestBroker
 from transforms.describe.items import DescribeConfig
-from transforms.describe.prompts import AskOptions
+from transforms.describe.prompts import AskOptions, describe_job
 from transforms.fill.ahead import AheadConfig, Asker, WaitingBucket, certain_jobs
 from transforms.fill.cascade import Cascade
 from transforms.models.budget import Budget, OwnBudgetShare
@@ -83,6 +83,19 @@ def test_what_probes_may_change_is_not_certain(
     """Where probes are trained only pictures are asked about; else all that is open."""
     jobs = certain_jobs(config(learns=learns, two_pass=two_pass), bucket())
     assert {job.item_id: job.attributes for job in jobs} == wanted
+
+
+def test_a_defect_that_shows_on_one_item_stops_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked ahead of that item; the stage behind says what is wrong with it."""
+
+    def fails(template: Template, ask: AskOptions, item: Item, number: int) -> DescribeJob | None:
+        if item.item_id == "1":
+            raise KeyError("a defect")
+        return describe_job(template, ask, item, number)
+
+    monkeypatch.setattr("transforms.fill.ahead.describe_job", fails)
+    jobs = certain_jobs(config(learns=False), bucket())
+    assert [job.item_id for job in jobs] == ["2"]
 
 
 def test_an_item_is_ready_with_its_last_picture() -> None:
