@@ -43,6 +43,7 @@ _Q, _F, _U = (Effect.QUARANTINE,), (Effect.FLAG,), (Effect.UNKNOWN,)
 # Of a text that is longer than what was read of it; counted by space of vectors.
 TEXT_CUT = "text-cut"
 BUCKET_TOO_LARGE = "bucket-too-large"
+TOO_MANY_IMAGE_ROWS = "too-many-image-rows"
 EMBED_FAILED = "embed-failed"
 BUDGET = "budget"
 TOO_LONG = "took-too-long"
@@ -164,6 +165,14 @@ _ALL = (
         _Q,
         "A row of the image table lacks its item id, or its image's path or bytes.",
         "Fill both columns named under record.images.table.",
+    ),
+    Reason(
+        TOO_MANY_IMAGE_ROWS,
+        "assemble",
+        _Q,
+        "Tables of pictures have more than 10,000 different rows of one item, which goes on without "
+        "them.",
+        "Check that `record.images.table.id` names the column with the item's id.",
     ),
     Reason(
         "image-table-orphan",

@@ -20,6 +20,7 @@ from transforms.models.http import embeddings, encodings, waits
 from transforms.normalise import combine, ids
 from transforms.readers import containers, recognise
 from transforms.readers.formats import rows, xml
+from transforms.runtime.bounds import picture_rows
 from transforms.tables import build
 
 _OF_A_LIMIT = re.compile(r"--max-|.*-secs$|.*-per-(?:host|min)$")
@@ -53,6 +54,11 @@ _FIXED = (
         "rows of one item",
         f"{combine.MAX_GROUP_ROWS:,} of a group, {combine.MAX_SAME_ID_ROWS} of an id",
         "`too-many-rows`",
+    ),
+    (
+        "rows of one item in tables of pictures",
+        f"{picture_rows.MAX_IMAGE_ROWS:,} that differ",
+        "`too-many-image-rows`, all of them; the item goes on without",
     ),
     (
         "rows of groups that share a bucket",

@@ -6,7 +6,7 @@ Every record that was read ends in the bucket exactly once: as an item, or among
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -93,8 +93,9 @@ def attach_images(
     Rows have no order of their own, or a shuffled table would give another snapshot.
     """
     paths, repeated = dict.fromkeys(record.image_refs), 0
-    for of_row in sorted(row.paths for row in rows):
-        repeated += all(path in paths for path in of_row)
+    # A table may say the same millions of times.
+    for of_row, count in sorted(Counter(row.paths for row in rows).items()):
+        repeated += count - any(path not in paths for path in of_row)
         paths.update(dict.fromkeys(of_row))
     images = tuple(results[path] for path in paths)
     features = [image.features for image in images if image.features is not None]
@@ -191,7 +192,7 @@ def assemble_bucket(
         quarantined += refused
         own_rows = rows.pop(item_id, [])
         if own_rows:
-            joined[item_id] = tuple(row.raw.key for row in own_rows)
+            joined[item_id] = _keys_of(own_rows)
         if chosen is None:
             continue
         item = attach_findings(attach_images(chosen, own_rows, results), found.get(item_id, ()))
@@ -213,6 +214,15 @@ def assemble_bucket(
         joined,
         {example.item_id: example for example in parts.examples},
     )
+
+
+def _keys_of(rows: Sequence[ImageRow]) -> tuple[bytes, ...]:
+    """Return the key of each row; of rows that are one object it is one, too."""
+    known: dict[int, bytes] = {}
+    for row in rows:
+        if id(row) not in known:
+            known[id(row)] = row.raw.key
+    return tuple(known[id(row)] for row in rows)
 
 
 def by_path(images: Iterable[ImageResult]) -> dict[str, ImageResult]:

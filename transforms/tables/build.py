@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -277,6 +278,8 @@ def records_table(bucket: Bucket, run: RunInfo, *, has_groups: bool = False) -> 
         for reject in rejected.each
         if reject.raw.kind in _INPUTS
     ]
+    # A table of pictures may say the same millions of times.
+    counted = Counter(rows)
     groups = {item.item_id: item.record.group or None for item in bucket.items}
     repeated = {item.item_id: item.repeated_image_rows for item in bucket.items}
     for item_id, keys in bucket.image_rows.items():
@@ -285,15 +288,16 @@ def records_table(bucket: Bucket, run: RunInfo, *, has_groups: bool = False) -> 
             fates = ["item-quarantined"] * len(keys)
         else:
             fates = ["attached"] * (len(keys) - again) + ["repeated"] * again
-        rows += [
-            (item_id, key, "image-table", fate, False, groups.get(item_id))
-            for key, fate in zip(sorted(keys), fates, strict=True)
-        ]
-    ordered = sorted(rows, key=lambda row: (row[0] is not None, row[0] or "", *row[1:5]))
+        for (key, fate), count in Counter(zip(sorted(keys), fates, strict=True)).items():
+            counted[(item_id, key, "image-table", fate, False, groups.get(item_id))] += count
+    ordered = sorted(counted, key=lambda row: (row[0] is not None, row[0] or "", *row[1:5]))
     schema, columns = records_schema(has_groups=has_groups), dict[str, list[Any]]()
     for place, name in enumerate(schema.names):
         columns[name] = [row[place] for row in ordered]
-    return _table(schema, columns, run)
+    different = _table(schema, columns, run)
+    if len(ordered) == counted.total():
+        return different
+    return different.take(np.repeat(np.arange(len(ordered)), [counted[row] for row in ordered]))
 
 
 def _may_be_tried_again(item: Item) -> bool:

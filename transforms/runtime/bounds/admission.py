@@ -9,7 +9,7 @@ what the elements take in memory, so that memory is bounded whatever ids a catal
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -27,8 +27,14 @@ from schemas.elements import (
 )
 from schemas.hashing import stable_hash
 from schemas.reasons import BUCKET_TOO_LARGE
+from transforms.runtime.bounds.picture_rows import (
+    STAGE,
+    Different,
+    Repeats,
+    crowded_items,
+    one_of_too_many,
+)
 
-STAGE = "assemble"
 # A record's bytes, its values, and its cells as they were given.
 COPIES = 3
 # Of an element besides its bytes: objects of Python, and the columns of its row.
@@ -120,7 +126,7 @@ def admit(source: Source, max_bytes: int) -> Admitted:
 
     Where not all does, half is for items, the smallest first, and half for the bytes that are kept
     of rejects, each cut to as many as all can have. Each rejected row stays a row, however many
-    there are.
+    there are. An item that has too many rows of tables of pictures goes on without them.
     """
     budget = Budget(max_bytes)
     everything = Admitted(
@@ -128,41 +134,63 @@ def admit(source: Source, max_bytes: int) -> Admitted:
         list(budget.fitting(source.image_rows())),
         list(budget.fitting(source.rejects())),
     )
-    return everything if budget.left >= 0 else _smallest(source, max_bytes)
+    if budget.left < 0:
+        return _smallest(source, max_bytes)
+    crowded = crowded_items(everything.image_rows)
+    return _without(crowded, everything, source) if crowded else everything
 
 
 class Budget:
-    """Counts what is taken. left: bytes; below zero when not all was given."""
+    """Counts what is taken. left: bytes; below zero when not all was given. headers: of what was.
+
+    A row of a table of pictures that repeats another one is held as that one, and takes nothing.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.left = max_bytes
-        self._headers = Headers()
+        self.headers, self._repeats = Headers(), Repeats()
 
     def fitting(self, elements: Iterable[Element]) -> Iterator[Element]:
         """Yield elements as long as they fit."""
         for element in elements if self.left >= 0 else ():
-            self.left -= weight_of(element) + self._headers.new_bytes(element)
+            earlier = self._repeats.earlier(element)
+            if earlier is not None:
+                yield earlier
+                continue
+            self.left -= weight_of(element) + self.headers.new_bytes(element)
             if self.left < 0:
                 return
-            yield self._headers.sharing(element)
+            yield self._repeats.take(self.headers.sharing(element))
+
+
+def _without(crowded: Container[str], everything: Admitted, source: Source) -> Admitted:
+    """Return what was admitted without the rows of tables of pictures of these items."""
+    rows = [row for row in everything.image_rows if row.item_id not in crowded]
+    # Read again: each with its own place.
+    refused = (one_of_too_many(row) for row in source.image_rows() if row.item_id in crowded)
+    rejects = [*everything.rejects, *refused]
+    return Admitted(everything.records, rows, rejects, is_whole=False)
 
 
 def _smallest(source: Source, max_bytes: int) -> Admitted:
-    elements = chain[Kept](source.records(), source.image_rows())
+    different = Different((each.item_id for each in source.records()), source.image_rows())
+    elements = chain[Kept](source.records(), different.once(source.image_rows()))
     chosen = chosen_units(((_unit(each.item_id), each) for each in elements), max_bytes // 2)
+    rejected = partial(_rejects, source, chosen, different.crowded, max_bytes)
     sizes, seen = array("q"), set[int]()
-    for reject in _rejects(source, chosen, max_bytes):
+    for reject in rejected():
         sizes.extend(len(raw.data) for raw in (reject.raw, *reject.rows))
         for header in _long_headers(reject):
             if hash(header) not in seen:
                 seen.add(hash(header))
                 sizes.append(len(header))
     kept_bytes = share_of(np.frombuffer(sizes, np.int64), max_bytes // 2)
-    headers = Headers()
+    kept = Budget(max_bytes)
+    rows = (row for row in source.image_rows() if row.item_id not in different.crowded)
     return Admitted(
-        [headers.sharing(each) for each in source.records() if _unit(each.item_id) in chosen],
-        [headers.sharing(each) for each in source.image_rows() if _unit(each.item_id) in chosen],
-        [headers.sharing(_cut(each, kept_bytes)) for each in _rejects(source, chosen, max_bytes)],
+        list(kept.fitting(each for each in source.records() if _unit(each.item_id) in chosen)),
+        list(kept.fitting(row for row in rows if _unit(row.item_id) in chosen)),
+        [kept.headers.sharing(_cut(each, kept_bytes)) for each in rejected()],
         is_whole=False,
     )
 
@@ -221,15 +249,19 @@ def grouped(
     return groups, (row.rejected(BUCKET_TOO_LARGE, STAGE, message) for row in refused)
 
 
-def _rejects(source: Source, chosen: set[int], max_bytes: int) -> Iterator[Reject]:
-    """Yield the bucket's rejects, and those of the items that do not fit."""
+def _rejects(
+    source: Source, chosen: Container[int], crowded: Container[str], max_bytes: int
+) -> Iterator[Reject]:
+    """Yield the bucket's rejects, and those of the items that do not fit, or are crowded."""
     yield from source.rejects()
     message = too_large("items", "bucket", max_bytes)
     for record in source.records():
         if _unit(record.item_id) not in chosen:
             yield record.rejected(BUCKET_TOO_LARGE, STAGE, message)
     for row in source.image_rows():
-        if _unit(row.item_id) not in chosen:
+        if row.item_id in crowded:
+            yield one_of_too_many(row)
+        elif _unit(row.item_id) not in chosen:
             yield Reject(row.raw, BUCKET_TOO_LARGE, STAGE, message, row.item_id)
 
 
