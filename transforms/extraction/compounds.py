@@ -16,14 +16,15 @@ from schemas.attribute_types.number import AMOUNT_PARTS, Part
 from schemas.lexicons import Lexicon, every, lexicons, one_of
 from schemas.units import convert, same_kind
 from transforms.extraction.decimal_marks import DecimalMark, mark_of_unit, reads_two_ways, text_mark
+from transforms.extraction.number_places import NOT_INSIDE, matches_at, number_places
 from transforms.extraction.quantities import (
-    NOT_INSIDE,
     NUMBER,
     Quantity,
     to_float,
     unit_pattern,
 )
 from transforms.extraction.small_words import AND, APPROXIMATELY, BOUND, BY, OR, PER, TO
+from transforms.extraction.tokens import tokenise
 
 _TIMES = r"\s?[xX×*]\s?"
 _WORD_END = r"(?![^\W_])"
@@ -49,45 +50,33 @@ def _any_language(pattern: Callable[[Lexicon], str]) -> str:
     return f"(?:{'|'.join(pattern(lexicon) for lexicon in lexicons().values())})"
 
 
-# A number of pieces, announced: "pack of 12", "12-pack", "4er Pack", "24 ct", "10 pcs", "100/box",
-# "10 pens per pack". Each behind a sign of it that is quick to look for: most texts have none.
-_PACK_PHRASES = (
-    (
-        rf"\s{one_of(every(lambda words: words.packs.links))}\s{_COUNT}",
-        _any_language(lambda words: rf"{one_of(words.packs.words)}\s{one_of(words.packs.links)}")
-        + rf"\s{_COUNT}",
+# A number of pieces, announced: "4er Pack", "24 ct", "10 pcs", "100/box", "10 pens per pack".
+_BEHIND_DIGITS = (
+    rf"{_DIGITS}[\s-]?"
+    + _any_language(
+        lambda words: rf"{one_of(words.packs.number_endings)}[\s-]?{one_of(words.packs.words)}"
     ),
-    (
-        rf"\d[\s-]?{one_of(every(lambda words: words.packs.number_endings))}",
-        rf"{_DIGITS}[\s-]?"
-        + _any_language(
-            lambda words: rf"{one_of(words.packs.number_endings)}[\s-]?{one_of(words.packs.words)}"
-        ),
-    ),
-    (
-        one_of(every(lambda words: words.packs.behind_number)),
-        rf"{_COUNT}[\s-]?{one_of(every(lambda words: words.packs.behind_number))}",
-    ),
-    (
-        rf"\d[\s-]?{one_of(every(lambda words: words.packs.counted_or_carats))}",
-        rf"{_DIGITS}[\s-]?{one_of(every(lambda words: words.packs.counted_or_carats))}\b\.?"
-        rf"(?!\s?{one_of(every(lambda words: words.packs.carats_before))}\b)",
-    ),
-    (
-        rf"\d\s?{one_of(every(lambda words: words.packs.counted))}",
-        rf"{_DIGITS}\s?{one_of(every(lambda words: words.packs.counted), dots=False)}\b\.?",
-    ),
-    (
-        rf"(?:/|{PER})\s?{_BOXES}",
-        rf"{_DIGITS}(?:\s?/\s?{_BOXES}|"
-        + _any_language(
-            lambda words: (
-                rf"(?:\s[^\W\d_]{{3,12}})?\s{one_of(words.per)}\s{one_of(words.packs.per_pack)}"
-            )
+    rf"{_DIGITS}[\s-]?{one_of(every(lambda words: words.packs.counted_or_carats))}\b\.?"
+    rf"(?!\s?{one_of(every(lambda words: words.packs.carats_before))}\b)",
+    rf"{_DIGITS}\s?{one_of(every(lambda words: words.packs.counted), dots=False)}\b\.?",
+    rf"{_DIGITS}(?:\s?/\s?{_BOXES}|"
+    + _any_language(
+        lambda words: (
+            rf"(?:\s[^\W\d_]{{3,12}})?\s{one_of(words.per)}\s{one_of(words.packs.per_pack)}"
         )
-        + ")",
-    ),
+    )
+    + ")",
 )
+# The same where the number may also be a word: "pack of 12", "twelve-pack".
+_LINKS = one_of(every(lambda words: words.packs.links))
+_BEHIND_LINK = (
+    _any_language(lambda words: rf"{one_of(words.packs.words)}\s{one_of(words.packs.links)}")
+    + rf"\s{_COUNT}"
+)
+_LINK_BEFORE = re.compile(rf"\s{_LINKS}\s$", re.IGNORECASE)
+_LINK_CHARS = max(map(len, every(lambda words: words.packs.links))) + 2
+_WORDS_BEHIND = every(lambda words: words.packs.behind_number)
+_BEFORE_WORD = rf"{_COUNT}[\s-]?{one_of(_WORDS_BEHIND)}"
 # "24 ct" counts pieces, but carats where a jewel is spoken of.
 _JEWEL = re.compile(rf"\b{one_of(every(lambda words: words.packs.jewels))}\b", re.IGNORECASE)
 _CARAT = re.compile(r"ct\b", re.IGNORECASE)
@@ -116,7 +105,14 @@ def _pack_size_sign() -> str:
     return rf"[{signs}{last}](?:(?<=[{signs}])(?<![^\W\d_].)|{behind})\s?[\d.¼½¾⅐-⅞]"
 
 
-PACK_SIZE_SIGN = re.compile(_pack_size_sign())
+_PACK_SIZE_SIGN = re.compile(_pack_size_sign())
+
+
+@lru_cache(maxsize=64)
+def may_state_a_pack_size(text: str) -> bool:
+    """Tell whether a number of the text has before it what every pack size has."""
+    places = number_places(text).begins
+    return any(_PACK_SIZE_SIGN.search(text, max(0, at - 3), at + 1) for at in places)
 
 
 def find_parts(
@@ -190,11 +186,11 @@ def _products(
 ) -> Iterator[tuple[re.Match[str], float | None]]:
     """Pack sizes with what one piece holds, in its own unit where `unit` is None."""
     # "2 x 20 cm" are sides.
-    if PACK_SIZE_SIGN.search(text) is None or (unit is not None and same_kind(unit, "cm")):
+    if not may_state_a_pack_size(text) or (unit is not None and same_kind(unit, "cm")):
         return
     mark = mark or text_mark(text)
     for pattern in _product_patterns(unit):
-        for match in pattern.finditer(text):
+        for match in matches_at(pattern, text, number_places(text).free):
             if _NOT_A_COUNT_BEFORE.search(text, max(0, match.start() - 12), match.start()):
                 continue
             own_mark = mark or mark_of_unit(match["unit"])
@@ -226,14 +222,36 @@ def _counts_of_products(text: str) -> Iterator[Quantity]:
 
 
 @cache
-def _phrase_patterns() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
-    return tuple(
-        (
-            re.compile(sign, re.IGNORECASE),
-            re.compile(rf"(?<![\w.,/-]){phrase}{_WORD_END}", re.IGNORECASE),
-        )
-        for sign, phrase in _PACK_PHRASES
-    )
+def _digit_phrases() -> tuple[re.Pattern[str], ...]:
+    return tuple(map(_phrase, _BEHIND_DIGITS))
+
+
+@cache
+def _count_phrases() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    return _phrase(_BEHIND_LINK), _phrase(_BEFORE_WORD)
+
+
+def _phrase(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.,/-]){pattern}{_WORD_END}", re.IGNORECASE)
+
+
+def _phrases(text: str) -> Iterator[re.Match[str]]:
+    for pattern in _digit_phrases():
+        yield from matches_at(pattern, text, number_places(text).begins)
+    # Signs that are quick to look for, as most texts have none.
+    behind_link, before_word = _count_phrases()
+    if _may_count_behind_link(text):
+        yield from behind_link.finditer(text)
+    folded = text.casefold()
+    if any(word in folded for word in _WORDS_BEHIND):
+        yield from before_word.finditer(text)
+
+
+def _may_count_behind_link(text: str) -> bool:
+    if not _COUNT_WORDS.keys().isdisjoint(tokenise(text).distinct):
+        return True
+    begins = number_places(text).begins
+    return any(_LINK_BEFORE.search(text, max(0, at - _LINK_CHARS), at) for at in begins)
 
 
 @cache
@@ -242,20 +260,19 @@ def _unit_after() -> re.Pattern[str]:
 
 
 def _counts_of_phrases(text: str) -> Iterator[Quantity]:
-    for sign, pattern in _phrase_patterns():
-        for match in pattern.finditer(text) if sign.search(text) else ():
-            before = _NOT_A_COUNT_BEFORE.search(text, max(0, match.start() - 12), match.start())
-            follows = text[match.end("count") : match.end()]
-            # "a bag of 100 g", "90 kcal per bag"; "ct" is a unit too, of jewels
-            measured = not _CARAT.match(follows.strip(" -")) and _unit_after().match(
-                text, match.end("count")
-            )
-            if before or _NOT_A_COUNT_AFTER.match(text, match.end()) or measured:
-                continue
-            if _CARAT.search(match.group()) and _JEWEL.search(text):
-                continue
-            if (count := _count(match["count"])) > 0:
-                yield Quantity(count, match.start(), match.end(), match.group())
+    for match in _phrases(text):
+        before = _NOT_A_COUNT_BEFORE.search(text, max(0, match.start() - 12), match.start())
+        follows = text[match.end("count") : match.end()]
+        # "a bag of 100 g", "90 kcal per bag"; "ct" is a unit too, of jewels
+        measured = not _CARAT.match(follows.strip(" -")) and _unit_after().match(
+            text, match.end("count")
+        )
+        if before or _NOT_A_COUNT_AFTER.match(text, match.end()) or measured:
+            continue
+        if _CARAT.search(match.group()) and _JEWEL.search(text):
+            continue
+        if (count := _count(match["count"])) > 0:
+            yield Quantity(count, match.start(), match.end(), match.group())
 
 
 # --- sides ---
@@ -295,6 +312,9 @@ _CAPITALS = "".join(letter.upper() for letter in (*_LETTERS, *_LETTER_WITH))
 _WORDS = one_of(_AXIS)
 _TOKEN = rf"(?:(?i:{_WORDS})|[{_CAPITALS}])"
 _ANY_TOKEN = rf"(?i:{_WORDS}|[{_CAPITALS}])"
+# What stands before a number whose letter or word is before it.
+_AXIS_BEFORE = re.compile(rf"{_TOKEN}\.?\s?[:=]?\s?\.?$")
+_AXIS_CHARS = max(map(len, _AXIS)) + 5
 _LEGEND = re.compile(rf"(?<![^\W_]){_ANY_TOKEN}(?:\s?[x×*/]\s?{_ANY_TOKEN}){{1,2}}{_WORD_END}")
 _AFTER_LEGEND = re.compile(rf"[\s):=\]]{{0,4}}(?:{APPROXIMATELY}\s?)?", re.IGNORECASE)
 _BEFORE_LEGEND = re.compile(r"\s?[(\[]?\s?")
@@ -384,15 +404,19 @@ def _with_legend_or_letters(text: str) -> tuple[tuple[Terms, Sequence[Part]], ..
     """Every side of the text; the last texts are kept, for every side's attribute asks for the same
     ones.
     """
-    return (*_with_legend(text), *_with_letters(text)) if _any_length().search(text) else ()
+    ends = (end for _, end in number_places(text).runs)
+    if any(_any_length().match(text, end - 1) for end in ends):
+        return (*_with_legend(text), *_with_letters(text))
+    return ()
 
 
 def _with_legend(text: str) -> Iterator[tuple[Terms, Sequence[Part]]]:
     """Numbers whose order a legend tells, before or behind them: "LxWxH: 30 x 20 x 10 cm"."""
-    legends = list(_LEGEND.finditer(text))
-    if not legends:
+    joined = list(matches_at(_bare_sides(), text, number_places(text).free))
+    if not joined:
         return
-    for sides in _bare_sides().finditer(text):
+    legends = list(_LEGEND.finditer(text))
+    for sides in joined:
         for legend in legends:
             before = legend.end() <= sides.start() and _AFTER_LEGEND.fullmatch(
                 text, legend.end(), sides.start()
@@ -410,10 +434,17 @@ def _with_legend(text: str) -> Iterator[tuple[Terms, Sequence[Part]]]:
 
 def _with_letters(text: str) -> Iterator[tuple[Terms, Sequence[Part]]]:
     """Numbers that carry their letters or words: `8.5" W x 11" H`, "Höhe 10 cm, Breite 5 cm"."""
-    for pattern in _lettered():
+    letter_before, letter_behind = _lettered()
+    places = number_places(text)
+    reach = _AXIS_CHARS
+    may_be_before = any(_AXIS_BEFORE.search(text, max(0, at - reach), at) for at in places.begins)
+    for terms in (
+        letter_before.finditer(text) if may_be_before else (),
+        matches_at(letter_behind, text, places.free),
+    ):
         group: list[re.Match[str]] = []
         joined = False
-        for term in pattern.finditer(text):
+        for term in terms:
             gap = (group[-1].end(), term.start()) if group else (0, 0)
             factors = bool(group) and _FACTOR_GAP.fullmatch(text, *gap) is not None
             listed = (

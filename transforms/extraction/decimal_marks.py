@@ -18,6 +18,8 @@ DecimalMark = Literal[",", "."]
 # A cell of numbers, not a text that holds some: nothing long, and a digit near its begin.
 _NUMBERS = re.compile(r"\s*\D{0,4}\d.{0,40}")
 _MARKED = re.compile(r"(?<![\d.,])(\d*)((?:[.,]\d+)+)(?![.,]?\d)")
+# What a number with a mark has, and most texts have not.
+_MARK_BEFORE_DIGIT = re.compile(r"[.,]\d")
 _READS_TWO_WAYS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}[.,]\d{3}(?![.,]?\d)")
 # Of the numbers that tell a column's mark, so many agree where one of them is a slip.
 _AGREE = 0.95
@@ -108,6 +110,8 @@ def reads_two_ways(text: str) -> bool:
     >>> reads_two_ways("1,250 kg"), reads_two_ways("0,250 kg"), reads_two_ways("1,25 kg")
     (True, False, False)
     """
+    if _MARK_BEFORE_DIGIT.search(text) is None:
+        return False
     return _READS_TWO_WAYS.search(text) is not None
 
 
@@ -137,6 +141,8 @@ def decimal_mark(text: str) -> DecimalMark | None:
     >>> decimal_mark("Fett 3,2 g, 1.015 ml"), decimal_mark("1,000 sheets"), decimal_mark("0,125 l")
     (',', None, ',')
     """
+    if _MARK_BEFORE_DIGIT.search(text) is None:
+        return None
     marks = {
         mark
         for whole, mark, decimals in _SINGLE_MARK.findall(text)

@@ -150,7 +150,7 @@ class Gazetteer:
 
     def _spans(self, text: str, tokens: Tokens) -> Iterator[tuple[int, int, tuple[_Name, ...]]]:
         keys, longest, index = tokens.keys, self.longest, self.names
-        if longest.keys().isdisjoint(keys):
+        if longest.keys().isdisjoint(tokens.distinct):
             return
         free = 0
         for first in [at for at, key in enumerate(keys) if key in longest]:
@@ -165,7 +165,8 @@ class Gazetteer:
 
     def _unspaced_mentions(self, text: str, found: Sequence[Mention]) -> list[Mention]:
         mentions: list[Mention] = []
-        for match in self.unspaced.finditer(text) if self.unspaced is not None else ():
+        # Such names are of signs that ASCII lacks.
+        for match in self.unspaced.finditer(text) if self.unspaced and not text.isascii() else ():
             begin, end = match.span()
             if any(mention.begin < end and begin < mention.end for mention in found):
                 continue

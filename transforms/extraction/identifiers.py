@@ -13,6 +13,7 @@ from stdnum import ean, isbn, isni, issn
 from stdnum.exceptions import ValidationError
 
 from schemas.lexicons import every, one_of
+from transforms.extraction.number_places import number_places
 from transforms.extraction.small_words import AND, OR
 
 Scheme = Literal["gtin", "isbn", "issn", "orcid"]
@@ -53,6 +54,8 @@ _RUN = re.compile(r"\d[\d \-\u2010-\u2013]*\d(?:[ -]?[Xx](?![^\W_]))?|\d")
 _BETWEEN = re.compile(rf"[\s,;/&|]*(?:{AND}|{OR})?\s*")
 _MAX_LABEL_DISTANCE = 20
 _MAX_LIST_GAP = 5
+# The shortest identifiers have eight signs, of which the last may be an X.
+_FEWEST_DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ def find_identifiers(scheme: Scheme, text: str) -> list[IdentifierMention]:
     if whole is not None:
         begin = text.index(bare)
         return [IdentifierMention(whole, begin, begin + len(bare), bare)]
+    if number_places(text).digits < _FEWEST_DIGITS:
+        return []
     found = {
         m.begin: m
         for label in _LABEL[scheme].finditer(text)

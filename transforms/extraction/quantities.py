@@ -19,9 +19,14 @@ from typing import Any
 from schemas.lexicons import lexicons, one_of
 from schemas.units import convert, convert_stated, spellings_of, text_spellings
 from transforms.extraction.decimal_marks import DecimalMark, mark_of_unit, reads_two_ways, text_mark
+from transforms.extraction.number_places import (
+    FRACTION_CHARS,
+    NOT_INSIDE,
+    matches_at,
+    number_places,
+)
 from transforms.extraction.small_words import AND, APPROXIMATELY, BOUND, BY, OR, PER, TO
 
-_FRACTION_CHARS = "¼½¾⅐-⅞"
 # A plain space groups digits in a cell of its own only: in running text "2 500 ml" may be two
 # bottles.
 _GROUPS_IN_TEXT = ",.'’\u00a0\u202f"
@@ -31,7 +36,7 @@ def _number_pattern(group_marks: str) -> str:
     return (
         rf"(?:\d{{1,3}}(?:[{group_marks}]\d{{3}})+(?:[.,]\d+)?(?![.,]?\d)"
         rf"|\d{{1,4}}[ \u00a0-]\d{{1,2}}[/⁄]\d{{1,3}}(?!\d)|\d{{1,2}}[/⁄]\d{{1,3}}(?!\d)"
-        rf"|(?:\d{{1,4}}\s?)?[{_FRACTION_CHARS}]|\d+(?:[.,]\d+)?(?![.,]?\d)|\.\d+)"
+        rf"|(?:\d{{1,4}}\s?)?[{FRACTION_CHARS}]|\d+(?:[.,]\d+)?(?![.,]?\d)|\.\d+)"
     )
 
 
@@ -49,9 +54,6 @@ _WHOLE_QUANTITY = re.compile(
 )
 # As nearly all are written, and nothing else could be meant.
 _PLAIN_QUANTITY = re.compile(r"(?P<number>\d{1,6}(?:\.\d{1,2})?) ?(?P<unit>(?!e)[a-zA-Z]{1,12})")
-# no digit, letter, hyphen or slash before: that is the rest of a number, a range or a model name
-NOT_INSIDE = rf"(?=[.\d{_FRACTION_CHARS}])(?<![\w.,/'’\-–—⁄])"
-_DIGIT = re.compile(rf"[\d{_FRACTION_CHARS}]")
 
 # What stands before or after a number that is not a plain amount.
 _WORD_BEFORE = r"(?<![^\W\d_])"
@@ -210,12 +212,13 @@ def find_quantities(text: str, unit: str) -> list[Quantity]:
     >>> [q.amount for q in find_quantities(text, "ml")]
     [1500.0]
     """
-    if _DIGIT.search(text) is None:
+    places = number_places(text)
+    if not places.runs:
         return []
     found = list(_find_compounds(text, unit))
     taken = [(quantity.begin, quantity.end) for quantity in found]
     mark = text_mark(text)
-    for match in _quantity_pattern(unit).finditer(text):
+    for match in matches_at(_quantity_pattern(unit), text, places.free):
         if _overlaps(match.span(), taken) or not _is_plain(text, match):
             continue
         own_mark = mark or mark_of_unit(match["unit"])
@@ -235,7 +238,8 @@ def find_numbers(text: str) -> list[Quantity]:
     [1320.0]
     """
     mark = text_mark(text)
-    plain = (match for match in _lone_number_pattern().finditer(text) if _is_plain(text, match))
+    found = matches_at(_lone_number_pattern(), text, number_places(text).free)
+    plain = (match for match in found if _is_plain(text, match))
     numbers = ((match, to_float(match["number"], mark)) for match in plain)
     return [
         Quantity(n, match.start(), match.end(), match.group())
@@ -348,7 +352,7 @@ def _find_compounds(text: str, unit: str) -> Iterator[Quantity]:
     for pattern, larger, smaller in _compound_patterns():
         if convert(1.0, larger, unit) is None:
             continue
-        for match in pattern.finditer(text):
+        for match in matches_at(pattern, text, number_places(text).begins):
             amount = _compound_amount(match, larger, smaller, unit)
             if amount is not None:
                 yield Quantity(amount, match.start(), match.end(), match.group())

@@ -15,7 +15,12 @@ from schemas.choices import Choice
 from schemas.elements import Value
 from schemas.lexicons import every, one_of
 from schemas.units import is_unit, same_kind
-from transforms.extraction.compounds import PACK_SIZE_SIGN, axis_nouns, find_parts, states_a_pack
+from transforms.extraction.compounds import (
+    axis_nouns,
+    find_parts,
+    may_state_a_pack_size,
+    states_a_pack,
+)
 from transforms.extraction.gazetteer import Gazetteer, Mention
 from transforms.extraction.identifiers import find_identifiers
 from transforms.extraction.money.amounts import Money
@@ -160,7 +165,7 @@ def _contents(attribute: Attribute, part: Part, plain: Finder) -> Finder:
     """
 
     def find(text: str) -> list[Statement]:
-        if PACK_SIZE_SIGN.search(text) and (
+        if may_state_a_pack_size(text) and (
             found := _in_compounds(attribute, find_parts(text, part, attribute.unit))
         ):
             return found

@@ -5,6 +5,7 @@ a word.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,13 @@ _TOKEN = re.compile(
 _ASCII_TOKEN = re.compile(
     r"([a-zA-Z0-9]+(?:'[a-zA-Z0-9]+)*|\n|[^\w\s&'-]|(?<!\S)-|-(?!\S))[^\S\n]*|[&'_\-\s]"
 )
+# Most texts can simply be taken apart at white space, with marks set apart before. These are always
+# tokens; hyphens and apostrophes are by what is beside them.
+_MARKS_OF_ASCII = '!"#$%()*+,./:;<=>?@[\\]^`{|}~'
+_LONE_HYPHEN = re.compile(r"(?<!\S)-|-(?!\S)")
+_OUTER_APOSTROPHE = re.compile(r"(?<![a-z0-9])'|'(?![a-z0-9])")
+# What stands for a lone hyphen and a line's end meanwhile; no printable text has them.
+_HYPHEN, _LINE_END = "\x01", "\x02"
 # Texts of a bucket or so are asked for again by the next stage. Longer ones would take memory.
 _KEPT_TEXTS, _KEPT_LONG_TEXTS, _LONG_CHARS = 4096, 16, 4096
 
@@ -45,13 +53,24 @@ class Tokens:
     exclusive;
     is_word: False for punctuation, which no name reaches across unless it holds that mark itself.
 
-    Most texts name nothing that is looked for, which their keys tell; places are found out where
-    they are asked for.
+    Most texts name nothing that is looked for, which their keys tell; all else is found out where
+    it is asked for.
     """
 
     text: str
     keys: tuple[str, ...]
-    is_word: tuple[bool, ...]
+
+    @cached_property
+    def distinct(self) -> frozenset[str]:
+        """The keys, each once."""
+        return frozenset(self.keys)
+
+    @cached_property
+    def is_word(self) -> tuple[bool, ...]:
+        # A word begins with a letter or digit, and no other token does; folding may change that of
+        # other signs than those of ASCII.
+        firsts = self.keys if self.text.isascii() else [self.text[at] for at in self.begins]
+        return tuple([first[0].isalnum() for first in firsts])
 
     @property
     def begins(self) -> tuple[int, ...]:
@@ -80,11 +99,37 @@ def tokenise(text: str) -> Tokens:
 
 def find_tokens(text: str) -> Tokens:
     """Return the tokens of a text, found afresh."""
+    if text.isascii() and text.replace("\n", " ").isprintable():
+        return Tokens(text, tuple(map(sys.intern, _ascii_keys(text))))
     found = list(filter(None, _pattern_of(text).findall(text)))
     is_usual = len(max(found, key=len, default="")) <= _KEPT_CHARS
-    keys = tuple(map(_kept_key if is_usual else token_key, found))
-    # A word begins with a letter or digit, and no other token does.
-    return Tokens(text, keys, tuple([token[0].isalnum() for token in found]))
+    return Tokens(text, tuple(map(_kept_key if is_usual else token_key, found)))
+
+
+def _ascii_keys(text: str) -> list[str]:
+    """Return the keys of the tokens of printable ASCII and line ends, as _ASCII_TOKEN finds them,
+    in a fifth of the time.
+    """
+    text = text.lower()
+    has_hyphens = "-" in text
+    if has_hyphens:
+        text = _LONE_HYPHEN.sub(f" {_HYPHEN} ", text).replace("-", " ")
+    has_apostrophes = "'" in text
+    if has_apostrophes:
+        text = _OUTER_APOSTROPHE.sub(" ", text)
+    for mark in _MARKS_OF_ASCII:
+        if mark in text:
+            text = text.replace(mark, f" {mark} ")
+    has_lines = "\n" in text
+    if has_lines:
+        text = text.replace("\n", f" {_LINE_END} ")
+    keys = text.replace("&", " ").replace("_", " ").split()
+    if has_apostrophes:
+        keys = [_key(key) if "'" in key else key for key in keys]
+    if has_hyphens or has_lines:
+        stands_for = {_HYPHEN: "-", _LINE_END: "\n"}
+        keys = [stands_for.get(key, key) for key in keys]
+    return keys
 
 
 def _pattern_of(text: str) -> re.Pattern[str]:
