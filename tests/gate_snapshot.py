@@ -26,7 +26,7 @@ from tests.support import Run, Shop
 from transforms.describe.usage import Usage
 from transforms.readers import SplitReport
 from transforms.runtime.parquet import DataFile
-from transforms.tables.write import BucketReport
+from transforms.tables.bucket_report import BucketReport
 from transforms.validation.drift import Compared, shifts
 from transforms.validation.gate import CheckResult, check_drift, check_run, check_tables
 

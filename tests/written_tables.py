@@ -21,8 +21,9 @@ from schemas.loading import parse_template
 from schemas.template import Template
 from tests.support import TEMPLATE
 from transforms.runtime.buckets import bucket_of
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import Encoders, RunInfo, TableContext
-from transforms.tables.write import BucketReport, write_bucket
+from transforms.tables.write import write_bucket
 from transforms.validation.gate import CheckResult, check_run, check_tables
 
 SHOP = parse_template(TEMPLATE, "test")

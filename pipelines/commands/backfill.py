@@ -25,7 +25,7 @@ from pipelines.commands.selection import chosen_ids
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.plan import make_plan
-from pipelines.run.scan import Selection
+from pipelines.run.selection import Selection
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.models.backends import TAGS_ONLY
 
@@ -118,7 +118,6 @@ def _backfill(options: argparse.Namespace) -> Exit:
 
 BACKFILL = Command(
     "backfill",
-    "process some items of the published snapshot again: incomplete, unsure, or of an old model",
     "Chooses items of the published snapshot, runs the chosen stages on them again, and publishes "
     "a new snapshot; all other items stay as they are. Records that have changed since are left to "
     "the next run. Every option of `catalog-enrich run` may be given; those that are not are taken "

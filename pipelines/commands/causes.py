@@ -6,9 +6,7 @@ import errno
 import os
 import re
 
-from apache_beam.io.filesystem import BeamIOError
-
-from pipelines.configuration.worker_processes import WorkerDiedError
+from pipelines.configuration.errors import WorkerDiedError
 from schemas.texts import shorten
 from transforms.models.contract import ModelGoneError
 from transforms.runtime.reach import UnreachableError
@@ -17,9 +15,11 @@ _MORE_MEMORY = (
     "give it more memory (a container's limit, ulimit -v), or less to do at once: fewer "
     "--workers, more --buckets, a smaller --max-inflight"
 )
-# As Python, Arrow, DuckDB, C++ and the kernel say it; the last where a thread finds no memory.
+# As Python, Arrow, DuckDB, C++ and the kernel say it; the last where a library or a thread finds
+# no memory.
 _NO_MEMORY = re.compile(
-    r"MemoryError|bad_alloc|Out of Memory Error|[Cc]annot allocate memory|can't start new thread"
+    r"MemoryError|bad_alloc|Out of Memory Error|[Cc]annot allocate memory|failed to map segment|"
+    r"can't start new thread"
 )
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -45,8 +45,6 @@ def cause_of(error: BaseException) -> str:
         return f"too little memory ({first_line(error)}); {_MORE_MEMORY}"
     if isinstance(error, OSError):
         return first_line(error) + _remedy(error.errno)
-    if isinstance(error, BeamIOError):
-        return first_line(error)
     found = _AS_TEXT.findall(str(error)) if isinstance(error, RuntimeError) else []
     if not found:
         return ""
@@ -81,7 +79,7 @@ def _told(error: BaseException) -> str:
     """Return where to look for the words of a lack of memory: at the end of what an error says,
     never in a text that it quotes.
     """
-    if isinstance(error, RuntimeError):
+    if isinstance(error, RuntimeError | ImportError):
         lines = str(error).strip().splitlines()
         return lines[-1] if lines else ""
     return type(error).__name__ if not isinstance(error, OSError) else error.strerror or ""

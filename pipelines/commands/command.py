@@ -1,6 +1,7 @@
 """What a command of the command line is: its name, its help, its options, and what it does.
 
-A command is declared in a file of its own and listed in `COMMANDS` of pipelines/cli.py.
+A command is declared in a file of its own and listed in `COMMANDS` of pipelines/cli.py, with its
+line in the list of commands.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.commands.exits import HELP_COLUMNS, USUAL_EXITS, Exit, exit_lines, guarded
+from pipelines.commands.exits import HELP_COLUMNS, PROGRAM, USUAL_EXITS, Exit, exit_lines
+from pipelines.commands.guards import guarded
 from pipelines.commands.surroundings import check_surroundings, open_closed_streams
 from pipelines.configuration.errors import ConfigError
-from pipelines.configuration.options import Parser, refuse_unknown_options
-from pipelines.configuration.runners import connect_storage
+from pipelines.configuration.parser import Parser, refuse_unknown_options
+from pipelines.configuration.runners import beam_parser, connect_storage
 from pipelines.configuration.secret_options import refuse_secrets
 from pipelines.monitoring.interrupts import listening
 from pipelines.monitoring.stderr import quiet_libraries
 from pipelines.monitoring.streams import masked_streams
 from transforms.runtime.reach import check_stores
-
-PROGRAM = "catalog-enrich"
 
 
 def no_options(_: argparse.ArgumentParser) -> None:
@@ -38,8 +38,8 @@ class Command:
     """A command of the command line.
 
     name: as it is typed; of two words for an action of a group, such as `template check`.
-    brief: its line in the list of commands; about: what it does, in sentences; examples: its
-    arguments in examples; notes: what else its help says, as it is to be printed.
+    about: what it does, in sentences; examples: its arguments in examples; notes: what else its
+    help says, as it is to be printed.
     run: does the work and returns how it ended; may raise whatever `guarded` turns into an exit
     code. exits: what the exit codes mean.
     data: names of options that say what a catalog holds: an address in them is not of the job.
@@ -51,7 +51,6 @@ class Command:
     """
 
     name: str
-    brief: str
     about: str
     examples: Sequence[str]
     add_options: Callable[[argparse.ArgumentParser], None]
@@ -80,10 +79,10 @@ class Command:
         """Return a parser of this command alone."""
         return self._declared_on(Parser(prog=program or f"{PROGRAM} {self.name}", **self._help()))
 
-    def add_to(self, commands: argparse._SubParsersAction[Parser]) -> None:
-        """Add its parser to those of all commands, or of its group."""
+    def add_to(self, commands: argparse._SubParsersAction[Parser], brief: str) -> None:
+        """Add its parser to those of all commands, or of its group; brief: its line there."""
         name = self.name.split()[-1]
-        self._declared_on(commands.add_parser(name, help=self.brief, **self._help()))
+        self._declared_on(commands.add_parser(name, help=brief, **self._help()))
 
     def _help(self) -> dict[str, Any]:
         lines = "".join(f"\n  {PROGRAM} {self.name} {each}".rstrip() for each in self.examples)
@@ -103,7 +102,7 @@ class Command:
     def _parse(self, arguments: Sequence[str], program: str) -> argparse.Namespace:
         """Return the options. Raises ConfigError."""
         parser = self.parser(program)
-        refuse_unknown_options(arguments, parser, beam=self.takes_beam_options)
+        refuse_unknown_options(arguments, parser, beam_parser if self.takes_beam_options else None)
         options, passed = parser.parse_known_args(list(arguments))
         if passed and not self.takes_beam_options:
             raise ConfigError([f"unknown argument {argument}" for argument in passed])

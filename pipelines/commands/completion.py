@@ -52,7 +52,6 @@ def completion_command(build_parser: ParserBuilder) -> Command:
     """
     return Command(
         "completion",
-        "print a script for completion in a shell",
         "Prints the script by which a shell completes this program's commands and options with the "
         "tab key. Made from the "
         "same declarations as --help; print it again after an update.",

@@ -214,7 +214,6 @@ def _missing_modules() -> set[str]:
 
 DEMO = Command(
     "demo",
-    "run the job on a small packaged catalog",
     "Writes a small catalog, half empty on purpose, over photographs that come with scikit-image, "
     "and runs the job on it with the embedded models: no language model, no network, about a "
     f"minute. Needs the extras {EXTRAS}.",

@@ -136,7 +136,6 @@ def _shown(value: Any) -> str:
 
 DIFF = Command(
     "diff",
-    "what differs between two snapshots",
     "Lists the records and values that differ between two snapshots, by attribute and by the "
     "source of the value, with examples, the rows of those that are made of several, and the "
     "records that entered or left quarantine. Refused snapshots can be compared too.",

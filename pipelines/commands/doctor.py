@@ -86,7 +86,6 @@ def _print(console: Console, finding: Finding) -> None:
 
 DOCTOR = Command(
     "doctor",
-    "whether this machine can run the job",
     "Looks at what a run needs: Python, packages, memory, GPU, disk, the output and its last "
     "snapshot, the template, "
     "the models (which it loads), the server of a language model (one small question, which costs "

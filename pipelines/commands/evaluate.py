@@ -20,7 +20,8 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.commands.command import Command
-from pipelines.commands.exits import Exit, interruptible
+from pipelines.commands.exits import Exit
+from pipelines.commands.guards import interruptible
 from pipelines.commands.run import progress_of
 from pipelines.configuration.config import EXECUTION, INPUTS, REUSE, EnrichConfig
 from pipelines.configuration.declare import declare_options, read_options
@@ -29,7 +30,6 @@ from pipelines.configuration.from_options import config_from
 from pipelines.configuration.options import add_display_options
 from pipelines.configuration.plan import make_plan
 from pipelines.evaluation.decisions import Decision, read_decisions, write_decisions
-from pipelines.evaluation.folds import run_folds
 from pipelines.evaluation.judge import judge, truth_of_source
 from pipelines.evaluation.protocols.catalogs import FOLDS, Request, Trial, reference_labels
 from pipelines.evaluation.protocols.neighbours import (
@@ -43,7 +43,6 @@ from pipelines.evaluation.report import Against, Report, write_report
 from pipelines.evaluation.terminal import print_report
 from pipelines.evaluation.vectors.terminal import print_neighbours
 from pipelines.monitoring.terminal import as_json, print_after_work, printable
-from pipelines.run.manifest import table_metadata
 from schemas.loading import load_template
 from schemas.template import Template
 from transforms.readers import ReadLimits
@@ -284,6 +283,9 @@ def _run(
     if trial.inputs != asked:  # prepared catalogs are JSON lines, whatever the user's were
         options.input_format = None
     options.input, options.reference = trial.inputs, trial.reference
+    from pipelines.evaluation.folds import run_folds
+    from pipelines.run.manifest import table_metadata
+
     plan = make_plan(config_from(options))
     folds = run_folds(
         plan, trial.masks, output, progress=progress_of(options), keep_work=options.keep_work
@@ -367,7 +369,6 @@ def _print(outcome: Outcome, options: argparse.Namespace) -> None:
 
 EVALUATE = Command(
     "evaluate",
-    "measure how good filled values are, on known values held back",
     "Hides known values, runs the job without them, and measures how often it fills them in "
     "rightly, by attribute, by method and by confidence; writes a report with every decision.",
     [

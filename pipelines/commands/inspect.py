@@ -305,7 +305,6 @@ def half_blocks(image: Image.Image, columns: int) -> Text:
 
 INSPECT = Command(
     "inspect",
-    "one item's whole story",
     "Shows one item: what the source gave, every filled value with its method, confidence and the "
     "evidence marked in "
     "its text, what is unknown and why, flags, the rows that it is made of where there are several "

@@ -7,18 +7,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from pipelines.commands.snapshot_option import add_output_argument
 from pipelines.configuration.errors import ConfigError
-from pipelines.configuration.options import Parser, add_run_options
+from pipelines.configuration.options import add_run_options
+from pipelines.configuration.parser import Parser
 from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import beam_options
 from pipelines.monitoring.terminal import print_after_work, print_json, printable
-from pipelines.run.scan import Selection
+from pipelines.run.selection import Selection
 from pipelines.run.vectors.changes import same_spaces
 from pipelines.snapshots.history import UnreadablePointerError, pointer_fault
 from pipelines.snapshots.layout import MANIFEST
@@ -28,6 +28,9 @@ from schemas.tables.specs import tables_of
 from transforms.models.budget import TOKENS_PER_PRICE
 from transforms.runtime.parquet import read_parquet
 from transforms.runtime.sealed import DamagedFileError
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 # Of an option by argparse's `type` → types of its value.
 _KINDS: Mapping[Any, tuple[type, ...]] = {None: (str,), int: (int,), float: (int, float)}

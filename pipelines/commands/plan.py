@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from pipelines.commands.command import Command
-from pipelines.commands.exits import Exit, interruptible
+from pipelines.commands.exits import Exit
+from pipelines.commands.guards import interruptible
 from pipelines.commands.run import planned, progress_of
 from pipelines.configuration.options import add_run_options
 from pipelines.configuration.runners import LOCAL_RUNNER
@@ -18,13 +20,19 @@ from pipelines.monitoring.terminal import (
     print_warnings,
     printable,
 )
-from pipelines.run.dry_run import RULES_OF_THUMB, DryRun, dry_run
+from transforms.runtime.imports import without_collector
+
+if TYPE_CHECKING:
+    from pipelines.run.dry_run import DryRun
 
 
 def _plan(options: argparse.Namespace) -> Exit:
     local = options.runner == LOCAL_RUNNER
     with interruptible():
         plan, beam_flags = planned(options)
+        with without_collector():
+            from pipelines.run.dry_run import dry_run
+
         found = dry_run(plan, beam_flags, progress_of(options), local=local)
     print_json(found.as_row()) if options.json else print_dry_run(found)
     print_warnings(found.warnings)
@@ -33,6 +41,8 @@ def _plan(options: argparse.Namespace) -> Exit:
 
 def print_dry_run(found: DryRun) -> None:
     """Print what a run would do, within 80 columns."""
+    from pipelines.run.dry_run import RULES_OF_THUMB
+
     console = Console(highlight=False)
     for line in _headlines(found):
         console.print(printable(line), markup=False)
@@ -110,7 +120,6 @@ def _seconds(found: DryRun) -> str:
 
 PLAN = Command(
     "plan",
-    "what a run would do and cost, before anything is paid",
     "Takes the options of `run` and does what costs nothing: reads, prepares images, tries rules "
     "and probes, and counts what a language model would be asked. Image features are kept for "
     "the run; nothing else is written.",

@@ -106,7 +106,6 @@ def _print_removed(
 
 PRUNE = Command(
     "prune",
-    "remove old snapshots",
     "Removes all but the newest N published (and N refused) snapshots, leftovers of killed "
     "runs, and, on a disk, kept pictures that no snapshot has any more. The current one counts "
     "as one of the N and always stays. Files that a removed snapshot shares with others stay "

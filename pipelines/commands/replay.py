@@ -20,7 +20,7 @@ from pipelines.commands.run import RUN_EXITS, execute
 from pipelines.commands.selection import check_reasons
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.plan import make_plan
-from pipelines.run.scan import Selection
+from pipelines.run.selection import Selection
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import MODEL_ANSWER
 from transforms.runtime.parquet import read_parquet
@@ -68,7 +68,6 @@ def _replay(options: argparse.Namespace) -> Exit:
 
 REPLAY = Command(
     "replay",
-    "send records in quarantine through again, after a fix",
     "Reads the records of the published snapshot's quarantine again, as they came, and publishes a "
     "new snapshot; records that pass now leave the quarantine. Every option of `catalog-enrich "
     "run` may be given; those that are not are taken from the run that made the snapshot.",

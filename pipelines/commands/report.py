@@ -74,7 +74,6 @@ def _before(output: str, info: Snapshot) -> str | None:
 
 REPORT = Command(
     "report",
-    "write the report page of a snapshot again",
     "Writes the report of a snapshot, published or refused, into its folder: one page that needs "
     "no network and no "
     "server, with counts, coverage, examples with images and evidence, quarantine, "

@@ -48,7 +48,6 @@ def _print(info: Snapshot, before: str, options: argparse.Namespace) -> None:
 
 ROLLBACK = Command(
     "rollback",
-    "let readers see an earlier snapshot",
     "Makes an earlier published snapshot the current one, in one step, once each of its files has "
     "been verified. The next run continues from it.",
     ["features", "features --to 20260131T120000Z-1f3c9a"],

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 import msgspec
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.commands.command import Command
-from pipelines.commands.exits import Exit, interruptible
+from pipelines.commands.exits import Exit
+from pipelines.commands.guards import interruptible
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.options import add_run_options
 from pipelines.configuration.plan import Plan, make_plan
 from pipelines.configuration.runners import LOCAL_RUNNER, beam_options
 from pipelines.monitoring.summary import print_outcome, print_refusal
 from pipelines.monitoring.terminal import print_after_work, print_json, print_warnings
-from pipelines.run.job import Outcome, run
-from pipelines.run.scan import Selection
+from pipelines.run.selection import Selection
+from transforms.runtime.imports import without_collector
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipelines.run.job import Outcome
 
 RUN_EXITS = {
     Exit.DONE: "the snapshot was published",
@@ -48,6 +54,9 @@ def execute(
 ) -> Exit:
     """Run a plan and print how it ended. selection: as of `pipelines.run.job.run`."""
     with interruptible() as interrupts:
+        with without_collector():
+            from pipelines.run.job import run
+
         outcome = run(
             plan,
             beam_flags,
@@ -86,7 +95,6 @@ def _run(options: argparse.Namespace) -> Exit:
 
 RUN = Command(
     "run",
-    "enrich a catalog and publish a snapshot",
     "Reads a raw catalog and its images, fills what is missing, checks the result, and publishes "
     "it as a snapshot of feature tables. A run continues from the last snapshot of its output: "
     "only what changed is processed again.",

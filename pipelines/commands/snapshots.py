@@ -134,7 +134,6 @@ def _about(info: Snapshot) -> Iterator[str]:
 
 SNAPSHOTS = Command(
     "snapshots",
-    "list an output's snapshots",
     "Lists an output's snapshots, oldest first, with what they hold. Readers see the current one.",
     ["features"],
     add_output_argument,

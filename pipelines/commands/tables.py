@@ -240,7 +240,6 @@ def _cells(row: Mapping[str, Any]) -> Iterator[str]:
 
 TABLES_COMMAND = Command(
     "tables",
-    "what tables a snapshot has, and how to read them",
     "Lists the tables of a snapshot with rows, files and size, their columns with type, share of "
     "nulls and "
     "description, first rows on request, and ready-made lines that read them with DuckDB, Polars "

@@ -72,7 +72,6 @@ _EXITS = {
 
 LIST = Command(
     "template list",
-    "name the packaged templates",
     "Names the templates that are part of the package.",
     [""],
     no_options,
@@ -81,7 +80,6 @@ LIST = Command(
 )
 CHECK = Command(
     "template check",
-    "report every error of a template, with its line",
     "Reports every error of a template at once, each with its line and what to write instead.",
     ["my.yaml"],
     _add_check_options,
@@ -90,7 +88,6 @@ CHECK = Command(
 )
 SHOW = Command(
     "template show",
-    "print a packaged template, to start your own from",
     "Prints a template that is part of the package, with its comments, to start your own from.",
     ["product > my.yaml"],
     _add_show_options,

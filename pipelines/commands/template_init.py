@@ -233,7 +233,6 @@ def _lines(options: argparse.Namespace, found: Profile, drafted: Drafted) -> Ite
 
 INIT = Command(
     "template init",
-    "draft a template for a raw catalog",
     "Looks at a raw catalog and drafts a template for it: the id, image columns, how lists, "
     "category paths and "
     "key=value cells are written, types, closed lists, units, titles and texts, how much of each "

@@ -54,7 +54,6 @@ def _unlock(options: argparse.Namespace) -> Exit:
 
 UNLOCK = Command(
     "unlock",
-    "remove the lock of a dead run",
     "Removes the lock that keeps other runs off the output. The next run does so by itself where "
     "it can tell that the run is dead; use this where it cannot, and only if you are certain that "
     "run is dead: two runs at once overwrite each other's snapshots. The lock of a run that is "

@@ -241,7 +241,6 @@ def _shares(others: Sequence[str]) -> Iterator[str]:
 
 CHECK_VECTORS = Command(
     "vectors check",
-    "whether an encoder fits the vectors of an output",
     "Embeds the canaries of each vector table again, five fixed texts and a picture, and compares "
     "their vectors with those that are kept beside the table: every cosine has to be at least "
     f"{SAME_COSINE}. The encoder is the recorded one, with the options that are given instead of "
@@ -264,7 +263,6 @@ CHECK_VECTORS = Command(
 )
 SHOW_VECTORS = Command(
     "vectors show",
-    "what the vectors of an output are",
     "Says of each vector table, in words, which encoder made it of what, which space its vectors "
     "are in, and how a query is embedded.",
     ["features", "features/current/embeddings/text --json"],

@@ -21,14 +21,11 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
 )
 from google.protobuf import json_format, text_format
 
+from pipelines.configuration.errors import WorkerDiedError
 from pipelines.monitoring import interrupts
 
 # What a worker may take to end when its work is done, and when that of another has failed.
 GRACE_SECS = 10.0
-
-
-class WorkerDiedError(Exception):
-    """A worker process has ended in the middle of its work; the message says how and what to do."""
 
 
 class _Connection:

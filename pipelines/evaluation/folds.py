@@ -23,10 +23,10 @@ from pipelines.run.graph.filling import fill_catalog
 from pipelines.run.graph.reading import read_catalog, read_reference
 from pipelines.snapshots.layout import Layout, RunDirs, new_run_id
 from transforms.describe.usage import Usage
+from transforms.items.compose import ComposeText
 from transforms.items.mask import Mask
-from transforms.items.text import ComposeText
 from transforms.probes.report import ProbeReport, below_snapshot
-from transforms.runtime.reports import read_reports
+from transforms.runtime.json_files import read_reports
 from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.write import WriteTables
 from transforms.validation.rows import ValidateItems

@@ -16,7 +16,7 @@ from transforms.models.budget import Prices
 from transforms.models.encoders import ENCODER_PREFIX
 from transforms.readers import SplitReport
 from transforms.runtime.parquet import DataFile
-from transforms.tables.write import BucketReport
+from transforms.tables.bucket_report import BucketReport
 from transforms.validation.frames import Found
 
 

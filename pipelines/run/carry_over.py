@@ -34,14 +34,14 @@ from transforms.probes.learn import EarlierProbe
 from transforms.probes.report import ProbeReport
 from transforms.probes.store import FOLDER
 from transforms.runtime import storage
+from transforms.runtime.json_files import read_json, write_json
 from transforms.runtime.parquet import DataFile, read_parquet
-from transforms.runtime.reports import read_json, write_json
 from transforms.runtime.sealed import DamagedFileError
 from transforms.runtime.spool import SpoolRef
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import TableContext
 from transforms.tables.finished import Revised
 from transforms.tables.merge import EarlierRows
-from transforms.tables.write import BucketReport
 from transforms.validation.drift import Compared
 from transforms.validation.frames import Found
 from transforms.validation.gate import Checked, CheckResult

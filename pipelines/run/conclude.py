@@ -33,10 +33,10 @@ from transforms.items import text
 from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.readers import SplitReport
 from transforms.runtime import storage
-from transforms.runtime.reports import read_reports, write_json
+from transforms.runtime.json_files import read_reports, write_json
 from transforms.runtime.sealed import DamagedFileError
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.finished import Revised
-from transforms.tables.write import BucketReport
 from transforms.validation.distributions import entry_digest
 from transforms.validation.drift import Compared, shifts
 from transforms.validation.frames import Found

@@ -21,7 +21,7 @@ from pipelines.monitoring.stderr import stderr_to
 from pipelines.monitoring.summary import missing_sentence
 from pipelines.run.graph.context import PICTURES
 from pipelines.run.job import make
-from pipelines.run.scan import Selection
+from pipelines.run.selection import Selection
 from pipelines.run.start import RunState, begin
 from pipelines.run.vectors.changes import VectorChanges
 from pipelines.run.work import Delta, Made, damaged_caches
@@ -37,7 +37,7 @@ from transforms.models.tokens import TYPICAL_BYTES_PER_TOKEN
 from transforms.normalise.column_groups import keys_in_no_record
 from transforms.readers import SplitReport, reading_notes
 from transforms.runtime import storage
-from transforms.runtime.reports import read_json, read_reports
+from transforms.runtime.json_files import read_json, read_reports
 from transforms.runtime.spool import read_spool
 
 RULES_OF_THUMB = "rules of thumb"
@@ -108,7 +108,7 @@ def dry_run(
     """
     started, begun = dt.datetime.now(dt.UTC), time.monotonic()
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
-    storage.connect(options)
+    storage.connect(lambda: options)
     with output_lock(layout.output, layout.run_id, "plan") as warnings:
         state = begin(plan, layout, started, Selection(command="plan"), warnings)
         rates = rates_of(state.plan, state.earlier)

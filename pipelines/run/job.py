@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.configuration.errors import WorkerDiedError
 from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import in_one_process, is_local, new_pipeline, works_here
-from pipelines.configuration.worker_processes import DEATHS, WorkerDiedError
+from pipelines.configuration.worker_processes import DEATHS
 from pipelines.monitoring.interrupts import Interrupts
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.metrics import stage_distributions, stage_metrics
@@ -31,7 +32,8 @@ from pipelines.run.conclude import conclude
 from pipelines.run.graph.context import Build, Previous
 from pipelines.run.graph.jobs import build_delta_graph, build_graph, build_reading
 from pipelines.run.manifest import manifest_of_unchanged
-from pipelines.run.scan import Selection, find_delta
+from pipelines.run.scan import find_delta
+from pipelines.run.selection import Selection
 from pipelines.run.start import RunState, begin, outgrown
 from pipelines.run.vectors.graph import build_vector_graph
 from pipelines.run.vectors.revision import finished_items, revised_file
@@ -44,7 +46,7 @@ from pipelines.snapshots.pruning import prune, remove_leftovers
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.models.contract import ModelGoneError
 from transforms.runtime import storage
-from transforms.runtime.reports import write_json
+from transforms.runtime.json_files import write_json
 from transforms.validation.gate import prepare
 
 _GONE = re.compile(rf"\b{ModelGoneError.__name__}: (.+?)(?: \[while running .*)?$", re.MULTILINE)
@@ -86,7 +88,7 @@ def run(
     """
     chosen, started = selection or Selection(), dt.datetime.now(dt.UTC)
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
-    storage.connect(options)
+    storage.connect(lambda: options)
     with held_output(layout.output, layout.run_id, chosen.command) as held:
         left = remove_leftovers(layout.output)
         if left:

@@ -24,8 +24,8 @@ from transforms.describe.usage import Usage
 from transforms.models import build_chat_model, build_tagger
 from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import Encoders, RunInfo
-from transforms.tables.write import BucketReport
 from transforms.validation.gate import CheckResult
 from transforms.vectors.contract import contract_of, with_chunks
 

@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import new_pipeline
+from pipelines.run.selection import Selection
 from pipelines.run.work import Delta, Refs, picture_access, pictures_of
 from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
@@ -27,41 +28,16 @@ from transforms.incremental.changes import ChangeSet, Mask, PreviousRecords
 from transforms.readers import SplitReport
 from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_reread, as_keys
 from transforms.readers.read import ReadCatalog, ReadOutputs, ReplayQuarantine
+from transforms.runtime.json_files import read_json, read_reports
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import read_parquet
-from transforms.runtime.reports import CollectReports, Gather, WriteSorted, read_json, read_reports
+from transforms.runtime.reports import CollectReports, Gather, WriteSorted
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 from transforms.tables.merge import Base, write_drops
 
 SPOOLED = ("records", "image_rows", "image_refs", "rejects")
 _MAX_SCANS = 4
 _RESTLESS = "the catalog changes while it is being read; run again when it is written"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The records that are rebuilt though nothing says that they changed.
-
-    item_ids: of a backfill; reasons: of a replay, the records in quarantine for them. Without both:
-    whatever changed; with one of them nothing else is touched.
-    attributes: that a language model is asked for again; None: those that would be asked otherwise
-    today.
-    describe, embed: whether a language model is asked at all, and texts are embedded again.
-    ask_again: whether cached answers of these items are discarded first.
-    command: that the manifest names.
-    """
-
-    item_ids: frozenset[str] | None = None
-    reasons: frozenset[str] | None = None
-    attributes: frozenset[str] | None = None
-    describe: bool = True
-    embed: bool = True
-    ask_again: bool = False
-    command: str = "run"
-
-    @property
-    def is_partial(self) -> bool:
-        return self.item_ids is not None or self.reasons is not None
 
 
 def find_delta(

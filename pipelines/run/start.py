@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pipelines.configuration.plan import Plan
 from pipelines.run.manifest import chosen_encoders, table_metadata
-from pipelines.run.scan import Selection
+from pipelines.run.selection import Selection
 from pipelines.run.vectors.changes import VectorChanges, find_vector_changes
 from pipelines.run.vectors.contracts import continued, refuse_changed
 from pipelines.run.vectors.endpoints import ask_endpoints, refuse_moved

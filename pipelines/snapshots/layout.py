@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pipelines.snapshots.manifest import Manifest, write_manifest
 from transforms.runtime import storage
-from transforms.runtime.reports import write_json
+from transforms.runtime.json_files import write_json
 
 POINTER, LINK = "current.json", "current"
 KEPT, ANSWERS = "kept-on-purpose", "answers"

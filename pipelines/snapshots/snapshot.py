@@ -21,7 +21,7 @@ from transforms.runtime import storage
 from transforms.runtime.listing import files_below
 from transforms.runtime.parquet import DataFile, read_bytes, read_parquet
 from transforms.runtime.sealed import DamagedFileError, decode_json, read_with_digest
-from transforms.tables.write import BucketReport
+from transforms.tables.bucket_report import BucketReport
 from transforms.vectors.contract import CONTRACTS, VectorContract, parse_contracts
 
 BUCKETS = "buckets.json"

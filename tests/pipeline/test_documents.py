@@ -188,25 +188,6 @@ def test_every_page_is_in_the_index() -> None:
     assert [name for name in pages if f"({name})" not in index] == []
 
 
-def test_heavy_libraries_are_imported_late() -> None:
-    """Importing the command line loads no model library and no Great Expectations."""
-    program = "import sys, pipelines.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout.split()
-    heavy = {
-        "torch",
-        "sentence_transformers",
-        "transformers",
-        "great_expectations",
-        "rapidocr",
-        "onnxruntime",
-        "scipy",
-        "pint",
-    }
-    assert heavy & set(loaded) == set()
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Wheel and sdist, built from a copy of the tracked tree so that nothing lies in the way."""

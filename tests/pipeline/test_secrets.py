@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from pipelines import cli
-from pipelines.cli import COMMANDS
+from pipelines.cli import COMMANDS, command_of
 from pipelines.commands.command import Command
 from schemas.sections.vectors import VectorSpec
 from tests import chat_server
@@ -39,7 +39,7 @@ def planted(command: Command) -> Iterator[tuple[str, list[str]]]:
     every = os.environ.get("CATALOG_ENRICH_ALL_SHAPES")
     for number, action in enumerate(actions):
         # In turn, so that each option of the run is tried with each shape by one of the commands.
-        turn = (number + COMMANDS.index(command)) % len(SHAPES)
+        turn = (number + [*COMMANDS].index(command.name)) % len(SHAPES)
         for shape in SHAPES if every else [list(SHAPES)[turn]]:
             arguments = command.name.split()
             for each in actions:
@@ -53,7 +53,7 @@ def harmless(action: argparse.Action) -> str:
     return str(next(iter(action.choices))) if action.choices else "nothing.yaml"
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", map(command_of, COMMANDS), ids=lambda command: command.name)
 def test_no_option_takes_a_secret(
     command: Command,
     tmp_path: Path,

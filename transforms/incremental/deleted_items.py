@@ -20,8 +20,9 @@ from schemas.tables.specs import ITEMS, RECORDS, table_spec, tables_of
 from schemas.template import Template
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import TableContext
-from transforms.tables.write import BucketReport, add_rows, empty_tables
+from transforms.tables.write import add_rows, empty_tables
 
 _ENCODED = (b"encoder", b"dimension")
 

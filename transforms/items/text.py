@@ -1,7 +1,7 @@
 """The texts of an item: what its source says, and the text that is embedded, composed of parts.
 
-PCollection[Bucket] → PCollection[Bucket] with `text_source` (the source's values only) and
-`text_enriched` (with filled values and what the pictures show).
+Item → Item with `text_source` (the source's values only) and `text_enriched` (with filled values
+and what the pictures show).
 
 Each part is a sentence of its own, `Label: value.`: labels say what a value is, and encoders read
 no two parts as one phrase. Which parts, and in which order, was measured on five catalogs
@@ -11,18 +11,14 @@ no two parts as one phrase. Which parts, and in which order, was measured on fiv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-import apache_beam as beam
+from dataclasses import replace
 
 from schemas.attributes import Attribute
-from schemas.elements import Bucket, ImageFeatures, Item, Value
+from schemas.elements import ImageFeatures, Item, Value
 from schemas.sections.vectors import IMAGE_DESCRIPTION, IMAGE_PARTS
 from schemas.template import Template
 from schemas.texts import fold, has_words, one_line, shorten
 from transforms.attribute_types.registry import operations_of
-from transforms.runtime.buckets import each_item
-from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
 
 # Raise it when the same item gives another `text_enriched`: snapshots of earlier versions get their
 # texts rebuilt, and the vectors of those that changed.
@@ -161,17 +157,3 @@ def compose_item(template: Template, item: Item) -> Item:
         text_source=compose_values(template, item.record.values),
         text_enriched=compose(template, item, parts),
     )
-
-
-@dataclass(eq=False)
-class ComposeText(beam.PTransform):
-    """Adds both texts to every item."""
-
-    template: Template
-    element_secs: float = DEFAULT_ELEMENT_SECS
-
-    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
-        template = self.template
-        return buckets | beam.Map(
-            each_item, "text", lambda item: compose_item(template, item), self.element_secs
-        ).with_output_types(Bucket)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 import uuid
 from collections import Counter
@@ -18,8 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-
-from apache_beam.metrics import Metrics
+from typing import Any
 
 NAMESPACE = "catalog_enrich"
 FAILED = "failed:"
@@ -41,7 +41,8 @@ class Meter:
     _name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def add(self, what: str, count: int = 1) -> None:
-        Metrics.counter(NAMESPACE, f"{self.stage}_{what}").inc(count)
+        if (metrics := _of_beam()) is not None:
+            metrics.counter(NAMESPACE, f"{self.stage}_{what}").inc(count)
         self._counts[what] += count
         if self.heartbeat_dir and time.monotonic() - self._beat_at > HEARTBEAT_SECS:
             self.beat()
@@ -53,7 +54,8 @@ class Meter:
 
     def observe(self, what: str, value: int) -> None:
         """One value of the distribution `<stage>_<what>`."""
-        Metrics.distribution(NAMESPACE, f"{self.stage}_{what}").update(value)
+        if (metrics := _of_beam()) is not None:
+            metrics.distribution(NAMESPACE, f"{self.stage}_{what}").update(value)
 
     def watch(self, counts: Mapping[str, int]) -> None:
         """Show counts in the live view only.
@@ -72,7 +74,8 @@ class Meter:
             yield
         finally:
             msecs = round((time.monotonic() - begin) * 1000)
-            Metrics.counter(NAMESPACE, f"{self.stage}_msecs").inc(msecs)
+            if (metrics := _of_beam()) is not None:
+                metrics.counter(NAMESPACE, f"{self.stage}_msecs").inc(msecs)
             self.observe("call_msecs", msecs)
             self._counts["msecs"] += msecs
 
@@ -90,6 +93,13 @@ class Meter:
             # A live view is a courtesy: a full or vanished disk is reported by the stage that needs
             # it.
             self.heartbeat_dir = ""
+
+
+def _of_beam() -> Any:
+    """Return Beam's metrics; None in a process that has not loaded Beam, which takes a second: then
+    no pipeline counts there.
+    """
+    return getattr(sys.modules.get("apache_beam.metrics"), "Metrics", None)
 
 
 def read_heartbeats(heartbeat_dir: str) -> dict[str, Counter[str]]:

@@ -3,9 +3,9 @@
 Files are stored as they are given. Beam would otherwise unpack what is named `*.gz`, and a size or
 a digest would be that of other bytes than those that are stored.
 
-Beam is imported by the functions that need it, so that modules which only handle paths or local
-files can be imported, and pickled, without it. What a storage raises is OSError or Beam's
-BeamIOError, and on object stores whatever their client raises.
+Beam takes a second to import, so it is imported by the functions that need it, and paths of this
+machine need none: what only reads an output on a disk never loads it. What a storage raises is
+OSError, as Beam's BeamIOError is, and on object stores whatever their client raises.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,14 +41,21 @@ def is_local(path: str) -> bool:
     return "://" not in path
 
 
-def connect(options: Any) -> None:
-    """Give object stores Beam's PipelineOptions (regions, endpoints) before there is a pipeline."""
-    _file_systems().set_options(options)
+# What makes the options of object stores, until the first of them is opened.
+_UNCONNECTED: list[Callable[[], Any]] = []
+
+
+def connect(options: Callable[[], Any]) -> None:
+    """Have object stores opened with Beam's PipelineOptions (regions, endpoints), before there is a
+    pipeline; they are made when one is opened first.
+    """
+    _UNCONNECTED[:] = [options]
 
 
 def require_file_system(path: str) -> None:
     """Raise ValueError where no installed file system reads paths of this scheme."""
-    file_system(path)
+    if not is_local(path):
+        file_system(path)
 
 
 def file_system(path: str) -> Any:
@@ -62,18 +69,24 @@ def join(folder: str, *parts: str) -> str:
     >>> join("out", "snapshots", "20260131T120000Z-1f3c9a")
     'out/snapshots/20260131T120000Z-1f3c9a'
     """
+    if is_local(folder):
+        return os.path.join(folder, *parts)  # noqa: PTH118 as the path is spelled
     path: str = _file_systems().join(folder, *parts)
     return path
 
 
 def name_of(path: str) -> str:
     """Return the last part of a path."""
+    if is_local(path):
+        return os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119 "a/b/.." is "a"
     name: str = _file_systems().split(path)[1]
     return name
 
 
 def open_file(path: str) -> BinaryIO:
     """Open the stored bytes for reading; the stream is seekable."""
+    if is_local(path):
+        return Path(path).open("rb")
     from apache_beam.io.filesystem import CompressionTypes
 
     opened = _file_systems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
@@ -82,8 +95,7 @@ def open_file(path: str) -> BinaryIO:
 
 def read_bytes(path: str) -> bytes:
     """Return the bytes of a file."""
-    # Beam looks for the file system of each path, which takes longer than to read a picture.
-    with Path(path).open("rb") if is_local(path) else open_file(path) as file:
+    with open_file(path) as file:
         return file.read()
 
 
@@ -92,6 +104,11 @@ def write_bytes(path: str, data: Data) -> None:
 
     A reader may see half of it on a disk, see `write_whole`; object stores show it as a whole.
     """
+    if is_local(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("wb") as local:
+            local.write(data)
+        return
     from apache_beam.io.filesystem import CompressionTypes
 
     with _file_systems().create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
@@ -140,6 +157,8 @@ def sync(path: str | Path) -> None:
 
 def exists(path: str) -> bool:
     """Tell whether there is a file, or a folder where there are folders."""
+    if is_local(path):
+        return os.path.exists(path)  # noqa: PTH110 "" is nothing, and no current folder
     return bool(_file_systems().exists(path))
 
 
@@ -156,12 +175,17 @@ def is_missing(path: str) -> bool:
 
 def size_bytes(path: str) -> int:
     """Return the size of a file."""
+    if is_local(path):
+        return Path(path).stat().st_size
     size: int = _file_systems().get_filesystem(path).size(path)
     return size
 
 
 def find_file(path: str) -> FoundFile:
     """Describe the file of exactly this name, brackets and stars included."""
+    if is_local(path):
+        about = Path(path).stat()
+        return FoundFile(path, about.st_size, about.st_mtime)
     return found_file(_file_systems().get_filesystem(path).metadata(path))
 
 
@@ -170,16 +194,67 @@ def find_files(pattern: str) -> list[FoundFile]:
 
     For patterns only: a folder's own name may hold brackets and stars, see listing.py.
     """
+    if is_local(pattern):
+        return list(_matching(pattern))
     return [found_file(each) for each in _file_systems().match([pattern])[0].metadata_list]
+
+
+def _matching(pattern: str) -> Iterator[FoundFile]:
+    """Yield the local files of a pattern as Beam finds objects; none for one that begins with a
+    star.
+    """
+    if pattern.endswith("/"):
+        pattern += "*"
+    beginning = re.split(r"[\[*?]", pattern, maxsplit=1)[0]
+    if beginning == pattern:
+        if exists(pattern):
+            yield find_file(pattern)
+        return
+    try:
+        named = re.compile("".join(map(_as_expression, _GLOB.findall(pattern))), re.DOTALL)
+    except re.error as error:
+        raise OSError(f"{pattern}: {error}, in a part in brackets") from error
+    for folder, _, names in os.walk(os.path.dirname(beginning)):  # noqa: PTH120 "" is nowhere
+        for name in names:
+            path = join(folder, name)
+            if named.fullmatch(path):
+                with suppress(OSError):  # one that is gone by now, or leads nowhere
+                    yield find_file(path)
+
+
+# The parts of a pattern. A bracket may stand first among those in brackets.
+_GLOB = re.compile(r"\*\*|\[!?+\]?+[^\]]*\]|.", re.DOTALL)
+
+
+def _as_expression(part: str) -> str:
+    """Return the regular expression of a part of a pattern."""
+    if part in _STARS:
+        return _STARS[part]
+    if len(part) == 1:
+        return re.escape(part)
+    inner = re.sub(r"[\\\[&~|]", r"\\\g<0>", part[1:-1])
+    if inner.startswith("!"):
+        return f"[^{inner[1:]}]"
+    return f"[\\{inner}]" if inner.startswith("^") else f"[{inner}]"
+
+
+_STARS = {"**": ".*", "*": r"[^/\\]*", "?": "."}
 
 
 def has_folders(path: str) -> bool:
     """Tell whether the file system of a path has folders; object stores only have names."""
+    if is_local(path):
+        return True
     return bool(_file_systems().get_filesystem(path).has_dirs())
 
 
 def copy_files(sources: Sequence[str], targets: Sequence[str]) -> None:
     """Copy files, each to the target of the same number; object stores copy without reading."""
+    if all(map(is_local, (*sources, *targets))):
+        for source, target in zip(sources, targets, strict=True):
+            Path(target).unlink(missing_ok=True)  # never into a file that has other names too
+            shutil.copy2(source, target)
+        return
     _file_systems().copy(list(sources), list(targets))
 
 
@@ -223,6 +298,8 @@ def _file_systems() -> Any:
     from apache_beam.io.filesystems import FileSystems
 
     share_s3_clients()
+    while _UNCONNECTED:
+        FileSystems.set_options(_UNCONNECTED.pop()())
     return FileSystems
 
 

@@ -22,8 +22,9 @@ from schemas.tables.specs import ITEMS, RECORDS, tables_of
 from schemas.template import Template
 from transforms.runtime import storage
 from transforms.runtime.parquet import DataFile, parquet_table, read_parquet, write_parquet
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import TableContext, build_table, flag_row
-from transforms.tables.write import BucketReport, count_table
+from transforms.tables.write import count_table
 
 # Reasons of flags that say something of a vector.
 _OF_VECTORS = frozenset([TEXT_CUT, EMBED_FAILED, BUDGET])

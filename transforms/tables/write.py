@@ -7,7 +7,7 @@ bundle writes the same file again; readers see nothing of it until the snapshot 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +24,8 @@ from schemas.tables.columns import IMAGE_ROW_FATES
 from schemas.tables.specs import ITEMS, table_spec, tables_of
 from schemas.template import Template
 from transforms.runtime.metrics import Meter
-from transforms.runtime.parquet import DataFile, read_parquet, write_parquet
+from transforms.runtime.parquet import read_parquet, write_parquet
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import Encoders, RunInfo, TableContext, build_table
 from transforms.tables.merge import Base, EarlierRows, joined, kept_tables, with_earlier_times
 from transforms.vectors.canaries import Canary
@@ -32,33 +33,6 @@ from transforms.vectors.canaries import Canary
 _GIVEN = pa.array(["record"])
 _NEVER_FILLED = pa.array(["given-invalid", "not-fillable", "stated-absent"])
 _CHEAP_SOURCES = pa.array(["text", "image", "neighbour"])
-
-
-@dataclass(frozen=True, slots=True)
-class BucketReport:
-    """Counts and files of one bucket.
-
-    values: attribute → source or `unknown:<reason>` → items; flags: reason → flags of items;
-    images: `usable` or a reason id → references.
-    missing: values that the source left out and may be filled, and how many of them rules and
-      probes filled, as of `count_missing`.
-    image_rows: `attached`, `repeated` (the item had the picture already) or `item-quarantined` →
-      rows of image tables.
-    rows_merged: `merged` → rows that are a part of an item which another row stands for.
-    texts_cut: space of vectors → items whose text is longer than what was read of it.
-    vectors_failed: space of vectors → items whose vector its encoder failed to make.
-    """
-
-    bucket: int
-    values: dict[str, dict[str, int]] = field(default_factory=dict)
-    missing: dict[str, int] = field(default_factory=dict)
-    flags: dict[str, int] = field(default_factory=dict)
-    images: dict[str, int] = field(default_factory=dict)
-    image_rows: dict[str, int] = field(default_factory=dict)
-    rows_merged: dict[str, int] = field(default_factory=dict)
-    texts_cut: dict[str, int] = field(default_factory=dict)
-    vectors_failed: dict[str, int] = field(default_factory=dict)
-    files: tuple[DataFile, ...] = ()
 
 
 def write_bucket(

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError
 
 from schemas.attributes import Attribute
 from schemas.sections.vectors import IMAGE_PARTS
@@ -35,7 +34,7 @@ from transforms.runtime import storage
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.listing import files_in
 from transforms.runtime.parquet import DataFile
-from transforms.tables.write import BucketReport
+from transforms.tables.bucket_report import BucketReport
 from transforms.validation.distributions import Distributions
 from transforms.validation.file_schemas import FileTypes
 from transforms.validation.row_faults import (
@@ -201,7 +200,7 @@ def open_file(snapshot: str, file: DataFile, found: Found) -> pq.ParquetFile | N
     try:
         data = storage.read_bytes(file.place(snapshot))
         parquet = pq.ParquetFile(pa.BufferReader(data))
-    except (OSError, BeamIOError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException) as error:
         found.faults["files-as-written"].add(
             f"{file.path}: cannot be read ({type(error).__name__})"
         )

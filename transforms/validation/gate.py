@@ -28,7 +28,7 @@ from schemas.checks import KINDS
 from schemas.expectations import Check, derive_checks
 from schemas.template import Template
 from transforms.runtime.imports import without_collector
-from transforms.tables.write import BucketReport
+from transforms.tables.bucket_report import BucketReport
 from transforms.validation.drift import Shift
 from transforms.validation.frames import MAX_EXAMPLES, Faults, Found, Frame, read_frames
 

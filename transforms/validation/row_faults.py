@@ -26,8 +26,9 @@ from transforms.items.from_table import items_of
 from transforms.items.text import text_of_parts
 from transforms.runtime.buckets import bucket_of
 
-NOWHERE = pa.scalar(None, pa.string())
-NO_IDS = pa.array([], pa.string())
+# By `pa.scalar` and `pa.array` Arrow would load pandas, which commands that only look do not need.
+NOWHERE = pa.nulls(1, pa.string())[0]
+NO_IDS = pa.nulls(0, pa.string())
 
 # Leaves of an attribute's provenance that are read.
 PROVENANCE_LEAVES = ("source", "confidence", "method", "evidence.field", "evidence.image")

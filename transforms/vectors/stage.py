@@ -24,8 +24,8 @@ from transforms.models.spaces import (
     shared_text_encoder,
 )
 from transforms.runtime import storage
+from transforms.runtime.json_files import write_json
 from transforms.runtime.listing import files_in
-from transforms.runtime.reports import write_json
 from transforms.vectors.canaries import (
     Canary,
     CanaryError,

@@ -16,7 +16,7 @@ from transforms.consistency.within_item import FindContradictions
 from transforms.items.assemble import AssembleBuckets
 from transforms.items.mask import mask_bucket
 from transforms.readers.read import combination_of
-from transforms.runtime.reports import write_json
+from transforms.runtime.json_files import write_json
 from transforms.runtime.spool import Spool
 
 

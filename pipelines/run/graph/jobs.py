@@ -22,7 +22,8 @@ from transforms.items.assemble import EXAMPLES, FINDINGS, NUMBERS, bucket_number
 from transforms.probes.learn import OWN
 from transforms.probes.report import ProbeReport
 from transforms.readers.read import ReadCatalog
-from transforms.runtime.reports import CollectReports, write_json
+from transforms.runtime.json_files import write_json
+from transforms.runtime.reports import CollectReports
 from transforms.runtime.spool import KEYED_REF, Spool
 from transforms.tables.build import Encoders
 

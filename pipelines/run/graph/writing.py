@@ -7,7 +7,7 @@ import apache_beam as beam
 from pipelines.run.graph.context import Build
 from schemas.elements import Bucket
 from transforms.embed.text_vectors import EmbedText
-from transforms.items.text import ComposeText
+from transforms.items.compose import ComposeText
 from transforms.runtime.reports import CollectReports
 from transforms.tables.build import Encoders
 from transforms.tables.merge import Base, EarlierRows

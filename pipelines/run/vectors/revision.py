@@ -13,9 +13,9 @@ from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
 from schemas.tables.specs import tables_of
 from transforms.embed.finished import FinishedItems
-from transforms.runtime.reports import read_reports
+from transforms.runtime.json_files import read_reports
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.finished import FinishedBucket, Revised, without_tables
-from transforms.tables.write import BucketReport
 
 
 def revised_file(dirs: RunDirs) -> str:

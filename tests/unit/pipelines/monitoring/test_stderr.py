@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.commands.exits import BrokenOffError, Exit, guarded
+from pipelines.commands.exits import Exit
+from pipelines.commands.guards import BrokenOffError, guarded
 from pipelines.configuration.errors import ConfigError
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.monitoring.streams import MaskedFormatter, masked_streams

@@ -26,8 +26,9 @@ from schemas.template import Template
 from transforms.items.assemble import BucketParts, assemble_bucket
 from transforms.readers import SplitReport
 from transforms.runtime.buckets import each_item
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import RunInfo, items_table, records_table
-from transforms.tables.write import BucketReport, count_table
+from transforms.tables.write import count_table
 from transforms.validation.frames import Found
 
 NAMES = ("given", "invalid", "none", "stated", "shown", "asked", "open")

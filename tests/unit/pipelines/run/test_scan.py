@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pipelines.commands.run import RUN, planned
-from pipelines.run.scan import Selection, find_delta
+from pipelines.run.scan import find_delta
+from pipelines.run.selection import Selection
 from pipelines.run.start import begin
 from pipelines.run.work import Delta
 from pipelines.snapshots.layout import Layout, new_run_id

@@ -24,9 +24,9 @@ from pipelines.snapshots.publication import mend_link, move_pointer
 from pipelines.snapshots.snapshot import read_published
 from tests.kill_points import kill_points
 from tests.manifests import make_manifest
+from transforms.runtime.json_files import write_json
 from transforms.runtime.parquet import write_parquet
-from transforms.runtime.reports import write_json
-from transforms.tables.write import BucketReport
+from transforms.tables.bucket_report import BucketReport
 
 R1, R2, R3, R4, R5 = (f"20260101T12000{n}Z-00000{n}" for n in range(1, 6))
 

@@ -25,9 +25,10 @@ from transforms.models.encoder_options import EncoderOptions
 from transforms.models.spaces import VectorSpace
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import read_parquet, write_parquet
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import Encoders, TableContext, items_table
 from transforms.tables.merge import EarlierRows
-from transforms.tables.write import BucketReport, empty_tables
+from transforms.tables.write import empty_tables
 
 TEXT = VectorSpace(DEFAULT_SPACES[0], EncoderOptions("fake"))
 LATER = replace(RUN, run_id="later", started=dt.datetime(2026, 2, 1, tzinfo=dt.UTC))

@@ -19,7 +19,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
     for name in names:
         monkeypatch.setenv(name, "us-east-1")
-    storage.connect(PipelineOptions([]))
+    storage.connect(lambda: PipelineOptions([]))
 
 
 def test_a_store_that_never_answers_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

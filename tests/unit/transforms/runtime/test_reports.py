@@ -9,7 +9,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from transforms.runtime.reports import CollectReports, Gather, read_json
+from transforms.runtime.json_files import read_json
+from transforms.runtime.reports import CollectReports, Gather
 
 
 def in_order(numbers: Iterable[int]) -> tuple[int, ...]:

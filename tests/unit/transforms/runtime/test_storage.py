@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from apache_beam.io.filesystems import FileSystems
 
 from tests.memory_storage import MemoryStorage
 from transforms.runtime import storage
@@ -94,13 +95,54 @@ def test_a_storage_that_cannot_be_asked_has_not_said_that_a_file_is_missing() ->
     assert not storage.is_missing("nowhere://bucket/manifest.json")
 
 
-def test_paths_are_handled_without_beam() -> None:
-    """Importing storage costs no import of Beam, which takes seconds."""
-    code = (
-        "import sys; from transforms.runtime import storage; storage.is_local('out');"
-        "sys.exit('apache_beam' in sys.modules)"
-    )
+def test_files_of_this_machine_are_handled_without_beam(tmp_path: Path) -> None:
+    """What reads, lists and writes on a disk costs no import of Beam, which takes a second."""
+    code = f"""
+import sys
+from transforms.runtime import storage
+storage.connect(lambda: 1 / 0)
+path = storage.join({str(tmp_path)!r}, "deep", storage.name_of("a/b.txt"))
+storage.write_bytes(path, b"rows")
+storage.copy_files([path], [path + "2"])
+assert [each.size_bytes for each in storage.find_files({str(tmp_path)!r} + "/**")] == [4, 4]
+assert storage.find_file(path).size_bytes == storage.size_bytes(path) == 4
+assert storage.exists(path) and storage.has_folders(path) and not storage.is_missing(path)
+storage.require_file_system(path)
+storage.delete_files([path])
+sys.exit("apache_beam" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PATTERNS = ["*", "**", "*.txt", "a/*", "a/**", "a/", "**/*.txt", "[ab]*", "[!a]*", "[^a]*", "?.txt"]
+PATTERNS += ["a[1].txt", "a[[]1].txt", "[]", "[!]", "[]x]*", "x[", "a.txt", "nothing", "*1*", "***"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_means_on_a_disk_what_it_means_in_a_store(pattern: str, tmp_path: Path) -> None:
+    """Which files of this machine a pattern names is what Beam's own matching says."""
+    for name in ("a.txt", "b.txt", "a/c.txt", "a/deep/d.txt", "a[1].txt", "a1.txt", "x[", "^.txt"):
+        storage.write_bytes(str(tmp_path / name), name.encode())
+    pattern = f"{tmp_path}/{pattern}"
+    expected = FileSystems.match([pattern])[0].metadata_list
+    assert storage.find_files(pattern) == [storage.found_file(each) for each in expected]
+
+
+def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
+    """The message names the pattern."""
+    storage.write_bytes(str(tmp_path / "a"), b"")
+    with pytest.raises(OSError, match=r"\[z-a\]"):
+        storage.find_files(f"{tmp_path}/[z-a]")
+
+
+def test_a_copy_leaves_other_names_of_what_it_replaces(tmp_path: Path) -> None:
+    """A file that a snapshot shares with another keeps its bytes when one of its names is copied over."""
+    for name in ("new", "kept"):
+        storage.write_bytes(str(tmp_path / name), name.encode())
+    (tmp_path / "shared").hardlink_to(tmp_path / "kept")
+    storage.copy_files([str(tmp_path / "new")], [str(tmp_path / "shared")])
+    assert (tmp_path / "shared").read_bytes() == b"new"
+    assert (tmp_path / "kept").read_bytes() == b"kept"
 
 
 def test_alike_accesses_to_s3_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,9 @@ from tests.support import TEMPLATE
 from tests.written_tables import BUCKETS, CLOSED, ENCODERS, RUN, SHOP, check, item, write
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.parquet import write_parquet
+from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import TableContext
-from transforms.tables.write import BucketReport, write_bucket
+from transforms.tables.write import write_bucket
 from transforms.validation.frames import Found
 from transforms.validation.gate import CheckResult, batches, check_run, check_tables
 
