@@ -26,7 +26,7 @@ import apache_beam as beam
 import numpy as np
 import psutil
 
-from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.configuration.runners import Runner, new_pipeline
 from pipelines.monitoring.stderr import quiet_libraries
 from schemas.elements import Bucket, Example, ImageFeatures, ImageResult, Item, RawRecord, Record
 from schemas.template import Template
@@ -199,7 +199,7 @@ def main() -> None:
         config = LearnConfig(template, ModelOptions(), str(probes))
         result = Path(folder) / "counts.json"
         # Made beforehand, so that only the cascade is timed.
-        made = new_pipeline(beam_options(LOCAL_RUNNER, options.workers, ()))
+        made = new_pipeline(Runner(workers=options.workers))
         _ = (
             made
             | beam.Create(sizes)
@@ -216,7 +216,7 @@ def main() -> None:
         memory = Memory()
         memory.start()
         began = time.monotonic()
-        pipeline = new_pipeline(beam_options(LOCAL_RUNNER, options.workers, ()))
+        pipeline = new_pipeline(Runner(workers=options.workers))
         spooled = pipeline | "Refs" >> beam.Create(refs).with_output_types(KEYED_REF)
         rows = pipeline | "Sizes" >> beam.Create(sizes).with_output_types(tuple[int, int])
         learnt = (

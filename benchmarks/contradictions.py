@@ -28,7 +28,7 @@ import numpy as np
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.options import Parser, add_run_options
 from pipelines.configuration.plan import Plan, make_plan
-from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.configuration.runners import Runner, new_pipeline
 from pipelines.monitoring.stderr import quiet_libraries
 from schemas.elements import Bucket, Finding, Item
 from schemas.template import Template
@@ -109,7 +109,7 @@ def make_items(plan: Plan, folder: Path) -> None:
     """Write the catalog's items with their pictures, a pickle a bucket."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as spool_dir:
-        pipeline = new_pipeline(beam_options(LOCAL_RUNNER, 1, []))
+        pipeline = new_pipeline(Runner())
         config = plan.config
         read = pipeline | "Read" >> ReadCatalog(
             plan.splits, plan.template, config.read_limits, plan.buckets

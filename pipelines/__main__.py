@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
 from pipelines.monitoring.interrupts import as_process
-from transforms.runtime.imports import without_collector
+from transforms.runtime.imports import for_good
 
 
 def main() -> int:
@@ -15,10 +14,8 @@ def main() -> int:
 
 
 def _main() -> int:
-    with without_collector():
+    with for_good():
         from pipelines.cli import main as command
-    # Two hundred thousand objects that stay: no later pass of the collector looks at them.
-    gc.freeze()
     return command()
 
 

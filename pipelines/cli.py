@@ -17,6 +17,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.parser import Parser
 from pipelines.monitoring.interrupts import as_process
 from pipelines.monitoring.streams import masked_streams
+from transforms.runtime.imports import for_good
 
 if TYPE_CHECKING:
     from pipelines.commands.command import Command
@@ -78,7 +79,8 @@ COMMANDS: Mapping[str, Listed] = {
 def command_of(name: str) -> Command:
     """Return the command of this name, which is loaded for it."""
     module, _, constant = COMMANDS[name].path.partition(":")
-    found: Any = getattr(import_module(f"pipelines.commands.{module}"), constant)
+    with for_good():
+        found: Any = getattr(import_module(f"pipelines.commands.{module}"), constant)
     # One that is about all commands is made of their parser.
     command: Command = found if name != "completion" else found(build_parser)
     return command

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.monitoring.interrupts import as_process
-from transforms.runtime.imports import without_collector
+from transforms.runtime.imports import for_good
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job with these arguments; returns the exit code."""
-    with without_collector():
+    with for_good():
         from pipelines.commands.run import RUN
     return RUN.main(sys.argv[1:] if argv is None else argv, "python -m pipelines.enrich")
 

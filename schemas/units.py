@@ -94,7 +94,9 @@ def is_unit(unit: str) -> bool:
     >>> is_unit("kg"), is_unit("parsnip")
     (True, False)
     """
-    return bool(unit.strip()) and _parse(unit) is not None
+    name = unit.strip()
+    # pint takes half a second to load; each unit that the lexicons spell is one of its own.
+    return bool(name) and (_name(name) is not None or _parse(unit) is not None)
 
 
 def same_kind(unit: str, other: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -16,7 +16,7 @@ from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.options import add_run_options
 from pipelines.configuration.parser import Parser
 from pipelines.configuration.plan import Plan
-from pipelines.configuration.runners import beam_options
+from pipelines.configuration.runners import Runner, checked_runner
 from pipelines.monitoring.terminal import print_after_work, print_json, printable
 from pipelines.run.selection import Selection
 from pipelines.run.vectors.changes import same_spaces
@@ -28,9 +28,6 @@ from schemas.tables.specs import tables_of
 from transforms.models.budget import TOKENS_PER_PRICE
 from transforms.runtime.parquet import read_parquet
 from transforms.runtime.sealed import DamagedFileError
-
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
 
 # Of an option by argparse's `type` → types of its value.
 _KINDS: Mapping[Any, tuple[type, ...]] = {None: (str,), int: (int,), float: (int, float)}
@@ -110,7 +107,7 @@ class Prepared:
     """A plan with what is selected. messages: lines that say what will be done."""
 
     plan: Plan
-    beam_flags: PipelineOptions
+    runner: Runner
     selection: Selection
     messages: tuple[str, ...]
 
@@ -119,8 +116,8 @@ def prepared_run(
     options: argparse.Namespace, plan: Plan, selection: Selection, messages: Sequence[str]
 ) -> Prepared:
     """Return the plan with Beam's options. Raises ConfigError."""
-    beam_flags = beam_options(options.runner, plan.workers, options.beam_args)
-    return Prepared(plan, beam_flags, selection, tuple(messages))
+    runner = checked_runner(options.runner, plan.workers, options.beam_args)
+    return Prepared(plan, runner, selection, tuple(messages))
 
 
 def check_columns(plan: Plan, earlier: Snapshot) -> None:

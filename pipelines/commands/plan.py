@@ -14,26 +14,24 @@ from pipelines.commands.exits import Exit
 from pipelines.commands.guards import interruptible
 from pipelines.commands.run import planned, progress_of
 from pipelines.configuration.options import add_run_options
-from pipelines.configuration.runners import LOCAL_RUNNER
 from pipelines.monitoring.terminal import (
     print_json,
     print_warnings,
     printable,
 )
-from transforms.runtime.imports import without_collector
+from transforms.runtime.imports import for_good
 
 if TYPE_CHECKING:
     from pipelines.run.dry_run import DryRun
 
 
 def _plan(options: argparse.Namespace) -> Exit:
-    local = options.runner == LOCAL_RUNNER
     with interruptible():
-        plan, beam_flags = planned(options)
-        with without_collector():
+        plan, runner = planned(options)
+        with for_good():
             from pipelines.run.dry_run import dry_run
 
-        found = dry_run(plan, beam_flags, progress_of(options), local=local)
+        found = dry_run(plan, runner, progress_of(options))
     print_json(found.as_row()) if options.json else print_dry_run(found)
     print_warnings(found.warnings)
     return Exit.DONE

@@ -63,7 +63,7 @@ def _replay(options: argparse.Namespace) -> Exit:
     announce(prepared, options)
     if options.dry_run:
         return Exit.DONE
-    return execute(prepared.plan, prepared.beam_flags, options, prepared.selection)
+    return execute(prepared.plan, prepared.runner, options, prepared.selection)
 
 
 REPLAY = Command(

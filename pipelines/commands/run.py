@@ -13,15 +13,13 @@ from pipelines.commands.guards import interruptible
 from pipelines.configuration.from_options import config_from
 from pipelines.configuration.options import add_run_options
 from pipelines.configuration.plan import Plan, make_plan
-from pipelines.configuration.runners import LOCAL_RUNNER, beam_options
+from pipelines.configuration.runners import Runner, checked_runner
 from pipelines.monitoring.summary import print_outcome, print_refusal
 from pipelines.monitoring.terminal import print_after_work, print_json, print_warnings
 from pipelines.run.selection import Selection
-from transforms.runtime.imports import without_collector
+from transforms.runtime.imports import for_good
 
 if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
-
     from pipelines.run.job import Outcome
 
 RUN_EXITS = {
@@ -37,31 +35,30 @@ RUN_EXITS = {
 }
 
 
-def planned(options: argparse.Namespace) -> tuple[Plan, PipelineOptions]:
-    """Return the plan that the options describe, and Beam's own options.
+def planned(options: argparse.Namespace) -> tuple[Plan, Runner]:
+    """Return the plan that the options describe, and what runs it.
 
     Raises ConfigError and TemplateRefusedError.
     """
     plan = make_plan(config_from(options))
-    return plan, beam_options(options.runner, plan.workers, options.beam_args)
+    return plan, checked_runner(options.runner, plan.workers, options.beam_args)
 
 
 def execute(
     plan: Plan,
-    beam_flags: PipelineOptions,
+    runner: Runner,
     options: argparse.Namespace,
     selection: Selection | None = None,
 ) -> Exit:
     """Run a plan and print how it ended. selection: as of `pipelines.run.job.run`."""
     with interruptible() as interrupts:
-        with without_collector():
+        with for_good():
             from pipelines.run.job import run
 
         outcome = run(
             plan,
-            beam_flags,
+            runner,
             progress_of(options),
-            local=options.runner == LOCAL_RUNNER,
             interrupts=interrupts,
             selection=selection,
         )
@@ -89,8 +86,8 @@ def _print(outcome: Outcome, options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> Exit:
     with interruptible():
-        plan, beam_flags = planned(options)
-    return execute(plan, beam_flags, options)
+        plan, runner = planned(options)
+    return execute(plan, runner, options)
 
 
 RUN = Command(

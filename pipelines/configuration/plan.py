@@ -94,6 +94,11 @@ class Plan:
         return self.config.models.describe_backend != TAGS_ONLY
 
     @property
+    def only_counts(self) -> bool:
+        """Whether nothing is made or asked: a dry run without a language model."""
+        return self.dry_run is not None and not self.asks_model
+
+    @property
     def learns(self) -> bool:
         """Whether probes are trained: the template has attributes that they may fill."""
         return self.config.probes and any(

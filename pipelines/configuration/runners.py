@@ -1,4 +1,4 @@
-"""Beam's options, made of the arguments that are not ours, and pipelines that carry them.
+"""What runs pipelines, made of the arguments that are not ours.
 
 Beam is imported by the functions that need it: most commands do not.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -34,59 +35,73 @@ def _pipeline_options(flags: Sequence[str]) -> PipelineOptions:
     return PipelineOptions(list(flags))
 
 
-def beam_options(runner: str, workers: int, passed: Sequence[str]) -> PipelineOptions:
-    """Return Beam's options, made of the arguments that are not ours.
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """What runs pipelines: Beam's runner of this name, the worker processes of this machine's own,
+    and the arguments that are Beam's.
+
+    Beam's options are made of it where a pipeline is, so that a run which makes none loads no Beam.
+    """
+
+    name: str = LOCAL_RUNNER
+    workers: int = 1
+    passed: tuple[str, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether this machine does the work."""
+        return self.name == LOCAL_RUNNER
+
+    @property
+    def works_here(self) -> bool:
+        """Tell whether this process does the work itself: otherwise it waits for those that do."""
+        return self.is_local and self.workers == 1
+
+    def in_one_process(self) -> Runner:
+        """Return it for work that is done before further processes would have started."""
+        return replace(self, workers=1) if self.is_local else self
+
+    def options(self) -> PipelineOptions:
+        """Return Beam's options."""
+        flags = [f"--runner={self.name}", *self.passed]
+        if self.is_local:
+            mode = "in_memory" if self.workers == 1 else "multi_processing"
+            flags += [f"--direct_num_workers={self.workers}", f"--direct_running_mode={mode}"]
+        return _pipeline_options(flags)
+
+
+def checked_runner(name: str, workers: int, passed: Sequence[str]) -> Runner:
+    """Return what the arguments name that are not ours.
 
     Raises ConfigError for a runner that does not exist, for unknown arguments, and for secrets
     among them.
     """
-    from apache_beam.runners.runner import create_runner
-
-    if runner == "DaskRunner":
+    runner = Runner(name, workers, tuple(passed))
+    if runner == Runner(workers=workers):  # as mostly: Beam need not be loaded to find that good
+        return runner
+    if name == "DaskRunner":
         raise ConfigError(
             [
                 "--runner DaskRunner loses records silently; use FnApiRunner, PortableRunner or a "
                 "service"
             ]
         )
+    from apache_beam.runners.runner import create_runner
+
     try:
-        create_runner(runner)
+        create_runner(name)
     except (ValueError, ImportError, AttributeError) as error:
-        raise ConfigError([f"--runner {runner}: {error}"]) from error
+        raise ConfigError([f"--runner {name}: {error}"]) from error
     _, unread = beam_parser().parse_known_args(list(passed))
     problems = [f"unknown argument {argument}" for argument in unread]
     problems += passed_problems(passed)
     if problems:
         raise ConfigError(problems)
-    flags = [f"--runner={runner}", *passed]
-    if runner == LOCAL_RUNNER:
-        mode = "in_memory" if workers == 1 else "multi_processing"
-        flags += [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
-    return _pipeline_options(flags)
+    return runner
 
 
-def in_one_process(options: PipelineOptions) -> PipelineOptions:
-    """Return the options for work that is done before further processes would have started."""
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    if not is_local(options):
-        return options
-    flags = {
-        **options.get_all_options(drop_default=True),
-        "direct_num_workers": 1,
-        "direct_running_mode": "in_memory",
-    }
-    return PipelineOptions.from_dictionary(flags)
-
-
-def works_here(options: PipelineOptions) -> bool:
-    """Tell whether this process does the work itself: otherwise it waits for those that do."""
-    mode = options.get_all_options().get("direct_running_mode")
-    return is_local(options) and mode == "in_memory"
-
-
-def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """Return an empty pipeline that runs with these options in every process of it.
+def new_pipeline(runner: Runner) -> beam.Pipeline:
+    """Return an empty pipeline that is run so, with the same options in every process of it.
 
     Beam's local runner starts its processes without the options unless it is handed them: they
     would look for an object store at its default address.
@@ -100,18 +115,12 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     # Beam takes its handler of worker processes from there.
     import pipelines.configuration.worker_processes  # noqa: F401
 
-    if not is_local(options):
+    options = runner.options()
+    if not runner.is_local:
         return beam.Pipeline(options=options)
     given = JobServiceHandle.encode_pipeline_options(options.get_all_options(drop_default=True))
     provision = ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=given))
     return beam.Pipeline(FnApiRunner(provision_info=provision), options)
-
-
-def is_local(options: PipelineOptions) -> bool:
-    """Tell whether this machine does the work."""
-    from apache_beam.options.pipeline_options import StandardOptions
-
-    return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER)
 
 
 @cache

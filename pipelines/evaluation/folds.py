@@ -15,7 +15,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from pipelines.configuration.plan import Plan
-from pipelines.configuration.runners import LOCAL_RUNNER, beam_options, new_pipeline
+from pipelines.configuration.runners import Runner, new_pipeline
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.run.graph.context import Build
@@ -71,7 +71,7 @@ def run_folds(
         for fold in folds:
             Path(fold.reports).mkdir(parents=True)
         with stderr_to(dirs.log) as stderr, live_view(progress, dirs.heartbeats, stderr):
-            pipeline = new_pipeline(beam_options(LOCAL_RUNNER, plan.workers, ()))
+            pipeline = new_pipeline(Runner(workers=plan.workers))
             _build(pipeline, plan, run, dirs, masks, folds)
             pipeline.run().wait_until_finish()
         seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from pipelines.configuration.plan import Plan
+from pipelines.configuration.runners import Runner
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
 from pipelines.monitoring.summary import missing_sentence
@@ -99,16 +98,14 @@ class DryRun:
         return {names.get(each.name, each.name): getattr(self, each.name) for each in fields(self)}
 
 
-def dry_run(
-    plan: Plan, options: PipelineOptions, progress: str = "never", *, local: bool = True
-) -> DryRun:
+def dry_run(plan: Plan, runner: Runner, progress: str = "never") -> DryRun:
     """Find out what a run would do.
 
     Raises what a run raises, OutputLockedError while one is at work on the output.
     """
     started, begun = dt.datetime.now(dt.UTC), time.monotonic()
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
-    storage.connect(lambda: options)
+    storage.connect(runner.options)
     with output_lock(layout.output, layout.run_id, "plan") as warnings:
         state = begin(plan, layout, started, Selection(command="plan"), warnings)
         rates = rates_of(state.plan, state.earlier)
@@ -116,10 +113,10 @@ def dry_run(
         try:
             dirs = layout.create()
             with (
-                stderr_to(dirs.log if local else "") as stderr,
+                stderr_to(dirs.log if runner.is_local else "") as stderr,
                 live_view(progress, dirs.heartbeats, stderr),
             ):
-                made = make(state, dirs, options)
+                made = make(state, dirs, runner)
             state.warnings.extend(damaged_caches(dirs, made.stages))
             return _summary(state, dirs, made, time.monotonic() - begun)
         finally:

@@ -3,56 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-
-from pipelines.configuration.errors import WorkerDiedError
 from pipelines.configuration.plan import Plan
-from pipelines.configuration.runners import in_one_process, is_local, new_pipeline, works_here
-from pipelines.configuration.worker_processes import DEATHS
+from pipelines.configuration.runners import Runner
 from pipelines.monitoring.interrupts import Interrupts
 from pipelines.monitoring.live_view import live_view
-from pipelines.monitoring.metrics import stage_distributions, stage_metrics
 from pipelines.monitoring.stderr import stderr_to
-from pipelines.run.artifacts import write_artifacts
-from pipelines.run.carry_over import (
-    earlier_probes,
-    earlier_rows,
-    forget,
-    keep_reports,
-    reused_answers,
-    take_over_learnt,
-)
-from pipelines.run.conclude import conclude
-from pipelines.run.graph.context import Build, Previous
-from pipelines.run.graph.jobs import build_delta_graph, build_graph, build_reading
 from pipelines.run.manifest import manifest_of_unchanged
 from pipelines.run.scan import find_delta
 from pipelines.run.selection import Selection
 from pipelines.run.start import RunState, begin, outgrown
-from pipelines.run.vectors.graph import build_vector_graph
-from pipelines.run.vectors.revision import finished_items, revised_file
-from pipelines.run.work import Delta, Kept, Made, damaged_caches
+from pipelines.run.work import Delta, Made, damaged_caches
 from pipelines.snapshots.history import Held, held_output, publish
 from pipelines.snapshots.kept_pictures import remove_unneeded, unneeded_pictures
 from pipelines.snapshots.layout import ANSWERS, MANIFEST, Layout, RunDirs, new_run_id
 from pipelines.snapshots.manifest import Manifest
 from pipelines.snapshots.pruning import prune, remove_leftovers
 from pipelines.snapshots.snapshot import Snapshot
-from transforms.models.contract import ModelGoneError
 from transforms.runtime import storage
-from transforms.runtime.json_files import write_json
-from transforms.validation.gate import prepare
+from transforms.runtime.imports import for_good
 
-_GONE = re.compile(rf"\b{ModelGoneError.__name__}: (.+?)(?: \[while running .*)?$", re.MULTILINE)
-# So few items are made, and so much is looked through, before a second process has loaded its
-# libraries.
-SMALL_DELTA, SMALL_INPUT_BYTES = 500, 32 << 20
+# So much is looked through before a second process has loaded its libraries.
+SMALL_INPUT_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +48,9 @@ class Outcome:
 
 def run(
     plan: Plan,
-    options: PipelineOptions,
+    runner: Runner,
     progress: str = "never",
     *,
-    local: bool = True,
     interrupts: Interrupts | None = None,
     selection: Selection | None = None,
 ) -> Outcome:
@@ -88,7 +62,7 @@ def run(
     """
     chosen, started = selection or Selection(), dt.datetime.now(dt.UTC)
     layout = Layout(plan.config.output, new_run_id(started), plan.config.work_dir)
-    storage.connect(lambda: options)
+    storage.connect(runner.options)
     with held_output(layout.output, layout.run_id, chosen.command) as held:
         left = remove_leftovers(layout.output)
         if left:
@@ -98,7 +72,7 @@ def run(
         state = begin(plan, layout, started, chosen, held.warnings)
         _forget_answers(state)
         listening = interrupts or Interrupts()
-        outcome = _run(state, options, held, progress, local=local, interrupts=listening)
+        outcome = _run(state, runner, held, progress, interrupts=listening)
         if outcome.published and plan.config.reuse.keep:
             listening.optionally(lambda: _prune(held, plan.config.reuse.keep))
         return outcome
@@ -116,6 +90,8 @@ def _forget_answers(state: RunState) -> None:
     chosen, earlier = state.selection, state.earlier
     if not chosen.ask_again or earlier is None:
         return
+    from pipelines.run.carry_over import forget
+
     answers = storage.join(state.layout.output, ANSWERS)
     forgotten = forget(earlier, answers, chosen.item_ids or (), chosen.attributes or ())
     state.warnings.append(f"cached answers discarded: {forgotten:,}")
@@ -123,11 +99,10 @@ def _forget_answers(state: RunState) -> None:
 
 def _run(
     state: RunState,
-    options: PipelineOptions,
+    runner: Runner,
     held: Held,
     progress: str,
     *,
-    local: bool,
     interrupts: Interrupts,
 ) -> Outcome:
     layout, keep_work = state.layout, state.plan.config.keep_work
@@ -135,15 +110,19 @@ def _run(
         try:
             dirs = layout.create()
             with (
-                stderr_to(dirs.log if local else "") as stderr,
+                stderr_to(dirs.log if runner.is_local else "") as stderr,
                 live_view(progress, dirs.heartbeats, stderr),
             ):
-                made = make(state, dirs, options)
+                made = make(state, dirs, runner)
             state.warnings.extend(damaged_caches(dirs, made.stages))
             delta = made.delta
             if _is_as_it_was(state, delta) and delta is not None and state.earlier is not None:
                 layout.remove_snapshot()
                 return _nothing_new(state, state.earlier, delta, made)
+            with for_good():
+                from pipelines.run.artifacts import write_artifacts
+                from pipelines.run.conclude import conclude
+
             manifest = conclude(state, dirs, made)
             before = None if state.earlier is None else state.earlier.path
             artifact_warnings = write_artifacts(layout.snapshot, manifest, state.plan, before)
@@ -170,7 +149,7 @@ def _run(
     )
 
 
-def make(state: RunState, dirs: RunDirs, options: PipelineOptions) -> Made:
+def make(state: RunState, dirs: RunDirs, runner: Runner) -> Made:
     """Find out what is new and make it.
 
     ==================================================  ======================================
@@ -184,27 +163,28 @@ def make(state: RunState, dirs: RunDirs, options: PipelineOptions) -> Made:
     """
     earlier = state.earlier
     if earlier is None or state.rebuild_reasons:
-        return _rebuild(state, dirs, options, state.rebuild_reasons)
-    delta = find_delta(
-        state.plan, earlier, dirs, _scan_options(state.plan, options), state.selection
-    )
+        return _rebuild(state, dirs, runner, state.rebuild_reasons)
+    delta = find_delta(state.plan, earlier, dirs, _scan_runner(state.plan, runner), state.selection)
     # A part that was chosen by hand is never a reason to rebuild the rest.
     moved = () if state.selection.is_partial else outgrown(state.plan, earlier, delta.counts)
     if moved:
         # Why so much moved: a damaged bucket has all its records read again.
         state.warnings.extend(delta.notes)
-        return _rebuild(state, dirs, options, (*moved, *state.vectors.reasons))
-    if _is_as_it_was(state, delta) or _only_counts(state.plan):
+        return _rebuild(state, dirs, runner, (*moved, *state.vectors.reasons))
+    if _is_as_it_was(state, delta) or state.plan.only_counts:
         return Made(delta)
-    kept = take_over_learnt(state.plan, earlier, dirs)
-    if delta.is_empty:
-        keep_reports(dirs, kept)
-        made = Made(delta)
-    else:
-        made = _make_delta(state, earlier, delta, dirs, options, kept)
-    if not state.vectors.reasons or state.plan.dry_run is not None:
-        return made
-    return _make_vectors(state, earlier, made, dirs, options)
+    with for_good():
+        from pipelines.run.building import make_changes
+    return make_changes(state, earlier, delta, dirs, runner)
+
+
+def _rebuild(state: RunState, dirs: RunDirs, runner: Runner, reasons: Sequence[str]) -> Made:
+    """Make everything. What makes it is loaded where there is something to make: that takes longer
+    than to look through a catalog that has not changed.
+    """
+    with for_good():
+        from pipelines.run.building import rebuild
+    return rebuild(state, dirs, runner, reasons)
 
 
 def _is_as_it_was(state: RunState, delta: Delta | None) -> bool:
@@ -212,110 +192,9 @@ def _is_as_it_was(state: RunState, delta: Delta | None) -> bool:
     return delta is not None and delta.is_empty and not state.vectors.reasons
 
 
-def _only_counts(plan: Plan) -> bool:
-    """Tell whether nothing is to be made or asked: a dry run of a plan without a language model."""
-    return plan.dry_run is not None and not plan.asks_model
-
-
-def _scan_options(plan: Plan, options: PipelineOptions) -> PipelineOptions:
+def _scan_runner(plan: Plan, runner: Runner) -> Runner:
     small = sum(split.size_bytes for split in plan.splits) <= SMALL_INPUT_BYTES
-    return in_one_process(options) if small else options
-
-
-def _rebuild(
-    state: RunState, dirs: RunDirs, options: PipelineOptions, reasons: Sequence[str]
-) -> Made:
-    """Make the whole catalog, with what still holds of an earlier snapshot."""
-    plan, earlier, pipeline = state.plan, state.earlier, new_pipeline(options)
-    _prepare_gate(plan, options)
-    contracts = state.encoders.contracts
-    build = Build(plan, state.info, dirs, contracts=contracts, overlaps=is_local(options))
-    if _only_counts(plan):
-        build_reading(pipeline, build)
-    else:
-        previous = Previous()
-        if earlier is not None:
-            previous = Previous(
-                earlier_probes(earlier),
-                reused_answers(plan, earlier, None),
-                earlier_rows(plan, earlier),
-            )
-        build_graph(pipeline, build, state.encoders, previous)
-    return _run_to_end(pipeline, None, reasons)
-
-
-def _make_delta(
-    state: RunState,
-    earlier: Snapshot,
-    delta: Delta,
-    dirs: RunDirs,
-    options: PipelineOptions,
-    learnt: Kept,
-) -> Made:
-    """Make the items that are new or changed; all others stay as they are.
-
-    Their vectors in spaces that change are made with those of the others.
-    """
-    plan, selection = state.plan, state.selection
-    if sum(delta.counts[each] for each in ("new", "changed", "made_again")) <= SMALL_DELTA:
-        options = in_one_process(options)
-    answers = reused_answers(
-        plan, earlier, delta.base.files, selection.attributes, whole=not selection.describe
-    )
-    _prepare_gate(plan, options)
-    spaces = tuple(space for space in plan.spaces if space.name not in state.vectors.made)
-    encoders = state.encoders.of(space.name for space in spaces)
-    pipeline = new_pipeline(options)
-    build = Build(plan, state.info, dirs, spaces=spaces, contracts=encoders.contracts)
-    build_delta_graph(pipeline, build, encoders, delta, replace(learnt, answers=answers))
-    return _run_to_end(pipeline, delta)
-
-
-def _make_vectors(
-    state: RunState, earlier: Snapshot, made: Made, dirs: RunDirs, options: PipelineOptions
-) -> Made:
-    """Make the tables of vectors that changed, of all items; the other files stay as they are."""
-    plan, changes = state.plan, state.vectors
-    finished = finished_items(plan, earlier, changes, dirs)
-    if not finished.buckets:
-        write_json(revised_file(dirs), [])
-        return made
-    if earlier.manifest.counts.items <= SMALL_DELTA:
-        options = in_one_process(options)
-    _prepare_gate(plan, options)
-    pipeline = new_pipeline(options)
-    contracts = state.encoders.contracts
-    build = Build(plan, state.info, dirs, spaces=finished.spaces, contracts=contracts)
-    rows = earlier_rows(plan, earlier)
-    build_vector_graph(pipeline, build, state.encoders, finished, rows)
-    return made.followed_by(_run_to_end(pipeline, made.delta))
-
-
-def _prepare_gate(plan: Plan, options: PipelineOptions) -> None:
-    """Load what checks the tables while other processes make them.
-
-    Not beside work in this process: Python would do one after the other all the same.
-    """
-    if plan.dry_run is None and not works_here(options):
-        prepare()
-
-
-def _run_to_end(
-    pipeline: beam.Pipeline, delta: Delta | None, rebuild_reasons: Sequence[str] = ()
-) -> Made:
-    DEATHS.clear()
-    try:
-        result = pipeline.run()
-        result.wait_until_finish()
-    except Exception as error:
-        if DEATHS:
-            raise WorkerDiedError(DEATHS[0]) from None
-        # What a worker raises comes as the text of its traceback.
-        found = _GONE.search(str(error))
-        if found is None:
-            raise
-        raise ModelGoneError(found[1]) from None
-    return Made(delta, tuple(rebuild_reasons), stage_metrics(result), stage_distributions(result))
+    return runner.in_one_process() if small else runner
 
 
 def _nothing_new(state: RunState, earlier: Snapshot, delta: Delta, made: Made) -> Outcome:

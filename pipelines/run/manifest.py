@@ -10,7 +10,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 
@@ -26,8 +26,10 @@ from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
 from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import Encoders, RunInfo
-from transforms.validation.gate import CheckResult
 from transforms.vectors.contract import contract_of, with_chunks
+
+if TYPE_CHECKING:
+    from transforms.validation.gate import CheckResult
 
 
 def chosen_encoders(plan: Plan) -> Encoders:

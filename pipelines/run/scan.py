@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.configuration.plan import Plan
-from pipelines.configuration.runners import new_pipeline
+from pipelines.configuration.runners import Runner, new_pipeline
 from pipelines.run.selection import Selection
 from pipelines.run.work import Delta, Refs, picture_access, pictures_of
 from pipelines.snapshots.layout import RunDirs
@@ -25,18 +24,30 @@ from pipelines.snapshots.snapshot import Snapshot
 from schemas.elements import Reject
 from schemas.tables.specs import tables_of
 from transforms.incremental.changes import ChangeSet, Mask, PreviousRecords
-from transforms.readers import SplitReport
-from transforms.readers.known_keys import Keys, KnownFile, add_up_seen, all_reread, as_keys
-from transforms.readers.read import ReadCatalog, ReadOutputs, ReplayQuarantine
-from transforms.runtime.json_files import read_json, read_reports
+from transforms.readers import SplitReport, read_split
+from transforms.readers.known_keys import (
+    KeyFilter,
+    Keys,
+    KnownFile,
+    add_up_seen,
+    all_reread,
+    as_keys,
+)
+from transforms.runtime.json_files import read_json, read_reports, write_json
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import read_parquet
-from transforms.runtime.reports import CollectReports, Gather, WriteSorted
-from transforms.runtime.spool import Spool, SpoolRef, read_spool
 from transforms.tables.merge import Base, write_drops
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+    from transforms.readers.read import ReadOutputs
+    from transforms.runtime.spool import SpoolRef
 
 SPOOLED = ("records", "image_rows", "image_refs", "rejects")
 _MAX_SCANS = 4
+# So much is looked through before a pipeline has begun.
+GLANCE_BYTES = 8 << 20
 _RESTLESS = "the catalog changes while it is being read; run again when it is written"
 
 
@@ -44,7 +55,7 @@ def find_delta(
     plan: Plan,
     earlier: Snapshot,
     dirs: RunDirs,
-    options: PipelineOptions,
+    runner: Runner,
     selection: Selection,
 ) -> Delta:
     """Read the catalog as far as the snapshot does not know it."""
@@ -63,10 +74,10 @@ def find_delta(
         previous.reread_items(changed_pictures(plan, dirs, earlier, damaged))
         previous.reread_divided_items()
     if selection.is_partial:
-        changes, scanned = _read_part(plan, previous, earlier, dirs, options, selection)
+        changes, scanned = _read_part(plan, previous, earlier, dirs, runner, selection)
         notes += _left(previous, selection)
     else:
-        changes, scanned = _read(plan, previous, dirs, options)
+        changes, scanned = _read(plan, previous, dirs, runner)
     drops = f"{dirs.spool}/drops.arrow"
     write_drops(drops, changes.drops)
     touched = {*pc.unique(changes.drops["bucket"]).to_pylist(), *damaged}
@@ -178,15 +189,17 @@ def _read_part(
     previous: PreviousRecords,
     earlier: Snapshot,
     dirs: RunDirs,
-    options: PipelineOptions,
+    runner: Runner,
     selection: Selection,
 ) -> tuple[ChangeSet, _Scanned]:
     """Read what has to be read again, and nothing else: from the catalog, or from where the
     quarantine keeps it.
     """
+    from transforms.runtime.spool import read_spool
+
     for _ in range(_MAX_SCANS):
         known = KnownFile.write(previous.known, dirs.spool, previous.wanted)
-        pipeline = new_pipeline(options)
+        pipeline = new_pipeline(runner)
         if selection.reasons is None:
             _scan(pipeline, plan, dirs, known)
         else:
@@ -207,6 +220,8 @@ def _read_part(
 def _replay(
     pipeline: beam.Pipeline, plan: Plan, earlier: Snapshot, dirs: RunDirs, known: KnownFile
 ) -> ReadOutputs:
+    from transforms.readers.read import ReplayQuarantine
+
     replay = ReplayQuarantine(
         earlier.files_of("quarantine"),
         earlier.path,
@@ -227,13 +242,16 @@ def _read(
     plan: Plan,
     previous: PreviousRecords,
     dirs: RunDirs,
-    options: PipelineOptions,
+    runner: Runner,
 ) -> tuple[ChangeSet, _Scanned]:
     """Read until no unread record shares an item with one that was read; twice is mostly enough."""
+    unchanged = _glance(plan, previous, dirs)
+    if unchanged is not None:
+        return unchanged
     for _ in range(_MAX_SCANS):
         known = previous.known
         file = KnownFile.write(known, dirs.spool)
-        pipeline = new_pipeline(options)
+        pipeline = new_pipeline(runner)
         _scan(pipeline, plan, dirs, file)
         pipeline.run().wait_until_finish()
         scanned = _collected(dirs)
@@ -244,7 +262,38 @@ def _read(
     raise RuntimeError(_RESTLESS)
 
 
+def _glance(
+    plan: Plan, previous: PreviousRecords, dirs: RunDirs
+) -> tuple[ChangeSet, _Scanned] | None:
+    """Look through a small catalog in this process, as the pipeline would; None where any record
+    has to be read, or the catalog is large.
+
+    A pipeline takes a second to load and another before it has read a record: mostly all are known.
+    """
+    size_bytes = sum(split.size_bytes for split in plan.splits)
+    if previous.again.any() or size_bytes > GLANCE_BYTES:
+        return None
+    known, meter = KeyFilter(previous.known, dirs.spool), Meter("read", dirs.heartbeats)
+    reports = []
+    for split in plan.splits:
+        for element in read_split(split, plan.config.read_limits, known.choose):
+            if not isinstance(element, SplitReport):
+                return None
+            reports.append(element)
+            meter.add("known", element.known)
+    meter.beat()
+    saved = known.save()
+    changes = previous.compare(add_up_seen([saved], len(known.known)), all_reread([saved]))
+    if changes is None:
+        return None
+    reports.sort(key=repr)  # as they are collected of a pipeline
+    write_json(f"{dirs.reports}/splits.json", reports)
+    return changes, _Scanned(tuple(reports), dict.fromkeys(SPOOLED, ()), (saved,))
+
+
 def _scan(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, known: KnownFile) -> None:
+    from transforms.readers.read import ReadCatalog
+
     reading = ReadCatalog(
         plan.splits,
         plan.template,
@@ -262,6 +311,9 @@ def _scan(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, known: KnownFile) 
 
 def _keep_all(read: ReadOutputs, dirs: RunDirs) -> None:
     """Spool what was read, and keep where it lies for the main pipeline."""
+    from transforms.runtime.reports import CollectReports, Gather, WriteSorted
+    from transforms.runtime.spool import Spool
+
     for name in SPOOLED:
         _ = (
             getattr(read, name)

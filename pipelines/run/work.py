@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import add
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
@@ -19,15 +20,17 @@ from transforms.caching.key_range import DAMAGED
 from transforms.images.finding import Pictures
 from transforms.images.remote.hosts import Bucket, Host, parse_source
 from transforms.images.remote.options import FetchOptions
-from transforms.incremental.previous_answers import PreviousAnswersConfig
 from transforms.normalise.pictures import PictureAccess
 from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
 from transforms.runtime import storage
 from transforms.runtime.listing import folder_names
 from transforms.runtime.parquet import DataFile
-from transforms.runtime.spool import SpoolRef
 from transforms.tables.merge import Base
+
+if TYPE_CHECKING:
+    from transforms.incremental.previous_answers import PreviousAnswersConfig
+    from transforms.runtime.spool import SpoolRef
 
 
 def pictures_of(plan: Plan, dirs: RunDirs) -> Pictures:
@@ -82,7 +85,7 @@ def damaged_caches(dirs: RunDirs, stages: Mapping[str, Mapping[str, int]]) -> li
     ]
 
 
-Refs = Mapping[str, Sequence[tuple[int, SpoolRef]]]
+Refs: TypeAlias = "Mapping[str, Sequence[tuple[int, SpoolRef]]]"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,3 +20,15 @@ def without_collector() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+@contextmanager
+def for_good() -> Iterator[None]:
+    """Import in the body what the process keeps to its end: no later pass of the collector looks
+    at it either.
+    """
+    loaded = len(sys.modules)
+    with without_collector():
+        yield
+    if len(sys.modules) > loaded:  # and not whatever is there when nothing was
+        gc.freeze()

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pipelines.configuration.errors import ConfigError
 from transforms.vectors.canaries import Canary, agreement
 from transforms.vectors.contract import EncoderEntry, VectorContract, with_canaries
-from transforms.vectors.stage import CanaryReport
+
+if TYPE_CHECKING:
+    from transforms.vectors.stage import CanaryReport
 
 Contracts = Mapping[str, VectorContract]
 

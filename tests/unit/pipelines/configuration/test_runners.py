@@ -10,10 +10,9 @@ from apache_beam.options.pipeline_options import S3Options
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.runners import (
     LOCAL_RUNNER,
-    beam_options,
-    in_one_process,
+    Runner,
+    checked_runner,
     new_pipeline,
-    works_here,
 )
 
 
@@ -23,7 +22,7 @@ from pipelines.configuration.runners import (
 def test_secrets_on_the_command_line_are_refused(option: str) -> None:
     """The message names the variable to set instead and does not repeat the secret."""
     with pytest.raises(ConfigError, match="set AWS_") as refused:
-        beam_options(LOCAL_RUNNER, 1, [option])
+        checked_runner(LOCAL_RUNNER, 1, [option])
     assert "hush" not in str(refused.value)
 
 
@@ -38,16 +37,16 @@ def _expect(found: list[str | None]) -> None:
 
 def test_worker_processes_get_the_options() -> None:
     """An object store at another address is found in every process of the local runner."""
-    options = beam_options(LOCAL_RUNNER, 2, ["--s3_endpoint_url", "http://127.0.0.1:1"])
-    with new_pipeline(options) as pipeline:
+    runner = checked_runner(LOCAL_RUNNER, 2, ["--s3_endpoint_url", "http://127.0.0.1:1"])
+    with new_pipeline(runner) as pipeline:
         found = pipeline | beam.Create([1]) | beam.Map(_endpoint)
         _ = found | beam.combiners.ToList() | beam.Map(_expect)
 
 
 def test_a_process_knows_whether_it_works_or_waits() -> None:
     """One worker is this process; several, and those of another runner, are others."""
-    assert works_here(beam_options(LOCAL_RUNNER, 1, []))
-    two = beam_options(LOCAL_RUNNER, 2, [])
-    assert not works_here(two)
-    assert works_here(in_one_process(two))
-    assert not works_here(beam_options("PortableRunner", 1, []))
+    assert Runner().works_here
+    two = Runner(workers=2)
+    assert not two.works_here
+    assert two.in_one_process().works_here
+    assert not Runner("PortableRunner").works_here
