@@ -279,8 +279,12 @@ class _Spooled:
 
         has_answers: whether a language model was asked.
         """
+        kinds = (Record, ImageRow, Reject)
         source = Source(
-            partial(self.read, Record), partial(self.read, ImageRow), partial(self.read, Reject)
+            partial(self.read, Record),
+            partial(self.read, ImageRow),
+            partial(self.read, Reject),
+            key=tuple(tuple(sorted(self._refs[kind.__name__])) for kind in kinds),
         )
         admitted = admit(source, max_bytes)
         parts = BucketParts(

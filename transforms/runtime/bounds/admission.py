@@ -9,7 +9,8 @@ what the elements take in memory, so that memory is bounded whatever ids a catal
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -104,11 +105,15 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The elements of a bucket, each kind in any order; every call reads them again."""
+    """The elements of a bucket, each kind in any order; every call reads them again.
+
+    key: of sources that give the same elements; None where that is not known.
+    """
 
     records: Callable[[], Iterable[Record]]
     image_rows: Callable[[], Iterable[ImageRow]] = tuple
     rejects: Callable[[], Iterable[Reject]] = tuple
+    key: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,27 +177,93 @@ def _without(crowded: Container[str], everything: Admitted, source: Source) -> A
     return Admitted(everything.records, rows, rejects, is_whole=False)
 
 
-def _smallest(source: Source, max_bytes: int) -> Admitted:
-    different = Different((each.item_id for each in source.records()), source.image_rows())
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What of a bucket fits: the units that are taken, the items that go on without their rows of
+    tables of pictures, and how many bytes are kept of a reject.
+    """
+
+    units: array[int]
+    crowded: frozenset[str]
+    kept_bytes: int
+
+
+# Several stages of a run put the same bucket together, and to choose is to read it three times.
+_CHOICES: OrderedDict[tuple[Hashable, int], _Choice] = OrderedDict()
+_MOST_CHOICES = 64
+
+
+def _choice_of(source: Source, max_bytes: int) -> _Choice:
+    """Return what of a bucket fits, as it was found out before if it is the same bucket."""
+    key = (source.key, max_bytes)
+    choice = _CHOICES.get(key) if source.key is not None else None
+    if choice is None:
+        choice = _chosen(source, max_bytes)
+        if source.key is not None:
+            _CHOICES[key] = choice
+            while len(_CHOICES) > _MOST_CHOICES:
+                _CHOICES.popitem(last=False)
+    return choice
+
+
+def _chosen(source: Source, max_bytes: int) -> _Choice:
+    different = Different(source.records, source.image_rows)
     elements = chain[Kept](source.records(), different.once(source.image_rows()))
-    chosen = chosen_units(((_unit(each.item_id), each) for each in elements), max_bytes // 2)
-    rejected = partial(_rejects, source, chosen, different.crowded, max_bytes)
+    units = chosen_units(((_unit(each.item_id), each) for each in elements), max_bytes // 2)
     sizes, seen = array("q"), set[int]()
-    for reject in rejected():
-        sizes.extend(len(raw.data) for raw in (reject.raw, *reject.rows))
-        for header in _long_headers(reject):
+    for element in _every(source):
+        if not _is_refused(element, units, different.crowded):
+            continue
+        further = () if isinstance(element, ImageRow) else element.rows
+        sizes.extend(len(raw.data) for raw in (element.raw, *further))
+        for header in _long_headers(element):
             if hash(header) not in seen:
                 seen.add(hash(header))
                 sizes.append(len(header))
     kept_bytes = share_of(np.frombuffer(sizes, np.int64), max_bytes // 2)
-    kept = Budget(max_bytes)
-    rows = (row for row in source.image_rows() if row.item_id not in different.crowded)
-    return Admitted(
-        list(kept.fitting(each for each in source.records() if _unit(each.item_id) in chosen)),
-        list(kept.fitting(row for row in rows if _unit(row.item_id) in chosen)),
-        [kept.headers.sharing(_cut(each, kept_bytes)) for each in rejected()],
-        is_whole=False,
-    )
+    return _Choice(array("Q", sorted(units)), frozenset(different.crowded), kept_bytes)
+
+
+def _smallest(source: Source, max_bytes: int) -> Admitted:
+    choice = _choice_of(source, max_bytes)
+    budget, units = Budget(max_bytes), frozenset(choice.units)
+    admitted = Admitted([], [], [], is_whole=False)
+    message = too_large("items", "bucket", max_bytes)
+    for element in _every(source):
+        if _is_refused(element, units, choice.crowded):
+            reject = _cut(_refused(element, message, choice.crowded), choice.kept_bytes)
+            admitted.rejects.append(budget.headers.sharing(reject))
+        elif isinstance(element, Record):
+            admitted.records.extend(budget.fitting([element]))
+        elif isinstance(element, ImageRow):
+            admitted.image_rows.extend(budget.fitting([element]))
+    return admitted
+
+
+def _every(source: Source) -> Iterator[Kept | Reject]:
+    yield from source.rejects()
+    yield from source.records()
+    yield from source.image_rows()
+
+
+def _is_refused(element: Kept | Reject, units: Container[int], crowded: Container[str]) -> bool:
+    """Tell whether an element will be a reject."""
+    if isinstance(element, Reject):
+        return True
+    if isinstance(element, ImageRow) and element.item_id in crowded:
+        return True
+    return _unit(element.item_id) not in units
+
+
+def _refused(element: Kept | Reject, message: str, crowded: Container[str]) -> Reject:
+    """Return what becomes of an element that is refused; message: where it does not fit."""
+    if isinstance(element, Reject):
+        return element
+    if isinstance(element, Record):
+        return element.rejected(BUCKET_TOO_LARGE, STAGE, message)
+    if element.item_id in crowded:
+        return one_of_too_many(element)
+    return Reject(element.raw, BUCKET_TOO_LARGE, STAGE, message, element.item_id)
 
 
 def _unit(item_id: str) -> int:
@@ -247,22 +318,6 @@ def grouped(
             groups.setdefault(row.group, []).append(headers.sharing(row))
     refused = (row for row in records() if _unit(row.group) not in chosen)
     return groups, (row.rejected(BUCKET_TOO_LARGE, STAGE, message) for row in refused)
-
-
-def _rejects(
-    source: Source, chosen: Container[int], crowded: Container[str], max_bytes: int
-) -> Iterator[Reject]:
-    """Yield the bucket's rejects, and those of the items that do not fit, or are crowded."""
-    yield from source.rejects()
-    message = too_large("items", "bucket", max_bytes)
-    for record in source.records():
-        if _unit(record.item_id) not in chosen:
-            yield record.rejected(BUCKET_TOO_LARGE, STAGE, message)
-    for row in source.image_rows():
-        if row.item_id in crowded:
-            yield one_of_too_many(row)
-        elif _unit(row.item_id) not in chosen:
-            yield Reject(row.raw, BUCKET_TOO_LARGE, STAGE, message, row.item_id)
 
 
 def too_large(units: str, place: str, max_bytes: int) -> str:

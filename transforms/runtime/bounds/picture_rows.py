@@ -8,7 +8,7 @@ by their places, and stay what they are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from schemas.elements import ImageRow, Record, Reject
@@ -55,12 +55,19 @@ def crowded_items(rows: Sequence[ImageRow]) -> set[str]:
 
 
 class Different:
-    """Looks through all rows there are without holding any. crowded: items that have too many."""
+    """Looks through all rows there are without holding any.
 
-    def __init__(self, items: Iterable[str], rows: Iterable[ImageRow]) -> None:
-        self._items, self.crowded = frozenset(items), set[str]()
+    records, rows: every call reads them again. crowded: items that have too many rows.
+    """
+
+    def __init__(
+        self, records: Callable[[], Iterable[Record]], rows: Callable[[], Iterable[ImageRow]]
+    ) -> None:
+        self._items, self.crowded = frozenset[str](), set[str]()
         said: dict[str, set[int]] = {}
-        for row in rows:
+        for number, row in enumerate(rows()):
+            if not number:
+                self._items = frozenset(record.item_id for record in records())
             if row.item_id not in self._items or row.item_id in self.crowded:
                 continue
             of_item = said.setdefault(row.item_id, set())

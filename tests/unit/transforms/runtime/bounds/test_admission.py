@@ -103,6 +103,26 @@ def test_a_bucket_holds_what_fits_and_accounts_for_the_rest(
     assert Counter(map(repr, again.rejects)) == Counter(map(repr, admitted.rejects))
 
 
+def test_what_does_not_fit_is_chosen_once() -> None:
+    """Of a bucket that several stages put together it is found out once what fits; each has the
+    same, for two readings instead of four.
+    """
+    records = [Record(f"{n % 7}", {}, {}, (), (), raw(1_000 * (n % 7), n)) for n in range(50)]
+    reads = []
+
+    def read() -> list[Record]:
+        reads.append(1)
+        return records
+
+    source = Source(read, key=("a bucket", 1))
+    first = admit(source, 100_000)
+    counts = [len(reads)]
+    assert admit(source, 100_000) == first
+    counts.append(len(reads) - counts[0])
+    assert counts == [4, 2]
+    assert admit(replace(source, key=None), 100_000) == first
+
+
 def test_where_a_record_stands_does_not_decide() -> None:
     """The same records in files of other names weigh as much."""
     record = Record("a", {}, {}, (), (), raw(100, 1))
