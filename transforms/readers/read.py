@@ -38,6 +38,7 @@ from transforms.runtime.buckets import bucket_of
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet
+from transforms.runtime.shared_folders import require_seen
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 _IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN, _GROUPED = (
@@ -164,11 +165,14 @@ class _Reader(beam.DoFn):
         self._num_buckets, self._heartbeat_dir = transform.num_buckets, transform.heartbeat_dir
         self._known = transform.known
         self._limits = transform.limits
+        self._spool = transform.spool
         self._normalised = RecordReader(
             transform.template, transform.pictures, transform.limits.max_element_secs
         )
 
     def setup(self) -> None:
+        # Here first does a worker touch what the launcher has made.
+        require_seen(self._spool)
         self._meter = Meter("read", self._heartbeat_dir)
 
     def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
