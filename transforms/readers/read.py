@@ -38,7 +38,7 @@ from transforms.runtime.buckets import bucket_of
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet
-from transforms.runtime.shared_folders import require_seen
+from transforms.runtime.reach import require_seen
 from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 _IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN, _GROUPED = (

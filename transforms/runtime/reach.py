@@ -1,4 +1,4 @@
-"""Whether an object store answers at all: reported within seconds, with its address.
+"""Whether an object store answers at all, and a worker sees a folder: reported within seconds.
 
 What asks a store for real tries for minutes, and says little about why.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -139,3 +141,16 @@ def _unreachable(store: str, address: str, error: Exception) -> UnreachableError
         f"{said[0] if said else ''}); look at its address (--s3_endpoint_url, AWS_ENDPOINT_URL), "
         "the network, and the credentials"
     )
+
+
+def require_seen(folder: str) -> None:
+    """Raise FileNotFoundError where this machine lacks a folder that the launcher has made.
+
+    A worker would otherwise make it again, on its own disk, where nobody looks for it.
+    """
+    if storage.is_local(folder) and not Path(folder).is_dir():
+        raise FileNotFoundError(
+            f"the worker on {socket.gethostname()} does not see {folder}, which the launcher of "
+            "this run has made; --output and --work-dir have to name a bucket (s3://, gs://) or a "
+            "folder that all machines share under the same path"
+        )
