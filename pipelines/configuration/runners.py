@@ -30,9 +30,9 @@ def connect_storage(passed: Sequence[str] = ()) -> None:
 
 
 def _pipeline_options(flags: Sequence[str]) -> PipelineOptions:
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from pipelines.configuration.kept_views import KeptViews
 
-    return PipelineOptions(list(flags))
+    return KeptViews(list(flags))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import apache_beam as beam
 
@@ -30,6 +31,7 @@ from pipelines.snapshots.layout import RunDirs
 from pipelines.snapshots.snapshot import Snapshot
 from transforms.models.contract import ModelGoneError
 from transforms.runtime.json_files import write_json
+from transforms.runtime.metrics import read_heartbeats
 from transforms.validation.gate import prepare
 
 _GONE = re.compile(rf"\b{ModelGoneError.__name__}: (.+?)(?: \[while running .*)?$", re.MULTILINE)
@@ -40,7 +42,7 @@ SMALL_DELTA = 500
 def rebuild(state: RunState, dirs: RunDirs, runner: Runner, reasons: Sequence[str]) -> Made:
     """Make the whole catalog, with what still holds of an earlier snapshot."""
     plan, earlier, pipeline = state.plan, state.earlier, new_pipeline(runner)
-    _prepare_gate(plan, runner)
+    _prepare_gate(plan, runner, dirs)
     contracts = state.encoders.contracts
     build = Build(plan, state.info, dirs, contracts=contracts, overlaps=runner.is_local)
     if plan.only_counts:
@@ -90,7 +92,7 @@ def _make_delta(
     answers = reused_answers(
         plan, earlier, delta.base.files, selection.attributes, whole=not selection.describe
     )
-    _prepare_gate(plan, runner)
+    _prepare_gate(plan, runner, dirs)
     spaces = tuple(space for space in plan.spaces if space.name not in state.vectors.made)
     encoders = state.encoders.of(space.name for space in spaces)
     pipeline = new_pipeline(runner)
@@ -110,7 +112,7 @@ def _make_vectors(
         return made
     if earlier.manifest.counts.items <= SMALL_DELTA:
         runner = runner.in_one_process()
-    _prepare_gate(plan, runner)
+    _prepare_gate(plan, runner, dirs)
     pipeline = new_pipeline(runner)
     contracts = state.encoders.contracts
     build = Build(plan, state.info, dirs, spaces=finished.spaces, contracts=contracts)
@@ -119,13 +121,20 @@ def _make_vectors(
     return made.followed_by(_run_to_end(pipeline, made.delta))
 
 
-def _prepare_gate(plan: Plan, runner: Runner) -> None:
-    """Load what checks the tables while other processes make them.
+def _prepare_gate(plan: Plan, runner: Runner, dirs: RunDirs) -> None:
+    """Load what checks the tables while other processes make them: where a language model is asked,
+    when they wait for its answers, as until then they need the processor themselves.
 
     Not beside work in this process: Python would do one after the other all the same.
     """
     if plan.dry_run is None and not runner.works_here:
-        prepare()
+        waits = plan.asks_model and runner.is_local
+        prepare(partial(_has_asked, dirs.heartbeats) if waits else None)
+
+
+def _has_asked(heartbeat_dir: str) -> bool:
+    """Tell whether workers are at the language model's questions."""
+    return not {"question", "describe"}.isdisjoint(read_heartbeats(heartbeat_dir))
 
 
 def _run_to_end(

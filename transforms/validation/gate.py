@@ -15,8 +15,9 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,7 @@ from transforms.validation.drift import Shift
 from transforms.validation.frames import MAX_EXAMPLES, Faults, Found, Frame, read_frames
 
 BATCH_ROWS = 20_000
+_PAUSE_SECS = 0.25
 
 Checked = tuple[list["CheckResult"], Found]
 
@@ -225,13 +227,18 @@ class _Validator:
         return sorted(results, key=lambda found: found.expectation_config.meta["number"])
 
 
-def prepare() -> None:
-    """Load what checks on a thread, for a process that waits for others until the gate."""
-    threading.Thread(target=_prepare, name="gate", daemon=True).start()
+def prepare(ready: Callable[[], bool] | None = None) -> None:
+    """Load what checks on a thread, for a process that waits for others until the gate.
+
+    ready: tells whether it may begin, as the others need the processor first; asked now and then.
+    """
+    threading.Thread(target=_prepare, args=(ready,), name="gate", daemon=True).start()
 
 
-def _prepare() -> None:
+def _prepare(ready: Callable[[], bool] | None) -> None:
     with suppress(Exception):  # whoever checks will be told
+        while ready is not None and not (ready() or _made.cache_info().currsize):
+            time.sleep(_PAUSE_SECS)
         _validator()
 
 

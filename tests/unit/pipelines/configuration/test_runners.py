@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import apache_beam as beam
 import pytest
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import S3Options
+from apache_beam.options.pipeline_options import PipelineOptions, S3Options, StandardOptions
 
 from pipelines.configuration.errors import ConfigError
 from pipelines.configuration.runners import (
@@ -41,6 +43,23 @@ def test_worker_processes_get_the_options() -> None:
     with new_pipeline(runner) as pipeline:
         found = pipeline | beam.Create([1]) | beam.Map(_endpoint)
         _ = found | beam.combiners.ToList() | beam.Map(_expect)
+
+
+def test_views_of_options_are_beams_own() -> None:
+    """Whatever options are looked at as, they hold what Beam's own hold, and share what is set later."""
+    runner = checked_runner(LOCAL_RUNNER, 2, ["--s3_endpoint_url", "http://127.0.0.1:1"])
+    options = runner.options()
+    own = PipelineOptions(
+        [
+            *("--runner=FnApiRunner", "--s3_endpoint_url", "http://127.0.0.1:1"),
+            *("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
+        ]
+    )
+    assert options.get_all_options() == own.get_all_options()
+    assert options.view_as(S3Options) is options.view_as(S3Options)
+    options.view_as(S3Options).s3_region_name = "eu-west-1"
+    assert options.view_as(StandardOptions).view_as(S3Options).s3_region_name == "eu-west-1"
+    assert copy.deepcopy(options).get_all_options() == options.get_all_options()
 
 
 def test_a_process_knows_whether_it_works_or_waits() -> None:
