@@ -786,6 +786,11 @@ def may_pass(reason_ids: Iterable[str | None]) -> bool:
     return any(REASONS[each].passes for each in reason_ids if each in REASONS)
 
 
+def ids_with(effect: Effect) -> frozenset[str]:
+    """Return the ids of the reasons that have an effect."""
+    return frozenset(each.id for each in REASONS.values() if effect in each.effects)
+
+
 def check_registered(reason_id: str, *effects: Effect) -> None:
     """Raise ValueError unless `reason_id` is registered, with one of `effects` if any are named."""
     known = REASONS.get(reason_id)

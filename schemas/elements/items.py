@@ -58,6 +58,27 @@ class Item:
     def item_id(self) -> str:
         return self.record.item_id
 
+    def with_values(self, values: dict[str, AttributeValue]) -> Item:
+        """Return the item with other values.
+
+        In a third of the time of `dataclasses.replace`: every item comes by here.
+        """
+        return Item(
+            self.record,
+            self.images,
+            values,
+            self.flags,
+            self.image_description,
+            self.text_source,
+            self.text_enriched,
+            self.text_vector,
+            self.image_vector,
+            self.vectors,
+            self.chunks,
+            self.repeated_image_rows,
+            self.answer,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:

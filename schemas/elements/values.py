@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.reasons import Effect, check_registered
+from schemas.reasons import Effect, check_registered, ids_with
 
 # A normalised value, by the type of its attribute (transforms.attribute_types): a number is always
 # a float, a closed list with several answers a list, a localized text a mapping from language to
 # text, a date its ISO form.
 Value = str | float | bool | list[str] | dict[str, str]
+
+
+# There are values by the million, so what is right is seen at once.
+_OF_UNKNOWNS = ids_with(Effect.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +81,5 @@ class AttributeValue:
             raise ValueError(f"a value needs a source, an unknown a reason: {self!r}")
         if self.value is not None and self.candidate is not None:
             raise ValueError(f"only an unknown has a candidate: {self!r}")
-        if self.reason is not None:
+        if self.reason is not None and self.reason not in _OF_UNKNOWNS:
             check_registered(self.reason, Effect.UNKNOWN)

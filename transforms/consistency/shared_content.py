@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
+from itertools import compress
 
 import apache_beam as beam
 
@@ -168,11 +169,9 @@ def _texts(template: Template, item: Item) -> Iterator[tuple[str, str, str]]:
         if text.source != "text" or text.attribute in template.titles:
             continue
         tokens = tokenise(text.text)
-        words = [
-            bare_key(key)
-            for key, is_word in zip(tokens.keys, tokens.is_word, strict=True)
-            if is_word
-        ]
+        words = list(compress(tokens.keys, tokens.is_word))
+        if not text.text.isascii():  # else there are no marks
+            words = list(map(bare_key, words))
         if len(words) >= MIN_TEXT_WORDS:
             yield (
                 f"{_TEXT}:{hashlib.blake2b(' '.join(words).encode(), digest_size=16).hexdigest()}",

@@ -155,15 +155,17 @@ def check_picture_text(template: Template, item: Item) -> Check | None:
     similar letters, and no longer word on the pictures is in any of the record's cells. Only
     letters of one alphabet can be compared.
     """
-    titles = [
-        text.text for text in evidence_texts(template, item) if text.attribute in template.titles
-    ]
     # The same picture under two paths is read once.
     read = "\n".join(
         dict.fromkeys(
             i.features.text for i in item.images if i.features is not None and i.features.text
         )
     )
+    if not read:
+        return None
+    titles = [
+        text.text for text in evidence_texts(template, item) if text.attribute in template.titles
+    ]
     wanted = sorted({word for title in titles for word in latin_words(title)})[:_MAX_TITLE_WORDS]
     written = latin_words(read[:_MAX_READ_CHARS])
     if not wanted or sum(map(len, written)) < MIN_READ_CHARS:

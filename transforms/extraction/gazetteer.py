@@ -133,6 +133,10 @@ class Gazetteer:
         unless the text names another step of just one of their paths.
         """
         tokens = tokenise(text)
+        # Such names are of signs that ASCII lacks.
+        has_unspaced = self.unspaced is not None and not text.isascii()
+        if not has_unspaced and self.longest.keys().isdisjoint(tokens.distinct):
+            return []
         found: list[Mention] = []
         denied: tuple[int, int] | None = None
         for first, last, names in self._spans(text, tokens):
@@ -145,15 +149,14 @@ class Gazetteer:
                 Mention(name.value, begin, end, text[begin:end], negated, name.synonym)
                 for name in _resolve(names, tokens, first, last)
             ]
-        found += self._unspaced_mentions(text, found)
+        if has_unspaced:
+            found += self._unspaced_mentions(text, found)
         return sorted(found, key=lambda mention: mention.begin)
 
     def _spans(self, text: str, tokens: Tokens) -> Iterator[tuple[int, int, tuple[_Name, ...]]]:
         keys, longest, index = tokens.keys, self.longest, self.names
-        if longest.keys().isdisjoint(tokens.distinct):
-            return
         free = 0
-        for first in [at for at, key in enumerate(keys) if key in longest]:
+        for first in tokens.places_of(longest.keys() & tokens.distinct):
             if first < free:
                 continue
             for length in range(min(longest[keys[first]], len(keys) - first), 0, -1):
@@ -165,8 +168,7 @@ class Gazetteer:
 
     def _unspaced_mentions(self, text: str, found: Sequence[Mention]) -> list[Mention]:
         mentions: list[Mention] = []
-        # Such names are of signs that ASCII lacks.
-        for match in self.unspaced.finditer(text) if self.unspaced and not text.isascii() else ():
+        for match in self.unspaced.finditer(text) if self.unspaced is not None else ():
             begin, end = match.span()
             if any(mention.begin < end and begin < mention.end for mention in found):
                 continue
@@ -225,14 +227,16 @@ def _fitting(
     in their own case.
     """
     key = tokens.keys[first : first + length]
-    begin, end = tokens.begins[first], tokens.ends[first + length - 1]
     if len(key) == 1 and len(key[0]) <= 2 and key[0].isascii():
+        begin, end = tokens.begins[first], tokens.ends[first]
         stated = text[begin:end]
         names = tuple(
             name
             for name in names
             if name.text == stated and (len(stated) > 1 or _stands_alone(text, begin))
         )
+    if len(names) == 1:
+        return names
     return tuple(name for name in names if name.key == key) or names
 
 

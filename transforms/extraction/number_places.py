@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 FRACTION_CHARS = "¼½¾⅐-⅞"
-_BEFORE = r"\w.,/'’\-–—⁄"
 # no digit, letter, hyphen or slash before: that is the rest of a number, a range or a model name
-NOT_INSIDE = rf"(?=[.\d{FRACTION_CHARS}])(?<![{_BEFORE}])"
-# The same, behind a sign that is quick to look for.
-_FREE = re.compile(rf"[.\d{FRACTION_CHARS}](?<![{_BEFORE}].)", re.DOTALL)
-_RUN = re.compile(rf"\d+|[{FRACTION_CHARS}]")
+_BEFORE = r"[\w.,/'’\-–—⁄]"
+NOT_INSIDE = rf"(?=[.\d{FRACTION_CHARS}])(?<!{_BEFORE})"
+_INSIDE = re.compile(_BEFORE)
+_RUN, _ASCII_RUN = re.compile(rf"[\d{FRACTION_CHARS}]+"), re.compile("[0-9]+")
 # Every attribute of an item asks about the same few texts.
 _KEPT_TEXTS = 64
 
@@ -24,7 +23,8 @@ _KEPT_TEXTS = 64
 class NumberPlaces:
     """Places in one text, in order.
 
-    runs: (begin, end) of each row of digits and of each fraction; free: where NOT_INSIDE holds.
+    runs: (begin, end) of each row of digits and fractions; free: where a number begins of which
+    NOT_INSIDE holds, its leading point included.
     """
 
     runs: tuple[tuple[int, int], ...] = ()
@@ -37,7 +37,7 @@ class NumberPlaces:
 
     @property
     def begins(self) -> Iterator[int]:
-        """Where a row of digits or a fraction begins."""
+        """Where a row of digits and fractions begins."""
         return (begin for begin, _ in self.runs)
 
 
@@ -53,10 +53,13 @@ def number_places(text: str) -> NumberPlaces:
     >>> number_places("A4, 20 x 30 cm").free
     (4, 9)
     """
-    runs = tuple([match.span() for match in _RUN.finditer(text)])
+    run = _ASCII_RUN if text.isascii() else _RUN
+    runs = tuple([match.span() for match in run.finditer(text)])
     if not runs:
         return _NONE
-    return NumberPlaces(runs, tuple([match.start() for match in _FREE.finditer(text)]))
+    begins = [begin - (text[begin - 1 : begin] == ".") for begin, _ in runs]
+    free = [at for at in begins if at == 0 or _INSIDE.match(text, at - 1) is None]
+    return NumberPlaces(runs, tuple(free))
 
 
 def matches_at(

@@ -25,6 +25,7 @@ from transforms.extraction.gazetteer import Gazetteer, Mention
 from transforms.extraction.identifiers import find_identifiers
 from transforms.extraction.money.amounts import Money
 from transforms.extraction.money.mentions import find_money
+from transforms.extraction.number_places import number_places
 from transforms.extraction.quantities import Quantity, find_numbers, find_quantities
 from transforms.extraction.small_words import AND, APPROXIMATELY, OR
 
@@ -205,6 +206,8 @@ def _plain_amounts(
         )
 
     def find(text: str) -> list[Statement]:
+        if not number_places(text).runs:
+            return []
         places = [(mention.begin, mention.end) for mention in labels.find(text)]
         if needs_label and not places:
             return []

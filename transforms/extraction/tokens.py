@@ -4,8 +4,10 @@ a word.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -64,6 +66,17 @@ class Tokens:
     def distinct(self) -> frozenset[str]:
         """The keys, each once."""
         return frozenset(self.keys)
+
+    def places_of(self, keys: Iterable[str]) -> list[int]:
+        """Return which tokens are one of these distinct keys, in order."""
+        return sorted(itertools.chain.from_iterable(map(self._places_by_key.__getitem__, keys)))
+
+    @cached_property
+    def _places_by_key(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for place, key in enumerate(self.keys):
+            found.setdefault(key, []).append(place)
+        return found
 
     @cached_property
     def is_word(self) -> tuple[bool, ...]:

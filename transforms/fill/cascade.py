@@ -34,6 +34,9 @@ STAGE = "fill"
 Ask: TypeAlias = Callable[[Sequence[Example], Features | None], Sequence[AttributeValue]]
 # Few enough that what span probes see of an item is still at hand for the next one's question.
 BATCH_ITEMS = 128
+# Of most attributes of most items: the source says nothing.
+_NOT_STATED = AttributeValue(None, reason="not-stated")
+_NOT_FILLABLE = AttributeValue(None, reason="not-fillable")
 # Reasons of a step that saw nothing.
 _SAW_NOTHING = frozenset(["not-stated", "too-few-labels", "model-unknown"])
 
@@ -48,28 +51,39 @@ def fill_item(template: Template, steps: Sequence[Step], item: Item) -> Item:
     values = {
         attribute.name: _before_filling(attribute, item.record) for attribute in template.attributes
     }
-    return fill_open(template, steps, replace(item, values=values))
+    return item.with_values(_filled(template, steps, item, values))
 
 
 def fill_open(template: Template, steps: Sequence[Step], item: Item) -> Item:
     """Return the item with what further steps make of the attributes that are still open."""
-    values = dict(item.values)
+    values = _filled(template, steps, item, item.values)
+    return item if values is item.values else item.with_values(values)
+
+
+def _filled(
+    template: Template, steps: Sequence[Step], item: Item, values: dict[str, AttributeValue]
+) -> dict[str, AttributeValue]:
+    """Return the item's values after further steps; the very same where none of them proposes
+    any.
+    """
     for step in steps:
         open_attributes = [
             attribute for attribute in template.attributes if is_open(attribute, item, values)
         ]
         proposed = step.propose(item, open_attributes) if open_attributes else {}
-        for attribute in open_attributes:
-            values[attribute.name] = _better(values[attribute.name], proposed.get(attribute.name))
-    return replace(item, values=values)
+        better = {
+            attribute.name: _better(values[attribute.name], proposed[attribute.name])
+            for attribute in open_attributes
+            if attribute.name in proposed
+        }
+        values = {**values, **better} if better else values
+    return values
 
 
-def _better(known: AttributeValue, proposed: AttributeValue | None) -> AttributeValue:
+def _better(known: AttributeValue, proposed: AttributeValue) -> AttributeValue:
     """Return what a later step proposes, unless it saw nothing, or less than an earlier one that
     did not suffice either.
     """
-    if proposed is None:
-        return known
     if proposed.reason in _SAW_NOTHING and known.reason != "not-stated":
         return known
     if proposed.reason == known.reason == "below-threshold" and (known.confidence or 0) >= (
@@ -94,16 +108,17 @@ class ModelStep:
 
 def _before_filling(attribute: Attribute, record: Record) -> AttributeValue:
     """Return what the record settles by itself; `not-stated` marks what the steps may fill."""
-    given = record.given.get(attribute.name, "")
-    column = f"column:{record.origins.get(attribute.name, attribute.name)}"
+    given = record.given.get(attribute.name)
+    is_known = attribute.name in record.values or attribute.name in record.absent
+    if given is None and not is_known:
+        return _NOT_STATED if attribute.fill else _NOT_FILLABLE
+    given, column = given or "", f"column:{record.origins.get(attribute.name, attribute.name)}"
     if attribute.name in record.values:
         evidence = Evidence(column, text=given)
         return AttributeValue(record.values[attribute.name], "record", "given", 1.0, evidence)
     if attribute.name in record.absent:
         return AttributeValue(None, evidence=Evidence(column, text=given), reason="stated-absent")
-    if attribute.name in record.given:
-        return AttributeValue(None, evidence=Evidence(column, text=given), reason="given-invalid")
-    return AttributeValue(None, reason="not-stated" if attribute.fill else "not-fillable")
+    return AttributeValue(None, evidence=Evidence(column, text=given), reason="given-invalid")
 
 
 def apply_probes(

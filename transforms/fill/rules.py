@@ -9,9 +9,8 @@ identifier with its check digit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from schemas.attributes import Attribute
@@ -22,9 +21,8 @@ from transforms.attribute_types.registry import operations_of
 from transforms.items.evidence import (
     CONFIDENCE,
     Confidence,
-    RulesKey,
-    compiled_rules,
     evidence_texts,
+    rules_of,
     statements_of,
 )
 
@@ -58,12 +56,35 @@ class RuleStep:
         self, item: Item, open_attributes: Sequence[Attribute]
     ) -> dict[str, AttributeValue]:
         texts = evidence_texts(self.template, item)
+        # Most attributes may be found in the same texts.
+        usable = {
+            sources: _Texts.usable(texts, sources)
+            for sources in {tuple(attribute.evidence) for attribute in open_attributes}
+        }
         return {
-            attribute.name: fill_by_rules(
-                self.template, texts, attribute, self.confidence.get(attribute.name)
+            attribute.name: _fill(
+                self.template,
+                usable[tuple(attribute.evidence)],
+                attribute,
+                self.confidence.get(attribute.name),
             )
             for attribute in open_attributes
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Texts that an attribute may be found in, and the digest of their content."""
+
+    texts: tuple[EvidenceText, ...]
+    digest: bytes
+
+    @classmethod
+    def usable(cls, texts: Sequence[EvidenceText], sources: Collection[str]) -> _Texts:
+        """Return those of the texts that are of these sources."""
+        chosen = tuple(text for text in texts if text.source in sources)
+        content = [[text.field, text.text, text.source, text.image] for text in chosen]
+        return cls(chosen, bytes.fromhex(digest(content)))
 
 
 def fill_by_rules(
@@ -81,36 +102,40 @@ def fill_by_rules(
 
     confidence: (kind, place) → confidence, where it was measured; the priors count elsewhere.
     """
-    rules = compiled_rules(RulesKey(template.hash, attribute.name, template))
-    usable = tuple(text for text in texts if text.source in attribute.evidence)
-    fingerprint = _fingerprint(rules.digest, usable)
+    usable = _Texts.usable(texts, attribute.evidence)
+    return _fill(template, usable, attribute, confidence)
+
+
+def _fill(
+    template: Template, usable: _Texts, attribute: Attribute, confidence: Confidence | None
+) -> AttributeValue:
+    rules = rules_of(template, attribute)
+    fingerprint = hashlib.sha256(rules.digest + usable.digest).hexdigest()
     seen = AttributeValue(None, reason="not-stated", fingerprint=fingerprint)
     method = operations_of(attribute).rule_method
-    for said in statements_of(template, usable, attribute):
-        known = AttributeValue(
-            None,
-            method=method,
-            reason="ambiguous",
-            fingerprint=fingerprint,
-        )
+    for said in statements_of(template, usable.texts, attribute):
         if said.value is None:
-            ambiguous = replace(known, evidence=said.evidence)
+            ambiguous = AttributeValue(
+                None,
+                method=method,
+                evidence=said.evidence,
+                fingerprint=fingerprint,
+                reason="ambiguous",
+            )
             return ambiguous if seen.reason == "not-stated" else seen
         sure = (confidence or {}).get((said.kind, said.place), CONFIDENCE[said.kind][said.place])
-        known = replace(known, confidence=sure, evidence=said.evidence)
         if sure >= attribute.min_confidence:
-            return replace(known, value=said.value, source=said.text.source, reason=None)
+            return AttributeValue(
+                said.value, said.text.source, method, sure, said.evidence, fingerprint=fingerprint
+            )
         if seen.reason == "not-stated":
-            seen = replace(known, reason="below-threshold", candidate=said.value)
+            seen = AttributeValue(
+                None,
+                method=method,
+                confidence=sure,
+                evidence=said.evidence,
+                fingerprint=fingerprint,
+                reason="below-threshold",
+                candidate=said.value,
+            )
     return seen
-
-
-def _fingerprint(rules_digest: bytes, texts: tuple[EvidenceText, ...]) -> str:
-    return hashlib.sha256(rules_digest + _texts_digest(texts)).hexdigest()
-
-
-# All attributes of an item are filled from the same texts, one item after the other.
-@lru_cache(maxsize=8)
-def _texts_digest(texts: tuple[EvidenceText, ...]) -> bytes:
-    content = [[text.field, text.text, text.source, text.image] for text in texts]
-    return bytes.fromhex(digest(content))

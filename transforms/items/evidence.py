@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Literal
 
 from schemas.attributes import Attribute
@@ -86,7 +85,7 @@ def statements_of(
     """Yield one statement for each text that states something of the attribute, in order."""
     if not attribute.rules:
         return
-    find = compiled_rules(RulesKey(template.hash, attribute.name, template)).find
+    find = rules_of(template, attribute).find
     for text in texts:
         if text.source not in attribute.evidence or not (statements := find(text.text)):
             continue
@@ -103,7 +102,7 @@ def statements_of(
 
 def find_statements(template: Template, attribute: Attribute, text: str) -> list[Statement]:
     """Return the statements of the text about the attribute, in the order in which they stand."""
-    return compiled_rules(RulesKey(template.hash, attribute.name, template)).find(text)
+    return rules_of(template, attribute).find(text)
 
 
 def _evidence(text: EvidenceText, begin: int, end: int) -> Evidence:
@@ -120,20 +119,25 @@ class _Rules:
     find: Finder
 
 
-@dataclass(frozen=True, slots=True)
-class RulesKey:
-    """Templates with the same hash share their compiled rules."""
-
-    template_hash: str
-    attribute: str
-    template: Template = field(compare=False)
+# By the hash of their template, as templates with the same hash share their rules, and attribute.
+_COMPILED: dict[tuple[str, str], _Rules] = {}
+_MAX_COMPILED = 1024
 
 
-@lru_cache(maxsize=1024)
-def compiled_rules(key: RulesKey) -> _Rules:
-    attribute = key.template.by_name[key.attribute]
-    rivals = _rivals(key.template, attribute)
-    titles = sorted(other.name for other in key.template.attributes if other.role == "title")
+def rules_of(template: Template, attribute: Attribute) -> _Rules:
+    """Return the rules of an attribute of the template, compiled once."""
+    key = template.hash, attribute.name
+    rules = _COMPILED.get(key)
+    if rules is None:
+        if len(_COMPILED) >= _MAX_COMPILED:
+            _COMPILED.clear()
+        rules = _COMPILED[key] = _compiled(template, template.by_name[attribute.name])
+    return rules
+
+
+def _compiled(template: Template, attribute: Attribute) -> _Rules:
+    rivals = _rivals(template, attribute)
+    titles = sorted(other.name for other in template.attributes if other.role == "title")
     entry = [VERSION, attribute.model_dump(mode="json", by_alias=True), sorted(rivals), titles]
     shaped = bytes.fromhex(digest(entry, sort_keys=True))
     return _Rules(shaped, operations_of(attribute).finder(attribute, alone=not rivals))
