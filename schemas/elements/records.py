@@ -52,8 +52,9 @@ def key_maker(kind: str, record_format: str, header: bytes = b"") -> Callable[[b
     return key_of
 
 
-# A long header takes longer to hash than all its rows.
-_key_of_long = lru_cache(_HASHED_HEADERS)(key_maker)
+# Records come in their thousands of one kind, and a long header takes longer to hash than all its
+# rows.
+_kept_key_maker = lru_cache(_HASHED_HEADERS)(key_maker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,7 @@ class RawRecord:
         """What a later run knows the record by; see `key_maker`."""
         if self.known_by:
             return self.known_by
-        maker = key_maker if len(self.header) < LONG_HEADER_BYTES else _key_of_long
-        return maker(self.kind, self.format, self.header)(self.data)
+        return _kept_key_maker(self.kind, self.format, self.header)(self.data)
 
     def cut(self, most_bytes: int) -> RawRecord:
         """Return the record with its first bytes only, still known by its key."""

@@ -24,8 +24,11 @@ def _operations(kind: AttributeType) -> TypeOperations:
 
 
 OPERATIONS = {kind: _operations(kind) for kind in AttributeType}
+# Members of an enumeration are single objects, and hashing one is a call of Python: this is asked
+# dozens of times an item.
+_BY_IDENTITY = {id(kind): operations for kind, operations in OPERATIONS.items()}
 
 
 def operations_of(attribute: Attribute) -> TypeOperations:
     """Return what the stages do with the attribute's values."""
-    return OPERATIONS[attribute.type]
+    return _BY_IDENTITY[id(attribute.type)]

@@ -57,10 +57,8 @@ class RuleStep:
     ) -> dict[str, AttributeValue]:
         texts = evidence_texts(self.template, item)
         # Most attributes may be found in the same texts.
-        usable = {
-            sources: _Texts.usable(texts, sources)
-            for sources in {tuple(attribute.evidence) for attribute in open_attributes}
-        }
+        wanted = {tuple(attribute.evidence) for attribute in open_attributes}
+        usable = {sources: _Texts.usable(texts, sources) for sources in wanted}
         return {
             attribute.name: _fill(
                 self.template,

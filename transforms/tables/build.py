@@ -44,6 +44,7 @@ from schemas.tables.specs import ITEMS, QUARANTINE, RECORDS, TableSpec
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
 from transforms.items.identity import item_fingerprint
+from transforms.tables.provenance import provenance_array
 from transforms.vectors.canaries import Canary
 from transforms.vectors.contract import METADATA_KEY, VectorContract, as_text, with_canaries
 
@@ -111,20 +112,20 @@ class TableContext:
 
 def items_table(template: Template, items: Sequence[Item], run: RunInfo) -> pa.Table:
     """Return the items table: one row an item, in the order given."""
-    columns: dict[str, list[Any]] = {"item_id": [item.item_id for item in items]}
+    columns: dict[str, Any] = {"item_id": [item.item_id for item in items]}
     for attribute in template.attributes:
         values = [item.values[attribute.name] for item in items]
         columns[attribute.name] = [arrow_value(attribute, value.value) for value in values]
         columns[attribute.name + GIVEN_SUFFIX] = [
             item.record.given.get(attribute.name) for item in items
         ]
-        columns[attribute.name + PROVENANCE_SUFFIX] = [
-            _provenance(value, _candidate(attribute, value)) for value in values
-        ]
+        columns[attribute.name + PROVENANCE_SUFFIX] = provenance_array(
+            values, operations_of(attribute).candidate_text
+        )
     columns |= {
         "image_description": [item.image_description for item in items],
         "image_alt_text": [item.answer.alt_text or None if item.answer else None for item in items],
-        "image_description__provenance": [_description_provenance(item) for item in items],
+        "image_description__provenance": provenance_array([_described_by(item) for item in items]),
         "images": [list(map(_image, item.images)) for item in items],
         "image_count": [_image_count(item) for item in items],
         "text_source": [item.text_source for item in items],
@@ -309,37 +310,8 @@ def _may_be_tried_again(item: Item) -> bool:
     )
 
 
-def _candidate(attribute: Attribute, value: AttributeValue) -> str | None:
-    """Return as text a value that was not certain enough."""
-    if value.candidate is None:
-        return None
-    return operations_of(attribute).candidate_text(value.candidate)
-
-
-def _provenance(value: AttributeValue, candidate: str | None = None) -> dict[str, Any]:
-    evidence = value.evidence
-    return {
-        "source": value.source,
-        "method": value.method,
-        "confidence": value.confidence,
-        "evidence": None
-        if evidence is None
-        else {
-            "field": evidence.field,
-            "begin": evidence.begin,
-            "end": evidence.end,
-            "text": evidence.text or None,
-            "image": evidence.image,
-        },
-        "model": value.model,
-        "prompt_hash": value.prompt_hash,
-        "fingerprint": value.fingerprint,
-        "reason": value.reason,
-        "candidate": candidate,
-    }
-
-
-def _description_provenance(item: Item) -> dict[str, Any] | None:
+def _described_by(item: Item) -> AttributeValue | None:
+    """Return the description with its provenance, None where nothing was described."""
     answer = item.answer
     if answer is not None:
         shown = answer.described[0] if answer.described else None
@@ -353,11 +325,11 @@ def _description_provenance(item: Item) -> dict[str, Any] | None:
             fingerprint=answer.fingerprint or None,
             reason=None if answer.description else answer.reason or "not-stated",
         )
-        return _provenance(value) if answer.description or answer.reason else None
+        return value if answer.description or answer.reason else None
     tagged = [i.features for i in item.images if i.features and i.features.description]
     if not tagged or item.image_description is None:
         return None
-    value = AttributeValue(
+    return AttributeValue(
         item.image_description,
         "image",
         tagged[0].method,
@@ -366,7 +338,6 @@ def _description_provenance(item: Item) -> dict[str, Any] | None:
         prompt_hash=tagged[0].prompt_hash,
         fingerprint=hashlib.sha256("".join(f.fingerprint for f in tagged).encode()).hexdigest(),
     )
-    return _provenance(value)
 
 
 def flag_row(flag: Flag) -> dict[str, Any]:
@@ -405,8 +376,14 @@ def _image(image: ImageResult) -> dict[str, Any]:
     }
 
 
-def _table(schema: pa.Schema, columns: dict[str, list[Any]], run: RunInfo) -> pa.Table:
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+def _table(schema: pa.Schema, columns: dict[str, Any], run: RunInfo) -> pa.Table:
+    """Return a table of columns, Arrow arrays or lists."""
+    arrays = [
+        column
+        if isinstance(column := columns[field.name], pa.Array)
+        else pa.array(column, field.type)
+        for field in schema
+    ]
     return _with_metadata(pa.Table.from_arrays(arrays, schema=schema), run, {})
 
 
