@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help install demo picture test test-damages test-gateway test-kill test-memory test-runtimes test-servers test-variants test-vllm lint types unit docs lock bench clean
+.PHONY: help install demo picture test test-damages test-engines test-gateway test-kill test-memory test-runtimes test-servers test-variants test-vllm lint types unit docs lock bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,11 @@ unit: install  ## all tests, without lint and types
 test-kill: install  ## kill 20 runs on a real catalog, and each command at every call that changes a file (some twenty minutes)
 	CATALOG_ENRICH_KILLS=20 $(BIN)/python -m pytest -v -s tests/pipeline/test_kill.py tests/pipeline/test_killed_commands.py \
 	    tests/pipeline/test_surroundings.py --durations 0
+
+test-engines: install  ## a runner that does what engines may do, a real Flink, requests to S3, Dataflow's plan (some forty minutes)
+	$(BIN)/python -m tests.engines.install .venv-dataflow
+	CATALOG_ENRICH_ENGINES=1 $(BIN)/python -m pytest -v -n0 tests/engines --durations 0
+	.venv-dataflow/bin/python -m pytest -v -n0 tests/engines/test_dataflow.py
 
 test-servers: install  ## a server that misbehaves in 250 cases: 2,000 items twice, 40 runs that nobody answers, each case alone (20 minutes)
 	CATALOG_ENRICH_HOSTILE_ITEMS=2000 $(BIN)/python -m pytest -v -s -n0 tests/pipeline/test_hostile_server.py \
