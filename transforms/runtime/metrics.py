@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 NAMESPACE = "catalog_enrich"
@@ -37,7 +37,7 @@ class Meter:
     heartbeat_dir: str = ""
     _counts: Counter[str] = field(default_factory=Counter)
     _beat_at: float = 0.0
-    _watching: Lock = field(default_factory=Lock)
+    _watching: RLock = field(default_factory=RLock)
     _name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def add(self, what: str, count: int = 1) -> None:
@@ -87,8 +87,10 @@ class Meter:
         path = Path(self.heartbeat_dir) / f"{self.stage}-{os.getpid()}-{self._name}.json"
         half = path.with_suffix(".tmp")
         try:
-            half.write_text(json.dumps(self._counts))
-            half.replace(path)
+            # One after the other, or one would put the other's half in its place and miss its own.
+            with self._watching:
+                half.write_text(json.dumps(self._counts))
+                half.replace(path)
         except OSError:
             # A live view is a courtesy: a full or vanished disk is reported by the stage that needs
             # it.
