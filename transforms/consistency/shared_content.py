@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
-from itertools import compress
 
 import apache_beam as beam
 
@@ -29,7 +28,7 @@ from transforms.attribute_types.registry import operations_of
 from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, SHOWN_CHARS
 from transforms.consistency.within_item import STAGE
-from transforms.extraction.tokens import bare_key, tokenise
+from transforms.extraction.tokens import bare_key, tokenise, words_of
 from transforms.items.evidence import evidence_texts, find_statements
 from transforms.items.text import format_value
 from transforms.runtime.buckets import bucket_of
@@ -106,8 +105,13 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
     spans = [
         span
         for attribute in template.attributes
+        if attribute.name in item.record.values
         for span in _own_values(template, item, attribute.name, title)
     ]
+    if not spans:  # so that it does not matter where the words stand
+        every_word = set(map(bare_key, words_of(title)))
+        core = {word for word in every_word if word not in _FILLERS and not word.isdigit()}
+        return tuple(sorted(core or every_word))
     tokens = tokenise(title)
     words = [
         (bare_key(key), begin, end)
@@ -116,7 +120,7 @@ def core_words(template: Template, item: Item, title: str) -> tuple[str, ...]:
         )
         if is_word
     ]
-    core: set[str] = set()
+    core = set()
     for word, begin, end in words:
         if word in _FILLERS or word.isdigit():
             continue
@@ -168,8 +172,7 @@ def _texts(template: Template, item: Item) -> Iterator[tuple[str, str, str]]:
     for text in evidence_texts(template, item):
         if text.source != "text" or text.attribute in template.titles:
             continue
-        tokens = tokenise(text.text)
-        words = list(compress(tokens.keys, tokens.is_word))
+        words = words_of(text.text)
         if not text.text.isascii():  # else there are no marks
             words = list(map(bare_key, words))
         if len(words) >= MIN_TEXT_WORDS:

@@ -24,7 +24,7 @@ from transforms.extraction.quantities import (
     unit_pattern,
 )
 from transforms.extraction.small_words import AND, APPROXIMATELY, BOUND, BY, OR, PER, TO
-from transforms.extraction.tokens import tokenise
+from transforms.extraction.tokens import lacks_all
 
 _TIMES = r"\s?[xX×*]\s?"
 _WORD_END = r"(?![^\W_])"
@@ -248,7 +248,11 @@ def _phrases(text: str) -> Iterator[re.Match[str]]:
 
 
 def _may_count_behind_link(text: str) -> bool:
-    if not _COUNT_WORDS.keys().isdisjoint(tokenise(text).distinct):
+    if text.isascii() and "'" not in text:
+        has_count = not lacks_all(text, _COUNT_WORDS.keys())
+    else:  # signs inside words may end a number
+        has_count = any(map(text.casefold().__contains__, _COUNT_WORDS))
+    if has_count:
         return True
     begins = number_places(text).begins
     return any(_LINK_BEFORE.search(text, max(0, at - _LINK_CHARS), at) for at in begins)

@@ -17,7 +17,7 @@ from schemas.choices import Choice
 from schemas.lexicons import every
 from schemas.texts import fold
 from transforms.extraction.negation import is_carried, is_denied
-from transforms.extraction.tokens import Tokens, number_forms, tokenise
+from transforms.extraction.tokens import Tokens, lacks_all, number_forms, tokenise
 
 _MAX_FORMS_PER_NAME = 256
 # Scripts without spaces between words. One sign alone is too little: 红 (red) also begins 红茶
@@ -132,11 +132,11 @@ class Gazetteer:
         A name that several values share gives one mention for each of them, at the same place,
         unless the text names another step of just one of their paths.
         """
-        tokens = tokenise(text)
         # Such names are of signs that ASCII lacks.
         has_unspaced = self.unspaced is not None and not text.isascii()
-        if not has_unspaced and self.longest.keys().isdisjoint(tokens.distinct):
+        if not has_unspaced and lacks_all(text, self.longest.keys()):
             return []
+        tokens = tokenise(text)
         found: list[Mention] = []
         denied: tuple[int, int] | None = None
         for first, last, names in self._spans(text, tokens):

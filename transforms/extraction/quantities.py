@@ -348,10 +348,14 @@ def _spelled(unit: str) -> str:
     return one_of(spellings_of(unit), space=r"\s?")
 
 
+@cache
+def _compounds_of(unit: str) -> tuple[tuple[re.Pattern[str], str, str], ...]:
+    """Return those that measure the same kind of thing as the unit."""
+    return tuple(each for each in _compound_patterns() if convert(1.0, each[1], unit) is not None)
+
+
 def _find_compounds(text: str, unit: str) -> Iterator[Quantity]:
-    for pattern, larger, smaller in _compound_patterns():
-        if convert(1.0, larger, unit) is None:
-            continue
+    for pattern, larger, smaller in _compounds_of(unit):
         for match in matches_at(pattern, text, number_places(text).begins):
             amount = _compound_amount(match, larger, smaller, unit)
             if amount is not None:

@@ -206,10 +206,8 @@ def _plain_amounts(
         )
 
     def find(text: str) -> list[Statement]:
-        if not number_places(text).runs:
-            return []
         places = [(mention.begin, mention.end) for mention in labels.find(text)]
-        if needs_label and not places:
+        if (needs_label and not places) or not number_places(text).runs:
             return []
         found = find_numbers(text) if unit is None else find_quantities(text, unit)
         fitting = [quantity for quantity in found if _in_range(attribute, quantity.amount)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,10 @@ _OUTER_APOSTROPHE = re.compile(r"(?<![a-z0-9])'|'(?![a-z0-9])")
 _HYPHEN, _LINE_END = "\x01", "\x02"
 # Texts of a bucket or so are asked for again by the next stage. Longer ones would take memory.
 _KEPT_TEXTS, _KEPT_LONG_TEXTS, _LONG_CHARS = 4096, 16, 4096
+# To look for more than so many in a text takes longer than to take it apart.
+_FEW_KEYS = 40
+# Letters of ASCII to lower case, and all other signs but digits to spaces.
+_ONLY_WORDS = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +111,37 @@ def tokenise(text: str) -> Tokens:
     >>> tokenise("Men's V-Neck & Co.").keys
     ('men', 'v', 'neck', 'co', '.')
     """
-    return _kept_tokens(text) if len(text) <= _LONG_CHARS else _kept_long_tokens(text)
+    if len(text) > _LONG_CHARS:
+        return _kept_long_tokens(text)
+    known = _KEPT.get(text)
+    if known is None:
+        if len(_KEPT) >= _KEPT_TEXTS:
+            _KEPT.clear()
+        known = _KEPT[text] = find_tokens(text)
+    return known
+
+
+def lacks_all(text: str, keys: Collection[str]) -> bool:
+    """Tell whether a text has surely none of these tokens, without taking it apart for that."""
+    known = _KEPT.get(text)
+    if known is not None:
+        return known.distinct.isdisjoint(keys)
+    # Tokens of such texts stand in them as they are.
+    if len(keys) > _FEW_KEYS or not text.isascii() or "'" in text:
+        return False
+    return not any(map(text.lower().__contains__, keys))
+
+
+def words_of(text: str) -> list[str]:
+    """Return the keys of those tokens of a text that are words.
+
+    >>> words_of("V-Neck & Co., size 4")
+    ['v', 'neck', 'co', 'size', '4']
+    """
+    if text.isascii() and "'" not in text:
+        return text.translate(_ONLY_WORDS).split()
+    tokens = tokenise(text)
+    return list(itertools.compress(tokens.keys, tokens.is_word))
 
 
 def find_tokens(text: str) -> Tokens:
@@ -149,7 +183,7 @@ def _pattern_of(text: str) -> re.Pattern[str]:
     return _ASCII_TOKEN if text.isascii() else _TOKEN
 
 
-_kept_tokens = lru_cache(_KEPT_TEXTS)(find_tokens)
+_KEPT: dict[str, Tokens] = {}
 _kept_long_tokens = lru_cache(_KEPT_LONG_TEXTS)(find_tokens)
 
 

@@ -7,7 +7,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.extraction.tokens import token_key, tokenise
+from transforms.extraction.tokens import lacks_all, token_key, tokenise, words_of
 
 _MARKS = "\u0300-\u036f\u0900-\u0963\u0e31\u0e34-\u0e3a"
 _WORD = rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*"
@@ -30,6 +30,28 @@ def test_tokens_and_their_places_are_those_of_one_plain_pattern(text: str) -> No
     assert tokens.is_word == tuple(match.lastgroup == "word" for match in found)
     assert tokens.begins == tuple(match.start() for match in found)
     assert tokens.ends == tuple(match.end() for match in found)
+
+
+@given(st.text(st.sampled_from(ASCII_SIGNS), max_size=20) | st.text(st.sampled_from(SIGNS)))
+def test_words_alone_are_those_among_the_tokens(text: str) -> None:
+    """They are found without the marks around them, and in the same spelling."""
+    assert words_of(text) == [
+        key
+        for key, is_word in zip(tokenise(text).keys, tokenise(text).is_word, strict=True)
+        if is_word
+    ]
+
+
+@given(
+    st.text(st.sampled_from(SIGNS), max_size=20),
+    st.sets(st.text(st.sampled_from("abz09é.-"), min_size=1, max_size=2)),
+)
+def test_a_text_that_lacks_tokens_has_none_of_them(text: str, keys: set[str]) -> None:
+    """Before its tokens are known nothing is said too much, and afterwards what is so."""
+    lacked = lacks_all(text, keys)
+    has_none = keys.isdisjoint(tokenise(text).keys)
+    assert has_none or not lacked
+    assert lacks_all(text, keys) == has_none
 
 
 def test_long_texts_and_words_have_tokens_too() -> None:
