@@ -24,7 +24,7 @@ from transforms.extraction.quantities import (
     unit_pattern,
 )
 from transforms.extraction.small_words import AND, APPROXIMATELY, BOUND, BY, OR, PER, TO
-from transforms.extraction.tokens import lacks_all
+from transforms.extraction.tokens import tokenise
 
 _TIMES = r"\s?[xX×*]\s?"
 _WORD_END = r"(?![^\W_])"
@@ -249,7 +249,7 @@ def _phrases(text: str) -> Iterator[re.Match[str]]:
 
 def _may_count_behind_link(text: str) -> bool:
     if text.isascii() and "'" not in text:
-        has_count = not lacks_all(text, _COUNT_WORDS.keys())
+        has_count = not _COUNT_WORDS.keys().isdisjoint(tokenise(text).distinct)
     else:  # signs inside words may end a number
         has_count = any(map(text.casefold().__contains__, _COUNT_WORDS))
     if has_count:

@@ -264,7 +264,10 @@ def to_float(number: str, mark: DecimalMark | None) -> float | None:
         if numerator >= denominator:
             return None
         return sign * (sum(map(float, whole)) + numerator / denominator)
-    value = sign * float(_plain_digits(re.sub(r"[\s'’]", "", bare), mark))
+    digits = _plain_digits(re.sub(r"[\s'’]", "", bare), mark)
+    if digits.count(".") > 1:  # "1.000,512.50": its last mark groups thousands, too
+        return None
+    value = sign * float(digits)
     return value if math.isfinite(value) else None
 
 

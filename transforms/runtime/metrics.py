@@ -36,13 +36,19 @@ class Meter:
     stage: str
     heartbeat_dir: str = ""
     _counts: Counter[str] = field(default_factory=Counter)
+    # Beam's, by what they count: records are counted one by one, and making one takes a while.
+    _counters: dict[str, Any] = field(default_factory=dict)
     _beat_at: float = 0.0
     _watching: RLock = field(default_factory=RLock)
     _name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def add(self, what: str, count: int = 1) -> None:
-        if (metrics := _of_beam()) is not None:
-            metrics.counter(NAMESPACE, f"{self.stage}_{what}").inc(count)
+        counter = self._counters.get(what)
+        if counter is None and (metrics := _of_beam()) is not None:
+            counter = metrics.counter(NAMESPACE, f"{self.stage}_{what}")
+            self._counters[what] = counter
+        if counter is not None:
+            counter.inc(count)
         self._counts[what] += count
         if self.heartbeat_dir and time.monotonic() - self._beat_at > HEARTBEAT_SECS:
             self.beat()

@@ -17,6 +17,7 @@ from transforms.extraction.quantities import (
     parse_number,
     parse_quantity,
     plain_text,
+    to_float,
 )
 
 PINT = pint.UnitRegistry()
@@ -325,3 +326,8 @@ def test_sizes_are_no_fractions(text: str) -> None:
 def test_a_cell_of_any_length_is_read_at_once(piece: str) -> None:
     """A cell of 200,000 signs is no amount; trying to read it as one would take hours."""
     assert parse_quantity(piece * 50_000, "g") is None
+
+
+def test_a_number_whose_marks_contradict_each_other_is_none() -> None:
+    """A mark that groups thousands and stands before decimals, too, tells no number."""
+    assert to_float("1.000,512.50", None) is None
