@@ -53,6 +53,11 @@ class Traffic:
         return "\n".join(lines)
 
 
+class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]
+    def log_request(self, *_: object) -> None:
+        """Say nothing: requests are counted."""
+
+
 class CountingServer:
     """The server, for a `with` statement. traffic: since the last `reset`."""
 
@@ -63,7 +68,7 @@ class CountingServer:
 
     def __enter__(self) -> CountingServer:
         self._server = make_server(
-            "127.0.0.1", 0, self._counted, threaded=True, request_handler=MotoRequestHandler
+            "127.0.0.1", 0, self._counted, threaded=True, request_handler=_QuietHandler
         )
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self

@@ -84,6 +84,7 @@ RUNBOOKS = tuple(
         "backfill",
         "rollback",
         "clean-up",
+        "flink",
     )
 )
 
