@@ -180,7 +180,8 @@ class Cluster:
             "parallelism.default": self.managers,
             "taskmanager.host": "localhost",
             "restart-strategy.type": "fixed-delay",
-            "restart-strategy.fixed-delay.attempts": 5,
+            # A task manager that goes costs several: tasks fail one after the other until it is missed.
+            "restart-strategy.fixed-delay.attempts": 20,
             "restart-strategy.fixed-delay.delay": "2 s",
             # Of its 4,096 buffers each result that is being written takes 512 by default: with more
             # than seven at once, as today's graph has, a job of any size fails. Not wanted.
