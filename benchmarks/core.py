@@ -183,6 +183,8 @@ def run_job(name: str, checkout: Path, catalog: Path, template: str, workers: in
     output = catalog.parent / "output"
     command = [sys.executable, "-m", "pipelines.enrich", "--template", template]
     command += ["--input", str(catalog), "--output", str(output), "--workers", str(workers)]
+    if template == "product":  # which may have pictures
+        command += ["--images-root", str(catalog.parent)]
     sample = measure(name, [*command, *JOB_OPTIONS], checkout)
     shutil.rmtree(output)
     return sample
