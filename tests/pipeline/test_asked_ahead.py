@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
-from tests.chat_server import ChatServer
+from tests.chat_server import ChatServer, user_text
 from tests.support import Run, Shop, all_rows
 
 # A limit that no run reaches: within a budget nothing is asked ahead.
@@ -55,6 +55,12 @@ def counts(run: Run) -> dict[str, Any]:
     return found
 
 
+def asked_about(server: ChatServer) -> list[str]:
+    """What was asked, a short line a request: what is read first where two runs differ."""
+    asked_of = [(user_text(body), len(str(body["messages"][0]))) for body in server.requests]
+    return sorted(f"{text[text.find('title') :][:40]} {chars}" for text, chars in asked_of)
+
+
 @pytest.mark.parametrize(
     "more", [("--no-probes",), ("--no-probes", "--workers", "2"), ("--two-pass",), ()]
 )
@@ -67,6 +73,7 @@ def test_what_is_asked_ahead_changes_nothing(shop: Shop, more: tuple[str, ...]) 
         ahead = shop.run(path, options=asked(one.url, *more), output="ahead")
         together = shop.run(path, options=asked(other.url, *more, *TOGETHER), output="together")
     assert ahead.code == together.code == 0, ahead.out + ahead.err + together.err
+    assert asked_about(one) == asked_about(other)
     assert all_rows(ahead) == all_rows(together)
     assert kept(ahead) == kept(together)
     assert counts(ahead) == counts(together)
