@@ -212,11 +212,11 @@ def json_elements(shop: Shop, mb: int) -> list[Any]:
 
 
 def csv_cell(shop: Shop, mb: int) -> list[Any]:
-    """A quoted cell of 1 GB."""
+    """A quoted cell of 1 GB, in lines of 1 MB: each is a record by itself once the cell is given up."""
     path = shop.folder / "in.csv"
     with path.open("wb") as file:
         file.write(b'sku,name,text\na,First,"')
-        block = (b"x" * 99 + b"\n") * (1 << 10)
+        block = b"x" * (mb - 1) + b"\n"
         for _ in range(1000 * mb // len(block)):
             file.write(block)
         file.write(b'"\ngood,Good,fine\n')
