@@ -23,6 +23,7 @@ import msgspec
 
 from pipelines.snapshots.processes import process_start, this_machine
 from transforms.runtime import storage
+from transforms.runtime.aside import Aside
 
 LOCK = "lock.json"
 # Older versions held this file for moments only, while they changed lock.json; so does whoever
@@ -359,15 +360,14 @@ class Lease:
 def _renewed(place: LockFile | LockObject, lock: Lock, warnings: list[str]) -> Iterator[None]:
     """Renew a lock.json and remove it at the end; one that is no longer ours stays."""
     done = threading.Event()
-    renewing = threading.Thread(
-        target=_renew, args=(place, lock, done, warnings), name="lock", daemon=True
-    )
-    renewing.start()
+    renewing = Aside(lambda: _renew(place, lock, done, warnings))
     try:
+        renewing.start()
         yield
     finally:
         done.set()
-        renewing.join()
+        if renewing.is_alive():
+            renewing.join()
         with contextlib.suppress(Exception):  # the next run takes over a lock of the dead
             if _is_ours(place, lock):
                 place.remove()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from schemas.reasons import TOO_LONG
+from transforms.runtime.aside import Aside
 
 # A thousand times what usual records, pictures and answers take.
 DEFAULT_ELEMENT_SECS = 60.0
@@ -92,7 +93,7 @@ class _Watch:
 
     work: dict[int, _Work] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    looker: threading.Thread | None = None
+    looker: Aside | None = None
 
     def begin(self, seconds: float) -> _Work | None:
         """Watch this thread; None where it is watched already."""
@@ -123,7 +124,7 @@ class _Watch:
     def _start(self) -> None:
         with self.lock:
             if self.looker is None or not self.looker.is_alive():
-                self.looker = threading.Thread(target=self._look, name="element-limit", daemon=True)
+                self.looker = Aside(self._look)
                 self.looker.start()
 
     def _look(self) -> None:
