@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
 
 from pipelines.configuration.errors import WorkerDiedError
 from schemas.texts import shorten
@@ -41,8 +42,9 @@ def cause_of(error: BaseException) -> str:
     """Return what broke the work off and what to do, in one line; empty where nobody foresaw it."""
     if isinstance(error, ModelGoneError | WorkerDiedError | UnreachableError):
         return first_line(error, named=False)
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(_told(error)):
-        return f"too little memory ({first_line(error)}); {_MORE_MEMORY}"
+    for each in _with_causes(error):
+        if isinstance(each, MemoryError) or _NO_MEMORY.search(_told(each)):
+            return f"too little memory ({first_line(each)}); {_MORE_MEMORY}"
     if isinstance(error, OSError):
         return first_line(error) + _remedy(error.errno)
     found = _AS_TEXT.findall(str(error)) if isinstance(error, RuntimeError) else []
@@ -50,6 +52,13 @@ def cause_of(error: BaseException) -> str:
         return ""
     number = _ERRNO.search(found[-1])
     return found[-1] + _remedy(int(number[1]) if number else None)
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that it was made of: Beam has a word of its own for some."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def name_too_long(error: BaseException) -> str:
