@@ -23,7 +23,7 @@ import msgspec
 
 from pipelines.snapshots.processes import process_start, this_machine
 from transforms.runtime import storage
-from transforms.runtime.aside import Aside
+from transforms.runtime.bounds.aside import Aside
 
 LOCK = "lock.json"
 # Older versions held this file for moments only, while they changed lock.json; so does whoever

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from schemas.reasons import TOO_LONG
-from transforms.runtime.aside import Aside
+from transforms.runtime.bounds.aside import Aside
 
 # A thousand times what usual records, pictures and answers take.
 DEFAULT_ELEMENT_SECS = 60.0

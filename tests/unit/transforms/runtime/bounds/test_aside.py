@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from transforms.runtime.aside import Aside
+from transforms.runtime.bounds.aside import Aside
 
 
 def test_work_is_done_aside_and_waited_for() -> None:
