@@ -1,1 +1,1 @@
-"""What may be in memory at once, what of it is taken where not all fits, and threads where none does."""
+"""What may be in memory at once, what is taken where not all fits, and threads where none does."""
