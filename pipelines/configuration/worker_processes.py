@@ -6,10 +6,8 @@ killed, and a minute and longer, while the whole run is to end, for one that is 
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -22,6 +20,7 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
 from google.protobuf import json_format, text_format
 
 from pipelines.configuration.errors import WorkerDiedError
+from pipelines.configuration.waiting_workers import take_worker, tell_worker
 from pipelines.monitoring import interrupts
 
 # What a worker may take to end when its work is done, and when that of another has failed.
@@ -89,16 +88,11 @@ class WorkerProcess(GrpcWorkerHandler):
 
     def start_worker(self) -> None:
         """Start the process, and a thread that waits for its end."""
-        environment = {**os.environ, **self._environment()}
         # One that a stop comes upon before anybody knows of it would outlive the run.
         with interrupts.active().delayed():
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-            )
+            self._process = take_worker()
             _WORKERS.add(self)
-            interrupts.active().tell(f"+{self._process.pid}")
+        tell_worker(self._process, self._environment())
         threading.Thread(
             target=self._watch, args=(self._process,), name="worker", daemon=True
         ).start()

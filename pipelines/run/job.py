@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import Runner
+from pipelines.configuration.waiting_workers import waiting_workers
 from pipelines.monitoring.interrupts import Interrupts
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
@@ -182,9 +183,11 @@ def _rebuild(state: RunState, dirs: RunDirs, runner: Runner, reasons: Sequence[s
     """Make everything. What makes it is loaded where there is something to make: that takes longer
     than to look through a catalog that has not changed.
     """
-    with for_good():
-        from pipelines.run.building import rebuild
-    return rebuild(state, dirs, runner, reasons)
+    needed = 0 if runner.works_here or not runner.is_local else runner.workers
+    with waiting_workers(needed):
+        with for_good():
+            from pipelines.run.building import rebuild
+        return rebuild(state, dirs, runner, reasons)
 
 
 def _is_as_it_was(state: RunState, delta: Delta | None) -> bool:
