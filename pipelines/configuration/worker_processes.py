@@ -20,7 +20,7 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
 from google.protobuf import json_format, text_format
 
 from pipelines.configuration.errors import WorkerDiedError
-from pipelines.configuration.waiting_workers import take_worker, tell_worker
+from pipelines.configuration.workers.waiting_workers import take_worker, tell_worker
 from pipelines.monitoring import interrupts
 
 # What a worker may take to end when its work is done, and when that of another has failed.

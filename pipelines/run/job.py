@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import Runner
-from pipelines.configuration.waiting_workers import waiting_workers
+from pipelines.configuration.workers.waiting_workers import waiting_workers
 from pipelines.monitoring.interrupts import Interrupts
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to

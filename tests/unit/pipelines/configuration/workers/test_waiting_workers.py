@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from pipelines.configuration.waiting_workers import take_worker, waiting_workers
+from pipelines.configuration.workers.waiting_workers import take_worker, waiting_workers
 from tests.processes import children_of, command_of, wait_for
 
 

@@ -53,7 +53,7 @@ def tell_worker(process: subprocess.Popen[bytes], environment: Mapping[str, str]
 
 def _start_worker() -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.configuration.sdk_worker"], stdin=subprocess.PIPE
+        [sys.executable, "-m", "pipelines.configuration.workers.sdk_worker"], stdin=subprocess.PIPE
     )
     interrupts.active().tell(f"+{process.pid}")
     return process

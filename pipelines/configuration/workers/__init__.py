@@ -1,0 +1,1 @@
+"""Worker processes of this machine that are started ahead of their work."""
