@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import tempfile
 import threading
 import time
@@ -30,10 +31,20 @@ from pipelines.configuration.runners import Runner, new_pipeline
 from pipelines.monitoring.stderr import quiet_libraries
 from schemas.elements import Bucket, Example, ImageFeatures, ImageResult, Item, RawRecord, Record
 from schemas.template import Template
+from transforms.consistency.compare import STATISTICS
 from transforms.fill.cascade import Cascade, FillAttributes
+from transforms.items.bucket_files import KeepBucket
 from transforms.models.contract import ModelOptions
-from transforms.probes.learn import OWN, LearnConfig, LearnProbes, MakeExamples
-from transforms.runtime.spool import KEYED_REF, Spool, SpoolRef, read_spool
+from transforms.probes.learn import (
+    OWN,
+    Examples,
+    LearnConfig,
+    LearnProbes,
+    MakeExamples,
+    examples_of,
+)
+from transforms.runtime.fused import FusedStep, in_one
+from transforms.runtime.spool import KEYED_REFS, SpoolRef, read_spool
 
 BUCKET_ROWS, TEXT_DIMENSIONS, IMAGE_DIMENSIONS = 2_000, 384, 1_280
 CLASSES, KNOWN_SHARE, WORDS_A_TEXT = 8, 0.6, 40
@@ -133,7 +144,7 @@ class _WithExamples(beam.DoFn):
         number, found = keyed
         (rows,) = found["rows"]
         bucket = without_vectors(bucket_of_rows(self._template, number, rows))
-        refs: list[SpoolRef] = list(found["refs"])
+        refs: list[SpoolRef] = [ref for of_bucket in found["refs"] for ref in of_bucket]
         yield replace(bucket, examples={e.item_id: e for e in read_spool(refs, Example)})
 
 
@@ -197,33 +208,41 @@ def main() -> None:
         examples_dir.mkdir()
         probes.mkdir()
         config = LearnConfig(template, ModelOptions(), str(probes))
-        result = Path(folder) / "counts.json"
+        result, counted = Path(folder) / "counts.json", Path(folder) / "labels.pickle"
         # Made beforehand, so that only the cascade is timed.
         made = new_pipeline(Runner(workers=options.workers))
-        _ = (
+        examples = (
             made
             | beam.Create(sizes)
             | beam.Reshuffle()
             | "Make"
             >> beam.Map(lambda keyed: bucket_of_rows(template, *keyed)).with_output_types(Bucket)
-            | MakeExamples(config, embed=False)
-            | Spool(str(examples_dir))
+            | in_one(
+                MakeExamples(config, embed=False).step(),
+                FusedStep(KeepBucket(str(examples_dir), examples_of)),
+            ).with_outputs(STATISTICS, main="examples")
+        )
+        _ = (
+            examples.examples
             | beam.combiners.ToList()
             | "Keep" >> beam.Map(lambda refs: result.write_text(json.dumps(refs)))
         )
+        _ = (
+            examples[STATISTICS]
+            | "Counted" >> beam.combiners.ToList()
+            | "Keep counted" >> beam.Map(lambda pairs: counted.write_bytes(pickle.dumps(pairs)))
+        )
         made.run().wait_until_finish()
-        refs = [(number, tuple(ref)) for number, ref in json.loads(result.read_text())]
+        refs = [(n, tuple(map(tuple, each))) for n, each in json.loads(result.read_text())]
         memory = Memory()
         memory.start()
         began = time.monotonic()
         pipeline = new_pipeline(Runner(workers=options.workers))
-        spooled = pipeline | "Refs" >> beam.Create(refs).with_output_types(KEYED_REF)
+        spooled = pipeline | "Refs" >> beam.Create(refs).with_output_types(KEYED_REFS)
         rows = pipeline | "Sizes" >> beam.Create(sizes).with_output_types(tuple[int, int])
-        learnt = (
-            spooled
-            | beam.Map(lambda keyed: (OWN, keyed[1]))
-            | LearnProbes(config, str(examples_dir))
-        )
+        labels = pipeline | "Labels" >> beam.Create(pickle.loads(counted.read_bytes()))
+        known = {OWN: Examples(spooled, labels)}
+        learnt = pipeline | LearnProbes(config, known, str(examples_dir))
         _ = (
             {"rows": rows, "refs": spooled}
             | beam.CoGroupByKey()

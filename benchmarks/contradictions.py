@@ -26,7 +26,8 @@ import apache_beam as beam
 import numpy as np
 
 from pipelines.configuration.from_options import config_from
-from pipelines.configuration.options import Parser, add_run_options
+from pipelines.configuration.options import add_run_options
+from pipelines.configuration.parser import Parser
 from pipelines.configuration.plan import Plan, make_plan
 from pipelines.configuration.runners import Runner, new_pipeline
 from pipelines.monitoring.stderr import quiet_libraries
@@ -50,7 +51,7 @@ from transforms.consistency.shared_content import (
 )
 from transforms.consistency.within_item import check_item, tally
 from transforms.images.prepare import PrepareImages
-from transforms.items.assemble import NUMBERS, AssembleBuckets, bucket_numbers
+from transforms.items.assemble import AssembleBuckets, bucket_numbers
 from transforms.readers.read import ReadCatalog
 from transforms.runtime.spool import Spool
 
@@ -112,27 +113,14 @@ def make_items(plan: Plan, folder: Path) -> None:
         pipeline = new_pipeline(Runner())
         config = plan.config
         read = pipeline | "Read" >> ReadCatalog(
-            plan.splits, plan.template, config.read_limits, plan.buckets
+            plan.splits, plan.template, config.read_limits, plan.buckets, spool_dir
         )
-        images = (
-            read.image_refs
-            | "References" >> Spool(spool_dir)
-            | "Images"
-            >> PrepareImages(
-                config.images_root, config.image_limits, plan.models, spool_dir, plan.buckets
-            )
+        images = read.image_refs | "Images" >> PrepareImages(
+            config.images_root, config.image_limits, plan.models, spool_dir, plan.buckets
         )
-        named = {
-            "records": read.records,
-            "images": images.results,
-            "image_rows": read.image_rows,
-            "rejects": read.rejects,
-        }
-        spooled = {
-            name: elements | f"Spool {name}" >> Spool(spool_dir) for name, elements in named.items()
-        }
-        spooled[NUMBERS] = bucket_numbers(pipeline, range(plan.buckets))
-        buckets = spooled | "Assemble" >> AssembleBuckets()
+        results = images.results | "Spool images" >> Spool(spool_dir)
+        numbers = bucket_numbers(pipeline, range(plan.buckets))
+        buckets = (numbers, read.rows, results) | "Assemble" >> AssembleBuckets()
         _ = buckets | "Keep" >> beam.Map(_keep, str(folder))
         pipeline.run().wait_until_finish()
 

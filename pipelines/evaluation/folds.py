@@ -18,6 +18,7 @@ from pipelines.configuration.plan import Plan
 from pipelines.configuration.runners import Runner, new_pipeline
 from pipelines.monitoring.live_view import live_view
 from pipelines.monitoring.stderr import stderr_to
+from pipelines.run.graph.buckets import assemble
 from pipelines.run.graph.context import Build
 from pipelines.run.graph.filling import fill_catalog
 from pipelines.run.graph.reading import read_catalog, read_reference
@@ -26,6 +27,7 @@ from transforms.describe.usage import Usage
 from transforms.items.compose import ComposeText
 from transforms.items.mask import Mask
 from transforms.probes.report import ProbeReport, below_snapshot
+from transforms.runtime.fused import in_one
 from transforms.runtime.json_files import read_reports
 from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.write import WriteTables
@@ -103,19 +105,24 @@ def _build(
     folds: Sequence[RunDirs],
 ) -> None:
     build = Build(plan, run, dirs, spaces=())
-    prepared = read_catalog(pipeline, build)
+    catalog = assemble(read_catalog(pipeline, build), build)
     examples = read_reference(pipeline, build)
     for number, (mask, fold) in enumerate(zip(masks, folds, strict=True)):
         label = f"Fold {number} "
         of_fold = replace(build, dirs=fold, mask=mask, label=label)
-        _ = (
-            fill_catalog(prepared, of_fold, examples)
-            | f"{label}Validate" >> ValidateItems(plan.template)
-            | f"{label}Text" >> ComposeText(plan.template)
-            # No vectors: nothing in an evaluation reads them.
-            | f"{label}Write"
-            >> WriteTables(fold.snapshot, plan.template, Encoders({}, {}), run, dirs.heartbeats)
+        filled = fill_catalog(catalog, of_fold, examples)
+        if filled is None:
+            raise ValueError("an evaluation fills values; its plan is no dry run")
+        # No vectors: nothing in an evaluation reads them.
+        writing = WriteTables(fold.snapshot, plan.template, Encoders({}, {}), run, dirs.heartbeats)
+        steps = (
+            *filled.steps,
+            ValidateItems(plan.template).step(),
+            ComposeText(plan.template).step(),
+            writing.step(),
         )
+        _ = filled.spooled | f"{label}Fill and write" >> in_one(*steps)
+    build.write_reports()
 
 
 def _probes(plan: Plan, fold: RunDirs) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from transforms.readers.read import ReadOutputs
     from transforms.runtime.spool import SpoolRef
 
-SPOOLED = ("records", "image_rows", "image_refs", "rejects")
+SPOOLED = ("rows", "image_refs")
 _MAX_SCANS = 4
 # So much is looked through before a pipeline has begun.
 GLANCE_BYTES = 8 << 20
@@ -81,9 +81,7 @@ def find_delta(
     drops = f"{dirs.spool}/drops.arrow"
     write_drops(drops, changes.drops)
     touched = {*pc.unique(changes.drops["bucket"]).to_pylist(), *damaged}
-    touched |= {
-        bucket for name in ("records", "image_rows", "rejects") for bucket, _ in scanned.refs[name]
-    }
+    touched |= {bucket for bucket, _ in scanned.refs["rows"]}
     numbers = tuple(sorted(touched))
     files = {
         r.bucket: r.files
@@ -195,7 +193,7 @@ def _read_part(
     """Read what has to be read again, and nothing else: from the catalog, or from where the
     quarantine keeps it.
     """
-    from transforms.runtime.spool import read_spool
+    from transforms.runtime.spool import by_kind, read_spool
 
     for _ in range(_MAX_SCANS):
         known = KnownFile.write(previous.known, dirs.spool, previous.wanted)
@@ -206,7 +204,7 @@ def _read_part(
             _keep_all(_replay(pipeline, plan, earlier, dirs, known), dirs)
         pipeline.run().wait_until_finish()
         scanned = _collected(dirs)
-        rejects = read_spool([ref for _, ref in scanned.refs["rejects"]], Reject)
+        rejects = read_spool(by_kind(ref for _, ref in scanned.refs["rows"])["Reject"], Reject)
         unreadable = [reject.message for reject in rejects if reject.reason == "file-unreadable"]
         # A run would count them, and the gate refuse; here nothing else of the catalog is read.
         if unreadable:
@@ -311,17 +309,12 @@ def _scan(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, known: KnownFile) 
 
 def _keep_all(read: ReadOutputs, dirs: RunDirs) -> None:
     """Spool what was read, and keep where it lies for the main pipeline."""
-    from transforms.runtime.reports import CollectReports, Gather, WriteSorted
-    from transforms.runtime.spool import Spool
+    from transforms.runtime.reports import WriteReports
 
-    for name in SPOOLED:
-        _ = (
-            getattr(read, name)
-            | f"Spool {name}" >> Spool(dirs.spool)
-            | f"Keep {name}" >> Gather(WriteSorted(f"{dirs.reports}/scan-{name}.json"))
-        )
-    _ = read.seen | "Keep seen" >> Gather(WriteSorted(_seen_file(dirs)))
-    _ = read.reports | "Collect reads" >> CollectReports(f"{dirs.reports}/splits.json")
+    paths = [f"{dirs.reports}/scan-{name}.json" for name in SPOOLED]
+    paths += [_seen_file(dirs), f"{dirs.reports}/splits.json"]
+    reports = (*(getattr(read, name) for name in SPOOLED), read.seen, read.reports)
+    _ = reports | "Reports" >> WriteReports(paths)
 
 
 def _seen_file(dirs: RunDirs) -> str:

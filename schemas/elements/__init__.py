@@ -5,7 +5,16 @@ references, digests and the results of each image do.
 """
 
 from schemas.elements.images import ImageFeatures, ImageRef, ImageResult, LocatedImage
-from schemas.elements.items import Bucket, Finding, Item, ItemDigest, TextChunk
+from schemas.elements.items import (
+    Bucket,
+    Contradiction,
+    Finding,
+    Item,
+    ItemDigest,
+    JoinedRows,
+    TextChunk,
+    with_item_raws,
+)
 from schemas.elements.questions import (
     AskedAhead,
     Demonstration,
@@ -42,6 +51,7 @@ __all__ = [
     "AskedAhead",
     "AttributeValue",
     "Bucket",
+    "Contradiction",
     "Demonstration",
     "DescribeJob",
     "Evidence",
@@ -56,6 +66,7 @@ __all__ = [
     "Item",
     "ItemAnswer",
     "ItemDigest",
+    "JoinedRows",
     "LocatedImage",
     "PreviousAnswer",
     "RawRecord",
@@ -67,5 +78,6 @@ __all__ = [
     "decoder",
     "encode",
     "key_maker",
+    "with_item_raws",
     "with_raws",
 ]

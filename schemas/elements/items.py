@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from schemas.elements.images import ImageResult
-from schemas.elements.questions import Example, ItemAnswer
-from schemas.elements.records import Flag, Record, Reject
+from schemas.elements.questions import Example, ItemAnswer, PreviousAnswer
+from schemas.elements.records import Flag, RawRecord, Record, Reject, with_raws
 from schemas.elements.values import AttributeValue
 
 
@@ -87,6 +88,8 @@ class Bucket:
     image_rows: item id → keys of the rows of image tables that came with it, also where the item is
     among the rejects.
     examples: item id → what probes and demonstrations see of the item, where they are wanted.
+    previous_answers: item id → what a language model said of the item in earlier runs, which is
+    still the same.
     """
 
     number: int
@@ -94,6 +97,7 @@ class Bucket:
     rejects: tuple[Reject, ...] = ()
     image_rows: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     examples: dict[str, Example] = field(default_factory=dict)
+    previous_answers: dict[str, PreviousAnswer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +130,27 @@ class Finding:
 
     item_id: str
     flag: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A flag for an item whose own parts disagree; it counts where such comparisons usually agree
+    in the catalog.
+    """
+
+    item_id: str
+    flag: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedRows:
+    """Keys of the rows of image tables that came with an item: an entry of Bucket.image_rows."""
+
+    item_id: str
+    keys: tuple[bytes, ...]
+
+
+def with_item_raws(item: Item, change: Callable[[RawRecord], RawRecord]) -> Item:
+    """Return an item whose record has other raw records; itself where none changes."""
+    record = with_raws(item.record, change)
+    return item if record is item.record else replace(item, record=record)

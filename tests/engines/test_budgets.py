@@ -15,7 +15,7 @@ from tests.support import FAKE_MODELS
 BUCKET = "engines"
 RECORDS, BUCKETS = 1_500, 8
 # Those of today, of which no more than 20 and 2 are wanted.
-REQUESTS_PER_BUCKET, TIMES_READ = 125, 7
+REQUESTS_PER_BUCKET, TIMES_READ = 60, 4
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Numbers that the rest of the catalog speaks against: far from all others, or far from what the
 picture looks like.
 
-PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]]. What is usual is learnt from a
+Item → Findings, by what is usual in its catalog. That is learnt from a
 sample of bounded size, the items with the smallest hashes, which is the same in whatever order and
 buckets the catalog comes.
 
@@ -19,13 +19,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-import apache_beam as beam
 import numpy as np
 
 from schemas.attributes import Attribute
-from schemas.elements import Bucket, Finding, Flag, Item
+from schemas.elements import Finding, Flag, Item
 from schemas.template import Template
 from transforms.consistency.image_regression import (
     MAD_TO_SIGMA,
@@ -37,8 +36,6 @@ from transforms.consistency.image_regression import (
     look_of,
 )
 from transforms.items.text import format_value
-from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
-from transforms.runtime.metrics import Meter
 
 # Items of a sample. A regression takes memory with the square of their number and time with its
 # cube, so there are fewer with vectors.
@@ -72,11 +69,8 @@ class Sampled(NamedTuple):
         )
 
 
-class Sample(dict[str, tuple[Sampled, ...]]):
-    """Attribute → the smallest ranks, in order.
-
-    A type of its own, so that Beam writes a sample down in one piece and not each number by itself.
-    """
+# Attribute → the smallest ranks, in order.
+Sample: TypeAlias = dict[str, tuple[Sampled, ...]]
 
 
 def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, size: int) -> Sample:
@@ -102,7 +96,7 @@ def sample_items(template: Template, items: Iterable[Item], *, vectors: bool, si
             # What the pipeline filled itself is no evidence of what is usual: the record alone is.
             if isinstance(value, float):
                 entries[name].append(Sampled(rank_of(item.item_id), value, picture, *packed))
-    return Sample((name, tuple(nsmallest(size, found))) for name, found in entries.items() if found)
+    return {name: tuple(nsmallest(size, found)) for name, found in entries.items() if found}
 
 
 def _pack(look: Look) -> tuple[bytes, bytes]:
@@ -116,11 +110,11 @@ def first_picture(item: Item) -> str:
 
 def merge_samples(samples: Iterable[Sample], size: int) -> Sample:
     """Return the one sample of what these sampled, the same in whatever order they come."""
-    merged = Sample()
+    merged: Sample = {}
     for sample in samples:
         for name, entries in sample.items():
             merged[name] = tuple(nsmallest(size, (*merged.get(name, ()), *entries)))
-    return Sample(sorted(merged.items()))
+    return dict(sorted(merged.items()))
 
 
 def rank_of(item_id: str) -> str:
@@ -276,83 +270,3 @@ def _amount(attribute: Attribute, number: float) -> str:
     return format_value(
         attribute, float(round(number)) if attribute.integer else float(f"{number:.3g}")
     )
-
-
-class _Merge(beam.CombineFn):
-    """Samples → the sample of all."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def create_accumulator(self) -> Sample:
-        return Sample()
-
-    def add_input(self, accumulator: Sample, sample: Sample) -> Sample:
-        return merge_samples((accumulator, sample), self._size)
-
-    def merge_accumulators(self, accumulators: Iterable[Sample]) -> Sample:
-        return merge_samples(accumulators, self._size)
-
-    def extract_output(self, accumulator: Sample) -> Sample:
-        return accumulator
-
-
-class _Score(beam.DoFn):
-    def __init__(self, template: Template, element_secs: float) -> None:
-        self._template, self._element_secs = template, element_secs
-
-    def setup(self) -> None:
-        self._meter = Meter(_STAGE)
-
-    def process(self, bucket: Bucket, norms: Norms) -> Iterator[tuple[int, Finding]]:
-        with self._meter.timed():
-            found = [finding for item in bucket.items for finding in self._find(norms, item)]
-        for finding in found:
-            yield bucket.number, finding
-
-    def _find(self, norms: Norms, item: Item) -> list[Finding]:
-        try:
-            return within(
-                self._element_secs, lambda: list(find_outliers(self._template, norms, item))
-            )
-        except Exception:  # a defect that shows on one item must not stop the run
-            self._meter.add("failures")
-            return []
-
-
-@dataclass(eq=False)
-class FindOutliers(beam.PTransform):
-    """PCollection[Bucket], twice → PCollection[KV[item bucket, Finding]] of numbers that the
-    catalog speaks against.
-
-    The items of the second are scored by what the first shows to be usual. Both hold the same
-    items, built twice: used twice, one collection would have to wait in memory for the fit.
-    """
-
-    template: Template
-    element_secs: float = DEFAULT_ELEMENT_SECS
-
-    def expand(
-        self, twice: tuple[beam.PCollection[Bucket], beam.PCollection[Bucket]]
-    ) -> beam.PCollection[tuple[int, Finding]]:
-        template, (buckets, again) = self.template, twice
-        samples = [
-            buckets
-            | f"Sample {what}"
-            >> beam.Map(
-                lambda b, v, n: sample_items(template, b.items, vectors=v, size=n), vectors, size
-            )
-            | f"Merge {what}" >> beam.CombineGlobally(_Merge(size)).as_singleton_view()
-            for what, vectors, size in (
-                ("numbers", False, MAX_NUMBERS),
-                ("pictures", True, MAX_VECTORS),
-            )
-        ]
-        # One element, so that the fit runs once and not in every worker.
-        norms = (
-            buckets.pipeline
-            | "Once" >> beam.Impulse()
-            | "Fit" >> beam.Map(lambda _, n, p: fit_norms(template, n, p), *samples)
-        )
-        scoring = _Score(template, self.element_secs)
-        return again | "Score" >> beam.ParDo(scoring, beam.pvalue.AsSingleton(norms))

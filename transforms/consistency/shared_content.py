@@ -18,24 +18,16 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
 
-import apache_beam as beam
-
-from schemas.elements import Bucket, Finding, Flag, Item, ItemDigest
+from schemas.elements import Finding, Flag, Item, ItemDigest
 from schemas.lexicons import every
 from schemas.template import Template
 from schemas.texts import one_line
 from transforms.attribute_types.registry import operations_of
-from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
+from transforms.consistency.reliability import Tally
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS, SHOWN_CHARS
-from transforms.consistency.within_item import STAGE
 from transforms.extraction.tokens import bare_key, tokenise, words_of
 from transforms.items.evidence import evidence_texts, find_statements
 from transforms.items.text import format_value
-from transforms.runtime.buckets import bucket_of
-from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
-from transforms.runtime.metrics import Meter
-from transforms.runtime.reports import Gather
-from transforms.runtime.spool import Spool, SpoolRef, read_spool
 
 # Content under two or three titles is a mix-up of records; under this many unrelated ones it is a
 # placeholder.
@@ -362,79 +354,3 @@ def is_reliable(finding: Finding, reliable_kinds: frozenset[tuple[str, str]]) ->
     return (
         finding.flag.reason != _OTHER_VALUE or (_OTHER_VALUE, finding.flag.field) in reliable_kinds
     )
-
-
-class _Digests(beam.DoFn):
-    """Buckets → KV[part of the contents, ItemDigest]; an item on which this program fails is
-    compared with no other.
-    """
-
-    def __init__(self, transform: FindSharedContent) -> None:
-        self._template, self._parts = transform.template, transform.parts
-        self._element_secs = transform.element_secs
-
-    def setup(self) -> None:
-        self._meter = Meter(STAGE)
-
-    def process(self, bucket: Bucket) -> Iterator[tuple[int, ItemDigest]]:
-        with self._meter.timed():
-            for item in bucket.items:
-                try:
-                    digests = within(
-                        self._element_secs, item_digests, self._template, item, bucket.number
-                    )
-                except Exception:  # a defect that shows on one item must not stop the run
-                    self._meter.add("failures")
-                    continue
-                for digest in digests:
-                    yield bucket_of(digest.content, self._parts), digest
-
-
-class _Find(beam.DoFn):
-    """Reads a part twice: first for who holds what, then for the findings about each item.
-
-    Only bounded groups are in memory, never all digests of a part.
-    """
-
-    def process(
-        self, spooled: tuple[int, Iterable[SpoolRef]]
-    ) -> Iterator[tuple[int, Finding] | beam.pvalue.TaggedOutput]:
-        refs = list(spooled[1])
-        groups = group_digests(read_spool(refs, ItemDigest))
-        yield from find_shared(read_spool(refs, ItemDigest), groups)
-        yield beam.pvalue.TaggedOutput(
-            _TALLIES, add_tallies(group.counts for group in groups.values())
-        )
-
-
-@dataclass(eq=False)
-class FindSharedContent(beam.PTransform):
-    """PCollection[Bucket] → PCollection[KV[item bucket, Finding]] of pictures and long texts that
-    items share.
-
-    parts: number of parts of all contents, as many as buckets of items; spool_dir: where digests
-    lie between stages.
-    """
-
-    template: Template
-    parts: int
-    spool_dir: str
-    element_secs: float = DEFAULT_ELEMENT_SECS
-
-    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[tuple[int, Finding]]:
-        found = (
-            buckets
-            | "Digest" >> beam.ParDo(_Digests(self))
-            | "SpoolDigests" >> Spool(self.spool_dir)
-            | "ByContent" >> beam.GroupByKey()
-            | "Find" >> beam.ParDo(_Find()).with_outputs(_TALLIES, main="findings")
-        )
-        kinds = found[_TALLIES] | "ReliableKinds" >> Gather(_reliable_kinds)
-        return found.findings | "OnlyReliable" >> beam.Filter(
-            lambda keyed, reliable_kinds: is_reliable(keyed[1], reliable_kinds),
-            beam.pvalue.AsSingleton(kinds),
-        )
-
-
-def _reliable_kinds(tallies: Iterable[Tally]) -> frozenset[tuple[str, str]]:
-    return reliable_checks(add_tallies(tallies), MIN_TWINS)

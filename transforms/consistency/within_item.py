@@ -16,18 +16,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
-import apache_beam as beam
 import numpy as np
 
 from schemas.attributes import Attribute
 from schemas.choices import Choice
-from schemas.elements import Bucket, EvidenceText, Finding, Flag, Item, Value
+from schemas.elements import EvidenceText, Flag, Item, Value
 from schemas.template import Template
 from schemas.texts import fold, one_line
 from transforms.attribute_types.registry import operations_of
-from transforms.consistency.reliability import Tally, add_tallies, reliable_checks
+from transforms.consistency.reliability import Tally
 from transforms.consistency.text_similarity import (
     MAX_DETAIL_CHARS,
     SHOWN_CHARS,
@@ -45,9 +43,6 @@ from transforms.items.evidence import (
     find_statements,
 )
 from transforms.items.text import format_value
-from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
-from transforms.runtime.metrics import Meter
-from transforms.runtime.reports import Gather
 
 STAGE = "contradict"
 # Statements as sure as those that fill a value by themselves: names in titles, whatever stands
@@ -238,75 +233,3 @@ def _text_flag(
 def tally(checks: Iterable[Check]) -> Tally:
     """Return how often each (reason, field, contradicted) occurs."""
     return Counter((check.reason, check.field, check.flag is not None) for check in checks)
-
-
-_TALLIES = "tallies"
-
-
-class _Compare(beam.DoFn):
-    """Buckets → the findings of their items, reliable or not, and a tally of the comparisons."""
-
-    def __init__(self, template: Template, element_secs: float) -> None:
-        self._template, self._element_secs = template, element_secs
-
-    def setup(self) -> None:
-        self._meter = Meter(STAGE)
-
-    def process(self, bucket: Bucket) -> Iterator[tuple[int, Finding] | beam.pvalue.TaggedOutput]:
-        counts: Tally = Counter()
-        with self._meter.timed():
-            for item in bucket.items:
-                checks = self._check(item)
-                counts.update(tally(checks))
-                for check in checks:
-                    if check.flag is not None:
-                        yield bucket.number, Finding(item.item_id, check.flag)
-        yield beam.pvalue.TaggedOutput(_TALLIES, counts)
-
-    def _check(self, item: Item) -> list[Check]:
-        try:
-            return within(self._element_secs, check_item, self._template, item)
-        except Exception:  # a defect that shows on one item must not stop the run
-            self._meter.add("failures")
-            return []
-
-
-class ContradictionOutputs(NamedTuple):
-    """Outputs of FindContradictions.
-
-    findings: KV[item bucket, Finding]; trusted: one frozenset of (reason, field).
-    """
-
-    findings: beam.PCollection[tuple[int, Finding]]
-    trusted: beam.PCollection[frozenset[tuple[str, str]]]
-
-
-@dataclass(eq=False)
-class FindContradictions(beam.PTransform):
-    """PCollection[Bucket] → findings of the comparisons that are reliable in this catalog, and
-    which comparisons these are.
-
-    trusted: (reason, field) of these comparisons, as an earlier run found them in the whole
-    catalog; None: found in these buckets, which then have to be the whole catalog.
-    """
-
-    template: Template
-    trusted: frozenset[tuple[str, str]] | None = None
-    element_secs: float = DEFAULT_ELEMENT_SECS
-
-    def expand(self, buckets: beam.PCollection[Bucket]) -> ContradictionOutputs:
-        comparing = beam.ParDo(_Compare(self.template, self.element_secs))
-        compared = buckets | "Compare" >> comparing.with_outputs(_TALLIES, main="findings")
-        if self.trusted is None:
-            trusted = compared[_TALLIES] | "ReliableChecks" >> Gather(_reliable_checks)
-        else:
-            trusted = buckets.pipeline | "Trusted" >> beam.Create([self.trusted])
-        findings = compared.findings | "OnlyReliable" >> beam.Filter(
-            lambda keyed, kinds: (keyed[1].flag.reason, keyed[1].flag.field) in kinds,
-            beam.pvalue.AsSingleton(trusted),
-        )
-        return ContradictionOutputs(findings, trusted)
-
-
-def _reliable_checks(tallies: Iterable[Tally]) -> frozenset[tuple[str, str]]:
-    return reliable_checks(add_tallies(tallies))

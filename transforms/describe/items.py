@@ -1,5 +1,5 @@
 """The Beam stage that asks a language model about items: PCollection[Bucket] →
-PCollection[KV[item bucket, ItemAnswer]] and Usage.
+PCollection[KV[item bucket, SpoolRef]] of ItemAnswers, and Usage.
 
 What is open is asked once for each distinct content, in parts of all jobs that are contiguous
 ranges of their keys. A part's earlier answers are read from the store, the rest is sent, and every
@@ -16,9 +16,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
-from apache_beam.utils.windowed_value import WindowedValue
 
 from schemas.elements import AskedAhead, Bucket, DescribeJob, Example, Item, ItemAnswer
 from schemas.template import Template
@@ -39,8 +37,16 @@ from transforms.models.http.servers.known import schema_limits
 from transforms.models.spaces import own_text_options, shared_text_encoder
 from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
+from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.metrics import Meter
-from transforms.runtime.spool import Spool, SpoolRef, read_spool
+from transforms.runtime.spool import (
+    SpoolRef,
+    SpoolWriter,
+    Together,
+    at_end,
+    by_kind,
+    read_spool,
+)
 
 # Parts under way at once in a worker: the last answers of one come in while the next is being
 # asked, so that the model is never left without work.
@@ -83,34 +89,44 @@ class DescribeConfig:
 
 
 class MakeJobs(beam.DoFn):
-    """Buckets → KV[part, DescribeJob]; an item on which this program fails gets its answer, a
-    failure, at once.
+    """Bucket → KV[part, SpoolRef] of DescribeJobs; an item on which this program fails gets its
+    answer, a failure, at once: KV[bucket, SpoolRef] of ItemAnswers, tagged.
     """
 
-    def __init__(self, config: DescribeConfig, heartbeat_dir: str = "") -> None:
+    def __init__(self, config: DescribeConfig, spool_dir: str, heartbeat_dir: str = "") -> None:
         self._config, self._heartbeat_dir = config, heartbeat_dir
+        self._jobs, self._failed = (SpoolWriter(spool_dir) for _ in range(2))
         self._shared = Shared()
         self._pool: Pool | None = None
 
     def setup(self) -> None:
         self._meter = Meter("question", self._heartbeat_dir)
 
+    def start_bundle(self) -> None:
+        self._jobs.begin()
+        self._failed.begin()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from map(at_end, self._jobs.flush())
+        for ref in self._failed.flush():
+            yield beam.pvalue.TaggedOutput(_FAILED, at_end(ref))
+
     def process(
         self, bucket: Bucket, pool_refs: Sequence[SpoolRef] = ()
-    ) -> Iterator[tuple[int, DescribeJob] | beam.pvalue.TaggedOutput]:
+    ) -> Iterator[tuple[int, SpoolRef] | beam.pvalue.TaggedOutput]:
         config = self._config
         self._pool = self._load(pool_refs)
         for item in bucket.items:
             try:
                 job = within(config.element_secs, self._job, bucket, item)
             except Exception as error:  # a defect that shows on one item must not stop the run
-                yield beam.pvalue.TaggedOutput(
-                    _FAILED, (bucket.number, fault_answer(item.item_id, error))
-                )
+                for ref in self._failed.add(bucket.number, fault_answer(item.item_id, error)):
+                    yield beam.pvalue.TaggedOutput(_FAILED, ref)
                 continue
             if job is not None:
                 self._meter.add("items")
-                yield part_of(job_key(job, two_pass=config.ask.two_pass), config.parts), job
+                part = part_of(job_key(job, two_pass=config.ask.two_pass), config.parts)
+                yield from self._jobs.add(part, job)
         self._meter.beat()
 
     def _job(self, bucket: Bucket, item: Item) -> DescribeJob | None:
@@ -136,8 +152,9 @@ class MakeJobs(beam.DoFn):
 class _Describe(beam.DoFn):
     """Asks about the jobs of parts, up to PARTS_AT_ONCE at a time; loads the model at the first."""
 
-    def __init__(self, config: DescribeConfig, heartbeat_dir: str) -> None:
-        self._config, self._heartbeat_dir = config, heartbeat_dir
+    def __init__(self, how: DescribeItems) -> None:
+        self._config, self._heartbeat_dir = how.config, how.heartbeat_dir
+        self._answers = SpoolWriter(how.spool_dir)
         self._broker: RequestBroker | None = None
         self._under_way: deque[Future[_Part]] = deque()
 
@@ -148,14 +165,15 @@ class _Describe(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._under_way = deque()
+        self._answers.begin()
 
     def process(
         self, spooled: tuple[int, Iterable[SpoolRef]]
-    ) -> Iterator[tuple[int, ItemAnswer] | beam.pvalue.TaggedOutput]:
-        part, refs = spooled[0], list(spooled[1])
+    ) -> Iterator[tuple[int, SpoolRef] | beam.pvalue.TaggedOutput]:
+        part, refs = spooled[0], by_kind(spooled[1])
         broker = self._load()
-        jobs = list(read_spool(_of_kind(refs, DescribeJob), DescribeJob))
-        asked = read_spool(_of_kind(refs, AskedAhead), AskedAhead)
+        jobs = list(read_spool(refs["DescribeJob"], DescribeJob))
+        asked = read_spool(refs["AskedAhead"], AskedAhead)
         ahead = {each.fingerprint: each for each in asked}
         self._under_way.append(_in_thread(lambda: self._describe(broker, part, jobs, ahead)))
         # A model that cannot be called from several threads at once gets one part at a time.
@@ -163,15 +181,13 @@ class _Describe(beam.DoFn):
             yield from self._finish()
 
     def finish_bundle(self) -> Iterator[Any]:
-        # Beam wants windowed values here, tagged or not, since no element gives them a window.
-        window = GlobalWindow()
         while self._under_way:
             for element in self._finish():
-                tagged = isinstance(element, beam.pvalue.TaggedOutput)
-                value = WindowedValue(
-                    element.value if tagged else element, window.max_timestamp(), [window]
-                )
-                yield beam.pvalue.TaggedOutput(element.tag, value) if tagged else value
+                if isinstance(element, beam.pvalue.TaggedOutput):
+                    yield beam.pvalue.TaggedOutput(element.tag, at_end(element.value))
+                else:
+                    yield at_end(element)
+        yield from map(at_end, self._answers.flush())
 
     def teardown(self) -> None:
         if self._broker is not None:
@@ -214,12 +230,9 @@ class _Describe(beam.DoFn):
         self._meter.add("items", len(answered))
         count_usage(self._meter, usage, call_msecs)
         self._meter.beat()
-        yield from answered
+        for bucket, answer in answered:
+            yield from self._answers.add(bucket, answer)
         yield beam.pvalue.TaggedOutput(_USAGE, usage)
-
-
-def _of_kind(refs: Iterable[SpoolRef], kind: type[Any]) -> list[SpoolRef]:
-    return [ref for ref in refs if ref[2] == kind.__name__]
 
 
 def load_broker(config: DescribeConfig, meter: Meter) -> RequestBroker:
@@ -289,9 +302,9 @@ def _in_thread(call: Callable[[], _Part]) -> Future[_Part]:
 
 
 class DescribeOutputs(NamedTuple):
-    """Outputs of DescribeItems."""
+    """Outputs of DescribeItems: KV[item bucket, SpoolRef] of ItemAnswer, and what it took."""
 
-    answers: beam.PCollection[tuple[int, ItemAnswer]]
+    answers: beam.PCollection[tuple[int, SpoolRef]]
     usage: beam.PCollection[Usage]
 
 
@@ -299,9 +312,9 @@ class DescribeOutputs(NamedTuple):
 class DescribeItems(beam.PTransform):
     """Asks a language model about every item of which something is open.
 
-    pool: references to spooled Examples, some ten thousand at most, of which the nearest to an item
-    are shown with its question; every worker process holds all of them. ahead: references to
-    spooled AskedAhead by part.
+    first: steps that make buckets of the elements. pool: references to spooled Examples, some ten
+    thousand at most, of which the nearest to an item are shown with its question; every worker
+    process holds all of them. ahead: references to spooled AskedAhead by part.
     """
 
     config: DescribeConfig
@@ -309,17 +322,14 @@ class DescribeItems(beam.PTransform):
     heartbeat_dir: str = ""
     pool: beam.pvalue.AsList | None = None
     ahead: beam.PCollection[tuple[int, SpoolRef]] | None = None
+    first: Sequence[FusedStep] = ()
 
-    def expand(self, buckets: beam.PCollection[Bucket]) -> DescribeOutputs:
-        asking = beam.ParDo(_Describe(self.config, self.heartbeat_dir)).with_outputs(
-            _USAGE, main="answers"
-        )
+    def expand(self, elements: beam.PCollection[Any]) -> DescribeOutputs:
+        asking = beam.ParDo(_Describe(self)).with_outputs(_USAGE, main="answers")
         sides = () if self.pool is None else (self.pool,)
-        making = beam.ParDo(MakeJobs(self.config, self.heartbeat_dir), *sides)
-        jobs = buckets | "Jobs" >> making.with_outputs(_FAILED, main="jobs")
-        spooled = jobs.jobs | "SpoolJobs" >> Spool(self.spool_dir)
-        if self.ahead is not None:
-            spooled = (spooled, self.ahead) | "WithAhead" >> beam.Flatten()
-        outputs = spooled | "ByKey" >> beam.GroupByKey() | "Ask" >> asking
+        making = FusedStep(MakeJobs(self.config, self.spool_dir, self.heartbeat_dir), sides)
+        jobs = elements | "Jobs" >> in_one(*self.first, making).with_outputs(_FAILED, main="jobs")
+        spooled = (jobs.jobs,) if self.ahead is None else (jobs.jobs, self.ahead)
+        outputs = spooled | "ByKey" >> Together() | "Ask" >> asking
         answers = (outputs.answers, jobs[_FAILED]) | "AllAnswers" >> beam.Flatten()
         return DescribeOutputs(answers, outputs[_USAGE])

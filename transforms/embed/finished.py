@@ -25,8 +25,9 @@ from transforms.items.assemble import by_path, picture_vectors
 from transforms.items.from_table import columns_of, items_of
 from transforms.models.spaces import VectorSpace
 from transforms.runtime.buckets import bucket_of
+from transforms.runtime.fused import FusedStep
 from transforms.runtime.metrics import Meter
-from transforms.runtime.spool import SpoolRef, read_spool
+from transforms.runtime.spool import SpoolRef, by_kind, read_spool
 from transforms.tables.build import TableContext
 from transforms.tables.finished import FinishedBucket, Revised, revise
 from transforms.vectors.canaries import Canary
@@ -129,31 +130,19 @@ class ReferredPictures(beam.PTransform):
         ).with_output_types(tuple[int, ImageRef])
 
 
-@dataclass(eq=False)
-class TakeUpItems(beam.PTransform):
-    """PCollections of KV[bucket, SpoolRef], of `bucket_numbers` and of ImageResult → buckets."""
+class TakeUpItems(beam.DoFn):
+    """KV[bucket, SpoolRefs] of ImageResults → Bucket of its finished items."""
 
-    finished: FinishedItems
+    def __init__(self, finished: FinishedItems) -> None:
+        self._finished = finished
 
-    def expand(
-        self, parts: tuple[beam.PCollection[tuple[int, SpoolRef]], ...]
-    ) -> beam.PCollection[Bucket]:
-        return (
-            parts
-            | "All" >> beam.Flatten()
-            | "ByBucket" >> beam.GroupByKey()
-            | beam.Map(_taken_up, self.finished).with_output_types(Bucket)
-        )
+    def process(self, grouped: tuple[int, Iterable[SpoolRef]]) -> Iterator[Bucket]:
+        number, refs = grouped
+        pictures = read_spool(by_kind(refs)["ImageResult"], ImageResult)
+        yield self._finished.taken_up(number, by_path(pictures))
 
 
-def _taken_up(grouped: tuple[int, Iterable[SpoolRef]], finished: FinishedItems) -> Bucket:
-    number, refs = grouped
-    # Those of `bucket_numbers` refer to nothing.
-    of_pictures = [ref for ref in refs if ref[2] == ImageResult.__name__]
-    return finished.taken_up(number, by_path(read_spool(of_pictures, ImageResult)))
-
-
-class _Write(beam.DoFn):
+class _WriteVectors(beam.DoFn):
     def __init__(self, transform: WriteVectors) -> None:
         self._context, self._finished = transform.context, transform.finished
         self._heartbeat_dir = transform.heartbeat_dir
@@ -171,15 +160,15 @@ class _Write(beam.DoFn):
         self._meter.beat()
 
 
-@dataclass(eq=False)
-class WriteVectors(beam.PTransform):
-    """Write the tables of vectors of each bucket. canaries: as of WriteTables."""
+@dataclass(frozen=True, slots=True)
+class WriteVectors:
+    """How the tables of vectors of each bucket are written. canaries: as of WriteTables."""
 
     context: TableContext
     finished: FinishedItems
     heartbeat_dir: str = ""
     canaries: beam.pvalue.AsDict | None = None
 
-    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Revised]:
-        found = {} if self.canaries is None else {"canaries": self.canaries}
-        return buckets | beam.ParDo(_Write(self), **found).with_output_types(Revised)
+    def step(self) -> FusedStep:
+        """Return Bucket → Revised."""
+        return FusedStep(_WriteVectors(self), () if self.canaries is None else (self.canaries,))

@@ -24,6 +24,7 @@ from transforms.items.text import format_value, text_of_parts
 from transforms.models.contract import Failure, ModelOptions, Vector
 from transforms.models.encoders import TextEncoder, count_requests
 from transforms.models.spaces import Shared, VectorSpace, shared_text_encoder
+from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.metrics import Meter
 from transforms.tables.merge import EarlierRows
 from transforms.vectors.stage import CanaryWatch, WatchedTables
@@ -195,5 +196,9 @@ class EmbedText(beam.PTransform):
     def text_spaces(self) -> tuple[VectorSpace, ...]:
         return tuple(space for space in self.spaces if space.modality == "text")
 
+    def step(self) -> FusedStep:
+        """Return Bucket → Bucket."""
+        return FusedStep(_Embed(self))
+
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
-        return buckets | beam.ParDo(_Embed(self)).with_output_types(Bucket)
+        return buckets | in_one(self.step()).with_output_types(Bucket)

@@ -28,6 +28,7 @@ from transforms.probes.store import StoredProbe, load_probe
 from transforms.probes.training import Probe
 from transforms.runtime.buckets import each_item
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
+from transforms.runtime.fused import FusedStep, in_one
 
 STAGE = "fill"
 # What a probe says of examples, with what all probes see alike of them.
@@ -273,6 +274,10 @@ class FillAttributes(beam.PTransform):
     cascade: Cascade
     reports: beam.PCollection[ProbeReport] | None = None
 
-    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
+    def step(self) -> FusedStep:
+        """Return Bucket → Bucket."""
         sides = () if self.reports is None else (beam.pvalue.AsList(self.reports),)
-        return buckets | beam.ParDo(_Fill(self.cascade), *sides).with_output_types(Bucket)
+        return FusedStep(_Fill(self.cascade), sides)
+
+    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
+        return buckets | in_one(self.step()).with_output_types(Bucket)

@@ -1,13 +1,13 @@
 """Records, their images and rejects come together, one bucket at a time.
 
-PCollections[KV[bucket, SpoolRef]] of records, images, image rows and rejects → PCollection[Bucket].
-Every record that was read ends in the bucket exactly once: as an item, or among the rejects.
+KV[bucket, SpoolRefs] of records, images, image rows, rejects and previous answers → Bucket. Every
+record that was read ends in the bucket exactly once: as an item, or among the rejects.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -17,43 +17,36 @@ import numpy as np
 
 from schemas.elements import (
     Bucket,
-    Example,
-    Finding,
     Flag,
     ImageFeatures,
     ImageResult,
     ImageRow,
     Item,
-    ItemAnswer,
     PreviousAnswer,
     Record,
     Reject,
 )
 from schemas.reasons import BUDGET, EMBED_FAILED
 from schemas.sections.vectors import vector_column
-from transforms.items.answers import attach_answer, merge_answers, unusable_answer
-from transforms.items.bucket_coder import BucketCoder
 from transforms.items.identity import item_fingerprint
 from transforms.models.contract import Vector
 from transforms.normalise.combine import Combination, combine, not_combined
 from transforms.runtime.bounds.admission import UNBOUNDED, Source, admit
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
+from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.metrics import Meter
-from transforms.runtime.spool import KEYED_REF, Element, SpoolRef, read_spool
-
-# Elements that only some runs have; records, images, image rows and rejects are always there.
-ANSWERS, EXAMPLES, FINDINGS, PREVIOUS_ANSWERS = (
-    "answers",
-    "examples",
-    "findings",
-    "previous_answers",
+from transforms.runtime.reports import Given
+from transforms.runtime.spool import (
+    KEYED_REF,
+    Element,
+    SpoolRef,
+    Together,
+    by_kind,
+    read_spool,
 )
-# Of all buckets, also those without elements.
-NUMBERS = "numbers"
+
 # A reference to nothing, so that a bucket without elements is there too.
 _NOTHING: SpoolRef = ("", 0, "")
-
-beam.coders.registry.register_coder(Bucket, BucketCoder)
 
 
 def combine_vectors(vectors: Iterable[tuple[str, bytes]]) -> Vector | None:
@@ -147,18 +140,13 @@ def _vector_in(space: str, features: ImageFeatures) -> bytes:
 class BucketParts:
     """The parts that one bucket is put together from, each in any order.
 
-    answers: of a language model; None when none was asked, and the tags are the only description.
-    examples: what probes see of the items, where there are probes; findings: what contradicts them.
-    previous_answers: of a language model; used for items that are still the same.
+    previous_answers: of a language model; kept for items that are still the same.
     """
 
     records: Iterable[Record]
     images: Iterable[ImageResult] = ()
     image_rows: Iterable[ImageRow] = ()
     rejects: Iterable[Reject] = ()
-    answers: Iterable[ItemAnswer] | None = None
-    examples: Iterable[Example] = ()
-    findings: Iterable[Finding] = ()
     previous_answers: Iterable[PreviousAnswer] = ()
 
 
@@ -172,12 +160,8 @@ def assemble_bucket(
     without an item, join the rejects.
     """
     combination = combination or Combination()
-    answers = {answer.item_id: answer for answer in parts.answers or ()}
     results = by_path(parts.images)
     earlier = {each.item_id: each for each in parts.previous_answers}
-    found: dict[str, list[Finding]] = {}
-    for finding in parts.findings:
-        found.setdefault(finding.item_id, []).append(finding)
     rows: dict[str, list[ImageRow]] = {}
     for row in parts.image_rows:
         rows.setdefault(row.item_id, []).append(row)
@@ -193,27 +177,18 @@ def assemble_bucket(
         own_rows = rows.pop(item_id, [])
         if own_rows:
             joined[item_id] = _keys_of(own_rows)
-        if chosen is None:
-            continue
-        item = attach_findings(attach_images(chosen, own_rows, results), found.get(item_id, ()))
-        previous = earlier.get(item_id)
-        # An answer on other texts or images would be an answer on another item.
-        if previous is not None and previous.fingerprint != item_fingerprint(item):
-            previous = None
-        if parts.answers is not None or previous is not None:
-            item = attach_answer(item, merge_answers(previous, answers.get(item_id)))
-        items.append(item)
+        if chosen is not None:
+            items.append(attach_images(chosen, own_rows, results))
     # What is left names an item that the catalog has no record of.
     for orphans in rows.values():
         quarantined += [_orphan(row) for row in orphans]
-    quarantined += filter(None, map(unusable_answer, answers.values()))
-    return Bucket(
-        number,
-        tuple(items),
-        tuple(quarantined),
-        joined,
-        {example.item_id: example for example in parts.examples},
-    )
+    # An answer on other texts or images would be an answer on another item.
+    previous = {
+        item.item_id: earlier[item.item_id]
+        for item in (items if earlier else ())
+        if item.item_id in earlier and earlier[item.item_id].fingerprint == item_fingerprint(item)
+    }
+    return Bucket(number, tuple(items), tuple(quarantined), joined, previous_answers=previous)
 
 
 def _keys_of(rows: Sequence[ImageRow]) -> tuple[bytes, ...]:
@@ -245,21 +220,18 @@ def _orphan(row: ImageRow) -> Reject:
 
 
 class _Assemble(beam.DoFn):
-    def __init__(self, transform: AssembleBuckets, *, has_answers: bool) -> None:
-        self._heartbeat_dir, self._combination = transform.heartbeat_dir, transform.combination
+    def __init__(self, transform: AssembleBuckets) -> None:
+        self._combination = transform.combination
         self._element_secs, self._max_bytes = transform.element_secs, transform.max_bytes
-        self._has_answers = has_answers
 
     def setup(self) -> None:
-        self._meter = Meter("assemble", self._heartbeat_dir)
+        self._meter = Meter("assemble")
 
     def process(self, grouped: tuple[int, Iterable[SpoolRef]]) -> Iterator[Bucket]:
         number, refs = grouped
         with self._meter.timed():
-            parts = _Spooled(refs).parts(self._max_bytes, has_answers=self._has_answers)
+            parts = _Spooled(refs).parts(self._max_bytes)
             bucket = assemble_bucket(number, parts, self._combination, self._element_secs)
-        self._meter.add("items", len(bucket.items))
-        self._meter.beat()
         yield bucket
 
 
@@ -267,18 +239,13 @@ class _Spooled:
     """The spooled elements of a bucket, of all kinds."""
 
     def __init__(self, refs: Iterable[SpoolRef]) -> None:
-        self._refs: dict[str, list[SpoolRef]] = defaultdict(list)
-        for ref in refs:
-            self._refs[ref[2]].append(ref)
+        self._refs = by_kind(refs)
 
     def read(self, kind: type[Element]) -> Iterator[Element]:
         return read_spool(self._refs[kind.__name__], kind)
 
-    def parts(self, max_bytes: int, *, has_answers: bool) -> BucketParts:
-        """Return what a bucket is put together from, `max_bytes` of it at most.
-
-        has_answers: whether a language model was asked.
-        """
+    def parts(self, max_bytes: int) -> BucketParts:
+        """Return what a bucket is put together from, `max_bytes` of it at most."""
         kinds = (Record, ImageRow, Reject)
         source = Source(
             partial(self.read, Record),
@@ -292,9 +259,6 @@ class _Spooled:
             self.read(ImageResult),
             admitted.image_rows,
             admitted.rejects,
-            self.read(ItemAnswer) if has_answers else None,
-            self.read(Example),
-            self.read(Finding),
             self.read(PreviousAnswer),
         )
         return parts if admitted.is_whole else _of_items(parts)
@@ -309,9 +273,6 @@ def _of_items(parts: BucketParts) -> BucketParts:
         parts,
         # What other results refer to is kept, whoever it is of.
         images=(each for each in parts.images if each.path in paths or each.features is not None),
-        answers=parts.answers and (each for each in parts.answers if each.item_id in ids),
-        examples=(each for each in parts.examples if each.item_id in ids),
-        findings=(each for each in parts.findings if each.item_id in ids),
         previous_answers=(each for each in parts.previous_answers if each.item_id in ids),
     )
 
@@ -319,49 +280,29 @@ def _of_items(parts: BucketParts) -> BucketParts:
 def bucket_numbers(
     pipeline: beam.Pipeline, numbers: Sequence[int], label: str = ""
 ) -> beam.PCollection[tuple[int, SpoolRef]]:
-    """Return a reference to nothing for each bucket, as the collection NUMBERS of its elements."""
-    return pipeline | f"{label}Bucket numbers" >> beam.Create(
-        [(number, _NOTHING) for number in numbers], reshuffle=False
-    ).with_output_types(KEYED_REF)
+    """Return a reference to nothing for each bucket."""
+    given = Given([(number, _NOTHING) for number in numbers])
+    return pipeline | f"{label}Bucket numbers" >> given.with_output_types(KEYED_REF)
 
 
 @dataclass(eq=False)
 class AssembleBuckets(beam.PTransform):
-    """Spooled elements by bucket → buckets.
+    """PCollections of KV[bucket, SpoolRef] → buckets.
 
-    A PCollection each for `records`, `images`, `image_rows` and `rejects`, and perhaps for ANSWERS,
-    EXAMPLES, FINDINGS and PREVIOUS_ANSWERS.
-
-    With NUMBERS, see `bucket_numbers`, every bucket is emitted, also an empty one, so that a
-    snapshot always has all its tables.
-
-    max_bytes: of a bucket, see `admit`.
+    With `bucket_numbers` among them every bucket is there, also an empty one, so that a snapshot
+    always has all its tables. max_bytes: of a bucket, see `admit`.
     """
 
-    heartbeat_dir: str = ""
     combination: Combination = field(default_factory=Combination)
     element_secs: float = DEFAULT_ELEMENT_SECS
     max_bytes: int = UNBOUNDED
 
+    def step(self) -> FusedStep:
+        """Return KV[bucket, SpoolRefs] → Bucket, for stages that go on with buckets at once."""
+        return FusedStep(_Assemble(self))
+
     def expand(
-        self, spooled: Mapping[str, beam.PCollection[tuple[int, SpoolRef]]]
+        self, spooled: Sequence[beam.PCollection[tuple[int, SpoolRef]]]
     ) -> beam.PCollection[Bucket]:
-        assembling = _Assemble(self, has_answers=ANSWERS in spooled)
-        # References say what they refer to, so that they need no names on their way.
-        return (
-            tuple(spooled.values())
-            | "All" >> beam.Flatten()
-            | "ByBucket" >> beam.GroupByKey()
-            | "Assemble" >> beam.ParDo(assembling).with_output_types(Bucket)
-        )
-
-
-def attach_findings(item: Item, findings: Iterable[Finding]) -> Item:
-    """Add the flags that were found for an item, each once and in an order of their own, after
-    those it has.
-    """
-    flags = sorted(
-        {finding.flag for finding in findings}, key=lambda f: (f.reason, f.field, f.detail)
-    )
-    new = [flag for flag in flags if flag not in item.flags]
-    return replace(item, flags=(*item.flags, *new)) if new else item
+        assembling = in_one(self.step()).with_output_types(Bucket)
+        return tuple(spooled) | Together() | "Assemble" >> assembling

@@ -6,6 +6,7 @@ PCollection[Bucket] → PCollection[Bucket]
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import apache_beam as beam
 
@@ -14,6 +15,7 @@ from schemas.template import Template
 from transforms.items.text import compose_item
 from transforms.runtime.buckets import each_item
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
+from transforms.runtime.fused import FusedStep, applied, in_one
 
 
 @dataclass(eq=False)
@@ -23,8 +25,12 @@ class ComposeText(beam.PTransform):
     template: Template
     element_secs: float = DEFAULT_ELEMENT_SECS
 
+    def step(self) -> FusedStep:
+        """Return Bucket → Bucket."""
+        compose = partial(compose_item, self.template)
+        return applied(
+            partial(each_item, stage="text", function=compose, element_secs=self.element_secs)
+        )
+
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
-        template = self.template
-        return buckets | beam.Map(
-            each_item, "text", lambda item: compose_item(template, item), self.element_secs
-        ).with_output_types(Bucket)
+        return buckets | in_one(self.step()).with_output_types(Bucket)

@@ -1,7 +1,4 @@
-"""Known values hidden for an evaluation: Bucket → Bucket whose records lack what a fold hides.
-
-Pure.
-"""
+"""Known values hidden for an evaluation: Bucket → Bucket whose records lack what it hides."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Probes are trained on the catalog's own rows: PCollection[Bucket] → examples,
-PCollection[StoredProbe].
+"""Probes are trained on the catalog's own rows: Bucket → Bucket with examples; spooled examples →
+PCollection[ProbeReport].
 
 Every item becomes an Example with the vector of its own texts. Of each attribute's labelled
 examples a part is chosen by hash, as many as a probe needs and may hold, so that memory does not
@@ -23,6 +23,7 @@ from schemas.elements import Bucket, Example, Item
 from schemas.hashing import digest, stable_hash
 from schemas.template import Template
 from transforms.attribute_types.registry import operations_of
+from transforms.consistency.compare import STATISTICS
 from transforms.embed.documents import Document, Embedded, embed_documents
 from transforms.items.evidence import evidence_texts
 from transforms.models.contract import ModelOptions
@@ -49,11 +50,21 @@ from transforms.probes.training import (
 )
 from transforms.runtime.bounds.admission import COPIES, ELEMENT_BYTES, UNBOUNDED
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
+from transforms.runtime.fused import FusedStep
 from transforms.runtime.metrics import Meter
-from transforms.runtime.reports import Gather
-from transforms.runtime.spool import Spool, SpoolRef, read_spool
+from transforms.runtime.reports import Gather, Given, named
+from transforms.runtime.spool import (
+    SpoolRef,
+    SpoolRefs,
+    SpoolWriter,
+    at_end,
+    by_kind,
+    read_spool,
+)
 
 OWN, REFERENCE = "own", "reference"
+# The name of counts of labels among other things that bundles count.
+LABELS = "labels"
 ROWS = "\n"  # no label
 _HASHED = "\n#"  # begins what stands for all labels of one hash: no label either
 # Labels that moved by less than this share leave an earlier probe in use.
@@ -181,29 +192,34 @@ def rows_with(counts: Counts, kind: str, attribute: str) -> int:
 
 
 class _MakeExamples(beam.DoFn):
-    """Bucket → KV[bucket, Example], with the vectors of the items' own texts where `embed`
-    says so.
+    """Bucket → Bucket with its examples, with the vectors of the items' own texts where `embed`
+    says so; at a bundle's end, tagged, the counts of their labels.
     """
 
-    def __init__(self, config: LearnConfig, heartbeat_dir: str, *, embed: bool) -> None:
-        self._config, self._heartbeat_dir, self._embed = config, heartbeat_dir, embed
+    def __init__(self, how: MakeExamples) -> None:
+        self._config, self._heartbeat_dir = how.config, how.heartbeat_dir
+        self._embed, self._kind = how.embed, how.kind
         self._encoder: Shared[TextEncoder] | None = None
 
     def setup(self) -> None:
         self._meter = Meter("learn", self._heartbeat_dir)
 
-    def process(self, bucket: Bucket) -> Iterator[tuple[int, Example]]:
+    def start_bundle(self) -> None:
+        self._counts: Counts = {}
+
+    def process(self, bucket: Bucket) -> Iterator[Bucket]:
         items: Sequence[Item] = bucket.items
         with self._meter.timed():
             if self._embed and items:
                 items = self._with_vectors(items)
-            examples = [
-                (bucket.number, example)
-                for item in items
-                if (example := self._example(item)) is not None
-            ]
+            examples = [example for item in items if (example := self._example(item)) is not None]
+            counts = counts_of(self._config.template, self._kind, examples)
+            self._counts = merge_counts((self._counts, counts))
         self._meter.beat()
-        yield from examples
+        yield replace(bucket, examples={example.item_id: example for example in examples})
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield beam.pvalue.TaggedOutput(STATISTICS, at_end((LABELS, self._counts)))
 
     def _example(self, item: Item) -> Example | None:
         try:
@@ -238,21 +254,12 @@ def own_text(template: Template, item: Item) -> str:
     return "\n".join(texts)[:MAX_TEXT_CHARS]
 
 
-class _Count(beam.DoFn):
-    """KV[kind, SpoolRef] → counts of labels. ROWS counts rows, whatever labels they have."""
-
-    def __init__(self, template: Template) -> None:
-        self._template = template
-
-    def process(self, spooled: tuple[str, SpoolRef]) -> Iterator[Counts]:
-        kind, ref = spooled
-        examples = list(read_spool([ref], Example))
-        counts = label_counts(self._template, examples)
-        for name, labels in counts.items():
-            labels[ROWS] = sum(
-                name in example.known or name in example.absent for example in examples
-            )
-        yield {kind: _few(counts)}
+def counts_of(template: Template, kind: str, examples: Sequence[Example]) -> Counts:
+    """Return how many examples have which labels; ROWS counts rows, whatever labels they have."""
+    counts = label_counts(template, examples)
+    for name, labels in counts.items():
+        labels[ROWS] = sum(name in example.known or name in example.absent for example in examples)
+    return {kind: _few(counts)}
 
 
 def merge_counts(many: Iterable[Counts]) -> Counts:
@@ -273,29 +280,30 @@ def _few(by_attribute: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str
 
 
 class _Pick(beam.DoFn):
-    """KV[kind, SpoolRef] → KV[0, Example] of what any probe learns from."""
+    """KV[kind of catalog, SpoolRefs of a bucket] → SpoolRefs of those of its examples that any
+    probe learns from.
+    """
 
-    def __init__(self, config: LearnConfig) -> None:
-        self._config = config
+    def __init__(self, config: LearnConfig, spool_dir: str) -> None:
+        self._config, self._writer = config, SpoolWriter(spool_dir)
 
-    def process(
-        self, spooled: tuple[str, SpoolRef], counts: Counts
-    ) -> Iterator[tuple[int, Example]]:
-        kind, ref = spooled
+    def start_bundle(self) -> None:
+        self._writer.begin()
+
+    def process(self, spooled: tuple[str, SpoolRefs], counts: Counts) -> Iterator[SpoolRef]:
+        kind, most = spooled[0], self._config.max_labelled
         names = [a.name for a in self._config.template.attributes if is_learnable(a)]
-        shares = {name: share_of(counts, kind, name, self._config.max_labelled) for name in names}
-        for example in read_spool([ref], Example):
-            if any(
-                any(choose_examples(name, share, [example]))
-                for name, share in shares.items()
-                if share > 0
-            ):
-                yield (
-                    0,
-                    example
-                    if kind == OWN
-                    else replace(example, item_id=REFERENCE_MARK + example.item_id),
-                )
+        shares = {name: share_of(counts, kind, name, most) for name in names}
+        wanted = {name: share for name, share in shares.items() if share > 0}
+        refs = by_kind(spooled[1])["Example"]
+        for example in read_spool(refs, Example) if wanted else ():
+            if any(any(choose_examples(*each, [example])) for each in wanted.items()):
+                if kind != OWN:
+                    example = replace(example, item_id=REFERENCE_MARK + example.item_id)
+                yield from (ref for _, ref in self._writer.add(0, example))
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from (at_end(ref) for _, ref in self._writer.flush())
 
 
 class _Train(beam.DoFn):
@@ -307,9 +315,7 @@ class _Train(beam.DoFn):
     def setup(self) -> None:
         self._meter = Meter("train", self._heartbeat_dir)
 
-    def process(
-        self, name: str, counts: Counts, refs: Sequence[tuple[int, SpoolRef]]
-    ) -> Iterator[ProbeReport]:
+    def process(self, name: str, counts: Counts, refs: Sequence[SpoolRef]) -> Iterator[ProbeReport]:
         config, template = self._config, self._config.template
         attribute = template.by_name[name]
         labels: Counter[str] = Counter()
@@ -355,12 +361,10 @@ class _Train(beam.DoFn):
             report_of(self._config.template, probe, stored, key, earlier.labels), reused=True
         )
 
-    def _examples(
-        self, name: str, counts: Counts, refs: Sequence[tuple[int, SpoolRef]]
-    ) -> Iterator[Example]:
+    def _examples(self, name: str, counts: Counts, refs: Sequence[SpoolRef]) -> Iterator[Example]:
         most = self._config.max_labelled
         shares = {kind: share_of(counts, kind, name, most) for kind in (OWN, REFERENCE)}
-        for example in read_spool([ref for _, ref in refs], Example):
+        for example in read_spool(refs, Example):
             kind = REFERENCE if example.item_id.startswith(REFERENCE_MARK) else OWN
             plain = replace(example, item_id=example.item_id.removeprefix(REFERENCE_MARK))
             if any(choose_examples(name, shares[kind], [plain])):
@@ -408,50 +412,70 @@ def _telling(probe: Probe, left_out: int) -> Probe:
 class LearnOutputs(NamedTuple):
     """What LearnProbes gives.
 
-    pool: KV[0, SpoolRef] of the chosen examples; reports: ProbeReport an attribute.
+    pool: references to the chosen examples; reports: ProbeReport an attribute.
     """
 
     reports: beam.PCollection[ProbeReport]
-    pool: beam.PCollection[tuple[int, SpoolRef]]
+    pool: beam.PCollection[SpoolRef]
 
 
-@dataclass(eq=False)
-class MakeExamples(beam.PTransform):
-    """PCollection[Bucket] → PCollection[KV[bucket, Example]]."""
+@dataclass(frozen=True, slots=True)
+class MakeExamples:
+    """How examples are made of a catalog's items. kind: of the catalog, OWN or REFERENCE."""
 
     config: LearnConfig
     heartbeat_dir: str = ""
+    kind: str = OWN
     embed: bool = True
 
-    def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[tuple[int, Example]]:
-        making = beam.ParDo(_MakeExamples(self.config, self.heartbeat_dir, embed=self.embed))
-        return buckets | making.with_output_types(tuple[int, Example])
+    def step(self) -> FusedStep:
+        """Return Bucket → Bucket with examples, and pairs of LABELS and Counts, tagged
+        STATISTICS.
+        """
+        return FusedStep(_MakeExamples(self))
+
+
+def examples_of(bucket: Bucket) -> Iterable[Example]:
+    """Return what is spooled of a bucket where only examples are wanted."""
+    return bucket.examples.values()
+
+
+class Examples(NamedTuple):
+    """The examples of a catalog.
+
+    spooled: by bucket, among other elements; counted: pairs of LABELS and Counts among others.
+    """
+
+    spooled: beam.PCollection[tuple[int, SpoolRefs]]
+    counted: beam.PCollection[tuple[str, Any]]
 
 
 @dataclass(eq=False)
 class LearnProbes(beam.PTransform):
-    """PCollection[KV[OWN or REFERENCE, SpoolRef]] of examples → trained probes, and the pool they
-    were trained on.
-    """
+    """Examples by kind of catalog → trained probes, and the pool they were trained on."""
 
     config: LearnConfig
+    examples: Mapping[str, Examples]
     spool_dir: str
     heartbeat_dir: str = ""
 
-    def expand(self, examples: beam.PCollection[tuple[str, SpoolRef]]) -> LearnOutputs:
-        config = self.config
-        labels = examples | "Count" >> beam.ParDo(_Count(config.template))
-        counts = beam.pvalue.AsSingleton(labels | "Merge" >> Gather(merge_counts))
-        picked = examples | "Pick" >> beam.ParDo(_Pick(config), counts).with_output_types(
-            tuple[int, Example]
-        )
-        pool = picked | "SpoolPicked" >> Spool(self.spool_dir)
+    def expand(self, pipeline: beam.Pipeline | beam.pvalue.PBegin) -> LearnOutputs:
+        config, examples = self.config, self.examples
+        counted = tuple(each.counted for each in examples.values())
+        counts = beam.pvalue.AsSingleton(counted | "Merge" >> Gather(_merged))
+        by_catalog = [
+            each.spooled | f"Of {kind}" >> beam.Map(_of_kind, kind)
+            for kind, each in examples.items()
+        ]
+        # Flattened before it is picked from: what side inputs are made of must not be.
+        picking = beam.ParDo(_Pick(config, self.spool_dir), counts).with_output_types(SpoolRef)
+        pool = by_catalog | "All" >> beam.Flatten() | "Pick" >> picking
         names = [
             attribute.name for attribute in config.template.attributes if is_learnable(attribute)
         ]
         reports = (
-            examples.pipeline
-            | "Attributes" >> beam.Create(names, reshuffle=False)
+            pipeline
+            | "Attributes" >> Given(names).with_output_types(str)
             | "OneByOne" >> beam.Reshuffle()
             | "Train"
             >> beam.ParDo(
@@ -459,3 +483,11 @@ class LearnProbes(beam.PTransform):
             ).with_output_types(ProbeReport)
         )
         return LearnOutputs(reports, pool)
+
+
+def _of_kind(spooled: tuple[int, SpoolRefs], kind: str) -> tuple[str, SpoolRefs]:
+    return kind, spooled[1]
+
+
+def _merged(counted: Iterable[tuple[str, Any]]) -> Counts:
+    return merge_counts(named(LABELS, counted))

@@ -1,8 +1,8 @@
-"""Catalog files → normalised records, rows of image tables, picture references, rejects.
+"""Catalog files → normalised records, rows of image tables, picture references, rejects, spooled.
 
-Splits → KV[item bucket, Record], KV[item bucket, ImageRow], KV[path bucket, ImageRef], KV[bucket,
-Reject], and one SplitReport a split. Everything leaves keyed by bucket, ready to be spooled.
-Records that an earlier run knows are counted and not read again.
+Splits → KV[item bucket, SpoolRef] of Record and ImageRow, KV[bucket, SpoolRef] of Reject, KV[path
+bucket, SpoolRef] of ImageRef, and one SplitReport a split. Records that an earlier run knows are
+counted and not read again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from schemas.elements import MODEL_ANSWER, Flag, ImageRef, ImageRow, RawRecord, Record, Reject
+from schemas.elements import (
+    MODEL_ANSWER,
+    Flag,
+    ImageRef,
+    ImageRow,
+    RawRecord,
+    Record,
+    Reject,
+    Spooled,
+)
 from schemas.template import Template, split_source
 from transforms.extraction.structures.paths import folded
 from transforms.normalise.combine import Combination, inherit, not_combined
@@ -39,29 +48,24 @@ from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet
 from transforms.runtime.reach import require_seen
-from transforms.runtime.spool import Spool, SpoolRef, read_spool
+from transforms.runtime.reports import Given
+from transforms.runtime.spool import SpoolRef, SpoolWriter, Together, at_end, read_spool
 
-_IMAGE_ROWS, _IMAGE_REFS, _REJECTS, _REPORTS, _SEEN, _GROUPED = (
-    "image_rows",
-    "image_refs",
-    "rejects",
-    "reports",
-    "seen",
-    "grouped",
-)
-
+_IMAGE_REFS, _REPORTS, _SEEN, _GROUPED = "image_refs", "reports", "seen", "grouped"
 
 # Formats whose normaliser is known; rows that have cells from above may all have their own.
 _KEPT_FORMATS = 1_000
 
 
 class ReadOutputs(NamedTuple):
-    """What ReadCatalog gives. seen: a path a split, of what it holds of the known records."""
+    """What ReadCatalog gives.
 
-    records: beam.PCollection[tuple[int, Record]]
-    image_rows: beam.PCollection[tuple[int, ImageRow]]
-    image_refs: beam.PCollection[tuple[int, ImageRef]]
-    rejects: beam.PCollection[tuple[int, Reject]]
+    rows: spooled records, rows of image tables and rejects, by item bucket. seen: a path a split,
+    of what it holds of the known records.
+    """
+
+    rows: beam.PCollection[tuple[int, SpoolRef]]
+    image_refs: beam.PCollection[tuple[int, SpoolRef]]
     reports: beam.PCollection[SplitReport]
     seen: beam.PCollection[str]
 
@@ -158,49 +162,61 @@ class RecordReader:
         return found
 
 
-class _Reader(beam.DoFn):
+class _Routing(beam.DoFn):
+    """Spools elements, and the pictures that they refer to, under their buckets."""
+
+    def __init__(self, transform: ReadCatalog | ReplayQuarantine) -> None:
+        self._num_buckets = transform.num_buckets
+        # Without a tag, of the main output.
+        self._writers = {tag: SpoolWriter(transform.spool) for tag in ("", _IMAGE_REFS, _GROUPED)}
+
+    def start_bundle(self) -> None:
+        for writer in self._writers.values():
+            writer.begin()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        for tag, writer in self._writers.items():
+            for ref in map(at_end, writer.flush()):
+                yield beam.pvalue.TaggedOutput(tag, ref) if tag else ref
+
+    def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
+        if isinstance(element, Reject):
+            # By content, so that a reject's place does not depend on how the input was cut into
+            # files.
+            yield from self._spool("", element.raw.digest, element)
+            return
+        yield from self._spool("", element.item_id, element)
+        bucket = bucket_of(element.item_id, self._num_buckets)
+        for path in element.image_refs if isinstance(element, Record) else element.paths:
+            yield from self._spool(_IMAGE_REFS, path, ImageRef(path, bucket))
+
+    def _spool(self, tag: str, key: str, element: Spooled) -> Iterator[Any]:
+        bucket = bucket_of(key, self._num_buckets)
+        for ref in self._writers[tag].add(bucket, element):
+            yield beam.pvalue.TaggedOutput(tag, ref) if tag else ref
+
+
+class _Reader(_Routing):
     """Normalises what it reads, and sends each element on under its bucket."""
 
     def __init__(self, transform: ReadCatalog | ReplayQuarantine) -> None:
-        self._num_buckets, self._heartbeat_dir = transform.num_buckets, transform.heartbeat_dir
-        self._known = transform.known
+        super().__init__(transform)
+        self._spool_dir = transform.spool
+        self._heartbeat_dir, self._known = transform.heartbeat_dir, transform.known
         self._limits = transform.limits
-        self._spool = transform.spool
         self._normalised = RecordReader(
             transform.template, transform.pictures, transform.limits.max_element_secs
         )
 
     def setup(self) -> None:
         # Here first does a worker touch what the launcher has made.
-        require_seen(self._spool)
+        require_seen(self._spool_dir)
         self._meter = Meter("read", self._heartbeat_dir)
 
     def _route(self, element: Record | ImageRow | Reject) -> Iterator[Any]:
         if isinstance(element, Record) and element.group:
-            bucket = bucket_of(element.group, self._num_buckets)
-            yield beam.pvalue.TaggedOutput(_GROUPED, (bucket, element))
-        else:
-            yield from route(element, self._num_buckets)
-
-
-def route(element: Record | ImageRow | Reject, num_buckets: int) -> Iterator[Any]:
-    """Yield an element, and the pictures that it refers to, under their buckets."""
-    if isinstance(element, Reject):
-        # By content, so that a reject's place does not depend on how the input was cut into
-        # files.
-        bucket = bucket_of(element.raw.digest, num_buckets)
-        yield beam.pvalue.TaggedOutput(_REJECTS, (bucket, element))
-        return
-    bucket = bucket_of(element.item_id, num_buckets)
-    if isinstance(element, Record):
-        yield bucket, element
-        paths = element.image_refs
-    else:
-        yield beam.pvalue.TaggedOutput(_IMAGE_ROWS, (bucket, element))
-        paths = element.paths
-    for path in paths:
-        reference = bucket_of(path, num_buckets), ImageRef(path, bucket)
-        yield beam.pvalue.TaggedOutput(_IMAGE_REFS, reference)
+            return self._spool(_GROUPED, element.group, element)
+        return super()._route(element)
 
 
 def combination_of(template: Template, pictures: PictureAccess | None = None) -> Combination:
@@ -215,31 +231,31 @@ def _group_of(element: Record | ImageRow | Reject) -> str:
     return element.group if isinstance(element, Record) else ""
 
 
-class _Inherit(beam.DoFn):
+class _Inherit(_Routing):
     """(bucket of groups, references to their rows) → the variants, by the buckets of ids."""
 
     def __init__(self, transform: ReadCatalog | ReplayQuarantine) -> None:
+        super().__init__(transform)
         self._how = combination_of(transform.template, transform.pictures)
-        self._num_buckets = transform.num_buckets
         self._element_secs = transform.limits.max_element_secs
         self._max_bytes = transform.bucket_bytes
 
     def process(
         self, keyed: tuple[int, Iterable[SpoolRef]]
-    ) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
+    ) -> Iterator[tuple[int, SpoolRef] | beam.pvalue.TaggedOutput]:
         refs = list(keyed[1])
         groups, refused = grouped(lambda: read_spool(refs, Record), self._max_bytes)
         for reject in refused:
-            yield from route(reject, self._num_buckets)
+            yield from self._route(reject)
         for rows in groups.values():
             try:
                 made, rejects = within(self._element_secs, inherit, rows, self._how)
             except Exception as error:
                 made, rejects = [], not_combined(rows, error)
             for variant in made:
-                yield from route(variant, self._num_buckets)
+                yield from self._route(variant)
             for reject in rejects:
-                yield from route(reject, self._num_buckets)
+                yield from self._route(reject)
 
 
 class _ReadSplit(_Reader):
@@ -248,7 +264,9 @@ class _ReadSplit(_Reader):
     def __init__(self, transform: ReadCatalog) -> None:
         super().__init__(transform)
 
-    def process(self, split: InputSplit) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
+    def process(
+        self, split: InputSplit
+    ) -> Iterator[tuple[int, SpoolRef] | beam.pvalue.TaggedOutput]:
         key_filter = None if self._known is None else self._known.key_filter()
         with self._meter.timed():
             for element in read_split(
@@ -279,7 +297,7 @@ class _ReplayFile(_Reader):
         super().__init__(transform)
         self._snapshot, self._wanted = transform.snapshot, transform.known
 
-    def process(self, file: DataFile) -> Iterator[tuple[int, Record] | beam.pvalue.TaggedOutput]:
+    def process(self, file: DataFile) -> Iterator[tuple[int, SpoolRef] | beam.pvalue.TaggedOutput]:
         key_filter = self._wanted.key_filter()
         for row in read_parquet(self._snapshot, file).to_pylist():
             if row["input"] == MODEL_ANSWER or not key_filter.wants(row["raw_key"]):
@@ -314,7 +332,7 @@ def raw_of(row: Mapping[str, Any]) -> RawRecord:
 class ReadCatalog(beam.PTransform):
     """Reads and normalises all splits of a run.
 
-    known: records that need not be read again; spool: folder for the rows of groups. pictures: what
+    spool: folder for what was read; known: records that need not be read again. pictures: what
     reading their references needs. bucket_bytes: of the groups that share a bucket, see `grouped`.
     """
 
@@ -331,9 +349,9 @@ class ReadCatalog(beam.PTransform):
     def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
         outputs = (
             root
-            | "Splits" >> beam.Create(list(self.splits), reshuffle=False)
+            | "Splits" >> Given(list(self.splits))
             | "Spread" >> beam.Reshuffle()
-            | "ReadSplit" >> beam.ParDo(_ReadSplit(self)).with_outputs(*_TAGS, main="records")
+            | "ReadSplit" >> beam.ParDo(_ReadSplit(self)).with_outputs(*_TAGS, main="rows")
         )
         return _with_inherited(outputs, self)
 
@@ -359,10 +377,9 @@ class ReplayQuarantine(beam.PTransform):
     def expand(self, root: beam.Pipeline | beam.pvalue.PBegin) -> ReadOutputs:
         outputs = (
             root
-            | "Quarantine"
-            >> beam.Create(list(self.files), reshuffle=False).with_output_types(DataFile)
+            | "Quarantine" >> Given(list(self.files)).with_output_types(DataFile)
             | "Spread" >> beam.Reshuffle()
-            | "Replay" >> beam.ParDo(_ReplayFile(self)).with_outputs(*_TAGS, main="records")
+            | "Replay" >> beam.ParDo(_ReplayFile(self)).with_outputs(*_TAGS, main="rows")
         )
         return _with_inherited(outputs, self)
 
@@ -373,15 +390,13 @@ def _with_inherited(outputs: Any, transform: ReadCatalog | ReplayQuarantine) -> 
     if not transform.template.record.inherits:
         return read
     variants = (
-        outputs[_GROUPED]
-        | "Spool groups" >> Spool(transform.spool)
-        | "By group" >> beam.GroupByKey()
-        | "Inherit"
-        >> beam.ParDo(_Inherit(transform)).with_outputs(_IMAGE_REFS, _REJECTS, main="records")
+        (outputs[_GROUPED],)
+        | "By group" >> Together()
+        | "Inherit" >> beam.ParDo(_Inherit(transform)).with_outputs(_IMAGE_REFS, main="rows")
     )
     return read._replace(
         **{
             name: (getattr(read, name), variants[name]) | f"All {name}" >> beam.Flatten()
-            for name in ("records", _IMAGE_REFS, _REJECTS)
+            for name in ("rows", _IMAGE_REFS)
         }
     )

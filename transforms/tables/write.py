@@ -23,6 +23,7 @@ from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.tables.columns import IMAGE_ROW_FATES
 from schemas.tables.specs import ITEMS, table_spec, tables_of
 from schemas.template import Template
+from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import read_parquet, write_parquet
 from transforms.tables.bucket_report import BucketReport
@@ -250,6 +251,9 @@ class WriteTables(beam.PTransform):
     earlier: EarlierRows | None = None
     canaries: beam.pvalue.AsDict | None = None
 
+    def step(self) -> FusedStep:
+        """Return Bucket → BucketReport."""
+        return FusedStep(_Write(self), () if self.canaries is None else (self.canaries,))
+
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[BucketReport]:
-        found = {} if self.canaries is None else {"canaries": self.canaries}
-        return buckets | beam.ParDo(_Write(self), **found).with_output_types(BucketReport)
+        return buckets | in_one(self.step()).with_output_types(BucketReport)

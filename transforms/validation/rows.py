@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import apache_beam as beam
 
@@ -18,6 +19,7 @@ from schemas.reasons import REMARKS, Effect, reason
 from schemas.template import Template
 from transforms.runtime.buckets import each_item
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
+from transforms.runtime.fused import FusedStep, applied, in_one
 
 
 def required_missing(template: Template, item: Item) -> Iterator[Reject]:
@@ -98,11 +100,16 @@ class ValidateItems(beam.PTransform):
     checks: Sequence[Check] = CHECKS
     element_secs: float = DEFAULT_ELEMENT_SECS
 
+    def step(self) -> FusedStep:
+        """Return Bucket → Bucket."""
+        check = partial(_checked, self.template, self.checks)
+        return applied(
+            partial(each_item, stage="validate", function=check, element_secs=self.element_secs)
+        )
+
     def expand(self, buckets: beam.PCollection[Bucket]) -> beam.PCollection[Bucket]:
-        template, checks = self.template, self.checks
-        return buckets | beam.Map(
-            each_item,
-            "validate",
-            lambda item: check_item(template, item, checks),
-            self.element_secs,
-        ).with_output_types(Bucket)
+        return buckets | in_one(self.step()).with_output_types(Bucket)
+
+
+def _checked(template: Template, checks: Sequence[Check], item: Item) -> Item | Reject:
+    return check_item(template, item, checks)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import apache_beam as beam
 
 from pipelines.run.graph.context import Build, ByBucket
@@ -46,8 +44,9 @@ def asks_ahead(build: Build) -> bool:
 
 
 def ask_ahead(
-    images: beam.PCollection[tuple[int, ImageResult]], spooled: Mapping[str, ByBucket], build: Build
+    images: beam.PCollection[tuple[int, ImageResult]], rows: ByBucket, build: Build
 ) -> AheadOutputs:
+    """Ask as pictures come; rows: spooled records, image rows and rejects."""
     plan, dirs = build.plan, build.dirs
     config = AheadConfig(
         describe_config(build),
@@ -56,7 +55,6 @@ def ask_ahead(
         plan.bucket_bytes,
         plan.learns,
     )
-    refs = [spooled[name] for name in ("records", "image_rows", "rejects")]
-    listed = beam.pvalue.AsList(refs | "References ahead" >> beam.Flatten())
+    listed = beam.pvalue.AsList(rows)
     asked: AheadOutputs = images | "Ahead" >> AskAhead(config, listed, dirs.spool, dirs.heartbeats)
     return asked

@@ -1,67 +1,77 @@
-"""Buckets put together for a stage, and what comparing their items finds."""
+"""Buckets put together, compared, and spooled for the stages that work on them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from functools import partial
 
 import apache_beam as beam
 
-from pipelines.run.graph.context import Build, ByBucket, Prepared
+from pipelines.run.graph.context import Assembled, Build, Prepared
 from pipelines.run.work import picture_access
-from schemas.elements import Bucket
-from transforms.consistency.outliers import FindOutliers
-from transforms.consistency.shared_content import FindSharedContent
-from transforms.consistency.within_item import FindContradictions
+from transforms.consistency.compare import CompareBuckets, Comparisons, OpenBuckets
 from transforms.items.assemble import AssembleBuckets
+from transforms.items.bucket_files import KeepBucket
 from transforms.items.mask import mask_bucket
+from transforms.probes.learn import Examples, MakeExamples
 from transforms.readers.read import combination_of
-from transforms.runtime.json_files import write_json
-from transforms.runtime.spool import Spool
+from transforms.runtime.fused import FusedStep, applied, in_one
+from transforms.runtime.spool import KEYED_REFS, Together
 
 
-def assemble(
-    prepared: Prepared, build: Build, label: str, heartbeats: str = ""
-) -> beam.PCollection[Bucket]:
+def assembling(build: Build) -> FusedStep:
+    """Return the step that puts buckets together from what was read."""
     plan = build.plan
     combination = combination_of(plan.template, picture_access(plan, build.dirs))
-    assembling = AssembleBuckets(heartbeats, combination, build.element_secs, plan.bucket_bytes)
-    return prepared.spooled | label >> assembling
+    return AssembleBuckets(combination, build.element_secs, plan.bucket_bytes).step()
 
 
-def assemble_masked(
-    prepared: Prepared, build: Build, stage: str, heartbeats: str = ""
-) -> beam.PCollection[Bucket]:
-    """Put buckets together as an evaluation's fold sees them, without what it hides."""
-    label, mask = f"{build.label}{stage}", build.mask
-    buckets = assemble(prepared, build, label, heartbeats)
-    if mask is None:
-        return buckets
-    return buckets | f"{label} masked" >> beam.Map(lambda bucket: mask_bucket(mask, bucket))
+def compare(
+    prepared: Prepared,
+    build: Build,
+    *,
+    making: MakeExamples | None = None,
+    statistics: str = "",
+) -> Assembled:
+    """Put buckets together, and find what within an item, or in other items, speaks against what
+    the source gave.
 
-
-def find_contradictions(prepared: Prepared, build: Build) -> ByBucket:
-    """Find what within an item, or in other items, speaks against what the source gave."""
+    making: the examples that probes learn from, made of the same buckets. statistics: as of
+    Comparisons.
+    """
     plan, dirs = build.plan, build.dirs
-    buckets = assemble(prepared, build, "Assemble to compare")
-    contradictions = buckets | "Contradictions" >> FindContradictions(
-        plan.template, element_secs=build.element_secs
+    first = [assembling(build), *([making.step()] if making is not None else [])]
+    how = Comparisons(plan.template, dirs.spool, plan.buckets, build.element_secs, statistics)
+    compared = (
+        prepared.spooled
+        | "Assemble" >> Together()
+        | "Contradictions" >> CompareBuckets(how, first, build.report("trusted"))
     )
-    _ = contradictions.trusted | "Keep trusted" >> beam.Map(_keep_sorted, build.report("trusted"))
-    found = [
-        contradictions.findings,
-        buckets
-        | "Shared content"
-        >> FindSharedContent(plan.template, plan.buckets, dirs.spool, build.element_secs),
-    ]
-    if any(attribute.spec.is_number for attribute in plan.template.attributes):
-        # Put together once more, after the numbers of all buckets are known.
-        again = assemble(prepared, build, "Assemble to score")
-        found.append(
-            (buckets, again) | "Outliers" >> FindOutliers(plan.template, build.element_secs)
-        )
-    return found | "All findings" >> beam.Flatten() | "Spool findings" >> Spool(dirs.spool)
+    examples = None if making is None else Examples(compared.buckets, compared.counted)
+    return Assembled(
+        compared.buckets, compared.findings, compared.statistics, examples, prepared.ahead
+    )
 
 
-def _keep_sorted(listed: Collection[Any], path: str) -> None:
-    write_json(path, sorted(listed))
+def assemble(prepared: Prepared, build: Build) -> Assembled:
+    """Put buckets together, and compare nothing."""
+    keeping = in_one(assembling(build), FusedStep(KeepBucket(build.dirs.spool)))
+    grouped = prepared.spooled | "Assemble" >> Together()
+    items = grouped | "Keep" >> keeping.with_output_types(KEYED_REFS)
+    return Assembled(items, ahead=prepared.ahead)
+
+
+def opening(
+    build: Build,
+    heartbeats: str = "",
+    *,
+    statistics: beam.PCollection[str] | None = None,
+    is_answered: bool = False,
+) -> tuple[FusedStep, ...]:
+    """Return the steps that read spooled buckets, as an evaluation's fold sees them: without what
+    it hides.
+    """
+    how = OpenBuckets(build.plan.template, build.element_secs, heartbeats, is_answered)
+    opened = how.step(statistics)
+    if build.mask is None:
+        return (opened,)
+    return (opened, applied(partial(mask_bucket, build.mask)))

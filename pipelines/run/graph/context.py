@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 
@@ -18,18 +18,19 @@ from transforms.fill.cascade import Cascade
 from transforms.items.mask import Mask
 from transforms.models.contract import ModelOptions
 from transforms.models.spaces import VectorSpace
-from transforms.probes.learn import EarlierProbe
+from transforms.probes.learn import EarlierProbe, Examples
 from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
-from transforms.runtime.spool import SpoolRef
+from transforms.runtime.fused import FusedStep
+from transforms.runtime.reports import WriteReports
+from transforms.runtime.spool import SpoolRef, SpoolRefs
 from transforms.tables.build import RunInfo
 from transforms.tables.merge import EarlierRows
 from transforms.vectors.contract import VectorContract
 from transforms.vectors.stage import CanaryWatch
 
-# References to spooled elements by bucket, and by the kind of catalog that they are from.
+# References to spooled elements by bucket.
 ByBucket: TypeAlias = "beam.PCollection[tuple[int, SpoolRef]]"
-ByCatalog: TypeAlias = "beam.PCollection[tuple[str, SpoolRef]]"
 
 # The report that has the number of image references.
 PICTURES = "pictures"
@@ -45,6 +46,7 @@ class Build:
     contracts: of the vector tables that are made, by table; none where no vectors are written.
     overlaps: whether one process does stages that follow each other as they come, so that it pays
     to ask a language model meanwhile.
+    collected: paths, each with small reports that the launching process reads there; see `collect`.
     """
 
     plan: Plan
@@ -55,6 +57,7 @@ class Build:
     spaces: tuple[VectorSpace, ...] | None = None
     contracts: Mapping[str, VectorContract] = field(default_factory=dict)
     overlaps: bool = False
+    collected: list[tuple[str, beam.PCollection[Any]]] = field(default_factory=list)
 
     @property
     def made(self) -> tuple[VectorSpace, ...]:
@@ -88,6 +91,16 @@ class Build:
         """Model options of this run's workers."""
         return self.plan.models_of(self.run.run_id, self.dirs.budget_file)
 
+    def collect(self, name: str, reports: beam.PCollection[Any]) -> None:
+        """Note reports that `write_reports` will write as a list."""
+        self.collected.append((self.report(name), reports))
+
+    def write_reports(self) -> None:
+        """Add what writes all reports that were collected; the last thing that a graph is given."""
+        if self.collected:
+            paths, reports = zip(*self.collected, strict=True)
+            _ = reports | "Reports" >> WriteReports(paths)
+
     def report(self, name: str) -> str:
         """Return the path of a report that the launching process reads."""
         return f"{self.dirs.reports}/{name}.json"
@@ -95,19 +108,46 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A catalog that was read, with its images, spooled by bucket.
+    """A catalog that was read, with its images, spooled: what its buckets are put together from.
 
-    spooled: by the name of the elements; reports: of the splits that were read, None where they
-    were read before. ahead: what a language model was asked meanwhile.
+    reports: of the splits that were read, None where they were read before. ahead: what a language
+    model was asked meanwhile.
     """
 
-    spooled: dict[str, ByBucket]
+    spooled: tuple[ByBucket, ...]
     reports: beam.PCollection[SplitReport] | None = None
     ahead: AheadOutputs | None = None
 
-    def adding(self, name: str, spooled: ByBucket) -> Prepared:
+    def adding(self, spooled: ByBucket) -> Prepared:
         """Return the catalog with further elements for its buckets."""
-        return replace(self, spooled={**self.spooled, name: spooled})
+        return replace(self, spooled=(*self.spooled, spooled))
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A catalog whose buckets were put together and spooled.
+
+    buckets: all parts of each; findings: what comparing items with each other found, which counts
+    or does not by `statistics`, None where they were not compared. examples: of its items, None
+    where none were made yet. ahead: as of Prepared.
+    """
+
+    buckets: beam.PCollection[tuple[int, SpoolRefs]]
+    findings: ByBucket | None = None
+    statistics: beam.PCollection[str] | None = None
+    examples: Examples | None = None
+    ahead: AheadOutputs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """References to spooled buckets, and the steps that open and fill them.
+
+    Whoever goes on with buckets does so in the same stage, so that no bucket leaves one.
+    """
+
+    spooled: beam.PCollection[Any]
+    steps: tuple[FusedStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +167,13 @@ class Previous:
 class Learnt:
     """The probes and examples that fill values besides rules; None where no probe is trained.
 
-    pool: the items that demonstrations are chosen from.
+    pool: the items that demonstrations are chosen from; examples: of the items to be filled, where
+    they are not among the parts of their buckets.
     """
 
     reports: beam.PCollection[ProbeReport] | None = None
-    pool: ByBucket | None = None
+    pool: beam.PCollection[SpoolRef] | None = None
+    examples: beam.PCollection[tuple[int, SpoolRefs]] | None = None
 
 
 def canary_folder(dirs: RunDirs) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 import apache_beam as beam
 
-from pipelines.run.graph.buckets import assemble, find_contradictions
+from pipelines.run.graph.buckets import compare
 from pipelines.run.graph.context import PICTURES, Build, Learnt, Prepared, Previous
 from pipelines.run.graph.filling import fill_buckets, fill_catalog
-from pipelines.run.graph.learning import make_examples
+from pipelines.run.graph.learning import making_examples
 from pipelines.run.graph.reading import (
     prepare_images,
     read_inputs,
@@ -17,14 +20,13 @@ from pipelines.run.graph.reading import (
 from pipelines.run.graph.writing import write_tables
 from pipelines.run.work import Delta, Kept, picture_access
 from schemas.elements import ImageRef
-from transforms.consistency.within_item import FindContradictions
-from transforms.items.assemble import EXAMPLES, FINDINGS, NUMBERS, bucket_numbers
-from transforms.probes.learn import OWN
+from transforms.consistency.compare import CatalogStatistics, save_statistics
+from transforms.items.assemble import bucket_numbers
 from transforms.probes.report import ProbeReport
 from transforms.readers.read import ReadCatalog
 from transforms.runtime.json_files import write_json
-from transforms.runtime.reports import CollectReports
-from transforms.runtime.spool import KEYED_REF, Spool
+from transforms.runtime.reports import Gather, Given
+from transforms.runtime.spool import KEYED_REF, Spool, SpoolRef, Together, read_spool
 from transforms.tables.build import Encoders
 
 
@@ -33,19 +35,21 @@ def build_graph(
 ) -> None:
     """Add the whole job to `pipeline`.
 
-    Records and rejects meet again in their bucket, so none can be lost.
-
-    A bucket is put together once for each stage that must have seen all of them: to learn from, to
-    see what is open, and to write. That costs far less than keeping whole buckets in between.
+    Records and rejects meet again in their bucket, so none can be lost. It is put together once,
+    and opened again by each stage that must have seen all of them: to see what is open, and to
+    write.
     """
     previous = previous or Previous()
     prepared = read_inputs(pipeline, build, build.plan.splits, "", asks=previous.answers is None)
     prepared = with_previous_answers(prepared, build, previous.answers)
-    prepared = prepared.adding(FINDINGS, find_contradictions(prepared, build))
-    filled = fill_catalog(prepared, build, read_reference(pipeline, build), previous.probes)
-    _ = prepared.reports | "Collect reads" >> CollectReports(build.report("splits"))
+    making = making_examples(build) if build.plan.learns else None
+    catalog = compare(prepared, build, making=making)
+    filled = fill_catalog(catalog, build, read_reference(pipeline, build), previous.probes)
+    if prepared.reports is not None:
+        build.collect("splits", prepared.reports)
     if filled is not None:
         write_tables(filled, build, encoders, rows=previous.rows)
+    build.write_reports()
 
 
 def build_reading(pipeline: beam.Pipeline, build: Build) -> None:
@@ -61,10 +65,11 @@ def build_reading(pipeline: beam.Pipeline, build: Build) -> None:
         pictures=picture_access(plan, dirs),
         bucket_bytes=plan.bucket_bytes,
     )
-    _ = read.reports | "Collect reads" >> CollectReports(build.report("splits"))
-    paths = read.image_refs | "Paths" >> beam.Map(_path_of) | "Distinct paths" >> beam.Distinct()
-    counted = paths | "Count paths" >> beam.combiners.Count.Globally()
-    _ = counted | "Keep count" >> beam.Map(_keep, build.report(PICTURES))
+    build.collect("splits", read.reports)
+    build.write_reports()
+    by_path = (read.image_refs,) | "By path" >> Together()
+    counted = by_path | "Count paths" >> beam.Map(_count_paths)
+    _ = counted | "Keep count" >> Gather(partial(_keep_sum, build.report(PICTURES)))
 
 
 def build_delta_graph(
@@ -76,38 +81,36 @@ def build_delta_graph(
     Items are not compared with each other: that takes all of them, and a full build does it.
     """
     spooled = {
-        name: pipeline | f"Spooled {name}" >> beam.Create(list(refs)).with_output_types(KEYED_REF)
+        name: pipeline | f"Spooled {name}" >> Given(list(refs)).with_output_types(KEYED_REF)
         for name, refs in delta.refs.items()
     }
-    images = spooled.pop("image_refs") | "Images" >> prepare_images(build, is_own=True)
-    spooled["images"] = images.results | "Spool images" >> Spool(build.dirs.spool)
-    spooled[NUMBERS] = bucket_numbers(pipeline, delta.numbers)
-    prepared = with_previous_answers(Prepared(spooled), build, kept.answers)
-    compared = assemble(prepared, build, "Assemble to compare")
-    found = compared | "Contradictions" >> FindContradictions(
-        build.plan.template, delta.trusted, build.element_secs
-    )
-    prepared = prepared.adding(
-        FINDINGS, found.findings | "Spool findings" >> Spool(build.dirs.spool)
+    images = spooled["image_refs"] | "Images" >> prepare_images(build, is_own=True)
+    results = images.results | "Spool images" >> Spool(build.dirs.spool)
+    numbers = bucket_numbers(pipeline, delta.numbers)
+    prepared = Prepared((numbers, spooled["rows"], results))
+    catalog = compare(
+        with_previous_answers(prepared, build, kept.answers),
+        build,
+        making=making_examples(build) if build.plan.learns else None,
+        statistics=save_statistics(build.dirs.spool, CatalogStatistics(delta.trusted)),
     )
     reports = pool = None
     if build.plan.learns:
-        examples = make_examples(prepared, OWN, build)
-        prepared = prepared.adding(EXAMPLES, examples)
-        reports = pipeline | "Probes" >> beam.Create(list(kept.probes)).with_output_types(
-            ProbeReport
-        )
-        _ = reports | "Collect probes" >> CollectReports(build.report("probes"))
+        probes = Given(list(kept.probes)).with_output_types(ProbeReport)
+        reports = pipeline | "Probes" >> probes
+        build.collect("probes", reports)
     if kept.pool:
-        pool = pipeline | "Earlier pool" >> beam.Create([(0, ref) for ref in kept.pool])
-    filled = fill_buckets(prepared, build, Learnt(reports, pool))
+        pool = pipeline | "Earlier pool" >> Given(list(kept.pool))
+    filled = fill_buckets(catalog, build, Learnt(reports, pool))
     if filled is not None:
         write_tables(filled, build, encoders, base=delta.base)
+    build.write_reports()
 
 
-def _path_of(keyed: tuple[int, ImageRef]) -> str:
-    return keyed[1].path
+def _count_paths(spooled: tuple[int, Iterable[SpoolRef]]) -> int:
+    """Return how many distinct paths a bucket of paths has."""
+    return len({each.path for each in read_spool(spooled[1], ImageRef)})
 
 
-def _keep(count: int, path: str) -> None:
-    write_json(path, count)
+def _keep_sum(path: str, counts: Iterable[int]) -> None:
+    write_json(path, sum(counts))

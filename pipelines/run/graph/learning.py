@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 
-from pipelines.run.graph.buckets import assemble_masked
-from pipelines.run.graph.context import Build, ByBucket, ByCatalog, Prepared
-from transforms.probes.learn import EarlierProbe, LearnConfig, MakeExamples
+from pipelines.run.graph.buckets import assembling, opening
+from pipelines.run.graph.context import Assembled, Build, Prepared
+from transforms.consistency.compare import STATISTICS
+from transforms.items.bucket_files import KeepBucket
+from transforms.probes.learn import (
+    OWN,
+    REFERENCE,
+    EarlierProbe,
+    Examples,
+    LearnConfig,
+    MakeExamples,
+    examples_of,
+)
 from transforms.probes.store import FOLDER
-from transforms.runtime.spool import Spool, SpoolRef
+from transforms.runtime.fused import FusedStep, in_one
+from transforms.runtime.spool import Together
 
 
-def make_examples(catalog: Prepared, kind: str, build: Build) -> ByBucket:
-    """Spool what probes see of a catalog's items."""
-    config = learning_config(build, {})
-    return (
-        assemble_masked(catalog, build, f"Assemble {kind} to learn")
-        | f"{build.label}Examples {kind}" >> MakeExamples(config, build.dirs.heartbeats)
-        | f"{build.label}Spool examples {kind}" >> Spool(build.dirs.spool)
-    )
+def making_examples(build: Build, kind: str = OWN) -> MakeExamples:
+    """Return how examples are made of a catalog's items."""
+    return MakeExamples(learning_config(build, {}), build.dirs.heartbeats, kind)
 
 
-def as_kind(examples: ByBucket, kind: str, build: Build) -> ByCatalog:
-    return examples | f"{build.label}As {kind}" >> beam.Map(_of_kind, kind)
+def reference_examples(reference: Prepared, build: Build) -> Examples:
+    """Spool what probes see of another catalog's items."""
+    to_learn = reference.spooled | "Assemble reference" >> Together()
+    making = making_examples(build, REFERENCE)
+    return _examples(to_learn, "Examples reference", build, (assembling(build), making.step()))
+
+
+def own_examples(catalog: Assembled, build: Build) -> Examples:
+    """Spool what probes see of the catalog's items, if they were not made with its buckets."""
+    if catalog.examples is not None:
+        return catalog.examples
+    steps = (*opening(build), making_examples(build).step())
+    return _examples(catalog.buckets, f"{build.label}Examples", build, steps)
+
+
+def _examples(
+    elements: beam.PCollection[Any], label: str, build: Build, steps: Sequence[FusedStep]
+) -> Examples:
+    making = in_one(*steps, FusedStep(KeepBucket(build.dirs.spool, examples_of)))
+    made = elements | label >> making.with_outputs(STATISTICS, main="examples")
+    return Examples(made.examples, made[STATISTICS])
 
 
 def learning_config(build: Build, previous_probes: Mapping[str, EarlierProbe]) -> LearnConfig:
@@ -38,7 +64,3 @@ def learning_config(build: Build, previous_probes: Mapping[str, EarlierProbe]) -
         build.element_secs,
         plan.bucket_bytes,
     )
-
-
-def _of_kind(keyed: tuple[int, SpoolRef], kind: str) -> tuple[str, SpoolRef]:
-    return kind, keyed[1]

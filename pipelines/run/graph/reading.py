@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from pipelines.run.graph.asking import ask_ahead, asks_ahead
-from pipelines.run.graph.context import Build, ByCatalog, Prepared
-from pipelines.run.graph.learning import as_kind, make_examples
+from pipelines.run.graph.context import Build, Prepared
+from pipelines.run.graph.learning import reference_examples
 from pipelines.run.work import PreviousAnswers, fetching, picture_access
 from transforms.images.prepare import Preparation, PrepareImages
 from transforms.incremental.previous_answers import ReadPreviousAnswers
-from transforms.items.assemble import NUMBERS, PREVIOUS_ANSWERS, bucket_numbers
-from transforms.probes.learn import REFERENCE
+from transforms.items.assemble import bucket_numbers
+from transforms.probes.learn import Examples
 from transforms.readers import InputSplit
 from transforms.readers.read import ReadCatalog
 from transforms.runtime.parquet import DataFile
-from transforms.runtime.reports import CollectReports
+from transforms.runtime.reports import Given
 from transforms.runtime.spool import Spool
 
 
@@ -26,7 +26,7 @@ def read_catalog(pipeline: beam.Pipeline, build: Build) -> Prepared:
     return read_inputs(pipeline, build, build.plan.splits, "")
 
 
-def read_reference(pipeline: beam.Pipeline, build: Build) -> ByCatalog | None:
+def read_reference(pipeline: beam.Pipeline, build: Build) -> Examples | None:
     """Read the additional catalogs that probes learn from, and make examples of their items.
 
     None where there are no such catalogs, or no probe is trained.
@@ -34,10 +34,11 @@ def read_reference(pipeline: beam.Pipeline, build: Build) -> ByCatalog | None:
     if not build.plan.reference_splits:
         return None
     reference = read_inputs(pipeline, build, build.plan.reference_splits, "Reference ")
-    _ = reference.reports | "Collect reference" >> CollectReports(build.report("reference"))
+    if reference.reports is not None:
+        build.collect("reference", reference.reports)
     if not build.plan.learns:
         return None
-    return as_kind(make_examples(reference, REFERENCE, build), REFERENCE, build)
+    return reference_examples(reference, build)
 
 
 def with_previous_answers(
@@ -45,17 +46,16 @@ def with_previous_answers(
 ) -> Prepared:
     if answers is None:
         return prepared
-    pipeline = prepared.spooled["records"].pipeline
+    pipeline = prepared.spooled[0].pipeline
     spooled = (
         pipeline
-        | "Earlier items"
-        >> beam.Create(list(answers.files), reshuffle=False).with_output_types(DataFile)
+        | "Earlier items" >> Given(list(answers.files)).with_output_types(DataFile)
         # Else one worker would read them all.
         | "Spread earlier items" >> beam.Reshuffle()
         | "Read previous answers" >> ReadPreviousAnswers(answers.config)
         | "Spool previous answers" >> Spool(build.dirs.spool)
     )
-    return prepared.adding(PREVIOUS_ANSWERS, spooled)
+    return prepared.adding(spooled)
 
 
 def read_inputs(
@@ -81,20 +81,11 @@ def read_inputs(
         pictures=picture_access(plan, dirs),
         bucket_bytes=plan.bucket_bytes,
     )
-    references = read.image_refs | f"{label}Spool references" >> Spool(dirs.spool)
-    images = references | f"{label}Images" >> prepare_images(build, is_own=is_own)
-    spooled = {
-        name: elements | f"{label}Spool {name}" >> Spool(dirs.spool)
-        for name, elements in (
-            ("records", read.records),
-            ("images", images.results),
-            ("image_rows", read.image_rows),
-            ("rejects", read.rejects),
-        )
-    }
-    ahead = ask_ahead(images.found, spooled, build) if asks and asks_ahead(build) else None
+    images = read.image_refs | f"{label}Images" >> prepare_images(build, is_own=is_own)
+    results = images.results | f"{label}Spool images" >> Spool(dirs.spool)
+    ahead = ask_ahead(images.found, read.rows, build) if asks and asks_ahead(build) else None
     numbers = bucket_numbers(pipeline, range(plan.buckets), label)
-    return Prepared({**spooled, NUMBERS: numbers}, read.reports, ahead)
+    return Prepared((numbers, read.rows, results), read.reports, ahead)
 
 
 def prepare_images(build: Build, *, is_own: bool, is_asked: bool = True) -> PrepareImages:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import apache_beam as beam
 
-from pipelines.run.graph.context import Build
-from schemas.elements import Bucket
+from pipelines.run.graph.context import Build, Filled
 from transforms.embed.text_vectors import EmbedText
 from transforms.items.compose import ComposeText
-from transforms.runtime.reports import CollectReports
+from transforms.runtime.fused import in_one
 from transforms.tables.build import Encoders
 from transforms.tables.merge import Base, EarlierRows
 from transforms.tables.write import WriteTables
@@ -17,7 +16,7 @@ from transforms.vectors.stage import EmbedCanaries
 
 
 def write_tables(
-    filled: beam.PCollection[Bucket],
+    filled: Filled,
     build: Build,
     encoders: Encoders,
     *,
@@ -25,11 +24,11 @@ def write_tables(
     rows: EarlierRows | None = None,
 ) -> None:
     plan, dirs = build.plan, build.dirs
-    written = (
-        filled
-        | "Validate" >> ValidateItems(plan.template, element_secs=build.element_secs)
-        | "Text" >> ComposeText(plan.template, build.element_secs)
-    )
+    steps = [
+        *filled.steps,
+        ValidateItems(plan.template, element_secs=build.element_secs).step(),
+        ComposeText(plan.template, build.element_secs).step(),
+    ]
     kept = frozenset[str]() if base is None else base.kept_whole
     embedding = EmbedText(
         plan.template,
@@ -40,8 +39,8 @@ def write_tables(
         build.watch,
     )
     if embedding.text_spaces:
-        written = written | "Embed" >> embedding
-    written = written | "Write" >> WriteTables(
+        steps.append(embedding.step())
+    writing = WriteTables(
         dirs.snapshot,
         plan.template,
         encoders,
@@ -49,9 +48,10 @@ def write_tables(
         dirs.heartbeats,
         base,
         rows,
-        first_canaries(filled.pipeline, build) if base is None else None,
+        first_canaries(filled.spooled.pipeline, build) if base is None else None,
     )
-    _ = written | "Collect buckets" >> CollectReports(build.report("buckets"))
+    written = filled.spooled | "Fill and write" >> in_one(*steps, writing.step())
+    build.collect("buckets", written)
 
 
 def first_canaries(pipeline: beam.Pipeline, build: Build) -> beam.pvalue.AsDict | None:
@@ -72,6 +72,7 @@ def first_canaries(pipeline: beam.Pipeline, build: Build) -> beam.pvalue.AsDict 
         return None
     embedded = (
         pipeline
+        # A source of its own: with the others' it would hold up what they begin.
         | "New spaces" >> beam.Create(spaces, reshuffle=False)
         | "Canaries" >> EmbedCanaries(build.watch, build.models)
     )

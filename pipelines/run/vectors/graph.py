@@ -17,8 +17,8 @@ from transforms.embed.finished import (
 )
 from transforms.embed.text_vectors import EmbedText
 from transforms.items.assemble import bucket_numbers
-from transforms.runtime.reports import CollectReports
-from transforms.runtime.spool import Spool
+from transforms.runtime.fused import FusedStep, in_one
+from transforms.runtime.spool import Spool, Together
 from transforms.tables.build import Encoders, TableContext
 from transforms.tables.merge import EarlierRows
 
@@ -49,16 +49,19 @@ def build_vector_graph(
             | "Images" >> prepare_images(build, is_own=True, is_asked=False)
         )
         parts.append(pictures.results | "Spool images" >> Spool(dirs.spool))
-    buckets = tuple(parts) | "Take up" >> TakeUpItems(finished)
+    steps = [FusedStep(TakeUpItems(finished))]
     embedding = EmbedText(
         plan.template, build.models, finished.spaces, dirs.heartbeats, rows, build.watch
     )
     if embedding.text_spaces:
-        buckets = buckets | "Embed" >> embedding
-    revised = buckets | "Write" >> WriteVectors(
+        steps.append(embedding.step())
+    writing = WriteVectors(
         TableContext(dirs.snapshot, plan.template, encoders, build.run),
         finished,
         dirs.heartbeats,
         first_canaries(pipeline, build),
     )
-    _ = revised | "Collect revised" >> CollectReports(build.report(REVISED))
+    to_revise = tuple(parts) | "To revise" >> Together()
+    revised = to_revise | "Embed and write" >> in_one(*steps, writing.step())
+    build.collect(REVISED, revised)
+    build.write_reports()

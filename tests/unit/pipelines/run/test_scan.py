@@ -148,7 +148,7 @@ def test_an_item_of_which_a_part_changed_is_read_whole_or_not(
     is_left = change != "image row new"
     assert moved(part) == {"made_again": 1 if is_left else 2, "unchanged": 5 if is_left else 4}
     assert [note[:31] for note in part.notes] == ["3 records were not rebuilt: the"] * is_left
-    assert {bucket for bucket, _ in part.refs["records"]} == {0}
+    assert {bucket for bucket, _ in part.refs["rows"]} == {0}
     read = delta_of(shop)
     has_changed = change in ("winner changed", "duplicate changed")
     assert moved(read) == {"changed" if has_changed else "made_again": 1, "unchanged": 5}

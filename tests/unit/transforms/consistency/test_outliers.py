@@ -7,20 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-import apache_beam as beam
 import numpy as np
 import pytest
-from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.elements import Bucket, Item
+from schemas.elements import Item
 from schemas.template import Template
 from tests.items import item, picture
 from transforms.consistency.image_regression import MAX_DOUBTED, MIN_SAMPLE
 from transforms.consistency.outliers import (
     MAX_OUTLIERS,
-    FindOutliers,
     Norms,
     find_outliers,
     fit_norms,
@@ -218,24 +215,3 @@ def test_vectors_of_another_length_are_left_alone() -> None:
     norms = norms_of(films(odd=[3]))
     other = replace(films(odd=[3])[3], image_vector=np.ones(9, np.float32))
     assert [f.flag.reason for f in find_outliers(FILMS, norms, other)] == []
-
-
-@pytest.mark.parametrize("num_buckets", [1, 6])
-def test_transform(num_buckets: int) -> None:
-    """The stage finds what the functions find, whatever the number of buckets and the order in
-    them.
-    """
-    items = films(150, odd=[3, 30], short=[7])
-    norms = norms_of(items)
-    expected = [
-        (n % num_buckets, finding)
-        for n, one in enumerate(items)
-        for finding in find_outliers(FILMS, norms, one)
-    ]
-    assert {finding.item_id for _, finding in expected} >= {"0007", "0030"}
-    buckets = [
-        Bucket(number, tuple(items[number::num_buckets][::-1])) for number in range(num_buckets)
-    ]
-    with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        made = pipeline | beam.Create(buckets)
-        assert_that((made, made) | FindOutliers(FILMS), equal_to(expected))

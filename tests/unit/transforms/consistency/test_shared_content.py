@@ -7,15 +7,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
-import apache_beam as beam
 import pytest
-from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.elements import Bucket, Finding, Item, ItemDigest, Value, decoder, encode
+from schemas.elements import Finding, Item, ItemDigest, Value, decoder, encode
 from schemas.template import Template
 from tests.items import item, picture
 from transforms.consistency.reliability import add_tallies, reliable_checks
@@ -24,7 +21,6 @@ from transforms.consistency.shared_content import (
     MAX_TITLES,
     MIN_TWINS,
     PLACEHOLDER_TITLES,
-    FindSharedContent,
     Holders,
     core_words,
     find_shared,
@@ -321,32 +317,3 @@ def test_what_is_kept_does_not_depend_on_order(limits: tuple[int, int]) -> None:
             holders.add(digest)
         kept.append(holders.digests)
     assert kept.count(kept[0]) == len(kept)
-
-
-@pytest.mark.parametrize("num_buckets", [1, 4])
-def test_transform(num_buckets: int, tmp_path: Path) -> None:
-    """The stage finds the same whatever the number of buckets, and each finding goes back to its
-    item's bucket.
-    """
-    items = [
-        *twins(1, 9),
-        item({"title": "Quest", "plot": EVEREST}, item_id="q"),
-        item({"title": "Fan", "plot": EVEREST}, item_id="f"),
-    ]
-    numbers = {one.item_id: bucket_of(one.item_id, num_buckets) for one in items}
-    buckets = [
-        Bucket(number, tuple(one for one in items if numbers[one.item_id] == number))
-        for number in range(num_buckets)
-    ]
-    expected = [
-        (numbers[i], i, reason, place, detail) for i, reason, place, detail in findings_of(items)
-    ]
-    assert len(expected) == 4
-    with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        found = (
-            pipeline | beam.Create(buckets) | FindSharedContent(FILMS, num_buckets, str(tmp_path))
-        )
-        said = found | beam.MapTuple(
-            lambda b, f: (b, f.item_id, f.flag.reason, f.flag.field, f.flag.detail)
-        )
-        assert_that(said, equal_to(expected))

@@ -7,34 +7,26 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import apache_beam as beam
 import pytest
-from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.elements import (
-    Bucket,
-    Finding,
     Flag,
-    Item,
-    Record,
     Value,
 )
 from schemas.template import Template
-from tests.items import RAW, item, picture
+from tests.items import item, picture
 from transforms.consistency.reliability import MIN_CHECKS, add_tallies, reliable_checks
 from transforms.consistency.text_similarity import MAX_DETAIL_CHARS
 from transforms.consistency.within_item import (
     Check,
-    FindContradictions,
     check_colors,
     check_picture_text,
     check_texts,
     colors_of_values,
     tally,
 )
-from transforms.items.assemble import attach_findings
 
 COLORS: list[Any] = [
     "Red",
@@ -240,37 +232,3 @@ def test_what_a_catalog_lets_be_believed() -> None:
     random.Random(3).shuffle(checks)
     parts = [tally(checks[begin : begin + 7]) for begin in range(0, len(checks), 7)]
     assert reliable_checks(add_tallies(parts)) == {("text-contradicts-value", "color")}
-
-
-def test_findings_reach_their_item() -> None:
-    """An item gets each flag once, in the same order whatever the order of the findings, after the
-    flags it had.
-    """
-    flags = [Flag("value-outlier", "weight", detail) for detail in "ba"]
-    before = Item(Record("1", {}, {}, (), (), RAW), flags=(Flag("no-content", "", ""), flags[0]))
-    findings = [Finding("1", flag) for flag in (*flags, *flags)]
-    after = attach_findings(before, findings)
-    assert [flag.detail for flag in after.flags] == ["", "b", "a"]
-    assert attach_findings(before, reversed(findings)) == after
-    assert attach_findings(before, []) is before
-
-
-@pytest.mark.parametrize("num_buckets", [1, 5])
-def test_transform(num_buckets: int) -> None:
-    """The stage finds contradictions of kinds that usually agree, whatever the number of buckets,
-    and no others.
-    """
-    items = [
-        item({"title": "Mug, red", "color": "Red", "size": "Small"}, item_id=f"{n:02}")
-        for n in range(24)
-    ]
-    items += [item({"title": "Mug, blue", "color": "Red"}, item_id="odd")]
-    # the word for a size is no statement in this catalog
-    items += [item({"title": "Small mug", "size": "Large"}, item_id=f"s{n:02}") for n in range(24)]
-    buckets = [Bucket(n, tuple(items[n::num_buckets])) for n in range(num_buckets)]
-    with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        found = (pipeline | beam.Create(buckets) | FindContradictions(SHOP)).findings
-        said = found | beam.MapTuple(
-            lambda bucket, f: (bucket, f.item_id, f.flag.reason, f.flag.field)
-        )
-        assert_that(said, equal_to([(24 % num_buckets, "odd", "text-contradicts-value", "color")]))

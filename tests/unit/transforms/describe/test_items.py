@@ -22,6 +22,7 @@ from schemas.elements import (
     EvidenceText,
     Example,
     Item,
+    ItemAnswer,
     RawRecord,
     Record,
     decoder,
@@ -40,7 +41,7 @@ from transforms.models.budget import Amount, Budget, OwnBudgetShare
 from transforms.models.chat import ChatAnswer, ChatRequest
 from transforms.models.contract import Failure, ModelOptions
 from transforms.models.fake.chat import FakeChatModel
-from transforms.runtime.spool import Batch, SpoolRef, write_spool
+from transforms.runtime.spool import Batch, SpoolRef, by_kind, read_spool, write_spool
 
 SHOP = Template.model_validate(
     {
@@ -55,11 +56,30 @@ SHOP = Template.model_validate(
 )
 
 
-def ready(config: DescribeConfig) -> MakeJobs:
+class Worker:
     """The step that makes jobs, as a worker has it."""
-    jobs = MakeJobs(config)
-    jobs.setup()
-    return jobs
+
+    def __init__(self, config: DescribeConfig, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._jobs = MakeJobs(config, str(folder))
+        self._jobs.setup()
+
+    def bundle(
+        self, bucket: Bucket, pool: Sequence[SpoolRef]
+    ) -> tuple[list[DescribeJob], list[ItemAnswer]]:
+        """The jobs of a bundle of one bucket, and answers on what failed, as they were spooled."""
+        self._jobs.start_bundle()
+        assert list(self._jobs.process(bucket, pool)) == []
+        ended = (getattr(each, "value", each) for each in self._jobs.finish_bundle())
+        refs = by_kind(getattr(each, "value", each)[1] for each in ended)
+        return (
+            list(read_spool(refs["DescribeJob"], DescribeJob)),
+            list(read_spool(refs["ItemAnswer"], ItemAnswer)),
+        )
+
+    def jobs_of(self, bucket: Bucket, pool: Sequence[SpoolRef]) -> list[DescribeJob]:
+        """The jobs of a bundle of one bucket."""
+        return self.bundle(bucket, pool)[0]
 
 
 def new_session(folder: Path, model: Any = None, **budget: Any) -> ModelSession:
@@ -164,7 +184,7 @@ def test_a_fault_of_this_program_costs_one_item() -> None:
     assert first.values["color"].value == third.values["color"].value == "Red"
 
 
-def test_an_item_that_cannot_be_put_into_words_does_not_stop_its_bucket() -> None:
+def test_an_item_that_cannot_be_put_into_words_does_not_stop_its_bucket(tmp_path: Path) -> None:
     """Where this program fails on one item before anything is asked, that item gets the failure,
     the others a job.
     """
@@ -174,10 +194,10 @@ def test_an_item_that_cannot_be_put_into_words_does_not_stop_its_bucket() -> Non
     good = fill_item(
         SHOP, (), good
     )  # the other has no values, which no stage before this one lets happen
-    elements = list(ready(config).process(Bucket(3, (bad, good))))
-    assert [element[1].item_id for element in elements if isinstance(element, tuple)] == ["1"]
-    (failed,) = [element.value for element in elements if not isinstance(element, tuple)]
-    assert (failed[0], failed[1].item_id, failed[1].reason) == (3, "2", "backend-failed")
+    worker = Worker(config, tmp_path)
+    jobs, failed = worker.bundle(Bucket(3, (bad, good)), ())
+    assert [job.item_id for job in jobs] == ["1"]
+    assert [(answer.item_id, answer.reason) for answer in failed] == [("2", "backend-failed")]
 
 
 def test_the_key_of_a_job_is_its_content() -> None:
@@ -290,7 +310,7 @@ def spool_of(folder: Path, examples: Sequence[Example]) -> Iterator[SpoolRef]:
     batch = Batch()
     for example in examples:
         batch.add(example)
-    yield from (ref for _, ref in write_spool(str(folder), {0: batch}, "Example"))
+    yield from (ref for _, ref in write_spool(str(folder), {(0, "Example"): batch}))
 
 
 def config(folder: Path | str = "", **ask: Any) -> DescribeConfig:
@@ -305,9 +325,9 @@ def config(folder: Path | str = "", **ask: Any) -> DescribeConfig:
     )
 
 
-def jobs_of(refs: Sequence[SpoolRef], **ask: Any) -> dict[str, list[str]]:
+def jobs_of(folder: Path, refs: Sequence[SpoolRef], **ask: Any) -> dict[str, list[str]]:
     """Item id → titles of its demonstrations."""
-    found = [job for _, job in ready(config(**ask)).process(bucket_with_examples(), refs)]
+    found = Worker(config(**ask), folder / "jobs").jobs_of(bucket_with_examples(), refs)
     return {job.item_id: [shown.title for shown in job.demonstrations] for job in found}
 
 
@@ -317,21 +337,22 @@ def test_items_are_shown_their_nearest_examples(tmp_path: Path) -> None:
     """
     refs = spooled_pool(tmp_path)
     nearest = {"1": ["Cup a", "Cup d"], "2": []}
-    assert jobs_of(refs, demonstrations=2) == nearest
-    assert jobs_of(refs[::-1], demonstrations=2) == nearest
-    assert jobs_of([]) == {"1": [], "2": []}
+    assert jobs_of(tmp_path, refs, demonstrations=2) == nearest
+    assert jobs_of(tmp_path, refs[::-1], demonstrations=2) == nearest
+    assert jobs_of(tmp_path, []) == {"1": [], "2": []}
 
 
 def test_the_pool_is_read_once_and_only_if_it_is_wanted(tmp_path: Path) -> None:
     """Later buckets of a worker use what the first has read; where nothing is shown nothing is
     read.
     """
-    refs, jobs = spooled_pool(tmp_path), ready(config())
-    first = list(jobs.process(bucket_with_examples(), refs))
+    refs, worker = spooled_pool(tmp_path), Worker(config(), tmp_path / "jobs")
+    first = worker.jobs_of(bucket_with_examples(), refs)
     for path, *_ in refs:
         Path(path).unlink()
-    assert list(jobs.process(bucket_with_examples(), refs[::-1])) == first
-    assert jobs_of(refs, demonstrations=0) == jobs_of(refs, prompt_version=1) == {"1": [], "2": []}
+    assert worker.jobs_of(bucket_with_examples(), refs[::-1]) == first
+    assert jobs_of(tmp_path, refs, demonstrations=0) == {"1": [], "2": []}
+    assert jobs_of(tmp_path, refs, prompt_version=1) == {"1": [], "2": []}
 
 
 def test_the_pool_is_a_side_input(tmp_path: Path) -> None:
@@ -345,7 +366,11 @@ def test_the_pool_is_a_side_input(tmp_path: Path) -> None:
             described = pipeline | beam.Create([bucket_with_examples()]) | stage
             _ = (
                 described.answers
-                | beam.Map(lambda answer: f"{answer[0]} {answer[1].item_id}")
+                | beam.FlatMapTuple(
+                    lambda bucket, ref: [
+                        f"{bucket} {answer.item_id}" for answer in read_spool([ref], ItemAnswer)
+                    ]
+                )
                 | beam.io.WriteToText(str(tmp_path / f"{name}.txt"), shard_name_template="")
             )
         got.append(sorted((tmp_path / f"{name}.txt").read_text().split("\n")))

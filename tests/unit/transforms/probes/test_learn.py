@@ -5,32 +5,38 @@ from __future__ import annotations
 import pickle
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pytest
-from apache_beam.testing.util import assert_that
+from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.elements import Bucket, EvidenceText, Example, Item, RawRecord, Record
 from schemas.template import Template
 from tests.support import clean_example, example, learning_template
+from transforms.consistency.compare import STATISTICS
+from transforms.items.bucket_files import KeepBucket
 from transforms.models.contract import ModelOptions
 from transforms.models.encoder_options import EncoderOptions
 from transforms.probes.learn import (
+    LABELS,
     MAX_COUNTED_LABELS,
     OWN,
     REFERENCE,
     ROWS,
     Counts,
     EarlierProbe,
+    Examples,
     LearnConfig,
     LearnProbes,
     MakeExamples,
+    counts_of,
+    examples_of,
     folded,
     merge_counts,
     moved,
@@ -42,7 +48,8 @@ from transforms.probes.learn import (
 )
 from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.probes.store import load_probe
-from transforms.runtime.spool import Spool
+from transforms.runtime.fused import FusedStep, in_one
+from transforms.runtime.spool import read_spool
 
 SHOP = learning_template()
 FAKES = ModelOptions("fake", text=EncoderOptions("fake"), image=EncoderOptions("fake"))
@@ -214,29 +221,34 @@ def test_vectors_are_of_own_texts() -> None:
     assert own_text(SHOP, item(1)) == own_text(SHOP, item(1, color="Blue")) == "Thing 1\nNice"
 
 
-def test_examples_of_items(tmp_path: Path) -> None:
-    """Every item becomes an example of its bucket, with a vector where one is asked for."""
+@pytest.mark.parametrize("embed", [True, False])
+def test_examples_of_items(embed: bool, tmp_path: Path) -> None:
+    """Every item becomes an example of its bucket, with a vector where one is asked for, and what
+    all of them are labelled is counted.
+    """
     config = LearnConfig(SHOP, FAKES, str(tmp_path))
     buckets = [Bucket(3, (item(1), item(2))), Bucket(5, (item(3),)), Bucket(6, ())]
+    making = in_one(
+        MakeExamples(config, embed=embed).step(),
+        FusedStep(KeepBucket(str(tmp_path), examples_of)),
+    )
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        given_buckets = pipeline | beam.Create(buckets)
-        embedded = given_buckets | "With" >> MakeExamples(config)
-        plain = given_buckets | "Without" >> MakeExamples(config, embed=False)
-
-        def shown(keyed: Iterable[tuple[int, Example]]) -> list[tuple[int, str, bool]]:
-            return sorted((bucket, made.item_id, bool(made.text_vector)) for bucket, made in keyed)
-
-        def check(expected: list[bool]) -> Any:
-            def compare(keyed: Iterable[tuple[int, Example]]) -> None:
-                where = [(3, "i1"), (3, "i2"), (5, "i3")]
-                assert shown(keyed) == [
-                    (*place, vector) for place, vector in zip(where, expected, strict=True)
-                ]
-
-            return compare
-
-        assert_that(embedded, check([True, True, False]), label="vectors")
-        assert_that(plain, check([False] * 3), label="none")
+        made = pipeline | beam.Create(buckets) | making.with_outputs(STATISTICS, main="examples")
+        shown = made.examples | beam.FlatMapTuple(
+            lambda bucket, refs: [
+                (bucket, each.item_id, bool(each.text_vector)) for each in read_spool(refs, Example)
+            ]
+        )
+        assert_that(
+            shown, equal_to([(3, "i1", embed), (3, "i2", embed), (5, "i3", False)]), label="shown"
+        )
+        labels = (
+            made[STATISTICS]
+            | beam.Map(lambda pair: pair[1])
+            | beam.CombineGlobally(merge_counts)
+            | beam.Map(lambda counts: counts[OWN]["color"])
+        )
+        assert_that(labels, equal_to([{"\n": 3, "Red": 3}]), label="labels")
 
 
 def learn(
@@ -252,17 +264,22 @@ def learn(
         (found / report.attribute).write_bytes(pickle.dumps(report))
 
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        kinds = []
+        kinds = {}
         for kind, examples in ((OWN, rows), (REFERENCE, reference)):
-            keyed = pipeline | f"{kind} rows" >> beam.Create(
-                [(n % 3, each) for n, each in enumerate(examples)]
+            buckets = [
+                Bucket(n, (), examples={each.item_id: each for each in examples[n::3]})
+                for n in range(3)
+            ]
+            spooled = (
+                pipeline
+                | f"{kind} rows" >> beam.Create(buckets)
+                | f"Spool {kind}" >> beam.ParDo(KeepBucket(str(folder), examples_of))
             )
-            typed = keyed | f"{kind} typed" >> beam.Map(lambda pair: pair).with_output_types(
-                tuple[int, Example]
+            counted = pipeline | f"{kind} labels" >> beam.Create(
+                [(LABELS, counts_of(SHOP, kind, examples[n::3])) for n in range(3)]
             )
-            refs = typed | f"Spool {kind}" >> Spool(str(folder))
-            kinds.append(refs | f"As {kind}" >> beam.Map(lambda pair, kind: (kind, pair[1]), kind))
-        learnt = tuple(kinds) | beam.Flatten() | LearnProbes(config, str(folder))
+            kinds[kind] = Examples(spooled, counted)
+        learnt = pipeline | LearnProbes(config, kinds, str(folder))
         learnt.reports | "Note" >> beam.Map(note)
     return {path.name: pickle.loads(path.read_bytes()) for path in sorted(found.iterdir())}
 

@@ -10,7 +10,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from transforms.runtime.json_files import read_json
-from transforms.runtime.reports import CollectReports, Gather
+from transforms.runtime.reports import Gather, WriteReports
 
 
 def in_order(numbers: Iterable[int]) -> tuple[int, ...]:
@@ -27,9 +27,15 @@ def test_all_are_gathered_into_one(numbers: Sequence[int]) -> None:
 
 @pytest.mark.parametrize("numbers", [[3, 1, 2], []])
 def test_reports_lie_in_a_file(tmp_path: Path, numbers: Sequence[int]) -> None:
-    """Reports are written as one sorted list; of none it is empty, and the file is there."""
-    path = str(tmp_path / "reports.json")
+    """Reports are written as one sorted list for each path; of none it is empty, and the file is
+    there.
+    """
+    paths = [str(tmp_path / name) for name in ("a.json", "b.json", "a.json")]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        given = pipeline | beam.Create(list(numbers)).with_output_types(int)
-        _ = given | CollectReports(path)
-    assert read_json(path) == list(in_order(numbers))
+        made = tuple(
+            pipeline | f"{n}" >> beam.Create(each).with_output_types(int)
+            for n, each in enumerate((list(numbers), [], [0]))
+        )
+        _ = made | WriteReports(paths)
+    assert read_json(paths[0]) == [0, *in_order(numbers)]
+    assert read_json(paths[1]) == []

@@ -54,8 +54,8 @@ def raw(number: int, header: bytes) -> RawRecord:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """Each bucket's elements come back from its own references, and only those."""
     elements = {bucket: [ImageRef(f"{bucket}-{n}", bucket) for n in range(5)] for bucket in (3, 1)}
-    batches = {bucket: batch_of(each) for bucket, each in elements.items()}
-    refs = dict(write_spool(str(tmp_path), batches, "ImageRef"))
+    batches = {(bucket, "ImageRef"): batch_of(each) for bucket, each in elements.items()}
+    refs = dict(write_spool(str(tmp_path), batches))
     for bucket, expected in elements.items():
         assert list(read_spool([refs[bucket]], ImageRef)) == expected
 
@@ -73,7 +73,7 @@ def test_whatever_header_a_record_has_comes_back(headers: list[list[bytes]]) -> 
     }
     with TemporaryDirectory() as folder:
         for kind, elements in given_elements.items():
-            refs = write_spool(folder, {0: batch_of(elements)}, kind.__name__)
+            refs = write_spool(folder, {(0, kind.__name__): batch_of(elements)})
             assert list(read_spool([ref for _, ref in refs], kind)) == elements
 
 
@@ -85,7 +85,7 @@ def test_a_long_header_is_written_once(tmp_path: Path) -> None:
     batch = Batch()
     sizes = [batch.add(Record("a", {}, {}, (), (), raw(n, header))) for n in range(1_000)]
     assert sum(sizes) < 2 * len(header)
-    refs = [ref for _, ref in write_spool(str(tmp_path), {0: batch}, "Record")]
+    refs = [ref for _, ref in write_spool(str(tmp_path), {(0, "Record"): batch})]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2 * len(header)
     found = list(read_spool(refs, Record))
     assert len({id(each.raw.header) for each in found}) == 1
