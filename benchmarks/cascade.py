@@ -43,8 +43,8 @@ from transforms.probes.learn import (
     MakeExamples,
     examples_of,
 )
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.spool import KEYED_REFS, SpoolRef, read_spool
+from transforms.runtime.stages.fused import FusedStep, in_one
 
 BUCKET_ROWS, TEXT_DIMENSIONS, IMAGE_DIMENSIONS = 2_000, 384, 1_280
 CLASSES, KNOWN_SHARE, WORDS_A_TEXT = 8, 0.6, 40

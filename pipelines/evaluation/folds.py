@@ -27,8 +27,8 @@ from transforms.describe.usage import Usage
 from transforms.items.compose import ComposeText
 from transforms.items.mask import Mask
 from transforms.probes.report import ProbeReport, below_snapshot
-from transforms.runtime.fused import in_one
 from transforms.runtime.json_files import read_reports
+from transforms.runtime.stages.fused import in_one
 from transforms.tables.build import Encoders, RunInfo
 from transforms.tables.write import WriteTables
 from transforms.validation.rows import ValidateItems

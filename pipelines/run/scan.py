@@ -309,7 +309,7 @@ def _scan(pipeline: beam.Pipeline, plan: Plan, dirs: RunDirs, known: KnownFile) 
 
 def _keep_all(read: ReadOutputs, dirs: RunDirs) -> None:
     """Spool what was read, and keep where it lies for the main pipeline."""
-    from transforms.runtime.reports import WriteReports
+    from transforms.runtime.stages.reports import WriteReports
 
     paths = [f"{dirs.reports}/scan-{name}.json" for name in SPOOLED]
     paths += [_seen_file(dirs), f"{dirs.reports}/splits.json"]

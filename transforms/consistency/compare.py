@@ -42,10 +42,8 @@ from transforms.items.bucket_files import elements_of, open_bucket
 from transforms.runtime import storage
 from transforms.runtime.buckets import bucket_of
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.json_files import write_json
 from transforms.runtime.metrics import Meter
-from transforms.runtime.reports import Given, named
 from transforms.runtime.spool import (
     BucketWriter,
     SpoolRef,
@@ -55,6 +53,8 @@ from transforms.runtime.spool import (
     at_end,
     read_spool,
 )
+from transforms.runtime.stages.fused import FusedStep, in_one
+from transforms.runtime.stages.reports import Given, named
 
 STAGE = "contradict"
 _DIGESTS = "digests"
@@ -141,7 +141,7 @@ class CompareBucket(beam.DoFn):
         self._tally: Tally = Counter()
         self._samples = Samples()
 
-    def process(self, bucket: Bucket) -> Iterator[Any]:
+    def process(self, bucket: Bucket) -> Iterator[tuple[int, SpoolRefs] | beam.pvalue.TaggedOutput]:
         with self._meter.timed():
             checks = [(item.item_id, self._tried(check_item, item)) for item in bucket.items]
         for _, made in checks:
@@ -156,7 +156,7 @@ class CompareBucket(beam.DoFn):
         if not self._how.statistics:
             yield from self._across_items(bucket)
 
-    def _across_items(self, bucket: Bucket) -> Iterator[Any]:
+    def _across_items(self, bucket: Bucket) -> Iterator[beam.pvalue.TaggedOutput]:
         with self._meter.timed():
             digests = [
                 each
@@ -233,7 +233,9 @@ class _FindShared(beam.DoFn):
     def start_bundle(self) -> None:
         self._writer.begin()
 
-    def process(self, spooled: tuple[int, Iterable[SpoolRef]]) -> Iterator[Any]:
+    def process(
+        self, spooled: tuple[int, Iterable[SpoolRef]]
+    ) -> Iterator[tuple[int, SpoolRef] | beam.pvalue.TaggedOutput]:
         refs = list(spooled[1])
         groups = group_digests(read_spool(refs, ItemDigest))
         for bucket, finding in find_shared(read_spool(refs, ItemDigest), groups):

@@ -37,7 +37,6 @@ from transforms.models.http.servers.known import schema_limits
 from transforms.models.spaces import own_text_options, shared_text_encoder
 from transforms.runtime.buckets import bounds_of, part_of
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import (
     SpoolRef,
@@ -47,6 +46,7 @@ from transforms.runtime.spool import (
     by_kind,
     read_spool,
 )
+from transforms.runtime.stages.fused import FusedStep, in_one
 
 # Parts under way at once in a worker: the last answers of one come in while the next is being
 # asked, so that the model is never left without work.

@@ -25,9 +25,9 @@ from transforms.items.assemble import by_path, picture_vectors
 from transforms.items.from_table import columns_of, items_of
 from transforms.models.spaces import VectorSpace
 from transforms.runtime.buckets import bucket_of
-from transforms.runtime.fused import FusedStep
 from transforms.runtime.metrics import Meter
 from transforms.runtime.spool import SpoolRef, by_kind, read_spool
+from transforms.runtime.stages.fused import FusedStep
 from transforms.tables.build import TableContext
 from transforms.tables.finished import FinishedBucket, Revised, revise
 from transforms.vectors.canaries import Canary

@@ -24,8 +24,8 @@ from transforms.items.text import format_value, text_of_parts
 from transforms.models.contract import Failure, ModelOptions, Vector
 from transforms.models.encoders import TextEncoder, count_requests
 from transforms.models.spaces import Shared, VectorSpace, shared_text_encoder
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.metrics import Meter
+from transforms.runtime.stages.fused import FusedStep, in_one
 from transforms.tables.merge import EarlierRows
 from transforms.vectors.stage import CanaryWatch, WatchedTables
 

@@ -28,7 +28,7 @@ from transforms.probes.store import StoredProbe, load_probe
 from transforms.probes.training import Probe
 from transforms.runtime.buckets import each_item
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
-from transforms.runtime.fused import FusedStep, in_one
+from transforms.runtime.stages.fused import FusedStep, in_one
 
 STAGE = "fill"
 # What a probe says of examples, with what all probes see alike of them.

@@ -33,9 +33,7 @@ from transforms.models.contract import Vector
 from transforms.normalise.combine import Combination, combine, not_combined
 from transforms.runtime.bounds.admission import UNBOUNDED, Source, admit
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.metrics import Meter
-from transforms.runtime.reports import Given
 from transforms.runtime.spool import (
     KEYED_REF,
     Element,
@@ -44,6 +42,8 @@ from transforms.runtime.spool import (
     by_kind,
     read_spool,
 )
+from transforms.runtime.stages.fused import FusedStep, in_one
+from transforms.runtime.stages.reports import Given
 
 # A reference to nothing, so that a bucket without elements is there too.
 _NOTHING: SpoolRef = ("", 0, "")

@@ -146,12 +146,13 @@ def _with_features(items: Iterable[Item]) -> list[Item]:
         for image in item.images
         if image.features is not None
     }
-    return [
-        replace(item, images=tuple(_resolved(image, features) for image in item.images))
-        if any(image.same_as is not None for image in item.images)
-        else item
-        for item in found
-    ]
+    return [_resolved_item(item, features) for item in found]
+
+
+def _resolved_item(item: Item, features: dict[str, ImageFeatures]) -> Item:
+    if all(image.same_as is None for image in item.images):
+        return item
+    return replace(item, images=tuple(_resolved(image, features) for image in item.images))
 
 
 def _resolved(image: ImageResult, features: dict[str, ImageFeatures]) -> ImageResult:

@@ -15,7 +15,7 @@ from schemas.template import Template
 from transforms.items.text import compose_item
 from transforms.runtime.buckets import each_item
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
-from transforms.runtime.fused import FusedStep, applied, in_one
+from transforms.runtime.stages.fused import FusedStep, applied, in_one
 
 
 @dataclass(eq=False)

@@ -50,9 +50,7 @@ from transforms.probes.training import (
 )
 from transforms.runtime.bounds.admission import COPIES, ELEMENT_BYTES, UNBOUNDED
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, within
-from transforms.runtime.fused import FusedStep
 from transforms.runtime.metrics import Meter
-from transforms.runtime.reports import Gather, Given, named
 from transforms.runtime.spool import (
     SpoolRef,
     SpoolRefs,
@@ -61,6 +59,8 @@ from transforms.runtime.spool import (
     by_kind,
     read_spool,
 )
+from transforms.runtime.stages.fused import FusedStep
+from transforms.runtime.stages.reports import Gather, Given, named
 
 OWN, REFERENCE = "own", "reference"
 # The name of counts of labels among other things that bundles count.

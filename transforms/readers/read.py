@@ -48,8 +48,8 @@ from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS, fault_of, within
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import DataFile, read_parquet
 from transforms.runtime.reach import require_seen
-from transforms.runtime.reports import Given
 from transforms.runtime.spool import SpoolRef, SpoolWriter, Together, at_end, read_spool
+from transforms.runtime.stages.reports import Given
 
 _IMAGE_REFS, _REPORTS, _SEEN, _GROUPED = "image_refs", "reports", "seen", "grouped"
 

@@ -23,9 +23,9 @@ from schemas.tables.arrow import PROVENANCE_SUFFIX
 from schemas.tables.columns import IMAGE_ROW_FATES
 from schemas.tables.specs import ITEMS, table_spec, tables_of
 from schemas.template import Template
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.metrics import Meter
 from transforms.runtime.parquet import read_parquet, write_parquet
+from transforms.runtime.stages.fused import FusedStep, in_one
 from transforms.tables.bucket_report import BucketReport
 from transforms.tables.build import Encoders, RunInfo, TableContext, build_table
 from transforms.tables.merge import Base, EarlierRows, joined, kept_tables, with_earlier_times

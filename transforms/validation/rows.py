@@ -19,7 +19,7 @@ from schemas.reasons import REMARKS, Effect, reason
 from schemas.template import Template
 from transforms.runtime.buckets import each_item
 from transforms.runtime.deadlines import DEFAULT_ELEMENT_SECS
-from transforms.runtime.fused import FusedStep, applied, in_one
+from transforms.runtime.stages.fused import FusedStep, applied, in_one
 
 
 def required_missing(template: Template, item: Item) -> Iterator[Reject]:

@@ -14,8 +14,8 @@ from transforms.items.bucket_files import KeepBucket
 from transforms.items.mask import mask_bucket
 from transforms.probes.learn import Examples, MakeExamples
 from transforms.readers.read import combination_of
-from transforms.runtime.fused import FusedStep, applied, in_one
 from transforms.runtime.spool import KEYED_REFS, Together
+from transforms.runtime.stages.fused import FusedStep, applied, in_one
 
 
 def assembling(build: Build) -> FusedStep:

@@ -21,9 +21,9 @@ from transforms.models.spaces import VectorSpace
 from transforms.probes.learn import EarlierProbe, Examples
 from transforms.probes.report import ProbeReport
 from transforms.readers import SplitReport
-from transforms.runtime.fused import FusedStep
-from transforms.runtime.reports import WriteReports
 from transforms.runtime.spool import SpoolRef, SpoolRefs
+from transforms.runtime.stages.fused import FusedStep
+from transforms.runtime.stages.reports import WriteReports
 from transforms.tables.build import RunInfo
 from transforms.tables.merge import EarlierRows
 from transforms.vectors.contract import VectorContract

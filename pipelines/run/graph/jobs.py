@@ -25,8 +25,8 @@ from transforms.items.assemble import bucket_numbers
 from transforms.probes.report import ProbeReport
 from transforms.readers.read import ReadCatalog
 from transforms.runtime.json_files import write_json
-from transforms.runtime.reports import Gather, Given
 from transforms.runtime.spool import KEYED_REF, Spool, SpoolRef, Together, read_spool
+from transforms.runtime.stages.reports import Gather, Given
 from transforms.tables.build import Encoders
 
 

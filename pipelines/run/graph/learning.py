@@ -21,8 +21,8 @@ from transforms.probes.learn import (
     examples_of,
 )
 from transforms.probes.store import FOLDER
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.spool import Together
+from transforms.runtime.stages.fused import FusedStep, in_one
 
 
 def making_examples(build: Build, kind: str = OWN) -> MakeExamples:

@@ -17,8 +17,8 @@ from transforms.probes.learn import Examples
 from transforms.readers import InputSplit
 from transforms.readers.read import ReadCatalog
 from transforms.runtime.parquet import DataFile
-from transforms.runtime.reports import Given
 from transforms.runtime.spool import Spool
+from transforms.runtime.stages.reports import Given
 
 
 def read_catalog(pipeline: beam.Pipeline, build: Build) -> Prepared:

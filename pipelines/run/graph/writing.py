@@ -7,7 +7,7 @@ import apache_beam as beam
 from pipelines.run.graph.context import Build, Filled
 from transforms.embed.text_vectors import EmbedText
 from transforms.items.compose import ComposeText
-from transforms.runtime.fused import in_one
+from transforms.runtime.stages.fused import in_one
 from transforms.tables.build import Encoders
 from transforms.tables.merge import Base, EarlierRows
 from transforms.tables.write import WriteTables

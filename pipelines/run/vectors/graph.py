@@ -17,8 +17,8 @@ from transforms.embed.finished import (
 )
 from transforms.embed.text_vectors import EmbedText
 from transforms.items.assemble import bucket_numbers
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.spool import Spool, Together
+from transforms.runtime.stages.fused import FusedStep, in_one
 from transforms.tables.build import Encoders, TableContext
 from transforms.tables.merge import EarlierRows
 

@@ -29,8 +29,8 @@ from transforms.consistency.outliers import Norms, find_outliers, fit_norms, sam
 from transforms.consistency.reliability import add_tallies, reliable_checks
 from transforms.consistency.shared_content import find_shared, group_digests, item_digests
 from transforms.consistency.within_item import check_item, tally
-from transforms.runtime.fused import in_one
 from transforms.runtime.spool import Together
+from transforms.runtime.stages.fused import in_one
 
 SHOP = Template.model_validate(
     {

@@ -48,8 +48,8 @@ from transforms.probes.learn import (
 )
 from transforms.probes.report import ProbeReport, below_snapshot
 from transforms.probes.store import load_probe
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.spool import read_spool
+from transforms.runtime.stages.fused import FusedStep, in_one
 
 SHOP = learning_template()
 FAKES = ModelOptions("fake", text=EncoderOptions("fake"), image=EncoderOptions("fake"))

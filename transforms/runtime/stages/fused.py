@@ -8,7 +8,7 @@ of megabytes must not pass there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -40,7 +40,7 @@ class _Apply(beam.DoFn):
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
 
-    def process(self, element: Any) -> Iterator[Any]:
+    def process(self, element: object) -> Iterator[object]:
         yield self._function(element)
 
 
@@ -60,12 +60,9 @@ class _InOne(beam.DoFn):
         for dofn in self._dofns:
             dofn.start_bundle()
 
-    def process(self, element: Any, *sides: Any) -> Iterator[Any]:
+    def process(self, element: object, *sides: Any) -> Iterator[object]:
         remaining = iter(sides)
-        by_step = [
-            [next(remaining) for _ in range(count)]  # a step's own, in their order
-            for count in self._side_counts
-        ]
+        by_step = [list(islice(remaining, count)) for count in self._side_counts]
         yield from self._through(0, element, by_step)
 
     def _through(self, number: int, element: Any, sides: Sequence[Sequence[Any]]) -> Iterator[Any]:

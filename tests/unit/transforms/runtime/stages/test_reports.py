@@ -10,7 +10,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from transforms.runtime.json_files import read_json
-from transforms.runtime.reports import Gather, WriteReports
+from transforms.runtime.stages.reports import Gather, WriteReports
 
 
 def in_order(numbers: Iterable[int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""transforms.runtime.fused: several DoFns as one stage."""
+"""transforms.runtime.stages.fused: several DoFns as one stage."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from transforms.runtime.fused import FusedStep, in_one
 from transforms.runtime.spool import at_end
+from transforms.runtime.stages.fused import FusedStep, in_one
 
 
 class Twice(beam.DoFn):

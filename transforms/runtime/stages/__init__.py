@@ -1,0 +1,1 @@
+"""Pieces of Beam graphs that every room uses."""
