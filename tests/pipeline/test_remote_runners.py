@@ -43,7 +43,7 @@ def test_the_graph_survives_the_portable_form(shop: Shop) -> None:
     proto = pipeline.to_runner_api()
     assert beam.Pipeline.from_runner_api(proto, "FnApiRunner", pipeline.options) is not None
     names = {transform.unique_name for transform in proto.components.transforms.values()}
-    assert {"Read", "Images", "Assemble", "Fill", "Validate", "Text", "Embed", "Write"} <= names
+    assert {"Read", "Images", "Assemble", "Contradictions", "Fill and write", "Reports"} <= names
 
 
 def test_a_portable_job_server_runs_the_job(shop: Shop) -> None:

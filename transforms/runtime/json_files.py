@@ -24,7 +24,7 @@ def read_json(path: str) -> Any:
 
 
 def read_reports(path: str, kind: type[Report]) -> list[Report]:
-    """Return the reports in a file written by CollectReports."""
+    """Return the reports in a file written by WriteReports."""
     reports: list[Report] = msgspec.json.decode(
         storage.read_bytes(path),
         type=list[kind],  # type: ignore[valid-type]
