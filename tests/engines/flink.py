@@ -40,7 +40,6 @@ MISSING = next(
 START_SECS = 120
 # Flink's own sizes of a task manager of 1,728 MiB, and the smallest that its job manager takes.
 HEAP_MIB, NETWORK_MIB, MANAGED_MIB, FRAMEWORK_MIB, METASPACE_MIB = 384, 128, 512, 128, 256
-SHUFFLE_BUFFERS = 64
 _OPENED = (
     *("java.base/java.lang", "java.base/java.lang.reflect", "java.base/java.net"),
     *("java.base/java.io", "java.base/java.nio", "java.base/sun.nio.ch", "java.base/java.text"),
@@ -183,9 +182,6 @@ class Cluster:
             # A task manager that goes costs several: tasks fail one after the other until it is missed.
             "restart-strategy.fixed-delay.attempts": 20,
             "restart-strategy.fixed-delay.delay": "2 s",
-            # Of its 4,096 buffers each result that is being written takes 512 by default: with more
-            # than seven at once, as today's graph has, a job of any size fails. Not wanted.
-            "taskmanager.network.sort-shuffle.min-buffers": SHUFFLE_BUFFERS,
             # A task manager that was killed is missed soon.
             "heartbeat.interval": 2000,
             "heartbeat.timeout": 10000,
