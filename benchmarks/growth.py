@@ -140,7 +140,12 @@ def measured(parse: Callable[[str], Any], nasty: Nasty, worst: float) -> Growth:
         return Growth(longest=took, longest_chars=chars)
     last, rate = took, 0.0
     for tries in (1, 3, 5):
-        took, last = (seconds(parse, nasty.text(size), tries) for size in (chars, 4 * chars))
+        # In turn, so that a phase in which the machine is slow falls on both sizes.
+        pairs = [
+            (seconds(parse, nasty.text(chars)), seconds(parse, nasty.text(4 * chars)))
+            for _ in range(tries)
+        ]
+        took, last = map(min, zip(*pairs, strict=True))
         rate = (last / max(took, LEAST_SECS / 4)) ** 0.5
         if rate <= worst or last > 3:
             break

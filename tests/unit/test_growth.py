@@ -28,8 +28,5 @@ def test_no_text_takes_more_than_its_length(name: str) -> None:
     seed = sum(name.encode())
     chosen = [Nasty("", piece) for piece in PIECES[seed % 14 :: 14]]
     for nasty in [*chosen, *random_texts(1, seed)]:
-        # Whatever else the machine does can lengthen a measurement, but not three in a row.
-        found = [measured(PARSERS[name], nasty, WORST)]
-        while found[-1].rate > WORST and len(found) < 3:
-            found.append(measured(PARSERS[name], nasty, WORST))
-        assert found[-1].rate <= WORST, f"{nasty}: {found}"
+        found = measured(PARSERS[name], nasty, WORST)
+        assert found.rate <= WORST, f"{nasty}: {found}"
