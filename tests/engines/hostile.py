@@ -110,7 +110,7 @@ class HostileRunner(FnApiRunner):  # type: ignore[misc]
 
 def _kept_apart(stages: Iterable[translations.Stage], _: Any) -> Iterator[translations.Stage]:
     for stage in stages:
-        # A stage that has to begin anew is never fused with what comes before it.
+        # A stage that has to start again is never fused with what comes before it.
         stage.forced_root = True
         yield stage
 
